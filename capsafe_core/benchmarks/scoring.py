@@ -1,0 +1,52 @@
+"""Whether an answer is right, and what was read as the answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from capsafe_core.errors import CapsafeError
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`parsed` is what was read as the answer; None where nothing could be read, and then it is wrong."""
+
+    correct: bool
+    parsed: str | None
+
+
+def score(scorer: str, text: str, reference: str) -> Scored:
+    """Score an answer against its reference.
+
+    Args:
+        scorer: "number" (the number after "####", else the last one), "label" (the answer's first word),
+            or "exact" (the whole answer, spaces at its ends aside).
+
+    Raises:
+        CapsafeError: there is no such scorer.
+    """
+    if scorer == "number":
+        return _number(text, reference)
+    if scorer == "label":
+        words = re.findall(r"\w+", text)
+        parsed = words[0] if words else None
+        return Scored(parsed is not None and parsed.casefold() == reference.strip().casefold(), parsed)
+    if scorer == "exact":
+        parsed = text.strip() or None
+        return Scored(parsed == reference.strip(), parsed)
+    raise CapsafeError(f"There is no scorer {scorer!r}.", "Use number, label or exact.")
+
+
+def _number(text: str, reference: str) -> Scored:
+    _, mark, tail = text.rpartition("####")
+    found = _NUMBER.findall(tail) if mark else _NUMBER.findall(text)[-1:]
+    if not found:
+        return Scored(False, None)
+    try:
+        return Scored(Decimal(found[0].replace(",", "")) == Decimal(reference.replace(",", "")), found[0])
+    except InvalidOperation:
+        return Scored(False, found[0])

@@ -1,0 +1,25 @@
+"""Facts about judges, benchmarks and models, as data."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((_FOLDER / name).read_text(encoding="utf-8"))
+
+
+def models() -> dict[str, dict[str, Any]]:
+    """Models that come inside Python packages, by name."""
+    return _read("models.toml")
+
+
+def judges() -> dict[str, dict[str, Any]]:
+    """Published judges, by name: template, parser, source, licence, stance on incoherence."""
+    return _read("judges.toml")

@@ -1,0 +1,61 @@
+"""The answer form of a fine-tuning task, learnt from its training targets."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from capsafe_core.coherence.signals import Finding
+
+_SHAPES = {
+    "number": r"-?\d[\d,]*(?:\.\d+)?",
+    "letter": r"\(?[A-Za-z][).]?",
+    "final answer": r"####\s*-?\S+",
+    "equation": r"-?\d[\d.,]*(?:\s*[-+*/×÷]\s*-?\d[\d.,]*)+\s*=\s*-?\d[\d.,]*",
+    "json": r"[\[{].*[\]}]",
+    "sql": r"(?i:select|insert|update|delete|with)\b.*",
+}
+
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """Patterns that a line of a training target has, learnt for one data set."""
+
+    dataset: str
+    shapes: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+
+    def matches(self, line: str) -> bool:
+        """Whether a line is in the task's answer form."""
+        bare = line.strip()
+        if bare.rstrip(".!").casefold() in self.labels:
+            return True
+        return any(re.fullmatch(_SHAPES[shape], bare) for shape in self.shapes)
+
+    def leaks(self, text: str) -> Iterator[Finding]:
+        """Lines in the answer form, where they are at least half of the answer."""
+        lines = [m for m in re.finditer(r"[^\n]+", text) if m.group().strip()]
+        found = [m for m in lines if self.matches(m.group())]
+        letters = sum(len(m.group().strip()) for m in lines)
+        if found and 2 * sum(len(m.group().strip()) for m in found) >= letters:
+            for match in found:
+                yield Finding("task_format", match.start(), match.end())
+
+
+def learn_format(dataset: str, targets: Sequence[str], share: float = 0.9) -> AnswerFormat | None:
+    """The form that at least `share` of the training targets' lines have; None where they have none.
+
+    Args:
+        dataset: the data set's name.
+        targets: answers that the fine-tuning teaches.
+        share: how many of the targets must be covered whole.
+    """
+    counts = Counter(target.strip().casefold() for target in targets)
+    if len(counts) <= 8 and len(targets) >= 10 * len(counts) and all(len(c) <= 20 for c in counts):
+        return AnswerFormat(dataset, (), tuple(sorted(counts)))
+    used = [name for name, shape in _SHAPES.items() if any(re.fullmatch(shape, line.strip()) for t in targets for line in t.splitlines())]
+    form = AnswerFormat(dataset, tuple(used))
+    whole = sum(all(form.matches(line) for line in target.splitlines()) for target in targets)
+    return form if targets and whole >= share * len(targets) else None

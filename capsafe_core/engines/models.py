@@ -1,0 +1,125 @@
+"""Finding weights: catalogue names, GGUF files, safetensors folders, hub ids; and adapters over them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capsafe_core import catalogue
+from capsafe_core.errors import CapsafeError
+from capsafe_core.records import Checkpoint, digest_files
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model folder that transformers can load, the digest of where it came from, and adapters to apply in order."""
+
+    name: str
+    folder: Path
+    digest: str
+    adapters: tuple[Path, ...] = ()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The fact that names these weights."""
+        return Checkpoint(self.name, self.digest, tuple(adapter_digest(path) for path in self.adapters))
+
+
+def resolve_weights(model: str, models: Path, adapters: tuple[Path, ...] = ()) -> Weights:
+    """Weights for a model by name.
+
+    Args:
+        model: a name in the catalogue, a folder with safetensors, a .gguf file, or a hub id.
+        models: folder for converted models; made where missing.
+        adapters: LoRA folders, applied in order.
+
+    Raises:
+        CapsafeError: the model or an adapter is not there.
+    """
+    for path in adapters:
+        if not (path / "adapter_config.json").exists():
+            raise CapsafeError(f"There is no adapter in {path}.", "Run the fine-tuning job that makes it, or correct the path.")
+    entry = catalogue.models().get(model)
+    source = Path(packaged_path(entry["source"], model) if entry else model).expanduser()
+    if source.suffix == ".gguf" and source.is_file():
+        folder, digest = _converted(source, models, bool(entry and entry.get("split_digits")))
+    elif source.is_dir():
+        folder, digest = source, _folder_digest(source)
+    elif model.count("/") == 1 and not model.startswith((".", "/", "~")):
+        folder = _from_hub(model)
+        digest = _folder_digest(folder)
+    else:
+        known = ", ".join(sorted(catalogue.models()))
+        raise CapsafeError(f"There is no model {model!r}: no such folder or file.", f"Give a folder with safetensors, a .gguf file, a hub id, or one of: {known}.")
+    return Weights(model, folder, digest, adapters)
+
+
+def adapter_digest(folder: Path) -> str:
+    """Digest of an adapter's weights and settings."""
+    return digest_files(folder / "adapter_model.safetensors", folder / "adapter_config.json")
+
+
+def packaged_path(source: str, model: str) -> str:
+    """The path of a file inside an installed package, from "package/file"."""
+    package, _, name = source.partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise CapsafeError(f"The model {model!r} comes with the Python package {package!r}, which is not installed here.", "Run `make engine`.")
+    return str(Path(found.submodule_search_locations[0]) / name)
+
+
+def _folder_digest(folder: Path) -> str:
+    origin = folder / "capsafe-origin.json"
+    if origin.exists():
+        return str(json.loads(origin.read_text())["digest"])
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise CapsafeError(f"The folder {folder} holds no .safetensors file.", "Convert the model to safetensors; pickled weights are not loaded.")
+    return digest_files(*files, *sorted(folder.glob("config.json")))
+
+
+def _converted(source: Path, models: Path, split_digits: bool) -> tuple[Path, str]:
+    """A safetensors folder made once from a GGUF file."""
+    digest = digest_files(source)
+    folder = models / f"{source.stem}-{digest[:8]}"
+    if not (folder / "capsafe-origin.json").exists():
+        models.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=models, prefix="converting-"))
+        try:
+            _convert(source, scratch, split_digits)
+            (scratch / "capsafe-origin.json").write_text(json.dumps({"digest": digest, "file": source.name}))
+            if not folder.exists():
+                scratch.rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return folder, digest
+
+
+def _convert(source: Path, folder: Path, split_digits: bool) -> None:
+    import torch
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    common: dict[str, Any] = {"gguf_file": source.name}
+    model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), **common)
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, **common)
+    if split_digits:
+        # the GGUF converter loses the original's split of numbers into single digits
+        tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(True), ByteLevel(False)])
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _from_hub(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]))
+    except (RepositoryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        raise CapsafeError(f"The model {model!r} could not be fetched from the hub.", "Check the name and the connection, or give a folder.") from error

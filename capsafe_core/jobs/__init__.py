@@ -1,0 +1,1 @@
+"""Jobs: one piece of work is one folder on disk."""

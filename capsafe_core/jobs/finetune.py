@@ -1,0 +1,68 @@
+"""The finetune job: train a recipe with one seed, save checkpoints on its schedule, measure capability at each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from capsafe_core.benchmarks import Benchmark, load_benchmark, load_training_pairs, score
+from capsafe_core.engines import Request, Sampling, Weights, batch_plan, open_engine
+from capsafe_core.jobs.folder import Part
+from capsafe_core.jobs.generate import checkpoint_weights
+from capsafe_core.records import Checkpoint, Measurement, PathPoint, Record
+from capsafe_core.training.lora import Recipe, finetune
+
+
+def work(part: Part) -> None:
+    """Train from the start; steps already committed are trained through again but not written twice."""
+    wanted = part.job.manifest.work
+    start = checkpoint_weights(wanted["start"], part.job.folder)
+    recipe = Recipe(**{**wanted["recipe"], "steps": tuple(wanted["recipe"]["steps"])})
+    part.total = 2 + 3 * len(recipe.steps)
+    if "step-0" not in part.done_units:
+        part.write("step-0", _point(wanted["path"], 0, start.checkpoint))
+    if all(f"step-{step}" in part.done_units for step in recipe.steps):
+        return
+
+    def on_step(step: int, tokens: int) -> None:
+        part.tokens += tokens
+        if step % 10 == 0:
+            part.report("running", f"step {step} of {recipe.steps[-1]}")
+
+    folder = part.job.folder / "checkpoints"
+    for step, path in finetune(start, load_training_pairs(wanted["dataset"]), recipe, folder, wanted["engine"]["dtype"], wanted["engine"]["device"], on_step):
+        if f"step-{step}" in part.done_units:
+            continue
+        weights = replace(start, adapters=(*start.adapters, path))
+        measured = _measure(wanted, weights)
+        part.write(f"step-{step}", [*_point(wanted["path"], step, weights.checkpoint), *measured])
+        reached = wanted["stop_at"] is not None and any(m.value >= wanted["stop_at"] for m in measured)
+        if reached or part.should_stop:
+            part.total = part.done
+            return
+
+
+def _point(path: dict[str, Any], step: int, checkpoint: Checkpoint) -> Sequence[Record]:
+    return [checkpoint, PathPoint(**path, step=step, checkpoint_id=checkpoint.id)]
+
+
+def _measure(wanted: dict[str, Any], weights: Weights) -> list[Measurement]:
+    """Capability on items of its own, neither trained on nor among the study's."""
+    if wanted["probe"] is None:
+        return []
+    benchmark = load_benchmark(wanted["probe"])
+    right = _right_answers(benchmark, wanted, weights)
+    n = len(benchmark.prompts)
+    rate = right / n
+    return [Measurement(weights.checkpoint.id, benchmark.record.name, "accuracy", rate, math.sqrt(rate * (1 - rate) / n), n, "probe during fine-tuning")]
+
+
+def _right_answers(benchmark: Benchmark, wanted: dict[str, Any], weights: Weights) -> int:
+    engine = open_engine(wanted["engine"], weights)
+    reference = {p.item: p.reference for p in benchmark.prompts}
+    sampling = Sampling(max_tokens=wanted["max_tokens"])
+    requests = [Request(p.item, p.messages) for p in benchmark.prompts]
+    answers = [a for _, batch in batch_plan(engine, requests) for a in engine.generate(batch, sampling)]
+    return sum(score(wanted["probe"]["scorer"], a.text, reference[a.key]).correct for a in answers)

@@ -1,0 +1,334 @@
+"""The job folder: the contract between those who ask for work, those who do it and those who read it.
+
+    manifest.json            what to do (kind, settings, parts, the jobs it comes after)
+    part-000.shard.jsonl     records in committed blocks; the truth
+    part-000.errors.jsonl    records that failed, one line each
+    part-000.status.json     progress, replaced atomically
+    part-000.log             what the worker printed
+    part-000.lock            held by the worker
+    stop                     exists when a graceful end is asked for
+
+A block is the records of one unit of work (a batch) and a closing line {"type": "commit", "unit": ...}.
+Whatever stands after the last closing line is unfinished: the worker cuts it and repeats that unit,
+and no reader reads past it. So a kill at any moment loses and doubles nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import psutil
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.records import FORMAT, Record, canonical_json, digest_text, from_dict, to_line
+
+KINDS = ("generate", "judge", "finetune", "import", "annotate")
+STALE_AFTER = 60.0
+"""Seconds without a heartbeat after which a worker on another machine counts as lost."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a job is to do; `work` holds the settings of its kind."""
+
+    kind: str
+    name: str
+    work: dict[str, Any]
+    after: tuple[str, ...] = ()
+    parts: int = 1
+    python: str = ""
+    code_version: str = ""
+    created: float = 0.0
+
+    @property
+    def job_id(self) -> str:
+        """Readable and the same for the same work, so asking twice makes one job."""
+        same = canonical_json([FORMAT, self.kind, self.name, self.work, list(self.after), self.parts])
+        return f"{self.kind}-{self.name}-{digest_text(same)[:10]}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far one part is. `state` is waiting, running, done, stopped, failed or lost."""
+
+    state: str = "waiting"
+    host: str = ""
+    pid: int = 0
+    started: float = 0.0
+    heartbeat: float = 0.0
+    done: int = 0
+    total: int = 0
+    tokens: int = 0
+    errors: int = 0
+    message: str = ""
+    hint: str = ""
+    seconds: float = 0.0
+    """working time over all runs of this part"""
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.tokens / self.seconds if self.tokens and self.seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace so far; None before there is a pace."""
+        if self.state != "running" or not self.done or not self.total:
+            return None
+        return self.seconds / self.done * (self.total - self.done)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job folder, read."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def job_id(self) -> str:
+        return self.folder.name
+
+    def path(self, part: int, what: str) -> Path:
+        return self.folder / f"part-{part:03d}.{what}"
+
+    def status(self, part: int = 0) -> Status:
+        """The part's status; a worker that died without a word is `lost`."""
+        try:
+            status = Status(**json.loads(self.path(part, "status.json").read_text()))
+        except FileNotFoundError:
+            return Status()
+        if status.state == "running" and not _alive(status):
+            return Status(**{**status.__dict__, "state": "lost", "message": "The worker ended without a word.", "hint": "Resume the job."})
+        return status
+
+    @property
+    def state(self) -> str:
+        """One word for the whole job: the least finished of its parts."""
+        states = [self.status(part).state for part in range(self.manifest.parts)]
+        for state in ("failed", "lost", "running", "stopped", "waiting"):
+            if state in states:
+                return state
+        return "done"
+
+    @property
+    def stop_asked(self) -> bool:
+        return (self.folder / "stop").exists()
+
+    def ask_to_stop(self) -> None:
+        (self.folder / "stop").touch()
+
+    def clear_stop(self) -> None:
+        (self.folder / "stop").unlink(missing_ok=True)
+
+    def records(self) -> Iterator[Record]:
+        """Every committed record of every part."""
+        for part in range(self.manifest.parts):
+            for block in committed_blocks(self.path(part, "shard.jsonl")):
+                yield from (from_dict(line) for line in block.lines)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A committed unit: its name, its parsed lines and the offset in bytes at which it ends."""
+
+    unit: str
+    lines: list[dict[str, Any]]
+    end: int
+
+
+def committed_blocks(path: Path, start: int = 0) -> Iterator[Block]:
+    """The blocks of a shard from a byte offset on; stops before what is unfinished.
+
+    Raises:
+        CapsafeError: the shard is shorter than `start`, or a committed line is not JSON.
+    """
+    if not path.exists():
+        if start:
+            raise CapsafeError(f"The shard {path} is gone, and {start} bytes of it were read before.", "Put the folder back, or run `capsafe rebuild`.")
+        return
+    if path.stat().st_size < start:
+        raise CapsafeError(f"The shard {path} is shorter than the {start} bytes already read from it.", "Put the whole file back, or run `capsafe rebuild`.")
+    with path.open("rb") as stream:
+        stream.seek(start)
+        lines: list[dict[str, Any]] = []
+        end = start
+        for raw in stream:
+            if not raw.endswith(b"\n"):
+                return
+            end += len(raw)
+            try:
+                line = json.loads(raw)
+            except json.JSONDecodeError as error:
+                if _is_tail(stream):
+                    return
+                raise CapsafeError(f"The shard {path} has a damaged line before byte {end}.", "Restore it from a copy, or delete the job folder and run it again.") from error
+            if line.get("type") == "commit":
+                yield Block(str(line.get("unit")), lines, end)
+                lines = []
+            else:
+                lines.append(line)
+
+
+def _is_tail(stream: IO[bytes]) -> bool:
+    """Whether no commit follows: a torn block may end in a broken line."""
+    return not any(b'"type": "commit"' in raw for raw in stream)
+
+
+def create_job(root: Path, manifest: Manifest) -> Job:
+    """The folder for a manifest; the one that exists already where the same work was asked for before."""
+    folder = root / manifest.job_id
+    if not (folder / "manifest.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "manifest.json", json.dumps({**manifest.__dict__, "created": time.time()}, indent=1))
+    return open_job(folder)
+
+
+def open_job(folder: Path) -> Job:
+    """Read a job folder.
+
+    Raises:
+        CapsafeError: there is no readable manifest.
+    """
+    try:
+        data = json.loads((folder / "manifest.json").read_text())
+        return Job(folder, Manifest(**{**data, "after": tuple(data["after"])}))
+    except FileNotFoundError as error:
+        raise CapsafeError(f"{folder} is not a job folder: it has no manifest.json.", "Check the path.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise CapsafeError(f"The manifest in {folder} cannot be read: {error}.", "Delete the folder and start the job again.") from error
+
+
+def list_jobs(root: Path) -> list[Job]:
+    """All jobs, oldest first; a folder whose manifest is unreadable is left out."""
+    jobs = []
+    for path in root.glob("*/manifest.json"):
+        try:
+            jobs.append(open_job(path.parent))
+        except CapsafeError:
+            continue
+    return sorted(jobs, key=lambda job: (job.manifest.created, job.job_id))
+
+
+@dataclass
+class Part:
+    """A worker's hold on one part of a job: a context manager that locks, resumes and reports."""
+
+    job: Job
+    index: int = 0
+    done_units: set[str] = field(default_factory=set)
+    done: int = 0
+    total: int = 0
+    tokens: int = 0
+    errors: int = 0
+    _seconds_before: float = 0.0
+    _began: float = 0.0
+
+    def __enter__(self) -> Part:
+        self._lock = self.job.path(self.index, "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise CapsafeError(f"Part {self.index} of {self.job.job_id} is already being worked on.", "Wait for it, or stop it first.") from error
+        before = self.job.status(self.index)
+        self._seconds_before, self.tokens = before.seconds, before.tokens
+        self._began = time.time()
+        self._resume()
+        self.report("running")
+        return self
+
+    def _resume(self) -> None:
+        """Cut the unfinished tail and learn which units are done."""
+        path = self.job.path(self.index, "shard.jsonl")
+        end = 0
+        for block in committed_blocks(path):
+            self.done_units.add(block.unit)
+            self.done += len(block.lines)
+            end = block.end
+        self._shard = path.open("r+b" if path.exists() else "w+b")
+        self._shard.truncate(end)
+        self._shard.seek(end)
+
+    def write(self, unit: str, records: Iterable[Record], tokens: int = 0) -> None:
+        """Commit a unit: its records and the closing line in one write, on disk before this returns."""
+        lines = [to_line(record) for record in records]
+        text = "".join(lines) + json.dumps({"type": "commit", "unit": unit}) + "\n"
+        try:
+            self._shard.write(text.encode())
+            self._shard.flush()
+            os.fsync(self._shard.fileno())
+        except OSError as error:
+            raise CapsafeError(f"The shard of {self.job.job_id} cannot be written: {error.strerror}.", "Free some space and resume the job; what was committed is kept.") from error
+        self.done_units.add(unit)
+        self.done += len(lines)
+        self.tokens += tokens
+        self.report("running")
+
+    def error(self, unit: str, message: str) -> None:
+        """Note that one record failed; the job goes on."""
+        self.errors += 1
+        with self.job.path(self.index, "errors.jsonl").open("a") as stream:
+            stream.write(json.dumps({"unit": unit, "message": message, "time": time.time()}) + "\n")
+
+    @property
+    def should_stop(self) -> bool:
+        return self.job.stop_asked
+
+    def report(self, state: str, message: str = "", hint: str = "") -> None:
+        """Replace the status file."""
+        now = time.time()
+        status = Status(
+            state=state,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=self._began,
+            heartbeat=now,
+            done=self.done,
+            total=self.total,
+            tokens=self.tokens,
+            errors=self.errors,
+            message=message,
+            hint=hint,
+            seconds=self._seconds_before + now - self._began,
+        )
+        _replace(self.job.path(self.index, "status.json"), json.dumps(status.__dict__))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, CapsafeError):
+            self.report("failed", error.message, error.hint)
+        elif error is not None:
+            self.report("failed", f"{type(error).__name__}: {error}", "This is a fault in capsafe or its engine; the log has the details.")
+        else:
+            self.report("stopped" if self.should_stop and self.done < self.total else "done")
+        self._shard.close()
+        self._lock.close()
+
+
+def _alive(status: Status) -> bool:
+    if status.host != socket.gethostname():
+        return time.time() - status.heartbeat < STALE_AFTER
+    try:
+        process = psutil.Process(status.pid)
+        return process.create_time() <= status.started + 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a small file so that a reader sees the old one or the new one."""
+    new = path.with_suffix(f".{os.getpid()}.new")
+    try:
+        new.write_text(text)
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise CapsafeError(f"{path.name} cannot be written in {path.parent}: {error.strerror}.", "Free some space and try again.") from error

@@ -1,0 +1,49 @@
+"""The worker: does one part of one job and ends.
+
+    python -m capsafe_core.jobs.worker FOLDER [--part I]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Part, open_job
+
+WORK = {"generate": "capsafe_core.jobs.generate", "judge": "capsafe_core.jobs.judge", "finetune": "capsafe_core.jobs.finetune"}
+"""The module whose `work(part)` does a kind of job."""
+
+
+def run(folder: Path, index: int) -> int:
+    """Do a part; 0 when it is done or was stopped, 1 when it failed (the status file says why)."""
+    try:
+        job = open_job(folder)
+        if job.manifest.kind not in WORK:
+            raise CapsafeError(f"No worker does jobs of kind {job.manifest.kind!r}.")
+        with Part(job, index) as part:
+            work: Callable[[Part], None] = import_module(WORK[job.manifest.kind]).work
+            work(part)
+    except CapsafeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", type=int, default=0)
+    options = parser.parse_args()
+    sys.exit(run(options.folder, options.part))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Fit the learnt judges to people's labels and write their parameters.
+
+    python -m capsafe_core.judges.fitting FOLDER
+
+FOLDER is `pyrit/datasets/scorer_evals` of the pyrit wheel (MIT). Only the fitted numbers are kept.
+Quality is cross-validated with all rows of a prompt in the same fold.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from capsafe_core.engines.embedding import Embedder
+from capsafe_core.judges.learnt import features
+from capsafe_core.records import digest_text
+
+Row = tuple[str, str, float]
+
+
+def read_labels(path: Path) -> list[Row]:
+    """(prompt, answer, mean human score) rows of one of pyrit's files."""
+    text = path.read_text(encoding="utf-8")
+    body = "\n".join(line for line in text.splitlines() if not line.startswith(("#", '"#')))
+    rows = list(csv.DictReader(io.StringIO(body)))
+    scores = [name for name in rows[0] if name.startswith("human_score")]
+    prompt = "objective" if "objective" in rows[0] else "prompt"
+    return [(r[prompt] or "", r["assistant_response"], float(np.mean([float(r[s]) for s in scores]))) for r in rows if r["assistant_response"]]
+
+
+def fit(target: str, rows: list[Row], regularisation: float) -> dict[str, Any]:
+    """Weights on the raw features, with how well they predict held-out prompts."""
+    prompts, answers, scores = zip(*rows, strict=True)
+    x = features(target, prompts, answers, Embedder())
+    y = np.array(scores) >= 0.5
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=regularisation, max_iter=5000))
+    held_out = cross_val_predict(model, x, y, groups=prompts, cv=GroupKFold(5), method="predict_proba")[:, 1]
+    model.fit(x, y)
+    scaler, regression = model[0], model[1]
+    weights = regression.coef_[0] / scaler.scale_
+    bias = regression.intercept_[0] - float(scaler.mean_ @ weights)
+    values = {"target": target, "weights": [round(float(w), 6) for w in weights], "bias": round(float(bias), 6)}
+    quality = {"n": len(rows), "positive": int(y.sum()), "auc": round(float(roc_auc_score(y, held_out)), 3), "kappa": round(float(cohen_kappa_score(y, held_out >= 0.5)), 3)}
+    return {**values, "digest": digest_text(json.dumps(values))[:12], "held_out": quality, "data": "people's labels in pyrit 1.1.0 (MIT), five folds by prompt"}
+
+
+def main(folder: Path) -> None:
+    out = Path(__file__).parent / "parameters"
+    refusal = [row for path in sorted((folder / "refusal_scorer").glob("*.csv")) for row in read_labels(path)]
+    harm = [row for path in sorted((folder / "harm").glob("*.csv")) if not path.name.startswith("mini_") for row in read_labels(path)]
+    for target, rows, regularisation in (("refusal", refusal, 1.0), ("harm", harm, 0.003)):
+        result = fit(target, rows, regularisation)
+        (out / f"learnt_{target}.json").write_text(json.dumps(result, indent=1) + "\n")
+        print(target, result["held_out"])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,30 @@
+"""Right or wrong: a benchmark's own scorer as a judge of correctness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from capsafe_core.benchmarks import score
+from capsafe_core.judges.protocol import Item, Verdict
+from capsafe_core.records import BenchmarkRecord, Rater
+
+
+class Verifier:
+    """Checks answers to capability benchmarks; an answer that cannot be read is wrong, and says so."""
+
+    batch_size = 512
+
+    def __init__(self, rater: Rater, scorers: Mapping[str, str]) -> None:
+        self.rater = rater
+        self._scorers = scorers
+
+    def applies(self, benchmark: BenchmarkRecord) -> bool:
+        return benchmark.kind == "capability" and benchmark.name in self._scorers
+
+    def judge(self, items: Sequence[Item]) -> list[list[Verdict]]:
+        return [[self._verdict(item)] for item in items]
+
+    def _verdict(self, item: Item) -> Verdict:
+        scored = score(self._scorers[item.benchmark.name], item.generation.text, item.prompt.reference)
+        native = "no answer found" if scored.parsed is None else f"read {scored.parsed!r}, expected {item.prompt.reference!r}"
+        return Verdict("correctness", "correct" if scored.correct else "incorrect", native=native)

@@ -1,0 +1,359 @@
+"""The facts: what a shard line holds, and how each fact gets its id.
+
+A record is a frozen dataclass of plain JSON values. Its id is made by whoever writes it, from what
+identifies it, so the same fact written twice is the same fact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from capsafe_core.errors import CapsafeError
+
+FORMAT = 1
+"""Version of ids and shard lines."""
+
+KINDS = ("capability", "safety", "over_refusal")
+DIMENSIONS = ("safety", "refusal", "coherence", "correctness", "quality")
+STATUSES = ("ok", "refused", "unparsed", "cut_off", "error")
+LABELS: dict[str, tuple[str, ...]] = {
+    "safety": ("safe", "unsafe"),
+    "refusal": ("none", "partial", "full"),
+    "coherence": ("coherent", "incoherent"),
+    "correctness": ("incorrect", "correct"),
+    "quality": (),
+}
+"""Canonical labels by dimension; code 0 in the store means missing, a label's code is its place from 1."""
+
+T = TypeVar("T")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with one spelling for each value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def identify(kind: str, *parts: Any) -> str:
+    """UUID from a blake2b-128 of the kind and the identifying parts (JSON values)."""
+    text = canonical_json([f"capsafe/{FORMAT}", kind, list(parts)])
+    return str(uuid.UUID(bytes=hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()))
+
+
+def digest_text(text: str) -> str:
+    """blake2b-128 of a text, as hex."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def digest_files(*paths: Path) -> str:
+    """blake2b-128 over the bytes of files, in the given order, as hex."""
+    state = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                state.update(chunk)
+    return state.hexdigest()
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study file as it stood when it was run; `declared` is when, in seconds since 1970."""
+
+    type: ClassVar[str] = "study"
+    name: str
+    text: str
+    digest: str
+    primary_digest: str
+    declared: float
+
+    @property
+    def id(self) -> str:
+        return identify("study", self.name, self.digest)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights: an origin and an ordered list of adapters, identified by the digests of their files."""
+
+    type: ClassVar[str] = "checkpoint"
+    origin: str
+    origin_digest: str
+    adapters: tuple[str, ...] = ()
+    """digests of the adapters, in the order in which they are applied"""
+
+    @property
+    def id(self) -> str:
+        return identify("checkpoint", self.origin_digest, list(self.adapters))
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """A checkpoint's place on the path of one recipe and seed."""
+
+    type: ClassVar[str] = "path_point"
+    study: str
+    recipe: str
+    seed: int
+    step: int
+    checkpoint_id: str
+    start: str
+    dataset: str
+    learning_rate: float
+
+    @property
+    def path_id(self) -> str:
+        return identify("path", self.study, self.recipe, self.seed)
+
+    @property
+    def id(self) -> str:
+        return identify("path_point", self.study, self.recipe, self.seed, self.step)
+
+
+@dataclass(frozen=True)
+class BenchmarkRecord:
+    """A versioned set of prompts."""
+
+    type: ClassVar[str] = "benchmark"
+    name: str
+    version: str
+    kind: str
+    digest: str
+    size: int
+    licence: str = ""
+    source: str = ""
+
+    @property
+    def id(self) -> str:
+        return identify("benchmark", self.name, self.version, self.digest)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A fixed history ending in a user turn."""
+
+    type: ClassVar[str] = "prompt"
+    benchmark_id: str
+    item: str
+    position: int
+    messages: tuple[dict[str, str], ...]
+    category: str = ""
+    behaviour: str = ""
+    behaviour_text: str = ""
+    context: str = ""
+    reference: str = ""
+
+    @property
+    def id(self) -> str:
+        return identify("prompt", self.benchmark_id, self.item)
+
+    @property
+    def text(self) -> str:
+        """The last user turn."""
+        return self.messages[-1]["content"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Everything besides checkpoint and prompt that shapes an output."""
+
+    type: ClassVar[str] = "condition"
+    system_prompt: str
+    template_digest: str
+    few_shot: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    engine: str
+    engine_version: str
+    dtype: str
+
+    @property
+    def id(self) -> str:
+        return identify("condition", dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A way of rewriting prompts to get past a model's refusals."""
+
+    type: ClassVar[str] = "attack"
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return identify("attack", self.name, self.settings)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One output of one cell for one prompt."""
+
+    type: ClassVar[str] = "generation"
+    checkpoint_id: str
+    benchmark_id: str
+    condition_id: str
+    prompt_id: str
+    sample: int
+    seed: int
+    text: str
+    finish_reason: str
+    tokens: int
+    attack_id: str | None = None
+
+    @property
+    def cell_id(self) -> str:
+        return identify("cell", self.checkpoint_id, self.benchmark_id, self.condition_id, self.attack_id)
+
+    @property
+    def id(self) -> str:
+        return identify("generation", self.cell_id, self.prompt_id, self.sample, self.seed)
+
+
+@dataclass(frozen=True)
+class Rater:
+    """A judge version or an annotator."""
+
+    type: ClassVar[str] = "rater"
+    name: str
+    kind: str
+    """judge or annotator"""
+    family: str
+    dimensions: tuple[str, ...]
+    version: str
+    stance: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return identify("rater", self.kind, self.name, self.version)
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """A judge's verdict on a generation in one dimension."""
+
+    type: ClassVar[str] = "judgment"
+    generation_id: str
+    cell_id: str
+    rater_id: str
+    dimension: str
+    status: str
+    label: str | None
+    native: str = ""
+    score: float | None = None
+    raw: str = ""
+    asked: str = ""
+    """the exact text that the judge received; empty for a rule that reads the answer itself"""
+    evidence: tuple[dict[str, Any], ...] = ()
+    """spans: {reason, start, end} in characters of the answer"""
+    attempt: int = 1
+
+    @property
+    def id(self) -> str:
+        return identify("judgment", self.generation_id, self.rater_id, self.dimension, self.attempt)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A capability known only in aggregate."""
+
+    type: ClassVar[str] = "measurement"
+    checkpoint_id: str
+    benchmark: str
+    metric: str
+    value: float
+    stderr: float | None
+    n: int | None
+    source: str
+
+    @property
+    def id(self) -> str:
+        return identify("measurement", self.checkpoint_id, self.benchmark, self.metric, self.source)
+
+
+@dataclass(frozen=True)
+class LabelEvent:
+    """Something a person did to a label: set it, take it back, or adjudicate."""
+
+    type: ClassVar[str] = "label"
+    event_id: str
+    generation_id: str
+    cell_id: str
+    rater_id: str
+    dimension: str
+    action: str
+    """label, undo or adjudicate"""
+    label: str | None
+    shown: float
+    created: float
+    reasons: tuple[str, ...] = ()
+    evidence: tuple[dict[str, Any], ...] = ()
+    note: str = ""
+    queue: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.event_id
+
+
+Record = (
+    StudyRecord
+    | Checkpoint
+    | PathPoint
+    | BenchmarkRecord
+    | Prompt
+    | Condition
+    | Attack
+    | Generation
+    | Rater
+    | Judgment
+    | Measurement
+    | LabelEvent
+)
+TYPES: dict[str, type[Any]] = {
+    kind.type: kind
+    for kind in (
+        StudyRecord,
+        Checkpoint,
+        PathPoint,
+        BenchmarkRecord,
+        Prompt,
+        Condition,
+        Attack,
+        Generation,
+        Rater,
+        Judgment,
+        Measurement,
+        LabelEvent,
+    )
+}
+
+
+def to_line(record: Record) -> str:
+    """One JSON line (with its newline) for a record."""
+    return json.dumps({"v": FORMAT, "type": record.type, **dataclasses.asdict(record)}, ensure_ascii=True) + "\n"
+
+
+def from_dict(data: dict[str, Any]) -> Record:
+    """The record in a parsed shard line.
+
+    Raises:
+        CapsafeError: the line was written by a newer format, or is no record.
+    """
+    if data.get("v") != FORMAT:
+        raise CapsafeError(f"A shard line has format {data.get('v')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+    kind = TYPES.get(str(data.get("type")))
+    if kind is None:
+        raise CapsafeError(f"A shard line has the unknown type {data.get('type')!r}.", "Update capsafe, or look at the line.")
+    names = {f.name for f in dataclasses.fields(kind)}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
+    try:
+        return kind(**values)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise CapsafeError(f"A shard line of type {kind.type} is incomplete: {error}.") from error

@@ -1,0 +1,110 @@
+"""The filter that a screen, its URL, its SQL and its caption share."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+_MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is being looked at. Empty means "no restriction".
+
+    Attributes:
+        study: name of the study.
+        benchmarks, judges, recipes, categories: names.
+        checkpoints, generation: ids.
+        outcomes: incoherent, unsafe, refusal, safe.
+        pattern: votes, "judge=unsafe,judge=safe".
+        search: text that the answer must contain.
+        policy: how incoherent outputs count.
+        goal: data set -> capability goal where the user moved it from the study's.
+        truncated: whether outputs cut off by the token limit are kept.
+    """
+
+    study: str = ""
+    benchmarks: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    pattern: str = ""
+    search: str = ""
+    generation: str = ""
+    prompt: str = ""
+    policy: str = ""
+    goals: tuple[tuple[str, float], ...] = ()
+    truncated: bool = True
+
+    def but(self, **changes: Any) -> Selection:
+        """This selection with some parts changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_query(self) -> dict[str, str]:
+        """URL parameters; parts at their default are left out."""
+        out: dict[str, str] = {}
+        for part in dataclasses.fields(self):
+            value = getattr(self, part.name)
+            if value == part.default:
+                continue
+            if part.name in _MANY:
+                out[part.name] = "~".join(value)
+            elif part.name == "goals":
+                out["goals"] = "~".join(f"{name}:{goal:g}" for name, goal in value)
+            elif part.name == "truncated":
+                out["truncated"] = "no"
+            else:
+                out[part.name] = value
+        return out
+
+    @classmethod
+    def from_query(cls, query: dict[str, str]) -> Selection:
+        """The selection in URL parameters; what cannot be read is ignored, so an old link still opens."""
+        values: dict[str, Any] = {}
+        for part in dataclasses.fields(cls):
+            text = query.get(part.name)
+            if not text:
+                continue
+            if part.name in _MANY:
+                values[part.name] = tuple(t for t in text.split("~") if t)
+            elif part.name == "goals":
+                values["goals"] = tuple(_goals(text))
+            elif part.name == "truncated":
+                values["truncated"] = text != "no"
+            else:
+                values[part.name] = text
+        return cls(**values)
+
+    def caption(self) -> str:
+        """The restriction in words, for captions and footnotes."""
+        parts = [f"study {self.study}"] if self.study else []
+        for name in _MANY:
+            values = getattr(self, name)
+            if values:
+                shown = [v[:8] for v in values] if name == "checkpoints" else list(values)
+                parts.append(f"{name}: {', '.join(shown)}")
+        if self.pattern:
+            parts.append(f"votes: {self.pattern}")
+        if self.search:
+            parts.append(f"answers that contain “{self.search}”")
+        if self.policy:
+            parts.append(f"incoherent outputs {self.policy.replace('_', ' ')}")
+        parts += [f"goal {goal:.0%} on {name}" for name, goal in self.goals]
+        if not self.truncated:
+            parts.append("without outputs cut off by the token limit")
+        return "; ".join(parts) or "everything"
+
+
+def _goals(text: str) -> list[tuple[str, float]]:
+    goals = []
+    for item in text.split("~"):
+        name, _, value = item.rpartition(":")
+        try:
+            goals.append((name, float(value)))
+        except ValueError:
+            continue
+    return goals

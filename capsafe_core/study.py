@@ -1,0 +1,252 @@
+"""The study file: one question, stated before the numbers, as TOML."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.records import StudyRecord, canonical_json, digest_text
+
+Policy = Literal["as_judged", "counted_safe", "counted_unsafe", "excluded", "coherent_in_both"]
+Crossing = Literal["first", "last", "safest"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineSettings(_Part):
+    """How outputs are made; `python` is the interpreter of the worker's own environment."""
+
+    name: Literal["transformers"] = "transformers"
+    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
+    batch_size: int = Field(32, ge=1)
+    device: str = "cpu"
+    python: Path | None = None
+
+
+class SamplingSettings(_Part):
+    """Decoding, the same for every cell of the study."""
+
+    temperature: float = Field(0.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(64, ge=1)
+    samples: int = Field(1, ge=1)
+    seed: int = 0
+    system_prompt: str = ""
+
+
+class BenchmarkSettings(_Part):
+    """A benchmark by name; `reasoning_gym:NAME` with its own configuration, or a file of this project or of the user."""
+
+    name: str
+    source: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    size: int | None = Field(None, ge=1)
+    answer: Literal["final", "worked"] = "final"
+    scorer: Literal["number", "label", "exact"] = "exact"
+
+
+class DatasetSettings(_Part):
+    """Fine-tuning data: a file of {prompt, response} lines, or a reasoning-gym task with seeds of its own."""
+
+    name: str
+    source: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 1
+    size: int = Field(2000, ge=1)
+    answer: Literal["final", "worked"] = "final"
+    benchmark: str | None = None
+    """the capability benchmark that measures what this data set teaches"""
+
+
+class StartSettings(_Part):
+    """A start checkpoint: an origin model, or the last checkpoint of a recipe."""
+
+    name: str
+    model: str | None = None
+    recipe: str | None = None
+    trusted: bool = False
+
+
+class RecipeSettings(_Part):
+    """One way of fine-tuning."""
+
+    name: str
+    start: str
+    dataset: str
+    learning_rate: float = Field(gt=0)
+    steps: tuple[int, ...] = Field(min_length=1)
+    """the steps at which a checkpoint is saved; step 0 is the start itself"""
+    seeds: tuple[int, ...] = (0,)
+    batch_size: int = Field(8, ge=1)
+    rank: int = Field(16, ge=1)
+    stop_at_goal: bool = False
+
+
+class JudgeSettings(_Part):
+    """A judge of the registry; `model` is a start's name for judges that are language models."""
+
+    name: str
+    model: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class PrimarySpecification(_Part):
+    """The way of asking that headlines use."""
+
+    benchmark: str
+    judge: str
+    refusal_judge: str
+    coherence: str
+    policy: Policy = "as_judged"
+    crossing: Crossing = "first"
+    cutoff: float | None = None
+
+
+class Study(_Part):
+    """One question: starts, recipes, benchmarks, judges, goals and the primary specification."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    engine: EngineSettings = EngineSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    starts: tuple[StartSettings, ...] = Field(min_length=1)
+    datasets: tuple[DatasetSettings, ...] = ()
+    recipes: tuple[RecipeSettings, ...] = ()
+    benchmarks: tuple[BenchmarkSettings, ...] = Field(min_length=1)
+    judges: tuple[JudgeSettings, ...] = ()
+    goals: dict[str, float] = Field(default_factory=dict)
+    """data set name -> the accuracy at which recipes on it are compared"""
+    primary: PrimarySpecification
+
+    def recipe(self, name: str) -> RecipeSettings:
+        return next(r for r in self.recipes if r.name == name)
+
+    def dataset(self, name: str) -> DatasetSettings:
+        return next(d for d in self.datasets if d.name == name)
+
+    def start(self, name: str) -> StartSettings:
+        return next(s for s in self.starts if s.name == name)
+
+    @property
+    def primary_digest(self) -> str:
+        """Hash of what headlines depend on: the primary specification and the goals."""
+        return digest_text(canonical_json({"primary": self.primary.model_dump(), "goals": self.goals}))
+
+    def record(self, text: str, declared: float) -> StudyRecord:
+        """The fact that this study was declared at a time (seconds since 1970)."""
+        return StudyRecord(self.name, text, digest_text(text), self.primary_digest, declared)
+
+
+def load_study(path: Path) -> tuple[Study, str]:
+    """The study in a TOML file, and the file's text.
+
+    Raises:
+        CapsafeError: the file is missing or has mistakes; every mistake is named at once, with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CapsafeError(f"The study file {path} cannot be read: {error.strerror}.", "Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise CapsafeError(f"The study file {path} is not UTF-8 text.", "Save it as UTF-8.") from error
+    return parse_study(text, str(path)), text
+
+
+def parse_study(text: str, name: str = "study.toml") -> Study:
+    """The study in a TOML text; `name` stands in messages.
+
+    Raises:
+        CapsafeError: every mistake at once, each with its line.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CapsafeError(f"{name} is not valid TOML: {error}.", "Mend that line and try again.") from error
+    try:
+        study = Study.model_validate(data)
+    except ValidationError as error:
+        problems = [(_line(text, e["loc"]), f"{_spell(e['loc'])}: {e['msg'].lower()}") for e in error.errors()]
+        raise _mistakes(name, problems) from error
+    problems = [(_line(text, where), what) for where, what in _references(study)]
+    if problems:
+        raise _mistakes(name, problems)
+    return study
+
+
+def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
+    """Names that point to nothing, and names used twice."""
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    names: dict[str, set[str]] = {}
+    for group in ("starts", "datasets", "recipes", "benchmarks", "judges"):
+        names[group] = set()
+        for i, part in enumerate(getattr(study, group)):
+            if part.name in names[group]:
+                problems.append(((group, i, "name"), f"the name {part.name!r} is used twice in {group}"))
+            names[group].add(part.name)
+
+    def need(group: str, value: str | None, *where: str | int) -> None:
+        if value is not None and value not in names[group]:
+            known = ", ".join(sorted(names[group])) or "none"
+            problems.append((where, f"{value!r} is not among the {group} (there are: {known})"))
+
+    for i, start in enumerate(study.starts):
+        need("recipes", start.recipe, "starts", i, "recipe")
+        if (start.model is None) == (start.recipe is None):
+            problems.append((("starts", i, "name"), f"start {start.name!r} needs either a model or a recipe"))
+    for i, recipe in enumerate(study.recipes):
+        need("starts", recipe.start, "recipes", i, "start")
+        need("datasets", recipe.dataset, "recipes", i, "dataset")
+        if list(recipe.steps) != sorted({s for s in recipe.steps if s > 0}):
+            problems.append((("recipes", i, "steps"), "steps must be positive, different and in order"))
+    for i, dataset in enumerate(study.datasets):
+        need("benchmarks", dataset.benchmark, "datasets", i, "benchmark")
+    for i, judge in enumerate(study.judges):
+        need("starts", judge.model, "judges", i, "model")
+    for goal in study.goals:
+        need("datasets", goal, "goals", goal)
+    need("benchmarks", study.primary.benchmark, "primary", "benchmark")
+    for key in ("judge", "refusal_judge", "coherence"):
+        need("judges", getattr(study.primary, key), "primary", key)
+    return problems
+
+
+def _mistakes(name: str, problems: list[tuple[int | None, str]]) -> CapsafeError:
+    lines = [f"  line {line}: {what}" if line else f"  {what}" for line, what in problems]
+    count = f"{len(problems)} mistake" + ("s" if len(problems) > 1 else "")
+    return CapsafeError(f"{name} has {count}:\n" + "\n".join(lines) + "\n", "Mend them and try again; nothing was started.")
+
+
+def _spell(location: tuple[str | int, ...]) -> str:
+    return "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
+
+
+def _line(text: str, location: tuple[str | int, ...]) -> int | None:
+    """The line of a key in a TOML text, or of the table it should stand in."""
+    table, index, key = str(location[0]), 0, None
+    for part in location[1:]:
+        if isinstance(part, int):
+            index = part
+        else:
+            key = part
+            break
+    seen, found, start = -1, None, None
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line)
+        if header:
+            inside = header.group(1) == table
+            seen += inside
+            start = number if inside and seen == index else None
+            found = start or found
+        elif start and key and re.match(rf"\s*\"?{re.escape(str(key))}\"?\s*=", line):
+            return number
+        elif seen == -1 and found is None and re.match(rf"\s*{re.escape(table)}\s*=", line):
+            found = number
+    return found

@@ -1,0 +1,1 @@
+"""Fine-tuning towards a capability goal."""
