@@ -55,6 +55,10 @@ class Engine(Protocol):
         """Answer one batch, in its order."""
         ...
 
+    def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[list[float]]:
+        """Natural log-probability of each option's first token as the answer's first, for each request."""
+        ...
+
     def length(self, request: Request) -> int:
         """The number of tokens of a request as the model sees it."""
         ...

@@ -58,6 +58,15 @@ class TransformersEngine:
         answers = output.sequences[:, batch.input_ids.shape[1] :]
         return [self._completion(r, ids, i, output, sampling) for i, (r, ids) in enumerate(zip(requests, answers.tolist(), strict=True))]
 
+    @torch.inference_mode()
+    def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[list[float]]:
+        first = [self.tokenizer(option, add_special_tokens=False).input_ids[0] for option in options]
+        if len(set(first)) < len(options):
+            raise CapsafeError(f"The options {', '.join(options)} begin with the same token.", "Use a judge that answers in text.")
+        batch = self.tokenizer([self.render(r) for r in requests], return_tensors="pt", padding=True, add_special_tokens=False).to(self.device)
+        logits = self.model(**batch, logits_to_keep=1).logits[:, -1].float().log_softmax(-1)
+        return [[float(row[token]) for token in first] for row in logits]
+
     def _completion(self, request: Request, ids: list[int], row: int, output: Any, sampling: Sampling) -> Completion:
         end = next((i for i, token in enumerate(ids) if token in self._stops), None)
         kept = ids if end is None else ids[:end]

@@ -1,0 +1,167 @@
+"""Job folders into the store: new committed blocks, in one transaction with the byte offset they end at."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Block, Job, committed_blocks, list_jobs
+from capsafe_core.records import Record, from_dict
+from capsafe_core.store.rollups import refresh
+from capsafe_core.store.store import Store
+from capsafe_core.store.tables import TABLES, Table
+
+BLOCKS = 200
+"""blocks read in one transaction"""
+_BY_CELL = {"generation", "judgment", "label"}
+
+
+@dataclass
+class Ingested:
+    """What a pass over job folders brought."""
+
+    rows: int = 0
+    conflicts: int = 0
+    errors: int = 0
+
+
+def ingest_all(store: Store, jobs_folder: Path) -> tuple[Ingested, list[CapsafeError]]:
+    """Read what is new in every job folder; a folder that cannot be read is a problem in the list, not an end."""
+    total, problems = Ingested(), []
+    for job in list_jobs(jobs_folder):
+        try:
+            one = ingest_job(store, job)
+        except CapsafeError as error:
+            problems.append(error)
+            continue
+        total.rows += one.rows
+        total.conflicts += one.conflicts
+        total.errors += one.errors
+    return total, problems
+
+
+def ingest_job(store: Store, job: Job) -> Ingested:
+    """Read what is new in one job folder.
+
+    Raises:
+        CapsafeError: a shard shrank or is damaged, a record is of a newer format, or the disk is full;
+            the store is then as it was before that transaction.
+    """
+    result = Ingested()
+    for part in range(job.manifest.parts):
+        shard, errors = job.path(part, "shard.jsonl"), job.path(part, "errors.jsonl")
+        known = store.rows("SELECT bytes, error_bytes FROM offsets WHERE job_id = ? AND part = ?", [job.job_id, part])
+        start, error_start = known[0] if known else (0, 0)
+        if shard.exists() and shard.stat().st_size == start and not errors.exists():
+            continue
+        blocks = committed_blocks(shard, start)
+        while chunk := list(islice(blocks, BLOCKS)):
+            with store.transaction() as cursor:
+                _insert_chunk(cursor, job, part, chunk, result)
+        if errors.exists() and errors.stat().st_size > error_start:
+            with store.transaction() as cursor:
+                result.errors += _insert_errors(cursor, job, part, errors, error_start)
+    return result
+
+
+def _insert_chunk(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, chunk: list[Block], result: Ingested) -> None:
+    batch = _batch(cursor, job)
+    facts: dict[str, list[Record]] = {}
+    for record in (from_dict(line) for block in chunk for line in block.lines):
+        facts.setdefault(record.type, []).append(record)
+    if "generation" in facts:
+        facts["cell"] = facts["generation"]
+    touched: set[str] = {record.cell_id for kind in _BY_CELL for record in facts.get(kind, [])}  # type: ignore[union-attr]
+    for kind, records in facts.items():
+        table = TABLES[kind]
+        rows, conflicts = _insert(cursor, table, records, batch, kind in _BY_CELL)
+        result.rows += rows
+        result.conflicts += conflicts
+    refresh(cursor, touched)
+    _set_offset(cursor, job, part, "bytes", chunk[-1].end)
+
+
+def _batch(cursor: duckdb.DuckDBPyConnection, job: Job) -> int:
+    """The job's batch number; a new one where the job is seen for the first time."""
+    found = cursor.execute("SELECT batch FROM batches WHERE job_id = ?", [job.job_id]).fetchone()
+    if found:
+        return int(found[0])
+    last = cursor.execute("SELECT coalesce(max(batch), 0) FROM batches").fetchone() or (0,)
+    m = job.manifest
+    cursor.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", [last[0] + 1, job.job_id, m.kind, m.name, m.created, m.code_version])
+    return int(last[0]) + 1
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, table: Table, records: list[Record], batch: int, by_cell: bool) -> tuple[int, int]:
+    """Insert what is not there; note what is there with other content. Returns (rows, conflicts)."""
+    incoming = table.arrow(records)
+    cursor.register("incoming", incoming)
+    try:
+        columns = ", ".join(incoming.column_names)
+        same = " AND ".join(f"known.{c} IS NOT DISTINCT FROM new.{c}" for c in incoming.column_names)
+        within = "WHERE cell_id IN (SELECT DISTINCT CAST(cell_id AS UUID) FROM incoming)" if by_cell else ""
+        cursor.execute(
+            f"""
+            CREATE TEMP TABLE fresh AS
+            WITH known AS (SELECT * FROM {table.name} {within}),
+                 typed AS (SELECT {columns} FROM {table.name} WHERE false UNION ALL SELECT * FROM incoming)
+            SELECT new.*, known.{table.id} IS NOT NULL AS is_known, {same} AS is_same
+            FROM typed AS new LEFT JOIN known ON known.{table.id} = new.{table.id}
+            """
+        )
+        rows = cursor.execute(f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch} FROM fresh WHERE NOT is_known").fetchone()
+        conflicts = cursor.execute(
+            f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same"
+        ).fetchone()
+    finally:
+        cursor.execute("DROP TABLE IF EXISTS fresh")
+        cursor.unregister("incoming")
+    return (rows or (0,))[0], (conflicts or (0,))[0]
+
+
+def _insert_errors(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, path: Path, start: int) -> int:
+    lines = list(_whole_lines(path, start))
+    for end, line in lines:
+        cursor.execute("INSERT INTO job_errors VALUES (?, ?, ?, ?, ?)", [job.job_id, part, line["unit"], line["message"], line["time"]])
+        _set_offset(cursor, job, part, "error_bytes", end)
+    return len(lines)
+
+
+def _whole_lines(path: Path, start: int) -> Iterator[tuple[int, dict[str, str]]]:
+    with path.open("rb") as stream:
+        stream.seek(start)
+        for raw in stream:
+            if not raw.endswith(b"\n"):
+                return
+            start += len(raw)
+            yield start, json.loads(raw)
+
+
+def _set_offset(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, column: str, value: int) -> None:
+    known = cursor.execute("SELECT count(*) FROM offsets WHERE job_id = ? AND part = ?", [job.job_id, part]).fetchone()
+    if known == (0,):
+        cursor.execute("INSERT INTO offsets VALUES (?, ?, 0, 0)", [job.job_id, part])
+    cursor.execute(f"UPDATE offsets SET {column} = ? WHERE job_id = ? AND part = ?", [value, job.job_id, part])
+
+
+def set_retracted(store: Store, job_id: str, retracted: bool) -> None:
+    """Undo a batch, or bring it back: its generations, judgments, labels and measurements no longer count, or count again.
+
+    Raises:
+        CapsafeError: the store has no batch of that job.
+    """
+    with store.transaction() as cursor:
+        found = cursor.execute("SELECT batch FROM batches WHERE job_id = ?", [job_id]).fetchone()
+        if not found:
+            raise CapsafeError(f"The store has nothing from a job {job_id!r}.", "`capsafe jobs` lists the jobs.")
+        cursor.execute("INSERT INTO batch_events VALUES (?, ?, ?)", [found[0], "retract" if retracted else "restore", time.time()])
+        tables = [TABLES[kind].name for kind in _BY_CELL]
+        cells = cursor.execute(" UNION ".join(f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM {t} WHERE batch = {found[0]}" for t in tables)).fetchall()
+        refresh(cursor, {cell for (cell,) in cells})

@@ -1,0 +1,162 @@
+"""Opening the store, and the few ways in which everything else touches it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from capsafe_core.errors import CapsafeError
+
+STORAGE_VERSION = "v1.5.0"
+"""Files are written so that every supported DuckDB (1.5.5 and later) opens them."""
+
+
+class Store:
+    """A DuckDB file with capsafe's tables.
+
+    One process owns the file. Inside it any thread may call: every call gets a cursor of its own,
+    and writes hold one lock.
+
+    Args:
+        path: the file; made where missing. None keeps everything in memory.
+        exports: the only folder that queries may write to.
+        memory_limit: DuckDB's, for example "1GB".
+        threads: DuckDB's worker threads.
+
+    Raises:
+        CapsafeError: another process owns the file, a newer capsafe wrote it, or it is no store.
+    """
+
+    def __init__(self, path: Path | None, exports: Path | None = None, memory_limit: str = "1GB", threads: int = 2) -> None:
+        self.path = path
+        self.exports = exports
+        self._lock = threading.RLock()
+        self._version = 0
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = _connect(path)
+        try:
+            self._migrate()
+            self._close_doors(memory_limit, threads)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def version(self) -> int:
+        """Counts this process's writes: a key for caches."""
+        return self._version
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            return self._connection.cursor()
+
+    def frame(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pd.DataFrame:
+        """The result of a query as a data frame; UUIDs as text."""
+        cursor = self._cursor()
+        try:
+            return cursor.sql(sql, params=parameters or None).to_arrow_table().to_pandas()
+        finally:
+            cursor.close()
+
+    def arrow(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pa.Table:
+        """The result of a query as an Arrow table."""
+        cursor = self._cursor()
+        try:
+            return cursor.sql(sql, params=parameters or None).to_arrow_table()
+        finally:
+            cursor.close()
+
+    def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        cursor = self._cursor()
+        try:
+            return cursor.execute(sql, parameters).fetchall()
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor inside a transaction: all of it happens, or nothing.
+
+        Raises:
+            CapsafeError: the disk is full, or the file cannot be written.
+        """
+        with self._lock:
+            cursor = self._connection.cursor()
+            try:
+                cursor.begin()
+                try:
+                    yield cursor
+                    cursor.commit()
+                except BaseException:
+                    cursor.rollback()
+                    raise
+                self._version += 1
+            except duckdb.IOException as error:
+                raise CapsafeError(f"The store {self.path} could not be written: {str(error).splitlines()[0]}", "Free some space; nothing of this step was kept.") from error
+            finally:
+                cursor.close()
+
+    def _migrate(self) -> None:
+        steps = sorted((f.name, f.read_text()) for f in files("capsafe_core.store").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
+        known = self._connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchone()
+        if known == (0,):
+            strangers = self._connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone()
+            if strangers != (0,):
+                raise CapsafeError(f"{self.path} is a DuckDB file, but not a capsafe store.", "Choose another path with CAPSAFE_STORE.")
+            self._connection.execute("CREATE TABLE migrations (version INTEGER, name VARCHAR, applied DOUBLE)")
+        done = self._connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone() or (0,)
+        if done[0] > len(steps):
+            raise CapsafeError(f"The store {self.path} was written by a newer capsafe (schema {done[0]}, this one knows {len(steps)}).", "Update capsafe, or run `capsafe rebuild` into another file.")
+        for version, (name, sql) in enumerate(steps, 1):
+            if version > done[0]:
+                with self.transaction() as cursor:
+                    cursor.execute(sql)
+                    cursor.execute("INSERT INTO migrations VALUES (?, ?, ?)", [version, name, time.time()])
+
+    def _close_doors(self, memory_limit: str, threads: int) -> None:
+        """No query reads a file or the network; snapshots and exports may go into the exports folder."""
+        run = self._connection.execute
+        run(f"SET memory_limit = '{memory_limit}'")
+        run(f"SET threads = {int(threads)}")
+        run("SET preserve_insertion_order = false")
+        if self.exports is not None:
+            self.exports.mkdir(parents=True, exist_ok=True)
+            folder = str(self.exports.resolve()).replace("'", "''")
+            run(f"SET allowed_directories = ['{folder}']")
+        run("SET enable_external_access = false")
+        run("SET lock_configuration = true")
+
+
+def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
+    if path is None:
+        return duckdb.connect(":memory:")
+    try:
+        return duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION})
+    except duckdb.IOException as error:
+        if "lock" in str(error).lower():
+            raise CapsafeError(f"The store {path} is in use by another process.", "Close the other program, or let the running app answer: commands find it by themselves.") from error
+        raise CapsafeError(f"The store {path} cannot be opened: {str(error).splitlines()[0]}", "Check the path and the free space.") from error
+    except duckdb.Error as error:
+        raise CapsafeError(f"{path} cannot be opened as a store: {str(error).splitlines()[0]}", "Choose another path with CAPSAFE_STORE, or run `capsafe rebuild`.") from error

@@ -1,0 +1,93 @@
+"""How each record becomes a row of its table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from capsafe_core import records as r
+
+
+@dataclass(frozen=True)
+class Table:
+    """A facts table: its id column, its Arrow schema (without the batch), and the row of a record."""
+
+    name: str
+    id: str
+    schema: pa.Schema
+    row: Callable[[Any], tuple[Any, ...]]
+
+    def arrow(self, facts: Sequence[r.Record]) -> pa.Table:
+        """The rows of records as an Arrow table, each id once."""
+        rows = list({row[0]: row for row in map(self.row, facts)}.values())
+        columns = zip(*rows, strict=True) if rows else ([] for _ in self.schema)
+        return pa.table([pa.array(c, f.type) for c, f in zip(columns, self.schema, strict=True)], schema=self.schema)
+
+
+def _table(table: str, row: Callable[[Any], tuple[Any, ...]], /, **columns: pa.DataType) -> Table:
+    return Table(table, next(iter(columns)), pa.schema(list(columns.items())), row)
+
+
+_T, _I, _L, _F, _TS = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.list_(pa.string())
+_json = json.dumps
+
+TABLES: dict[str, Table] = {
+    "study": _table("studies", lambda x: (x.id, x.name, x.text, x.digest, x.primary_digest, x.declared), study_id=_T, name=_T, text=_T, digest=_T, primary_digest=_T, declared=_F),
+    "checkpoint": _table("checkpoints", lambda x: (x.id, x.origin, x.origin_digest, list(x.adapters)), checkpoint_id=_T, origin=_T, origin_digest=_T, adapters=_TS),
+    "path_point": _table(
+        "path_points",
+        lambda x: (x.id, x.path_id, x.study, x.recipe, x.seed, x.step, x.checkpoint_id, x.start, x.dataset, x.learning_rate),
+        point_id=_T, path_id=_T, study=_T, recipe=_T, seed=_I, step=_I, checkpoint_id=_T, start=_T, dataset=_T, learning_rate=_F,
+    ),
+    "benchmark": _table(
+        "benchmarks",
+        lambda x: (x.id, x.name, x.version, x.kind, x.digest, x.size, x.licence, x.source),
+        benchmark_id=_T, name=_T, version=_T, kind=_T, digest=_T, size=_I, licence=_T, source=_T,
+    ),
+    "prompt": _table(
+        "prompts",
+        lambda x: (x.id, x.benchmark_id, x.item, x.position, x.text, _json(x.messages), x.category, x.behaviour, x.behaviour_text, x.context, x.reference),
+        prompt_id=_T, benchmark_id=_T, item=_T, position=_I, text=_T, messages=_T, category=_T, behaviour=_T, behaviour_text=_T, context=_T, reference=_T,
+    ),
+    "condition": _table(
+        "conditions",
+        lambda x: (x.id, x.system_prompt, x.template_digest, x.few_shot, x.temperature, x.top_p, x.max_tokens, x.engine, x.engine_version, x.dtype),
+        condition_id=_T, system_prompt=_T, template_digest=_T, few_shot=_I, temperature=_F, top_p=_F, max_tokens=_I, engine=_T, engine_version=_T, dtype=_T,
+    ),
+    "attack": _table("attacks", lambda x: (x.id, x.name, _json(x.settings)), attack_id=_T, name=_T, settings=_T),
+    "cell": _table(
+        "cells",
+        lambda x: (x.cell_id, x.checkpoint_id, x.benchmark_id, x.condition_id, x.attack_id),
+        cell_id=_T, checkpoint_id=_T, benchmark_id=_T, condition_id=_T, attack_id=_T,
+    ),
+    "generation": _table(
+        "generations",
+        lambda x: (x.id, x.cell_id, x.prompt_id, x.sample, x.seed, x.text, x.finish_reason, x.tokens),
+        generation_id=_T, cell_id=_T, prompt_id=_T, sample=_I, seed=_L, text=_T, finish_reason=_T, tokens=_I,
+    ),
+    "rater": _table(
+        "raters",
+        lambda x: (x.id, x.name, x.kind, x.family, list(x.dimensions), x.version, x.stance, _json(x.settings)),
+        rater_id=_T, name=_T, kind=_T, family=_T, dimensions=_TS, version=_T, stance=_T, settings=_T,
+    ),
+    "judgment": _table(
+        "judgments",
+        lambda x: (x.id, x.generation_id, x.cell_id, x.rater_id, x.dimension, x.status, x.label, x.native, x.score, x.raw, x.asked, _json(x.evidence), x.attempt),
+        judgment_id=_T, generation_id=_T, cell_id=_T, rater_id=_T, dimension=_T, status=_T, label=_T, native=_T, score=_F, raw=_T, asked=_T, evidence=_T, attempt=_I,
+    ),
+    "measurement": _table(
+        "measurements",
+        lambda x: (x.id, x.checkpoint_id, x.benchmark, x.metric, x.value, x.stderr, x.n, x.source),
+        measurement_id=_T, checkpoint_id=_T, benchmark=_T, metric=_T, value=_F, stderr=_F, n=_I, source=_T,
+    ),
+    "label": _table(
+        "label_events",
+        lambda x: (x.id, x.generation_id, x.cell_id, x.rater_id, x.dimension, x.action, x.label, x.shown, x.created, list(x.reasons), _json(x.evidence), x.note, x.queue),
+        event_id=_T, generation_id=_T, cell_id=_T, rater_id=_T, dimension=_T, action=_T, label=_T, shown=_F, created=_F, reasons=_TS, evidence=_T, note=_T, queue=_T,
+    ),
+}  # fmt: skip
+"""By record type; "cell" is made from generations."""
