@@ -1,0 +1,1 @@
+"""Store and Selection to tidy tables; no drawing."""

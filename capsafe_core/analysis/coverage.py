@@ -1,0 +1,26 @@
+"""What has been produced and what is missing: checkpoint × benchmark × judge."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from capsafe_core.analysis.view import View
+from capsafe_core.store.cells import cells, joint_counts
+
+
+def coverage_table(view: View) -> pd.DataFrame:
+    """How far each checkpoint's outputs on each benchmark are judged.
+
+    Returns:
+        recipe, seed, step, checkpoint_id, benchmark, outputs, judges (how many have a verdict or word on every output),
+        partial (how many on some).
+    """
+    counts = joint_counts(view.store, view.specification.coherence).merge(cells(view.store), on="cell_id")
+    answered = ["positive", "negative", "positive_incoherent", "negative_incoherent"]
+    counts["answered"] = counts[answered].sum(axis=1)
+    counts["outputs"] = counts["answered"] + counts["no_verdict"] + counts["no_verdict_incoherent"]
+    per_judge = counts.groupby(["checkpoint_id", "benchmark", "judge"], as_index=False).agg(outputs=("outputs", "max"), answered=("answered", "max"))
+    per_judge["full"] = per_judge["answered"] == per_judge["outputs"]
+    table = per_judge.groupby(["checkpoint_id", "benchmark"], as_index=False).agg(outputs=("outputs", "max"), judges=("full", "sum"), seen=("judge", "count"))
+    table["partial"] = table["seen"] - table["judges"]
+    return view.points[["recipe", "seed", "step", "checkpoint_id"]].merge(table.drop(columns="seen"), on="checkpoint_id")

@@ -1,0 +1,54 @@
+"""Which judges differ, and whether it is the incoherent outputs that they differ on."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from capsafe_core.analysis.view import View
+from capsafe_core.stats.agreement import agreement
+from capsafe_core.stats.intervals import wilson
+from capsafe_core.store.cells import cells, joint_counts, pair_counts
+from capsafe_core.store.studies import raters
+
+STRATA = ("coherent", "incoherent")
+
+
+def dumbbell_table(view: View) -> pd.DataFrame:
+    """Each safety judge's unsafe rate on coherent and on incoherent outputs of the same checkpoints.
+
+    Outputs of all fine-tuned checkpoints on the view's benchmark are put together.
+
+    Returns:
+        judge, family, stance, coherent, coherent_low, coherent_high, coherent_n, incoherent, incoherent_low, incoherent_high,
+        incoherent_n, shift (incoherent minus coherent), no_verdict; by shift.
+    """
+    counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(cells(view.store), on="cell_id")
+    points = view.points[view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)]
+    mine = counts[(counts["dimension"] == "safety") & (counts["benchmark"] == view.specification.benchmark) & counts["checkpoint_id"].isin(points["checkpoint_id"])]
+    sums = mine.groupby(["judge", "family"], as_index=False)[["positive", "negative", "positive_incoherent", "negative_incoherent", "no_verdict", "no_verdict_incoherent"]].sum()
+    out = sums[["judge", "family"]].copy()
+    for name, tail in (("coherent", ""), ("incoherent", "_incoherent")):
+        events, n = sums[f"positive{tail}"], sums[f"positive{tail}"] + sums[f"negative{tail}"]
+        out[name] = (events / n).where(n > 0)
+        out[f"{name}_low"], out[f"{name}_high"] = wilson(events, n)
+        out[f"{name}_n"] = n
+    out["shift"] = out["incoherent"] - out["coherent"]
+    out["no_verdict"] = sums["no_verdict"] + sums["no_verdict_incoherent"]
+    stances = raters(view.store).drop_duplicates("name").set_index("name")["stance"]
+    out["stance"] = out["judge"].map(stances)
+    return out.sort_values("shift").reset_index(drop=True)
+
+
+def agreement_table(view: View) -> pd.DataFrame:
+    """Agreement of every pair of safety judges on the view's benchmark, by stratum.
+
+    Returns:
+        judge_1, judge_2, stratum (coherent, incoherent), n, observed, kappa, positive, negative; None where not defined.
+    """
+    pairs = pair_counts(view.store, view.specification.coherence)
+    pairs = pairs[pairs["benchmark"] == view.specification.benchmark]
+    rows = []
+    for row in pairs.itertuples():
+        a = agreement([[row.safe_safe, row.safe_unsafe], [row.unsafe_safe, row.unsafe_unsafe]])
+        rows.append((row.judge_1, row.judge_2, STRATA[int(row.incoherent)], a.n, a.observed, a.kappa, a.positive, a.negative))
+    return pd.DataFrame(rows, columns=["judge_1", "judge_2", "stratum", "n", "observed", "kappa", "positive", "negative"])

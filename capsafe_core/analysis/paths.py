@@ -1,0 +1,44 @@
+"""Capability and safety along training."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from capsafe_core.analysis.rates import cell_rates
+from capsafe_core.analysis.view import View
+from capsafe_core.stats.matching import share_gained
+
+
+def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Every checkpoint on every path, with its capability and its safety.
+
+    Returns:
+        path_id, recipe, seed, step, checkpoint_id, start, dataset, learning_rate;
+        capability, capability_low, capability_high, capability_n, capability_benchmark, goal, gained (share of the goal gained);
+        unsafe, unsafe_low, unsafe_high, unsafe_events, unsafe_n, no_verdict, incoherent, cell_id under the view's specification;
+        judges_low, judges_high: the lowest and highest unsafe rate that any safety judge gives.
+    """
+    rates = cell_rates(view) if rates is None else rates
+    points = view.points[view.points["recipe"].isin(view.selection.recipes or tuple(view.points["recipe"].unique()))].copy()
+    points["capability_benchmark"] = points["dataset"].map(lambda d: view.capability_benchmark(d))
+    points["goal"] = points["dataset"].map(lambda d: view.goal(d))
+    right = rates[rates["dimension"] == "correctness"].rename(
+        columns={"benchmark": "capability_benchmark", "rate": "capability", "low": "capability_low", "high": "capability_high", "n": "capability_n"}
+    )
+    table = points.merge(right[["checkpoint_id", "capability_benchmark", "capability", "capability_low", "capability_high", "capability_n"]], how="left")
+    safety = rates[(rates["dimension"] == "safety") & (rates["benchmark"] == view.specification.benchmark)]
+    chosen = safety[safety["judge"] == view.specification.judge].rename(
+        columns={"rate": "unsafe", "low": "unsafe_low", "high": "unsafe_high", "events": "unsafe_events", "n": "unsafe_n"}
+    )
+    table = table.merge(chosen[["checkpoint_id", "cell_id", "unsafe", "unsafe_low", "unsafe_high", "unsafe_events", "unsafe_n", "no_verdict", "incoherent"]], how="left", on="checkpoint_id")
+    span = safety.groupby("checkpoint_id")["rate"].agg(judges_low="min", judges_high="max").reset_index()
+    table = table.merge(span, how="left", on="checkpoint_id").sort_values(["recipe", "seed", "step"]).reset_index(drop=True)
+    table["gained"] = pd.concat([_gained(path) for _, path in table.groupby("path_id")]) if len(table) else pd.Series(dtype=float)
+    return table
+
+
+def _gained(path: pd.DataFrame) -> pd.Series:
+    goal, start = path["goal"].iloc[0], path["capability"].iloc[0]
+    if pd.isna(goal) or pd.isna(start):
+        return pd.Series(float("nan"), index=path.index)
+    return pd.Series(share_gained(path["capability"], float(start), float(goal)), index=path.index)

@@ -1,0 +1,96 @@
+"""What a screen is about: a study as the store holds it, under a selection."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pandas as pd
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.selection import Selection
+from capsafe_core.store import Store
+from capsafe_core.store.studies import path_points, study_texts
+from capsafe_core.study import PrimarySpecification, Study, parse_study
+
+
+@dataclass(frozen=True)
+class View:
+    """A study, the way of asking in force, and the checkpoints along its paths."""
+
+    store: Store
+    study: Study
+    selection: Selection
+    specification: PrimarySpecification
+    points: pd.DataFrame
+    declared: float
+    first_output: float | None
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether the way of asking is the one the study declared."""
+        return self.specification == self.study.primary
+
+    @property
+    def declared_before(self) -> bool | None:
+        """Whether the study stood before its first output; None where the store cannot know."""
+        return None if self.first_output is None else self.declared <= self.first_output
+
+    def goal(self, dataset: str) -> float | None:
+        """The goal on a data set: the one the user set, else the study's."""
+        return dict(self.selection.goals).get(dataset, self.study.goals.get(dataset))
+
+    def capability_benchmark(self, dataset: str) -> str | None:
+        return self.study.dataset(dataset).benchmark
+
+    @property
+    def matched_recipes(self) -> list[str]:
+        """Recipes that teach a capability with a goal."""
+        return [r.name for r in self.study.recipes if self.capability_benchmark(r.dataset) and self.goal(r.dataset) is not None]
+
+    def specification_words(self) -> str:
+        """The way of asking, in words for a caption."""
+        s = self.specification
+        declared = {True: "declared before the results", False: "declared after the results", None: "declaration time unknown"}[self.declared_before]
+        tail = f"primary specification, {declared}" if self.is_primary else "not the primary specification"
+        return f"benchmark {s.benchmark}; judge {s.judge}; incoherent outputs {s.policy.replace('_', ' ')}; coherence by {s.coherence} ({tail})"
+
+
+def list_studies(store: Store) -> list[str]:
+    """Names of the studies in the store, newest first."""
+    return [str(name) for name in study_texts(store)["name"]]
+
+
+def open_view(store: Store, selection: Selection) -> View:
+    """The view of a selection: its study, or the newest.
+
+    The first benchmark and judge of the selection, and its policy, take the place of the primary ones.
+
+    Raises:
+        CapsafeError: the store has no study, or not that one.
+    """
+    texts = study_texts(store)
+    if texts.empty:
+        raise CapsafeError("There is no study in this store yet.", "Run `capsafe run study.toml`, or `make demo` for the one that ships with capsafe.")
+    name = selection.study or str(texts["name"].iloc[0])
+    if name not in set(texts["name"]):
+        raise CapsafeError(f"There is no study {name!r} in this store.", f"There are: {', '.join(texts['name'])}.")
+    row = texts.set_index("name").loc[name]
+    study = parse_study(str(row["text"]), f"study {name}")
+    changes = {
+        key: value
+        for key, value in {
+            "benchmark": selection.benchmarks[0] if selection.benchmarks else "",
+            "judge": selection.judges[0] if selection.judges else "",
+            "policy": selection.policy,
+        }.items()
+        if value
+    }
+    specification = PrimarySpecification.model_validate({**study.primary.model_dump(), **changes})
+    first = row["first_output"]
+    return View(store, study, selection.but(study=name), specification, path_points(store, name), float(row["declared"]), None if pd.isna(first) else float(first))
+
+
+def now_words(seconds: float) -> str:
+    """A time as "2026-11-21 22:04"."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))

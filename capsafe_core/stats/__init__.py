@@ -1,0 +1,1 @@
+"""Pure numpy and scipy: intervals, bootstrap, agreement, matching."""

@@ -1,0 +1,42 @@
+"""Intervals for rates and their differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+Floats = npt.NDArray[np.float64]
+
+
+def wilson(count: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Wilson's score interval of a rate (Wilson 1927).
+
+    Args:
+        count: events, any shape.
+        n: trials, the same shape; where it is 0 the interval is NaN.
+        level: coverage.
+
+    Returns:
+        Lower and upper bound, each of the given shape, within [0, 1].
+
+    Raises:
+        ValueError: a count is negative or above its n.
+    """
+    k, total = np.broadcast_arrays(np.asarray(count, dtype=float), np.asarray(n, dtype=float))
+    if np.any(k < 0) or np.any(k > total):
+        raise ValueError("counts must lie between 0 and n")
+    z = float(norm.ppf(0.5 + level / 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = k / total
+        centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+        half = z * np.sqrt(p * (1 - p) / total + z**2 / (4 * total**2)) / (1 + z**2 / total)
+    low = np.where(k == 0, np.where(total > 0, 0.0, np.nan), centre - half)
+    high = np.where(k == total, np.where(total > 0, 1.0, np.nan), centre + half)
+    return low, high
+
+
+def missing_bounds(count: int, n: int, missing: int) -> tuple[float, float] | None:
+    """The rate if every judgment that is no verdict were a non-event, and if it were an event; None without items."""
+    total = n + missing
+    return (count / total, (count + missing) / total) if total else None

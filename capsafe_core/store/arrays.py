@@ -1,0 +1,34 @@
+"""Verdict codes as arrays, for the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from capsafe_core.store.store import Store
+
+Codes = npt.NDArray[np.uint8]
+
+
+def code_arrays(store: Store, cells: Sequence[str], judge: str, dimension: str) -> dict[str, Codes]:
+    """For each cell the codes of one rater in one dimension, in the order of the prompts and samples."""
+    table = store.arrow(
+        """
+        SELECT CAST(a.cell_id AS VARCHAR) AS cell_id, a.codes
+        FROM arrays AS a JOIN cells AS c USING (cell_id)
+        JOIN (SELECT benchmark_id, max(slot) AS slot FROM slots JOIN raters USING (rater_id) WHERE dimension = ? AND name = ? GROUP BY benchmark_id) AS s
+          ON s.benchmark_id = c.benchmark_id AND s.slot = a.slot
+        WHERE a.cell_id IN (SELECT unnest(CAST(? AS UUID[])))
+        """,
+        [dimension, judge, list(cells)],
+    )
+    codes = table.column("codes")
+    return {str(cell): codes[i].values.to_numpy(zero_copy_only=False).astype(np.uint8) for i, cell in enumerate(table.column("cell_id").to_pylist())}
+
+
+def behaviours(store: Store, benchmark: str) -> list[str]:
+    """The behaviour of each prompt of a benchmark, in order: the clusters of the bootstrap."""
+    rows = store.rows("SELECT behaviour FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? ORDER BY position", [benchmark])
+    return [behaviour for (behaviour,) in rows]
