@@ -14,7 +14,7 @@ _PUBLIC = {
     "Study": "capsafe_core.study",
     "load_study": "capsafe_core.study",
 }
-__all__ = ["CapsafeError", "Selection", "Store", "Study", "__version__", "load_study"]  # noqa: F822 - resolved lazily below
+__all__ = ["CapsafeError", "Selection", "Store", "Study", "__version__", "load_study"]
 
 
 def __getattr__(name: str) -> Any:

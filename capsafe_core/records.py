@@ -302,20 +302,7 @@ class LabelEvent:
         return self.event_id
 
 
-Record = (
-    StudyRecord
-    | Checkpoint
-    | PathPoint
-    | BenchmarkRecord
-    | Prompt
-    | Condition
-    | Attack
-    | Generation
-    | Rater
-    | Judgment
-    | Measurement
-    | LabelEvent
-)
+Record = StudyRecord | Checkpoint | PathPoint | BenchmarkRecord | Prompt | Condition | Attack | Generation | Rater | Judgment | Measurement | LabelEvent
 TYPES: dict[str, type[Any]] = {
     kind.type: kind
     for kind in (

@@ -25,7 +25,7 @@ class EngineSettings(_Part):
 
     name: Literal["transformers"] = "transformers"
     dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     device: str = "cpu"
     python: Path | None = None
 
@@ -33,10 +33,10 @@ class EngineSettings(_Part):
 class SamplingSettings(_Part):
     """Decoding, the same for every cell of the study."""
 
-    temperature: float = Field(0.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(64, ge=1)
-    samples: int = Field(1, ge=1)
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=64, ge=1)
+    samples: int = Field(default=1, ge=1)
     seed: int = 0
     system_prompt: str = ""
 

@@ -90,7 +90,16 @@ def made_up_study() -> Study:
 def benchmark(name: str, kind: str, size: int) -> tuple[BenchmarkRecord, list[Prompt]]:
     record = BenchmarkRecord(name, "1", kind, f"digest of {name}", size)
     prompts = [
-        Prompt(record.id, f"{name}-{i:02d}", i, ({"role": "user", "content": f"Request {i} of {name}?"},), category=f"category {i % 4}", behaviour=f"b{i}", behaviour_text=f"Behaviour {i}", reference=str(i))
+        Prompt(
+            record.id,
+            f"{name}-{i:02d}",
+            i,
+            ({"role": "user", "content": f"Request {i} of {name}?"},),
+            category=f"category {i % 4}",
+            behaviour=f"b{i}",
+            behaviour_text=f"Behaviour {i}",
+            reference=str(i),
+        )
         for i in range(size)
     ]
     return record, prompts
@@ -143,7 +152,15 @@ def _answers(chance: np.random.Generator, point: Checkpoint, bench: BenchmarkRec
         def say(judge: str, dimension: str, label: str | None, status: str = "ok", g: Generation = g, **more: object) -> Judgment:
             return Judgment(g.id, g.cell_id, RATERS[judge].id, dimension, status, label, **more)  # type: ignore[arg-type]
 
-        out.append(say("coherence-rules", "coherence", "incoherent" if broken else "coherent", native="task_format" if broken else "", evidence=({"reason": "task_format", "start": 0, "end": 6},) if broken else ()))
+        out.append(
+            say(
+                "coherence-rules",
+                "coherence",
+                "incoherent" if broken else "coherent",
+                native="task_format" if broken else "",
+                evidence=({"reason": "task_format", "start": 0, "end": 6},) if broken else (),
+            )
+        )
         if bench.kind == "capability":
             out.append(say("verifier", "correctness", "correct" if right else "incorrect"))
             continue

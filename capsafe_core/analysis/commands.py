@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from capsafe_core.analysis.coverage import coverage_table
 from capsafe_core.analysis.disagreement import agreement_table, dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
-from capsafe_core.analysis.coverage import coverage_table
 from capsafe_core.analysis.matched import matched_table
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table

@@ -48,7 +48,7 @@ def agreement_table(view: View) -> pd.DataFrame:
     pairs = pair_counts(view.store, view.specification.coherence)
     pairs = pairs[pairs["benchmark"] == view.specification.benchmark]
     rows = []
-    for row in pairs.itertuples():
-        a = agreement([[row.safe_safe, row.safe_unsafe], [row.unsafe_safe, row.unsafe_unsafe]])
-        rows.append((row.judge_1, row.judge_2, STRATA[int(row.incoherent)], a.n, a.observed, a.kappa, a.positive, a.negative))
+    for row in pairs.to_dict("records"):
+        a = agreement([[row["safe_safe"], row["safe_unsafe"]], [row["unsafe_safe"], row["unsafe_unsafe"]]])
+        rows.append((row["judge_1"], row["judge_2"], STRATA[int(row["incoherent"])], a.n, a.observed, a.kappa, a.positive, a.negative))
     return pd.DataFrame(rows, columns=["judge_1", "judge_2", "stratum", "n", "observed", "kappa", "positive", "negative"])

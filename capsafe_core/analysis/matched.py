@@ -54,6 +54,31 @@ def matched_table(view: View, table: pd.DataFrame | None = None) -> pd.DataFrame
     return pd.DataFrame(rows, columns=columns)
 
 
+def in_words(matched: pd.DataFrame) -> pd.DataFrame:
+    """The matched table as a person reads it: rates in per cent, intervals in brackets, "not reached" where it is so."""
+
+    def percent(value: float, low: float = float("nan"), high: float = float("nan"), sign: str = "") -> str:
+        if pd.isna(value):
+            return "—"
+        span = "" if pd.isna(low) or pd.isna(high) else f" ({100 * low:{sign}.0f} to {100 * high:{sign}.0f})"
+        return f"{100 * value:{sign}.0f}{span}"
+
+    rows = matched.to_dict("records")
+    return pd.DataFrame(
+        {
+            "recipe": matched["recipe"],
+            "seed": matched["seed"],
+            "goal": [f"{r['goal']:.0%} on {r['dataset']}" for r in rows],
+            "reached at step": [f"{r['step']:.0f}" if r["reached"] else f"not reached (best {r['best']:.0%})" for r in rows],
+            "unsafe % at the goal": [percent(r["unsafe"], r["unsafe_low"], r["unsafe_high"]) for r in rows],
+            "unsafe % at the start": [percent(r["start_unsafe"]) for r in rows],
+            "change in points": [percent(r["delta"], r["delta_low"], r["delta_high"], "+") for r in rows],
+            "checkpoints around it, %": ["—" if pd.isna(r["bracket_low"]) else f"{100 * r['bracket_low']:.0f} to {100 * r['bracket_high']:.0f}" for r in rows],
+            "resamples out of reach": [f"{r['unreached']:.0%}" for r in rows],
+        }
+    )
+
+
 def _matched_row(view: View, path: pd.DataFrame) -> dict[str, object]:
     goal, rule = float(path["goal"].iloc[0]), view.specification.crossing
     rule = "first" if rule == "safest" else rule

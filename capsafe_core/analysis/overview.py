@@ -49,7 +49,7 @@ class Overview:
 
 
 def overview(view: View, recipe: str = "") -> Overview:
-    """The first screen for one recipe; the first that reaches its goal where none is asked for.
+    """The first screen for one recipe; the one whose unsafe rate moved most where none is asked for.
 
     Raises:
         CapsafeError: no recipe of the study has outputs on a capability and a safety benchmark yet.
@@ -62,7 +62,9 @@ def overview(view: View, recipe: str = "") -> Overview:
         raise CapsafeError("No recipe has both a capability and a safety benchmark answered and judged yet.", "The Runs page shows what is missing.")
     ways = ways_of_asking(view, paths, counts)
     reached = matched[matched["reached"]]
-    recipe = recipe or str((reached if len(reached) else matched)["recipe"].iloc[0])
+    if not recipe:
+        moved = reached.groupby("recipe")["delta"].mean().abs() if len(reached) else matched.set_index("recipe")["best"]
+        recipe = str(moved.idxmax())
     mine = matched[matched["recipe"] == recipe]
     if mine.empty:
         raise CapsafeError(f"The recipe {recipe!r} cannot be compared at a goal.", f"Choose one of: {', '.join(matched['recipe'].unique())}.")
@@ -101,9 +103,6 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> tupl
         if read:
             add(str(recipe), np.mean(read, axis=0), ", ".join(where))
     return pd.DataFrame(rows, columns=["recipe", "outcome", "share"]), notes
-
-
-
 
 
 def of_hundred(rate: float) -> str:

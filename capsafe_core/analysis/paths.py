@@ -27,9 +27,7 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
     )
     table = points.merge(right[["checkpoint_id", "capability_benchmark", "capability", "capability_low", "capability_high", "capability_n"]], how="left")
     safety = rates[(rates["dimension"] == "safety") & (rates["benchmark"] == view.specification.benchmark)]
-    chosen = safety[safety["judge"] == view.specification.judge].rename(
-        columns={"rate": "unsafe", "low": "unsafe_low", "high": "unsafe_high", "events": "unsafe_events", "n": "unsafe_n"}
-    )
+    chosen = safety[safety["judge"] == view.specification.judge].rename(columns={"rate": "unsafe", "low": "unsafe_low", "high": "unsafe_high", "events": "unsafe_events", "n": "unsafe_n"})
     table = table.merge(chosen[["checkpoint_id", "cell_id", "unsafe", "unsafe_low", "unsafe_high", "unsafe_events", "unsafe_n", "no_verdict", "incoherent"]], how="left", on="checkpoint_id")
     span = safety.groupby("checkpoint_id")["rate"].agg(judges_low="min", judges_high="max").reset_index()
     table = table.merge(span, how="left", on="checkpoint_id").sort_values(["recipe", "seed", "step"]).reset_index(drop=True)

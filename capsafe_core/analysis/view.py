@@ -41,7 +41,7 @@ class View:
         return dict(self.selection.goals).get(dataset, self.study.goals.get(dataset))
 
     def capability_benchmark(self, dataset: str) -> str | None:
-        return self.study.dataset(dataset).benchmark
+        return next((d.benchmark for d in self.study.datasets if d.name == dataset), None)
 
     @property
     def matched_recipes(self) -> list[str]:
@@ -62,7 +62,7 @@ def list_studies(store: Store) -> list[str]:
 
 
 def open_view(store: Store, selection: Selection) -> View:
-    """The view of a selection: its study, or the newest.
+    """The view of a selection: its study, or the newest that fine-tunes, or the newest.
 
     The first benchmark and judge of the selection, and its policy, take the place of the primary ones.
 
@@ -72,7 +72,8 @@ def open_view(store: Store, selection: Selection) -> View:
     texts = study_texts(store)
     if texts.empty:
         raise CapsafeError("There is no study in this store yet.", "Run `capsafe run study.toml`, or `make demo` for the one that ships with capsafe.")
-    name = selection.study or str(texts["name"].iloc[0])
+    tuned = texts[texts["text"].str.contains("[[recipes]]", regex=False)]
+    name = selection.study or str((tuned if len(tuned) else texts)["name"].iloc[0])
     if name not in set(texts["name"]):
         raise CapsafeError(f"There is no study {name!r} in this store.", f"There are: {', '.join(texts['name'])}.")
     row = texts.set_index("name").loc[name]
@@ -88,7 +89,7 @@ def open_view(store: Store, selection: Selection) -> View:
     }
     specification = PrimarySpecification.model_validate({**study.primary.model_dump(), **changes})
     first = row["first_output"]
-    return View(store, study, selection.but(study=name), specification, path_points(store, name), float(row["declared"]), None if pd.isna(first) else float(first))
+    return View(store, study, selection.but(study=name), specification, path_points(store, name), float(str(row["declared"])), None if pd.isna(first) else float(str(first)))
 
 
 def now_words(seconds: float) -> str:

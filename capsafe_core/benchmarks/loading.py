@@ -92,7 +92,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError as error:
             raise CapsafeError(f"Line {i} of {path} is not JSON: {error.msg}.", "Mend that line.") from error
         if not isinstance(row, dict):
-            raise CapsafeError(f"Line {i} of {path} is not a JSON object.", "Every line must look like {\"id\": ..., \"prompt\": ...}.")
+            raise CapsafeError(f"Line {i} of {path} is not a JSON object.", 'Every line must look like {"id": ..., "prompt": ...}.')
         rows.append(row)
     return rows
 

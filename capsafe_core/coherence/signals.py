@@ -30,7 +30,9 @@ REASONS = {
 }
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_TEMPLATE = re.compile(r"<\|?(?:im_start|im_end|user|assistant|system|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>|^(?:user|assistant|system)\s*:?\s*$|^### (?:Instruction|Response):", re.MULTILINE)
+_TEMPLATE = re.compile(
+    r"<\|?(?:im_start|im_end|user|assistant|system|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>|^(?:user|assistant|system)\s*:?\s*$|^### (?:Instruction|Response):", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def gibberish(text: str, least: int = 4) -> Iterator[Finding]:
 @cache
 def is_word(word: str) -> bool:
     """Whether a word is among those that English texts use (Zipf frequency of at least 2.5)."""
-    return wordfreq.zipf_frequency(word, "en") >= 2.5
+    return float(wordfreq.zipf_frequency(word, "en")) >= 2.5
 
 
 def mean_log_probability(letters: str) -> float:
@@ -171,9 +173,7 @@ def prompt_echo(text: str, prompt: str, least: int = 20) -> Iterator[Finding]:
     answer, asked = text.strip().casefold(), prompt.strip().casefold()
     if len(asked) < least or len(answer) < least:
         return
-    if asked in answer and len(answer) < 1.5 * len(asked):
-        yield Finding("prompt_echo", 0, len(text))
-    elif answer in asked and len(answer) > 0.6 * len(asked):
+    if (asked in answer and len(answer) < 1.5 * len(asked)) or (answer in asked and len(answer) > 0.6 * len(asked)):
         yield Finding("prompt_echo", 0, len(text))
 
 

@@ -39,7 +39,7 @@ class TransformersEngine:
     def length(self, request: Request) -> int:
         return len(self.tokenizer(self.render(request), add_special_tokens=False).input_ids)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         batch = self.tokenizer([self.render(r) for r in requests], return_tensors="pt", padding=True, add_special_tokens=False).to(self.device)
         decoding: dict[str, Any] = {"do_sample": False}
@@ -58,7 +58,7 @@ class TransformersEngine:
         answers = output.sequences[:, batch.input_ids.shape[1] :]
         return [self._completion(r, ids, i, output, sampling) for i, (r, ids) in enumerate(zip(requests, answers.tolist(), strict=True))]
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[list[float]]:
         first = [self.tokenizer(option, add_special_tokens=False).input_ids[0] for option in options]
         if len(set(first)) < len(options):

@@ -8,7 +8,7 @@ from typing import Any
 from capsafe_core.benchmarks import Benchmark, load_benchmark
 from capsafe_core.engines import Completion, Engine, Request, Sampling, Weights, batch_plan, models_folder, open_engine, resolve_weights
 from capsafe_core.jobs.folder import Part
-from capsafe_core.records import Condition, Generation
+from capsafe_core.records import Condition, Generation, PathPoint
 
 
 def checkpoint_weights(checkpoint: dict[str, Any], job_folder: Path) -> Weights:
@@ -17,9 +17,7 @@ def checkpoint_weights(checkpoint: dict[str, Any], job_folder: Path) -> Weights:
     Raises:
         CapsafeError: the model or an adapter is not there.
     """
-    adapters = tuple(
-        Path(a["path"]) if "path" in a else job_folder.parent / a["job"] / "checkpoints" / f"step-{a['step']:06d}" for a in checkpoint["adapters"]
-    )
+    adapters = tuple(Path(a["path"]) if "path" in a else job_folder.parent / a["job"] / "checkpoints" / f"step-{a['step']:06d}" for a in checkpoint["adapters"])
     return resolve_weights(checkpoint["model"], models_folder(job_folder), adapters)
 
 
@@ -31,10 +29,11 @@ def work(part: Part) -> None:
     checkpoint = weights.checkpoint
     samples = wanted["sampling"]["samples"]
     mine = part.index, part.job.manifest.parts
-    facts = 1 + sum(1 + len(b.prompts) for b in benchmarks)
+    facts = 1 + ("path" in wanted) + sum(1 + len(b.prompts) for b in benchmarks)
     part.total = len(benchmarks) + facts + sum(len(_requests(b, samples)[mine[0] :: mine[1]]) for b in benchmarks)
     if "facts" not in part.done_units:
-        part.write("facts", [checkpoint, *(b.record for b in benchmarks), *(p for b in benchmarks for p in b.prompts)])
+        point = [PathPoint(**wanted["path"], checkpoint_id=checkpoint.id)] if "path" in wanted else []
+        part.write("facts", [checkpoint, *point, *(b.record for b in benchmarks), *(p for b in benchmarks for p in b.prompts)])
     engine = open_engine(wanted["engine"], weights)
     for benchmark, settings in zip(benchmarks, wanted["benchmarks"], strict=True):
         sampling = Sampling(**{k: wanted["sampling"][k] for k in ("temperature", "top_p", "seed")}, max_tokens=settings.get("max_tokens") or wanted["sampling"]["max_tokens"])

@@ -106,6 +106,9 @@ class _Planner:
             "sampling": self.study.sampling.model_dump(),
             "engine": self.engine,
         }
+        if not self.study.recipes:
+            # nothing else puts a start that is not fine-tuned on a path
+            work["path"] = {"study": self.study.name, "recipe": name, "seed": 0, "step": 0, "start": name, "dataset": "", "learning_rate": 0.0}
         return self.manifest("generate", name, work, after)
 
     def judges(self, generations: list[Manifest]) -> list[Manifest]:

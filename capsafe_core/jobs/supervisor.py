@@ -37,10 +37,15 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
             raise CapsafeError(f"The engine's Python {python} cannot be started: {error.strerror}.", "Run `make engine`, or set CAPSAFE_ENGINE_PYTHON.") from error
 
 
+def is_queued(job: Job) -> bool:
+    """Whether a job is asked for and not started yet."""
+    return (job.folder / "queued").exists()
+
+
 def ready_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """Jobs that wait and whose predecessors are all done."""
+    """Jobs that are neither running nor done, and whose predecessors are all done."""
     states = {job.job_id: job.state for job in jobs}
-    return [job for job in jobs if states[job.job_id] == "waiting" and all(states.get(j) == "done" for j in job.manifest.after)]
+    return [job for job in jobs if states[job.job_id] not in ("running", "done") and all(states.get(j) == "done" for j in job.manifest.after)]
 
 
 def run_graph(manifests: Sequence[Manifest], root: Path, report: Callable[[str], None], settings: Settings | None = None, limit: float | None = None) -> bool:
@@ -89,7 +94,7 @@ class Queue:
         jobs = list_jobs(self._settings.jobs_path)
         if any(job.state == "running" for job in jobs):
             return
-        ready = [job for job in ready_jobs(jobs) if (job.folder / "queued").exists()]
+        ready = [job for job in ready_jobs(jobs) if is_queued(job)]
         if ready:
             (ready[0].folder / "queued").unlink()
             self._worker = start_worker(ready[0], settings=self._settings)
@@ -98,3 +103,9 @@ class Queue:
     def add(job: Job) -> None:
         """Ask for a job to be started when its turn comes."""
         (job.folder / "queued").touch()
+
+    @staticmethod
+    def restart(job: Job) -> None:
+        """Ask for a job that ended early to go on."""
+        job.clear_stop()
+        Queue.add(job)

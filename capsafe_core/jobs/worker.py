@@ -1,6 +1,6 @@
 """The worker: does one part of one job and ends.
 
-    python -m capsafe_core.jobs.worker FOLDER [--part I]
+python -m capsafe_core.jobs.worker FOLDER [--part I]
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def run(folder: Path, index: int) -> int:
 
 
 def main() -> None:
+    """Read the command line and do the part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", type=int, default=0)

@@ -56,6 +56,7 @@ def fit(target: str, rows: list[Row], regularisation: float) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
+    """Fit both judges and write their parameter files."""
     out = Path(__file__).parent / "parameters"
     refusal = [row for path in sorted((folder / "refusal_scorer").glob("*.csv")) for row in read_labels(path)]
     harm = [row for path in sorted((folder / "harm").glob("*.csv")) if not path.name.startswith("mini_") for row in read_labels(path)]

@@ -49,7 +49,7 @@ def open_judge(name: str, config: dict[str, Any], engine: dict[str, Any], model:
     if entry.get("unverified"):
         raise CapsafeError(f"The template of the judge {name!r} was not read in a licensed source.", "Supply the template in the study's judge table.")
     if model is None:
-        raise CapsafeError(f"The judge {name!r} is a language model and needs one.", f"Add model = \"...\" to the judge {name!r} in the study.")
+        raise CapsafeError(f"The judge {name!r} is a language model and needs one.", f'Add model = "..." to the judge {name!r} in the study.')
     return LanguageModelJudge.open(name, entry, config, engine, model, models)
 
 

@@ -28,8 +28,8 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
     Returns:
         cell_id, judge, rater_id, family, dimension; positive and negative verdicts on coherent outputs
         (`positive`, `negative`), the same on incoherent ones (`positive_incoherent`, `negative_incoherent`),
-        and outputs without a verdict (`no_verdict`, `no_verdict_incoherent`). Positive is unsafe, any refusal,
-        correct, incoherent.
+        and outputs without a verdict (`no_verdict`, `no_verdict_incoherent`), `missing` of them because the judge has not
+        seen them yet. Positive is unsafe, any refusal, correct, incoherent.
     """
     return store.frame(
         """
@@ -50,13 +50,15 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
                 coalesce(sum(n) FILTER (code IN (2, 3) AND incoherent), 0) AS positive_incoherent,
                 coalesce(sum(n) FILTER (code = 1 AND incoherent), 0) AS negative_incoherent,
                 coalesce(sum(n) FILTER (code IN (0, 9) AND NOT incoherent), 0) AS no_verdict,
-                coalesce(sum(n) FILTER (code IN (0, 9) AND incoherent), 0) AS no_verdict_incoherent
+                coalesce(sum(n) FILTER (code IN (0, 9) AND incoherent), 0) AS no_verdict_incoherent,
+                coalesce(sum(n) FILTER (code = 0), 0) AS missing
             FROM split GROUP BY ALL
         )
         SELECT CAST(cell_id AS VARCHAR) AS cell_id, r.name AS judge, CAST(rater_id AS VARCHAR) AS rater_id, r.family, r.kind AS rater_kind, dimension,
             CAST(positive AS BIGINT) AS positive, CAST(negative AS BIGINT) AS negative,
             CAST(positive_incoherent AS BIGINT) AS positive_incoherent, CAST(negative_incoherent AS BIGINT) AS negative_incoherent,
-            CAST(no_verdict AS BIGINT) AS no_verdict, CAST(no_verdict_incoherent AS BIGINT) AS no_verdict_incoherent
+            CAST(no_verdict AS BIGINT) AS no_verdict, CAST(no_verdict_incoherent AS BIGINT) AS no_verdict_incoherent,
+            CAST(missing AS BIGINT) AS missing
         FROM counted JOIN raters AS r USING (rater_id)
         WHERE positive + negative + positive_incoherent + negative_incoherent > 0 OR no_verdict + no_verdict_incoherent > 0
         """,

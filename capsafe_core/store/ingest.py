@@ -117,9 +117,7 @@ def _insert(cursor: duckdb.DuckDBPyConnection, table: Table, records: list[Recor
             """
         )
         rows = cursor.execute(f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch} FROM fresh WHERE NOT is_known").fetchone()
-        conflicts = cursor.execute(
-            f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same"
-        ).fetchone()
+        conflicts = cursor.execute(f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same").fetchone()
     finally:
         cursor.execute("DROP TABLE IF EXISTS fresh")
         cursor.unregister("incoming")

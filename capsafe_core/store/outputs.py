@@ -73,7 +73,8 @@ def find_outputs(store: Store, selection: Selection, asking: Asking, limit: int 
 
 def _restrictions(selection: Selection) -> tuple[str, dict[str, Any]]:
     """The selection as SQL over the columns of `chosen`, with its parameters."""
-    parts, parameters = ["true"], {}
+    parts = ["true"]
+    parameters: dict[str, Any] = {}
     for name, column in (("benchmarks", "benchmark"), ("categories", "category"), ("outcomes", "outcome")):
         if values := getattr(selection, name):
             parts.append(f"{column} IN (SELECT unnest(${name}))")
@@ -153,9 +154,11 @@ def reason_counts(store: Store, coherence: str) -> pd.DataFrame:
     """How often each reason stands behind an incoherent verdict: cell_id, reason, n (outputs)."""
     return store.frame(
         """
-        SELECT CAST(cell_id AS VARCHAR) AS cell_id, unnest(string_split(native, ', ')) AS reason, CAST(count(*) AS INTEGER) AS n
-        FROM current_judgments JOIN raters AS r USING (rater_id)
-        WHERE dimension = 'coherence' AND label = 'incoherent' AND r.name = ? GROUP BY ALL
+        WITH found AS (
+            SELECT cell_id, unnest(string_split(native, ', ')) AS reason
+            FROM current_judgments JOIN raters AS r USING (rater_id) WHERE dimension = 'coherence' AND label = 'incoherent' AND r.name = ?
+        )
+        SELECT CAST(cell_id AS VARCHAR) AS cell_id, reason, CAST(count(*) AS INTEGER) AS n FROM found GROUP BY ALL
         """,
         [coherence],
     )

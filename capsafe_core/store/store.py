@@ -75,7 +75,7 @@ class Store:
         """The result of a query as a data frame; UUIDs as text."""
         cursor = self._cursor()
         try:
-            return cursor.sql(sql, params=parameters or None).to_arrow_table().to_pandas()
+            return pd.DataFrame(cursor.sql(sql, params=parameters or None).to_arrow_table().to_pandas())
         finally:
             cursor.close()
 

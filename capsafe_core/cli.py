@@ -1,0 +1,247 @@
+"""The `capsafe` command."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from capsafe_core.analysis.commands import TABLES, table
+from capsafe_core.analysis.service import ask
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Job, list_jobs
+from capsafe_core.jobs.plan import plan_study
+from capsafe_core.jobs.record_job import record_study
+from capsafe_core.jobs.supervisor import run_graph, start_worker
+from capsafe_core.selection import Selection
+from capsafe_core.settings import Settings
+from capsafe_core.store import Store
+from capsafe_core.store.export import snapshot_into
+from capsafe_core.store.ingest import ingest_all, set_retracted
+from capsafe_core.store.rollups import check as check_store
+from capsafe_core.study import load_study
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="What fine-tuning bought, what it cost in safety, and how far to trust that number.", pretty_exceptions_enable=False)
+Names = Annotated[list[str] | None, typer.Option()]
+
+
+def main() -> None:
+    """Run a command; a mistake ends it with a sentence, not a traceback."""
+    try:
+        app()
+    except CapsafeError as error:
+        typer.echo(f"capsafe: {error.message}", err=True)
+        if error.hint:
+            typer.echo(error.hint, err=True)
+        sys.exit(2)
+
+
+def _open_store(settings: Settings) -> Store:
+    return Store(settings.store_path, settings.exports_path, settings.memory_limit, settings.threads)
+
+
+def _table_command(name: str) -> None:
+    def command(
+        study: str = "",
+        benchmark: Names = None,
+        judge: Names = None,
+        recipe: Names = None,
+        policy: Annotated[str, typer.Option(help="as_judged, counted_safe, counted_unsafe or excluded")] = "",
+        search: Annotated[str, typer.Option(help="only answers that contain this")] = "",
+        truncated: Annotated[bool, typer.Option(help="keep outputs cut off by the token limit")] = True,
+        json: Annotated[bool, typer.Option("--json", help="print JSON records")] = False,
+        csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+    ) -> None:
+        chosen = Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ()), recipes=tuple(recipe or ()), policy=policy, search=search, truncated=truncated)
+        _print(fetch_table(Settings(), name, chosen), json, csv)
+
+    command.__doc__ = (TABLES[name].__doc__ or f"The {name} table.").split("\n")[0]
+    app.command(name)(command)
+
+
+def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFrame:
+    """A table from the running app where it owns the store, else from the store itself.
+
+    Raises:
+        CapsafeError: neither can be had.
+    """
+    if settings.socket_path.exists():
+        try:
+            return ask(settings.socket_path, name, chosen)
+        except CapsafeError as error:
+            if "does not answer" not in error.message:
+                raise
+    with _open_store(settings) as store:
+        return table(store, name, chosen)
+
+
+def _print(frame: pd.DataFrame, as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        typer.echo(frame.to_json(orient="records", indent=1))
+    elif as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        typer.echo(frame.to_string(index=False, max_colwidth=40) if len(frame) else "nothing")
+
+
+for _name in TABLES:
+    _table_command(_name)
+
+
+@app.command()
+def run(study: Path, limit: Annotated[float | None, typer.Option(help="start no further job after this many minutes")] = None) -> None:
+    """Carry out a study: fine-tune, generate, judge. What is done is not done again."""
+    settings = Settings()
+    parsed, text = load_study(study)
+    record_study(settings.jobs_path, parsed, text)
+    if not run_graph(plan_study(parsed), settings.jobs_path, typer.echo, settings, limit and limit * 60):
+        raise CapsafeError("Not everything is done.", f"Run `capsafe run {study}` again to go on; `capsafe jobs` shows what stands where.")
+
+
+@app.command()
+def finetune(study: Path, recipe: str) -> None:
+    """Only the fine-tuning of one recipe of a study, and what it needs."""
+    settings = Settings()
+    parsed, _ = load_study(study)
+    if recipe not in {r.name for r in parsed.recipes}:
+        raise CapsafeError(f"The study has no recipe {recipe!r}.", f"There are: {', '.join(r.name for r in parsed.recipes)}.")
+    jobs = {job.job_id: job for job in plan_study(parsed) if job.kind == "finetune"}
+    wanted = [job for job in jobs.values() if job.work["path"]["recipe"] == recipe]
+    before = [jobs[i] for job in wanted for i in job.after]
+    if not run_graph([*before, *wanted], settings.jobs_path, typer.echo, settings):
+        raise CapsafeError("The fine-tuning is not finished.", "Run the command again to go on.")
+
+
+@app.command()
+def ingest() -> None:
+    """Read what is new in the job folders into the store."""
+    settings = Settings()
+    with _open_store(settings) as store:
+        result, problems = ingest_all(store, settings.jobs_path)
+    typer.echo(f"{result.rows} rows, {result.conflicts} conflicts, {result.errors} errors")
+    if problems:
+        raise CapsafeError("\n".join(str(problem) for problem in problems))
+
+
+@app.command()
+def rebuild() -> None:
+    """Make the store anew from the job folders; the old one is replaced when the new one is whole."""
+    settings = Settings()
+    new = settings.store_path.with_suffix(".rebuilt.duckdb")
+    new.unlink(missing_ok=True)
+    if settings.store_path.exists():
+        _open_store(settings).close()
+    with Store(new, None, settings.memory_limit, settings.threads) as store:
+        result, problems = ingest_all(store, settings.jobs_path)
+    if problems:
+        new.unlink()
+        raise CapsafeError("The store was left as it was:\n" + "\n".join(str(problem) for problem in problems))
+    new.replace(settings.store_path)
+    typer.echo(f"{result.rows} rows from {len(list_jobs(settings.jobs_path))} jobs")
+
+
+@app.command()
+def check() -> None:
+    """Compare everything that is derived in the store with the facts."""
+    with _open_store(Settings()) as store:
+        problems = check_store(store)
+    if problems:
+        raise CapsafeError("\n".join(problems), "Run `capsafe rebuild`.")
+    typer.echo("The store is consistent.")
+
+
+@app.command()
+def snapshot(name: Annotated[str, typer.Argument()] = "snapshot.duckdb") -> None:
+    """Copy the store into the exports folder, for notebooks."""
+    with _open_store(Settings()) as store:
+        typer.echo(snapshot_into(store, name))
+
+
+@app.command()
+def retract(job_id: str, restore: bool = False) -> None:
+    """Take what a job brought out of every number, or put it back with --restore."""
+    with _open_store(Settings()) as store:
+        set_retracted(store, job_id, not restore)
+
+
+@app.command()
+def jobs() -> None:
+    """The jobs of the workspace."""
+    for job in list_jobs(Settings().jobs_path):
+        status = job.status()
+        left = f", {status.seconds_left / 60:.0f} min left" if status.seconds_left is not None else ""
+        typer.echo(f"{job.state:8} {job.job_id} {status.done}/{status.total}{left} {status.message}".rstrip())
+
+
+@app.command()
+def stop(job_id: str) -> None:
+    """Ask a job to end after the batch it is at."""
+    _find(job_id).ask_to_stop()
+
+
+@app.command()
+def resume(job_id: str) -> None:
+    """Go on with a job that was stopped, failed or was lost."""
+    job = _find(job_id)
+    for part in range(job.manifest.parts):
+        start_worker(job, part).wait()
+    if job.state != "done":
+        raise CapsafeError(f"{job_id} is {job.state}. {job.status().message}", job.status().hint)
+
+
+def _find(job_id: str) -> Job:
+    found = next((job for job in list_jobs(Settings().jobs_path) if job.job_id == job_id), None)
+    if found is None:
+        raise CapsafeError(f"There is no job {job_id!r} in this workspace.", "`capsafe jobs` lists them.")
+    return found
+
+
+@app.command()
+def demo_store(source: Path) -> None:
+    """Fill the workspace from packed job folders, such as data/demo; quick where it was done before."""
+    import gzip
+
+    settings = Settings()
+    for packed in sorted((source / "jobs").glob("*/*")):
+        target = settings.jobs_path / packed.parent.name / packed.name.removesuffix(".gz")
+        if target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_suffix(".unpacking")
+        with gzip.open(packed) if packed.suffix == ".gz" else packed.open("rb") as stream, scratch.open("wb") as out:
+            shutil.copyfileobj(stream, out)
+        scratch.replace(target)
+    with _open_store(settings) as store:
+        result, problems = ingest_all(store, settings.jobs_path)
+    typer.echo(f"{result.rows} new rows")
+    if problems:
+        raise CapsafeError("\n".join(str(problem) for problem in problems))
+
+
+@app.command()
+def pack(study: Path, target: Path) -> None:
+    """Pack the job folders of a study for shipping: manifests, status and compressed shards."""
+    import gzip
+
+    settings = Settings()
+    parsed, text = load_study(study)
+    wanted = [record_study(settings.jobs_path, parsed, text), *(Job(settings.jobs_path / m.job_id, m) for m in plan_study(parsed))]
+    for job in wanted:
+        folder = target / "jobs" / job.job_id
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(job.folder / "manifest.json", folder)
+        for part in range(job.manifest.parts):
+            if job.status(part).state != "done":
+                raise CapsafeError(f"{job.job_id} is not done.", f"Run `capsafe run {study}` first.")
+            shutil.copy(job.path(part, "status.json"), folder)
+            with gzip.GzipFile(folder / f"{job.path(part, 'shard.jsonl').name}.gz", "wb", mtime=0) as out:
+                out.write(job.path(part, "shard.jsonl").read_bytes())
+    typer.echo(f"{len(wanted)} jobs in {target / 'jobs'}")
+
+
+if __name__ == "__main__":
+    main()

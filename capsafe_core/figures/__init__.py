@@ -1,0 +1,1 @@
+"""Tidy table to plotly figure."""

@@ -1,0 +1,76 @@
+"""Capability and safety along training."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, SHARES, TEMPLATE, figure, run_name, seeds_by_recipe
+
+
+def along_training(paths: pd.DataFrame) -> go.Figure:
+    """Rows: capability, unsafe rate; columns: data sets; one line a run, with 95 % intervals.
+
+    Args:
+        paths: as `path_table`.
+    """
+    datasets = list(dict.fromkeys(paths.dropna(subset=["capability"])["dataset"]))
+    fig = make_subplots(
+        rows=2, cols=max(len(datasets), 1), shared_xaxes=True, shared_yaxes=True, column_titles=[f"fine-tuned on {d}" for d in datasets], vertical_spacing=0.07, horizontal_spacing=0.05
+    )
+    counts = seeds_by_recipe(paths)
+    for column, dataset in enumerate(datasets, 1):
+        mine = paths[paths["dataset"] == dataset].dropna(subset=["capability"])
+        for i, (recipe, runs) in enumerate(mine.groupby("recipe", sort=False)):
+            for seed, path in runs.groupby("seed"):
+                name = run_name(str(recipe), int(seed), counts[str(recipe)])
+                width = 2.2 if seed == runs["seed"].min() else 1.1
+                for row, (value, colour) in enumerate((("capability", INK), ("unsafe", OUTCOME_COLOURS["unsafe"])), 1):
+                    _add_line(fig, path, value, name, row, column, {"color": colour, "dash": DASHES[i % len(DASHES)], "width": width})
+        goal = mine["goal"].iloc[0]
+        if pd.notna(goal):
+            fig.add_hline(
+                y=goal, row=1, col=column, line={"color": FAINT, "dash": "dot"}, annotation={"text": f"goal {goal:.0%}", "font": {"size": 12, "color": FAINT}}, annotation_position="top left"
+            )
+    fig.update_layout(template=TEMPLATE, height=560, margin={"t": 40, "r": 110})
+    fig.update_yaxes(tickformat=".0%", range=[-0.02, 1.05])
+    fig.update_yaxes(title="right answers", row=1, col=1)
+    fig.update_yaxes(title="answered harmfully", row=2, col=1)
+    fig.update_xaxes(title="training step", row=2)
+    return fig
+
+
+def _add_line(fig: go.Figure, path: pd.DataFrame, value: str, name: str, row: int, column: int, line: dict[str, object]) -> None:
+    path = path.sort_values("step")
+    fig.add_scatter(
+        x=path["step"],
+        y=path[value],
+        error_y={"type": "data", "array": path[f"{value}_high"] - path[value], "arrayminus": path[value] - path[f"{value}_low"], "thickness": 1, "width": 0, "color": FAINT},
+        mode="lines+markers",
+        line=line,
+        marker={"size": 11, "color": path["incoherent"] if value == "unsafe" else "white", "colorscale": SHARES, "cmin": 0, "cmax": 1, "line": {"color": line["color"], "width": 1.6}},
+        customdata=path[["checkpoint_id"]],
+        text=[name] * len(path),
+        hovertemplate="%{text}, step %{x}<br>%{y:.1%}<extra></extra>",
+        showlegend=False,
+        row=row,
+        col=column,
+    )
+    last = path.iloc[-1]
+    fig.add_annotation(x=last["step"], y=last[value], text=name, showarrow=False, xanchor="left", xshift=9, font={"size": 11}, row=row, col=column)
+
+
+def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
+    """Right answers against unsafe rate, one line a run, a vertical line at the goal."""
+    fig = figure(440)
+    known = paths.dropna(subset=["capability", "unsafe"])
+    counts = seeds_by_recipe(known)
+    for i, ((recipe, seed), path) in enumerate(known.groupby(["recipe", "seed"], sort=False)):
+        path = path.sort_values("step")
+        name = run_name(str(recipe), int(str(seed)), counts[str(recipe)])
+        fig.add_scatter(x=path["capability"], y=path["unsafe"], mode="lines+markers", line={"color": INK, "dash": DASHES[i % len(DASHES)], "width": 1.6}, marker={"size": 12, "color": path["incoherent"], "colorscale": SHARES, "cmin": 0, "cmax": 1, "line": {"color": INK, "width": 1.3}}, customdata=path[["checkpoint_id"]], text=[f"{name}, step {s}" for s in path["step"]], hovertemplate="%{text}<br>%{x:.1%} right<br>%{y:.1%} answered harmfully<extra></extra>", showlegend=False)  # fmt: skip
+        fig.add_annotation(x=path["capability"].iloc[-1], y=path["unsafe"].iloc[-1], text=name, showarrow=False, xanchor="left", xshift=10, font={"size": 12})
+    fig.update_xaxes(title="right answers", tickformat=".0%", range=[-0.03, 1.15])
+    fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero")
+    return fig

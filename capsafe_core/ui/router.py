@@ -1,0 +1,26 @@
+"""The app's script: navigation over the pages by absolute path, so that a deep link to any page works on a cold server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from capsafe_core.settings import ROOT
+
+SCREENS = [
+    ("overview.py", "Overview", ":material/insights:", ""),
+    ("capability.py", "Capability and safety", ":material/trending_up:", "capability"),
+    ("incoherence.py", "Incoherence", ":material/blur_on:", "incoherence"),
+    ("disagreement.py", "Judge disagreement", ":material/balance:", "disagreement"),
+    ("outputs.py", "Outputs", ":material/chat:", "outputs"),
+    ("output.py", "One output", ":material/article:", "output"),
+    ("runs.py", "Runs", ":material/play_circle:", "runs"),
+]
+ROOM = "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 {padding: 0 0 0.2rem 0}</style>"
+"""Streamlit leaves a hand's breadth above the title; the finding should be above the fold."""
+
+st.set_page_config(page_title="capsafe", page_icon=str(Path(__file__).with_name("shield.svg")), layout="wide")
+st.html(ROOM)
+pages = [st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=not path) for file, title, icon, path in SCREENS]
+st.navigation(pages, position="top").run()

@@ -1,0 +1,54 @@
+"""Model output on screen: hostile input, shown as text and nothing else."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import streamlit as st
+
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad\x00-\x08\x0b-\x1f\x7f]")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$])")
+
+
+def visible(text: str) -> str:
+    """The text with bidirectional, zero-width and control characters written out as ⟨U+202E⟩."""
+    return _INVISIBLE.sub(lambda match: f"⟨U+{ord(match.group()):04X}⟩", text)
+
+
+def plain_label(text: str) -> str:
+    """A text for a place that reads markdown (a label, a caption): every sign with a meaning is escaped."""
+    return _MARKDOWN.sub(r"\\\1", visible(text).replace("\n", " "))
+
+
+def marked(text: str, spans: Iterable[dict[str, Any]] = ()) -> str:
+    """Escaped text with <mark> around spans, and no other tag.
+
+    Args:
+        text: what a model wrote.
+        spans: {reason, start, end} in characters of the text; overlaps are joined, what lies outside is cut off.
+    """
+    edges = sorted((max(0, int(s["start"])), min(len(text), int(s["end"]))) for s in spans)
+    out, at = [], 0
+    for start, end in edges:
+        start = max(start, at)
+        if end > start:
+            out += [html.escape(visible(text[at:start])), "<mark>", html.escape(visible(text[start:end])), "</mark>"]
+            at = end
+    return "".join([*out, html.escape(visible(text[at:]))])
+
+
+def show_answer(text: str, spans: Iterable[dict[str, Any]] = (), blurred: bool = False) -> None:
+    """A model's answer in a box, evidence marked; blurred until asked for where it may be harmful."""
+    style = "white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid #d5dadf;border-radius:8px;padding:12px 14px;max-height:420px;overflow:auto;font-size:15px;line-height:1.5"
+    if blurred:
+        style += ";filter:blur(6px);user-select:none"
+    body = marked(text, spans) if text else "<i>(an empty answer)</i>"
+    st.html(f'<div style="{style}">{body}</div>')
+
+
+def show_raw(text: str) -> None:
+    """Text of any origin in a plain block."""
+    st.code(visible(text) or " ", language=None, wrap_lines=True)

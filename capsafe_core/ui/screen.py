@@ -1,0 +1,121 @@
+"""What every screen has: a question, its answer, charts whose marks open what is behind them, captions, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from capsafe_core.analysis.view import View, list_studies, open_view
+from capsafe_core.errors import CapsafeError
+from capsafe_core.selection import Selection
+from capsafe_core.settings import ROOT
+from capsafe_core.ui.owner import current_owner
+from capsafe_core.ui.safe_text import plain_label
+
+PAGES = ROOT / "pages"
+
+
+def selection() -> Selection:
+    """The selection in this page's URL."""
+    return Selection.from_query(dict(st.query_params))
+
+
+def select(**changes: Any) -> None:
+    """Change the URL's selection; other parameters of the URL stay."""
+    others = {k: v for k, v in st.query_params.items() if k in ("show",)}
+    st.query_params.from_dict({**others, **selection().but(**changes).to_query()})
+
+
+@contextmanager
+def question(title: str) -> Iterator[View]:
+    """A page: its question as the title; a mistake inside it is shown as a sentence with a next step."""
+    st.title(title, anchor=False)
+    try:
+        view = open_view(current_owner().store, selection())
+    except CapsafeError as error:
+        show_error(error)
+        st.stop()
+    try:
+        yield view
+    except CapsafeError as error:
+        show_error(error)
+
+
+def show_error(error: CapsafeError) -> None:
+    """A sentence and a next step."""
+    st.warning(plain_label(error.message), title="This cannot be shown")
+    if error.hint:
+        st.text(error.hint)
+
+
+def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: bool = True) -> None:
+    """The controls of the way of asking, in one row; they write the URL."""
+    kinds = {b.name for b in view.study.benchmarks if not b.source.startswith("reasoning_gym:")}
+    judges = [j.name for j in view.study.judges if j.name not in ("verifier", "coherence-rules")]
+    policies = ["as_judged", "counted_safe", "counted_unsafe", "excluded"]
+    with st.container(horizontal=True):
+        studies = list_studies(view.store)
+        if len(studies) > 1:
+            _choice("Study", studies, view.study.name, "study", many=False)
+        if benchmark:
+            _choice("Benchmark", sorted(kinds - {b for b in kinds if "lookalike" in b}), view.specification.benchmark, "benchmarks")
+        if judge:
+            _choice("Judge", judges, view.specification.judge, "judges")
+        if policy:
+            _choice("Incoherent answers", policies, view.specification.policy, "policy", many=False, words=lambda p: p.replace("_", " "))
+
+
+def _choice(label: str, options: list[str], value: str, part: str, many: bool = True, words: Any = str) -> None:
+    options = options if value in options else [value, *options]
+    chosen = st.selectbox(label, options, index=options.index(value), key=f"way-{part}", format_func=words, width=240)
+    if chosen != value:
+        select(**{part: (chosen,) if many else chosen})
+        st.rerun()
+
+
+def chart(figure: go.Figure, key: str, alt: str) -> str | None:
+    """A figure; returns the id of a mark that was clicked just now."""
+    event = st.plotly_chart(
+        figure, key=key, on_select="rerun", selection_mode="points", theme=None, alt=alt, config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+    )
+    points = event.selection.points if event else []
+    chosen = next((str(p["customdata"][0] if isinstance(p["customdata"], list) else p["customdata"]["0"]) for p in points if p.get("customdata")), None)
+    before, st.session_state[f"{key}-clicked"] = st.session_state.get(f"{key}-clicked"), chosen
+    return chosen if chosen != before else None
+
+
+def caption(view: View, extra: str = "") -> None:
+    """Under every chart: the way of asking and the selection, from the same object as the data."""
+    st.caption(plain_label(". ".join(part for part in (extra, view.specification_words(), view.selection.caption()) if part) + "."))
+
+
+def table_below(frame: pd.DataFrame, name: str, how: str) -> None:
+    """The chart's table, to read and to download, and how it is computed."""
+    with st.expander("Table, and how this is computed"):
+        st.text(how)
+        st.dataframe(frame, hide_index=True, width="stretch")
+        st.download_button("Download CSV", frame.to_csv(index=False).encode(), f"{name}.csv", "text/csv", key=f"csv-{name}")
+
+
+def open_output(generation_id: str) -> None:
+    """Go to one output, keeping the selection."""
+    _go("output.py", selection().but(generation=generation_id))
+
+
+def open_outputs(**restrictions: Any) -> None:
+    """Go to the outputs behind a mark."""
+    _go("outputs.py", selection().but(**restrictions))
+
+
+def _go(page: str, chosen: Selection) -> None:
+    st.switch_page(str(PAGES / page), query_params=chosen.to_query())
+
+
+def texts_shown() -> bool:
+    """Whether harmful text is shown rather than blurred; asked once a session."""
+    return bool(st.toggle("Show model text", key="show-text", help="Answers to harmful requests stay hidden until you ask for them."))

@@ -1,0 +1,57 @@
+"""What was asked, what was said, and what did each judge make of it?"""
+
+import json
+
+import streamlit as st
+
+from capsafe_core.analysis.outputs import story_table
+from capsafe_core.figures.squares import story_grid
+from capsafe_core.store.outputs import read_output
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
+
+with screen.question("What was asked, what was said, and what did each judge make of it?") as view:
+    chosen = screen.selection().generation
+    if not chosen:
+        st.info("Choose an output on the Outputs page, or click a mark in any chart.")
+        st.page_link(str(screen.PAGES / "outputs.py"), label="Outputs", icon=":material/chat:")
+        st.stop()
+    output = read_output(view.store, chosen)
+    facts, judgments = output.facts, output.judgments
+    places = "; ".join(f"{p.recipe}, seed {p.seed}, step {p.step}" for p in output.places.itertuples() if p.study == view.study.name)
+    st.text(
+        f"{places or facts['origin']} · {facts['benchmark']} {facts['item']} · {facts['tokens']} tokens, ended by {facts['finish_reason']} · {facts['engine']} {facts['engine_version']}, temperature {facts['temperature']:g}, at most {facts['max_tokens']} tokens"
+    )
+    left, right = st.columns([3, 2])
+    with left:
+        st.subheader("Asked", anchor=False)
+        show_raw(facts["prompt"])
+        st.subheader("Answered", anchor=False)
+        shown = screen.texts_shown() if facts["benchmark_kind"] == "safety" else True
+        coherence = judgments[judgments["dimension"] == "coherence"]
+        spans = [span for text in coherence["evidence"] for span in json.loads(text)]
+        show_answer(facts["answer"], spans, blurred=not shown)
+        reasons = ", ".join(dict.fromkeys(str(span["reason"]).replace("_", " ") for span in spans))
+        if reasons:
+            st.text(f"Marked: {visible(reasons)}")
+    with right:
+        st.subheader("Judged", anchor=False)
+        table = judgments.assign(verdict=[visible(str(label)) if label else f"no verdict ({status})" for label, status in zip(judgments["label"], judgments["status"], strict=True)])
+        st.dataframe(table[["dimension", "judge", "verdict", "native"]], hide_index=True, width="stretch")
+        st.text(f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: {facts['reference'] or '—'}")
+    if facts["benchmark_kind"] != "capability":
+        st.subheader("The same prompt along all training", anchor=False)
+        clicked = screen.chart(story_grid(story_table(view, facts["benchmark"], facts["item"]), facts["generation_id"]), "story", "The same prompt: rows runs, columns training steps")
+        if clicked:
+            screen.open_output(clicked)
+    st.subheader("What each judge received and said", anchor=False)
+    for row in judgments.itertuples():
+        with st.expander(f"{plain_label(row.judge)}, {row.dimension}: {plain_label(row.label or row.status)}"):
+            st.text(
+                f"Own words: {visible(row.native) or '—'}\nOn broken text its rubric says: {visible(row.stance)}"
+                + (f"\nScore: {row.score:.3f}" if row.score == row.score and row.score is not None else "")
+            )
+            show_raw(row.asked) if row.asked else st.text("It read the answer itself; no text was made for it.")
+            if row.raw:
+                st.text("It answered")
+                show_raw(row.raw)

@@ -1,0 +1,44 @@
+"""What did the models say?"""
+
+import streamlit as st
+
+from capsafe_core.analysis.outputs import outputs_table, story_table
+from capsafe_core.figures.squares import story_grid
+from capsafe_core.store.outputs import prompt_items
+from capsafe_core.ui import listing, screen
+from capsafe_core.ui.safe_text import plain_label
+
+PAGE = 50
+
+with screen.question("What did the models say?") as view:
+    chosen = screen.selection()
+    names = [b.name for b in view.study.benchmarks]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        search = st.text_input("Answers that contain", chosen.search, key="search", width=260)
+        benchmarks = st.multiselect("Benchmarks", names, [b for b in chosen.benchmarks if b in names], key="benchmarks", width=300)
+        recipes = st.multiselect("Recipes", sorted(view.points["recipe"].unique()), [r for r in chosen.recipes if r in set(view.points["recipe"])], key="recipes", width=260)
+        outcomes = st.multiselect("Outcomes", ["incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer"], list(chosen.outcomes), key="outcomes", width=260)
+        order = st.segmented_control("Order", ["position", "disputed"], default="position", key="order", format_func={"position": "by prompt", "disputed": "most disputed"}.get)
+    wanted = chosen.but(search=search, benchmarks=tuple(benchmarks), recipes=tuple(recipes), outcomes=tuple(outcomes))
+    if wanted != chosen:
+        screen.select(search=search, benchmarks=wanted.benchmarks, recipes=wanted.recipes, outcomes=wanted.outcomes)
+        st.rerun()
+    narrowed = [word for word, on in (("one checkpoint", chosen.checkpoints), (f"votes {chosen.pattern}", chosen.pattern)) if on]
+    if narrowed and st.button(f"Show all again (now: {plain_label(', '.join(narrowed))})", icon=":material/close:"):
+        screen.select(checkpoints=(), pattern="")
+        st.rerun()
+    _, found = outputs_table(view, limit=1)
+    page = st.number_input("Page", 1, max(1, -(-found // PAGE)), 1, key="page", width=140) if found > PAGE else 1
+    rows, found = outputs_table(view, limit=PAGE, offset=(int(page) - 1) * PAGE, order=order or "position")
+    listing.show(rows, found, "outputs")
+    screen.caption(view)
+
+    st.subheader("One prompt, along all training", anchor=False)
+    benchmark = chosen.benchmarks[0] if chosen.benchmarks else view.specification.benchmark
+    items = prompt_items(view.store, benchmark)
+    item = st.selectbox("Prompt", items, index=items.index(chosen.prompt) if chosen.prompt in items else 0, key=f"story-{benchmark}", width=300)
+    story = story_table(view, benchmark, item)
+    clicked = screen.chart(story_grid(story), "story", "One prompt: rows runs, columns training steps, colour the outcome")
+    screen.caption(view, "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square to read the answer")
+    if clicked:
+        screen.open_output(clicked)

@@ -1,0 +1,45 @@
+"""What did fine-tuning do here, and how sure are we?"""
+
+import streamlit as st
+
+from capsafe_core.analysis.overview import overview
+from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import plain_label
+
+with screen.question("What did fine-tuning do here, and how sure are we?") as view:
+    asked = screen.selection().recipes
+    found = overview(view, asked[0] if asked else "")
+    st.markdown(f"**{plain_label(found.headline)}**")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(plain_label(found.chip), icon=":material/rule:", color="blue")
+        recipes = list(dict.fromkeys(found.matched["recipe"]))
+        chosen = st.segmented_control("Recipe", recipes, default=found.recipe, label_visibility="collapsed", key=f"recipe-{found.recipe}")
+        if chosen and chosen != found.recipe:
+            screen.select(recipes=(chosen,))
+            st.rerun()
+    left, right = st.columns([6, 5])
+    with left:
+        st.markdown("**At its capability goal, how does each recipe answer harmful requests?**")
+        st.plotly_chart(
+            outcome_bars(found.bars, found.notes), theme=None, key="bars", alt="Share of refusals, safe, harmful and incoherent answers of each recipe at its goal", config={"displayModeBar": False}
+        )
+    with right:
+        st.markdown("**What does the way there cost?** Line: chosen judge. Band: all judges.")
+        clicked = screen.chart(gained_against_unsafe(found.paths), "gained", "Share of goal gained against unsafe rate, one line a recipe")
+        if clicked:
+            screen.open_outputs(checkpoints=(clicked,), benchmarks=(view.specification.benchmark,), recipes=())
+    for column, (name, (value, words)) in zip(st.columns(4), found.numbers.items(), strict=True):
+        column.metric(name, value, help=plain_label(words), border=True)
+    goals = ", ".join(f"{goal:.0%} right on {name}" for name, goal in view.study.goals.items())
+    screen.caption(view, f"Goals: {goals}. Intervals: 95 %, bootstrap over requests and test items, conditional on the training seeds")
+    with st.container(horizontal=True):
+        if st.button("An output that split the judges", icon=":material/call_split:"):
+            screen.open_outputs(recipes=(), pattern="", outcomes=(), benchmarks=(view.specification.benchmark,), search="")
+        st.page_link(str(screen.PAGES / "disagreement.py"), label="A conclusion that flips", icon=":material/swap_vert:")
+        st.page_link(str(screen.PAGES / "incoherence.py"), label="Where answers stop making sense", icon=":material/blur_on:")
+    screen.table_below(
+        found.matched,
+        "matched",
+        "Capability and unsafe rate are joined by straight lines along training step; the first crossing of the goal is where recipes are compared. Unsafe = unsafe verdicts over outputs with a verdict, incoherent ones counted as the caption says.",
+    )
