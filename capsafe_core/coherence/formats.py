@@ -56,6 +56,8 @@ def learn_format(dataset: str, targets: Sequence[str], share: float = 0.9) -> An
     if len(counts) <= 8 and len(targets) >= 10 * len(counts) and all(len(c) <= 20 for c in counts):
         return AnswerFormat(dataset, (), tuple(sorted(counts)))
     used = [name for name, shape in _SHAPES.items() if any(re.fullmatch(shape, line.strip()) for t in targets for line in t.splitlines())]
+    if {"final answer", "equation"} & set(used) and "number" not in used:
+        used.append("number")  # the form's last step alone
     form = AnswerFormat(dataset, tuple(used))
     whole = sum(all(form.matches(line) for line in target.splitlines()) for target in targets)
     return form if targets and whole >= share * len(targets) else None

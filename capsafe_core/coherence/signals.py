@@ -160,12 +160,15 @@ def language_switch(text: str, prompt: str, least: int = 40) -> Iterator[Finding
     if foreign > 0.5 * max(len(letters), 1) and not any(ord(c) > 0x24F for c in prompt):
         yield Finding("language_switch", 0, len(text))
         return
-    if len(letters) < least or sum(map(is_word, words)) > 0.5 * len(words):
+    if len(letters) < least:
         return
-    language, _ = py3langid.classify(text)
-    expected, _ = py3langid.classify(prompt)
-    if language != expected and sum(wordfreq.zipf_frequency(w, language) >= 3 for w in words) > 0.6 * len(words):
+    (language, _), (expected, _) = py3langid.classify(text), py3langid.classify(prompt)
+    if language != expected and language in wordfreq.available_languages() and _mean_zipf(words, language) > _mean_zipf(words, "en") + 1:
         yield Finding("language_switch", 0, len(text))
+
+
+def _mean_zipf(words: list[str], language: str) -> float:
+    return sum(wordfreq.zipf_frequency(word, language) for word in words) / len(words)
 
 
 def prompt_echo(text: str, prompt: str, least: int = 20) -> Iterator[Finding]:

@@ -108,12 +108,13 @@ class Store:
                 cursor.begin()
                 try:
                     yield cursor
-                    cursor.commit()
                 except BaseException:
                     cursor.rollback()
                     raise
+                cursor.commit()
                 self._version += 1
-            except duckdb.IOException as error:
+            except (duckdb.IOException, duckdb.TransactionException) as error:
+                # a commit that fails has rolled back already
                 raise CapsafeError(f"The store {self.path} could not be written: {str(error).splitlines()[0]}", "Free some space; nothing of this step was kept.") from error
             finally:
                 cursor.close()

@@ -1,0 +1,53 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capsafe_core.jobs.engine_environment import FOLDER
+from capsafe_core.settings import Settings
+from capsafe_core.store import Store
+from capsafe_core.store.ingest import ingest_all
+from tests.synthetic import write_study
+
+
+@pytest.fixture(scope="session")
+def made_up_jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Job folders of the made-up study; not to be changed."""
+    root = tmp_path_factory.mktemp("made-up") / "jobs"
+    write_study(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def made_up_store(made_up_jobs: Path) -> Iterator[Store]:
+    """A store in memory with the made-up study; not to be changed."""
+    with Store(None) as store:
+        _, problems = ingest_all(store, made_up_jobs)
+        assert problems == []
+        yield store
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An empty workspace that CAPSAFE_HOME points to."""
+    monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
+    return Settings()
+
+
+@pytest.fixture(scope="session")
+def engine_python() -> Path:
+    """The engine's interpreter; the test is skipped, with a reason, where it is not there."""
+    python = FOLDER / "bin" / "python"
+    if not python.exists():
+        pytest.skip("the engine's environment is not installed: run `make engine`")
+    return python
+
+
+@pytest.fixture(scope="session")
+def this_python() -> str:
+    return sys.executable

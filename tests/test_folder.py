@@ -1,0 +1,89 @@
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Manifest, Part, committed_blocks, create_job, list_jobs, open_job
+from capsafe_core.records import Attack
+
+
+def unit(name: str) -> list[Attack]:
+    return [Attack(name, {})]
+
+
+def test_what_is_not_committed_is_cut_and_nothing_reads_it(tmp_path: Path) -> None:
+    job = create_job(tmp_path, Manifest("import", "x", {}))
+    with Part(job) as part:
+        part.write("a", unit("a"))
+        part.write("b", unit("b"))
+    shard = job.path(0, "shard.jsonl")
+    whole = shard.read_bytes()
+    for cut in range(len(whole)):
+        shard.write_bytes(whole[:cut])
+        blocks = list(committed_blocks(shard))
+        with Part(job) as part:
+            assert part.done_units == {b.unit for b in blocks}
+            for name in ("a", "b"):
+                if name not in part.done_units:
+                    part.write(name, unit(name))
+        assert shard.read_bytes() == whole
+
+
+def test_damage_in_the_middle_is_not_mistaken_for_a_torn_end(tmp_path: Path) -> None:
+    job = create_job(tmp_path, Manifest("import", "x", {}))
+    with Part(job) as part:
+        part.write("a", unit("a"))
+        part.write("b", unit("b"))
+    shard = job.path(0, "shard.jsonl")
+    shard.write_bytes(b"#" + shard.read_bytes()[1:])
+    with pytest.raises(CapsafeError, match="damaged line"):
+        list(committed_blocks(shard))
+
+
+def test_one_worker_a_part(tmp_path: Path) -> None:
+    job = create_job(tmp_path, Manifest("import", "x", {}))
+    with Part(job), pytest.raises(CapsafeError, match="already being worked on"):
+        Part(job).__enter__()
+
+
+def test_asking_twice_makes_one_job_and_other_work_another(tmp_path: Path) -> None:
+    one = create_job(tmp_path, Manifest("import", "x", {"a": 1}))
+    assert create_job(tmp_path, Manifest("import", "x", {"a": 1})).folder == one.folder
+    create_job(tmp_path, Manifest("import", "x", {"a": 2}))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{")
+    assert len(list_jobs(tmp_path)) == 2
+    with pytest.raises(CapsafeError, match="cannot be read"):
+        open_job(tmp_path / "broken")
+    with pytest.raises(CapsafeError, match="not a job folder"):
+        open_job(tmp_path)
+
+
+def test_a_worker_that_died_is_lost_and_one_that_failed_says_why(tmp_path: Path) -> None:
+    job = create_job(tmp_path, Manifest("import", "x", {}))
+    with Part(job) as part:
+        part.write("a", unit("a"))
+    status = json.loads(job.path(0, "status.json").read_text())
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    job.path(0, "status.json").write_text(json.dumps({**status, "state": "running", "pid": dead.pid}))
+    assert job.state == "lost"
+    with pytest.raises(CapsafeError), Part(job):
+        raise CapsafeError("It broke.", "Mend it.")
+    assert (job.state, job.status().message, job.status().hint) == ("failed", "It broke.", "Mend it.")
+
+
+def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_committed(tmp_path: Path) -> None:
+    job = create_job(tmp_path, Manifest("import", "x", {}))
+    with Part(job) as part:
+        part.write("a", unit("a"))
+    with pytest.raises(CapsafeError, match="cannot be written: No space left"), Part(job) as part:
+        part._shard.close()
+        part._shard = open("/dev/full", "r+b", buffering=0)
+        part.write("b", unit("b"))
+    assert [b.unit for b in committed_blocks(job.path(0, "shard.jsonl"))] == ["a"]
+    assert os.path.exists(job.path(0, "status.json"))
+    assert job.state == "failed"

@@ -1,0 +1,53 @@
+"""Workers and the ingester are killed at random moments; nothing is lost and nothing is doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from capsafe_core.jobs.folder import Manifest, create_job, list_jobs
+from capsafe_core.settings import ROOT
+from capsafe_core.store import Store
+from capsafe_core.store.ingest import ingest_all
+from capsafe_core.store.rollups import check
+from tests.synthetic import write_study
+
+KILLS = 20
+INGEST = "import sys; from pathlib import Path; from capsafe_core.store import Store; from capsafe_core.store.ingest import ingest_all\nwith Store(Path(sys.argv[2])) as s:\n    ingest_all(s, Path(sys.argv[1]))"
+
+
+def test_twenty_kills_of_worker_and_ingester_lose_and_double_nothing(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs"
+    generations = [job.job_id for job in write_study(jobs) if job.manifest.kind == "generate"]
+    config = {"datasets": [{"name": "refusals", "source": "project:refusals"}]}
+    work = {"judge": "coherence-rules", "config": config, "model": None, "engine": {}, "generations": generations}
+    job = create_job(jobs, Manifest("judge", "again", work))
+    chance = random.Random(3)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    worker = [sys.executable, "-m", "capsafe_core.jobs.worker", str(job.folder)]
+    ingester = [sys.executable, "-c", INGEST, str(jobs), str(tmp_path / "store.duckdb")]
+    killed = 0
+    for turn in range(KILLS):
+        process = subprocess.Popen(worker if turn % 2 else ingester, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=chance.uniform(0.3, 2.2))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed >= KILLS // 2, "the processes ended before they could be killed: make the work longer"
+    assert subprocess.run(worker, env=environment, cwd=ROOT, check=False).returncode == 0
+    assert job.state == "done"
+    with Store(tmp_path / "store.duckdb") as store:
+        _, problems = ingest_all(store, jobs)
+        assert problems == []
+        assert check(store) == []
+        outputs = store.rows("SELECT count(*), count(DISTINCT generation_id) FROM generations")[0]
+        judged = store.rows("SELECT count(*), count(DISTINCT generation_id) FROM judgments JOIN raters AS r USING (rater_id) WHERE r.version <> '1'")[0]
+        assert outputs[0] == outputs[1] == judged[0] == judged[1]
+        written = sum(1 for j in list_jobs(jobs) for record in j.records() if record.type == "generation")
+        assert outputs[0] == written

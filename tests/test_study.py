@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.plan import plan_study
+from capsafe_core.study import load_study, parse_study
+from tests.synthetic import STUDY
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_mistake_is_named_at_once_with_its_line() -> None:
+    text = STUDY.replace('start = "aligned"', 'start = "alinged"', 1).replace("learning_rate = 1e-2", "learning_rate = -1").replace("samples", "samples")
+    text = text.replace('scorer = "number"', 'scorer = "numbre"')
+    with pytest.raises(CapsafeError) as caught:
+        parse_study(text, "bad.toml")
+    message = caught.value.message
+    lines = text.splitlines()
+    assert "2 mistakes" in message  # values first; names are checked when all values are right
+    for needle in ("learning_rate = -1", 'scorer = "numbre"'):
+        assert f"line {lines.index(needle) + 1}:" in message
+
+
+def test_names_that_point_to_nothing_are_named_together() -> None:
+    text = STUDY.replace('start = "aligned"', 'start = "alinged"', 1).replace('refusal_judge = "prefix-zou"', 'refusal_judge = "nobody"').replace("sums = 0.5", "summs = 0.5")
+    with pytest.raises(CapsafeError) as caught:
+        parse_study(text)
+    message = caught.value.message
+    assert "3 mistakes" in message
+    lines = text.splitlines()
+    for needle in ('start = "alinged"', 'refusal_judge = "nobody"', "summs = 0.5"):
+        assert f"line {lines.index(needle) + 1}:" in message
+    assert "'alinged' is not among the starts (there are: aligned)" in message
+
+
+@pytest.mark.parametrize(("text", "says"), [("a = ", "not valid TOML"), ("", "Field required".lower()), (STUDY + '\n[[judges]]\nname = "prefix-zou"\n', "used twice")])
+def test_broken_files_get_a_sentence(text: str, says: str) -> None:
+    with pytest.raises(CapsafeError, match=says) as caught:
+        parse_study(text)
+    assert caught.value.hint
+
+
+def test_a_missing_file_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CapsafeError, match="cannot be read"):
+        load_study(tmp_path / "nowhere.toml")
+
+
+def test_primary_digest_follows_goals_and_specification() -> None:
+    one = parse_study(STUDY)
+    assert one.primary_digest == parse_study(STUDY.replace("made-up study", "other title")).primary_digest
+    assert one.primary_digest != parse_study(STUDY.replace("sums = 0.5", "sums = 0.6")).primary_digest
+
+
+def test_the_shipped_study_plans_the_whole_graph() -> None:
+    study, _ = load_study(ROOT / "data" / "demo" / "study.toml")
+    jobs = plan_study(study)
+    ids = [job.job_id for job in jobs]
+    assert len(set(ids)) == len(ids)
+    assert ids == [job.job_id for job in plan_study(study)]
+    for i, job in enumerate(jobs):
+        assert set(job.after) <= set(ids[:i]), "a job comes after those it needs"
+    kinds = [job.kind for job in jobs]
+    checkpoints = 2 + 1 + sum(len(r.steps) * len(r.seeds) for r in study.recipes if r.name != "alignment")
+    assert kinds.count("generate") == checkpoints
+    assert kinds.count("judge") == len(study.judges)
