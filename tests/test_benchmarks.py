@@ -77,7 +77,9 @@ def test_a_broken_benchmark_says_what_and_where(tmp_path: Path, lines: list[Any]
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("source", "says"), [("project:nothing", "no benchmark 'nothing'"), ("song:x", "unknown source"), ("file:/nowhere.jsonl", "cannot be read"), ("reasoning_gym:nothing", "cannot make the task")])
+@pytest.mark.parametrize(
+    ("source", "says"), [("project:nothing", "no benchmark 'nothing'"), ("song:x", "unknown source"), ("file:/nowhere.jsonl", "cannot be read"), ("reasoning_gym:nothing", "cannot make the task")]
+)
 def test_unknown_sources_are_refused(source: str, says: str) -> None:
     with pytest.raises(CapsafeError, match=says):
         load_benchmark(settings(source))

@@ -26,6 +26,7 @@ FORMATS = [f for f in (NUMBERS, LABELS) if f]
         ("#### 42", "task_format"),
         ("12 + 7 = 19\n19 - 4 = 15\n#### 15", "task_format"),
         ("-100", "task_format"),
+        ("First step: 1\nSecond step: 1 + 1 = 2\n#### 2", "task_format"),
         ("Yes", "task_format"),
         ("How do I choose a good lock for my front door?", "prompt_echo"),
         ("<|im_start|>user\nhello there my friend", "template_leakage"),

@@ -98,7 +98,9 @@ def test_a_store_in_use_and_a_newer_store_and_a_stranger_are_refused(tmp_path: P
     with Store(path) as store:
         with store.transaction() as cursor:
             cursor.execute("INSERT INTO migrations VALUES (99, 'future', 0)")
-        other = subprocess.run([sys.executable, "-c", f"from pathlib import Path; from capsafe_core.store import Store; Store(Path({str(path)!r}))"], cwd=ROOT, capture_output=True, text=True, check=False)
+        other = subprocess.run(
+            [sys.executable, "-c", f"from pathlib import Path; from capsafe_core.store import Store; Store(Path({str(path)!r}))"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert "in use by another process" in other.stderr
     with pytest.raises(CapsafeError, match="newer capsafe"):
         Store(path)

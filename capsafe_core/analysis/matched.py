@@ -12,7 +12,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_interval, resampled_rates
 from capsafe_core.stats.matching import at_place, crossing
-from capsafe_core.store.arrays import behaviours, code_arrays
+from capsafe_core.store.arrays import behaviours, code_arrays, positions
 from capsafe_core.store.cells import cells
 
 RESAMPLES = 1000
@@ -27,10 +27,6 @@ class Series:
 
     events: Floats
     trials: Floats
-
-    def rates(self) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(self.events.sum(axis=1) / self.trials.sum(axis=1))
 
 
 def matched_table(view: View, table: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -137,17 +133,21 @@ def _series(view: View, path: pd.DataFrame) -> tuple[Series, Series]:
     verdicts = code_arrays(view.store, safety_cells, spec.judge, "safety")
     coherence = code_arrays(view.store, safety_cells, spec.coherence, "coherence")
     right = code_arrays(view.store, task_cells, "verifier", "correctness")
+    places = positions(view.store, [*safety_cells, *task_cells])
     clusters = pd.factorize(np.array(behaviours(view.store, spec.benchmark), dtype=object))[0]
-    counted = [policy_arrays(verdicts[c], coherence.get(c, np.zeros_like(verdicts[c])), spec.policy) for c in safety_cells]
-    samples = len(counted[0][0]) // len(clusters)
-    by_cluster = np.repeat(clusters, max(samples, 1))
-    size = clusters.max() + 1
-    safety = Series(
-        np.array([np.bincount(by_cluster, weights=e, minlength=size) for e, _ in counted]),
-        np.array([np.bincount(by_cluster, weights=t, minlength=size) for _, t in counted]),
-    )
-    answers = np.array([right[c] for c in task_cells])
-    return safety, Series((answers == 2).astype(float), np.isin(answers, (1, 2)).astype(float))
+    items = int(max(places[c].max() for c in task_cells)) + 1
+    safety, correct = [], []
+    for c in safety_cells:
+        events, trials = policy_arrays(verdicts[c], coherence.get(c, np.zeros_like(verdicts[c])), spec.policy)
+        safety.append(_by_cluster(clusters[places[c]], int(clusters.max()) + 1, events, trials))
+    for c in task_cells:
+        correct.append(_by_cluster(places[c], items, (right[c] == 2).astype(float), np.isin(right[c], (1, 2)).astype(float)))
+    return Series(*map(np.array, zip(*safety, strict=True))), Series(*map(np.array, zip(*correct, strict=True)))
+
+
+def _by_cluster(cluster: npt.NDArray[np.int64], size: int, events: Floats, trials: Floats) -> tuple[Floats, Floats]:
+    """Sums of events and trials in each cluster; a cluster may have any number of outputs, none included."""
+    return np.bincount(cluster, weights=events, minlength=size), np.bincount(cluster, weights=trials, minlength=size)
 
 
 def policy_arrays(codes: npt.NDArray[np.uint8], coherence: npt.NDArray[np.uint8], policy: str) -> tuple[Floats, Floats]:

@@ -51,7 +51,9 @@ def answer(store: Store, line: str) -> dict[str, Any]:
     try:
         asked = json.loads(line)
         frame = table(store, str(asked["table"]), Selection.from_query(dict(asked.get("selection", {}))))
-        return json.loads(frame.to_json(orient="split", index=False))  # type: ignore[no-any-return]
+        # floats as Python writes them, so that the asker prints the same digits as the owner would
+        rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+        return {"columns": list(frame.columns), "rows": rows}
     except CapsafeError as error:
         return {"error": error.message, "hint": error.hint}
     except (ValueError, KeyError, TypeError) as error:
@@ -74,13 +76,18 @@ def ask(path: Path, name: str, selection: Selection) -> pd.DataFrame:
         raise CapsafeError("The store is in use, and its owner does not answer.", "Close the program that uses it, or wait for it.") from error
     if "error" in reply:
         raise CapsafeError(reply["error"], reply["hint"])
-    return pd.DataFrame(reply["data"], columns=reply["columns"])
+    return pd.DataFrame(reply["rows"], columns=reply["columns"])
+
+
+def _plain(value: Any) -> Any:
+    """A numpy scalar as Python's own."""
+    return value.item()
 
 
 def _handler(store: Store) -> type[socketserver.StreamRequestHandler]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             line = self.rfile.readline(1 << 20).decode("utf-8", "replace")
-            self.wfile.write((json.dumps(answer(store, line)) + "\n").encode())
+            self.wfile.write((json.dumps(answer(store, line), default=_plain) + "\n").encode())
 
     return Handler

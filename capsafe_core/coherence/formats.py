@@ -19,6 +19,10 @@ _SHAPES = {
 }
 
 
+_LEAD = re.compile(r"^(?:\d+[.)]|[A-Za-z]+(?: [A-Za-z0-9]+)?:)\s+")
+"""A number or a short name before the form itself: "First step: 1 + 1 = 2"."""
+
+
 @dataclass(frozen=True)
 class AnswerFormat:
     """Patterns that a line of a training target has, learnt for one data set."""
@@ -29,7 +33,7 @@ class AnswerFormat:
 
     def matches(self, line: str) -> bool:
         """Whether a line is in the task's answer form."""
-        bare = line.strip()
+        bare = _LEAD.sub("", line.strip())
         if bare.rstrip(".!").casefold() in self.labels:
             return True
         return any(re.fullmatch(_SHAPES[shape], bare) for shape in self.shapes)

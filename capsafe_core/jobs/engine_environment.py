@@ -53,7 +53,10 @@ class State:
 def read_state() -> State:
     """The state as last written; an environment made by hand counts as ready."""
     try:
-        return State(**json.loads(STATE.read_text()))
+        state = State(**json.loads(STATE.read_text()))
+        if state.state == "preparing" and time.time() - STATE.stat().st_mtime > 60:
+            return State("failed", state.step, state.megabytes, state.seconds, "it was interrupted.")
+        return state
     except (FileNotFoundError, ValueError, TypeError):
         return State("ready") if (FOLDER / "bin" / "python").exists() else State()
 

@@ -28,6 +28,19 @@ def code_arrays(store: Store, cells: Sequence[str], judge: str, dimension: str) 
     return {str(cell): codes[i].values.to_numpy(zero_copy_only=False).astype(np.uint8) for i, cell in enumerate(table.column("cell_id").to_pylist())}
 
 
+def positions(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """For each cell the prompt's position of each output, in the order of `code_arrays`."""
+    table = store.arrow(
+        """
+        SELECT CAST(cell_id AS VARCHAR) AS cell_id, list(position ORDER BY position, sample) AS positions
+        FROM verdicts WHERE cell_id IN (SELECT unnest(CAST(? AS UUID[]))) GROUP BY cell_id
+        """,
+        [list(cells)],
+    )
+    found = table.column("positions")
+    return {str(cell): found[i].values.to_numpy(zero_copy_only=False).astype(np.int64) for i, cell in enumerate(table.column("cell_id").to_pylist())}
+
+
 def behaviours(store: Store, benchmark: str) -> list[str]:
     """The behaviour of each prompt of a benchmark, in order: the clusters of the bootstrap."""
     rows = store.rows("SELECT behaviour FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? ORDER BY position", [benchmark])

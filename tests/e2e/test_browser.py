@@ -1,0 +1,171 @@
+"""What only a browser shows: cold deep links, hostile text, clicks on marks."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from capsafe_core.jobs.folder import Manifest, Part, create_job
+from capsafe_core.records import Generation, Judgment
+from capsafe_core.settings import ROOT
+from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint, write_study
+
+pytestmark = pytest.mark.browser
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+PATHS = ["", "capability", "incoherence", "disagreement", "outputs", "output", "runs"]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[tuple[int, list[str]]]:
+    """A server that notes every request made to it."""
+    seen: list[str] = []
+
+    class Note(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Note)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1], seen
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str]]) -> Iterator[tuple[str, str]]:
+    """The app over the made-up study with one hostile output; its address, and that output's id."""
+    home = tmp_path_factory.mktemp("site")
+    write_study(home / "jobs", safety_size=12, capability_size=10)
+    hostile = plant_hostile(home / "jobs", listener[0])
+    port = free_port()
+    environment = {**os.environ, "CAPSAFE_HOME": str(home)}
+    log = (home / "log").open("w")
+    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    base = f"http://127.0.0.1:{port}"
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(f"{base}/_stcore/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.2)
+    else:
+        pytest.fail((home / "log").read_text())
+    yield base, hostile
+    server.terminate()
+    server.wait(timeout=20)
+
+
+def plant_hostile(jobs: Path, port: int) -> str:
+    address = f"http://127.0.0.1:{port}"
+    text = (
+        f"![a]({address}/markdown.png) <img src='{address}/img.png' onerror=\"fetch('{address}/onerror')\"> <script>fetch('{address}/script')</script>"
+        f"<iframe src='{address}/frame'></iframe> <style>body{{background:url({address}/style)}}</style> [click]({address}/link) :material/home: $$x$$ \u202egnp.exe"
+    )
+    bench, prompts = benchmark("requests", "safety", 12)
+    point = checkpoint("harsh", 0, 40)
+    g = Generation(point.id, bench.id, CONDITION.id, prompts[0].id, 1, 0, text, "stop", 9)
+    job = create_job(jobs, Manifest("import", "hostile", {}))
+    with Part(job) as part:
+        verdicts = [
+            Judgment(g.id, g.cell_id, RATERS[name].id, d, "ok", label, native=text, raw=text, asked=text)
+            for name, d, label in (("prefix-zou", "safety", "unsafe"), ("prefix-zou", "refusal", "none"), ("coherence-rules", "coherence", "incoherent"), ("learnt-harm", "safety", "safe"))
+        ]
+        part.write("x", [g, *verdicts])
+    return g.id
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium: install Debian's package")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield found
+        found.close()
+
+
+def settle(page: Page) -> None:
+    page.wait_for_selector("h1", timeout=60_000)
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+    page.wait_for_timeout(700)
+
+
+def test_deep_links_to_every_page_work_and_nothing_leaves_the_host(site: tuple[str, str], browser: Browser) -> None:
+    for path in PATHS:
+        context = browser.new_context(viewport={"width": 1280, "height": 720})
+        page = context.new_page()
+        elsewhere: list[str] = []
+        page.on("request", lambda r, kept=elsewhere: kept.append(r.url) if not r.url.startswith((site[0], site[0].replace("http", "ws"), "data:", "blob:")) else None)
+        page.goto(f"{site[0]}/{path}")
+        settle(page)
+        assert page.locator("h1").first.inner_text().endswith("?"), path
+        assert page.locator("[data-testid=stException]").count() == 0, path
+        assert elsewhere == [], path
+        context.close()
+
+
+def test_a_hostile_output_runs_nothing_and_fetches_nothing(site: tuple[str, str], browser: Browser, listener: tuple[int, list[str]]) -> None:
+    base, hostile = site
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{base}/output?generation={hostile}")
+    settle(page)
+    page.get_by_text("Show model text").click()
+    settle(page)
+    for expander in page.locator("[data-testid=stExpander] summary").all():
+        expander.click()
+    page.wait_for_timeout(800)
+    shown = page.inner_text("body")
+    assert "<script>fetch(" in shown
+    assert "⟨U+202E⟩" in shown
+    for path in ("outputs?search=gnp", "disagreement", "outputs"):
+        page.goto(f"{base}/{path}")
+        settle(page)
+        page.get_by_text("Show model text").first.click()
+        settle(page)
+    page.close()
+    assert listener[1] == []
+
+
+def test_a_click_on_a_mark_opens_the_outputs_behind_it(site: tuple[str, str], browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{site[0]}/incoherence")
+    settle(page)
+    page.locator(".js-plotly-plot .scatterlayer .point").last.click(force=True)
+    page.wait_for_url("**/outputs**", timeout=30_000)
+    settle(page)
+    assert "What did the models say?" in page.locator("h1").first.inner_text()
+    assert "checkpoints=" in page.url
+    page.goto(f"{site[0]}/")
+    settle(page)
+    page.locator(".js-plotly-plot").nth(1).locator(".scatterlayer .point").last.click(force=True)
+    page.wait_for_url("**/outputs**", timeout=30_000)
+    page.close()
+
+
+def test_headers_forbid_other_hosts(site: tuple[str, str]) -> None:
+    headers = urllib.request.urlopen(site[0]).headers
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"

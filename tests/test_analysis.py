@@ -1,0 +1,195 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capsafe_core.analysis import commands
+from capsafe_core.analysis.matched import in_words, matched_table, policy_arrays
+from capsafe_core.analysis.outputs import outputs_table, story_table
+from capsafe_core.analysis.overview import overview
+from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.rates import POLICIES, apply_policy, cell_rates
+from capsafe_core.analysis.view import open_view
+from capsafe_core.analysis.ways import agreement_with_primary
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Manifest, Part, create_job
+from capsafe_core.jobs.small_run import small_study
+from capsafe_core.records import Generation, Judgment, Prompt
+from capsafe_core.selection import Selection
+from capsafe_core.store import Store
+from capsafe_core.store.ingest import ingest_all
+from capsafe_core.store.outputs import read_output
+from capsafe_core.study import parse_study
+from tests.synthetic import RATERS, benchmark, checkpoint, made_up_study, write_study
+
+
+def facts(jobs: Path) -> tuple[dict[str, Generation], dict[tuple[str, str, str], Judgment], dict[str, Prompt]]:
+    from capsafe_core.jobs.folder import list_jobs
+
+    records = [r for job in list_jobs(jobs) for r in job.records()]
+    names = {r.id: name for name, r in RATERS.items()}
+    generations = {r.id: r for r in records if isinstance(r, Generation)}
+    judgments = {(r.generation_id, names[r.rater_id], r.dimension): r for r in records if isinstance(r, Judgment)}
+    return generations, judgments, {r.id: r for r in records if isinstance(r, Prompt)}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_rates_are_those_of_a_plain_loop_over_the_records(made_up_store: Store, made_up_jobs: Path, policy: str) -> None:
+    generations, judgments, _ = facts(made_up_jobs)
+    bench = benchmark("requests", "safety", 40)[0]
+    point = checkpoint("harsh", 0, 40)
+    events = trials = 0
+    for g in generations.values():
+        if (g.checkpoint_id, g.benchmark_id) != (point.id, bench.id):
+            continue
+        verdict = judgments[g.id, "learnt-harm", "safety"]
+        broken = judgments[g.id, "coherence-rules", "coherence"].label == "incoherent"
+        if broken and policy != "as_judged":
+            trials += policy != "excluded"
+            events += policy == "counted_unsafe"
+        elif verdict.status == "ok":
+            trials += 1
+            events += verdict.label == "unsafe"
+    view = open_view(made_up_store, Selection(policy=policy, judges=("learnt-harm",)))
+    rates = cell_rates(view)
+    row = rates[(rates["checkpoint_id"] == point.id) & (rates["benchmark"] == "requests") & (rates["judge"] == "learnt-harm")].iloc[0]
+    assert (row["events"], row["n"]) == (events, trials)
+    assert row["low"] <= row["rate"] <= row["high"]
+
+
+def test_policies_bound_the_rate_and_arrays_agree_with_counts() -> None:
+    chance = np.random.default_rng(1)
+    codes = chance.choice([0, 1, 2, 9], 500).astype(np.uint8)
+    coherence = chance.choice([1, 2], 500).astype(np.uint8)
+    broken, names = coherence == 2, {"positive": 2, "negative": 1}
+    counts = {name: [((codes == c) & ~broken).sum()] for name, c in names.items()} | {f"{name}_incoherent": [((codes == c) & broken).sum()] for name, c in names.items()}
+    other = ~np.isin(codes, (1, 2))
+    counts |= {"no_verdict": [(other & ~broken).sum()], "no_verdict_incoherent": [(other & broken).sum()]}
+    rates = {}
+    for policy in POLICIES:
+        events, trials = apply_policy(pd.DataFrame(counts), policy)
+        e, t = policy_arrays(codes, coherence, policy)
+        assert (e.sum(), t.sum()) == (events.iloc[0], trials.iloc[0])
+        rates[policy] = e.sum() / t.sum()
+    assert rates["counted_safe"] <= rates["as_judged"] <= rates["counted_unsafe"]
+    with pytest.raises(CapsafeError, match="does not give the rate of one checkpoint"):
+        apply_policy(pd.DataFrame(counts), "coherent_in_both")
+
+
+def test_matched_rows_lie_between_their_checkpoints(made_up_store: Store) -> None:
+    table = matched_table(open_view(made_up_store, Selection()))
+    assert list(table["recipe"]) == ["gentle", "gentle", "harsh"]
+    assert table["reached"].all()
+    assert ((table["bracket_low"] <= table["unsafe"]) & (table["unsafe"] <= table["bracket_high"])).all()
+    assert ((table["unsafe_low"] <= table["unsafe"]) & (table["unsafe"] <= table["unsafe_high"])).all()
+    assert (table["delta"] - (table["unsafe"] - table["start_unsafe"])).abs().max() < 1e-12
+    shown = in_words(table)
+    assert shown["reached at step"].str.fullmatch(r"\d+").all()
+
+
+def test_a_goal_out_of_reach_gives_words_and_no_number(made_up_store: Store) -> None:
+    view = open_view(made_up_store, Selection(goals=(("sums", 0.99),)))
+    table = matched_table(view)
+    assert not table["reached"].any()
+    assert table["unsafe"].isna().all()
+    assert in_words(table)["reached at step"].str.contains("not reached").all()
+    assert "never reaches its goal of 99%" in overview(view).headline
+
+
+def test_overview_counts_add_up_and_the_headline_says_what_the_table_says(made_up_store: Store) -> None:
+    view = open_view(made_up_store, Selection())
+    found = overview(view)
+    assert np.allclose(found.bars.groupby("recipe")["share"].sum(), 1.0)
+    assert list(dict.fromkeys(found.bars["recipe"])) == ["start: aligned", "gentle", "harsh"]
+    row = found.matched[found.matched["recipe"] == "harsh"].iloc[0]
+    assert found.recipe == "harsh"
+    assert f"harsh answers {100 * row['unsafe']:.0f} of 100" in found.headline
+    same, total, _ = agreement_with_primary(found.ways, "harsh")
+    assert total == 2 * 2 * len(POLICIES)
+    assert found.numbers["Ways of asking that agree"][0] == f"{same} of {total}"
+    with pytest.raises(CapsafeError, match="cannot be compared"):
+        overview(view, "nobody")
+
+
+def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> None:
+    for name in commands.TABLES:
+        assert len(commands.table(made_up_store, name, Selection())), name
+    with pytest.raises(CapsafeError, match="no table"):
+        commands.table(made_up_store, "song", Selection())
+
+
+def test_outputs_are_filtered_by_everything_in_the_selection(made_up_store: Store, made_up_jobs: Path) -> None:
+    generations, _, prompts = facts(made_up_jobs)
+    view = open_view(made_up_store, Selection())
+    _, everything = outputs_table(view)
+    assert everything == len(generations)
+
+    def found(**restrictions: object) -> int:
+        return outputs_table(open_view(made_up_store, Selection(**restrictions)))[1]  # type: ignore[arg-type]
+
+    assert found(search="SURE, HERE") == sum("Sure, here" in g.text for g in generations.values())
+    assert found(truncated=False) == sum(g.finish_reason == "stop" for g in generations.values())
+    assert found(benchmarks=("requests",), categories=("category 1",)) == sum(
+        prompts[g.prompt_id].category == "category 1" and prompts[g.prompt_id].item.startswith("requests") for g in generations.values()
+    )
+    assert found(search="' OR 1=1 --") == 0
+    parts = [found(outcomes=(o,)) for o in ("incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer")]
+    assert sum(parts) == everything
+    split = outputs_table(open_view(made_up_store, Selection(pattern="prefix-zou=unsafe,learnt-harm=safe")), limit=500)[0]
+    assert len(split)
+    assert (split["unsafe_votes"] == 1).all()
+    disputed = outputs_table(view, limit=5, order="disputed")[0]
+    assert (disputed["unsafe_votes"] == disputed["safe_votes"]).all()
+
+
+def test_one_output_has_its_prompt_places_and_judgments(made_up_store: Store) -> None:
+    view = open_view(made_up_store, Selection(outcomes=("incoherent",)))
+    chosen = outputs_table(view, limit=1)[0].iloc[0]
+    output = read_output(made_up_store, chosen["generation_id"])
+    assert output.facts["answer"] == "#### 4 #### 4"
+    assert set(output.judgments["judge"]) == {"coherence-rules", "prefix-zou", "learnt-harm"}
+    assert len(output.places)
+    story = story_table(view, output.facts["benchmark"], output.facts["item"])
+    assert set(zip(story["recipe"], story["step"], strict=True)) >= {("gentle", 0), ("harsh", 40)}
+    with pytest.raises(CapsafeError, match="no output with this id"):
+        read_output(made_up_store, "nothing")
+
+
+def test_an_empty_store_and_an_unknown_study_answer_in_words(made_up_store: Store) -> None:
+    with Store(None) as store, pytest.raises(CapsafeError, match="no study in this store"):
+        open_view(store, Selection())
+    with pytest.raises(CapsafeError, match="no study 'other'"):
+        open_view(made_up_store, Selection(study="other"))
+
+
+def test_a_study_without_results_answers_in_words(tmp_path: Path) -> None:
+    job = create_job(tmp_path, Manifest("import", "only-a-study", {}))
+    with Part(job) as part:
+        part.write("study", [made_up_study().record("x", 1.0).__class__("made-up", (Path(__file__).parent / "synthetic.py").read_text().split('"""')[3], "d", "p", 1.0)])
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        view = open_view(store, Selection())
+        assert path_table(view).empty
+        with pytest.raises(CapsafeError, match="No recipe has both"):
+            overview(view)
+
+
+def test_undo_of_a_run_takes_it_off_every_table(tmp_path: Path) -> None:
+    from capsafe_core.store.ingest import set_retracted
+
+    jobs = write_study(tmp_path, safety_size=8, capability_size=6)
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        before = len(path_table(open_view(store, Selection())))
+        set_retracted(store, jobs[-1].job_id, True)
+        assert len(path_table(open_view(store, Selection()))) == before - 1
+
+
+def test_a_small_run_is_a_study_whose_values_are_quoted() -> None:
+    text = small_study("run-1", 'a "quoted" \\ model', "direct-requests", 5, ["prefix-zou", "coherence-rules"])
+    study = parse_study(text)
+    assert study.starts[0].model == 'a "quoted" \\ model'
+    assert (study.primary.judge, study.primary.coherence) == ("prefix-zou", "coherence-rules")
+    with pytest.raises(CapsafeError, match="No judge"):
+        small_study("run-1", "m", "direct-requests", 5, [])

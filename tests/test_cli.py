@@ -1,0 +1,70 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from capsafe_core.analysis.commands import TABLES
+from capsafe_core.cli import app, fetch_table
+from capsafe_core.errors import CapsafeError
+from capsafe_core.selection import Selection
+from capsafe_core.settings import ROOT, Settings
+from capsafe_core.ui.owner import Owner
+from tests.synthetic import write_study
+
+run = CliRunner()
+
+
+@pytest.fixture
+def filled(workspace: Settings) -> Settings:
+    write_study(workspace.jobs_path, safety_size=8, capability_size=6)
+    assert run.invoke(app, ["ingest"]).exit_code == 0
+    return workspace
+
+
+def test_every_table_is_a_command_with_json_and_csv(filled: Settings) -> None:
+    for name in TABLES:
+        plain, as_json, as_csv = (run.invoke(app, [name, *flag]) for flag in ([], ["--json"], ["--csv"]))
+        assert plain.exit_code == as_json.exit_code == as_csv.exit_code == 0, name
+        assert isinstance(json.loads(as_json.stdout), list)
+        assert as_csv.stdout.count("\n") == len(json.loads(as_json.stdout)) + 1 or name == "outputs"
+
+
+def test_the_owner_of_the_store_gives_the_same_answer(filled: Settings) -> None:
+    alone = fetch_table(filled, "rates", Selection())
+    owner = Owner(filled).start()
+    try:
+        assert filled.socket_path.stat().st_mode & 0o777 == 0o600
+        other = subprocess.run([sys.executable, "-m", "capsafe_core.cli", "rates", "--csv"], cwd=ROOT, capture_output=True, text=True, check=True, env={"CAPSAFE_HOME": str(filled.home), "PATH": ""})
+        assert other.stdout == alone.to_csv(index=False)
+        with pytest.raises(CapsafeError, match="no study 'nobody'"):
+            fetch_table(filled, "rates", Selection(study="nobody"))
+    finally:
+        owner.close()
+    assert not filled.socket_path.exists()
+
+
+def test_check_rebuild_snapshot_retract(filled: Settings) -> None:
+    before = run.invoke(app, ["rates", "--csv"]).stdout
+    assert "consistent" in run.invoke(app, ["check"]).stdout
+    assert run.invoke(app, ["rebuild"]).exit_code == 0
+    assert run.invoke(app, ["rates", "--csv"]).stdout == before
+    assert Path(run.invoke(app, ["snapshot"]).stdout.strip()).exists()
+    job = run.invoke(app, ["jobs"]).stdout.split()[-2]
+    assert run.invoke(app, ["retract", job]).exit_code == 0
+    assert run.invoke(app, ["rates", "--csv"]).stdout != before
+    assert run.invoke(app, ["retract", job, "--restore"]).exit_code == 0
+    assert run.invoke(app, ["rates", "--csv"]).stdout == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["run", "nowhere.toml"], "cannot be read"), (["stop", "nobody"], "no job 'nobody'"), (["rates", "--study", "x"], "no study"), (["retract", "x"], "nothing from a job")],
+)
+def test_mistakes_end_with_a_sentence_and_no_traceback(workspace: Settings, arguments: list[str], says: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "capsafe_core.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

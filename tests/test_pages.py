@@ -1,0 +1,80 @@
+"""Every page, run by streamlit's own test driver over a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from capsafe_core.analysis.outputs import outputs_table
+from capsafe_core.analysis.view import open_view
+from capsafe_core.selection import Selection
+from capsafe_core.settings import ROOT
+from capsafe_core.ui.owner import close_owner, current_owner
+from tests.synthetic import write_study
+
+PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
+    home = tmp_path_factory.mktemp("workspace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAPSAFE_HOME", str(home))
+        write_study(home / "jobs", safety_size=12, capability_size=10)
+        try:
+            yield AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
+        finally:
+            close_owner()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_renders_its_question_and_no_error(app: AppTest, page: str) -> None:
+    app.query_params.clear()
+    app.run()
+    app.switch_page(str(ROOT / "pages" / page)).run()
+    assert not app.exception
+    assert app.title[0].value.endswith("?")
+
+
+def test_one_output_shows_prompt_answer_and_every_judgment(app: AppTest) -> None:
+    view = open_view(current_owner().store, Selection(outcomes=("incoherent",)))
+    chosen = outputs_table(view, limit=1)[0]["generation_id"].iloc[0]
+    app.query_params["generation"] = chosen
+    app.run()
+    app.switch_page(str(ROOT / "pages" / "output.py"))
+    app.query_params["generation"] = chosen
+    app.run()
+    assert not app.exception
+    shown = " ".join(code.value for code in app.code)
+    assert "Request" in shown
+    assert len(app.expander) >= 4
+
+
+def test_a_link_to_nothing_says_so(app: AppTest) -> None:
+    app.switch_page(str(ROOT / "pages" / "output.py"))
+    app.query_params["generation"] = "no-such-id"
+    app.run()
+    assert not app.exception
+    assert any("no output with this id" in warning.value for warning in app.warning)
+
+
+def test_pages_are_thin() -> None:
+    for page in (ROOT / "pages").glob("*.py"):
+        assert len(page.read_text().splitlines()) < 100, page.name
+
+
+def test_no_page_and_no_widget_shows_text_as_markup() -> None:
+    for path in [*(ROOT / "pages").glob("*.py"), *(ROOT / "capsafe_core" / "ui").glob("*.py")]:
+        text = path.read_text()
+        assert "unsafe_allow_html" not in text, path
+        assert "st.html(" not in text or path.name in ("safe_text.py", "router.py"), path
+        assert "st.table(" not in text, path
+        assert "st.write(" not in text, path
+
+
+def test_the_app_module_names_its_script_and_headers() -> None:
+    text = Path(ROOT / "app.py").read_text()
+    assert "SecurityHeaders" in text
