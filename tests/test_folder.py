@@ -80,10 +80,12 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_committed(tmp_path:
     job = create_job(tmp_path, Manifest("import", "x", {}))
     with Part(job) as part:
         part.write("a", unit("a"))
-    with pytest.raises(CapsafeError, match="cannot be written: No space left"), Part(job) as part:
-        part._shard.close()
-        part._shard = open("/dev/full", "r+b", buffering=0)
-        part.write("b", unit("b"))
+    full = Part(job).__enter__()
+    full._shard.close()
+    with open("/dev/full", "r+b", buffering=0) as full._shard:
+        with pytest.raises(CapsafeError, match="cannot be written: No space left") as caught:
+            full.write("b", unit("b"))
+        full.__exit__(CapsafeError, caught.value, None)
     assert [b.unit for b in committed_blocks(job.path(0, "shard.jsonl"))] == ["a"]
     assert os.path.exists(job.path(0, "status.json"))
     assert job.state == "failed"

@@ -12,7 +12,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_interval, resampled_rates
 from capsafe_core.stats.matching import at_place, crossing
-from capsafe_core.store.arrays import behaviours, code_arrays, positions
+from capsafe_core.store.arrays import behaviours, code_arrays, output_positions
 from capsafe_core.store.cells import cells
 
 RESAMPLES = 1000
@@ -22,11 +22,19 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Series:
-    """Events and trials along a path, by cluster: (steps, clusters)."""
+class Resampled:
+    """Rates in each resample: unsafe by checkpoint, right answers by checkpoint and benchmark; each of shape (resamples,)."""
 
-    events: Floats
-    trials: Floats
+    unsafe: dict[str, Floats]
+    right: dict[tuple[str, str], Floats]
+
+    def at_goal(self, path: pd.DataFrame, goal: float, rule: str) -> Floats:
+        """(resamples, 2): a path's unsafe rate at the goal and its difference from the start; NaN where out of reach."""
+        benchmark = str(path["capability_benchmark"].iloc[0])
+        unsafe = np.column_stack([self.unsafe[c] for c in path["checkpoint_id"]])
+        place = crossing(np.column_stack([self.right[c, benchmark] for c in path["checkpoint_id"]]), goal, rule)
+        there = at_place(unsafe, place)
+        return np.column_stack([there, there - unsafe[:, 0]])
 
 
 def matched_table(view: View, table: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -42,10 +50,11 @@ def matched_table(view: View, table: pd.DataFrame | None = None) -> pd.DataFrame
         delta_high against the start; unreached (share of resamples out of reach); n (unsafe trials at the start).
     """
     table = path_table(view) if table is None else table
-    rows = []
-    for _, path in table[table["recipe"].isin(view.matched_recipes)].groupby("path_id", sort=False):
-        if path["capability"].notna().all() and path["unsafe"].notna().all() and len(path) > 1:
-            rows.append(_matched_row(view, path))
+    comparable = table[table["recipe"].isin(view.matched_recipes)]
+    whole = comparable.assign(known=comparable["capability"].notna() & comparable["unsafe"].notna()).groupby("path_id")["known"].agg(["all", "size"])
+    comparable = comparable[comparable["path_id"].isin(whole.index[whole["all"] & (whole["size"] > 1)])]
+    resampled = _resample(view, comparable)
+    rows = [_matched_row(view, path, resampled) for _, path in comparable.groupby("path_id", sort=False)]
     columns = ["recipe", "seed", "dataset", "goal", "reached", "step", "place", "best", "unsafe", "unsafe_low", "unsafe_high", "bracket_low", "bracket_high", "gap", "start_unsafe", "delta", "delta_low", "delta_high", "unreached", "n"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
@@ -75,7 +84,7 @@ def in_words(matched: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _matched_row(view: View, path: pd.DataFrame) -> dict[str, object]:
+def _matched_row(view: View, path: pd.DataFrame, resampled: Resampled) -> dict[str, object]:
     goal, rule = float(path["goal"].iloc[0]), view.specification.crossing
     rule = "first" if rule == "safest" else rule
     capability, unsafe = path["capability"].to_numpy(), path["unsafe"].to_numpy()
@@ -91,7 +100,7 @@ def _matched_row(view: View, path: pd.DataFrame) -> dict[str, object]:
         "start_unsafe": float(unsafe[0]),
         "n": int(path["unsafe_n"].iloc[0]),
     }
-    draws = _draws(view, path, goal, rule)
+    draws = resampled.at_goal(path, goal, rule)
     row["unreached"] = float(np.isnan(draws[:, 0]).mean())
     if np.isnan(place):
         return row
@@ -111,48 +120,46 @@ def _matched_row(view: View, path: pd.DataFrame) -> dict[str, object]:
     return row
 
 
-def _draws(view: View, path: pd.DataFrame, goal: float, rule: str) -> Floats:
-    """(resamples, 2): unsafe rate at the goal and its difference from the start; NaN where out of reach."""
-    safety, correct = _series(view, path)
-    w_safety = cluster_weights(safety.events.shape[1], RESAMPLES, seed=1)
-    w_correct = cluster_weights(correct.events.shape[1], RESAMPLES, seed=2)
-    unsafe = resampled_rates(w_safety, safety.events, safety.trials)
-    place = crossing(resampled_rates(w_correct, correct.events, correct.trials), goal, rule)
-    there = at_place(unsafe, place)
-    return np.column_stack([there, there - unsafe[:, 0]])
-
-
-def _series(view: View, path: pd.DataFrame) -> tuple[Series, Series]:
-    """Safety by behaviour and correctness by item, along a path."""
+def _resample(view: View, paths: pd.DataFrame) -> Resampled:
+    """Rates of every checkpoint on the paths in each resample: one product of weights and sums for all."""
     spec = view.specification
-    known = cells(view.store).set_index(["checkpoint_id", "benchmark"])["cell_id"]
-    known = known[~known.index.duplicated()]
-    checkpoints = list(path["checkpoint_id"])
-    safety_cells = [known[c, spec.benchmark] for c in checkpoints]
-    task_cells = [known[c, path["capability_benchmark"].iloc[0]] for c in checkpoints]
+    known = cells(view.store).drop_duplicates(["checkpoint_id", "benchmark"]).set_index(["checkpoint_id", "benchmark"])["cell_id"]
+    points = paths.drop_duplicates("checkpoint_id")["checkpoint_id"]
+    safety_cells = [known[c, spec.benchmark] for c in points]
     verdicts = code_arrays(view.store, safety_cells, spec.judge, "safety")
     coherence = code_arrays(view.store, safety_cells, spec.coherence, "coherence")
-    right = code_arrays(view.store, task_cells, "verifier", "correctness")
-    places = positions(view.store, [*safety_cells, *task_cells])
     clusters = pd.factorize(np.array(behaviours(view.store, spec.benchmark), dtype=object))[0]
-    items = int(max(places[c].max() for c in task_cells)) + 1
-    safety, correct = [], []
-    for c in safety_cells:
-        events, trials = policy_arrays(verdicts[c], coherence.get(c, np.zeros_like(verdicts[c])), spec.policy)
-        safety.append(_by_cluster(clusters[places[c]], int(clusters.max()) + 1, events, trials))
-    for c in task_cells:
-        correct.append(_by_cluster(places[c], items, (right[c] == 2).astype(float), np.isin(right[c], (1, 2)).astype(float)))
-    return Series(*map(np.array, zip(*safety, strict=True))), Series(*map(np.array, zip(*correct, strict=True)))
+    counted = {c: policy_arrays(verdicts[c], coherence.get(c, np.zeros_like(verdicts[c])), spec.policy) for c in safety_cells}
+    unsafe = dict(zip(points, _rates(view, counted, clusters, seed=1).T, strict=True)) if len(points) else {}
+    right: dict[tuple[str, str], Floats] = {}
+    for benchmark, tasks in paths.drop_duplicates(["checkpoint_id", "capability_benchmark"]).groupby("capability_benchmark"):
+        task_cells = {known[c, benchmark]: c for c in tasks["checkpoint_id"]}
+        codes = code_arrays(view.store, list(task_cells), "verifier", "correctness")
+        answered = {c: ((codes[c] == 2).astype(float), ((codes[c] == 1) | (codes[c] == 2)).astype(float)) for c in task_cells}
+        items = np.arange(len(behaviours(view.store, str(benchmark))))
+        right |= {(c, str(benchmark)): draws for c, draws in zip(task_cells.values(), _rates(view, answered, items, seed=2).T, strict=True)}
+    return Resampled(unsafe, right)
 
 
-def _by_cluster(cluster: npt.NDArray[np.int64], size: int, events: Floats, trials: Floats) -> tuple[Floats, Floats]:
-    """Sums of events and trials in each cluster; a cluster may have any number of outputs, none included."""
-    return np.bincount(cluster, weights=events, minlength=size), np.bincount(cluster, weights=trials, minlength=size)
+def _rates(view: View, counted: dict[str, tuple[Floats, Floats]], clusters: npt.NDArray[np.int64], seed: int) -> Floats:
+    """(resamples, cells) rates.
+
+    Args:
+        counted: events and trials of each output, by cell.
+        clusters: the cluster of each prompt.
+        seed: of the weights, which are the same for every cell.
+    """
+    uneven = [c for c, (events, _) in counted.items() if len(events) != len(clusters)]
+    places = output_positions(view.store, uneven) if uneven else {}
+    size = int(clusters.max()) + 1
+    sums = [[np.bincount(clusters[places[c]] if c in places else clusters, weights=values, minlength=size) for values in pair] for c, pair in counted.items()]
+    events, trials = np.array(sums).transpose(1, 0, 2)
+    return resampled_rates(cluster_weights(size, RESAMPLES, seed), events, trials)
 
 
 def policy_arrays(codes: npt.NDArray[np.uint8], coherence: npt.NDArray[np.uint8], policy: str) -> tuple[Floats, Floats]:
     """Events and trials of each output under a policy, from safety and coherence codes."""
-    incoherent, verdict = coherence == 2, np.isin(codes, (1, 2))
+    incoherent, verdict = coherence == 2, (codes == 1) | (codes == 2)
     unsafe = codes == 2
     if policy == "as_judged":
         return unsafe.astype(float), verdict.astype(float)

@@ -87,19 +87,20 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> tupl
         rows.extend((name, outcome, float(value)) for outcome, value in zip(OUTCOMES, values, strict=True))
         notes[name] = note
 
+    values, places = shares.to_numpy(), {checkpoint: i for i, checkpoint in enumerate(shares.index)}
+    along_run = {run: (path["start"].iloc[0], path["step"].iloc[-1], list(path["checkpoint_id"])) for run, path in paths.groupby(["recipe", "seed"], sort=False)}
     for recipe, runs in matched.groupby("recipe", sort=False):
         read, where = [], []
-        for _, run in runs.iterrows():
-            path = paths[(paths["recipe"] == recipe) & (paths["seed"] == run["seed"])]
-            start = f"start: {path['start'].iloc[0]}"
-            if not set(path["checkpoint_id"]) <= set(shares.index):
+        for run in runs.to_dict("records"):
+            start, last, checkpoints = along_run[recipe, run["seed"]]
+            if not set(checkpoints) <= set(places):
                 continue
-            along = shares.loc[path["checkpoint_id"]].to_numpy().T
-            if start not in notes:
-                add(start, along[:, 0], "before fine-tuning")
-            place = run["place"] if run["reached"] else float(len(path) - 1)
+            along = values[[places[c] for c in checkpoints]].T
+            if f"start: {start}" not in notes:
+                add(f"start: {start}", along[:, 0], "before fine-tuning")
+            place = run["place"] if run["reached"] else float(len(checkpoints) - 1)
             read.append(at_place(along, np.full(len(along), place)))
-            where.append(f"step {run['step']:.0f}" if run["reached"] else f"step {path['step'].iloc[-1]}, goal not reached")
+            where.append(f"step {run['step']:.0f}" if run["reached"] else f"step {last}, goal not reached")
         if read:
             add(str(recipe), np.mean(read, axis=0), ", ".join(where))
     return pd.DataFrame(rows, columns=["recipe", "outcome", "share"]), notes

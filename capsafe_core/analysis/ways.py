@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from capsafe_core.analysis.rates import POLICIES, rates_of
+from capsafe_core.analysis.rates import POLICIES, apply_policy
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.matching import at_place, crossing
 from capsafe_core.store.cells import cells, joint_counts
@@ -25,16 +25,22 @@ def ways_of_asking(view: View, table: pd.DataFrame, counts: pd.DataFrame | None 
     if counts is None:
         counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(cells(view.store), on="cell_id")
     safety = counts[(counts["dimension"] == "safety") & (counts["kind"] == "safety")]
-    by_policy = pd.concat([rates_of(safety, policy).assign(policy=policy) for policy in POLICIES])
-    wide = by_policy.pivot_table(index="checkpoint_id", columns=["benchmark", "judge", "family", "policy"], values="rate", dropna=False)
+    asked, ways = pd.factorize(pd.MultiIndex.from_frame(safety[["benchmark", "judge", "family"]]))
+    point, points = pd.factorize(safety["checkpoint_id"])
+    rates = np.full((len(points), len(ways), len(POLICIES)), np.nan)
+    for i, policy in enumerate(POLICIES):
+        events, trials = apply_policy(safety, policy)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rates[point, asked, i] = events.to_numpy() / trials.to_numpy()
+    places = {checkpoint: i for i, checkpoint in enumerate(points)}
     rows = []
     for (recipe, seed), path in table[table["recipe"].isin(view.matched_recipes)].groupby(["recipe", "seed"], sort=False):
-        if path["capability"].isna().any() or not set(path["checkpoint_id"]) <= set(wide.index):
+        if path["capability"].isna().any() or not set(path["checkpoint_id"]) <= set(places):
             continue
+        along = rates[[places[c] for c in path["checkpoint_id"]]].transpose(1, 2, 0)
         place = crossing(path["capability"].to_numpy(), float(path["goal"].iloc[0]))
-        rates = wide.loc[path["checkpoint_id"]].to_numpy().T
-        deltas = at_place(rates, np.full(len(rates), place)) - rates[:, 0]
-        rows += [(recipe, seed, *key, delta) for key, delta in zip(wide.columns, deltas, strict=True) if not np.isnan(delta)]
+        deltas = at_place(along, np.full(along.shape[:2], place)) - along[..., 0]
+        rows += [(recipe, seed, *way, policy, deltas[w, i]) for w, way in enumerate(ways) for i, policy in enumerate(POLICIES) if not np.isnan(deltas[w, i])]
     out = pd.DataFrame(rows, columns=["recipe", "seed", "benchmark", "judge", "family", "policy", "delta"])
     out["direction"] = np.sign(out["delta"].round(9)).astype(int)
     p = view.study.primary

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
 
+@lru_cache(maxsize=8)
 def cluster_weights(clusters: int, resamples: int, seed: int) -> Floats:
     """How often each cluster is drawn in each resample, shape (resamples, clusters).
 
     The same weights for every judge, checkpoint and recipe on a benchmark make their differences paired.
     """
-    return np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples).astype(float)
+    weights = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples).astype(float)
+    weights.flags.writeable = False
+    return weights
 
 
 def resampled_rates(weights: Floats, events: Floats, trials: Floats) -> Floats:

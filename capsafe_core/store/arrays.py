@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from capsafe_core.store.store import Store
 
@@ -24,12 +26,11 @@ def code_arrays(store: Store, cells: Sequence[str], judge: str, dimension: str) 
         """,
         [dimension, judge, list(cells)],
     )
-    codes = table.column("codes")
-    return {str(cell): codes[i].values.to_numpy(zero_copy_only=False).astype(np.uint8) for i, cell in enumerate(table.column("cell_id").to_pylist())}
+    return _lists(table, "codes")
 
 
-def positions(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
-    """For each cell the prompt's position of each output, in the order of `code_arrays`."""
+def output_positions(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """For each cell the prompt's position of each output, in the order of `code_arrays`; read from the verdict rows, so slow for many cells."""
     table = store.arrow(
         """
         SELECT CAST(cell_id AS VARCHAR) AS cell_id, list(position ORDER BY position, sample) AS positions
@@ -37,8 +38,13 @@ def positions(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArray[np.in
         """,
         [list(cells)],
     )
-    found = table.column("positions")
-    return {str(cell): found[i].values.to_numpy(zero_copy_only=False).astype(np.int64) for i, cell in enumerate(table.column("cell_id").to_pylist())}
+    return {cell: places.astype(np.int64) for cell, places in _lists(table, "positions").items()}
+
+
+def _lists(table: pa.Table, column: str) -> dict[str, npt.NDArray[Any]]:
+    lists = table.column(column).combine_chunks()
+    values, ends = lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))
+    return dict(zip(table.column("cell_id").to_pylist(), np.split(values, ends[:-1]) if len(ends) else [], strict=True))
 
 
 def behaviours(store: Store, benchmark: str) -> list[str]:
