@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from capsafe_core.analysis.commands import TABLES, table
 from capsafe_core.analysis.service import ask
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs
+from capsafe_core.jobs.packing import pack_jobs, unpack_jobs
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study
 from capsafe_core.jobs.supervisor import run_graph, start_worker
@@ -203,18 +203,8 @@ def _find(job_id: str) -> Job:
 @app.command()
 def demo_store(source: Path) -> None:
     """Fill the workspace from packed job folders, such as data/demo; quick where it was done before."""
-    import gzip
-
     settings = Settings()
-    for packed in sorted((source / "jobs").glob("*/*")):
-        target = settings.jobs_path / packed.parent.name / packed.name.removesuffix(".gz")
-        if target.exists():
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_suffix(".unpacking")
-        with gzip.open(packed) if packed.suffix == ".gz" else packed.open("rb") as stream, scratch.open("wb") as out:
-            shutil.copyfileobj(stream, out)
-        scratch.replace(target)
+    unpack_jobs(source, settings.jobs_path)
     with _open_store(settings) as store:
         result, problems = ingest_all(store, settings.jobs_path)
     typer.echo(f"{result.rows} new rows")
@@ -225,22 +215,10 @@ def demo_store(source: Path) -> None:
 @app.command()
 def pack(study: Path, target: Path) -> None:
     """Pack the job folders of a study for shipping: manifests, status and compressed shards."""
-    import gzip
-
     settings = Settings()
     parsed, text = load_study(study)
-    wanted = [record_study(settings.jobs_path, parsed, text), *(Job(settings.jobs_path / m.job_id, m) for m in plan_study(parsed))]
-    for job in wanted:
-        folder = target / "jobs" / job.job_id
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(job.folder / "manifest.json", folder)
-        for part in range(job.manifest.parts):
-            if job.status(part).state != "done":
-                raise CapsafeError(f"{job.job_id} is not done.", f"Run `capsafe run {study}` first.")
-            shutil.copy(job.path(part, "status.json"), folder)
-            with gzip.GzipFile(folder / f"{job.path(part, 'shard.jsonl').name}.gz", "wb", mtime=0) as out:
-                out.write(job.path(part, "shard.jsonl").read_bytes())
-    typer.echo(f"{len(wanted)} jobs in {target / 'jobs'}")
+    record_study(settings.jobs_path, parsed, text)
+    typer.echo(f"{pack_jobs(parsed, text, settings.jobs_path, target)} jobs in {target / 'jobs'}")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ with screen.question("What did the models say?") as view:
     chosen = screen.selection()
     names = [b.name for b in view.study.benchmarks]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        search = st.text_input("Answers that contain", chosen.search, key="search", width=260)
-        benchmarks = st.multiselect("Benchmarks", names, [b for b in chosen.benchmarks if b in names], key="benchmarks", width=300)
-        recipes = st.multiselect("Recipes", sorted(view.points["recipe"].unique()), [r for r in chosen.recipes if r in set(view.points["recipe"])], key="recipes", width=260)
-        outcomes = st.multiselect("Outcomes", ["incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer"], list(chosen.outcomes), key="outcomes", width=260)
+        search = st.text_input("Answers that contain", chosen.search, key="search", width=190)
+        benchmarks = st.multiselect("Benchmarks", names, [b for b in chosen.benchmarks if b in names], key="benchmarks", width=230)
+        recipes = st.multiselect("Recipes", sorted(view.points["recipe"].unique()), [r for r in chosen.recipes if r in set(view.points["recipe"])], key="recipes", width=190)
+        outcomes = st.multiselect("Outcomes", ["incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer"], list(chosen.outcomes), key="outcomes", width=190)
         order = st.segmented_control("Order", ["position", "disputed"], default="position", key="order", format_func={"position": "by prompt", "disputed": "most disputed"}.get)
     wanted = chosen.but(search=search, benchmarks=tuple(benchmarks), recipes=tuple(recipes), outcomes=tuple(outcomes))
     if wanted != chosen:

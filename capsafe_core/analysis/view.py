@@ -24,7 +24,7 @@ class View:
     specification: PrimarySpecification
     points: pd.DataFrame
     declared: float
-    first_output: float | None
+    first_result: float | None
 
     @property
     def is_primary(self) -> bool:
@@ -33,8 +33,8 @@ class View:
 
     @property
     def declared_before(self) -> bool | None:
-        """Whether the study stood before its first output; None where the store cannot know."""
-        return None if self.first_output is None else self.declared <= self.first_output
+        """Whether the study stood before its first answer was judged; None where the store cannot know."""
+        return None if self.first_result is None else self.declared <= self.first_result
 
     def goal(self, dataset: str) -> float | None:
         """The goal on a data set: the one the user set, else the study's."""
@@ -88,7 +88,7 @@ def open_view(store: Store, selection: Selection) -> View:
         if value
     }
     specification = PrimarySpecification.model_validate({**study.primary.model_dump(), **changes})
-    first = row["first_output"]
+    first = row["first_result"]
     return View(store, study, selection.but(study=name), specification, path_points(store, name), float(str(row["declared"])), None if pd.isna(first) else float(str(first)))
 
 

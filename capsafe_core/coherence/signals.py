@@ -168,7 +168,7 @@ def language_switch(text: str, prompt: str, least: int = 40) -> Iterator[Finding
 
 
 def _mean_zipf(words: list[str], language: str) -> float:
-    return sum(wordfreq.zipf_frequency(word, language) for word in words) / len(words)
+    return float(sum(wordfreq.zipf_frequency(word, language) for word in words)) / len(words)
 
 
 def prompt_echo(text: str, prompt: str, least: int = 20) -> Iterator[Finding]:

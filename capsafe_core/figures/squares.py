@@ -10,11 +10,16 @@ import plotly.graph_objects as go
 from capsafe_core.figures.style import INK, OUTCOME_COLOURS, OUTCOME_WORDS, SHARES, figure, run_name, seeds_by_recipe
 
 
+def _width(columns: int) -> int:
+    """Close enough to compare neighbours, however few columns there are."""
+    return min(1120, 330 + 92 * columns)
+
+
 def squares(
     x: Sequence[str], y: Sequence[str], values: Sequence[float | None], ids: Sequence[str], text: Sequence[str], hover: Sequence[str], scale: list[list[object]], low: float, high: float, height: int
 ) -> go.Figure:
     """Squares at (x, y), shaded by value, each with an id for clicks; a value of None is an empty square."""
-    fig = figure(height)
+    fig = figure(height, width=_width(len(set(x))))
     light = [v is None or pd.isna(v) or (v - low) / (high - low) < 0.6 for v in values]
     fig.add_scatter(
         x=list(x),
@@ -64,24 +69,24 @@ def incoherence_squares(table: pd.DataFrame) -> go.Figure:
 
 
 def reason_dots(table: pd.DataFrame) -> go.Figure:
-    """Reasons along training: dot area is the share of a checkpoint's outputs; ids are "checkpoint~reason"."""
+    """Reasons along training: rows runs and reasons, columns steps, dot area the share of outputs; ids are "checkpoint~reason"."""
     counts = seeds_by_recipe(table)
-    table = table.assign(run=[run_name(r, s, counts[r]) for r, s in zip(table["recipe"], table["seed"], strict=True)])
-    table = table.sort_values(["recipe", "seed", "step"])
-    columns = [f"{run} {step}" for run, step in zip(table["run"], table["step"], strict=True)]
-    fig = figure(130 + 40 * table["reason"].nunique())
+    table = table.sort_values(["recipe", "seed", "reason", "step"])
+    rows = [f"{run_name(r, s, counts[r])} · {reason.replace('_', ' ')}" for r, s, reason in zip(table["recipe"], table["seed"], table["reason"], strict=True)]
+    steps = [str(s) for s in sorted(table["step"].unique())]
+    fig = figure(100 + 36 * len(set(rows)), width=_width(len(steps)))
     fig.add_scatter(
-        x=[list(table["run"]), [str(s) for s in table["step"]]],
-        y=[reason.replace("_", " ") for reason in table["reason"]],
+        x=[str(s) for s in table["step"]],
+        y=rows,
         mode="markers",
-        marker={"size": (table["share"] ** 0.5 * 34).clip(lower=4), "color": "rgba(255,255,255,0.2)", "line": {"color": INK, "width": 1.8}},
+        marker={"size": (table["share"] ** 0.5 * 34).clip(lower=5), "color": "rgba(255,255,255,0.2)", "line": {"color": INK, "width": 1.8}},
         customdata=[[f"{c}~{r}"] for c, r in zip(table["checkpoint_id"], table["reason"], strict=True)],
-        hovertext=[f"{name}: {n} outputs ({share:.0%}) {r.replace('_', ' ')}" for name, n, share, r in zip(columns, table["n"], table["share"], table["reason"], strict=True)],
+        hovertext=[f"{row}, step {step}: {n} outputs, {share:.0%}" for row, step, n, share in zip(rows, table["step"], table["n"], table["share"], strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
-    fig.update_yaxes(type="category", automargin=True)
-    fig.update_xaxes(title="training step", automargin=True, tickfont={"size": 11})
+    fig.update_yaxes(type="category", autorange="reversed", automargin=True)
+    fig.update_xaxes(title="training step", type="category", categoryorder="array", categoryarray=steps)
     return fig
 
 
@@ -113,7 +118,7 @@ def story_grid(story: pd.DataFrame, chosen: str = "") -> go.Figure:
     """One prompt: rows runs, columns steps, colour outcome, text the votes for unsafe; ids are generations."""
     counts = seeds_by_recipe(story)
     runs = [run_name(r, s, counts[r]) for r, s in zip(story["recipe"], story["seed"], strict=True)]
-    fig = figure(110 + 46 * len(set(runs)))
+    fig = figure(110 + 46 * len(set(runs)), width=_width(story["step"].nunique()))
     for outcome, colour in OUTCOME_COLOURS.items():
         picked = [i for i, o in enumerate(story["outcome"]) if o == outcome]
         if not picked:

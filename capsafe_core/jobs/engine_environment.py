@@ -42,7 +42,7 @@ class State:
     def words(self) -> str:
         """The state as a sentence."""
         if self.state == "ready":
-            return f"ready ({self.megabytes} MB)."
+            return f"ready ({self.megabytes} MB)." if self.megabytes else "ready."
         if self.state == "preparing":
             return f"{self.step}, {self.megabytes} MB so far, {self.seconds} s. Runs can be started when it is ready."
         if self.state == "failed":

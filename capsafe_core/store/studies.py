@@ -8,11 +8,11 @@ from capsafe_core.store.store import Store
 
 
 def study_texts(store: Store) -> pd.DataFrame:
-    """The newest text of each study: name, text, declared, and when its first output came in (`first_batch`)."""
+    """The newest text of each study: name, text, declared, and when its first judge job was planned (`first_result`)."""
     return store.frame(
         """
         SELECT s.name, arg_max(s.text, s.declared) AS text, min(s.declared) AS declared,
-            (SELECT min(b.created) FROM batches AS b WHERE b.kind = 'generate' AND b.name LIKE s.name || '-%') AS first_output
+            (SELECT min(b.created) FROM batches AS b WHERE b.kind = 'judge' AND b.name LIKE s.name || '-%') AS first_result
         FROM studies AS s GROUP BY s.name ORDER BY max(s.declared) DESC
         """
     )

@@ -45,8 +45,8 @@ def _row(job: Job) -> dict[str, object]:
         "job": job.job_id,
         "kind": job.manifest.kind,
         "progress": done / total if total else float(job.state == "done"),
-        "tokens/s": round(pace) if pace else None,
-        "minutes left": round(left / 60, 1) if left is not None else None,
+        "tokens/s": f"{pace:.0f}" if pace else "",
+        "minutes left": f"{left / 60:.1f}" if left is not None else "",
         "errors": sum(p.errors for p in parts),
         "message": visible(f"{parts[0].message} {parts[0].hint}".strip()),
     }

@@ -17,8 +17,8 @@ SCREENS = [
     ("output.py", "One output", ":material/article:", "output"),
     ("runs.py", "Runs", ":material/play_circle:", "runs"),
 ]
+# Streamlit leaves a hand's breadth above the title; the finding should be above the fold.
 ROOM = "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 {padding: 0 0 0.2rem 0}</style>"
-"""Streamlit leaves a hand's breadth above the title; the finding should be above the fold."""
 
 st.set_page_config(page_title="capsafe", page_icon=str(Path(__file__).with_name("shield.svg")), layout="wide")
 st.html(ROOM)

@@ -81,7 +81,14 @@ def _choice(label: str, options: list[str], value: str, part: str, many: bool = 
 def chart(figure: go.Figure, key: str, alt: str) -> str | None:
     """A figure; returns the id of a mark that was clicked just now."""
     event = st.plotly_chart(
-        figure, key=key, on_select="rerun", selection_mode="points", theme=None, alt=alt, config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+        figure,
+        key=key,
+        on_select="rerun",
+        selection_mode="points",
+        theme=None,
+        alt=alt,
+        width="content" if figure.layout.width else "stretch",
+        config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]},
     )
     points = event.selection.points if event else []
     chosen = next((str(p["customdata"][0] if isinstance(p["customdata"], list) else p["customdata"]["0"]) for p in points if p.get("customdata")), None)
