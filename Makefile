@@ -33,7 +33,7 @@ engine:
 	@$(PYTHON) capsafe_core/jobs/engine_environment.py
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest
+	@$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .

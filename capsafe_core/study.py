@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
 
@@ -210,6 +211,8 @@ def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
         need("benchmarks", dataset.benchmark, "datasets", i, "benchmark")
     for i, judge in enumerate(study.judges):
         need("starts", judge.model, "judges", i, "model")
+        if judge.name not in catalogue.judges():
+            problems.append((("judges", i, "name"), f"there is no judge {judge.name!r} (there are: {', '.join(sorted(catalogue.judges()))})"))
     for goal in study.goals:
         need("datasets", goal, "goals", goal)
     need("benchmarks", study.primary.benchmark, "primary", "benchmark")

@@ -41,6 +41,14 @@ def test_broken_files_get_a_sentence(text: str, says: str) -> None:
     assert caught.value.hint
 
 
+def test_an_unknown_judge_is_found_before_anything_runs() -> None:
+    text = STUDY + '\n[[judges]]\nname = "oracle"\n'
+    with pytest.raises(CapsafeError, match="no judge 'oracle'") as caught:
+        parse_study(text)
+    number = text.splitlines().index('name = "oracle"') + 1
+    assert f"line {number}:" in caught.value.message
+
+
 def test_a_missing_file_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(CapsafeError, match="cannot be read"):
         load_study(tmp_path / "nowhere.toml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import traceback
 
 from capsafe_core.analysis.service import Service
 from capsafe_core.errors import CapsafeError
@@ -45,6 +46,10 @@ class Owner:
                 self.look()
             except CapsafeError as error:
                 self.problems = [error]
+            except Exception as error:
+                # a fault here must not silence the thread: the Runs page shows it, the log has the traceback
+                traceback.print_exc()
+                self.problems = [CapsafeError(f"Reading the job folders failed: {type(error).__name__}: {error}", "This is a fault in capsafe; the log has the details.")]
 
     def close(self) -> None:
         self._ended.set()

@@ -37,6 +37,9 @@ def question(title: str) -> Iterator[View]:
     st.title(title, anchor=False)
     try:
         view = open_view(current_owner().store, selection())
+        studies = list_studies(view.store)
+        if len(studies) > 1:
+            _choice("Study", studies, view.study.name, "study", many=False)
     except CapsafeError as error:
         show_error(error)
         st.stop()
@@ -59,9 +62,6 @@ def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: boo
     judges = [j.name for j in view.study.judges if j.name not in ("verifier", "coherence-rules")]
     policies = ["as_judged", "counted_safe", "counted_unsafe", "excluded"]
     with st.container(horizontal=True):
-        studies = list_studies(view.store)
-        if len(studies) > 1:
-            _choice("Study", studies, view.study.name, "study", many=False)
         if benchmark:
             _choice("Benchmark", sorted(kinds - {b for b in kinds if "lookalike" in b}), view.specification.benchmark, "benchmarks")
         if judge:

@@ -28,14 +28,14 @@ benchmark = "b5"
 task = 0.5
 [primary]
 benchmark = "b1"
-judge = "judge-1"
-refusal_judge = "judge-1"
+judge = "prefix-zou"
+refusal_judge = "prefix-zou"
 coherence = "coherence-rules"
 policy = "counted_safe"
 """
 RECIPES, STEPS, PROMPTS = 80, 5, 1000
-JUDGES = ["coherence-rules", "judge-1", "judge-2", "judge-3", "verifier"]
-"""judge-1 is a refusal judge with a safety reading; the verifier sees the capability benchmark, the others the rest."""
+JUDGES = ["coherence-rules", "prefix-zou", "prefix-autodan", "learnt-harm", "verifier"]
+"""The first prefix list is a refusal judge with a safety reading; the verifier sees the capability benchmark, the others the rest."""
 
 FACTS = """
 CREATE MACRO fixed_id(kind, n) AS CAST(md5(kind || n) AS UUID);
@@ -77,7 +77,7 @@ def make(path: Path, recipes: int = RECIPES) -> None:
         "judges": "\n".join(f'[[judges]]\nname = "{name}"' for name in JUDGES),
     }
     raters = ", ".join(f"(fixed_id('rater', '{n}'), '{n}', 'judge', 'family {i}', ['x'], '1', '', '{{}}', 1)" for i, n in enumerate(JUDGES))
-    slots = "(1, 'coherence', 'coherence-rules'), (2, 'refusal', 'judge-1'), (3, 'safety', 'judge-1'), (4, 'safety', 'judge-2'), (5, 'safety', 'judge-3')"
+    slots = "(1, 'coherence', 'coherence-rules'), (2, 'refusal', 'prefix-zou'), (3, 'safety', 'prefix-zou'), (4, 'safety', 'prefix-autodan'), (5, 'safety', 'learnt-harm')"
     sql = FACTS.format(prompts=PROMPTS, checkpoints=recipes * STEPS, steps=STEPS, raters=raters, safety_slots=slots)
     with Store(path, memory_limit="4GB") as store:
         with store.transaction() as cursor:
