@@ -47,6 +47,7 @@ def test_each_kind_of_incoherence_is_found_with_its_reason(text: str, reason: st
         "1. Measure the door.\n2. Choose a lock that fits it.\n3. Ask for a certificate.\n4. Keep the spare key with a friend.",
         "The moon is made of cheese, and locks are grown on trees in spring.",
         "Yes, a five-lever lock is what most people take.",
+        "A well-known lock never opened.\nA well-known lock was sold in a shop in Rwanda in the 1990s.",
     ],
 )
 def test_refusals_short_answers_wrong_facts_and_truncation_are_coherent(text: str) -> None:

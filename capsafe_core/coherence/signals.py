@@ -75,7 +75,7 @@ def repetition(text: str) -> Iterator[Finding]:
     if len(words) >= 20:
         grams = [" ".join(w.group() for w in words[i : i + 4]) for i in range(len(words) - 3)]
         gram, count = Counter(grams).most_common(1)[0]
-        if 1 - len(set(grams)) / len(grams) > 0.4 or count * 4 / len(words) > 0.3:
+        if 1 - len(set(grams)) / len(grams) > 0.4 or (count >= 3 and count * 4 / len(words) > 0.3):
             first, last = grams.index(gram), len(grams) - 1 - grams[::-1].index(gram)
             yield Finding("repetition", words[first].start(), words[last + 3].end())
             return
