@@ -10,6 +10,7 @@ from capsafe_core.ui.safe_text import plain_label
 with screen.question("Where do models stop making sense, and how?") as view:
     screen.ways_row(view, judge=False, policy=False)
     table = incoherence_table(view)
+    table = table[table["recipe"].isin(view.selection.recipes or view.matched_recipes or tuple(table["recipe"]))]
     tuned = table[table["step"] > 0]
     if tuned.empty:
         st.info("No fine-tuned checkpoint has been judged for coherence yet. The Runs page shows what is missing.")
@@ -21,6 +22,7 @@ with screen.question("Where do models stop making sense, and how?") as view:
     clicked = screen.chart(incoherence_squares(table[table["kind"] != "capability"]), "squares", "Share of incoherent answers by run, benchmark and training step")
     screen.caption(view, "Numbers: per cent of answers that the detector calls incoherent. Click a square to read them")
     reasons = reason_table(view, view.specification.benchmark)
+    reasons = reasons[reasons["recipe"].isin(table["recipe"])]
     st.subheader("What is wrong with them?", anchor=False)
     picked = None
     if reasons.empty:
