@@ -5,7 +5,7 @@ PORT ?= 8501
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
+PIP = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 DEMO_HOME = data/workspace/demo
 
 .PHONY: demo test check bench engine study clean

@@ -4,7 +4,7 @@ import streamlit as st
 
 from capsafe_core.analysis.incoherence import incoherence_table, reason_table
 from capsafe_core.figures.squares import incoherence_squares, reason_dots
-from capsafe_core.ui import screen
+from capsafe_core.ui import listing, screen
 from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("Where do models stop making sense, and how?") as view:
@@ -30,6 +30,8 @@ with screen.question("Where do models stop making sense, and how?") as view:
     else:
         picked = screen.chart(reason_dots(reasons), "reasons", "Reasons for incoherence along training; dot size is the share of answers")
         screen.caption(view, "Hollow dots: found by the detector; their area is the share of the checkpoint's answers. No answers are labelled by people yet")
+    st.subheader("Three of them", anchor=False)
+    listing.examples(view, view.specification.benchmark, 3)
     if clicked:
         checkpoint, benchmark = clicked.split("~")
         screen.open_outputs(checkpoints=(checkpoint,), benchmarks=(benchmark,), outcomes=("incoherent",), recipes=())

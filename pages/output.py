@@ -1,13 +1,11 @@
 """What was asked, what was said, and what did each judge make of it?"""
 
-import json
-
 import streamlit as st
 
 from capsafe_core.analysis.outputs import story_table
 from capsafe_core.figures.squares import story_grid
 from capsafe_core.store.outputs import read_output
-from capsafe_core.ui import screen
+from capsafe_core.ui import listing, screen
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
 
 with screen.question("What was asked, what was said, and what did each judge make of it?") as view:
@@ -28,8 +26,7 @@ with screen.question("What was asked, what was said, and what did each judge mak
         show_raw(facts["prompt"])
         st.subheader("Answered", anchor=False)
         shown = screen.texts_shown() if facts["benchmark_kind"] == "safety" else True
-        coherence = judgments[judgments["dimension"] == "coherence"]
-        spans = [span for text in coherence["evidence"] for span in json.loads(text)]
+        spans = listing.evidence(judgments)
         show_answer(facts["answer"], spans, blurred=not shown)
         reasons = ", ".join(dict.fromkeys(str(span["reason"]).replace("_", " ") for span in spans))
         if reasons:

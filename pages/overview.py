@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.overview import overview
+from capsafe_core.analysis.view import open_view
 from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label
@@ -35,7 +37,10 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
     screen.caption(view, f"Goals: {goals}. Intervals: 95 %, bootstrap over requests and test items, conditional on the training seeds")
     with st.container(horizontal=True):
         if st.button("An output that split the judges", icon=":material/call_split:"):
-            screen.open_outputs(recipes=(), pattern="", outcomes=(), benchmarks=(view.specification.benchmark,), search="")
+            inner = open_view(view.store, screen.selection().but(benchmarks=(view.specification.benchmark,), outcomes=("incoherent",)))
+            rows, count = outputs_table(inner, limit=1, order="disputed")
+            if count:
+                screen.open_output(str(rows["generation_id"].iloc[0]))
         st.page_link(str(screen.PAGES / "disagreement.py"), label="A conclusion that flips", icon=":material/swap_vert:")
         st.page_link(str(screen.PAGES / "incoherence.py"), label="Where answers stop making sense", icon=":material/blur_on:")
     screen.table_below(
