@@ -109,10 +109,11 @@ def finetune(study: Path, recipe: str) -> None:
     parsed, _ = load_study(study)
     if recipe not in {r.name for r in parsed.recipes}:
         raise CapsafeError(f"The study has no recipe {recipe!r}.", f"There are: {', '.join(r.name for r in parsed.recipes)}.")
-    jobs = {job.job_id: job for job in plan_study(parsed) if job.kind == "finetune"}
-    wanted = [job for job in jobs.values() if job.work["path"]["recipe"] == recipe]
-    before = [jobs[i] for job in wanted for i in job.after]
-    if not run_graph([*before, *wanted], settings.jobs_path, typer.echo, settings):
+    jobs = [job for job in plan_study(parsed) if job.kind == "finetune"]
+    needed = {job.job_id for job in jobs if job.work["path"]["recipe"] == recipe}
+    for job in reversed(jobs):  # a job stands after those it needs
+        needed |= set(job.after) if job.job_id in needed else set()
+    if not run_graph([job for job in jobs if job.job_id in needed], settings.jobs_path, typer.echo, settings):
         raise CapsafeError("The fine-tuning is not finished.", "Run the command again to go on.")
 
 

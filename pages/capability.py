@@ -17,8 +17,8 @@ with screen.question("What does each recipe cost in safety at the capability goa
                 others = tuple((n, g) for n, g in screen.selection().goals if n != dataset)
                 screen.select(goals=(*others, (dataset, goal)))
                 st.rerun()
-    paths = path_table(view)
-    matched = matched_table(view, paths)
+    paths = screen.remembered(view, "paths", lambda: path_table(view))
+    matched = screen.remembered(view, "matched", lambda: matched_table(view, paths))
     for row in matched.itertuples():
         if not row.reached:
             st.text(f"{row.recipe} (seed {row.seed}) does not reach {row.goal:.0%}: its best checkpoint has {row.best:.0%}.")

@@ -12,7 +12,7 @@ from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("Which outputs split the judges, and is it the incoherent ones?") as view:
     screen.ways_row(view, judge=False, policy=False)
-    table = dumbbell_table(view)
+    table = screen.remembered(view, "judges", lambda: dumbbell_table(view))
     known = table.dropna(subset=["shift"])
     if known.empty:
         st.info("No judge has seen both coherent and incoherent answers here, so the two cannot be compared.")
@@ -24,7 +24,7 @@ with screen.question("Which outputs split the judges, and is it the incoherent o
     clicked = screen.chart(dumbbell(table), "dumbbell", "Each judge's unsafe rate on coherent and on incoherent answers")
     missing = ", ".join(f"{r.judge} {r.no_verdict}" for r in table.itertuples() if r.no_verdict)
     screen.caption(view, f"All checkpoints after fine-tuning together; grey text: what the judge's own rubric says about broken text. Without a verdict: {missing or 'none'}")
-    agreement = agreement_table(view)
+    agreement = screen.remembered(view, "agreement", lambda: agreement_table(view))
     left, right = st.columns(2)
     with left:
         one = screen.chart(agreement_squares(agreement, "coherent"), "kappa-coherent", "Kappa of judge pairs on coherent outputs") if len(agreement) else None

@@ -9,7 +9,7 @@ from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("Where do models stop making sense, and how?") as view:
     screen.ways_row(view, judge=False, policy=False)
-    table = incoherence_table(view)
+    table = screen.remembered(view, "incoherence", lambda: incoherence_table(view))
     table = table[table["recipe"].isin(view.selection.recipes or view.matched_recipes or tuple(table["recipe"]))]
     tuned = table[table["step"] > 0]
     if tuned.empty:

@@ -11,7 +11,7 @@ from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("What did fine-tuning do here, and how sure are we?") as view:
     asked = screen.selection().recipes
-    found = overview(view, asked[0] if asked else "")
+    found = screen.remembered(view, "overview", lambda: overview(view, asked[0] if asked else ""))
     st.markdown(f"**{plain_label(found.headline)}**")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(plain_label(found.chip), icon=":material/rule:", color="blue")

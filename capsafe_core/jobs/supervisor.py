@@ -67,7 +67,9 @@ def run_graph(manifests: Sequence[Manifest], root: Path, report: Callable[[str],
             break
         report(f"{len(done) + 1}/{len(jobs)} {job.job_id}")
         for part in range(job.manifest.parts):
-            if job.status(part).state not in ("done", "running"):
+            while job.status(part).state == "running":  # somebody else is at it
+                time.sleep(1)
+            if job.status(part).state != "done":
                 start_worker(job, part, settings).wait()
         if job.state == "stopped":
             report(f"{job.job_id} was stopped.")

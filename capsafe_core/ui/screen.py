@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -18,6 +18,7 @@ from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label
 
 PAGES = ROOT / "pages"
+T = TypeVar("T")
 
 
 def selection() -> Selection:
@@ -47,6 +48,16 @@ def question(title: str) -> Iterator[View]:
         yield view
     except CapsafeError as error:
         show_error(error)
+
+
+def remembered(view: View, name: str, work: Callable[[], T]) -> T:
+    """The result of some work on a view, made once for each selection and version of the store."""
+    return _remembered(name, str(sorted(view.selection.to_query().items())), view.store.version, work)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _remembered(name: str, selection: str, version: int, _work: Callable[[], T]) -> T:
+    return _work()
 
 
 def show_error(error: CapsafeError) -> None:
