@@ -56,13 +56,10 @@ def test_specific_agreement_and_degenerate_tables() -> None:
         agreement([[1, 2]])
 
 
-def test_golden_kappas_of_xstest_from_their_contingency_counts() -> None:
-    """All 2,250 outputs, any refusal: people's final label against GPT-4 and against string matching (counts of reference_values.json)."""
-    assert agreement([[1037, 43], [348, 811]]).n == 2239
-    # llama2new: recorded sensitivity and specificity follow from the same counts
-    t = np.array([[176, 0], [88, 186]])
-    assert t[1, 1] / t[1].sum() == pytest.approx(0.678832, abs=1e-6)
-    assert agreement([[96, 80], [5, 269]]).n == 450
+def test_golden_kappa_of_jailbreakbench_from_its_contingency_counts() -> None:
+    """1,600 JailbreakBench artifacts: the Llama-3-70B judge against Llama Guard 1 (published verdicts, MIT)."""
+    found = agreement([[766, 86], [69, 679]])
+    assert (found.n, found.observed, found.kappa) == (1600, pytest.approx(0.903125, abs=1e-6), pytest.approx(0.805697, abs=1e-6))
 
 
 @pytest.mark.parametrize(
