@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
-from capsafe_core.records import Generation, Judgment, LabelEvent, Rater
+from capsafe_core.jobs.folder import Manifest, Part, committed_blocks, create_job, list_jobs
+from capsafe_core.records import Generation, Judgment, LabelEvent, Rater, from_dict
 from capsafe_core.settings import ROOT
 from capsafe_core.store import Store
 from capsafe_core.store.export import snapshot_into
@@ -141,6 +141,20 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, made_up_jobs: Pa
         assert check(store) == []
         ingest_all(store, made_up_jobs)
         assert check(store) == []
+
+
+def test_a_growing_shard_is_read_piece_by_piece(tmp_path: Path) -> None:
+    whole = write_study(tmp_path / "whole", safety_size=8, capability_size=6)
+    blocks = [(job.manifest, block.unit, [from_dict(line) for line in block.lines]) for job in whole for block in committed_blocks(job.path(0, "shard.jsonl"))]
+    with Store(None) as store, Store(None) as other:
+        for manifest, unit, records in blocks:
+            job = create_job(tmp_path / "growing", manifest)
+            with Part(job) as part:
+                part.write(unit, records)
+            ingest_job(store, job)
+        ingest_all(other, tmp_path / "whole")
+        assert check(store) == []
+        assert counts(store) == counts(other)
 
 
 def test_a_shrunken_shard_is_refused_and_the_others_are_read(tmp_path: Path) -> None:

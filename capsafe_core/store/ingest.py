@@ -15,7 +15,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Block, Job, committed_blocks, list_jobs
 from capsafe_core.records import Record, from_dict
 from capsafe_core.store.rollups import refresh
-from capsafe_core.store.store import Store
+from capsafe_core.store.store import Store, first
 from capsafe_core.store.tables import TABLES, Table
 
 BLOCKS = 200
@@ -90,10 +90,10 @@ def _insert_chunk(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, chunk:
 
 def _batch(cursor: duckdb.DuckDBPyConnection, job: Job) -> int:
     """The job's batch number; a new one where the job is seen for the first time."""
-    found = cursor.execute("SELECT batch FROM batches WHERE job_id = ?", [job.job_id]).fetchone()
+    found = first(cursor, "SELECT batch FROM batches WHERE job_id = ?", [job.job_id])
     if found:
         return int(found[0])
-    last = cursor.execute("SELECT coalesce(max(batch), 0) FROM batches").fetchone() or (0,)
+    last = first(cursor, "SELECT coalesce(max(batch), 0) FROM batches") or (0,)
     m = job.manifest
     cursor.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", [last[0] + 1, job.job_id, m.kind, m.name, m.created, m.code_version])
     return int(last[0]) + 1
@@ -116,8 +116,8 @@ def _insert(cursor: duckdb.DuckDBPyConnection, table: Table, records: list[Recor
             FROM typed AS new LEFT JOIN known ON known.{table.id} = new.{table.id}
             """
         )
-        rows = cursor.execute(f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch} FROM fresh WHERE NOT is_known").fetchone()
-        conflicts = cursor.execute(f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same").fetchone()
+        rows = first(cursor, f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch} FROM fresh WHERE NOT is_known")
+        conflicts = first(cursor, f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same")
     finally:
         cursor.execute("DROP TABLE IF EXISTS fresh")
         cursor.unregister("incoming")
@@ -143,7 +143,7 @@ def _whole_lines(path: Path, start: int) -> Iterator[tuple[int, dict[str, str]]]
 
 
 def _set_offset(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, column: str, value: int) -> None:
-    known = cursor.execute("SELECT count(*) FROM offsets WHERE job_id = ? AND part = ?", [job.job_id, part]).fetchone()
+    known = first(cursor, "SELECT count(*) FROM offsets WHERE job_id = ? AND part = ?", [job.job_id, part])
     if known == (0,):
         cursor.execute("INSERT INTO offsets VALUES (?, ?, 0, 0)", [job.job_id, part])
     cursor.execute(f"UPDATE offsets SET {column} = ? WHERE job_id = ? AND part = ?", [value, job.job_id, part])
@@ -156,7 +156,7 @@ def set_retracted(store: Store, job_id: str, retracted: bool) -> None:
         CapsafeError: the store has no batch of that job.
     """
     with store.transaction() as cursor:
-        found = cursor.execute("SELECT batch FROM batches WHERE job_id = ?", [job_id]).fetchone()
+        found = first(cursor, "SELECT batch FROM batches WHERE job_id = ?", [job_id])
         if not found:
             raise CapsafeError(f"The store has nothing from a job {job_id!r}.", "`capsafe jobs` lists the jobs.")
         cursor.execute("INSERT INTO batch_events VALUES (?, ?, ?)", [found[0], "retract" if retracted else "restore", time.time()])

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import duckdb
 
-from capsafe_core.store.store import Store
+from capsafe_core.store.store import Store, first
 
 _NEW_SLOTS = """
 INSERT INTO slots
@@ -69,7 +69,7 @@ def refresh(cursor: duckdb.DuckDBPyConnection, cells: Iterable[str]) -> None:
         if not wanted:
             return
         cursor.execute("INSERT INTO touched SELECT unnest(CAST(? AS UUID[]))", [wanted])
-        added = (cursor.execute(_NEW_SLOTS).fetchone() or (0,))[0]
+        added = (first(cursor, _NEW_SLOTS) or (0,))[0]
         if added:
             cursor.execute(
                 """
@@ -110,18 +110,18 @@ def check(store: Store) -> list[str]:
     with store.transaction() as cursor:
         cursor.execute("CREATE TEMP TABLE touched AS SELECT cell_id FROM cells")
         for table, query in (("verdicts", _VERDICTS), ("patterns", _PATTERNS), ("arrays", _ARRAYS)):
-            wrong = cursor.execute(f"SELECT count(*) FROM ((SELECT * FROM {table} EXCEPT ALL ({query})) UNION ALL (({query}) EXCEPT ALL SELECT * FROM {table}))").fetchone()
+            wrong = first(cursor, f"SELECT count(*) FROM ((SELECT * FROM {table} EXCEPT ALL ({query})) UNION ALL (({query}) EXCEPT ALL SELECT * FROM {table}))")
             if wrong and wrong[0]:
                 problems.append(f"{wrong[0]} rows of {table} do not follow from the facts.")
         cursor.execute("DROP TABLE touched")
         for table, key in (("generations", "generation_id"), ("judgments", "judgment_id"), ("label_events", "event_id"), ("prompts", "prompt_id"), ("cells", "cell_id")):
-            twice = cursor.execute(f"SELECT count(*) FROM (SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1)").fetchone()
+            twice = first(cursor, f"SELECT count(*) FROM (SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1)")
             if twice and twice[0]:
                 problems.append(f"{twice[0]} ids stand twice in {table}.")
-        lost = cursor.execute("SELECT count(*) FROM judgments ANTI JOIN generations USING (generation_id)").fetchone()
+        lost = first(cursor, "SELECT count(*) FROM judgments ANTI JOIN generations USING (generation_id)")
         if lost and lost[0]:
             problems.append(f"{lost[0]} judgments are about outputs that are not here.")
-        lost = cursor.execute("SELECT count(*) FROM conflicts").fetchone()
+        lost = first(cursor, "SELECT count(*) FROM conflicts")
         if lost and lost[0]:
             problems.append(f"{lost[0]} facts came twice with different content; the first was kept (table conflicts).")
     return problems

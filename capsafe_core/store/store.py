@@ -121,13 +121,13 @@ class Store:
 
     def _migrate(self) -> None:
         steps = sorted((f.name, f.read_text()) for f in files("capsafe_core.store").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
-        known = self._connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchone()
+        known = first(self._connection, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'")
         if known == (0,):
-            strangers = self._connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone()
+            strangers = first(self._connection, "SELECT count(*) FROM duckdb_tables()")
             if strangers != (0,):
                 raise CapsafeError(f"{self.path} is a DuckDB file, but not a capsafe store.", "Choose another path with CAPSAFE_STORE.")
             self._connection.execute("CREATE TABLE migrations (version INTEGER, name VARCHAR, applied DOUBLE)")
-        done = self._connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone() or (0,)
+        done = first(self._connection, "SELECT coalesce(max(version), 0) FROM migrations") or (0,)
         if done[0] > len(steps):
             raise CapsafeError(f"The store {self.path} was written by a newer capsafe (schema {done[0]}, this one knows {len(steps)}).", "Update capsafe, or run `capsafe rebuild` into another file.")
         for version, (name, sql) in enumerate(steps, 1):
@@ -148,6 +148,15 @@ class Store:
             run(f"SET allowed_directories = ['{folder}']")
         run("SET enable_external_access = false")
         run("SET lock_configuration = true")
+
+
+def first(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+    """The first row of a statement, or None.
+
+    The whole result is fetched: DuckDB 2 refuses further work on a cursor whose result is unfinished.
+    """
+    rows = cursor.execute(sql, list(parameters)).fetchall()
+    return rows[0] if rows else None
 
 
 def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
