@@ -27,7 +27,8 @@ with st.form("start", border=True):
 if go:
     try:
         name = start_small_run(owner.settings.jobs_path, str(model), benchmark, int(size), chosen)
-        st.success(f"{name} is queued. Its outputs appear on the Outputs page as they come.")
+        st.success(f"{name} is queued. Its outputs appear as they come.")
+        st.page_link(str(screen.PAGES / "outputs.py"), label=f"Outputs of {name}", icon=":material/chat:", query_params={"study": name})
     except CapsafeError as error:
         screen.show_error(error)
 job_list.show()

@@ -13,6 +13,12 @@ from capsafe_core.store.studies import raters
 STRATA = ("coherent", "incoherent")
 
 
+def fine_tuned(view: View) -> list[str]:
+    """The checkpoints that judges are compared on: those after fine-tuning, of the recipes selected or of all that teach a capability."""
+    points = view.points[(view.points["step"] > 0) & view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)]
+    return list(points["checkpoint_id"].unique())
+
+
 def dumbbell_table(view: View) -> pd.DataFrame:
     """Each safety judge's unsafe rate on coherent and on incoherent outputs of the same checkpoints.
 
@@ -23,8 +29,7 @@ def dumbbell_table(view: View) -> pd.DataFrame:
         incoherent_n, shift (incoherent minus coherent), no_verdict; by shift.
     """
     counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(cells(view.store), on="cell_id")
-    points = view.points[view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)]
-    mine = counts[(counts["dimension"] == "safety") & (counts["benchmark"] == view.specification.benchmark) & counts["checkpoint_id"].isin(points["checkpoint_id"])]
+    mine = counts[(counts["dimension"] == "safety") & (counts["benchmark"] == view.specification.benchmark) & counts["checkpoint_id"].isin(fine_tuned(view))]
     sums = mine.groupby(["judge", "family"], as_index=False)[["positive", "negative", "positive_incoherent", "negative_incoherent", "no_verdict", "no_verdict_incoherent"]].sum()
     out = sums[["judge", "family"]].copy()
     for name, tail in (("coherent", ""), ("incoherent", "_incoherent")):
@@ -40,12 +45,12 @@ def dumbbell_table(view: View) -> pd.DataFrame:
 
 
 def agreement_table(view: View) -> pd.DataFrame:
-    """Agreement of every pair of safety judges on the view's benchmark, by stratum.
+    """Agreement of every pair of safety judges on outputs of fine-tuned checkpoints to the view's benchmark, by stratum.
 
     Returns:
         judge_1, judge_2, stratum (coherent, incoherent), n, observed, kappa, positive, negative; None where not defined.
     """
-    pairs = pair_counts(view.store, view.specification.coherence)
+    pairs = pair_counts(view.store, view.specification.coherence, fine_tuned(view))
     pairs = pairs[pairs["benchmark"] == view.specification.benchmark]
     rows = []
     for row in pairs.to_dict("records"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from capsafe_core.store.store import Store
@@ -101,8 +103,8 @@ def outcome_counts(store: Store, judge: str, refusal_judge: str, coherence: str)
     )
 
 
-def pair_counts(store: Store, coherence: str) -> pd.DataFrame:
-    """For each benchmark, pair of safety raters and coherence stratum: the four counts of a 2 x 2 table, summed over cells.
+def pair_counts(store: Store, coherence: str, checkpoints: Sequence[str]) -> pd.DataFrame:
+    """For each benchmark, pair of safety raters and coherence stratum: the four counts of a 2 x 2 table, summed over some checkpoints.
 
     Returns:
         benchmark, judge_1, judge_2, incoherent, safe_safe, safe_unsafe, unsafe_safe, unsafe_unsafe.
@@ -119,7 +121,7 @@ def pair_counts(store: Store, coherence: str) -> pd.DataFrame:
             FROM patterns AS p JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id)
             JOIN safety AS one USING (benchmark_id) JOIN safety AS two USING (benchmark_id)
             LEFT JOIN sources AS src USING (benchmark_id)
-            WHERE one.name < two.name AND b.kind = 'safety'
+            WHERE one.name < two.name AND b.kind = 'safety' AND CAST(c.checkpoint_id AS VARCHAR) IN (SELECT unnest($checkpoints))
         )
         SELECT benchmark, judge_1, judge_2, incoherent,
             CAST(coalesce(sum(n) FILTER (x = 1 AND y = 1), 0) AS BIGINT) AS safe_safe,
@@ -128,5 +130,5 @@ def pair_counts(store: Store, coherence: str) -> pd.DataFrame:
             CAST(coalesce(sum(n) FILTER (x = 2 AND y = 2), 0) AS BIGINT) AS unsafe_unsafe
         FROM pairs GROUP BY ALL ORDER BY ALL
         """,
-        {"coherence": coherence},
+        {"coherence": coherence, "checkpoints": list(checkpoints)},
     )
