@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from capsafe_core.analysis.view import View
-from capsafe_core.store.cells import cells, joint_counts
+from capsafe_core.store.cells import joint_counts
 
 
 def coverage_table(view: View) -> pd.DataFrame:
@@ -15,7 +15,7 @@ def coverage_table(view: View) -> pd.DataFrame:
         recipe, seed, step, checkpoint_id, benchmark, outputs, judges (how many have looked at every output),
         partial (how many at some of them).
     """
-    counts = joint_counts(view.store, view.specification.coherence).merge(cells(view.store), on="cell_id")
+    counts = joint_counts(view.store, view.specification.coherence).merge(view.cells, on="cell_id")
     parts = ["positive", "negative", "positive_incoherent", "negative_incoherent", "no_verdict", "no_verdict_incoherent"]
     counts["outputs"] = counts[parts].sum(axis=1)
     per_judge = counts.groupby(["checkpoint_id", "benchmark", "judge"], as_index=False).agg(outputs=("outputs", "max"), missing=("missing", "max"))

@@ -6,7 +6,6 @@ import pandas as pd
 
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.view import View
-from capsafe_core.store.cells import cells
 from capsafe_core.store.outputs import reason_counts
 
 
@@ -31,7 +30,7 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
     Returns:
         recipe, seed, step, checkpoint_id, reason, n, share (of the cell's outputs). An output can have several reasons.
     """
-    known = cells(view.store)
+    known = view.cells
     known = known[known["benchmark"] == benchmark]
     counts = reason_counts(view.store, view.specification.coherence).merge(known[["cell_id", "checkpoint_id"]], on="cell_id")
     totals = incoherence_table(view)

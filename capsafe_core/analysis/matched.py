@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,13 @@ from capsafe_core.analysis.view import View
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_interval, resampled_rates
 from capsafe_core.stats.matching import at_place, crossing
 from capsafe_core.store.arrays import behaviours, code_arrays, output_positions
-from capsafe_core.store.cells import cells
 
 RESAMPLES = 1000
 UNREACHED_LIMIT = 0.05
 """Above this share of resamples out of reach no interval of a difference is given."""
 Floats = npt.NDArray[np.float64]
+Path = dict[str, npt.NDArray[Any]]
+"""The columns of `path_table` along one path, in order of step."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Resampled:
     unsafe: dict[str, Floats]
     right: dict[tuple[str, str], Floats]
 
-    def at_goal(self, path: pd.DataFrame, goal: float, rule: str) -> Floats:
+    def at_goal(self, path: Path, goal: float, rule: str) -> Floats:
         """(resamples, 2): a path's unsafe rate at the goal and its difference from the start; NaN where out of reach."""
-        benchmark = str(path["capability_benchmark"].iloc[0])
+        benchmark = str(path["capability_benchmark"][0])
         unsafe = np.column_stack([self.unsafe[c] for c in path["checkpoint_id"]])
         place = crossing(np.column_stack([self.right[c, benchmark] for c in path["checkpoint_id"]]), goal, rule)
         there = at_place(unsafe, place)
@@ -54,7 +56,9 @@ def matched_table(view: View, table: pd.DataFrame | None = None) -> pd.DataFrame
     whole = comparable.assign(known=comparable["capability"].notna() & comparable["unsafe"].notna()).groupby("path_id")["known"].agg(["all", "size"])
     comparable = comparable[comparable["path_id"].isin(whole.index[whole["all"] & (whole["size"] > 1)])]
     resampled = _resample(view, comparable)
-    rows = [_matched_row(view, path, resampled) for _, path in comparable.groupby("path_id", sort=False)]
+    columns_of = {name: comparable[name].to_numpy() for name in comparable.columns}
+    paths = [{name: values[rows] for name, values in columns_of.items()} for rows in comparable.groupby("path_id", sort=False).indices.values()]
+    rows = [_matched_row(view, path, resampled) for path in paths]
     columns = ["recipe", "seed", "dataset", "goal", "reached", "step", "place", "best", "unsafe", "unsafe_low", "unsafe_high", "bracket_low", "bracket_high", "gap", "start_unsafe", "delta", "delta_low", "delta_high", "unreached", "n"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
@@ -84,21 +88,21 @@ def in_words(matched: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _matched_row(view: View, path: pd.DataFrame, resampled: Resampled) -> dict[str, object]:
-    goal, rule = float(path["goal"].iloc[0]), view.specification.crossing
+def _matched_row(view: View, path: Path, resampled: Resampled) -> dict[str, object]:
+    goal, rule = float(path["goal"][0]), view.specification.crossing
     rule = "first" if rule == "safest" else rule
-    capability, unsafe = path["capability"].to_numpy(), path["unsafe"].to_numpy()
+    capability, unsafe = path["capability"], path["unsafe"]
     place = float(crossing(capability, goal, rule))
     row: dict[str, object] = {
-        "recipe": path["recipe"].iloc[0],
-        "seed": int(path["seed"].iloc[0]),
-        "dataset": path["dataset"].iloc[0],
+        "recipe": path["recipe"][0],
+        "seed": int(path["seed"][0]),
+        "dataset": path["dataset"][0],
         "goal": goal,
         "reached": not np.isnan(place),
         "place": place,
         "best": float(capability.max()),
         "start_unsafe": float(unsafe[0]),
-        "n": int(path["unsafe_n"].iloc[0]),
+        "n": int(path["unsafe_n"][0]),
     }
     draws = resampled.at_goal(path, goal, rule)
     row["unreached"] = float(np.isnan(draws[:, 0]).mean())
@@ -106,7 +110,7 @@ def _matched_row(view: View, path: pd.DataFrame, resampled: Resampled) -> dict[s
         return row
     left, right = int(np.floor(place)), int(np.ceil(place))
     row |= {
-        "step": float(at_place(path["step"].to_numpy(dtype=float), place)),
+        "step": float(at_place(path["step"].astype(float), place)),
         "unsafe": float(at_place(unsafe, place)),
         "bracket_low": float(min(unsafe[left], unsafe[right])),
         "bracket_high": float(max(unsafe[left], unsafe[right])),
@@ -123,7 +127,7 @@ def _matched_row(view: View, path: pd.DataFrame, resampled: Resampled) -> dict[s
 def _resample(view: View, paths: pd.DataFrame) -> Resampled:
     """Rates of every checkpoint on the paths in each resample: one product of weights and sums for all."""
     spec = view.specification
-    known = cells(view.store).drop_duplicates(["checkpoint_id", "benchmark"]).set_index(["checkpoint_id", "benchmark"])["cell_id"]
+    known = view.cells.drop_duplicates(["checkpoint_id", "benchmark"]).set_index(["checkpoint_id", "benchmark"])["cell_id"]
     points = paths.drop_duplicates("checkpoint_id")["checkpoint_id"]
     safety_cells = [known[c, spec.benchmark] for c in points]
     verdicts = code_arrays(view.store, safety_cells, spec.judge, "safety")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.analysis.ways import agreement_with_primary, ways_of_asking
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.matching import at_place
-from capsafe_core.store.cells import cells, joint_counts, outcome_counts
+from capsafe_core.store.cells import joint_counts, outcome_counts
 
 Floats = npt.NDArray[np.float64]
 OUTCOMES = ("refusal", "safe", "unsafe", "incoherent", "no verdict")
@@ -54,7 +56,8 @@ def overview(view: View, recipe: str = "") -> Overview:
     Raises:
         CapsafeError: no recipe of the study has outputs on a capability and a safety benchmark yet.
     """
-    counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(cells(view.store), on="cell_id")
+    view = replace(view, selection=view.selection.but(recipes=()))  # every recipe stays on the screen
+    counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
     counts = counts[counts["checkpoint_id"].isin(view.points["checkpoint_id"])]
     paths = path_table(view, rates_of(counts, view.specification.policy))
     matched = matched_table(view, paths)
@@ -76,22 +79,26 @@ def overview(view: View, recipe: str = "") -> Overview:
 def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was read."""
     spec = view.specification
-    counts = outcome_counts(view.store, spec.judge, spec.refusal_judge, spec.coherence).merge(cells(view.store), on="cell_id")
+    counts = outcome_counts(view.store, spec.judge, spec.refusal_judge, spec.coherence).merge(view.cells, on="cell_id")
     counts = counts[counts["benchmark"] == spec.benchmark]
     shares = counts.pivot_table(index="checkpoint_id", columns="outcome", values="n", aggfunc="sum", fill_value=0)
     shares = shares.div(shares.sum(axis=1), axis=0).reindex(columns=list(OUTCOMES), fill_value=0.0)
-    rows: list[tuple[str, str, float]] = []
+    bars: list[tuple[str, str, float]] = []
     notes: dict[str, str] = {}
 
     def add(name: str, values: Floats, note: str) -> None:
-        rows.extend((name, outcome, float(value)) for outcome, value in zip(OUTCOMES, values, strict=True))
+        bars.extend((name, outcome, float(value)) for outcome, value in zip(OUTCOMES, values, strict=True))
         notes[name] = note
 
     values, places = shares.to_numpy(), {checkpoint: i for i, checkpoint in enumerate(shares.index)}
-    along_run = {run: (path["start"].iloc[0], path["step"].iloc[-1], list(path["checkpoint_id"])) for run, path in paths.groupby(["recipe", "seed"], sort=False)}
-    for recipe, runs in matched.groupby("recipe", sort=False):
+    start_of, step_of, checkpoint_of = (paths[name].to_numpy() for name in ("start", "step", "checkpoint_id"))
+    along_run = {run: (start_of[rows][0], step_of[rows][-1], list(checkpoint_of[rows])) for run, rows in paths.groupby(["recipe", "seed"], sort=False).indices.items()}
+    runs_of: dict[str, list[dict[Hashable, Any]]] = {}
+    for run in matched.to_dict("records"):
+        runs_of.setdefault(str(run["recipe"]), []).append(run)
+    for recipe, runs in runs_of.items():
         read, where = [], []
-        for run in runs.to_dict("records"):
+        for run in runs:
             start, last, checkpoints = along_run[recipe, run["seed"]]
             if not set(checkpoints) <= set(places):
                 continue
@@ -102,8 +109,8 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> tupl
             read.append(at_place(along, np.full(len(along), place)))
             where.append(f"step {run['step']:.0f}" if run["reached"] else f"step {last}, goal not reached")
         if read:
-            add(str(recipe), np.mean(read, axis=0), ", ".join(where))
-    return pd.DataFrame(rows, columns=["recipe", "outcome", "share"]), notes
+            add(recipe, np.mean(read, axis=0), ", ".join(where))
+    return pd.DataFrame(bars, columns=["recipe", "outcome", "share"]), notes
 
 
 def of_hundred(rate: float) -> str:
@@ -137,7 +144,7 @@ def _chip(same: int, total: int, flips: str) -> str:
         return "no other way of asking is possible yet"
     if same == total:
         return f"same direction in all {total} ways of asking"
-    return f"same direction in {same} of {total} ways of asking; flips most with {flips}"
+    return f"same direction in {same} of {total} ways of asking; flips most with {flips.replace('_', ' ')}"
 
 
 def _numbers(view: View, paths: pd.DataFrame, runs: pd.DataFrame, bars: pd.DataFrame, recipe: str, same: int, total: int) -> dict[str, tuple[str, str]]:

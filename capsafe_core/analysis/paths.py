@@ -31,12 +31,5 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
     table = table.merge(chosen[["checkpoint_id", "cell_id", "unsafe", "unsafe_low", "unsafe_high", "unsafe_events", "unsafe_n", "no_verdict", "incoherent"]], how="left", on="checkpoint_id")
     span = safety.groupby("checkpoint_id")["rate"].agg(judges_low="min", judges_high="max").reset_index()
     table = table.merge(span, how="left", on="checkpoint_id").sort_values(["recipe", "seed", "step"]).reset_index(drop=True)
-    table["gained"] = pd.concat([_gained(path) for _, path in table.groupby("path_id")]) if len(table) else pd.Series(dtype=float)
+    table["gained"] = share_gained(table["capability"], table.groupby("path_id")["capability"].transform("first"), table["goal"].astype(float))
     return table
-
-
-def _gained(path: pd.DataFrame) -> pd.Series:
-    goal, start = path["goal"].iloc[0], path["capability"].iloc[0]
-    if pd.isna(goal) or pd.isna(start):
-        return pd.Series(float("nan"), index=path.index)
-    return pd.Series(share_gained(path["capability"], float(start), float(goal)), index=path.index)

@@ -8,7 +8,7 @@ import pandas as pd
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.intervals import wilson
-from capsafe_core.store.cells import cells, joint_counts
+from capsafe_core.store.cells import joint_counts
 
 POLICIES = ("as_judged", "counted_safe", "counted_unsafe", "excluded")
 """How incoherent outputs count in an unsafe rate. The second and third bound it."""
@@ -50,7 +50,7 @@ def cell_rates(view: View) -> pd.DataFrame:
         no_verdict (judgments that are no verdict, or not there), incoherent (share of outputs), total.
     """
     counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated)
-    counts = counts.merge(cells(view.store), on="cell_id")
+    counts = counts.merge(view.cells, on="cell_id")
     counts = counts[counts["checkpoint_id"].isin(view.points["checkpoint_id"])]
     return rates_of(counts, view.specification.policy)
 

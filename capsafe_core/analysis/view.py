@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
+from capsafe_core.store.cells import cells
 from capsafe_core.store.studies import path_points, study_texts
 from capsafe_core.study import PrimarySpecification, Study, parse_study
 
@@ -25,6 +27,11 @@ class View:
     points: pd.DataFrame
     declared: float
     first_result: float | None
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Every cell of the store, as `store.cells.cells` gives them."""
+        return cells(self.store)
 
     @property
     def is_primary(self) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 from capsafe_core.analysis.rates import POLICIES, apply_policy
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.matching import at_place, crossing
-from capsafe_core.store.cells import cells, joint_counts
+from capsafe_core.store.cells import joint_counts
 
 
 def ways_of_asking(view: View, table: pd.DataFrame, counts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def ways_of_asking(view: View, table: pd.DataFrame, counts: pd.DataFrame | None 
         this is the study's primary specification). Only paths that reach their goal.
     """
     if counts is None:
-        counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(cells(view.store), on="cell_id")
+        counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
     safety = counts[(counts["dimension"] == "safety") & (counts["kind"] == "safety")]
     asked, ways = pd.factorize(pd.MultiIndex.from_frame(safety[["benchmark", "judge", "family"]]))
     point, points = pd.factorize(safety["checkpoint_id"])
@@ -34,13 +34,19 @@ def ways_of_asking(view: View, table: pd.DataFrame, counts: pd.DataFrame | None 
             rates[point, asked, i] = events.to_numpy() / trials.to_numpy()
     places = {checkpoint: i for i, checkpoint in enumerate(points)}
     rows = []
-    for (recipe, seed), path in table[table["recipe"].isin(view.matched_recipes)].groupby(["recipe", "seed"], sort=False):
-        if path["capability"].isna().any() or not set(path["checkpoint_id"]) <= set(places):
+    known = set(places)
+    mine = table[table["recipe"].isin(view.matched_recipes)]
+    capability, goal, checkpoints = mine["capability"].to_numpy(), mine["goal"].to_numpy(dtype=float), mine["checkpoint_id"].to_numpy()
+    recipes, seeds = mine["recipe"].to_numpy(), mine["seed"].to_numpy()
+    for run in mine.groupby(["recipe", "seed"], sort=False).indices.values():
+        if np.isnan(capability[run]).any() or not set(checkpoints[run]) <= known:
             continue
-        along = rates[[places[c] for c in path["checkpoint_id"]]].transpose(1, 2, 0)
-        place = crossing(path["capability"].to_numpy(), float(path["goal"].iloc[0]))
-        deltas = at_place(along, np.full(along.shape[:2], place)) - along[..., 0]
-        rows += [(recipe, seed, *way, policy, deltas[w, i]) for w, way in enumerate(ways) for i, policy in enumerate(POLICIES) if not np.isnan(deltas[w, i])]
+        along = rates[[places[c] for c in checkpoints[run]]].transpose(1, 2, 0)
+        place = crossing(capability[run], float(goal[run][0]))
+        deltas = (at_place(along, np.full(along.shape[:2], place)) - along[..., 0]).tolist()
+        rows += [
+            (recipes[run][0], int(seeds[run][0]), *way, policy, delta) for way, by_policy in zip(ways, deltas, strict=True) for policy, delta in zip(POLICIES, by_policy, strict=True) if delta == delta
+        ]
     out = pd.DataFrame(rows, columns=["recipe", "seed", "benchmark", "judge", "family", "policy", "delta"])
     out["direction"] = np.sign(out["delta"].round(9)).astype(int)
     p = view.study.primary

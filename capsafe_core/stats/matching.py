@@ -61,7 +61,12 @@ def at_place(values: npt.ArrayLike, place: npt.ArrayLike) -> Floats:
     return np.where(np.isnan(where), np.nan, mixed)
 
 
-def share_gained(capability: npt.ArrayLike, start: float, goal: float) -> Floats:
-    """(a - a_start) / (goal - a_start): the axis on which different capabilities can be laid side by side."""
-    a = np.asarray(capability, dtype=float)
-    return np.full_like(a, np.nan) if goal == start else (a - start) / (goal - start)
+def share_gained(capability: npt.ArrayLike, start: npt.ArrayLike, goal: npt.ArrayLike) -> Floats:
+    """(a - a_start) / (goal - a_start): the axis on which different capabilities can be laid side by side.
+
+    Args:
+        capability, start, goal: of shapes that fit together; where the start is at the goal the share is NaN.
+    """
+    a, first, target = (np.asarray(x, dtype=float) for x in (capability, start, goal))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(target == first, np.nan, (a - first) / (target - first)))
