@@ -8,7 +8,7 @@ from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.proportion import proportion_confint
 
 from capsafe_core.stats.agreement import agreement
-from capsafe_core.stats.bootstrap import cluster_weights, percentile_interval, resampled_rates
+from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates
 from capsafe_core.stats.intervals import missing_bounds, wilson
 from capsafe_core.stats.matching import at_place, crossing, share_gained
 
@@ -108,5 +108,7 @@ def test_bootstrap_by_weights_is_the_bootstrap_by_rows() -> None:
     by_rows = np.array([events[0, chance.integers(0, 40, 40)].mean() for _ in range(4000)])
     assert rates[:, 0].mean() == pytest.approx(by_rows.mean(), abs=0.01)
     assert rates[:, 0].std() == pytest.approx(by_rows.std(), rel=0.08)
-    assert percentile_interval(np.array([math.nan])) is None
-    assert percentile_interval(np.linspace(0, 1, 1001)) == pytest.approx((0.025, 0.975))
+    assert percentile_intervals(np.array([[math.nan, 1.0]])) == [None, None]
+    low, high = percentile_intervals(np.column_stack([np.linspace(0, 1, 1001), np.linspace(0, 2, 1001)]))
+    assert low == pytest.approx((0.025, 0.975))
+    assert high == pytest.approx((0.05, 1.95))

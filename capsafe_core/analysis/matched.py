@@ -11,7 +11,7 @@ import pandas as pd
 
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.view import View
-from capsafe_core.stats.bootstrap import cluster_weights, percentile_interval, resampled_rates
+from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates
 from capsafe_core.stats.matching import at_place, crossing
 from capsafe_core.store.arrays import behaviours, code_arrays, output_positions
 
@@ -105,7 +105,7 @@ def _matched_row(view: View, path: Path, resampled: Resampled) -> dict[str, obje
         "n": int(path["unsafe_n"][0]),
     }
     draws = resampled.at_goal(path, goal, rule)
-    row["unreached"] = float(np.isnan(draws[:, 0]).mean())
+    unreached = row["unreached"] = float(np.isnan(draws[:, 0]).mean())
     if np.isnan(place):
         return row
     left, right = int(np.floor(place)), int(np.ceil(place))
@@ -117,9 +117,8 @@ def _matched_row(view: View, path: Path, resampled: Resampled) -> dict[str, obje
         "gap": float(capability[right] - capability[left]),
     }
     row["delta"] = float(at_place(unsafe, place) - unsafe[0])
-    for name, column in (("unsafe", 0), ("delta", 1)):
-        interval = percentile_interval(draws[:, column])
-        if interval and (name == "unsafe" or float(np.isnan(draws[:, 0]).mean()) <= UNREACHED_LIMIT):
+    for name, interval in zip(("unsafe", "delta"), percentile_intervals(draws), strict=True):
+        if interval and (name == "unsafe" or unreached <= UNREACHED_LIMIT):
             row[f"{name}_low"], row[f"{name}_high"] = interval
     return row
 
@@ -130,15 +129,14 @@ def _resample(view: View, paths: pd.DataFrame) -> Resampled:
     known = view.cells.drop_duplicates(["checkpoint_id", "benchmark"]).set_index(["checkpoint_id", "benchmark"])["cell_id"]
     points = paths.drop_duplicates("checkpoint_id")["checkpoint_id"]
     safety_cells = [known[c, spec.benchmark] for c in points]
-    verdicts = code_arrays(view.store, safety_cells, spec.judge, "safety")
-    coherence = code_arrays(view.store, safety_cells, spec.coherence, "coherence")
+    verdicts, coherence = code_arrays(view.store, safety_cells, [(spec.judge, "safety"), (spec.coherence, "coherence")])
     clusters = pd.factorize(np.array(behaviours(view.store, spec.benchmark), dtype=object))[0]
     counted = {c: policy_arrays(verdicts[c], coherence.get(c, np.zeros_like(verdicts[c])), spec.policy) for c in safety_cells}
     unsafe = dict(zip(points, _rates(view, counted, clusters, seed=1).T, strict=True)) if len(points) else {}
     right: dict[tuple[str, str], Floats] = {}
     for benchmark, tasks in paths.drop_duplicates(["checkpoint_id", "capability_benchmark"]).groupby("capability_benchmark"):
         task_cells = {known[c, benchmark]: c for c in tasks["checkpoint_id"]}
-        codes = code_arrays(view.store, list(task_cells), "verifier", "correctness")
+        [codes] = code_arrays(view.store, list(task_cells), [("verifier", "correctness")])
         answered = {c: ((codes[c] == 2).astype(float), ((codes[c] == 1) | (codes[c] == 2)).astype(float)) for c in task_cells}
         items = np.arange(len(behaviours(view.store, str(benchmark))))
         right |= {(c, str(benchmark)): draws for c, draws in zip(task_cells.values(), _rates(view, answered, items, seed=2).T, strict=True)}
@@ -156,7 +154,14 @@ def _rates(view: View, counted: dict[str, tuple[Floats, Floats]], clusters: npt.
     uneven = [c for c, (events, _) in counted.items() if len(events) != len(clusters)]
     places = output_positions(view.store, uneven) if uneven else {}
     size = int(clusters.max()) + 1
-    sums = [[np.bincount(clusters[places[c]] if c in places else clusters, weights=values, minlength=size) for values in pair] for c, pair in counted.items()]
+    alone = size == len(clusters)  # every prompt is a cluster of its own, in order: nothing to add up
+
+    def by_cluster(cell: str, values: Floats) -> Floats:
+        if alone and cell not in places:
+            return values
+        return np.asarray(np.bincount(clusters[places[cell]] if cell in places else clusters, weights=values, minlength=size))
+
+    sums = [[by_cluster(c, values) for values in pair] for c, pair in counted.items()]
     events, trials = np.array(sums).transpose(1, 0, 2)
     return resampled_rates(cluster_weights(size, RESAMPLES, seed), events, trials)
 

@@ -14,19 +14,29 @@ from capsafe_core.store.store import Store
 Codes = npt.NDArray[np.uint8]
 
 
-def code_arrays(store: Store, cells: Sequence[str], judge: str, dimension: str) -> dict[str, Codes]:
-    """For each cell the codes of one rater in one dimension, in the order of the prompts and samples."""
+def code_arrays(store: Store, cells: Sequence[str], raters: Sequence[tuple[str, str]]) -> list[dict[str, Codes]]:
+    """Codes of each cell's outputs, in the order of the prompts and samples.
+
+    Args:
+        raters: (name, dimension) pairs.
+
+    Returns:
+        For each pair the codes by cell; a cell that the rater has no slot for is left out.
+    """
     table = store.arrow(
         """
-        SELECT CAST(a.cell_id AS VARCHAR) AS cell_id, a.codes
-        FROM arrays AS a JOIN cells AS c USING (cell_id)
-        JOIN (SELECT benchmark_id, max(slot) AS slot FROM slots JOIN raters USING (rater_id) WHERE dimension = ? AND name = ? GROUP BY benchmark_id) AS s
-          ON s.benchmark_id = c.benchmark_id AND s.slot = a.slot
-        WHERE a.cell_id IN (SELECT unnest(CAST(? AS UUID[])))
+        WITH wanted AS (SELECT unnest($names) AS name, unnest($dimensions) AS dimension, unnest($places) AS place),
+        chosen AS (SELECT benchmark_id, place, max(slot) AS slot FROM slots JOIN raters USING (rater_id) JOIN wanted USING (name, dimension) GROUP BY benchmark_id, place)
+        SELECT CAST(a.cell_id AS VARCHAR) AS cell_id, s.place, a.codes
+        FROM arrays AS a JOIN cells AS c USING (cell_id) JOIN chosen AS s ON s.benchmark_id = c.benchmark_id AND s.slot = a.slot
+        WHERE a.cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
         """,
-        [dimension, judge, list(cells)],
+        {"names": [n for n, _ in raters], "dimensions": [d for _, d in raters], "places": list(range(len(raters))), "cells": list(cells)},
     )
-    return _lists(table, "codes")
+    found: list[dict[str, Codes]] = [{} for _ in raters]
+    for cell, place, codes in zip(table.column("cell_id").to_pylist(), table.column("place").to_pylist(), _lists(table, "codes"), strict=True):
+        found[place][cell] = codes
+    return found
 
 
 def output_positions(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
@@ -38,13 +48,13 @@ def output_positions(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArra
         """,
         [list(cells)],
     )
-    return {cell: places.astype(np.int64) for cell, places in _lists(table, "positions").items()}
+    return {cell: places.astype(np.int64) for cell, places in zip(table.column("cell_id").to_pylist(), _lists(table, "positions"), strict=True)}
 
 
-def _lists(table: pa.Table, column: str) -> dict[str, npt.NDArray[Any]]:
+def _lists(table: pa.Table, column: str) -> list[npt.NDArray[Any]]:
     lists = table.column(column).combine_chunks()
     values, ends = lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))
-    return dict(zip(table.column("cell_id").to_pylist(), np.split(values, ends[:-1]) if len(ends) else [], strict=True))
+    return np.split(values, ends[:-1]) if len(ends) else []
 
 
 def behaviours(store: Store, benchmark: str) -> list[str]:
