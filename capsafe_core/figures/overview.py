@@ -87,7 +87,9 @@ def gained_against_unsafe(paths: pd.DataFrame) -> go.Figure:
                 showlegend=False,
             )
         last = runs[runs["seed"] == runs["seed"].min()].sort_values("step").iloc[-1]
-        fig.add_annotation(x=last["gained"], y=last["unsafe"], text=str(recipe), showarrow=False, xanchor="left", xshift=10, yshift=9 if i % 2 else -9, font={"size": 12})
+        fig.add_annotation(
+            x=last["gained"], y=last["unsafe"], text=str(recipe), showarrow=False, xanchor="left", xshift=10, yshift=9 if i % 2 else -9, font={"size": 12}, bgcolor="rgba(255,255,255,0.75)"
+        )
     fig.update_xaxes(title="share of the capability goal gained", tickformat=".0%", range=[min(-0.1, known["gained"].min() - 0.05), max(1.15, known["gained"].max() * 1.22)] if len(known) else None)
     fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero")
     fig.update_layout(margin={"t": 16, "b": 48, "l": 64, "r": 10})

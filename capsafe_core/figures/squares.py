@@ -89,7 +89,7 @@ def agreement_squares(table: pd.DataFrame, stratum: str) -> go.Figure:
     """Cohen's kappa of each pair of judges in a stratum; "—" where it is not defined. Ids are "judge~judge"."""
     mine = table[table["stratum"] == stratum]
     both = pd.concat([mine, mine.rename(columns={"judge_1": "judge_2", "judge_2": "judge_1"})], ignore_index=True)
-    words = ["—" if pd.isna(k) else f"{k:.2f}" for k in both["kappa"]]
+    words = ["—" if pd.isna(k) else f"{round(k, 2) + 0:.2f}" for k in both["kappa"]]
     marks = pd.DataFrame(
         {
             "x": both["judge_1"],
