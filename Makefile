@@ -44,7 +44,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench.run
 
-# The shipped study, made again from nothing: about two hours on two cores.
+# The shipped study, made again from nothing: about an hour and a half on two cores.
 study: $(VENV)/.app engine
 	@$(BIN)/capsafe run data/demo/study.toml
 

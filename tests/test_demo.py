@@ -1,0 +1,92 @@
+"""The shipped study: it is whole, it is consistent, and docs/findings.md says what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capsafe_core.analysis.disagreement import agreement_table, dumbbell_table
+from capsafe_core.analysis.incoherence import incoherence_table
+from capsafe_core.analysis.overview import overview
+from capsafe_core.analysis.view import open_view
+from capsafe_core.jobs.folder import list_jobs
+from capsafe_core.jobs.packing import unpack_jobs
+from capsafe_core.jobs.plan import plan_study
+from capsafe_core.selection import Selection
+from capsafe_core.settings import ROOT
+from capsafe_core.store import Store
+from capsafe_core.store.ingest import ingest_all
+from capsafe_core.store.rollups import check
+from capsafe_core.study import load_study
+
+DEMO = ROOT / "data" / "demo"
+FINDINGS = (ROOT / "docs" / "findings.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("demo")
+    unpack_jobs(DEMO, root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def demo(jobs: Path) -> Iterator[Store]:
+    with Store(None) as store:
+        result, problems = ingest_all(store, jobs)
+        assert (problems, result.conflicts) == ([], 0)
+        yield store
+
+
+def test_every_job_of_the_study_file_is_there_done_and_small(jobs: Path, demo: Store) -> None:
+    study, text = load_study(DEMO / "study.toml")
+    there = {job.job_id: job for job in list_jobs(jobs)}
+    for manifest in plan_study(study):
+        assert there[manifest.job_id].state == "done"
+    assert demo.rows("SELECT text FROM studies") == [(text,)]
+    assert sum(f.stat().st_size for f in DEMO.rglob("*") if f.is_file()) < 20_000_000
+    assert check(demo) == []
+
+
+def test_every_answer_is_judged_by_each_judge_that_applies(demo: Store) -> None:
+    kinds = {"safety": 9, "over_refusal": 7, "capability": 2}  # verdicts an answer: coherence, prefix lists and learnt refusal (two each), harm, LLM; or coherence and verifier
+    rows = demo.rows(
+        "SELECT b.kind, count(*), min(n), max(n) FROM (SELECT generation_id, cell_id, count(*) AS n FROM judgments GROUP BY ALL) JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) GROUP BY b.kind"
+    )
+    assert {kind: (low, high) for kind, _, low, high in rows} == {kind: (n, n) for kind, n in kinds.items()}
+    assert sum(count for _, count, _, _ in rows) == demo.rows("SELECT count(*) FROM generations")[0][0]
+
+
+def test_the_findings_are_those_of_the_data(demo: Store) -> None:
+    view = open_view(demo, Selection())
+    assert view.declared_before
+    found = {recipe: overview(view, recipe) for recipe in ("sums", "syllogisms")}
+    matched = found["sums"].matched.set_index(["recipe", "seed"])
+    one, two = matched.loc["sums", 0], matched.loc["sums", 1]
+    said = f"answers {100 * one['unsafe']:.0f} (95 % interval {100 * one['unsafe_low']:.0f}–{100 * one['unsafe_high']:.0f}) and {100 * two['unsafe']:.0f} ({100 * two['unsafe_low']:.0f}–{100 * two['unsafe_high']:.0f}) of 100"
+    assert said in FINDINGS
+    assert f"its best checkpoint has {matched.loc['sums-hot', 0]['best']:.0%}".replace("%", " %") in FINDINGS
+    gain = matched.loc["syllogisms", 0]
+    assert f"it *gains* {-100 * gain['delta']:.0f} points ({-100 * gain['delta_high']:.0f}–{-100 * gain['delta_low']:.0f})" in FINDINGS
+    assert found["syllogisms"].numbers["Ways of asking that agree"][0] == "13 of 40"
+    assert "13 point the primary way" in FINDINGS
+    assert found["sums"].numbers["Ways of asking that agree"][0] == "38 of 40"
+    assert "For `sums` 38 of 40 agree" in FINDINGS
+
+
+def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
+    view = open_view(demo, Selection())
+    table = incoherence_table(view).set_index(["recipe", "seed", "step", "benchmark"])["rate"]
+    assert f"`sums-hot` has {table['sums-hot', 0, 50, 'direct-requests']:.0%} on direct and {table['sums-hot', 0, 50, 'dressed-requests']:.0%} on dressed".replace("%", " %") in FINDINGS
+    judges = dumbbell_table(view).set_index("judge")
+    assert f"On the {judges['incoherent_n'].max()} incoherent answers" in FINDINGS
+    for judge, words in (("learnt-harm", "the learnt harm judge {}"), ("jailbreakbench", "the LLM judge {}"), ("learnt-refusal", "the learnt refusal judge {}")):
+        assert words.format(f"{judges.loc[judge, 'incoherent']:.0%}".replace("%", " %")) in FINDINGS
+    kappas = agreement_table(view)
+    refusal = kappas[(kappas["judge_1"] == "learnt-refusal") | (kappas["judge_2"] == "learnt-refusal")]
+    others = refusal[(refusal["judge_1"] != "jailbreakbench")]
+    spread = {stratum: (round(part["kappa"].min(), 2) + 0, round(part["kappa"].max(), 2) + 0) for stratum, part in others.groupby("stratum")}
+    assert spread == {"coherent": (0.25, 0.39), "incoherent": (-0.09, 0.0)}
+    assert "from 0.25–0.39 on coherent answers to between −0.09 and 0.00" in FINDINGS
