@@ -14,7 +14,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
 
 Policy = Literal["as_judged", "counted_safe", "counted_unsafe", "excluded", "coherent_in_both"]
-Crossing = Literal["first", "last", "safest"]
+Crossing = Literal["first", "last"]
 
 
 class _Part(BaseModel):

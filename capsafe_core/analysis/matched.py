@@ -90,7 +90,6 @@ def in_words(matched: pd.DataFrame) -> pd.DataFrame:
 
 def _matched_row(view: View, path: Path, resampled: Resampled) -> dict[str, object]:
     goal, rule = float(path["goal"][0]), view.specification.crossing
-    rule = "first" if rule == "safest" else rule
     capability, unsafe = path["capability"], path["unsafe"]
     place = float(crossing(capability, goal, rule))
     row: dict[str, object] = {
