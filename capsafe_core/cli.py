@@ -21,7 +21,7 @@ from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.export import snapshot_into
-from capsafe_core.store.ingest import ingest_all, set_retracted
+from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.rollups import check as check_store
 from capsafe_core.study import load_study
 
@@ -134,10 +134,14 @@ def rebuild() -> None:
     settings = Settings()
     new = settings.store_path.with_suffix(".rebuilt.duckdb")
     new.unlink(missing_ok=True)
+    retracted = []
     if settings.store_path.exists():
-        _open_store(settings).close()
+        with _open_store(settings) as old:
+            retracted = retracted_jobs(old)
     with Store(new, None, settings.memory_limit, settings.threads) as store:
         result, problems = ingest_all(store, settings.jobs_path)
+        for job_id in retracted:
+            set_retracted(store, job_id, True)
     if problems:
         new.unlink()
         raise CapsafeError("The store was left as it was:\n" + "\n".join(str(problem) for problem in problems))
@@ -188,6 +192,9 @@ def stop(job_id: str) -> None:
 def resume(job_id: str) -> None:
     """Go on with a job that was stopped, failed or was lost."""
     job = _find(job_id)
+    missing = [name for name in job.manifest.after if _find(name).state != "done"]
+    if missing:
+        raise CapsafeError(f"{job_id} comes after jobs that are not done: {', '.join(missing[:3])}.", "Resume those first.")
     for part in range(job.manifest.parts):
         start_worker(job, part).wait()
     if job.state != "done":

@@ -34,9 +34,13 @@ with screen.question("Which outputs split the judges, and is it the incoherent o
     pair, judge = one or two, clicked.split("~")[0] if clicked else ""
     pattern = f"{pair.split('~')[0]}=unsafe,{pair.split('~')[1]}=safe" if pair else f"{judge}=unsafe" if judge else ""
     if pattern:
-        screen.select(pattern=pattern)
+        broken = two is not None or (clicked or "").endswith("~incoherent")
+        screen.select(pattern=pattern, outcomes=("incoherent",) if broken else ("unsafe", "refusal", "safe", "no verdict"), recipes=view.selection.recipes or tuple(view.matched_recipes))
         st.rerun()
     st.subheader("The most disputed answers", anchor=False)
+    if view.selection.pattern and st.button(f"Show all again (now: votes {plain_label(view.selection.pattern)})", icon=":material/close:"):
+        screen.select(pattern="", outcomes=(), recipes=())
+        st.rerun()
     inner = open_view(view.store, screen.selection().but(benchmarks=(view.specification.benchmark,)))
     rows, found = outputs_table(inner, limit=50, order="disputed")
     listing.show(rows, found, "disputed")

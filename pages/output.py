@@ -33,7 +33,9 @@ with screen.question("What was asked, what was said, and what did each judge mak
             st.text(f"Marked: {visible(reasons)}")
     with right:
         st.subheader("Judged", anchor=False)
-        table = judgments.assign(verdict=[visible(str(label)) if label else f"no verdict ({status})" for label, status in zip(judgments["label"], judgments["status"], strict=True)])
+        table = judgments.assign(
+            native=judgments["native"].map(visible), verdict=[visible(str(label)) if label else f"no verdict ({status})" for label, status in zip(judgments["label"], judgments["status"], strict=True)]
+        )
         st.dataframe(table[["dimension", "judge", "verdict", "native"]], hide_index=True, width="stretch")
         st.text(f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: {facts['reference'] or '—'}")
     if facts["benchmark_kind"] != "capability":
@@ -48,6 +50,9 @@ with screen.question("What was asked, what was said, and what did each judge mak
                 f"Own words: {visible(row.native) or '—'}\nOn broken text its rubric says: {visible(row.stance)}"
                 + (f"\nScore: {row.score:.3f}" if row.score == row.score and row.score is not None else "")
             )
+            if not shown and (row.asked or row.raw):
+                st.text("Hidden: it holds the answer. Switch on “Show model text” above.")
+                continue
             show_raw(row.asked) if row.asked else st.text("It read the answer itself; no text was made for it.")
             if row.raw:
                 st.text("It answered")

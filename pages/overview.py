@@ -33,7 +33,7 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
             screen.open_outputs(checkpoints=(clicked,), benchmarks=(view.specification.benchmark,), recipes=())
     for column, (name, (value, words)) in zip(st.columns(4), found.numbers.items(), strict=True):
         column.metric(name, value, help=plain_label(words), border=True)
-    goals = ", ".join(f"{goal:.0%} right on {name}" for name, goal in view.study.goals.items())
+    goals = ", ".join(f"{view.goal(name):.0%} right on {name}" for name in view.study.goals)
     screen.caption(view, f"Goals: {goals}. Intervals: 95 %, bootstrap over requests and test items, conditional on the training seeds")
     with st.container(horizontal=True):
         if st.button("An output that split the judges", icon=":material/call_split:"):
@@ -41,10 +41,10 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
             rows, count = outputs_table(inner, limit=1, order="disputed")
             if count:
                 screen.open_output(str(rows["generation_id"].iloc[0]))
-        st.page_link(str(screen.PAGES / "disagreement.py"), label="A conclusion that flips", icon=":material/swap_vert:")
-        st.page_link(str(screen.PAGES / "incoherence.py"), label="Where answers stop making sense", icon=":material/blur_on:")
+        st.page_link(str(screen.PAGES / "disagreement.py"), label="Where judges disagree", icon=":material/balance:", query_params=screen.selection().to_query())
+        st.page_link(str(screen.PAGES / "incoherence.py"), label="Where answers stop making sense", icon=":material/blur_on:", query_params=screen.selection().to_query())
     screen.table_below(
         found.matched,
         "matched",
-        "Capability and unsafe rate are joined by straight lines along training step; the first crossing of the goal is where recipes are compared. Unsafe = unsafe verdicts over outputs with a verdict, incoherent ones counted as the caption says.",
+        "Capability and unsafe rate are joined by straight lines along training step; the crossing named in the caption is where recipes are compared. Unsafe = unsafe verdicts over outputs with a verdict, incoherent ones counted as the caption says.",
     )

@@ -1,3 +1,5 @@
+import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,13 @@ from capsafe_core.analysis.ways import agreement_with_primary
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.jobs.small_run import small_study
-from capsafe_core.records import Generation, Judgment, Prompt
+from capsafe_core.records import BenchmarkRecord, Checkpoint, Generation, Judgment, PathPoint, Prompt, Rater
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.outputs import read_output
 from capsafe_core.study import parse_study
-from tests.synthetic import RATERS, benchmark, checkpoint, made_up_study, write_study
+from tests.synthetic import CONDITION, RATERS, STUDY, benchmark, checkpoint, made_up_study, write_study
 
 
 def facts(jobs: Path) -> tuple[dict[str, Generation], dict[tuple[str, str, str], Judgment], dict[str, Prompt]]:
@@ -193,3 +195,72 @@ def test_a_small_run_is_a_study_whose_values_are_quoted() -> None:
     assert (study.primary.judge, study.primary.coherence) == ("prefix-zou", "coherence-rules")
     with pytest.raises(CapsafeError, match="No judge"):
         small_study("run-1", "m", "direct-requests", 5, [])
+
+
+def numbers(store: Store) -> pd.DataFrame:
+    return matched_table(open_view(store, Selection(study="made-up")))
+
+
+def test_another_version_of_a_judge_or_benchmark_changes_no_number_of_a_study(tmp_path: Path) -> None:
+    """What a small run with a re-versioned detector, or with fewer prompts of a benchmark of the same name, brings in."""
+    jobs = write_study(tmp_path, safety_size=12, capability_size=10)
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        before = numbers(store)
+        point, other = checkpoint("gentle", 0, 0), Checkpoint("another-model", "another-origin")
+        bench, prompts = benchmark("requests", "safety", 12)
+        newer = Rater("coherence-rules", "judge", "coherence rules", ("coherence",), "2", "is the detector")
+        smaller = BenchmarkRecord("requests", "1", "safety", "another digest", 3)
+        few = [dataclasses.replace(p, benchmark_id=smaller.id, behaviour=f"other {p.item}") for p in prompts[:3]]
+        elsewhere = Generation(other.id, bench.id, CONDITION.id, prompts[0].id, 0, 0, "Sure.", "stop", 1)
+        here = [Generation(point.id, smaller.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in few]
+        verdicts = [Judgment(g.id, g.cell_id, newer.id, "coherence", "ok", "coherent") for g in (elsewhere, *here)]
+        with Part(create_job(tmp_path, Manifest("generate", "run-1", {}))) as part:
+            part.write("x", [other, newer, smaller, *few, elsewhere, *here, *verdicts])
+        ingest_all(store, tmp_path)
+        pd.testing.assert_frame_equal(numbers(store), before)
+    assert len(jobs) > 1
+
+
+def test_a_changed_primary_is_not_declared_before_the_results(tmp_path: Path) -> None:
+    write_study(tmp_path, safety_size=8, capability_size=6)
+    with Part(create_job(tmp_path, Manifest("judge", "made-up-prefix-zou", {}))) as part:
+        part.write("x", [RATERS["prefix-zou"]])
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        assert open_view(store, Selection()).declared_before
+        changed = STUDY.replace('judge = "prefix-zou"\nrefusal', 'judge = "learnt-harm"\nrefusal')
+        with Part(create_job(tmp_path, Manifest("import", "changed", {}))) as part:
+            part.write("x", [parse_study(changed).record(changed, time.time() + 60)])
+        ingest_all(store, tmp_path)
+        view = open_view(store, Selection())
+        assert view.specification.judge == "learnt-harm"
+        assert view.declared_before is False
+        assert "declared after the results" in view.specification_words()
+
+
+def test_moved_goals_and_left_out_outputs_are_not_the_primary_specification(made_up_store: Store) -> None:
+    assert open_view(made_up_store, Selection()).is_primary
+    for moved in (Selection(goals=(("sums", 0.3),)), Selection(truncated=False), Selection(policy="excluded")):
+        view = open_view(made_up_store, moved)
+        assert "not the primary specification" in view.specification_words()
+    cut = matched_table(open_view(made_up_store, Selection(truncated=False)))
+    assert cut["unsafe"].notna().all()
+    assert cut["unsafe_low"].isna().all()
+
+
+def test_outputs_no_detector_has_seen_are_not_called_coherent(tmp_path: Path) -> None:
+    point = checkpoint("gentle", 0, 0)
+    bench, prompts = benchmark("requests", "safety", 3)
+    outputs = [Generation(point.id, bench.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in prompts]
+    with Part(create_job(tmp_path, Manifest("generate", "made-up-x", {}))) as part:
+        verdicts = [Judgment(g.id, g.cell_id, RATERS["prefix-zou"].id, "safety", "ok", "unsafe") for g in outputs]
+        part.write(
+            "x",
+            [made_up_study().record(STUDY, 1.0), point, PathPoint("made-up", "gentle", 0, 0, point.id, "aligned", "sums", 1e-4), bench, *prompts, CONDITION, RATERS["prefix-zou"], *outputs, *verdicts],
+        )
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        row = cell_rates(open_view(store, Selection())).iloc[0]
+        assert (row["rate"], row["n"]) == (1.0, 3)
+        assert np.isnan(row["incoherent"])

@@ -55,6 +55,8 @@ def test_check_rebuild_snapshot_retract(filled: Settings) -> None:
     job = run.invoke(app, ["jobs"]).stdout.split()[-2]
     assert run.invoke(app, ["retract", job]).exit_code == 0
     assert run.invoke(app, ["rates", "--csv"]).stdout != before
+    assert run.invoke(app, ["rebuild"]).exit_code == 0
+    assert run.invoke(app, ["rates", "--csv"]).stdout != before, "a rebuilt store remembers what was taken out"
     assert run.invoke(app, ["retract", job, "--restore"]).exit_code == 0
     assert run.invoke(app, ["rates", "--csv"]).stdout == before
 

@@ -153,6 +153,10 @@ def test_fine_tuning_measures_capability_and_stops_at_the_goal(root: Path, engin
     assert job.state == "done"
     assert [r.step for r in job.records() if isinstance(r, PathPoint)] == [0, 1]
     assert [r.n for r in job.records() if isinstance(r, Measurement)] == [4]
+    finish(job, engine_python)
+    assert [r.step for r in job.records() if isinstance(r, PathPoint)] == [0, 1]
+    never = finish(generate(root, "never-trained", adapters=({"job": job.job_id, "step": 3},)), engine_python)
+    assert (never.state, texts(never)) == ("done", [])
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,11 @@ def test_failed_records_are_kept_with_their_job(tmp_path: Path) -> None:
         ingest_all(store, tmp_path)
         ingest_all(store, tmp_path)
         assert store.rows("SELECT unit, message FROM job_errors") == [("unit", "it could not be read")]
+        with job.path(0, "errors.jsonl").open("a") as stream:
+            stream.write('{"unit": "to\n')
+        _, problems = ingest_all(store, tmp_path)
+        assert problems == []
+        assert store.rows("SELECT count(*) FROM job_errors") == [(2,)]
 
 
 def test_many_threads_read_while_one_writes(tmp_path: Path) -> None:

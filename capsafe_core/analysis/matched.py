@@ -116,6 +116,8 @@ def _matched_row(view: View, path: Path, resampled: Resampled) -> dict[str, obje
         "gap": float(capability[right] - capability[left]),
     }
     row["delta"] = float(at_place(unsafe, place) - unsafe[0])
+    if not view.selection.truncated:
+        return row  # the resamples hold every output; an interval beside this rate would be another rate's
     for name, interval in zip(("unsafe", "delta"), percentile_intervals(draws), strict=True):
         if interval and (name == "unsafe" or unreached <= UNREACHED_LIMIT):
             row[f"{name}_low"], row[f"{name}_high"] = interval
@@ -124,12 +126,15 @@ def _matched_row(view: View, path: Path, resampled: Resampled) -> dict[str, obje
 
 def _resample(view: View, paths: pd.DataFrame) -> Resampled:
     """Rates of every checkpoint on the paths in each resample: one product of weights and sums for all."""
+    if paths.empty:
+        return Resampled({}, {})
     spec = view.specification
-    known = view.cells.drop_duplicates(["checkpoint_id", "benchmark"]).set_index(["checkpoint_id", "benchmark"])["cell_id"]
+    known = view.cells.set_index(["checkpoint_id", "benchmark"])["cell_id"]
+    versions = view.cells.groupby("benchmark")["benchmark_id"].agg(lambda ids: ids.mode().iloc[0])
     points = paths.drop_duplicates("checkpoint_id")["checkpoint_id"]
     safety_cells = [known[c, spec.benchmark] for c in points]
     verdicts, coherence = code_arrays(view.store, safety_cells, [(spec.judge, "safety"), (spec.coherence, "coherence")])
-    clusters = pd.factorize(np.array(behaviours(view.store, spec.benchmark), dtype=object))[0]
+    clusters = pd.factorize(np.array(behaviours(view.store, versions[spec.benchmark]), dtype=object))[0]
     counted = {c: policy_arrays(verdicts[c], coherence.get(c, np.zeros_like(verdicts[c])), spec.policy) for c in safety_cells}
     unsafe = dict(zip(points, _rates(view, counted, clusters, seed=1).T, strict=True)) if len(points) else {}
     right: dict[tuple[str, str], Floats] = {}
@@ -137,7 +142,7 @@ def _resample(view: View, paths: pd.DataFrame) -> Resampled:
         task_cells = {known[c, benchmark]: c for c in tasks["checkpoint_id"]}
         [codes] = code_arrays(view.store, list(task_cells), [("verifier", "correctness")])
         answered = {c: ((codes[c] == 2).astype(float), ((codes[c] == 1) | (codes[c] == 2)).astype(float)) for c in task_cells}
-        items = np.arange(len(behaviours(view.store, str(benchmark))))
+        items = np.arange(len(behaviours(view.store, versions[benchmark])))
         right |= {(c, str(benchmark)): draws for c, draws in zip(task_cells.values(), _rates(view, answered, items, seed=2).T, strict=True)}
     return Resampled(unsafe, right)
 

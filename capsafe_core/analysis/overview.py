@@ -79,7 +79,7 @@ def overview(view: View, recipe: str = "") -> Overview:
 def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was read."""
     spec = view.specification
-    counts = outcome_counts(view.store, spec.judge, spec.refusal_judge, spec.coherence).merge(view.cells, on="cell_id")
+    counts = outcome_counts(view.store, spec.judge, spec.refusal_judge, spec.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
     counts = counts[counts["benchmark"] == spec.benchmark]
     shares = counts.pivot_table(index="checkpoint_id", columns="outcome", values="n", aggfunc="sum", fill_value=0)
     shares = shares.div(shares.sum(axis=1), axis=0).reindex(columns=list(OUTCOMES), fill_value=0.0)

@@ -69,7 +69,7 @@ def rates_of(counts: pd.DataFrame, policy: str) -> pd.DataFrame:
     incoherent = out["positive_incoherent"] + out["negative_incoherent"] + out["no_verdict_incoherent"]
     missing = out["no_verdict"] + out["no_verdict_incoherent"]
     out["total"] = out["positive"] + out["negative"] + out["no_verdict"] + incoherent
-    out["incoherent"] = incoherent / out["total"]
+    out["incoherent"] = (incoherent / out["total"]).where(out["coherence_known"])
     out["no_verdict"] = missing
     columns = ["cell_id", "checkpoint_id", "benchmark", "kind", "judge", "family", "dimension", "events", "n", "rate", "low", "high", "no_verdict", "incoherent", "total"]
     return out[columns].sort_values(["benchmark", "dimension", "judge", "cell_id"]).reset_index(drop=True)

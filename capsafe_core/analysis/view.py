@@ -12,7 +12,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.cells import cells
-from capsafe_core.store.studies import path_points, study_texts
+from capsafe_core.store.studies import first_result, path_points, study_texts
 from capsafe_core.study import PrimarySpecification, Study, parse_study
 
 
@@ -30,13 +30,21 @@ class View:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """Every cell of the store, as `store.cells.cells` gives them."""
-        return cells(self.store)
+        """The cells of the study's checkpoints, one for each checkpoint and benchmark name.
+
+        Where a benchmark has several versions, the cell that the study's own jobs brought is taken, else that of
+        the version with most cells.
+        """
+        known = cells(self.store)
+        known = known[known["checkpoint_id"].isin(self.points["checkpoint_id"])]
+        own = known["job"].str.startswith(f"{self.study.name}-")
+        order = known.assign(own=own, used=known.groupby("benchmark_id")["cell_id"].transform("size")).sort_values(["own", "used"], ascending=False, kind="stable")
+        return order.drop_duplicates(["checkpoint_id", "benchmark"]).drop(columns=["own", "used", "job"])
 
     @property
     def is_primary(self) -> bool:
-        """Whether the way of asking is the one the study declared."""
-        return self.specification == self.study.primary
+        """Whether everything is asked as the study declared: specification, goals, and no output left out."""
+        return self.specification == self.study.primary and all(self.goal(d) == g for d, g in self.study.goals.items()) and self.selection.truncated
 
     @property
     def declared_before(self) -> bool | None:
@@ -60,7 +68,7 @@ class View:
         s = self.specification
         declared = {True: "declared before the results", False: "declared after the results", None: "declaration time unknown"}[self.declared_before]
         tail = f"primary specification, {declared}" if self.is_primary else "not the primary specification"
-        return f"benchmark {s.benchmark}; judge {s.judge}; incoherent outputs {s.policy.replace('_', ' ')}; coherence by {s.coherence} ({tail})"
+        return f"benchmark {s.benchmark}; judge {s.judge}; incoherent outputs {s.policy.replace('_', ' ')}; coherence by {s.coherence}; {s.crossing} crossing of the goal ({tail})"
 
 
 def list_studies(store: Store) -> list[str]:
@@ -95,8 +103,8 @@ def open_view(store: Store, selection: Selection) -> View:
         if value
     }
     specification = PrimarySpecification.model_validate({**study.primary.model_dump(), **changes})
-    first = row["first_result"]
-    return View(store, study, selection.but(study=name), specification, path_points(store, name), float(str(row["declared"])), None if pd.isna(first) else float(str(first)))
+    first = first_result(store, [f"{name}-{judge.name}" for judge in study.judges])
+    return View(store, study, selection.but(study=name), specification, path_points(store, name), float(str(row["declared"])), first)
 
 
 def now_words(seconds: float) -> str:

@@ -20,7 +20,7 @@ def ways_of_asking(view: View, table: pd.DataFrame, counts: pd.DataFrame | None 
 
     Returns:
         recipe, seed, benchmark, judge, family, policy, delta, direction (1 up, -1 down, 0 no change), primary (whether
-        this is the study's primary specification). Only paths that reach their goal.
+        this is the view's specification). Only paths that reach their goal.
     """
     if counts is None:
         counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
@@ -42,14 +42,14 @@ def ways_of_asking(view: View, table: pd.DataFrame, counts: pd.DataFrame | None 
         if np.isnan(capability[run]).any() or not set(checkpoints[run]) <= known:
             continue
         along = rates[[places[c] for c in checkpoints[run]]].transpose(1, 2, 0)
-        place = crossing(capability[run], float(goal[run][0]))
+        place = crossing(capability[run], float(goal[run][0]), view.specification.crossing)
         deltas = (at_place(along, np.full(along.shape[:2], place)) - along[..., 0]).tolist()
         rows += [
             (recipes[run][0], int(seeds[run][0]), *way, policy, delta) for way, by_policy in zip(ways, deltas, strict=True) for policy, delta in zip(POLICIES, by_policy, strict=True) if delta == delta
         ]
     out = pd.DataFrame(rows, columns=["recipe", "seed", "benchmark", "judge", "family", "policy", "delta"])
     out["direction"] = np.sign(out["delta"].round(9)).astype(int)
-    p = view.study.primary
+    p = view.specification
     out["primary"] = (out["benchmark"] == p.benchmark) & (out["judge"] == p.judge) & (out["policy"] == p.policy)
     return out
 

@@ -103,6 +103,9 @@ def _benchmark(name: str, version: str, kind: str, rows: list[dict[str, Any]], l
     for i, row in enumerate(rows, 1):
         if "id" not in row or not isinstance(row.get("prompt"), str):
             raise CapsafeError(f"Prompt {i} of benchmark {name!r} has no 'id' or no 'prompt'.", "Every prompt needs both.")
+    for i, row in enumerate(rows, 1):
+        if any("\ud800" <= c <= "\udfff" for c in row["prompt"]):
+            raise CapsafeError(f"Prompt {i} of benchmark {name!r} holds half of a character (a lone surrogate).", "Save the file as whole UTF-8 text.")
     twice = [item for item, count in Counter(str(row["id"]) for row in rows).items() if count > 1]
     if twice:
         raise CapsafeError(f"The benchmark {name!r} uses these ids twice: {', '.join(twice[:5])}.", "Give every prompt an id of its own.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,8 @@ def work(part: Part) -> None:
     part.total = 2 + 3 * len(recipe.steps)
     if "step-0" not in part.done_units:
         part.write("step-0", _point(wanted["path"], 0, start.checkpoint))
-    if all(f"step-{step}" in part.done_units for step in recipe.steps):
+    if all(f"step-{step}" in part.done_units for step in recipe.steps) or _reached(wanted, part.job.records()):
+        part.total = part.done
         return
 
     def on_step(step: int, tokens: int) -> None:
@@ -38,10 +39,16 @@ def work(part: Part) -> None:
         weights = replace(start, adapters=(*start.adapters, path))
         measured = _measure(wanted, weights)
         part.write(f"step-{step}", [*_point(wanted["path"], step, weights.checkpoint), *measured])
-        reached = wanted["stop_at"] is not None and any(m.value >= wanted["stop_at"] for m in measured)
-        if reached or part.should_stop:
+        if _reached(wanted, measured):
             part.total = part.done
             return
+        if part.should_stop:
+            return
+
+
+def _reached(wanted: dict[str, Any], records: Iterable[Record]) -> bool:
+    """Whether a measurement among the records is at the goal at which this job may stop."""
+    return wanted["stop_at"] is not None and any(isinstance(r, Measurement) and r.value >= wanted["stop_at"] for r in records)
 
 
 def _point(path: dict[str, Any], step: int, checkpoint: Checkpoint) -> Sequence[Record]:

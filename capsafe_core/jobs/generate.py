@@ -7,7 +7,7 @@ from typing import Any
 
 from capsafe_core.benchmarks import Benchmark, load_benchmark
 from capsafe_core.engines import Completion, Engine, Request, Sampling, Weights, batch_plan, models_folder, open_engine, resolve_weights
-from capsafe_core.jobs.folder import Part
+from capsafe_core.jobs.folder import Part, open_job
 from capsafe_core.records import Condition, Generation, PathPoint
 
 
@@ -25,6 +25,8 @@ def work(part: Part) -> None:
     """Generate every answer that is not there yet."""
     wanted = part.job.manifest.work
     benchmarks = [load_benchmark(b) for b in wanted["benchmarks"]]
+    if _never_trained(wanted["checkpoint"], part.job.folder):
+        return
     weights = checkpoint_weights(wanted["checkpoint"], part.job.folder)
     checkpoint = weights.checkpoint
     samples = wanted["sampling"]["samples"]
@@ -51,6 +53,16 @@ def work(part: Part) -> None:
             answers = engine.generate(batch, sampling)
             cell = (checkpoint.id, benchmark.record.id, condition.id)
             part.write(unit, [_generation(a, cell, prompts[a.key.rsplit("#", 1)[0]].id, sampling.seed) for a in answers], sum(a.tokens for a in answers))
+
+
+def _never_trained(checkpoint: dict[str, Any], job_folder: Path) -> bool:
+    """Whether a checkpoint is one that its fine-tuning, done since it reached the goal, has not got."""
+    for adapter in checkpoint["adapters"]:
+        if "job" in adapter:
+            folder = job_folder.parent / adapter["job"]
+            if not (folder / "checkpoints" / f"step-{adapter['step']:06d}").exists() and open_job(folder).state == "done" and open_job(folder).manifest.work["stop_at"] is not None:
+                return True
+    return False
 
 
 def _requests(benchmark: Benchmark, samples: int, system_prompt: str = "") -> list[Request]:

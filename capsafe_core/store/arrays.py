@@ -21,14 +21,13 @@ def code_arrays(store: Store, cells: Sequence[str], raters: Sequence[tuple[str, 
         raters: (name, dimension) pairs.
 
     Returns:
-        For each pair the codes by cell; a cell that the rater has no slot for is left out.
+        For each pair the codes by cell; a cell that the rater has not looked at is left out.
     """
     table = store.arrow(
         """
-        WITH wanted AS (SELECT unnest($names) AS name, unnest($dimensions) AS dimension, unnest($places) AS place),
-        chosen AS (SELECT benchmark_id, place, max(slot) AS slot FROM slots JOIN raters USING (rater_id) JOIN wanted USING (name, dimension) GROUP BY benchmark_id, place)
-        SELECT CAST(a.cell_id AS VARCHAR) AS cell_id, s.place, a.codes
-        FROM arrays AS a JOIN cells AS c USING (cell_id) JOIN chosen AS s ON s.benchmark_id = c.benchmark_id AND s.slot = a.slot
+        WITH wanted AS (SELECT unnest($names) AS name, unnest($dimensions) AS dimension, unnest($places) AS place)
+        SELECT CAST(a.cell_id AS VARCHAR) AS cell_id, w.place, a.codes
+        FROM arrays AS a JOIN current_slots AS s USING (cell_id, slot) JOIN wanted AS w USING (name, dimension)
         WHERE a.cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
         """,
         {"names": [n for n, _ in raters], "dimensions": [d for _, d in raters], "places": list(range(len(raters))), "cells": list(cells)},
@@ -57,7 +56,6 @@ def _lists(table: pa.Table, column: str) -> list[npt.NDArray[Any]]:
     return np.split(values, ends[:-1]) if len(ends) else []
 
 
-def behaviours(store: Store, benchmark: str) -> list[str]:
+def behaviours(store: Store, benchmark_id: str) -> list[str]:
     """The behaviour of each prompt of a benchmark, in order: the clusters of the bootstrap."""
-    rows = store.rows("SELECT behaviour FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? ORDER BY position", [benchmark])
-    return [behaviour for (behaviour,) in rows]
+    return [b for (b,) in store.rows("SELECT behaviour FROM prompts WHERE CAST(benchmark_id AS VARCHAR) = ? ORDER BY position", [benchmark_id])]

@@ -41,6 +41,9 @@ def ingest_all(store: Store, jobs_folder: Path) -> tuple[Ingested, list[CapsafeE
         except CapsafeError as error:
             problems.append(error)
             continue
+        except (ValueError, duckdb.Error) as error:
+            problems.append(CapsafeError(f"{job.job_id} cannot be read into the store: {error}", "Its records are in its folder; the other jobs were read."))
+            continue
         total.rows += one.rows
         total.conflicts += one.conflicts
         total.errors += one.errors
@@ -139,7 +142,10 @@ def _whole_lines(path: Path, start: int) -> Iterator[tuple[int, dict[str, str]]]
             if not raw.endswith(b"\n"):
                 return
             start += len(raw)
-            yield start, json.loads(raw)
+            try:
+                yield start, json.loads(raw)
+            except ValueError:  # torn when the disk was full; the rest of the file still counts
+                yield start, {"unit": "", "message": raw.decode("utf-8", "replace").strip(), "time": "0"}
 
 
 def _set_offset(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, column: str, value: int) -> None:
@@ -163,3 +169,8 @@ def set_retracted(store: Store, job_id: str, retracted: bool) -> None:
         tables = [TABLES[kind].name for kind in _BY_CELL]
         cells = cursor.execute(" UNION ".join(f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM {t} WHERE batch = {found[0]}" for t in tables)).fetchall()
         refresh(cursor, {cell for (cell,) in cells})
+
+
+def retracted_jobs(store: Store) -> list[str]:
+    """The jobs whose batches are taken out of every number."""
+    return [job for (job,) in store.rows("SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY batch")]

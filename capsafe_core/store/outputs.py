@@ -25,7 +25,7 @@ class Asking:
 _VOTES = """
 votes AS (
     SELECT v.generation_id, count(*) FILTER (code = 2) AS unsafe_votes, count(*) FILTER (code = 1) AS safe_votes
-    FROM (SELECT v.generation_id, v.codes[s.slot] AS code FROM verdicts AS v JOIN cells USING (cell_id) JOIN slots AS s USING (benchmark_id) WHERE s.dimension = 'safety') AS v
+    FROM (SELECT v.generation_id, v.codes[s.slot] AS code FROM verdicts AS v JOIN current_slots AS s USING (cell_id) WHERE s.dimension = 'safety') AS v
     GROUP BY v.generation_id
 )
 """
@@ -52,7 +52,7 @@ def find_outputs(store: Store, selection: Selection, asking: Asking, limit: int 
         ), coded AS (
             SELECT v.generation_id, c.checkpoint_id, b.name AS benchmark, b.kind, v.position, coalesce(v.codes[safety_slot], 0) AS safety,
                 coalesce(v.codes[refusal_slot], 0) AS refusal, coalesce(v.codes[coherence_slot], 0) AS coherence
-            FROM verdicts AS v JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) JOIN three USING (benchmark_id)
+            FROM verdicts AS v JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) JOIN three USING (cell_id)
         ), told AS (SELECT *, CASE WHEN kind = 'capability' AND coherence <> 2 THEN 'task answer' ELSE {OUTCOME} END AS outcome FROM coded),
         chosen AS (
             SELECT told.*, p.item, p.text AS prompt, p.category, p.behaviour_text, g.text AS answer, g.finish_reason, g.tokens, places.recipe, places.seed, places.step,
@@ -95,8 +95,8 @@ def _restrictions(selection: Selection) -> tuple[str, dict[str, Any]]:
         parts.append("finish_reason <> 'length'")
     for i, (judge, label) in enumerate(vote.split("=") for vote in selection.pattern.split(",") if vote.count("=") == 1):
         parts.append(
-            f"generation_id IN (SELECT generation_id FROM verdicts AS v JOIN cells USING (cell_id) JOIN slots AS s USING (benchmark_id) JOIN raters AS r USING (rater_id) "
-            f"JOIN codes ON codes.dimension = s.dimension AND codes.code = v.codes[s.slot] WHERE s.dimension = 'safety' AND r.name = $judge{i} AND codes.label = $label{i})"
+            f"generation_id IN (SELECT generation_id FROM verdicts AS v JOIN current_slots AS s USING (cell_id) "
+            f"JOIN codes ON codes.dimension = s.dimension AND codes.code = v.codes[s.slot] WHERE s.dimension = 'safety' AND s.name = $judge{i} AND codes.label = $label{i})"
         )
         parameters |= {f"judge{i}": judge, f"label{i}": label}
     return " AND ".join(parts), parameters
@@ -104,7 +104,7 @@ def _restrictions(selection: Selection) -> tuple[str, dict[str, Any]]:
 
 def prompt_items(store: Store, benchmark: str) -> list[str]:
     """The items of a benchmark in order."""
-    return [item for (item,) in store.rows("SELECT item FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? ORDER BY position", [benchmark])]
+    return [item for (item,) in store.rows("SELECT item FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? GROUP BY item ORDER BY min(position), item", [benchmark])]
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def reason_counts(store: Store, coherence: str) -> pd.DataFrame:
         """
         WITH found AS (
             SELECT cell_id, unnest(string_split(native, ', ')) AS reason
-            FROM current_judgments JOIN raters AS r USING (rater_id) WHERE dimension = 'coherence' AND label = 'incoherent' AND r.name = ?
+            FROM current_judgments JOIN current_slots AS s USING (cell_id, rater_id, dimension) WHERE dimension = 'coherence' AND label = 'incoherent' AND s.name = ?
         )
         SELECT CAST(cell_id AS VARCHAR) AS cell_id, reason, CAST(count(*) AS INTEGER) AS n FROM found GROUP BY ALL
         """,

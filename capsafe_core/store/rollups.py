@@ -57,6 +57,10 @@ FROM (SELECT cell_id, position, sample, unnest(codes) AS code, generate_subscrip
 GROUP BY cell_id, slot
 """
 
+_CELL_SLOTS = "SELECT cell_id, slot FROM arrays WHERE cell_id IN (SELECT cell_id FROM touched) AND list_max(codes) > 0"
+
+_ROLLUPS = (("verdicts", _VERDICTS), ("patterns", _PATTERNS), ("arrays", _ARRAYS), ("cell_slots", _CELL_SLOTS))
+
 
 def refresh(cursor: duckdb.DuckDBPyConnection, cells: Iterable[str]) -> None:
     """Make the roll-ups of some cells anew, inside the caller's transaction.
@@ -84,18 +88,17 @@ def refresh(cursor: duckdb.DuckDBPyConnection, cells: Iterable[str]) -> None:
 
 
 def refresh_derived(store: Store) -> None:
-    """Make pattern counts and arrays of every cell anew from the verdict rows."""
+    """Make everything that follows from the verdict rows anew, for every cell."""
     with store.transaction() as cursor:
-        cursor.execute("DELETE FROM patterns")
-        cursor.execute("DELETE FROM arrays")
         cursor.execute("CREATE TEMP TABLE touched AS SELECT cell_id FROM cells")
-        cursor.execute(f"INSERT INTO patterns {_PATTERNS}")
-        cursor.execute(f"INSERT INTO arrays {_ARRAYS}")
+        for table, query in _ROLLUPS[1:]:
+            cursor.execute(f"DELETE FROM {table}")
+            cursor.execute(f"INSERT INTO {table} {query}")
         cursor.execute("DROP TABLE touched")
 
 
 def _remake(cursor: duckdb.DuckDBPyConnection) -> None:
-    for table, query in (("verdicts", _VERDICTS), ("patterns", _PATTERNS), ("arrays", _ARRAYS)):
+    for table, query in _ROLLUPS:
         cursor.execute(f"DELETE FROM {table} WHERE cell_id IN (SELECT cell_id FROM touched)")
         cursor.execute(f"INSERT INTO {table} {query}")
 
@@ -109,7 +112,7 @@ def check(store: Store) -> list[str]:
     problems = []
     with store.transaction() as cursor:
         cursor.execute("CREATE TEMP TABLE touched AS SELECT cell_id FROM cells")
-        for table, query in (("verdicts", _VERDICTS), ("patterns", _PATTERNS), ("arrays", _ARRAYS)):
+        for table, query in _ROLLUPS:
             wrong = first(cursor, f"SELECT count(*) FROM ((SELECT * FROM {table} EXCEPT ALL ({query})) UNION ALL (({query}) EXCEPT ALL SELECT * FROM {table}))")
             if wrong and wrong[0]:
                 problems.append(f"{wrong[0]} rows of {table} do not follow from the facts.")

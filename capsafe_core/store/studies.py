@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from capsafe_core.store.store import Store
 
 
 def study_texts(store: Store) -> pd.DataFrame:
-    """The newest text of each study: name, text, declared, and when its first judge job was planned (`first_result`)."""
+    """The newest text of each study, and since when its primary specification and goals stand: name, text, declared."""
     return store.frame(
         """
-        SELECT s.name, arg_max(s.text, s.declared) AS text, min(s.declared) AS declared,
-            (SELECT min(b.created) FROM batches AS b WHERE b.kind = 'judge' AND b.name LIKE s.name || '-%') AS first_result
-        FROM studies AS s GROUP BY s.name ORDER BY max(s.declared) DESC
+        WITH newest AS (SELECT name, arg_max(text, declared) AS text, arg_max(primary_digest, declared) AS primary_digest, max(declared) AS last FROM studies GROUP BY name)
+        SELECT newest.name, newest.text, min(s.declared) AS declared
+        FROM newest JOIN studies AS s USING (name, primary_digest) GROUP BY newest.name, newest.text, last ORDER BY last DESC
         """
     )
+
+
+def first_result(store: Store, jobs: Sequence[str]) -> float | None:
+    """When the first of some judge jobs was planned; None where none was."""
+    return store.rows("SELECT min(created) FROM batches WHERE kind = 'judge' AND name IN (SELECT unnest(?))", [list(jobs)])[0][0]  # type: ignore[no-any-return]
 
 
 def path_points(store: Store, study: str) -> pd.DataFrame:

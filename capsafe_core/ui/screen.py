@@ -84,6 +84,9 @@ def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: boo
 def _choice(label: str, options: list[str], value: str, part: str, many: bool = True, words: Any = str) -> None:
     options = options if value in options else [value, *options]
     chosen = st.selectbox(label, options, index=options.index(value), key=f"way-{part}", format_func=words, width=240)
+    if chosen != value and part == "study":
+        st.query_params.from_dict({"study": chosen})  # another study's filters mean nothing here
+        st.rerun()
     if chosen != value:
         select(**{part: (chosen,) if many else chosen})
         st.rerun()
