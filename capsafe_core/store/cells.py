@@ -58,7 +58,6 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
             CAST(no_verdict AS BIGINT) AS no_verdict, CAST(no_verdict_incoherent AS BIGINT) AS no_verdict_incoherent,
             CAST(missing AS BIGINT) AS missing
         FROM counted JOIN raters AS r USING (rater_id)
-        WHERE positive + negative + positive_incoherent + negative_incoherent > 0 OR no_verdict + no_verdict_incoherent > 0
         """,
         {"coherence": coherence, "truncated": truncated},
     )

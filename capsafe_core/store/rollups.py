@@ -57,9 +57,14 @@ FROM (SELECT cell_id, position, sample, unnest(codes) AS code, generate_subscrip
 GROUP BY cell_id, slot
 """
 
-_CELL_SLOTS = "SELECT cell_id, slot FROM arrays WHERE cell_id IN (SELECT cell_id FROM touched) AND list_max(codes) > 0"
+_CURRENT_SLOTS = """
+SELECT a.cell_id, s.dimension, r.name, s.rater_id, a.slot
+FROM arrays AS a JOIN cells AS c USING (cell_id) JOIN slots AS s ON s.benchmark_id = c.benchmark_id AND s.slot = a.slot JOIN raters AS r USING (rater_id)
+WHERE a.cell_id IN (SELECT cell_id FROM touched) AND list_max(a.codes) > 0
+QUALIFY row_number() OVER (PARTITION BY a.cell_id, s.dimension, r.name ORDER BY a.slot DESC) = 1
+"""
 
-_ROLLUPS = (("verdicts", _VERDICTS), ("patterns", _PATTERNS), ("arrays", _ARRAYS), ("cell_slots", _CELL_SLOTS))
+_ROLLUPS = (("verdicts", _VERDICTS), ("patterns", _PATTERNS), ("arrays", _ARRAYS), ("current_slots", _CURRENT_SLOTS))
 
 
 def refresh(cursor: duckdb.DuckDBPyConnection, cells: Iterable[str]) -> None:

@@ -29,7 +29,8 @@ CREATE TABLE slots (benchmark_id UUID, slot INTEGER, dimension VARCHAR, rater_id
 CREATE TABLE verdicts (cell_id UUID, generation_id UUID, position INTEGER, sample INTEGER, truncated BOOLEAN, codes UTINYINT[]);
 CREATE TABLE patterns (cell_id UUID, truncated BOOLEAN, codes UTINYINT[], n BIGINT);
 CREATE TABLE arrays (cell_id UUID, slot INTEGER, codes UTINYINT[]);
-CREATE TABLE cell_slots (cell_id UUID, slot INTEGER); -- slots with at least one judgment in the cell
+-- For each cell, dimension and rater's name the slot of the newest version that has looked at the cell.
+CREATE TABLE current_slots (cell_id UUID, dimension VARCHAR, name VARCHAR, rater_id UUID, slot INTEGER);
 
 CREATE VIEW retracted_batches AS
     SELECT batch FROM batch_events GROUP BY batch HAVING arg_max(action, happened) = 'retract';
@@ -38,11 +39,6 @@ CREATE VIEW live_generations AS
 CREATE VIEW current_judgments AS
     SELECT * FROM judgments WHERE batch NOT IN (SELECT batch FROM retracted_batches)
     QUALIFY row_number() OVER (PARTITION BY generation_id, rater_id, dimension ORDER BY attempt DESC, judgment_id) = 1;
--- For each cell, dimension and rater's name the newest version that has looked at the cell.
-CREATE VIEW current_slots AS
-    SELECT x.cell_id, s.dimension, r.name, s.rater_id, x.slot
-    FROM cell_slots AS x JOIN cells AS c USING (cell_id) JOIN slots AS s ON s.benchmark_id = c.benchmark_id AND s.slot = x.slot JOIN raters AS r USING (rater_id)
-    QUALIFY row_number() OVER (PARTITION BY x.cell_id, s.dimension, r.name ORDER BY x.slot DESC) = 1;
 CREATE VIEW current_labels AS
     SELECT * FROM label_events WHERE batch NOT IN (SELECT batch FROM retracted_batches)
     QUALIFY row_number() OVER (PARTITION BY generation_id, rater_id, dimension ORDER BY created DESC, event_id) = 1 AND action <> 'undo';
