@@ -132,7 +132,7 @@ def test_a_hostile_output_runs_nothing_and_fetches_nothing(site: tuple[str, str]
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(f"{base}/output?generation={hostile}")
     settle(page)
-    page.get_by_text("Show model text").click()
+    page.get_by_text("Show model text").first.click()
     settle(page)
     for expander in page.locator("[data-testid=stExpander] summary").all():
         expander.click()
