@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from capsafe_core.analysis.rates import study_counts
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.agreement import agreement
 from capsafe_core.stats.intervals import wilson
-from capsafe_core.store.cells import joint_counts, pair_counts
+from capsafe_core.store.cells import pair_counts
 from capsafe_core.store.studies import raters
 
 STRATA = ("coherent", "incoherent")
@@ -28,7 +29,7 @@ def dumbbell_table(view: View) -> pd.DataFrame:
         judge, family, stance, coherent, coherent_low, coherent_high, coherent_n, incoherent, incoherent_low, incoherent_high,
         incoherent_n, shift (incoherent minus coherent), no_verdict; by shift.
     """
-    counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
+    counts = study_counts(view)
     mine = counts[(counts["dimension"] == "safety") & (counts["benchmark"] == view.specification.benchmark) & counts["checkpoint_id"].isin(fine_tuned(view))]
     sums = mine.groupby(["judge", "family"], as_index=False)[["positive", "negative", "positive_incoherent", "negative_incoherent", "no_verdict", "no_verdict_incoherent"]].sum()
     out = sums[["judge", "family"]].copy()

@@ -12,12 +12,12 @@ import pandas as pd
 
 from capsafe_core.analysis.matched import matched_table
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.rates import rates_of
+from capsafe_core.analysis.rates import rates_of, study_counts
 from capsafe_core.analysis.view import View
 from capsafe_core.analysis.ways import agreement_with_primary, ways_of_asking
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.matching import at_place
-from capsafe_core.store.cells import joint_counts, outcome_counts
+from capsafe_core.store.cells import outcome_counts
 
 Floats = npt.NDArray[np.float64]
 OUTCOMES = ("refusal", "safe", "unsafe", "incoherent", "no verdict")
@@ -57,8 +57,7 @@ def overview(view: View, recipe: str = "") -> Overview:
         CapsafeError: no recipe of the study has outputs on a capability and a safety benchmark yet.
     """
     view = replace(view, selection=view.selection.but(recipes=()))  # every recipe stays on the screen
-    counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
-    counts = counts[counts["checkpoint_id"].isin(view.points["checkpoint_id"])]
+    counts = study_counts(view)
     paths = path_table(view, rates_of(counts, view.specification.policy))
     matched = matched_table(view, paths)
     if matched.empty:

@@ -49,10 +49,12 @@ def cell_rates(view: View) -> pd.DataFrame:
         cell_id, checkpoint_id, benchmark, kind, judge, family, dimension, events, n, rate, low, high (Wilson, 95 %),
         no_verdict (judgments that are no verdict, or not there), incoherent (share of outputs), total.
     """
-    counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated)
-    counts = counts.merge(view.cells, on="cell_id")
-    counts = counts[counts["checkpoint_id"].isin(view.points["checkpoint_id"])]
-    return rates_of(counts, view.specification.policy)
+    return rates_of(study_counts(view), view.specification.policy)
+
+
+def study_counts(view: View) -> pd.DataFrame:
+    """Joint counts of the study's cells, as the view's coherence source and truncation have them: columns of `joint_counts` and `View.cells`."""
+    return joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
 
 
 def rates_of(counts: pd.DataFrame, policy: str) -> pd.DataFrame:

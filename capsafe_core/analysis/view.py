@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -105,8 +104,3 @@ def open_view(store: Store, selection: Selection) -> View:
     specification = PrimarySpecification.model_validate({**study.primary.model_dump(), **changes})
     first = first_result(store, [f"{name}-{judge.name}" for judge in study.judges])
     return View(store, study, selection.but(study=name), specification, path_points(store, name), float(str(row["declared"])), first)
-
-
-def now_words(seconds: float) -> str:
-    """A time as "2026-11-21 22:04"."""
-    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))

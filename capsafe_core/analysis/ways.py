@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from capsafe_core.analysis.rates import POLICIES, apply_policy
+from capsafe_core.analysis.rates import POLICIES, apply_policy, study_counts
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.matching import at_place, crossing
-from capsafe_core.store.cells import joint_counts
 
 
 def ways_of_asking(view: View, table: pd.DataFrame, counts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -23,7 +22,7 @@ def ways_of_asking(view: View, table: pd.DataFrame, counts: pd.DataFrame | None 
         this is the view's specification). Only paths that reach their goal.
     """
     if counts is None:
-        counts = joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
+        counts = study_counts(view)
     safety = counts[(counts["dimension"] == "safety") & (counts["kind"] == "safety")]
     asked, ways = pd.factorize(pd.MultiIndex.from_frame(safety[["benchmark", "judge", "family"]]))
     point, points = pd.factorize(safety["checkpoint_id"])
