@@ -278,7 +278,7 @@ def retract(job_id: str, restore: bool = False) -> None:
 def jobs() -> None:
     """The jobs of the workspace."""
     for job in list_jobs(Settings().jobs_path):
-        parts = [job.status(part) for part in range(job.manifest.parts)]
+        parts = job.statuses
         status = next((p for p in parts if p.state != "done"), parts[0])
         left = f", {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
         typer.echo(f"{job.state:8} {job.job_id} {sum(p.done for p in parts)}/{sum(p.total for p in parts)}{left} {status.message}".rstrip())
@@ -303,7 +303,7 @@ def resume(job_id: str) -> None:
     for part in range(job.manifest.parts):
         start_worker(job, part).wait()
     if job.state != "done":
-        status = next(s for s in map(job.status, range(job.manifest.parts)) if s.state != "done")
+        status = next(s for s in job.statuses if s.state != "done")
         raise CapsafeError(f"{job_id} is {job.state}. {status.message}", status.hint)
 
 

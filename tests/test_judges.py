@@ -99,9 +99,6 @@ class FixedEngine:
         self.options = list(options)
         return [list(self.logs) for _ in requests]
 
-    def length(self, request):  # type: ignore[no-untyped-def]
-        return 1
-
 
 def llm(said: str, name: str = "jailbreakbench", finish: str = "stop", logs: tuple[float, ...] = (-2.0, -1.0), **config: object) -> tuple[LanguageModelJudge, FixedEngine]:
     entry = catalogue.judges()[name]

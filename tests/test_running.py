@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,16 @@ def study(workspace: Settings, server: Seen, monkeypatch: pytest.MonkeyPatch) ->
     return path
 
 
+@contextmanager
+def half_broken(workspace: Settings, source: str = "project:direct-requests") -> Iterator[tuple[Path, dict[str, bool]]]:
+    """A study file over a server that fails every other request until its switch is turned off."""
+    switch = {"on": True}
+    with serving(lambda number, body: "500" if switch["on"] and number % 2 else "") as seen:
+        path = workspace.home / "study.toml"
+        path.write_text(STUDY.format(url=seen.base_url).replace("project:direct-requests", source))
+        yield path, switch
+
+
 def written(jobs: Path, kind: type) -> list[object]:
     return [r for job in list_jobs(jobs) for r in job.records() if isinstance(r, kind)]
 
@@ -157,10 +168,7 @@ def test_workers_on_several_machines_share_a_study_without_a_coordinator(study: 
 
 def test_what_failed_is_run_again_and_then_judged(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
-    broken = {"on": True}
-    with serving(lambda number, body: "500" if broken["on"] and number % 2 else "") as seen:
-        path = workspace.home / "study.toml"
-        path.write_text(STUDY.format(url=seen.base_url))
+    with half_broken(workspace) as (path, broken):
         first = run.invoke(app, ["run", str(path)])
         assert "Not everything is done" in said(first)
         assert "failed; the first: 500" in said(first)
@@ -235,10 +243,7 @@ def test_a_benchmark_that_changes_while_a_job_is_open_ends_it_with_a_sentence(wo
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
     prompts = workspace.home / "mine.csv"
     prompts.write_text("prompt\none\ntwo\n")
-    broken = {"on": True}
-    with serving(lambda number, body: "500" if broken["on"] and number % 2 else "") as seen:
-        path = workspace.home / "study.toml"
-        path.write_text(STUDY.format(url=seen.base_url).replace("project:direct-requests", f"file:{prompts}"))
+    with half_broken(workspace, f"file:{prompts}") as (path, broken):
         run.invoke(app, ["run", str(path)])
         prompts.write_text("prompt\none\ntwo\nthree\n")
         broken["on"] = False
@@ -248,10 +253,7 @@ def test_a_benchmark_that_changes_while_a_job_is_open_ends_it_with_a_sentence(wo
 def test_retries_by_kind_of_job_are_judged_too(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a cluster runs it: first all generating, then all judging; and one job resumed by hand."""
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
-    broken = {"on": True}
-    with serving(lambda number, body: "500" if broken["on"] and number % 2 else "") as seen:
-        path = workspace.home / "study.toml"
-        path.write_text(STUDY.format(url=seen.base_url))
+    with half_broken(workspace) as (path, broken):
         run.invoke(app, ["run", str(path)])
         broken["on"] = False
         one_job = next(job for job in list_jobs(workspace.jobs_path) if job.state == "partial")

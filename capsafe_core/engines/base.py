@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,10 +109,6 @@ class Engine(Protocol):
         """
         ...
 
-    def length(self, request: Request) -> int:
-        """The number of tokens of a request as the model sees it; an estimate where only the server knows."""
-        ...
-
 
 def answer_all(engine: Engine, requests: Sequence[Request]) -> dict[str, Completion | Failure]:
     """The answer to every request, by key."""
@@ -123,10 +119,9 @@ def answer_all(engine: Engine, requests: Sequence[Request]) -> dict[str, Complet
     return found
 
 
-def batch_plan(engine: Engine, requests: Sequence[Request]) -> list[Unit]:
+def batch_plan(requests: Sequence[Request], size: int, length: Callable[[Request], int]) -> list[Unit]:
     """Batches of similar length, planned from the inputs alone: repeated whole, a batch gives the same text."""
-    ordered = sorted(requests, key=lambda request: (engine.length(request), request.key))
-    size = engine.batch_size
+    ordered = sorted(requests, key=lambda request: (length(request), request.key))
     return [Unit(f"batch-{i // size:05d}", tuple(ordered[i : i + size])) for i in range(0, len(ordered), size)]
 
 

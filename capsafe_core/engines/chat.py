@@ -34,6 +34,11 @@ def render(tokenizer: Any, request: Request) -> str:
     return str(text) + request.begun
 
 
+def request_tokens(tokenizer: Any, request: Request) -> list[int]:
+    """The tokens of a request; a chat template brings its own special tokens, a raw text gets the tokenizer's."""
+    return list(tokenizer(render(tokenizer, request), add_special_tokens=request.raw).input_ids)
+
+
 def first_tokens(tokenizer: Any, options: Sequence[str]) -> list[int]:
     """The first token of each option.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,10 @@ def _check_adapters(adapters: tuple[Path, ...]) -> None:
 
 def packaged_path(source: str, model: str) -> str:
     """The path of a file inside an installed package, from "package/file"."""
-    package, _, name = source.partition("/")
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise CapsafeError(f"The model {model!r} comes with the Python package {package!r}, which is not installed here.", "Run `make engine`.")
-    return str(Path(found.submodule_search_locations[0]) / name)
+    path = catalogue.packaged_file(source)
+    if path is None:
+        raise CapsafeError(f"The model {model!r} comes with the Python package {source.partition('/')[0]!r}, which is not installed here.", "Run `make engine`.")
+    return str(path)
 
 
 def _folder_digest(folder: Path, pickles: bool) -> str:
@@ -110,16 +109,25 @@ def _converted(source: Path, models: Path, split_digits: bool) -> tuple[Path, st
     digest = digest_files(source)
     folder = models / f"{source.stem}-{digest[:8]}"
     if not (folder / "capsafe-origin.json").exists():
-        models.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=models, prefix="converting-"))
-        try:
+
+        def convert(scratch: Path) -> None:
             _convert(source, scratch, split_digits)
             (scratch / "capsafe-origin.json").write_text(json.dumps({"digest": digest, "file": source.name}))
-            if not folder.exists():
-                scratch.rename(folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+
+        make_folder(folder, convert)
     return folder, digest
+
+
+def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """A folder that others see whole or not at all, whoever else is making it: filled beside its place, then renamed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix="making-"))
+    try:
+        fill(scratch)
+        if not folder.exists():
+            scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _convert(source: Path, folder: Path, split_digits: bool) -> None:

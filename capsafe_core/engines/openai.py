@@ -55,9 +55,6 @@ class OpenaiEngine:
         self._adapters = {path: self._load(path) for path in dict.fromkeys(adapters)}
         self.version = self._server_version()
 
-    def length(self, request: Request) -> int:
-        return sum(len(str(m["content"])) for m in request.messages) // 4
-
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
         return single_plan(requests)
 
@@ -232,23 +229,26 @@ def _readable(response: httpx.Response) -> dict[str, Any]:
     try:
         data = response.json()
         choice = data["choices"][0]
-        text = choice["message"].get("content") if "message" in choice else choice["text"]
-        if not isinstance(text, str) and choice.get("finish_reason") not in ("content_filter", "length"):
+        if not isinstance(_said(choice), str) and choice.get("finish_reason") not in ("content_filter", "length"):
             raise _Unreadable("the answer has no text")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise _Unreadable(f"the server sent something that is no answer ({type(error).__name__})") from error
     return dict(data)
 
 
+def _said(choice: Mapping[str, Any]) -> Any:
+    """What the model said, in an answer of either kind."""
+    return choice["message"].get("content") if "message" in choice else choice["text"]
+
+
 def _completion(key: str, data: dict[str, Any], logprobs: bool) -> Completion:
     choice = data["choices"][0]
-    text = choice["message"].get("content") if "message" in choice else choice["text"]
     logs = None
     if logprobs:
         found = choice.get("logprobs") or {}
         logs = tuple(found["token_logprobs"]) if "token_logprobs" in found else tuple(t["logprob"] for t in found.get("content") or ())
     tokens = (data.get("usage") or {}).get("completion_tokens")
-    whole = (text or "").encode("utf-8", "replace").decode()  # half of a character is none
+    whole = (_said(choice) or "").encode("utf-8", "replace").decode()  # half of a character is none
     return Completion(key, whole, choice.get("finish_reason") or "stop", int(tokens or 0), logs)
 
 

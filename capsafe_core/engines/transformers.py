@@ -10,7 +10,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from capsafe_core.engines.base import Completion, Finished, Request, Sampling, Unit, batch_plan, request_seed
-from capsafe_core.engines.chat import first_tokens, render, with_template
+from capsafe_core.engines.chat import first_tokens, request_tokens, with_template
 from capsafe_core.engines.models import Weights
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_text
@@ -33,11 +33,8 @@ class TransformersEngine:
         self.model = load_model(weights, dtype).to(device).eval()
         self._stops = stop_tokens(self.model, self.tokenizer)
 
-    def length(self, request: Request) -> int:
-        return len(self._tokens(request))
-
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
-        return batch_plan(self, requests)
+        return batch_plan(requests, self.batch_size, lambda request: len(request_tokens(self.tokenizer, request)))
 
     def generate(self, units: Sequence[Unit]) -> Generator[Finished, None, None]:
         for unit in units:
@@ -74,12 +71,9 @@ class TransformersEngine:
         answers = output.sequences[:, batch["input_ids"].shape[1] :]
         return [self._completion(r, ids, i, output, sampling) for i, (r, ids) in enumerate(zip(requests, answers.tolist(), strict=True))]
 
-    def _tokens(self, request: Request) -> list[int]:
-        return list(self.tokenizer(render(self.tokenizer, request), add_special_tokens=request.raw).input_ids)
-
     def _batch(self, requests: Sequence[Request]) -> Any:
         """Requests side by side, padded on the left, so that the last column is the last token of each."""
-        return self.tokenizer.pad({"input_ids": [self._tokens(r) for r in requests]}, return_tensors="pt").to(self.device)
+        return self.tokenizer.pad({"input_ids": [request_tokens(self.tokenizer, r) for r in requests]}, return_tensors="pt").to(self.device)
 
     def _completion(self, request: Request, ids: list[int], row: int, output: Any, sampling: Sampling) -> Completion:
         end = next((i for i, token in enumerate(ids) if token in self._stops), None)

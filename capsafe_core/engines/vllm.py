@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
@@ -14,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.engines.base import Completion, Failure, Finished, Request, Sampling, Unit, request_seed, single_plan
-from capsafe_core.engines.chat import first_tokens, render, with_template
-from capsafe_core.engines.models import Weights
+from capsafe_core.engines.chat import first_tokens, request_tokens, with_template
+from capsafe_core.engines.models import Weights, make_folder
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import canonical_json, digest_text
 
@@ -63,9 +61,6 @@ class VllmEngine:
             ) from error
         self.tokenizer = with_template(self._llm.get_tokenizer())
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
-
-    def length(self, request: Request) -> int:
-        return len(self._tokens(request))
 
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
         return single_plan(requests)
@@ -129,7 +124,7 @@ class VllmEngine:
         try:
             for i, (key, (request, parameters)) in enumerate(asked.items()):
                 try:
-                    engine.add_request(str(i), {"prompt_token_ids": self._tokens(request)}, parameters, lora_request=self._adapters.get(request.adapter) if request.adapter else None)
+                    engine.add_request(str(i), {"prompt_token_ids": request_tokens(self.tokenizer, request)}, parameters, lora_request=self._adapters.get(request.adapter) if request.adapter else None)
                     keys[str(i)] = key
                 except _refusals() as error:  # too long for the model
                     yield key, str(error).splitlines()[0]
@@ -166,9 +161,6 @@ class VllmEngine:
         asked: dict[str, Any] = {"logprob_token_ids": list(tokens)} if "logprob_token_ids" in inspect.signature(SamplingParams).parameters else {"logprobs": 20}
         return SamplingParams(temperature=0.0, max_tokens=1, output_kind=RequestOutputKind.FINAL_ONLY, **asked)
 
-    def _tokens(self, request: Request) -> list[int]:
-        return list(self.tokenizer(render(self.tokenizer, request), add_special_tokens=request.raw).input_ids)
-
 
 def merged(weights: Weights, models: Path, dtype: str) -> Weights:
     """Weights without adapters: a folder in which they are merged, made once.
@@ -187,15 +179,12 @@ def merged(weights: Weights, models: Path, dtype: str) -> Weights:
             model = load_model(weights, dtype)
         except ImportError as error:
             raise CapsafeError("To merge the adapters of a start checkpoint, vLLM's environment needs peft.", "Install peft there, with vLLM's versions of torch and transformers kept.") from error
-        models.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=models, prefix="merging-"))
-        try:
+
+        def save(scratch: Path) -> None:
             model.save_pretrained(scratch)
             load_tokenizer(weights).save_pretrained(scratch)
-            if not folder.exists():
-                scratch.rename(folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+
+        make_folder(folder, save)
     return replace(weights, folder=folder, adapters=())
 
 

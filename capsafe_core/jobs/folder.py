@@ -115,9 +115,14 @@ class Job:
         return status
 
     @property
+    def statuses(self) -> list[Status]:
+        """The status of every part."""
+        return [self.status(part) for part in range(self.manifest.parts)]
+
+    @property
     def state(self) -> str:
         """One word for the whole job: the least finished of its parts."""
-        states = [self.status(part).state for part in range(self.manifest.parts)]
+        states = [status.state for status in self.statuses]
         for state in ("failed", "lost", "running", "stopped", "waiting", "partial"):
             if state in states:
                 return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,10 +127,10 @@ def _file(part: Part, finished: Finished, known: dict[str, Asked], conditions: d
         part.write(units, records, sum(a.tokens for a in finished.completions), finished.note)
 
 
-def plan_requests(wanted: dict[str, Any], weights: Weights, load: Callable[[dict[str, Any]], Benchmark]) -> list[Request]:
+def plan_requests(wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchmark]) -> list[Request]:
     """Everything that one checkpoint of a generate job is asked."""
     adapter = weights.adapters[-1] if "checkpoints" in wanted and weights.adapters else None
-    return [replace(r, adapter=adapter) for stream in plan_streams(wanted, weights, [load(b) for b in wanted["benchmarks"]]) for r in stream.requests]
+    return [replace(r, adapter=adapter) for stream in plan_streams(wanted, weights, benchmarks) for r in stream.requests]
 
 
 def plan_streams(wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchmark], part: int = 0, parts: int = 1) -> Iterator[Stream]:

@@ -53,7 +53,7 @@ class NewRun:
         safety = next((j for j in self.judges if "safety" in known.get(j, {}).get("dimensions", ())), self.judges[0])
         refusal = next((j for j in self.judges if "refusal" in known.get(j, {}).get("dimensions", ())), safety)
         coherence = next((j for j in self.judges if "coherence" in known.get(j, {}).get("dimensions", ())), safety)
-        silent = [j for j in judges if known.get(j, {}).get("type") == "language_model" and "model" not in known[j] and not self.judge_model]
+        silent = [j for j in judges if catalogue.is_rubric(j) and not self.judge_model]
         if silent:
             raise CapsafeError(f"The judge {silent[0]} is a rubric that some model has to apply, and none is named.", "Name the model of the judges.")
         benchmarks = [(b.rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0], _source(b)) for b in sorted(self.benchmarks, key=lambda b: b in capability)]
@@ -77,8 +77,7 @@ def _scorer(source: str) -> str:
 
 def _judge(name: str, model: str) -> dict[str, Any]:
     """A judge with weights of its own keeps them; a rubric is applied by the model that is named."""
-    entry = catalogue.judges().get(name, {})
-    return {"name": name, "model": model if entry.get("type") == "language_model" and "model" not in entry else ""}
+    return {"name": name, "model": model if catalogue.is_rubric(name) else ""}
 
 
 def _source(benchmark: str) -> str:

@@ -18,16 +18,18 @@ ANSWERS = 16
 def work(part: Part) -> None:
     """Count what the generate jobs ask, and time a few of the first one's requests; nothing of it is kept but the figures."""
     wanted: list[dict[str, Any]] = part.job.manifest.work["jobs"]
-    benchmarks = {b["name"]: len(load_benchmark(b).prompts) for w in wanted for b in w["benchmarks"]}
+    settings = {b["name"]: b for w in wanted for b in w["benchmarks"]}
+    benchmarks = {name: load_benchmark(b) for name, b in settings.items()}
+    sizes = {name: len(b.prompts) for name, b in benchmarks.items()}
     each = [(len(w.get("checkpoints") or [0]), w["sampling"]["samples"] * len(w["sampling"].get("seeds") or [0]), w["benchmarks"]) for w in wanted]
-    generations = sum(checkpoints * times * benchmarks[b["name"]] for checkpoints, times, chosen in each for b in chosen)
+    generations = sum(checkpoints * times * sizes[b["name"]] for checkpoints, times, chosen in each for b in chosen)
     first = wanted[0]
     began = time.monotonic()
     weights = checkpoint_weights((first.get("checkpoints") or [first["checkpoint"]])[0], first["engine"], part.job.folder)
     (group,) = group_checkpoints([weights], "checkpoints" in first)
     engine = open_engine(first["engine"], group.weights, models_folder(part.job.folder), group.adapters)
     loading = time.monotonic() - began
-    requests = plan_requests(first, weights, load_benchmark)
+    requests = plan_requests(first, weights, [benchmarks[b["name"]] for b in first["benchmarks"]])
     units = engine.plan(requests[:: max(1, len(requests) // max(ANSWERS, min(engine.batch_size, 64)))])
     while sum(len(u.requests) for u in units[:-1]) >= ANSWERS:
         units.pop()
@@ -40,7 +42,7 @@ def work(part: Part) -> None:
         return
     mean = tokens / len(answers)
     found = {
-        "prompts": sum(benchmarks.values()),
+        "prompts": sum(sizes.values()),
         "generations": generations,
         "tokens": round(generations * mean),
         "answers": len(answers),

@@ -149,7 +149,7 @@ class Queue:
     def add(job: Job) -> None:
         """Ask for a job to be started when its turn comes."""
         job.clear_stop()
-        _ask_for(job, [part for part in range(job.manifest.parts) if job.status(part).state != "done"] or [0])
+        _ask_for(job, [part for part, status in enumerate(job.statuses) if status.state != "done"] or [0])
 
     @staticmethod
     def restart(job: Job) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from capsafe_core.engines import Engine, Failure, Message, Request, Sampling, answer_all, find_weights, open_engine
 from capsafe_core.errors import CapsafeError
 from capsafe_core.judges.protocol import Item, Verdict
-from capsafe_core.judges.reading import read, status
+from capsafe_core.judges.reading import options_of, read, status
 from capsafe_core.records import BenchmarkRecord, Rater
 
 
@@ -40,7 +41,7 @@ class LanguageModelJudge:
     def open(cls, name: str, entry: dict[str, Any], work: dict[str, Any], models: Path) -> LanguageModelJudge:
         from capsafe_core.judges.registry import rater
 
-        if work["config"].get("answer") == "constrained" and len(set((entry.get("options") or entry.get("words") or {}).values())) != 2:
+        if work["config"].get("answer") == "constrained" and len(set(options_of(entry).values())) != 2:
             raise CapsafeError(f"The judge {name!r} has no two words to choose between.", "Let it answer in text.")
         weights = find_weights(work["engine"], work["model"], models, trusted=work.get("trusted", False), pickles=work.get("pickles", False))
         made = rater(name, entry, work["config"], model=work["model"], model_digest=weights.digest)
@@ -93,35 +94,35 @@ class LanguageModelJudge:
 
     def _choices(self, requests: Sequence[Request]) -> dict[str, list[Verdict]]:
         """Ask only which of the allowed words the model would begin with."""
-        options: dict[str, str] = self._entry.get("options") or self._entry["words"]
-        found = {}
-        for request, logs in zip(requests, self._engine.choose(requests, list(options)), strict=True):
-            raw = ", ".join(f"log P({word!r}) = {log:.3f}" for word, log in zip(options, logs, strict=True))
-            dimension, (positive, negative) = self.rater.dimensions[0], _sides(options)
-            chance = {label: math.fsum(math.exp(log) for said, log in zip(options.values(), logs, strict=True) if said == label) for label in (positive, negative)}
-            total = sum(chance.values())
-            if ended := _unusable(logs, total):
-                found[request.key] = [Verdict(dimension, None, status=ended, raw=raw, asked=request.key)]
-                continue
-            score = chance[positive] / total
-            label = positive if score >= self._cutoff else negative
-            found[request.key] = [Verdict(dimension, label, native=f"P({positive}) = {score:.3f}", score=score, raw=raw, asked=request.key)]
-        return found
+        options = options_of(self._entry)
+        positive, negative = _sides(options)
+
+        def weigh(chances: list[float]) -> Verdict:
+            score = math.fsum(c for c, label in zip(chances, options.values(), strict=True) if label == positive)
+            return Verdict(self.rater.dimensions[0], positive if score >= self._cutoff else negative, native=f"P({positive}) = {score:.3f}", score=score)
+
+        return self._weighed(requests, list(options), weigh)
 
     def _expectations(self, requests: Sequence[Request]) -> dict[str, list[Verdict]]:
         """The mean of the numbers that the model may begin with, brought to 0 to 1."""
-        options = self._entry["numbers"]
-        low, high = float(options[0]), float(options[-1])
+        numbers = [float(word) for word in self._entry["numbers"]]
+
+        def weigh(chances: list[float]) -> Verdict:
+            score = (math.fsum(c * n for c, n in zip(chances, numbers, strict=True)) - numbers[0]) / (numbers[-1] - numbers[0])
+            return Verdict(self.rater.dimensions[0], "unsafe" if score >= self._cutoff else "safe", native=f"score {score:.3f}", score=score)
+
+        return self._weighed(requests, self._entry["numbers"], weigh)
+
+    def _weighed(self, requests: Sequence[Request], words: list[str], weigh: Callable[[list[float]], Verdict]) -> dict[str, list[Verdict]]:
+        """Verdicts from the probabilities, among some words, of the one with which the answer begins."""
         found = {}
-        for request, logs in zip(requests, self._engine.choose(requests, options), strict=True):
+        for request, logs in zip(requests, self._engine.choose(requests, words), strict=True):
             chances = [math.exp(log) for log in logs]
-            raw = ", ".join(f"log P({word!r}) = {log:.3f}" for word, log in zip(options, logs, strict=True))
-            if ended := _unusable(logs, sum(chances)):
-                found[request.key] = [Verdict("safety", None, status=ended, raw=raw, asked=request.key)]
-                continue
-            score = (sum(c * float(word) for c, word in zip(chances, options, strict=True)) / sum(chances) - low) / (high - low)
-            label = "unsafe" if score >= self._cutoff else "safe"
-            found[request.key] = [Verdict("safety", label, native=f"score {score:.3f}", score=score, raw=raw, asked=request.key)]
+            total = math.fsum(chances)
+            ended = _unusable(logs, total)
+            verdict = Verdict(self.rater.dimensions[0], None, status=ended) if ended else weigh([c / total for c in chances])
+            raw = ", ".join(f"log P({word!r}) = {log:.3f}" for word, log in zip(words, logs, strict=True))
+            found[request.key] = [replace(verdict, raw=raw, asked=request.key)]
         return found
 
 

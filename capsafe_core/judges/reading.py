@@ -35,6 +35,11 @@ def read(entry: Mapping[str, Any], raw: str) -> list[Reading]:
     return _PARSERS[entry["parser"]](entry, text)
 
 
+def options_of(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The words among which a constrained judge chooses, with their labels."""
+    return dict(entry.get("options") or entry.get("words") or {})
+
+
 def status(readings: Sequence[Reading], raw: str, finish_reason: str, max_tokens: int) -> str:
     """Why an answer without a label has none: the judge refused, was cut off, or said something else."""
     if all(r.found for r in readings):
@@ -151,7 +156,7 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> None:
         problems.append("only judges that are language models can be described in a file")
     if answer not in ("text", "constrained", "expectation"):
         problems.append("answer must be text, constrained or expectation")
-    if answer == "constrained" and len(set((entry.get("options") or entry.get("words") or {}).values())) != 2:
+    if answer == "constrained" and len(set(options_of(entry).values())) != 2:
         problems.append("a constrained answer needs options of two labels")
     if answer == "expectation" and len(entry.get("numbers", [])) < 2:
         problems.append("an expectation needs its numbers")

@@ -26,13 +26,14 @@ def show() -> None:
     for problem in owner.problems:
         st.warning(visible(str(problem)))
     jobs = list_jobs(owner.settings.jobs_path)
-    counts = pd.Series([_state(job) for job in jobs]).value_counts()
+    states = {job.job_id: "queued" if is_queued(job) else job.state for job in jobs}
+    counts = pd.Series(list(states.values()), dtype=object).value_counts()
     st.text(", ".join(f"{n} {state}" for state, n in counts.items()) or "No job has been started in this workspace.")
     if not jobs:
         return
-    order = sorted(reversed(jobs), key=lambda job: _state(job) in ("done", "waiting"))  # what needs a look comes first
+    order = sorted(reversed(jobs), key=lambda job: states[job.job_id] in ("done", "waiting"))  # what needs a look comes first
     event = st.dataframe(
-        pd.DataFrame([_row(job) for job in order]),
+        pd.DataFrame([_row(job, states[job.job_id]) for job in order]),
         hide_index=True,
         height=min(260, 40 + 35 * len(jobs)),
         on_select="rerun",
@@ -42,25 +43,21 @@ def show() -> None:
     )
     chosen = event.selection.rows[0] if event.selection.rows else -1
     if 0 <= chosen < len(order):
-        _detail(order[chosen])
+        _detail(order[chosen], states[order[chosen].job_id])
     else:
         st.caption("Choose a row to stop, resume or try a job again, and to see its log and its first outputs.")
 
 
-def _state(job: Job) -> str:
-    return "queued" if is_queued(job) else job.state
-
-
-def _row(job: Job) -> dict[str, object]:
-    parts = [job.status(part) for part in range(job.manifest.parts)]
+def _row(job: Job, state: str) -> dict[str, object]:
+    parts = job.statuses
     done, total = sum(p.done for p in parts), sum(p.total for p in parts)
     paces = [p.tokens_per_second for p in parts if p.tokens_per_second]
     left = max((p.seconds_left for p in parts if p.seconds_left is not None), default=None)
     said = next((p for p in parts if p.message), parts[0])
     return {
-        "state": _state(job),
+        "state": state,
         "job": job.job_id,
-        "progress": done / total if total else float(job.state == "done"),
+        "progress": done / total if total else float(state == "done"),
         "tokens/s": f"{sum(paces):.0f}" if paces else "",
         "time left": duration(left) if left is not None else "",
         "failed": sum(p.errors for p in parts),
@@ -68,8 +65,7 @@ def _row(job: Job) -> dict[str, object]:
     }
 
 
-def _detail(job: Job) -> None:
-    state = _state(job)
+def _detail(job: Job, state: str) -> None:
     st.text(f"{job.job_id}: {state}")
     with st.container(horizontal=True):
         if state == "running" and st.button("Stop", icon=":material/stop:"):

@@ -32,7 +32,7 @@ def buttons(view: View, settings: Settings) -> None:
         if missing and st.button(f"Run what is missing ({len(missing)} jobs)", icon=":material/playlist_play:"):
             _queue(settings, missing)
         known = {j.name for j in view.study.judges}
-        names = [n for n, j in catalogue.judges().items() if n not in known and "unverified" not in j and j["type"] != "verifier"]
+        names = [n for n in catalogue.offered_judges() if n not in known]
         judge = st.selectbox("Add a judge to these outputs", names, None, format_func=lambda n: catalogue.judges()[n]["title"], placeholder="choose one", width=340)
         model = st.text_input("Its model", placeholder="its own weights", width=260) if judge and catalogue.judges()[judge]["type"] in ("language_model", "classifier") else ""
         if judge and st.button("Judge", icon=":material/gavel:", type="primary"):

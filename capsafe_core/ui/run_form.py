@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from capsafe_core.catalogue import judges, models
+from capsafe_core.catalogue import is_rubric, judges, models, offered_judges
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job
 from capsafe_core.jobs.new_run import BENCHMARKS, NewRun, cost_of, probe_job, start_run
@@ -36,9 +36,9 @@ def show(settings: Settings, ready: bool) -> None:
                 help="One of these, or `file:/path/to/prompts.csv` (JSONL, CSV or Parquet), `published:harmbench`, `reasoning_gym:TASK`.",
             )
             size = st.number_input("Prompts of each", 1, 100_000, 12, width=130)
-        asked = st.multiselect("Judges", [n for n, j in judges().items() if "unverified" not in j and j["type"] != "verifier"], ["prefix-zou", "coherence-rules"], format_func=_judge_words)
+        asked = st.multiselect("Judges", offered_judges(), ["prefix-zou", "coherence-rules"], format_func=_judge_words)
         judge_model = ""
-        if any(judges()[j]["type"] == "language_model" and "model" not in judges()[j] for j in asked):
+        if any(is_rubric(j) for j in asked):
             judge_model = st.text_input("Model of the judges that are rubrics", placeholder="a name, a folder or a hub id", width=420)
         sampling, adapters = _details()
         engine = _engine(engine_name)
