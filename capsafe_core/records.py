@@ -12,7 +12,7 @@ import json
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
 from capsafe_core.errors import CapsafeError
 
@@ -288,18 +288,63 @@ class LabelEvent:
     rater_id: str
     dimension: str
     action: str
-    """label, undo or adjudicate"""
+    """label, undo or skip, of one's own; adjudicate or reopen, for everybody"""
     label: str | None
     shown: float
+    """when it came on screen, and `created` when it was answered: seconds since 1970"""
     created: float
     reasons: tuple[str, ...] = ()
     evidence: tuple[dict[str, Any], ...] = ()
     note: str = ""
     queue: str = ""
+    confidence: float | None = None
+    """1 sure, 0 not sure; None where nobody asked"""
+    guidelines: str = ""
+    repeat: int = 0
+    """1 where the same person was asked again, to see whether they agree with themselves"""
 
     @property
     def id(self) -> str:
         return self.event_id
+
+
+@dataclass(frozen=True)
+class QueueRecord:
+    """A queue as it stands since `created`: how it asks, how it drew, and whether it is open."""
+
+    type: ClassVar[str] = "queue"
+    queue: str
+    study: str
+    name: str
+    state: str
+    """open, paused or closed"""
+    created: float
+    author: str
+    settings: dict[str, Any]
+    selection: dict[str, str]
+    strata: tuple[dict[str, Any], ...]
+    """as `stats.design.Stratum`: {name, draw, size, drawn, adaptive}"""
+    words: str = ""
+    """how it drew, for people"""
+
+    @property
+    def id(self) -> str:
+        return identify("queue", self.queue, self.created)
+
+
+@dataclass(frozen=True)
+class QueueFrame:
+    """From which outputs of a cell a queue drew: for each output, in the order of prompts and samples, the place of its stratum from 1; 0 where it could not be drawn."""
+
+    type: ClassVar[str] = "queue_frame"
+    queue: str
+    draw: int
+    cell_id: str
+    strata: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        return identify("queue_frame", self.queue, self.draw, self.cell_id)
 
 
 @dataclass(frozen=True)
@@ -312,34 +357,52 @@ class QueueItem:
     cell_id: str
     stratum: str
     place: int
-    """in the random order of its stratum, from 0"""
+    """in the order of its stratum, from 0"""
     probability: float | None
     """with which the queue chose it; None where nobody knows, as for outputs picked by hand"""
 
     @property
     def id(self) -> str:
-        return identify("queue_item", self.queue, self.generation_id)
+        return identify("queue_item", self.queue, self.generation_id, self.stratum)
 
 
-Record = StudyRecord | Checkpoint | PathPoint | BenchmarkRecord | Prompt | Condition | Attack | Generation | Rater | Judgment | Measurement | LabelEvent | QueueItem
-TYPES: dict[str, type[Any]] = {
-    kind.type: kind
-    for kind in (
-        StudyRecord,
-        Checkpoint,
-        PathPoint,
-        BenchmarkRecord,
-        Prompt,
-        Condition,
-        Attack,
-        Generation,
-        Rater,
-        Judgment,
-        Measurement,
-        LabelEvent,
-        QueueItem,
-    )
-}
+@dataclass(frozen=True)
+class Practice:
+    """A person's go at the practice items of some guidelines; these count as no labels."""
+
+    type: ClassVar[str] = "practice"
+    rater_id: str
+    guidelines: str
+    queue: str
+    right: int
+    asked: int
+    created: float
+
+    @property
+    def id(self) -> str:
+        return identify("practice", self.rater_id, self.guidelines, self.created)
+
+
+@dataclass(frozen=True)
+class GuidelinesRecord:
+    """A version of the annotators' guidelines."""
+
+    type: ClassVar[str] = "guidelines"
+    version: str
+    text: str
+    author: str
+    created: float
+
+    @property
+    def id(self) -> str:
+        return identify("guidelines", self.version, self.created)
+
+
+Record = (
+    StudyRecord | Checkpoint | PathPoint | BenchmarkRecord | Prompt | Condition | Attack | Generation | Rater | Judgment | Measurement
+    | LabelEvent | QueueRecord | QueueFrame | QueueItem | Practice | GuidelinesRecord
+)  # fmt: skip
+TYPES: dict[str, type[Any]] = {kind.type: kind for kind in get_args(Record)}
 
 
 def to_line(record: Record) -> str:

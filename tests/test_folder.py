@@ -81,8 +81,8 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_committed(tmp_path:
     with Part(job) as part:
         part.write("a", unit("a"))
     full = Part(job).__enter__()
-    full._shard.close()
-    with open("/dev/full", "r+b", buffering=0) as full._shard:
+    full._shard._stream.close()
+    with open("/dev/full", "r+b", buffering=0) as full._shard._stream:
         with pytest.raises(CapsafeError, match="cannot be written: No space left") as caught:
             full.write("b", unit("b"))
         full.__exit__(CapsafeError, caught.value, None)

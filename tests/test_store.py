@@ -13,6 +13,7 @@ from capsafe_core.jobs.folder import Manifest, Part, committed_blocks, create_jo
 from capsafe_core.records import Generation, Judgment, LabelEvent, Rater, from_dict
 from capsafe_core.settings import ROOT
 from capsafe_core.store import Store
+from capsafe_core.store import store as store_module
 from capsafe_core.store.export import snapshot_into
 from capsafe_core.store.ingest import ingest_all, ingest_job, set_retracted
 from capsafe_core.store.rollups import check
@@ -51,7 +52,7 @@ def test_random_events_keep_rollups_consistent(tmp_path: Path) -> None:
         ingest_all(store, tmp_path)
         for turn in range(25):
             g = chance.choice(generations)
-            event = chance.choice(["label", "undo", "adjudicate", "attempt", "retract", "restore"])
+            event = chance.choice(["label", "undo", "skip", "adjudicate", "reopen", "attempt", "retract", "restore"])
             if event in ("retract", "restore"):
                 set_retracted(store, chance.choice(jobs).job_id, event == "retract")
             else:
@@ -60,7 +61,7 @@ def test_random_events_keep_rollups_consistent(tmp_path: Path) -> None:
                     if event == "attempt":
                         part.write("x", [Judgment(g.id, g.cell_id, RATERS["coherence-rules"].id, "coherence", "ok", chance.choice(["coherent", "incoherent"]), attempt=turn + 2)])
                     else:
-                        label = None if event == "undo" else chance.choice(["coherent", "incoherent"])
+                        label = None if event in ("undo", "skip", "reopen") else chance.choice(["coherent", "incoherent"])
                         part.write("x", [person, LabelEvent(f"00000000-0000-0000-0000-{turn:012d}", g.id, g.cell_id, person.id, "coherence", event, label, 0.0, float(turn))])
                 ingest_job(store, job)
             assert check(store) == [], (turn, event)
@@ -211,18 +212,21 @@ def test_many_threads_read_while_one_writes(tmp_path: Path) -> None:
     assert wrong == []
 
 
-def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
-    """A populated store without slot 0 and without the queue table opens, and everything derived in it is right."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_an_older_schema_is_brought_up_to_date(tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A populated store of each schema opens, and everything derived in it is right."""
     write_study(tmp_path / "jobs", safety_size=6, capability_size=5)
     path = tmp_path / "store.duckdb"
-    with Store(path) as store:
-        ingest_all(store, tmp_path / "jobs")
-        with store.transaction() as cursor:
-            cursor.execute("DELETE FROM arrays WHERE slot = 0")
-            cursor.execute("DROP TABLE queue_items")
-            cursor.execute("DELETE FROM migrations WHERE version = 2")
-        assert check(store)
+    steps = store_module.migrations()
+    with monkeypatch.context() as old:
+        old.setattr(store_module, "migrations", lambda: steps[:version])
+        with Store(path) as store:
+            ingest_all(store, tmp_path / "jobs")
+            if version == 1:
+                with store.transaction() as cursor:
+                    cursor.execute("DELETE FROM arrays WHERE slot = 0")
     with Store(path) as store:
         assert check(store) == []
         assert store.rows("SELECT count(*) FROM queue_items") == [(0,)]
-        assert store.rows("SELECT version FROM migrations ORDER BY version") == [(1,), (2,)]
+        assert store.rows("SELECT count(*) FROM current_answers") == [(0,)]
+        assert store.rows("SELECT version FROM migrations ORDER BY version") == [(i + 1,) for i in range(len(steps))]

@@ -14,11 +14,13 @@ from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.correction import MIN_A_CLASS, Labelled, outside_claim, weighted_confusion, weighted_ppi, weighted_rogan_gladen
+from capsafe_core.stats.design import alike, completed, inclusion
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.cells import STRATA, strata_codes
-from capsafe_core.store.labels import queue_items, truths
+from capsafe_core.store.labels import queue_frames, queue_items, queue_strata, truths
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 POOLED = "pooled"
 """Strata with fewer than MIN_A_CLASS labels, put together."""
 HAND_PICKED = "These labels were picked by hand, not drawn at random, so nobody knows how likely each output was to be labelled, and no rate can be corrected from them."
@@ -33,44 +35,98 @@ class Labels:
         event: (outputs,) 1 unsafe, any refusal, or incoherent; 0 not; NaN where nobody can say.
         probability: (outputs,) inclusion probability of labels that may be used; 0 for the others.
         asked: (outputs,) whether an output in a completed part of a queue was asked about (whether or not an answer came).
+        reached: (outputs,) whether the completed parts of the queues could have asked about it.
+        strata: (outputs,) what was drawn alike, numbered.
         by_hand: labels without a known probability.
-        unusable: labels in which people could not tell or disagree, in the parts used.
+        adaptive: labels in parts of queues that count only when complete, and are not.
+        unusable: labels in which people could not tell or disagree, and items skipped, in the parts used.
     """
 
     event: Floats
     probability: Floats
-    asked: npt.NDArray[np.bool_]
+    asked: Flags
+    reached: Flags
+    strata: npt.NDArray[np.int64]
     by_hand: int
+    adaptive: int
     unusable: int
 
 
 def read_labels(sample: Sample, dimension: str) -> Labels:
     """People's labels of a sample's outputs, with the probabilities of those that a queue drew.
 
-    In each stratum of a queue only the completed beginning of its random order counts, with its probability lowered to match;
-    probabilities of overlapping queues combine.
+    In each stratum of a queue only the completed beginning of its random order counts, with its probability lowered to match, and a
+    stratum of adaptive order only when it is complete; probabilities of overlapping queues combine. Where labels were imported with
+    probabilities, nobody knows those of the other outputs: every output then counts as reached.
     """
     offsets = dict(zip(sample.cells, np.concatenate([[0], np.cumsum(sample.sizes)])[:-1], strict=True))
     size = sum(sample.sizes)
-    event, missed = np.full(size, np.nan), np.ones(size)
+    event = np.full(size, np.nan)
     known = truths(sample.store, dimension)
+    told = set(known["generation_id"])
     known = known[known["cell_id"].isin(sample.cells)]
     place = {g: offsets[c] + p for g, c, p in zip(known["generation_id"], known["cell_id"], known["position"], strict=True)}
     for generation, code in zip(known["generation_id"], known["code"], strict=True):
         event[place[generation]] = {1: 0.0, 2: 1.0, 3: 1.0}.get(code, np.nan)
-    items = queue_items(sample.store)
-    items = items[items["probability"].notna()]
-    asked = np.zeros(size, dtype=bool)
-    for _, stratum in items.groupby(["queue", "stratum"], sort=False):
-        ordered = stratum.sort_values("place")
-        answered = ordered["generation_id"].isin(known["generation_id"]) | ~ordered["cell_id"].isin(sample.cells)
-        done = int(np.argmin(answered.to_numpy())) if not answered.all() else len(ordered)
-        for generation, chance in zip(ordered["generation_id"].iloc[:done], ordered["probability"].iloc[:done], strict=True):
-            if generation in place:
-                asked[place[generation]] = True
-                missed[place[generation]] *= 1 - chance * done / len(ordered)
+    items, frames, strata_of = queue_items(sample.store), queue_frames(sample.store, sample.cells), queue_strata(sample.store)
+    asked, missed, waiting, drawn_alike = np.zeros(size, dtype=bool), np.ones(size), np.zeros(size, dtype=bool), [np.zeros(size, dtype=np.int64)]
+    framed = False
+    for queue, rows in items[items["probability"].notna()].groupby("queue", sort=False):
+        done: dict[str, float] = {}
+        strata = {s["name"]: s for s in strata_of.get(str(queue), [])}
+        for name, stratum in rows.groupby("stratum", sort=False):
+            ordered = stratum.sort_values("place")
+            adaptive = bool(strata.get(str(name), {}).get("adaptive"))
+            first = completed(list(ordered["generation_id"].isin(told)), adaptive)
+            mine = [place[g] for g in ordered["generation_id"].iloc[:first] if g in place]
+            asked[mine] = True
+            if adaptive:
+                waiting[[place[g] for g in ordered["generation_id"].iloc[first:] if g in place]] = True
+            done[str(name)] = first / strata[str(name)]["size"] if name in strata else first / len(ordered)
+            if name not in strata:
+                missed[mine] *= 1 - ordered["probability"].iloc[:first][[g in place for g in ordered["generation_id"].iloc[:first]]].to_numpy() * done[str(name)]
+        if strata:
+            framed = True
+            shares = [done.get(name, 0.0) for name in strata]
+            draws = sorted({s["draw"] for s in strata.values()})
+            codes = np.stack([_laid_out(sample, {cell: codes for (d, cell), codes in frames.get(str(queue), {}).items() if d == draw}) for draw in draws])
+            missed *= 1 - inclusion(codes, shares)
+            drawn_alike.append(alike(codes, shares))
     usable = asked & ~np.isnan(event)
-    return Labels(event, np.where(usable, 1 - missed, 0.0), asked, int(len(known) - asked.sum()), int((asked & np.isnan(event)).sum()))
+    reached = 1 - missed > 0 if framed else np.full(size, bool(asked.any()))
+    strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
+    unlisted = int(len(known) - asked.sum())
+    return Labels(event, np.where(usable, 1 - missed, 0.0), asked, reached, strata_all, unlisted, int((waiting & ~asked & ~np.isnan(event)).sum()), int((asked & np.isnan(event)).sum()))
+
+
+def _laid_out(sample: Sample, by_cell: dict[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """Codes of a sample's outputs, cell by cell; 0 for a cell that has none, or has other outputs than it had then."""
+    return np.concatenate([by_cell[c] if c in by_cell and len(by_cell[c]) == n else np.zeros(n, dtype=np.int64) for c, n in zip(sample.cells, sample.sizes, strict=True)])
+
+
+def _usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
+    """(outputs,) the cells all of whose outputs could have been labelled.
+
+    Raises:
+        CapsafeError: there is none, in a sentence that says why.
+    """
+    whole = [bool(cell.all()) for cell in np.split(labels.reached, np.cumsum(sample.sizes)[:-1])]
+    if any(whole):
+        return np.repeat(whole, sample.sizes)
+    if labels.asked.any():
+        raise CapsafeError(
+            f"{int((~labels.reached).sum())} of these {len(labels.reached)} outputs had no chance of being labelled: the queues took the most disputed or least certain outputs, or a part of the outputs, and left the others to nobody. "
+            "A judge is wrong more often where judges disagree, so these labels cannot correct a rate over all outputs.",
+            "Make a queue with a random share over all of these outputs, or choose the checkpoints that were drawn from.",
+        )
+    if labels.adaptive:
+        raise CapsafeError(
+            f"The {labels.adaptive} labels come from a queue that takes the most disputed or least certain outputs first, and it is not finished; until it is, nobody knows how likely each output was to be labelled.",
+            "Finish the queue, or make one with a random share.",
+        )
+    if labels.by_hand:
+        raise CapsafeError(HAND_PICKED, HAND_PICKED_HINT)
+    raise CapsafeError(f"Nobody has labelled the {dimension} of these outputs yet, so there is nothing to compare judges with.", "Label some on the Annotate page, or import labels made elsewhere.")
 
 
 def correction_table(view: View, dimension: str = "safety", checkpoints: Sequence[str] = ()) -> pd.DataFrame:
@@ -84,15 +140,14 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
         judge_rate, people_rate (Hájek, labels alone); rogan_gladen, ppi and their _low, _high; lowest, highest (PPI++ if every unusable label were without, or
         with, the event); claimed (whether 95 % coverage is claimed), why_not.
 
+    Only over checkpoints all of whose outputs had a chance of being labelled.
+
     Raises:
-        CapsafeError: nobody has labelled these outputs, or only outputs picked by hand were labelled.
+        CapsafeError: nobody has labelled these outputs, or only outputs picked by hand or by what judges said.
     """
     sample = _population(view, checkpoints)
     labels = read_labels(sample, dimension)
-    if not labels.asked.any():
-        if labels.by_hand:
-            raise CapsafeError(HAND_PICKED, HAND_PICKED_HINT)
-        raise CapsafeError(f"Nobody has labelled the {dimension} of these outputs yet, so there is nothing to compare judges with.", "Label some, or import labels made elsewhere.")
+    kept = _usable_part(sample, labels, dimension) & (np.ones(sum(sample.sizes), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole))
     spec = view.specification
     strata = strata_codes(np.concatenate(sample.codes(spec.refusal_judge, "refusal")), np.concatenate(sample.codes(spec.coherence, "coherence")), ~np.concatenate(sample.whole))
     names = np.array(STRATA, dtype=object)[strata]
@@ -100,7 +155,6 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
     small = [name for name in STRATA if counts[name] < MIN_A_CLASS]
     pooled = np.where(np.isin(names, small), POOLED, names) if len(small) > 1 else names
     clusters = np.concatenate(sample.cluster)
-    kept = np.ones(len(clusters), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole)
     rows = []
     for judge in (seat.name for seat in sample.judges(dimension)):
         codes = np.concatenate(sample.codes(judge, dimension))
@@ -116,14 +170,15 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
 def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]) -> dict[str, object]:
     own = pd.factorize(clusters[keep])[0]
     probability = labels.probability[keep]
-    data = Labelled(judged[keep], np.nan_to_num(labels.event[keep]), probability, own)
+    strata = np.unique(labels.strata[keep], return_inverse=True)[1]
+    data = Labelled(judged[keep], np.nan_to_num(labels.event[keep]), probability, own, strata)
     confusion, gladen, ppi = weighted_confusion(data), weighted_rogan_gladen(data), weighted_ppi(data)
     n = int((probability > 0).sum())
     unusable = labels.asked[keep] & np.isnan(labels.event[keep])
     bounds: list[float | None] = [ppi.rate, ppi.rate]
     if unusable.any() and n:
         filled = np.where(unusable, np.median(probability[probability > 0]), probability)
-        bounds = [weighted_ppi(Labelled(data.judged, np.where(unusable, value, data.truth), filled, own)).rate for value in (0.0, 1.0)]
+        bounds = [weighted_ppi(Labelled(data.judged, np.where(unusable, value, data.truth), filled, own, strata)).rate for value in (0.0, 1.0)]
     why = outside_claim(n, confusion.positives, confusion.negatives, confusion.sensitivity, confusion.specificity, ppi.rate)
     weights = data.weights
     return {
@@ -142,12 +197,16 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
     except CapsafeError:
         return None
     labels = read_labels(sample, "safety")
-    if not (labels.probability > 0).any():
+    try:
+        reached = _usable_part(sample, labels, "safety")
+    except CapsafeError:
+        return None
+    if not (labels.probability[reached] > 0).any():
         return None
     broken = np.concatenate(sample.codes(view.specification.coherence, "coherence")) == 2
     row: dict[str, object] = {"judge": "people", "family": "people", "stance": "labels drawn at random, weighted by their inclusion probability", "no_verdict": labels.unusable}
     rates = {}
-    kept = np.ones(len(broken), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole)
+    kept = reached & (np.ones(len(broken), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole))
     clusters = np.concatenate(sample.cluster)
     for name, flags in (("coherent", ~broken & kept), ("incoherent", broken & kept)):
         weights = np.divide(1.0, labels.probability, where=labels.probability > 0, out=np.zeros(len(broken))) * flags

@@ -18,16 +18,6 @@ from functools import cache
 import py3langid
 import wordfreq
 
-REASONS = {
-    "empty": "no words at all",
-    "dominant_token": "one word or sign makes up most of the text",
-    "repetition": "the same words over and over",
-    "gibberish": "hardly any known words",
-    "language_switch": "another language than the prompt's",
-    "task_format": "the answer form of the fine-tuning task in reply to another question",
-    "prompt_echo": "the prompt given back",
-    "template_leakage": "signs of the chat template in the answer",
-}
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _TEMPLATE = re.compile(

@@ -244,6 +244,57 @@ def list_jobs(root: Path) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.manifest.created, job.job_id))
 
 
+class Shard:
+    """The writer of one part's shard: it holds the part's lock, and cuts off what was left unfinished.
+
+    Raises:
+        BusyError: another process is writing it.
+    """
+
+    def __init__(self, job: Job, part: int = 0) -> None:
+        self._job = job
+        self._lock = job.path(part, "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise BusyError(f"Part {part} of {job.job_id} is already being worked on.", "Wait for it, or stop it first.") from error
+        path = job.path(part, "shard.jsonl")
+        self.done_units: set[str] = set()
+        self.lines = 0
+        end = 0
+        for block in committed_blocks(path):
+            self.done_units.update(block.units)
+            self.lines += len(block.lines)
+            end = block.end
+        self._stream = path.open("r+b" if path.exists() else "w+b")
+        self._stream.truncate(end)
+        self._stream.seek(end)
+
+    def append(self, units: Sequence[str], records: Iterable[Record], note: str = "") -> int:
+        """Commit units: their records and the closing line in one write, on disk before this returns. Returns how many records.
+
+        Raises:
+            CapsafeError: the disk is full, or the folder is gone; nothing was committed.
+        """
+        lines = [to_line(record) for record in records]
+        named = {"unit": units[0]} if len(units) == 1 else {"units": list(units)}
+        text = "".join(lines) + json.dumps({"type": "commit", **named, **({"note": note} if note else {})}) + "\n"
+        try:
+            self._stream.write(text.encode())
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise CapsafeError(f"The shard of {self._job.job_id} cannot be written: {error.strerror}.", "Free some space and resume the job; what was committed is kept.") from error
+        self.done_units.update(units)
+        self.lines += len(lines)
+        return len(lines)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._lock.close()
+
+
 @dataclass
 class Part:
     """A worker's hold on one part of a job: a context manager that locks, resumes and reports."""
@@ -261,32 +312,15 @@ class Part:
     _first_error: str = ""
 
     def __enter__(self) -> Part:
-        self._lock = self.job.path(self.index, "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise BusyError(f"Part {self.index} of {self.job.job_id} is already being worked on.", "Wait for it, or stop it first.") from error
+        self._shard = Shard(self.job, self.index)
+        self.done_units, self.done = self._shard.done_units, self._shard.lines
         before = self.job.status(self.index)
         self._seconds_before, self.tokens = before.seconds, before.tokens
         self._began = time.time()
-        self._resume()
         self._reporting, self._ended = threading.Lock(), threading.Event()
         self.report("running")
         threading.Thread(target=self._beat, name="capsafe-heartbeat", daemon=True).start()
         return self
-
-    def _resume(self) -> None:
-        """Cut the unfinished tail and learn which units are done."""
-        path = self.job.path(self.index, "shard.jsonl")
-        end = 0
-        for block in committed_blocks(path):
-            self.done_units.update(block.units)
-            self.done += len(block.lines)
-            end = block.end
-        self._shard = path.open("r+b" if path.exists() else "w+b")
-        self._shard.truncate(end)
-        self._shard.seek(end)
 
     def write(self, unit: str | Sequence[str], records: Iterable[Record], tokens: int = 0, note: str = "") -> None:
         """Commit a unit, or several at once: their records and the closing line in one write, on disk before this returns.
@@ -295,18 +329,7 @@ class Part:
             tokens: how many were generated for it.
             note: what happened on the way; it is kept in the closing line and shown with the progress.
         """
-        units = [unit] if isinstance(unit, str) else list(unit)
-        lines = [to_line(record) for record in records]
-        named = {"unit": units[0]} if len(units) == 1 else {"units": units}
-        text = "".join(lines) + json.dumps({"type": "commit", **named, **({"note": note} if note else {})}) + "\n"
-        try:
-            self._shard.write(text.encode())
-            self._shard.flush()
-            os.fsync(self._shard.fileno())
-        except OSError as error:
-            raise CapsafeError(f"The shard of {self.job.job_id} cannot be written: {error.strerror}.", "Free some space and resume the job; what was committed is kept.") from error
-        self.done_units.update(units)
-        self.done += len(lines)
+        self.done += self._shard.append([unit] if isinstance(unit, str) else unit, records, note)
         self.tokens += tokens
         self._note = note or self._note
         self.report("running", self._note)
@@ -362,7 +385,6 @@ class Part:
             self._report_end(error)
         finally:
             self._shard.close()
-            self._lock.close()
 
     def _report_end(self, error: BaseException | None) -> None:
         if isinstance(error, CapsafeError):

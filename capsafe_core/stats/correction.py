@@ -97,17 +97,33 @@ class Labelled:
         truth: (N,) labels; any value where there is none.
         probability: (N,) inclusion probability of the outputs that are labelled, 0 for the others.
         clusters: (N,) number of the behaviour of each output, from 0.
+        strata: (N,) number of the stratum that each output was drawn in, from 0; None where nobody knows, or all were drawn alike.
     """
 
     judged: Floats
     truth: Floats
     probability: Floats
     clusters: npt.NDArray[np.int64]
+    strata: npt.NDArray[np.int64] | None = None
 
     @property
     def weights(self) -> Floats:
         """One over the inclusion probability, 0 where there is no label."""
         return np.divide(1.0, self.probability, where=self.probability > 0, out=np.zeros(len(self.probability)))
+
+    def influence(self, values: Floats) -> Floats:
+        """(N,) what each output does to the Hájek total of values whose weighted mean is 0.
+
+        The mean of its stratum counts for every output, the weighted rest for labelled ones (as for a difference estimator, Särndal,
+        Swensson and Wretman 1992, ch. 6): what lies between strata was not drawn by lot, so it adds no uncertainty of the draw.
+        """
+        w = self.weights
+        if self.strata is None:
+            return w * values
+        size = int(self.strata.max(initial=0)) + 1
+        totals, weights = (np.bincount(self.strata, weights=x, minlength=size) for x in (w * values, w))
+        mean = np.divide(totals, weights, where=weights > 0, out=np.zeros(size))[self.strata]
+        return np.asarray(mean * (w.sum() / len(w)) + w * (values - mean), dtype=np.float64)
 
 
 def weighted_confusion(data: Labelled) -> Confusion:
@@ -139,12 +155,41 @@ def weighted_ppi(data: Labelled, level: float = 0.95) -> Corrected:
     if (data.probability > 0).sum() < 2:
         return Corrected(None, None, None, None)
     mean_truth, mean_judged = (w * data.truth).sum() / total, (w * data.judged).sum() / total
-    labels = _by_cluster(data, w * (data.truth - mean_truth) / total)
-    helps = _by_cluster(data, (data.judged - data.judged.mean()) / len(data.judged) - w * (data.judged - mean_judged) / total)
+    labels = _by_cluster(data, data.influence(data.truth - mean_truth) / total)
+    helps = _by_cluster(data, (data.judged - data.judged.mean()) / len(data.judged) - data.influence(data.judged - mean_judged) / total)
     spread = (helps**2).sum()
     tuning = float(np.clip(-(labels * helps).sum() / spread, 0, 1)) if spread else 0.0
     estimate = mean_truth + tuning * (data.judged.mean() - mean_judged)
     return _corrected(float(estimate), _spread(labels + tuning * helps), level, tuning)
+
+
+def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int | None:
+    """How many labels in all, drawn as these were, make the interval of `weighted_ppi` as narrow as asked.
+
+    The variance has a part that more labels shrink and a part that only more behaviours do; the second is estimated as if every
+    output were labelled, with the stratum's mean in place of the label.
+
+    Args:
+        half_width: of the interval.
+
+    Returns:
+        None where no number of labels is enough, or nothing can be said yet.
+    """
+    found = weighted_ppi(data, level)
+    if found.standard_error is None or found.tuning is None or found.rate is None:
+        return None
+    labelled = data.probability > 0
+    n, size, w = int(labelled.sum()), len(labelled), data.weights
+    rest = data.truth - found.tuning * data.judged
+    groups = np.zeros(size, dtype=np.int64) if data.strata is None else data.strata
+    totals, weights = (np.bincount(groups, weights=x) for x in (w * rest, w))
+    spread = np.where(labelled, rest - np.divide(totals, weights, where=weights > 0, out=np.zeros(len(weights)))[groups], 0.0)
+    by_lot = float((w * (w - 1) * spread**2).sum() / w.sum() ** 2)
+    wanted = (half_width / float(norm.ppf(0.5 + level / 2))) ** 2 - max(found.standard_error**2 - by_lot, 0.0)
+    if wanted <= 0 or n == size:
+        return None
+    # the variance of the draw goes with 1/n - 1/N
+    return int(np.ceil(1 / (wanted / by_lot * (1 / n - 1 / size) + 1 / size))) if by_lot else n
 
 
 def outside_claim(labels: int, positives: int, negatives: int, sensitivity: float | None, specificity: float | None, rate: float | None) -> list[str]:
@@ -168,7 +213,7 @@ def _ratio(data: Labelled, of: Floats, event: Floats) -> tuple[float, Floats] | 
     if total <= 0:
         return None
     share = float((w * event).sum() / total)
-    return share, w * (event - share) / total
+    return share, data.influence(of * (event - share)) / total
 
 
 def _by_cluster(data: Labelled, values: Floats) -> Floats:

@@ -101,6 +101,32 @@ def find_outputs(store: Store, selection: Selection, asking: Asking, limit: int 
     return frame.drop(columns="found"), int(frame["found"].iloc[0]) if len(frame) else 0
 
 
+def frame_outputs(store: Store, selection: Selection, asking: Asking) -> pd.DataFrame:
+    """Every output that a selection leaves, for drawing from.
+
+    Returns:
+        generation_id, cell_id, place (among the cell's outputs, in the order of `code_arrays`), checkpoint_id, recipe, unsafe_votes, safe_votes, coherence (code);
+        in the order of cells and places.
+    """
+    parameters = {"judge": asking.judge, "refusal_judge": asking.refusal_judge, "coherence": asking.coherence, "study": selection.study}
+    where, restrictions = _restrictions(selection)
+    return store.frame(
+        f"""
+        WITH base AS (SELECT * FROM verdicts), texts AS (SELECT * FROM live_generations), {_TOLD},
+        ordered AS (SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position, sample) - 1 AS place FROM verdicts)
+        SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, CAST(place AS INTEGER) AS place, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, recipe,
+            CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes, CAST(coherence AS INTEGER) AS coherence
+        FROM chosen JOIN ordered USING (generation_id) WHERE {where} ORDER BY cell_id, place
+        """,
+        {**parameters, **restrictions},
+    )
+
+
+def cell_sizes(store: Store, cells: Sequence[str]) -> dict[str, int]:
+    """How many outputs each cell has."""
+    return dict(store.rows("SELECT CAST(cell_id AS VARCHAR), count(*) FROM verdicts WHERE cell_id IN (SELECT unnest(CAST(? AS UUID[]))) GROUP BY cell_id", [list(cells)]))
+
+
 def _most_disputed(store: Store, selection: Selection, asking: Asking, wanted: int) -> tuple[list[str], list[str], int]:
     """Ids of at least `wanted` outputs among which the most disputed ones are, the ids of their cells, and how many outputs the selection leaves.
 

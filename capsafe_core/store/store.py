@@ -141,7 +141,7 @@ class Store:
                 cursor.close()
 
     def _migrate(self) -> None:
-        steps = sorted((f.name, f.read_text()) for f in files("capsafe_core.store").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
+        steps = migrations()
         known = first(self._connection, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'")
         if known == (0,):
             strangers = first(self._connection, "SELECT count(*) FROM duckdb_tables()")
@@ -169,6 +169,11 @@ class Store:
             run(f"SET allowed_directories = ['{folder}']")
         run("SET enable_external_access = false")
         run("SET lock_configuration = true")
+
+
+def migrations() -> list[tuple[str, str]]:
+    """The schema's steps in order: file name and SQL."""
+    return sorted((f.name, f.read_text()) for f in files("capsafe_core.store").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
 
 
 def first(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:

@@ -86,9 +86,20 @@ TABLES: dict[str, Table] = {
     ),
     "label": _table(
         "label_events",
-        lambda x: (x.id, x.generation_id, x.cell_id, x.rater_id, x.dimension, x.action, x.label, x.shown, x.created, list(x.reasons), _json(x.evidence), x.note, x.queue),
-        event_id=_T, generation_id=_T, cell_id=_T, rater_id=_T, dimension=_T, action=_T, label=_T, shown=_F, created=_F, reasons=_TS, evidence=_T, note=_T, queue=_T,
+        lambda x: (x.id, x.generation_id, x.cell_id, x.rater_id, x.dimension, x.action, x.label, x.shown, x.created, list(x.reasons), _json(x.evidence), x.note, x.queue, x.confidence, x.guidelines, x.repeat),
+        event_id=_T, generation_id=_T, cell_id=_T, rater_id=_T, dimension=_T, action=_T, label=_T, shown=_F, created=_F, reasons=_TS, evidence=_T, note=_T, queue=_T, confidence=_F, guidelines=_T, repeat=_I,
     ),
+    "queue": _table(
+        "queues",
+        lambda x: (x.id, x.queue, x.study, x.name, x.state, x.created, x.author, _json(x.settings), _json(x.selection), _json(x.strata), x.words),
+        version_id=_T, queue=_T, study=_T, name=_T, state=_T, created=_F, author=_T, settings=_T, selection=_T, strata=_T, words=_T,
+    ),
+    "queue_frame": _table("queue_frames", lambda x: (x.id, x.queue, x.draw, x.cell_id, list(x.strata)), frame_id=_T, queue=_T, draw=_I, cell_id=_T, strata=pa.list_(pa.int32())),
+    "practice": _table(
+        "practices", lambda x: (x.id, x.rater_id, x.guidelines, x.queue, x.right, x.asked, x.created),
+        practice_id=_T, rater_id=_T, guidelines=_T, queue=_T, right_answers=_I, asked=_I, created=_F,
+    ),
+    "guidelines": _table("guidelines", lambda x: (x.id, x.version, x.text, x.author, x.created), guidelines_id=_T, version=_T, text=_T, author=_T, created=_F),
     "queue_item": _table(
         "queue_items",
         lambda x: (x.id, x.queue, x.generation_id, x.cell_id, x.stratum, x.place, x.probability),

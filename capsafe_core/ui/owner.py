@@ -11,6 +11,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
+from capsafe_core.store.desk import Desk
 from capsafe_core.store.ingest import ingest_all
 
 PERIOD = 2.0
@@ -23,6 +24,7 @@ class Owner:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store = Store(settings.store_path, settings.exports_path, settings.memory_limit, settings.threads)
+        self.desk = Desk(self.store, settings.jobs_path)
         self.problems: list[CapsafeError] = []
         self._queue = Queue(settings)
         self._service = Service(self.store, settings.socket_path)
@@ -56,6 +58,7 @@ class Owner:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         self._service.close()
+        self.desk.close()
         self.store.close()
 
 

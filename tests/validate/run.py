@@ -19,6 +19,7 @@ from scipy.stats import norm
 from capsafe_core.settings import ROOT
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates, seed_average
 from capsafe_core.stats.correction import Labelled, ppi_plus_plus, rogan_gladen, weighted_ppi, weighted_rogan_gladen
+from capsafe_core.stats.design import alike, completed, inclusion, priority_design, random_rank, stratified_design
 from capsafe_core.stats.intervals import newcombe, wilson
 from capsafe_core.stats.matching import at_place, crossing
 
@@ -139,6 +140,42 @@ def corrected(
     return study
 
 
+def from_queue(strategy: str, answered: float = 1.0, method: str = "ppi", size: int = 400, share: float = 0.3, extended: int = 0) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
+    """A corrected rate from a queue as the Annotate page draws it: 500 behaviours × 4 checkpoints, two judges that are worse on broken text.
+
+    Args:
+        answered: the share of the queue after which people stop.
+        extended: items that were added later.
+    """
+    rate, behaviours, checkpoints = 0.3, 500, 4
+    clusters = np.arange(behaviours).repeat(checkpoints)
+    checkpoint = np.tile(np.arange(checkpoints), behaviours)
+
+    def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
+        risk = chance.beta(6 * rate, 6 * (1 - rate), behaviours).repeat(checkpoints)
+        truth = (chance.random(len(risk)) < risk).astype(float)
+        broken = chance.random(len(risk)) < np.array([0.05, 0.1, 0.3, 0.5])[checkpoint]
+        one, two = ((chance.random(len(risk)) < np.where(truth == 1, q1, np.where(broken, 0.45, 1 - q0))).astype(float) for q1, q0 in ((0.85, 0.85), (0.75, 0.9)))
+        rank = random_rank([str(i) for i in range(len(risk))], int(chance.integers(2**31)))
+        if strategy in ("random", "stratified"):
+            names = np.array([f"{a:.0f}{b:.0f}{c:d}{k}" for a, b, c, k in zip(one, two, broken, checkpoint, strict=True)] if strategy == "stratified" else ["all"] * len(risk), dtype=object)
+            design = stratified_design(names, rank, size + extended)
+        else:
+            design = priority_design(np.where(one != two, chance.random(len(risk)), np.nan), rank, size, share, "most disputed")
+        done, drawn = [], np.zeros(len(risk), dtype=bool)
+        for number, stratum in enumerate(design.strata):
+            items = design.drawn(number)
+            first = completed([i < round(answered * len(items)) for i in range(len(items))], stratum.adaptive)
+            drawn[items[:first]] = True
+            done.append(first / stratum.size)
+        probability = np.where(drawn, inclusion(design.codes, done), 0.0)
+        data = Labelled(one, truth, probability, clusters, alike(design.codes, done))
+        found = weighted_ppi(data) if method == "ppi" else weighted_rogan_gladen(data)
+        return found.rate or 0.0, None if found.low is None or found.high is None else (found.low, found.high), rate
+
+    return study
+
+
 def from_two_samples(method: str, rate: float, q1: float = 0.8, q0: float = 0.9, labels: int = 200, rest: int = 2000) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
     """A corrected rate from an independent random sample of labels."""
 
@@ -195,6 +232,16 @@ STUDY_KINDS: list[tuple[str, Callable[[np.random.Generator], tuple[float, Interv
     ("Rogan-Gladen, unequal probabilities, rate 0.4", corrected("rogan-gladen", 0.4), True),
     ("Rogan-Gladen, unequal probabilities, rate 0.15", corrected("rogan-gladen", 0.15), True),
     ("Rogan-Gladen, unequal probabilities, weak judge (q0 + q1 = 1.35)", corrected("rogan-gladen", 0.4, 0.7, 0.65), True),
+    ("PPI++, random queue", from_queue("random"), True),
+    ("PPI++, random queue, stopped after 60 %", from_queue("random", 0.6), True),
+    ("PPI++, random queue, extended by half", from_queue("random", extended=200), True),
+    ("PPI++, stratified queue", from_queue("stratified"), True),
+    ("PPI++, stratified queue, stopped after 60 %", from_queue("stratified", 0.6), True),
+    ("PPI++, disagreement queue with 60 % at random", from_queue("disagreement", share=0.6), True),
+    ("PPI++, disagreement queue with 60 % at random, stopped after 90 % (the random part counts)", from_queue("disagreement", 0.9, share=0.6), True),
+    ("Rogan-Gladen, random queue", from_queue("random", method="rogan-gladen"), True),
+    ("Rogan-Gladen, stratified queue", from_queue("stratified", method="rogan-gladen"), True),
+    ("Rogan-Gladen, disagreement queue with 60 % at random", from_queue("disagreement", method="rogan-gladen", share=0.6), True),
     ("PPI++, 50 labels, rate 0.05", corrected("ppi", 0.05, behaviours=70, chances=(0.6, 0.3)), False),
     ("Rogan-Gladen, 50 labels, rate 0.05", corrected("rogan-gladen", 0.05, behaviours=70, chances=(0.6, 0.3)), False),
 ]

@@ -1,0 +1,506 @@
+"""The desk: where queues are made, items handed out, and labels taken in. The only door for what people say.
+
+Every queue is an `annotate` job folder whose shard holds the queue, its items and every label. A label is on disk before
+it is acknowledged; the store reads it from there, like everything else. What has been answered and what is in whose hands is
+kept in memory beside it, so that handing out needs no query.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from capsafe_core.annotation import QUESTIONS, Guidelines, QueueSettings, read_guidelines, shipped_guidelines
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Job, Manifest, Shard, create_job, list_jobs
+from capsafe_core.people import Person
+from capsafe_core.records import GuidelinesRecord, LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, identify
+from capsafe_core.selection import Selection
+from capsafe_core.store.ingest import ingest_job
+from capsafe_core.store.outputs import Asking
+from capsafe_core.store.store import Store
+
+KIND = "annotate"
+SHOWN_AT_LEAST = 0.25
+"""seconds that an item must have been on screen before it can be labelled"""
+HANDED_OUT = 10
+LEASE = 900.0
+"""seconds for which an item that was handed out is kept for that person"""
+REPEAT_AFTER = 15
+"""items between the first and the second look of the same person"""
+RULINGS = "adjudications"
+GUIDELINES = "guidelines"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a queue drew: its frames and items, the strata that they lie in, and how in words."""
+
+    records: Sequence[Record]
+    strata: tuple[dict[str, Any], ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One item in front of one person."""
+
+    id: str
+    generation_id: str
+    repeat: int = 0
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of something that a person sent. `taken` is False where it cannot be kept and should not be sent again."""
+
+    id: str
+    taken: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a queue is: items that a person did, today and in all; labels that all people gave, and that the queue asks for."""
+
+    mine: int
+    today: int
+    done: int
+    total: int
+
+
+@dataclass
+class _OpenQueue:
+    """A queue in memory."""
+
+    job: Job
+    shard: Shard
+    record: QueueRecord
+    settings: QueueSettings
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    items: dict[str, QueueItem] = field(default_factory=dict)
+    """by generation"""
+    places: list[QueueItem] = field(default_factory=list)
+    """items as they were drawn: an output of two strata stands there twice"""
+    order: list[str] = field(default_factory=list)
+    """generation ids, as they are handed out"""
+    answered: dict[str, dict[str, float]] = field(default_factory=dict)
+    """generation -> person -> when they labelled it"""
+    done: dict[str, dict[str, float]] = field(default_factory=dict)
+    """person -> task -> when they labelled or skipped it; the newest last"""
+    held: dict[str, dict[str, float]] = field(default_factory=dict)
+    """generation -> person -> until when it is theirs"""
+    seen: dict[str, set[str]] = field(default_factory=dict)
+    """person -> tasks that were handed to them since the program started"""
+    events: dict[tuple[str, str], list[LabelEvent]] = field(default_factory=dict)
+    """(person, task) -> the newest answers"""
+    gone: set[str] = field(default_factory=set)
+    """outputs that are no longer there"""
+    people: dict[str, str] = field(default_factory=dict)
+    """rater id -> name, of whom a label or a practice is in the shard"""
+    practised: set[tuple[str, str]] = field(default_factory=set)
+    """(rater id, guidelines)"""
+    latest: dict[str, float] = field(default_factory=dict)
+    """person -> time of their last event"""
+    started: dict[str, int] = field(default_factory=dict)
+    """person -> how far along `order` nothing is left for them"""
+
+
+class Desk:
+    """Queues and labels of a workspace. Any thread may call.
+
+    Args:
+        store: where outputs are read.
+        jobs: folder of the job folders.
+    """
+
+    def __init__(self, store: Store, jobs: Path) -> None:
+        self._store, self._jobs = store, jobs
+        self._lock = threading.RLock()
+        self._queues: dict[str, _OpenQueue] = {}
+        self._books: dict[str, Shard] = {}
+        self.started = time.time()
+
+    def close(self) -> None:
+        """Let go of every shard."""
+        with self._lock:
+            for shard in [*(q.shard for q in self._queues.values()), *self._books.values()]:
+                shard.close()
+            self._queues.clear()
+            self._books.clear()
+
+    # queues
+
+    def make(self, person: Person, settings: QueueSettings, selection: Selection, asking: Asking, draw: Callable[[str], Drawn]) -> QueueRecord:
+        """Open a new queue.
+
+        Args:
+            selection: from which outputs it draws; it names the study.
+            asking: the judges by whom outputs are told apart in the draw.
+            draw: given the queue's id, the draw.
+
+        Raises:
+            CapsafeError: the person is no researcher, or what `draw` raises.
+        """
+        person.must_be("researcher")
+        created = time.time()
+        manifest = Manifest(KIND, _file_name(settings.name), {"settings": asdict(settings), "selection": selection.to_query(), "created": created})
+        drawn = draw(manifest.job_id)
+        values = {**asdict(settings), "asking": asdict(asking)}
+        record = QueueRecord(manifest.job_id, selection.study, settings.name, "open", created, person.name, values, selection.to_query(), drawn.strata, drawn.words)
+        job = create_job(self._jobs, manifest)
+        shard = Shard(job)
+        shard.append([f"queue {created}"], [record, *drawn.records])
+        with self._lock:
+            self._queues[job.job_id] = _read(job, shard)
+        ingest_job(self._store, job)
+        return record
+
+    def extend(self, person: Person, queue: str, draw: Callable[[QueueRecord], Drawn], more: int) -> QueueRecord:
+        """Add items to a queue.
+
+        Args:
+            draw: given the queue as it stands, the items to add.
+
+        Raises:
+            CapsafeError: the person is no researcher, or what `draw` raises.
+        """
+        person.must_be("researcher")
+        q = self._open(queue)
+        return self._change(person, q, lambda: draw(q.record), {"size": q.settings.size + more})
+
+    def set_state(self, person: Person, queue: str, state: str) -> QueueRecord:
+        """Pause, open or close a queue. What was labelled stays.
+
+        Raises:
+            CapsafeError: the person is no researcher, or there is no such state.
+        """
+        person.must_be("researcher")
+        if state not in ("open", "paused", "closed"):
+            raise CapsafeError(f"A queue cannot be {state!r}.", "Use open, paused or closed.")
+        q = self._open(queue)
+        return self._change(person, q, lambda: Drawn([], q.record.strata, q.record.words), {}, state)
+
+    def _change(self, person: Person, q: _OpenQueue, drawn: Callable[[], Drawn], settings: dict[str, Any], state: str = "") -> QueueRecord:
+        with q.lock:
+            new = drawn()
+            record = replace(
+                q.record,
+                created=max(time.time(), q.record.created + 1e-3),
+                author=person.name,
+                strata=new.strata,
+                words=new.words,
+                state=state or q.record.state,
+                settings={**q.record.settings, **settings},
+            )
+            q.shard.append([f"queue {record.created}"], [record, *new.records])
+            _take_in(q, [record, *new.records])
+        ingest_job(self._store, q.job)
+        return record
+
+    def queues(self) -> list[QueueRecord]:
+        """Every queue, the newest first."""
+        for job in list_jobs(self._jobs):
+            if job.manifest.kind == KIND and "settings" in job.manifest.work:
+                self._open(job.job_id)
+        with self._lock:
+            return sorted((q.record for q in self._queues.values()), key=lambda r: -r.created)
+
+    def _open(self, queue: str) -> _OpenQueue:
+        with self._lock:
+            found = self._queues.get(queue)
+            if found is None or not (found.job.folder / "manifest.json").exists():
+                job = next((j for j in list_jobs(self._jobs) if j.job_id == queue and j.manifest.kind == KIND), None)
+                if job is None:
+                    raise CapsafeError(
+                        "This queue is not there any more: its folder was deleted.",
+                        "Labels that were not taken in stay in the browser that sent them; save them to a file there and import it with `capsafe labels`.",
+                    )
+                found = _read(job, Shard(job))
+                self._queues[queue] = found
+            return found
+
+    # handing out
+
+    def hand_out(self, person: Person, queue: str, count: int = HANDED_OUT) -> list[Task]:
+        """The next items for a person, kept for them for a while; among them now and then one that they have labelled before.
+
+        Raises:
+            CapsafeError: the person may not label, or the queue is paused, closed or gone.
+        """
+        person.must_be("annotator")
+        q = self._open(queue)
+        if q.record.state != "open":
+            raise CapsafeError(f"The queue {q.record.name} is {q.record.state}.", "Choose another one, or ask whoever made it.")
+        with q.lock:
+            tasks = list(self._next(q, person.name, count))
+            for task in tasks:
+                q.held.setdefault(task.generation_id, {})[person.name] = time.time() + LEASE
+                q.seen.setdefault(person.name, set()).add(task.id)
+            return tasks
+
+    def _next(self, q: _OpenQueue, who: str, count: int) -> Iterator[Task]:
+        now, given = time.time(), 0
+        mine = q.done.get(who, {})
+        first = sum(not task.endswith("#1") for task in mine)
+        repeats = math.floor(q.settings.repeats * first) - (len(mine) - first)
+        before = [task for task in list(mine)[: max(0, len(mine) - REPEAT_AFTER)] if not task.endswith("#1") and f"{task}#1" not in mine and task not in q.gone]
+        for task in before[: max(0, repeats)]:
+            given += 1
+            yield Task(f"{task}#1", task, 1)
+        edge = True  # nothing is left for this person before here
+        for place in range(q.started.get(who, 0), len(q.order)):
+            if given >= count:
+                return
+            generation = q.order[place]
+            others = [p for p in q.answered.get(generation, {}) if p != who]
+            over = generation in mine or generation in q.gone or len(others) >= q.settings.annotators
+            if edge and over:
+                q.started[who] = place + 1
+            edge = edge and over
+            waiting = [p for p, until in q.held.get(generation, {}).items() if p != who and until > now and p not in others]
+            if not over and len(others) + len(waiting) < q.settings.annotators:
+                given += 1
+                yield Task(generation, generation)
+
+    # taking in
+
+    def submit(self, person: Person, queue: str, sent: dict[str, Any]) -> Receipt:
+        """Take in what a person did with an item: a label, a skip or taking it back.
+
+        The same thing sent twice is taken in once.
+
+        Args:
+            sent: `id` (made by the sender), `task`, `kind` (label, skip, undo), `answers` (dimension -> label), `seconds` on screen before the answer, `age` in seconds
+                since it was given; `reasons`, `evidence`, `note`, `confidence`, `guidelines`.
+
+        Raises:
+            CapsafeError: the person may not label, the queue's folder is gone, or the disk is full; it should be sent again.
+        """
+        person.must_be("annotator")
+        q = self._open(queue)
+        unit = str(sent.get("id", ""))
+        with q.lock:
+            if unit in q.shard.done_units:
+                return Receipt(unit, True)
+            problem = self._problem(q, person, sent)
+            if problem:
+                return Receipt(unit, False, problem)
+            events = list(self._events(q, person, sent))
+            records: list[Record] = [*([] if person.rater.id in q.people else [person.rater]), *events]
+            q.shard.append([unit], records)
+            _take_in(q, records)
+        closed = "" if q.record.state == "open" else f"The queue is {q.record.state} now; what you sent was kept."
+        return Receipt(unit, True, closed)
+
+    def _problem(self, q: _OpenQueue, person: Person, sent: dict[str, Any]) -> str:
+        """Why something cannot be kept; empty where it can."""
+        task, kind, answers = str(sent.get("task", "")), sent.get("kind"), sent.get("answers", {})
+        try:
+            uuid.UUID(str(sent.get("id", "")))
+            seconds, age = float(sent.get("seconds", 0.0)), float(sent.get("age", 0.0))
+        except (ValueError, TypeError):
+            return "It could not be read."
+        generation, _, again = task.partition("#")
+        if generation not in q.items or again not in ("", "1"):
+            return "It is about an item that is not in this queue."
+        if kind not in ("label", "skip", "undo") or not isinstance(answers, dict):
+            return "It is neither a label, nor a skip, nor taking one back."
+        if kind == "label" and not answers:
+            return "It has no answer."
+        for dimension, label in answers.items():
+            if dimension not in q.settings.questions or label not in QUESTIONS[dimension].answers:
+                return f"{label!r} is no answer to a question of this queue."
+        if task in q.done.get(person.name, {}):
+            return ""
+        if kind == "undo":
+            return "There is nothing to take back."
+        if not (math.isfinite(seconds) and math.isfinite(age) and age >= 0):
+            return "It does not say how long the item was shown."
+        if seconds < SHOWN_AT_LEAST:
+            return f"The item was shown for less than {SHOWN_AT_LEAST * 1000:.0f} ms, so the key was not meant for it."
+        if task in q.seen.get(person.name, ()):
+            return ""
+        # after a restart nobody remembers what was handed out: what this person would get next may have been on their screen
+        if task in {t.id for t in self._next(q, person.name, 2 * HANDED_OUT)} or time.time() - age < self.started:
+            return ""
+        return "The item was not shown to you."
+
+    def _events(self, q: _OpenQueue, person: Person, sent: dict[str, Any]) -> Iterator[LabelEvent]:
+        task = str(sent["task"])
+        generation, _, again = task.partition("#")
+        created = max(time.time() - float(sent.get("age", 0.0)), q.latest.get(person.name, 0.0) + 1e-5)
+        answers: dict[str, str | None] = {d: (sent.get("answers", {}).get(d) if sent["kind"] == "label" else None) for d in q.settings.questions}
+        for dimension, label in answers.items():
+            if sent["kind"] == "label" and label is None:
+                continue
+            reasons = tuple(map(str, sent.get("reasons", ()))) if dimension == "coherence" else ()
+            evidence = tuple(e for e in sent.get("evidence", ()) if isinstance(e, dict)) if dimension == "coherence" else ()
+            confidence = sent.get("confidence")
+            yield LabelEvent(
+                identify("label", str(sent["id"]), dimension), generation, q.items[generation].cell_id, person.rater.id, dimension, str(sent["kind"]), label,
+                created - float(sent.get("seconds", 0.0)), created, reasons, evidence, str(sent.get("note", "")), q.record.queue,
+                None if confidence is None else float(confidence), str(sent.get("guidelines", "")), int(again == "1"),
+            )  # fmt: skip
+
+    def mark_gone(self, queue: str, generations: Iterable[str]) -> None:
+        """Leave out outputs that are no longer in the store."""
+        q = self._open(queue)
+        with q.lock:
+            q.gone.update(generations)
+
+    def recent(self, person: Person, queue: str, count: int = 20) -> list[tuple[Task, list[LabelEvent]]]:
+        """The last items that a person labelled or skipped, the newest first, with their answers; second looks are left out."""
+        q = self._open(queue)
+        with q.lock:
+            mine = [t for t in q.done.get(person.name, {}) if not t.endswith("#1")][-count:]
+            return [(Task(t, t), list(q.events[person.name, t])) for t in reversed(mine)]
+
+    def progress(self, person: Person, queue: str) -> Progress:
+        """How far a person and the queue are."""
+        q = self._open(queue)
+        midnight = time.mktime((*time.localtime()[:3], 0, 0, 0, 0, 0, -1))
+        with q.lock:
+            mine = list(q.done.get(person.name, {}).values())
+            given = sum(min(len(people), q.settings.annotators) for people in q.answered.values())
+            return Progress(len(mine), sum(t >= midnight for t in mine), given, q.settings.annotators * (len(q.order) - len(q.gone)))
+
+    # decisions and rules
+
+    def adjudicate(self, person: Person, generation: str, cell: str, dimension: str, label: str | None, note: str = "", expected: str | None = None) -> LabelEvent:
+        """Settle what people disagree on; without a label, open the question again.
+
+        Args:
+            expected: the event id of the ruling that the person saw, "" for none; a newer one by somebody else is not overruled unseen. None overrules whatever is there.
+
+        Raises:
+            CapsafeError: the person is no researcher, or somebody else decided meanwhile.
+        """
+        person.must_be("researcher")
+        if label is not None and label not in QUESTIONS[dimension].answers:
+            raise CapsafeError(f"{label!r} is no label of {dimension}.", f"Use one of {', '.join(QUESTIONS[dimension].answers)}.")
+        with self._lock:
+            shard, job = self._book(RULINGS)
+            ingest_job(self._store, job)
+            standing = self._store.rows("SELECT CAST(event_id AS VARCHAR), rater_id, label FROM adjudications WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ?", [generation, dimension])
+            if expected is not None and (standing[0][0] if standing else "") != expected:
+                raise CapsafeError(
+                    f"Somebody decided this meanwhile: {standing[0][2] if standing else 'open again'}. Your decision was not written over it.",
+                    "Look at theirs, and decide again if you still disagree.",
+                )
+            now = time.time()
+            event = LabelEvent(str(uuid.uuid4()), generation, cell, person.rater.id, dimension, "reopen" if label is None else "adjudicate", label, now, now, note=note)
+            shard.append([event.event_id], [person.rater, event])
+            ingest_job(self._store, job)
+        return event
+
+    def practised(self, person: Person, queue: str, guidelines: str, right: int, asked: int) -> None:
+        """Note how a person did on the practice items of some guidelines."""
+        person.must_be("annotator")
+        q = self._open(queue)
+        with q.lock:
+            practice = Practice(person.rater.id, guidelines, queue, right, asked, time.time())
+            q.shard.append([practice.id], [person.rater, practice])
+            _take_in(q, [person.rater, practice])
+
+    def has_practised(self, person: Person, guidelines: str) -> bool:
+        """Whether a person has been through the practice items of these guidelines."""
+        self.queues()
+        with self._lock:
+            return any((person.rater.id, guidelines) in q.practised for q in self._queues.values())
+
+    def save_guidelines(self, person: Person, text: str) -> Guidelines:
+        """Keep a new version of the guidelines.
+
+        Raises:
+            CapsafeError: the person is no researcher, or the text cannot be read.
+        """
+        person.must_be("researcher")
+        parsed = read_guidelines(text)
+        with self._lock:
+            shard, job = self._book(GUIDELINES)
+            shard.append([f"{parsed.version} {time.time()}"], [GuidelinesRecord(parsed.version, text, person.name, time.time())])
+            ingest_job(self._store, job)
+        return parsed
+
+    def guidelines(self) -> Guidelines:
+        """The newest guidelines: the researcher's, else the shipped ones."""
+        job = next((j for j in list_jobs(self._jobs) if j.manifest.kind == KIND and j.manifest.name == GUIDELINES), None)
+        found = [r for r in job.records() if isinstance(r, GuidelinesRecord)] if job else []
+        return read_guidelines(found[-1].text) if found else shipped_guidelines()
+
+    def _book(self, name: str) -> tuple[Shard, Job]:
+        job = create_job(self._jobs, Manifest(KIND, name, {}))
+        if name not in self._books:
+            self._books[name] = Shard(job)
+        return self._books[name], job
+
+
+def _read(job: Job, shard: Shard) -> _OpenQueue:
+    """A queue as its shard tells it."""
+    records = list(job.records())
+    first = next((r for r in records if isinstance(r, QueueRecord)), None)
+    if first is None:
+        shard.close()
+        raise CapsafeError(f"The queue in {job.job_id} was never finished being made.", "Delete its folder and make it again.")
+    q = _OpenQueue(job, shard, first, QueueSettings.from_dict(first.settings))
+    _take_in(q, records)
+    return q
+
+
+def _take_in(q: _OpenQueue, records: Sequence[Record]) -> None:
+    """Bring what is in memory up to date with records that are on disk now."""
+    drawn = False
+    for record in records:
+        if isinstance(record, QueueRecord):
+            q.record, q.settings = record, QueueSettings.from_dict(record.settings)
+        elif isinstance(record, QueueItem):
+            q.places.append(record)
+            q.items.setdefault(record.generation_id, record)
+            drawn = True
+        elif isinstance(record, Rater):
+            q.people[record.id] = record.name
+        elif isinstance(record, Practice):
+            q.practised.add((record.rater_id, record.guidelines))
+        elif isinstance(record, LabelEvent) and record.rater_id in q.people:
+            _remember(q, q.people[record.rater_id], record)
+    if drawn:
+        sizes = {s["name"]: s["drawn"] for s in q.record.strata}
+        order = dict.fromkeys(item.generation_id for item in sorted(q.places, key=lambda item: ((item.place + 0.5) / max(sizes.get(item.stratum, 1), 1), item.stratum)))
+        q.order = list(order)
+        q.started.clear()
+
+
+def _remember(q: _OpenQueue, who: str, event: LabelEvent) -> None:
+    task = f"{event.generation_id}#1" if event.repeat else event.generation_id
+    q.latest[who] = max(q.latest.get(who, 0.0), event.created)
+    q.held.get(event.generation_id, {}).pop(who, None)
+    mine, key = q.done.setdefault(who, {}), (who, task)
+    people = q.answered.setdefault(event.generation_id, {})
+    if event.action == "undo":
+        mine.pop(task, None)
+        q.events.pop(key, None)
+        if not event.repeat:
+            people.pop(who, None)
+        q.started.clear()  # it comes back
+        return
+    known = [e for e in q.events.get(key, []) if e.created == event.created]  # the other questions of the same answer
+    q.events[key] = [*known, event]
+    mine.pop(task, None)
+    mine[task] = event.created
+    if event.action == "skip":
+        people.pop(who, None)
+    elif not event.repeat:
+        people[who] = event.created
+
+
+def _file_name(name: str) -> str:
+    """A queue's name as a part of a folder's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40] or "queue"

@@ -1,0 +1,477 @@
+"""Queues and labels through the desk: what is drawn, handed out, taken in, kept, and counted."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.queues import extend_queue, make_queue
+from capsafe_core.analysis.view import open_view
+from capsafe_core.annotation import QUESTIONS, REASONS, QueueSettings, read_guidelines, shipped_guidelines
+from capsafe_core.errors import BusyError, CapsafeError
+from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
+from capsafe_core.people import Person, person_named, role_of
+from capsafe_core.records import Judgment, LabelEvent, QueueItem, QueueRecord
+from capsafe_core.selection import Selection
+from capsafe_core.stats.design import power_allocation
+from capsafe_core.store import Store
+from capsafe_core.store.desk import HANDED_OUT, REPEAT_AFTER, Desk, Receipt
+from capsafe_core.store.ingest import ingest_all, set_retracted
+from capsafe_core.store.labels import truths
+from capsafe_core.store.rollups import check
+from tests.synthetic import RATERS, write_study
+
+ADA, BEN, EVE = Person("Ada", "researcher"), Person("Ben", "annotator"), Person("Eve", "viewer")
+
+
+def sent(task: str, kind: str = "label", seconds: float = 1.0, age: float = 0.0, **more: Any) -> dict[str, Any]:
+    answers = more.pop("answers", {"coherence": "coherent", "safety": "safe", "refusal": "none"} if kind == "label" else {})
+    return {"id": str(uuid.uuid4()), "task": task, "kind": kind, "answers": answers, "seconds": seconds, "age": age, **more}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A desk over the made-up study, 120 harmful requests."""
+    write_study(tmp_path, safety_size=120, capability_size=10)
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        found = Desk(store, tmp_path)
+        yield found
+        found.close()
+
+
+def queue(desk: Desk, **settings: Any) -> QueueRecord:
+    values = {"name": "a queue", "strategy": "random", "size": 40, "repeats": 0.0, **settings}
+    return make_queue(desk, open_view(desk._store, Selection()), ADA, QueueSettings(**values))
+
+
+def texts(desk: Desk) -> dict[str, str]:
+    return dict(desk._store.rows("SELECT CAST(generation_id AS VARCHAR), text FROM generations"))
+
+
+def work_through(desk: Desk, q: QueueRecord, person: Person, items: int | None = None) -> list[str]:
+    """Label as the text says, until nothing is handed out; the tasks in order."""
+    said, done = texts(desk), []
+    while (tasks := desk.hand_out(person, q.queue)) and (items is None or len(done) < items):
+        for task in tasks[: None if items is None else items - len(done)]:
+            answer = said[task.generation_id]
+            broken, unsafe = answer.startswith("####"), answer.startswith("Sure")
+            answers = {"coherence": "incoherent" if broken else "coherent", "safety": "unsafe" if unsafe else "safe", "refusal": "full" if "sorry" in answer else "none"}
+            assert desk.submit(person, q.queue, sent(task.id, answers={d: answers[d] for d in q.settings["questions"]}, reasons=["task_format"] if broken else [])).taken
+            done.append(task.id)
+    ingest_all(desk._store, desk._jobs)
+    return done
+
+
+def test_every_item_of_a_queue_has_its_probability_and_the_strata_add_up(desk: Desk) -> None:
+    for strategy in ("random", "stratified", "disagreement"):
+        q = queue(desk, name=strategy, strategy=strategy, size=60)
+        rows = desk._store.rows("SELECT CAST(generation_id AS VARCHAR), stratum, place, probability FROM queue_items WHERE queue = ? ORDER BY stratum, place", [q.queue])
+        assert Counter(stratum for _, stratum, _, _ in rows) == {s["name"]: s["drawn"] for s in q.strata if s["drawn"]}
+        assert all(0 < probability <= 1 for *_, probability in rows)
+        drawn_from = sum(s["size"] for s in q.strata if s["draw"] == 0)
+        assert drawn_from == 1200  # ten checkpoints
+        twice = len(rows) - len({g for g, *_ in rows})
+        if strategy == "disagreement":
+            assert [s["drawn"] for s in q.strata] == [18, 42]
+            assert {p for _, stratum, _, p in rows if stratum == "most disputed"} == {1.0}
+        else:
+            assert len(rows) == 60
+            assert twice == 0
+            # expected number of draws: the probabilities of all outputs add up to the size
+            assert sum(s["size"] * (s["drawn"] / s["size"]) for s in q.strata) == pytest.approx(60)
+
+
+def test_strata_are_as_fine_as_the_queue_is_large(desk: Desk) -> None:
+    small, large = queue(desk, strategy="stratified", size=12), queue(desk, name="b", strategy="stratified", size=300)
+    assert "checkpoint" in large.words and "checkpoint" not in small.words
+    assert all(s["drawn"] >= min(2, s["size"]) for s in large.strata)
+
+
+def test_allocation_gives_small_strata_a_larger_share_and_never_more_than_they_have() -> None:
+    assert power_allocation([1000, 10, 1], 50) == [43, 6, 1]
+    assert power_allocation([5, 5], 100) == [5, 5]
+    assert sum(power_allocation(list(range(1, 40)), 333)) == 333
+
+
+def test_a_queue_is_extended_along_the_same_order_and_says_so(desk: Desk) -> None:
+    q = queue(desk, size=20)
+    before = [i.generation_id for i in desk._queues[q.queue].places]
+    longer = extend_queue(desk, desk._store, ADA, q, 15)
+    items = desk._queues[q.queue].places
+    assert [i.generation_id for i in items[:20]] == before
+    assert len({i.generation_id for i in items}) == 35
+    assert [i.place for i in items] == list(range(35))
+    assert items[-1].probability == pytest.approx(35 / 1200)
+    assert "then 15 more" in longer.words and longer.settings["size"] == 35
+    assert desk._store.rows("SELECT count(*) FROM queues WHERE queue = ?", [q.queue]) == [(2,)]  # nothing is overwritten
+    everything = queue(desk, name="all", size=1200)
+    with pytest.raises(CapsafeError, match="already holds every output"):
+        extend_queue(desk, desk._store, ADA, everything, 5)
+
+
+@pytest.mark.parametrize(("strategy", "share"), [("random", 0.3), ("stratified", 0.3), ("disagreement", 0.6)])
+@pytest.mark.parametrize("stop", [1.0, 0.7])
+def test_labels_of_each_kind_of_queue_correct_the_judge(desk: Desk, strategy: str, share: float, stop: float) -> None:
+    """The judge calls broken text unsafe; people do not. Simulations of coverage are in tests/validate."""
+    truth = np.mean([t.startswith("Sure") for (t,) in desk._store.rows("SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'")])
+    q = queue(desk, strategy=strategy, share=share, size=500)
+    done = work_through(desk, q, ADA, round(stop * 500))
+    row = correction_table(open_view(desk._store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    assert row["judge_rate"] > truth + 0.05
+    assert row["ppi"] == pytest.approx(truth, abs=0.07)
+    assert row["ppi_low"] < truth < row["ppi_high"]
+    if strategy == "random":
+        assert row["labels"] == len(done)
+
+
+def test_a_queue_of_disputed_outputs_alone_corrects_nothing_and_says_why(desk: Desk) -> None:
+    q = queue(desk, strategy="disagreement", share=0.0, size=30)
+    done = work_through(desk, q, ADA, 10)
+    with pytest.raises(CapsafeError, match="not finished"):
+        correction_table(open_view(desk._store, Selection()))
+    work_through(desk, q, ADA)
+    assert len(done) == 10
+    with pytest.raises(CapsafeError, match="had no chance of being labelled") as error:
+        correction_table(open_view(desk._store, Selection()))
+    assert "random share" in error.value.hint
+
+
+def test_labels_of_a_part_of_the_outputs_correct_only_that_part(desk: Desk) -> None:
+    view = open_view(desk._store, Selection(recipes=("harsh",)))
+    q = make_queue(desk, view, ADA, QueueSettings("part", strategy="random", size=300, repeats=0.0))
+    work_through(desk, q, ADA)
+    both = correction_table(open_view(desk._store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    assert both["outputs"] == 480  # the harsh run's four checkpoints; the others had no chance of being labelled
+    points = open_view(desk._store, Selection()).points
+    others = list(points[(points["recipe"] == "gentle") & (points["step"] > 0)]["checkpoint_id"])
+    with pytest.raises(CapsafeError, match="Nobody has labelled"):
+        correction_table(open_view(desk._store, Selection()), checkpoints=others)
+
+
+def test_each_item_goes_to_as_many_people_as_asked_and_to_nobody_twice(desk: Desk) -> None:
+    q = queue(desk, annotators=2, size=30)
+    people = [Person(name, "annotator") for name in "abc"]
+    seen: Counter[str] = Counter()
+    while any(handed := {p.name: desk.hand_out(p, q.queue, 3) for p in people}.values()):
+        for person in people:
+            for task in {p.name: t for p, t in zip(people, handed, strict=True)}[person.name]:
+                assert desk.submit(person, q.queue, sent(task.id)).taken
+                seen[task.id] += 1
+    assert set(seen.values()) == {2}
+    assert len(seen) == 30
+    assert desk.progress(people[0], q.queue).done == 60 == desk.progress(people[0], q.queue).total
+
+
+def test_repeats_come_later_and_leave_the_first_label_alone(desk: Desk) -> None:
+    q = queue(desk, repeats=0.2, size=60)
+    order = work_through(desk, q, ADA)
+    again = [t for t in order if t.endswith("#1")]
+    assert 8 <= len(again) <= 12
+    assert all(order.index(t) - order.index(t[:-2]) > REPEAT_AFTER - HANDED_OUT for t in again)
+    ingest_all(desk._store, desk._jobs)
+    assert desk._store.rows("SELECT count(*) FROM current_labels WHERE dimension = 'safety'") == [(60,)]
+    assert desk._store.rows("SELECT count(*) FROM current_answers WHERE dimension = 'safety' AND repeat = 1") == [(len(again),)]
+
+
+def test_what_was_not_shown_or_makes_no_sense_is_refused_with_a_sentence(desk: Desk) -> None:
+    q = queue(desk)
+    first = desk.hand_out(BEN, q.queue)[0].id
+    last = desk._queues[q.queue].order[-1]
+    for wrong, sentence in [
+        (sent(last), "was not shown to you"),
+        (sent(first, seconds=0.2), "less than 250 ms"),
+        (sent(first, seconds=float("nan")), "how long"),
+        (sent("no such item"), "not in this queue"),
+        (sent(first, kind="shout"), "neither a label"),
+        (sent(first, answers={}), "no answer"),
+        (sent(first, answers={"safety": "purple"}), "no answer to a question"),
+        (sent(first, kind="undo"), "nothing to take back"),
+        ({**sent(first), "id": "x"}, "could not be read"),
+    ]:
+        receipt = desk.submit(BEN, q.queue, wrong)
+        assert not receipt.taken, wrong
+        assert sentence in receipt.message
+    assert desk.submit(BEN, q.queue, sent(first)).taken
+
+
+def test_the_same_label_sent_twice_is_one_label_and_undo_brings_the_item_back(desk: Desk) -> None:
+    q = queue(desk)
+    task = desk.hand_out(BEN, q.queue)[0].id
+    label = sent(task)
+    assert desk.submit(BEN, q.queue, label) == Receipt(label["id"], True) == desk.submit(BEN, q.queue, label)
+    assert desk.submit(BEN, q.queue, sent(task, "undo")).taken
+    assert task in {t.id for t in desk.hand_out(BEN, q.queue)}
+    assert desk.submit(BEN, q.queue, sent(task, answers={"safety": "unsafe"})).taken
+    ingest_all(desk._store, desk._jobs)
+    assert desk._store.rows("SELECT action, count(*) FROM label_events WHERE dimension = 'safety' GROUP BY action ORDER BY action") == [("label", 2), ("undo", 1)]
+    assert list(truths(desk._store, "safety")["code"]) == [2]
+    assert list(truths(desk._store, "coherence")["code"]) == []
+
+
+def test_a_revised_label_replaces_the_first_and_both_are_kept(desk: Desk) -> None:
+    q = queue(desk)
+    work_through(desk, q, BEN, 3)
+    task, events = desk.recent(BEN, q.queue)[0]
+    assert {e.dimension for e in events} == {"coherence", "safety", "refusal"}
+    assert desk.submit(BEN, q.queue, sent(task.id, answers={"coherence": "cannot_tell", "safety": "cannot_tell", "refusal": "cannot_tell"})).taken
+    ingest_all(desk._store, desk._jobs)
+    assert set(truths(desk._store, "safety").set_index("generation_id").loc[task.generation_id, ["state"]]) == {"cannot tell"}
+    assert desk._store.rows("SELECT count(*) FROM label_events WHERE dimension = 'safety'") == [(4,)]
+
+
+def test_a_skipped_item_is_no_answer_and_widens_the_bounds(desk: Desk) -> None:
+    q = queue(desk, size=300)
+    task = desk.hand_out(ADA, q.queue)[0].id
+    assert desk.submit(ADA, q.queue, sent(task, "skip")).taken
+    work_through(desk, q, ADA)
+    row = correction_table(open_view(desk._store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    assert (row["labels"], row["unusable"]) == (299, 1)
+    assert row["lowest"] < row["highest"]
+    assert task in {t.id for t in desk.hand_out(BEN, q.queue)}  # somebody else may know
+
+
+def test_everything_survives_a_restart_and_what_was_on_screen_may_still_come(desk: Desk) -> None:
+    q = queue(desk, repeats=0.1)
+    work_through(desk, q, BEN, 20)
+    on_screen = desk.hand_out(BEN, q.queue)[3].id
+    desk.close()
+    again = Desk(desk._store, desk._jobs)
+    assert again.progress(BEN, q.queue).mine == 20
+    assert again.submit(BEN, q.queue, sent(on_screen, age=30.0)).taken
+    assert [r.name for r in again.queues()] == ["a queue"]
+    again.close()
+
+
+def test_roles_are_checked_where_things_are_written(desk: Desk) -> None:
+    q = queue(desk)
+    task = desk.hand_out(BEN, q.queue)[0].id
+    for action in (
+        lambda: queue_by(desk, BEN),
+        lambda: desk.set_state(BEN, q.queue, "closed"),
+        lambda: desk.adjudicate(BEN, "g", "c", "safety", "safe"),
+        lambda: desk.save_guidelines(BEN, shipped_guidelines().text),
+        lambda: desk.submit(EVE, q.queue, sent(task)),
+        lambda: desk.hand_out(EVE, q.queue),
+        lambda: desk.practised(EVE, q.queue, "v", 1, 1),
+    ):
+        with pytest.raises(CapsafeError, match="only an? (annotator|researcher) may"):
+            action()
+
+
+def queue_by(desk: Desk, person: Person) -> QueueRecord:
+    return make_queue(desk, open_view(desk._store, Selection()), person, QueueSettings("x"))
+
+
+def test_a_paused_queue_hands_out_nothing_and_keeps_what_was_on_its_way(desk: Desk) -> None:
+    q = queue(desk)
+    task = desk.hand_out(BEN, q.queue)[0].id
+    desk.set_state(ADA, q.queue, "closed")
+    with pytest.raises(CapsafeError, match="is closed"):
+        desk.hand_out(BEN, q.queue)
+    receipt = desk.submit(BEN, q.queue, sent(task))
+    assert receipt.taken and "closed" in receipt.message
+    desk.set_state(ADA, q.queue, "open")
+    assert desk.hand_out(BEN, q.queue)
+
+
+def test_a_deleted_queue_is_said_and_asks_for_the_labels_to_be_kept(desk: Desk) -> None:
+    q = queue(desk)
+    task = desk.hand_out(BEN, q.queue)[0].id
+    shutil.rmtree(desk._jobs / q.queue)
+    with pytest.raises(CapsafeError, match="was deleted") as error:
+        desk.submit(BEN, q.queue, sent(task))
+    assert "save them to a file" in error.value.hint
+
+
+def test_outputs_that_were_taken_out_are_not_asked_about(desk: Desk) -> None:
+    q = queue(desk)
+    desk.mark_gone(q.queue, desk._queues[q.queue].order[:30])
+    assert len(work_through(desk, q, BEN)) == 10
+    assert desk.progress(BEN, q.queue).total == 10
+
+
+def test_hostile_notes_and_names_are_kept_as_they_are(desk: Desk) -> None:
+    q = queue(desk)
+    who = person_named("  <script>alert(1)</script>\u0000\n  ", "annotator")
+    assert who.name == "<script>alert(1)</script>"
+    note = "\u202egnp\u200b" + "x" * 100_000
+    task = desk.hand_out(who, q.queue)[0].id
+    assert desk.submit(who, q.queue, sent(task, note=note, evidence=[{"reason": "other", "start": 0, "end": 3}], confidence=0)).taken
+    ingest_all(desk._store, desk._jobs)
+    rows = desk._store.rows("SELECT note, confidence, evidence FROM label_events WHERE dimension = 'coherence'")
+    assert rows == [(note, 0.0, '[{"reason": "other", "start": 0, "end": 3}]')]
+    assert desk._store.rows("SELECT name FROM raters WHERE kind = 'annotator'") == [(who.name,)]
+    for name in ("", "   ", "x" * 81):
+        with pytest.raises(CapsafeError, match="1 to 80"):
+            person_named(name)
+
+
+def test_two_people_who_adjudicate_one_item_at_once_do_not_overwrite_each_other(desk: Desk) -> None:
+    q = queue(desk, annotators=2, size=10)
+    for person, label in ((ADA, "safe"), (BEN, "unsafe")):
+        for task in desk.hand_out(person, q.queue):
+            desk.submit(person, q.queue, sent(task.id, answers={"safety": label}))
+    ingest_all(desk._store, desk._jobs)
+    known = truths(desk._store, "safety")
+    assert set(known["state"]) == {"disputed"}
+    g, c = known["generation_id"].iloc[0], known["cell_id"].iloc[0]
+    other = Person("Cay", "researcher")
+    first = desk.adjudicate(ADA, g, c, "safety", "unsafe", "it names a tool", expected="")
+    with pytest.raises(CapsafeError, match="Somebody decided this meanwhile: unsafe"):
+        desk.adjudicate(other, g, c, "safety", "safe", expected="")
+    assert truths(desk._store, "safety").set_index("generation_id").loc[g, "state"] == "adjudicated"
+    desk.adjudicate(other, g, c, "safety", None, expected=first.event_id)
+    assert truths(desk._store, "safety").set_index("generation_id").loc[g, "state"] == "disputed"
+    assert desk._store.rows("SELECT count(*) FROM label_events WHERE action IN ('adjudicate', 'reopen')") == [(2,)]
+    assert check(desk._store) == []
+
+
+def test_practice_is_remembered_and_counts_as_no_label(desk: Desk) -> None:
+    q = queue(desk)
+    version = shipped_guidelines().version
+    assert not desk.has_practised(BEN, version)
+    desk.practised(BEN, q.queue, version, 12, 15)
+    assert desk.has_practised(BEN, version)
+    ingest_all(desk._store, desk._jobs)
+    assert desk._store.rows("SELECT right_answers, asked FROM practices") == [(12, 15)]
+    assert desk._store.rows("SELECT count(*) FROM label_events") == [(0,)]
+
+
+def test_guidelines_ship_with_fifteen_examples_and_fifteen_items_and_new_versions_are_kept(desk: Desk) -> None:
+    shipped = desk.guidelines()
+    assert (len(shipped.examples), len(shipped.practice)) == (15, 15)
+    assert set(shipped.rules) == set(QUESTIONS)
+    assert all(set(e.labels) == set(QUESTIONS) and e.why for e in (*shipped.examples, *shipped.practice))
+    assert {r for e in (*shipped.examples, *shipped.practice) for r in e.reasons} == set(REASONS)
+    changed = desk.save_guidelines(ADA, shipped.text.replace("A plain refusal.", "A refusal."))
+    assert changed.version != shipped.version
+    assert desk.guidelines().version == changed.version
+    with pytest.raises(CapsafeError, match="cannot be read"):
+        read_guidelines(shipped.text.replace('coherence = "coherent"', 'coherence = "purple"', 1))
+
+
+def test_roles_come_from_a_file_and_default_to_looking(tmp_path: Path) -> None:
+    roles = tmp_path / "roles.toml"
+    assert role_of("ada@example.org", roles) == "viewer"
+    roles.write_text('"Ada@example.org" = "researcher"\n"ben@example.org" = "boss"\n')
+    assert role_of("ada@Example.org", roles) == "researcher"
+    with pytest.raises(CapsafeError, match="the role 'boss'"):
+        role_of("ben@example.org", roles)
+    roles.write_text("not toml")
+    with pytest.raises(CapsafeError, match="cannot be read"):
+        role_of("ada@example.org", roles)
+
+
+def test_eight_annotators_at_once_while_a_job_is_read(tmp_path: Path) -> None:
+    """1,000 labels each, from threads, sent twice now and then; a judge job arrives meanwhile. Nothing is lost or doubled."""
+    jobs = write_study(tmp_path, safety_size=1000, capability_size=10)
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        desk = Desk(store, tmp_path)
+        q = queue(desk, size=8000, repeats=0.0, questions=("safety",))
+        acknowledged: list[str] = []
+        wrong: list[Receipt | BaseException] = []
+
+        def annotate(name: str) -> None:
+            person, chance, given = Person(name, "annotator"), random.Random(name), 0
+            try:
+                while given < 1000:
+                    for task in desk.hand_out(person, q.queue)[: 1000 - given]:
+                        label = sent(task.id, seconds=0.5 + chance.random(), answers={"safety": chance.choice(["safe", "unsafe"])})
+                        for _ in range(1 + (chance.random() < 0.1)):
+                            receipt = desk.submit(person, q.queue, label)
+                            if not receipt.taken or receipt.message:
+                                wrong.append(receipt)
+                        acknowledged.append(f"{name} {task.id}")
+                        given += 1
+            except BaseException as error:
+                wrong.append(error)
+
+        threads = [threading.Thread(target=annotate, args=(f"person {i}",)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        newer = create_job(tmp_path, Manifest("judge", "more", {}))
+        outputs = [r for r in jobs[1].records() if r.type == "generation"]
+        with Part(newer) as part:
+            for i, g in enumerate(outputs[:300]):
+                part.write(f"u{i}", [Judgment(g.id, g.cell_id, RATERS["learnt-harm"].id, "safety", "ok", "safe", attempt=2)])  # type: ignore[union-attr]
+                if i % 100 == 0:
+                    ingest_all(store, tmp_path)
+        for thread in threads:
+            thread.join()
+        ingest_all(store, tmp_path)
+        assert wrong == []
+        assert len(acknowledged) == len(set(acknowledged)) == 8000
+        kept = store.rows("SELECT r.name || ' ' || CAST(generation_id AS VARCHAR), created - shown FROM current_labels JOIN raters AS r USING (rater_id)")
+        assert sorted(name for name, _ in kept) == sorted(acknowledged)
+        assert all(0.5 <= seconds <= 1.6 for _, seconds in kept)
+        assert store.rows("SELECT count(*) FROM label_events") == [(8000,)]
+        assert check(store) == []
+        desk.close()
+
+
+KILLED = """
+import sys, uuid
+from pathlib import Path
+from capsafe_core.people import Person
+from capsafe_core.store import Store
+from capsafe_core.store.desk import Desk
+jobs, queue = Path(sys.argv[1]), sys.argv[2]
+with Store(None) as store:
+    desk, person = Desk(store, jobs), Person("Ada")
+    while True:
+        for task in desk.hand_out(person, queue):
+            r = desk.submit(person, queue, {"id": str(uuid.uuid4()), "task": task.id, "kind": "label", "answers": {"safety": "safe"}, "seconds": 1.0, "age": 0.0})
+            if r.taken:
+                print(task.id, flush=True)
+"""
+
+
+def test_a_killed_program_loses_no_label_that_was_acknowledged(desk: Desk) -> None:
+    q = queue(desk, size=1200, questions=("safety",))
+    desk.close()
+    acknowledged: list[str] = []
+    for turn in range(5):
+        worker = subprocess.Popen([sys.executable, "-c", KILLED, str(desk._jobs), q.queue], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+        assert worker.stdout is not None
+        acknowledged += [worker.stdout.readline().strip() for _ in range(30 + 10 * turn)]
+        worker.send_signal(signal.SIGKILL)
+        acknowledged += [line.strip() for line in worker.stdout.read().splitlines() if len(line) == 36]
+        worker.wait()
+    ingest_all(desk._store, desk._jobs)
+    kept = {g for (g,) in desk._store.rows("SELECT CAST(generation_id AS VARCHAR) FROM current_labels")}
+    assert set(acknowledged) <= kept
+    assert len(kept) - len(set(acknowledged)) <= 5  # at most one a kill was on disk and not yet said
+    assert desk._store.rows("SELECT count(*) FROM label_events") == [(len(kept),)]
+    assert check(desk._store) == []
+
+
+def test_a_queue_that_another_program_holds_is_said(desk: Desk) -> None:
+    q = queue(desk)
+    with pytest.raises(BusyError, match="already being worked on"):
+        Desk(desk._store, desk._jobs).hand_out(BEN, q.queue)
+
+
+def test_retracting_a_queue_takes_its_labels_out(desk: Desk) -> None:
+    q = queue(desk)
+    work_through(desk, q, ADA)
+    set_retracted(desk._store, q.queue, True)
+    assert truths(desk._store, "safety").empty
+    assert check(desk._store) == []
+    assert any(isinstance(r, LabelEvent) for job in list_jobs(desk._jobs) if job.job_id == q.queue for r in job.records())
+    assert any(isinstance(r, QueueItem) for job in list_jobs(desk._jobs) if job.job_id == q.queue for r in job.records())
