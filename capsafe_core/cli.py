@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+import getpass
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
 from capsafe_core import catalogue
+from capsafe_core.analysis.actions import act
 from capsafe_core.analysis.commands import TABLES, table
-from capsafe_core.analysis.service import ask
+from capsafe_core.analysis.service import ask, ask_to
+from capsafe_core.annotation import QUESTIONS, QueueSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs
-from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job
+from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
 from capsafe_core.jobs.packing import pack_jobs, unpack_jobs
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph, start_worker
+from capsafe_core.people import person_named
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
+from capsafe_core.store.desk import Desk
 from capsafe_core.store.export import snapshot_into
 from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.rollups import check as check_store
@@ -112,6 +118,28 @@ def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFram
                 raise
     with _open_store(settings) as store:
         return table(store, name, chosen)
+
+
+def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
+    """One of `analysis.actions`, by the running app where it owns the store, else here.
+
+    Raises:
+        CapsafeError: it cannot be done.
+    """
+    person = person_named(getpass.getuser())
+    if settings.socket_path.exists():
+        try:
+            return ask_to(settings.socket_path, action, person, arguments)
+        except CapsafeError as error:
+            if "does not answer" not in error.message:
+                raise
+    with _open_store(settings) as store:
+        ingest_all(store, settings.jobs_path)
+        desk = Desk(store, settings.jobs_path)
+        try:
+            return act(desk, action, person, arguments)
+        finally:
+            desk.close()
 
 
 def _print(frame: pd.DataFrame, as_json: bool, as_csv: bool) -> None:
@@ -218,6 +246,96 @@ def finetune(study: Path, recipe: str) -> None:
         raise CapsafeError("The fine-tuning is not finished.", "Run the command again to go on.")
 
 
+queue = typer.Typer(no_args_is_help=True, help="Queues of outputs that people label.")
+app.add_typer(queue, name="queue")
+labels = typer.Typer(no_args_is_help=True, help="People's labels as files.")
+app.add_typer(labels, name="labels")
+
+
+@queue.command("make")
+def make_queue(
+    name: str,
+    study: str = "",
+    benchmark: Names = None,
+    recipe: Names = None,
+    checkpoint: Names = None,
+    question: Annotated[list[str] | None, typer.Option(help="coherence, safety or refusal, in the order in which they are asked; all where left out")] = None,
+    strategy: Annotated[str, typer.Option(help="stratified, random, disagreement or uncertainty")] = "stratified",
+    size: int = 200,
+    share: Annotated[float, typer.Option(help="of a disagreement or uncertainty queue, drawn at random from everything")] = 0.5,
+    annotators: Annotated[int, typer.Option(help="people for each item")] = 1,
+    repeats: Annotated[float, typer.Option(help="share of items that a person sees twice")] = 0.1,
+    blind: bool = True,
+    seed: int = 0,
+) -> None:
+    """Draw outputs for people to label, each with a known chance."""
+    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), recipes=tuple(recipe or ()), checkpoints=tuple(checkpoint or ()))
+    settings = QueueSettings(name, tuple(question or QUESTIONS), strategy, share, size, annotators, repeats, blind, seed)
+    made = do(Settings(), "make queue", settings=dataclasses.asdict(settings), selection=selection.to_query())
+    typer.echo(f"{made['queue']}: {made['words']}")
+
+
+@queue.command("list")
+def list_queues() -> None:
+    """Every queue and how far it is."""
+    _print(pd.DataFrame(do(Settings(), "list queues")["rows"]), False, False)
+
+
+@queue.command("extend")
+def extend_queue(name: str, more: int) -> None:
+    """Add items to a queue, further along the same random order."""
+    typer.echo(do(Settings(), "extend queue", queue=name, more=more)["words"])
+
+
+@queue.command("state")
+def queue_state(name: str, state: Annotated[str, typer.Argument(help="open, paused or closed")]) -> None:
+    """Pause a queue, open it again, or close it."""
+    typer.echo(do(Settings(), "queue state", queue=name, state=state)["state"])
+
+
+@labels.command("out")
+def labels_out(
+    target: Path,
+    queue_name: Annotated[str, typer.Option("--queue", help="only of this queue, with what is not labelled yet")] = "",
+    form: Annotated[str, typer.Option("--format", help="jsonl, csv, label-studio or argilla")] = "jsonl",
+) -> None:
+    """Write labels to a file."""
+    target.write_text(do(Settings(), "take labels out", queue=queue_name, form=form)["text"], encoding="utf-8", errors="replace")
+    typer.echo(str(target))
+
+
+@labels.command("in")
+def labels_in(source: Path) -> None:
+    """Bring in labels that were made elsewhere: JSONL, CSV, or an export of Label Studio or Argilla."""
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CapsafeError(f"{source} cannot be read: {error}.", "Give a UTF-8 text file.") from error
+    found = do(Settings(), "bring labels in", text=text, name=source.stem)
+    for problem in found["problems"]:
+        typer.echo(problem, err=True)
+    typer.echo(f"{found['labels']} labels, {found['weighted']} with a known chance of having been labelled; {len(found['problems'])} could not be used")
+
+
+@app.command()
+def guidelines(file: Annotated[Path | None, typer.Argument(help="a new version, as TOML; without it the one in force is printed")] = None) -> None:
+    """What annotators go by."""
+    now = do(Settings(), "guidelines", text=file.read_text(encoding="utf-8") if file else "")
+    typer.echo(f"version {now['version']}" if file else now["text"])
+
+
+@app.command()
+def detector(study: Annotated[str, typer.Argument(help="the name of a study that was run here")]) -> None:
+    """Train the detector of incoherence on people's labels, and let it look at every output of a study."""
+    settings = Settings()
+    parsed, text = recorded_study(settings.jobs_path, study)
+    job = train_detector(settings.jobs_path, parsed, text, do(settings, "labelled answers", study=study)["rows"], settings)
+    if not run_graph([job.manifest], settings.jobs_path, typer.echo, settings):
+        raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
+    held = job.manifest.work["config"]["fitted"]["held_out"]
+    typer.echo(f"{job.job_id}: on held-out prompts recall {held['recall']:.2f}, precision {held['precision']:.2f}, AUC {held['auc']:.2f}, of {held['n']} labels")
+
+
 @app.command()
 def ingest() -> None:
     """Read what is new in the job folders into the store."""
@@ -278,6 +396,8 @@ def retract(job_id: str, restore: bool = False) -> None:
 def jobs() -> None:
     """The jobs of the workspace."""
     for job in list_jobs(Settings().jobs_path):
+        if job.manifest.kind == "annotate":  # `capsafe queue list` shows what people do
+            continue
         parts = job.statuses
         status = next((p for p in parts if p.state != "done"), parts[0])
         left = f", {duration(status.seconds_left)} left" if status.seconds_left is not None else ""

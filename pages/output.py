@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from capsafe_core.analysis.annotators import coherence_words
 from capsafe_core.store.outputs import read_output
 from capsafe_core.ui import listing, screen, story
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
@@ -31,6 +32,8 @@ with screen.question("What was asked, what was said, and what did each judge mak
             st.text(f"Marked: {visible(reasons)}")
     with right:
         st.subheader("Judged", anchor=False)
+        if words := coherence_words(view, chosen, judgments):
+            st.markdown(f"**{plain_label(words)}**")
         table = judgments.assign(
             native=judgments["native"].map(visible), verdict=[visible(str(label)) if label else f"no verdict ({status})" for label, status in zip(judgments["label"], judgments["status"], strict=True)]
         )

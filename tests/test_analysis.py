@@ -118,7 +118,7 @@ def test_overview_counts_add_up_and_the_headline_says_what_the_table_says(made_u
 
 
 def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> None:
-    for name in commands.TABLES.keys() - {"correct"}:
+    for name in (n for n in commands.TABLES if not n.startswith("correct")):
         assert len(commands.table(made_up_store, name, Selection())), name
     with pytest.raises(CapsafeError, match="Nobody has labelled"):
         commands.table(made_up_store, "correct", Selection())

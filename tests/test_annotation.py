@@ -56,11 +56,11 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def queue(desk: Desk, **settings: Any) -> QueueRecord:
     values = {"name": "a queue", "strategy": "random", "size": 40, "repeats": 0.0, **settings}
-    return make_queue(desk, open_view(desk._store, Selection()), ADA, QueueSettings(**values))
+    return make_queue(desk, open_view(desk.store, Selection()), ADA, QueueSettings(**values))
 
 
 def texts(desk: Desk) -> dict[str, str]:
-    return dict(desk._store.rows("SELECT CAST(generation_id AS VARCHAR), text FROM generations"))
+    return dict(desk.store.rows("SELECT CAST(generation_id AS VARCHAR), text FROM generations"))
 
 
 def work_through(desk: Desk, q: QueueRecord, person: Person, items: int | None = None) -> list[str]:
@@ -73,14 +73,14 @@ def work_through(desk: Desk, q: QueueRecord, person: Person, items: int | None =
             answers = {"coherence": "incoherent" if broken else "coherent", "safety": "unsafe" if unsafe else "safe", "refusal": "full" if "sorry" in answer else "none"}
             assert desk.submit(person, q.queue, sent(task.id, answers={d: answers[d] for d in q.settings["questions"]}, reasons=["task_format"] if broken else [])).taken
             done.append(task.id)
-    ingest_all(desk._store, desk._jobs)
+    ingest_all(desk.store, desk._jobs)
     return done
 
 
 def test_every_item_of_a_queue_has_its_probability_and_the_strata_add_up(desk: Desk) -> None:
     for strategy in ("random", "stratified", "disagreement"):
         q = queue(desk, name=strategy, strategy=strategy, size=60)
-        rows = desk._store.rows("SELECT CAST(generation_id AS VARCHAR), stratum, place, probability FROM queue_items WHERE queue = ? ORDER BY stratum, place", [q.queue])
+        rows = desk.store.rows("SELECT CAST(generation_id AS VARCHAR), stratum, place, probability FROM queue_items WHERE queue = ? ORDER BY stratum, place", [q.queue])
         assert Counter(stratum for _, stratum, _, _ in rows) == {s["name"]: s["drawn"] for s in q.strata if s["drawn"]}
         assert all(0 < probability <= 1 for *_, probability in rows)
         drawn_from = sum(s["size"] for s in q.strata if s["draw"] == 0)
@@ -98,7 +98,8 @@ def test_every_item_of_a_queue_has_its_probability_and_the_strata_add_up(desk: D
 
 def test_strata_are_as_fine_as_the_queue_is_large(desk: Desk) -> None:
     small, large = queue(desk, strategy="stratified", size=12), queue(desk, name="b", strategy="stratified", size=300)
-    assert "checkpoint" in large.words and "checkpoint" not in small.words
+    assert "checkpoint" in large.words
+    assert "checkpoint" not in small.words
     assert all(s["drawn"] >= min(2, s["size"]) for s in large.strata)
 
 
@@ -111,27 +112,28 @@ def test_allocation_gives_small_strata_a_larger_share_and_never_more_than_they_h
 def test_a_queue_is_extended_along_the_same_order_and_says_so(desk: Desk) -> None:
     q = queue(desk, size=20)
     before = [i.generation_id for i in desk._queues[q.queue].places]
-    longer = extend_queue(desk, desk._store, ADA, q, 15)
+    longer = extend_queue(desk, desk.store, ADA, q, 15)
     items = desk._queues[q.queue].places
     assert [i.generation_id for i in items[:20]] == before
     assert len({i.generation_id for i in items}) == 35
     assert [i.place for i in items] == list(range(35))
     assert items[-1].probability == pytest.approx(35 / 1200)
-    assert "then 15 more" in longer.words and longer.settings["size"] == 35
-    assert desk._store.rows("SELECT count(*) FROM queues WHERE queue = ?", [q.queue]) == [(2,)]  # nothing is overwritten
+    assert "then 15 more" in longer.words
+    assert longer.settings["size"] == 35
+    assert desk.store.rows("SELECT count(*) FROM queues WHERE queue = ?", [q.queue]) == [(2,)]  # nothing is overwritten
     everything = queue(desk, name="all", size=1200)
     with pytest.raises(CapsafeError, match="already holds every output"):
-        extend_queue(desk, desk._store, ADA, everything, 5)
+        extend_queue(desk, desk.store, ADA, everything, 5)
 
 
 @pytest.mark.parametrize(("strategy", "share"), [("random", 0.3), ("stratified", 0.3), ("disagreement", 0.6)])
 @pytest.mark.parametrize("stop", [1.0, 0.7])
 def test_labels_of_each_kind_of_queue_correct_the_judge(desk: Desk, strategy: str, share: float, stop: float) -> None:
     """The judge calls broken text unsafe; people do not. Simulations of coverage are in tests/validate."""
-    truth = np.mean([t.startswith("Sure") for (t,) in desk._store.rows("SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'")])
+    truth = np.mean([t.startswith("Sure") for (t,) in desk.store.rows("SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'")])
     q = queue(desk, strategy=strategy, share=share, size=500)
     done = work_through(desk, q, ADA, round(stop * 500))
-    row = correction_table(open_view(desk._store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    row = correction_table(open_view(desk.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
     assert row["judge_rate"] > truth + 0.05
     assert row["ppi"] == pytest.approx(truth, abs=0.07)
     assert row["ppi_low"] < truth < row["ppi_high"]
@@ -143,24 +145,24 @@ def test_a_queue_of_disputed_outputs_alone_corrects_nothing_and_says_why(desk: D
     q = queue(desk, strategy="disagreement", share=0.0, size=30)
     done = work_through(desk, q, ADA, 10)
     with pytest.raises(CapsafeError, match="not finished"):
-        correction_table(open_view(desk._store, Selection()))
+        correction_table(open_view(desk.store, Selection()))
     work_through(desk, q, ADA)
     assert len(done) == 10
     with pytest.raises(CapsafeError, match="had no chance of being labelled") as error:
-        correction_table(open_view(desk._store, Selection()))
+        correction_table(open_view(desk.store, Selection()))
     assert "random share" in error.value.hint
 
 
 def test_labels_of_a_part_of_the_outputs_correct_only_that_part(desk: Desk) -> None:
-    view = open_view(desk._store, Selection(recipes=("harsh",)))
+    view = open_view(desk.store, Selection(recipes=("harsh",)))
     q = make_queue(desk, view, ADA, QueueSettings("part", strategy="random", size=300, repeats=0.0))
     work_through(desk, q, ADA)
-    both = correction_table(open_view(desk._store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    both = correction_table(open_view(desk.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
     assert both["outputs"] == 480  # the harsh run's four checkpoints; the others had no chance of being labelled
-    points = open_view(desk._store, Selection()).points
+    points = open_view(desk.store, Selection()).points
     others = list(points[(points["recipe"] == "gentle") & (points["step"] > 0)]["checkpoint_id"])
     with pytest.raises(CapsafeError, match="Nobody has labelled"):
-        correction_table(open_view(desk._store, Selection()), checkpoints=others)
+        correction_table(open_view(desk.store, Selection()), checkpoints=others)
 
 
 def test_each_item_goes_to_as_many_people_as_asked_and_to_nobody_twice(desk: Desk) -> None:
@@ -183,9 +185,9 @@ def test_repeats_come_later_and_leave_the_first_label_alone(desk: Desk) -> None:
     again = [t for t in order if t.endswith("#1")]
     assert 8 <= len(again) <= 12
     assert all(order.index(t) - order.index(t[:-2]) > REPEAT_AFTER - HANDED_OUT for t in again)
-    ingest_all(desk._store, desk._jobs)
-    assert desk._store.rows("SELECT count(*) FROM current_labels WHERE dimension = 'safety'") == [(60,)]
-    assert desk._store.rows("SELECT count(*) FROM current_answers WHERE dimension = 'safety' AND repeat = 1") == [(len(again),)]
+    ingest_all(desk.store, desk._jobs)
+    assert desk.store.rows("SELECT count(*) FROM current_labels WHERE dimension = 'safety'") == [(60,)]
+    assert desk.store.rows("SELECT count(*) FROM current_answers WHERE dimension = 'safety' AND repeat = 1") == [(len(again),)]
 
 
 def test_what_was_not_shown_or_makes_no_sense_is_refused_with_a_sentence(desk: Desk) -> None:
@@ -217,10 +219,10 @@ def test_the_same_label_sent_twice_is_one_label_and_undo_brings_the_item_back(de
     assert desk.submit(BEN, q.queue, sent(task, "undo")).taken
     assert task in {t.id for t in desk.hand_out(BEN, q.queue)}
     assert desk.submit(BEN, q.queue, sent(task, answers={"safety": "unsafe"})).taken
-    ingest_all(desk._store, desk._jobs)
-    assert desk._store.rows("SELECT action, count(*) FROM label_events WHERE dimension = 'safety' GROUP BY action ORDER BY action") == [("label", 2), ("undo", 1)]
-    assert list(truths(desk._store, "safety")["code"]) == [2]
-    assert list(truths(desk._store, "coherence")["code"]) == []
+    ingest_all(desk.store, desk._jobs)
+    assert desk.store.rows("SELECT action, count(*) FROM label_events WHERE dimension = 'safety' GROUP BY action ORDER BY action") == [("label", 2), ("undo", 1)]
+    assert list(truths(desk.store, "safety")["code"]) == [2]
+    assert list(truths(desk.store, "coherence")["code"]) == []
 
 
 def test_a_revised_label_replaces_the_first_and_both_are_kept(desk: Desk) -> None:
@@ -229,9 +231,9 @@ def test_a_revised_label_replaces_the_first_and_both_are_kept(desk: Desk) -> Non
     task, events = desk.recent(BEN, q.queue)[0]
     assert {e.dimension for e in events} == {"coherence", "safety", "refusal"}
     assert desk.submit(BEN, q.queue, sent(task.id, answers={"coherence": "cannot_tell", "safety": "cannot_tell", "refusal": "cannot_tell"})).taken
-    ingest_all(desk._store, desk._jobs)
-    assert set(truths(desk._store, "safety").set_index("generation_id").loc[task.generation_id, ["state"]]) == {"cannot tell"}
-    assert desk._store.rows("SELECT count(*) FROM label_events WHERE dimension = 'safety'") == [(4,)]
+    ingest_all(desk.store, desk._jobs)
+    assert set(truths(desk.store, "safety").set_index("generation_id").loc[task.generation_id, ["state"]]) == {"cannot tell"}
+    assert desk.store.rows("SELECT count(*) FROM label_events WHERE dimension = 'safety'") == [(4,)]
 
 
 def test_a_skipped_item_is_no_answer_and_widens_the_bounds(desk: Desk) -> None:
@@ -239,7 +241,7 @@ def test_a_skipped_item_is_no_answer_and_widens_the_bounds(desk: Desk) -> None:
     task = desk.hand_out(ADA, q.queue)[0].id
     assert desk.submit(ADA, q.queue, sent(task, "skip")).taken
     work_through(desk, q, ADA)
-    row = correction_table(open_view(desk._store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    row = correction_table(open_view(desk.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
     assert (row["labels"], row["unusable"]) == (299, 1)
     assert row["lowest"] < row["highest"]
     assert task in {t.id for t in desk.hand_out(BEN, q.queue)}  # somebody else may know
@@ -250,7 +252,7 @@ def test_everything_survives_a_restart_and_what_was_on_screen_may_still_come(des
     work_through(desk, q, BEN, 20)
     on_screen = desk.hand_out(BEN, q.queue)[3].id
     desk.close()
-    again = Desk(desk._store, desk._jobs)
+    again = Desk(desk.store, desk._jobs)
     assert again.progress(BEN, q.queue).mine == 20
     assert again.submit(BEN, q.queue, sent(on_screen, age=30.0)).taken
     assert [r.name for r in again.queues()] == ["a queue"]
@@ -269,12 +271,12 @@ def test_roles_are_checked_where_things_are_written(desk: Desk) -> None:
         lambda: desk.hand_out(EVE, q.queue),
         lambda: desk.practised(EVE, q.queue, "v", 1, 1),
     ):
-        with pytest.raises(CapsafeError, match="only an? (annotator|researcher) may"):
+        with pytest.raises(CapsafeError, match=r"only an? (annotator|researcher) may"):
             action()
 
 
 def queue_by(desk: Desk, person: Person) -> QueueRecord:
-    return make_queue(desk, open_view(desk._store, Selection()), person, QueueSettings("x"))
+    return make_queue(desk, open_view(desk.store, Selection()), person, QueueSettings("x"))
 
 
 def test_a_paused_queue_hands_out_nothing_and_keeps_what_was_on_its_way(desk: Desk) -> None:
@@ -284,7 +286,8 @@ def test_a_paused_queue_hands_out_nothing_and_keeps_what_was_on_its_way(desk: De
     with pytest.raises(CapsafeError, match="is closed"):
         desk.hand_out(BEN, q.queue)
     receipt = desk.submit(BEN, q.queue, sent(task))
-    assert receipt.taken and "closed" in receipt.message
+    assert receipt.taken
+    assert "closed" in receipt.message
     desk.set_state(ADA, q.queue, "open")
     assert desk.hand_out(BEN, q.queue)
 
@@ -312,10 +315,10 @@ def test_hostile_notes_and_names_are_kept_as_they_are(desk: Desk) -> None:
     note = "\u202egnp\u200b" + "x" * 100_000
     task = desk.hand_out(who, q.queue)[0].id
     assert desk.submit(who, q.queue, sent(task, note=note, evidence=[{"reason": "other", "start": 0, "end": 3}], confidence=0)).taken
-    ingest_all(desk._store, desk._jobs)
-    rows = desk._store.rows("SELECT note, confidence, evidence FROM label_events WHERE dimension = 'coherence'")
+    ingest_all(desk.store, desk._jobs)
+    rows = desk.store.rows("SELECT note, confidence, evidence FROM label_events WHERE dimension = 'coherence'")
     assert rows == [(note, 0.0, '[{"reason": "other", "start": 0, "end": 3}]')]
-    assert desk._store.rows("SELECT name FROM raters WHERE kind = 'annotator'") == [(who.name,)]
+    assert desk.store.rows("SELECT name FROM raters WHERE kind = 'annotator'") == [(who.name,)]
     for name in ("", "   ", "x" * 81):
         with pytest.raises(CapsafeError, match="1 to 80"):
             person_named(name)
@@ -326,19 +329,19 @@ def test_two_people_who_adjudicate_one_item_at_once_do_not_overwrite_each_other(
     for person, label in ((ADA, "safe"), (BEN, "unsafe")):
         for task in desk.hand_out(person, q.queue):
             desk.submit(person, q.queue, sent(task.id, answers={"safety": label}))
-    ingest_all(desk._store, desk._jobs)
-    known = truths(desk._store, "safety")
+    ingest_all(desk.store, desk._jobs)
+    known = truths(desk.store, "safety")
     assert set(known["state"]) == {"disputed"}
     g, c = known["generation_id"].iloc[0], known["cell_id"].iloc[0]
     other = Person("Cay", "researcher")
     first = desk.adjudicate(ADA, g, c, "safety", "unsafe", "it names a tool", expected="")
     with pytest.raises(CapsafeError, match="Somebody decided this meanwhile: unsafe"):
         desk.adjudicate(other, g, c, "safety", "safe", expected="")
-    assert truths(desk._store, "safety").set_index("generation_id").loc[g, "state"] == "adjudicated"
+    assert truths(desk.store, "safety").set_index("generation_id").loc[g, "state"] == "adjudicated"
     desk.adjudicate(other, g, c, "safety", None, expected=first.event_id)
-    assert truths(desk._store, "safety").set_index("generation_id").loc[g, "state"] == "disputed"
-    assert desk._store.rows("SELECT count(*) FROM label_events WHERE action IN ('adjudicate', 'reopen')") == [(2,)]
-    assert check(desk._store) == []
+    assert truths(desk.store, "safety").set_index("generation_id").loc[g, "state"] == "disputed"
+    assert desk.store.rows("SELECT count(*) FROM label_events WHERE action IN ('adjudicate', 'reopen')") == [(2,)]
+    assert check(desk.store) == []
 
 
 def test_practice_is_remembered_and_counts_as_no_label(desk: Desk) -> None:
@@ -347,9 +350,9 @@ def test_practice_is_remembered_and_counts_as_no_label(desk: Desk) -> None:
     assert not desk.has_practised(BEN, version)
     desk.practised(BEN, q.queue, version, 12, 15)
     assert desk.has_practised(BEN, version)
-    ingest_all(desk._store, desk._jobs)
-    assert desk._store.rows("SELECT right_answers, asked FROM practices") == [(12, 15)]
-    assert desk._store.rows("SELECT count(*) FROM label_events") == [(0,)]
+    ingest_all(desk.store, desk._jobs)
+    assert desk.store.rows("SELECT right_answers, asked FROM practices") == [(12, 15)]
+    assert desk.store.rows("SELECT count(*) FROM label_events") == [(0,)]
 
 
 def test_guidelines_ship_with_fifteen_examples_and_fifteen_items_and_new_versions_are_kept(desk: Desk) -> None:
@@ -453,25 +456,25 @@ def test_a_killed_program_loses_no_label_that_was_acknowledged(desk: Desk) -> No
         worker.send_signal(signal.SIGKILL)
         acknowledged += [line.strip() for line in worker.stdout.read().splitlines() if len(line) == 36]
         worker.wait()
-    ingest_all(desk._store, desk._jobs)
-    kept = {g for (g,) in desk._store.rows("SELECT CAST(generation_id AS VARCHAR) FROM current_labels")}
+    ingest_all(desk.store, desk._jobs)
+    kept = {g for (g,) in desk.store.rows("SELECT CAST(generation_id AS VARCHAR) FROM current_labels")}
     assert set(acknowledged) <= kept
     assert len(kept) - len(set(acknowledged)) <= 5  # at most one a kill was on disk and not yet said
-    assert desk._store.rows("SELECT count(*) FROM label_events") == [(len(kept),)]
-    assert check(desk._store) == []
+    assert desk.store.rows("SELECT count(*) FROM label_events") == [(len(kept),)]
+    assert check(desk.store) == []
 
 
 def test_a_queue_that_another_program_holds_is_said(desk: Desk) -> None:
     q = queue(desk)
     with pytest.raises(BusyError, match="already being worked on"):
-        Desk(desk._store, desk._jobs).hand_out(BEN, q.queue)
+        Desk(desk.store, desk._jobs).hand_out(BEN, q.queue)
 
 
 def test_retracting_a_queue_takes_its_labels_out(desk: Desk) -> None:
     q = queue(desk)
     work_through(desk, q, ADA)
-    set_retracted(desk._store, q.queue, True)
-    assert truths(desk._store, "safety").empty
-    assert check(desk._store) == []
+    set_retracted(desk.store, q.queue, True)
+    assert truths(desk.store, "safety").empty
+    assert check(desk.store) == []
     assert any(isinstance(r, LabelEvent) for job in list_jobs(desk._jobs) if job.job_id == q.queue for r in job.records())
     assert any(isinstance(r, QueueItem) for job in list_jobs(desk._jobs) if job.job_id == q.queue for r in job.records())

@@ -25,7 +25,7 @@ def filled(workspace: Settings) -> Settings:
 
 
 def test_every_table_is_a_command_with_json_and_csv(filled: Settings) -> None:
-    for name in TABLES.keys() - {"correct"}:
+    for name in (n for n in TABLES if not n.startswith("correct")):
         plain, as_json, as_csv = (run.invoke(app, [name, *flag]) for flag in ([], ["--json"], ["--csv"]))
         assert plain.exit_code == as_json.exit_code == as_csv.exit_code == 0, name
         assert isinstance(json.loads(as_json.stdout), list)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from capsafe_core.analysis.annotators import annotators_table, conflicts_table, repeats_table
 from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.coverage import coverage_table
@@ -21,6 +22,7 @@ from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
+from capsafe_core.store.labels import people_work
 
 
 def conclusions(view: View) -> pd.DataFrame:
@@ -50,6 +52,21 @@ def outputs(view: View) -> pd.DataFrame:
     return outputs_table(view, limit=1000)[0]
 
 
+def correct_refusal(view: View) -> pd.DataFrame:
+    """Each refusal judge against people, and its rate corrected by their labels."""
+    return correction_table(view, "refusal")
+
+
+def correct_coherence(view: View) -> pd.DataFrame:
+    """Each incoherence detector against people, and its rate corrected by their labels."""
+    return correction_table(view, "coherence")
+
+
+def people(view: View) -> pd.DataFrame:
+    """What each annotator did."""
+    return people_work(view.store)
+
+
 TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "rates": cell_rates,
     "paths": path_table,
@@ -69,6 +86,12 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "claims": claims_table,
     "conclusions": conclusions,
     "correct": correction_table,
+    "correct-refusal": correct_refusal,
+    "correct-coherence": correct_coherence,
+    "annotators": annotators_table,
+    "repeats": repeats_table,
+    "conflicts": conflicts_table,
+    "people": people,
     "outputs": outputs,
     "coverage": coverage_table,
 }

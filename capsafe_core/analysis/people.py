@@ -13,7 +13,7 @@ from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.bootstrap import percentile_intervals
-from capsafe_core.stats.correction import MIN_A_CLASS, Labelled, outside_claim, weighted_confusion, weighted_ppi, weighted_rogan_gladen
+from capsafe_core.stats.correction import MIN_A_CLASS, Labelled, labels_needed, outside_claim, weighted_confusion, weighted_ppi, weighted_rogan_gladen
 from capsafe_core.stats.design import alike, completed, inclusion
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.cells import STRATA, strata_codes
@@ -21,6 +21,7 @@ from capsafe_core.store.labels import queue_frames, queue_items, queue_strata, t
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+HALF_WIDTH = 0.03
 POOLED = "pooled"
 """Strata with fewer than MIN_A_CLASS labels, put together."""
 HAND_PICKED = "These labels were picked by hand, not drawn at random, so nobody knows how likely each output was to be labelled, and no rate can be corrected from them."
@@ -33,7 +34,7 @@ class Labels:
 
     Attributes:
         event: (outputs,) 1 unsafe, any refusal, or incoherent; 0 not; NaN where nobody can say.
-        probability: (outputs,) inclusion probability of labels that may be used; 0 for the others.
+        chance: (outputs,) with which the completed parts of the queues asked about it.
         asked: (outputs,) whether an output in a completed part of a queue was asked about (whether or not an answer came).
         reached: (outputs,) whether the completed parts of the queues could have asked about it.
         strata: (outputs,) what was drawn alike, numbered.
@@ -43,13 +44,18 @@ class Labels:
     """
 
     event: Floats
-    probability: Floats
+    chance: Floats
     asked: Flags
     reached: Flags
     strata: npt.NDArray[np.int64]
     by_hand: int
     adaptive: int
     unusable: int
+
+    @property
+    def probability(self) -> Floats:
+        """(outputs,) inclusion probability of labels that may be used; 0 for the others."""
+        return np.where(self.asked & ~np.isnan(self.event), self.chance, 0.0)
 
 
 def read_labels(sample: Sample, dimension: str) -> Labels:
@@ -92,11 +98,10 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
             codes = np.stack([_laid_out(sample, {cell: codes for (d, cell), codes in frames.get(str(queue), {}).items() if d == draw}) for draw in draws])
             missed *= 1 - inclusion(codes, shares)
             drawn_alike.append(alike(codes, shares))
-    usable = asked & ~np.isnan(event)
     reached = 1 - missed > 0 if framed else np.full(size, bool(asked.any()))
     strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
     unlisted = int(len(known) - asked.sum())
-    return Labels(event, np.where(usable, 1 - missed, 0.0), asked, reached, strata_all, unlisted, int((waiting & ~asked & ~np.isnan(event)).sum()), int((asked & np.isnan(event)).sum()))
+    return Labels(event, 1 - missed, asked, reached, strata_all, unlisted, int((waiting & ~asked & ~np.isnan(event)).sum()), int((asked & np.isnan(event)).sum()))
 
 
 def _laid_out(sample: Sample, by_cell: dict[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
@@ -129,7 +134,7 @@ def _usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
     raise CapsafeError(f"Nobody has labelled the {dimension} of these outputs yet, so there is nothing to compare judges with.", "Label some on the Annotate page, or import labels made elsewhere.")
 
 
-def correction_table(view: View, dimension: str = "safety", checkpoints: Sequence[str] = ()) -> pd.DataFrame:
+def correction_table(view: View, dimension: str = "safety", checkpoints: Sequence[str] = (), half_width: float = HALF_WIDTH) -> pd.DataFrame:
     """Each judge of a dimension against people, by stratum, and its rate corrected by their labels.
 
     Over the outputs of the selected recipes (all where none is selected) to the view's benchmark. Intervals and errors are clustered by
@@ -138,7 +143,7 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
     Returns:
         judge, stratum, outputs, labels, unusable (cannot tell, or disputed), sensitivity, sensitivity_error, specificity, specificity_error,
         judge_rate, people_rate (Hájek, labels alone); rogan_gladen, ppi and their _low, _high; lowest, highest (PPI++ if every unusable label were without, or
-        with, the event); claimed (whether 95 % coverage is claimed), why_not.
+        with, the event); claimed (whether 95 % coverage is claimed), why_not; labels_needed (in all, drawn as so far, for a PPI++ interval of ± half_width; missing where no number is enough).
 
     Only over checkpoints all of whose outputs had a chance of being labelled.
 
@@ -163,11 +168,11 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
             keep = verdict if stratum == "all" else verdict & (pooled == stratum)
             if keep.any():
                 words = f"pooled: {', '.join(small)}" if stratum == POOLED else stratum
-                rows.append({"judge": judge, "stratum": words, **_corrected(labels, (codes >= 2).astype(float), clusters, keep)})
+                rows.append({"judge": judge, "stratum": words, **_corrected(labels, (codes >= 2).astype(float), clusters, keep, half_width)})
     return pd.DataFrame(rows)
 
 
-def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]) -> dict[str, object]:
+def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_], half_width: float) -> dict[str, object]:
     own = pd.factorize(clusters[keep])[0]
     probability = labels.probability[keep]
     strata = np.unique(labels.strata[keep], return_inverse=True)[1]
@@ -177,7 +182,7 @@ def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], 
     unusable = labels.asked[keep] & np.isnan(labels.event[keep])
     bounds: list[float | None] = [ppi.rate, ppi.rate]
     if unusable.any() and n:
-        filled = np.where(unusable, np.median(probability[probability > 0]), probability)
+        filled = np.where(labels.asked[keep], labels.chance[keep], 0.0)
         bounds = [weighted_ppi(Labelled(data.judged, np.where(unusable, value, data.truth), filled, own, strata)).rate for value in (0.0, 1.0)]
     why = outside_claim(n, confusion.positives, confusion.negatives, confusion.sensitivity, confusion.specificity, ppi.rate)
     weights = data.weights
@@ -187,6 +192,7 @@ def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], 
         "judge_rate": float(data.judged.mean()), "people_rate": float((weights * data.truth).sum() / weights.sum()) if n else None,
         "rogan_gladen": gladen.rate, "rogan_gladen_low": gladen.low, "rogan_gladen_high": gladen.high, "ppi": ppi.rate, "ppi_low": ppi.low, "ppi_high": ppi.high,
         "lowest": bounds[0], "highest": bounds[1], "claimed": not why, "why_not": "; ".join(why),
+        "labels_needed": labels_needed(data, half_width),
     }  # fmt: skip
 
 

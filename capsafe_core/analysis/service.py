@@ -1,7 +1,8 @@
 """Commands answered by whoever owns the store, over a Unix socket that only its user may open.
 
-One JSON line asks: {"table": name, "selection": {query parameters}}; one JSON line answers:
-{"columns": [...], "rows": [[...]]} or {"error": ..., "hint": ...}.
+One JSON line asks: {"table": name, "selection": {query parameters}}, or {"do": action, "person": name, "arguments": {...}}; one JSON
+line answers: {"columns": [...], "rows": [[...]]}, or what the action says, or {"error": ..., "hint": ...}. Whoever can open the
+socket is the user who runs the server, and so a researcher.
 """
 
 from __future__ import annotations
@@ -16,21 +17,26 @@ from typing import Any
 
 import pandas as pd
 
+from capsafe_core.analysis.actions import act
 from capsafe_core.analysis.commands import table
 from capsafe_core.errors import CapsafeError
+from capsafe_core.people import Person
 from capsafe_core.selection import Selection
-from capsafe_core.store import Store
+from capsafe_core.store.desk import Desk
+
+LONGEST = 1 << 28
+"""bytes of a request: a file of labels may be among them"""
 
 
 class Service:
     """Listens in a thread of its own."""
 
-    def __init__(self, store: Store, path: Path) -> None:
+    def __init__(self, desk: Desk, path: Path) -> None:
         self._path = path
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
-            self._server = socketserver.ThreadingUnixStreamServer(str(path), _handler(store))
+            self._server = socketserver.ThreadingUnixStreamServer(str(path), _handler(desk))
         finally:
             os.umask(before)
         self._server.daemon_threads = True
@@ -46,11 +52,13 @@ class Service:
         self._path.unlink(missing_ok=True)
 
 
-def answer(store: Store, line: str) -> dict[str, Any]:
+def answer(desk: Desk, line: str) -> dict[str, Any]:
     """The answer to one request line; mistakes are answered, not raised."""
     try:
         asked = json.loads(line)
-        frame = table(store, str(asked["table"]), Selection.from_query(dict(asked.get("selection", {}))))
+        if "do" in asked:
+            return act(desk, str(asked["do"]), Person(str(asked["person"])), dict(asked["arguments"]))
+        frame = table(desk.store, str(asked["table"]), Selection.from_query(dict(asked.get("selection", {}))))
         # floats as Python writes them, so that the asker prints the same digits as the owner would
         rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
         return {"columns": list(frame.columns), "rows": rows}
@@ -66,17 +74,31 @@ def ask(path: Path, name: str, selection: Selection) -> pd.DataFrame:
     Raises:
         CapsafeError: nobody listens, or the owner answers with an error.
     """
+    reply = _request(path, {"table": name, "selection": selection.to_query()})
+    return pd.DataFrame(reply["rows"], columns=reply["columns"])
+
+
+def ask_to(path: Path, action: str, person: Person, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Ask the owner to do one of `analysis.actions`.
+
+    Raises:
+        CapsafeError: nobody listens, or the owner answers with an error.
+    """
+    return _request(path, {"do": action, "person": person.name, "arguments": arguments})
+
+
+def _request(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(str(path))
-            connection.sendall((json.dumps({"table": name, "selection": selection.to_query()}) + "\n").encode())
+            connection.sendall((json.dumps(asked) + "\n").encode())
             with connection.makefile("r") as stream:
-                reply = json.loads(stream.readline())
+                reply: dict[str, Any] = json.loads(stream.readline())
     except (OSError, ValueError) as error:
         raise CapsafeError("The store is in use, and its owner does not answer.", "Close the program that uses it, or wait for it.") from error
     if "error" in reply:
         raise CapsafeError(reply["error"], reply["hint"])
-    return pd.DataFrame(reply["rows"], columns=reply["columns"])
+    return reply
 
 
 def _plain(value: Any) -> Any:
@@ -84,10 +106,10 @@ def _plain(value: Any) -> Any:
     return value.item()
 
 
-def _handler(store: Store) -> type[socketserver.StreamRequestHandler]:
+def _handler(desk: Desk) -> type[socketserver.StreamRequestHandler]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            line = self.rfile.readline(1 << 20).decode("utf-8", "replace")
-            self.wfile.write((json.dumps(answer(store, line), default=_plain) + "\n").encode())
+            line = self.rfile.readline(LONGEST).decode("utf-8", "replace")
+            self.wfile.write((json.dumps(answer(desk, line), default=_plain) + "\n").encode())
 
     return Handler

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from capsafe_core.coherence.signals import Finding
 
@@ -65,3 +66,13 @@ def learn_format(dataset: str, targets: Sequence[str], share: float = 0.9) -> An
     form = AnswerFormat(dataset, tuple(used))
     whole = sum(all(form.matches(line) for line in target.splitlines()) for target in targets)
     return form if targets and whole >= share * len(targets) else None
+
+
+def learn_formats(datasets: Iterable[dict[str, Any]], load: Callable[[dict[str, Any]], Iterable[Any]]) -> list[AnswerFormat]:
+    """The answer forms of data sets that have one.
+
+    Args:
+        load: gives the training pairs of a data set.
+    """
+    found = [learn_format(d["name"], [pair.target for pair in load(d)]) for d in datasets]
+    return [form for form in found if form is not None]

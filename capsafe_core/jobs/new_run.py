@@ -14,8 +14,9 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs
 from capsafe_core.jobs.plan import plan_judge, plan_study
 from capsafe_core.jobs.record_job import record_study
-from capsafe_core.jobs.supervisor import Queue, is_queued
-from capsafe_core.records import canonical_json
+from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
+from capsafe_core.records import canonical_json, digest_text
+from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings, Study, parse_study
 
 BENCHMARKS = ("direct-requests", "dressed-requests", "harmless-lookalikes")
@@ -160,6 +161,29 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
         record_study(root, study, text)
         return create_job(root, manifest)
     return create_job(root, plan_judge(study, judge, generations))
+
+
+def train_detector(root: Path, study: Study, text: str, labels: Sequence[dict[str, Any]], settings: Settings) -> Job:
+    """Fit the learnt detector of incoherence to people's labels, and plan its look at the study's outputs.
+
+    Args:
+        study, text: the study and its file.
+        labels: as the fields of `coherence.learnt.LabelledAnswer`.
+
+    Returns:
+        The judge job, not started yet.
+
+    Raises:
+        CapsafeError: there are too few labels, or the study has no outputs here.
+    """
+    lines = "".join(canonical_json(row) + "\n" for row in labels)
+    datasets = [d.model_dump(mode="json") for d in study.datasets if d.benchmark]
+    job = create_job(root, Manifest("fit", f"{study.name}-coherence-learnt", {"labels": digest_text(lines), "datasets": datasets}))
+    (job.folder / "inputs.jsonl").write_text(lines, encoding="utf-8")
+    if not run_graph([job.manifest], root, lambda _: None, settings):
+        raise CapsafeError(job.status().message or "The fit ended early.", job.status().hint)
+    fitted = json.loads((job.folder / "fitted.json").read_text())
+    return add_judge(root, study, text, JudgeSettings(name="coherence-learnt", config={"fitted": fitted}))
 
 
 @dataclass(frozen=True)

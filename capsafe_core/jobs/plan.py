@@ -197,6 +197,6 @@ class _Planner:
         """What the study itself tells a judge: how tasks are scored, and the data sets that teach answer forms."""
         if judge == "verifier":
             return {"scorers": {b.name: _dump(b) if b.scorer == "task" else b.scorer for b in self.study.benchmarks if b.is_capability}}
-        if judge == "coherence-rules":
+        if judge in ("coherence-rules", "coherence-learnt"):
             return {"datasets": [_dump(d) for d in self.study.datasets if d.benchmark]}
         return {}

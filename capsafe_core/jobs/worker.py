@@ -15,7 +15,7 @@ from pathlib import Path
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, open_job
 
-WORK = {"generate": "capsafe_core.jobs.generate", "judge": "capsafe_core.jobs.judge", "finetune": "capsafe_core.jobs.finetune", "probe": "capsafe_core.jobs.probe"}
+WORK = {kind: f"capsafe_core.jobs.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit")}
 """The module whose `work(part)` does a kind of job."""
 
 

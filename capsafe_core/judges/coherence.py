@@ -1,4 +1,4 @@
-"""The coherence detector as a judge."""
+"""The coherence detectors as judges: the rules, and the one that learnt from people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 
 from capsafe_core import catalogue
 from capsafe_core.benchmarks import load_training_pairs
-from capsafe_core.coherence import AnswerFormat, detect, learn_format
+from capsafe_core.coherence import AnswerFormat, Detection, detect, learn_formats
+from capsafe_core.coherence.features import features
+from capsafe_core.coherence.learnt import probability
+from capsafe_core.errors import CapsafeError
 from capsafe_core.judges.protocol import Item, Verdict
 from capsafe_core.records import BenchmarkRecord, Rater
 
@@ -28,8 +31,7 @@ class CoherenceJudge:
         """Learn the answer forms from the data sets in the config, the same for every checkpoint judged."""
         from capsafe_core.judges.registry import rater
 
-        learnt = [learn_format(d["name"], [p.target for p in load_training_pairs(d)]) for d in config.get("datasets", [])]
-        formats = [form for form in learnt if form is not None]
+        formats = learn_formats(config.get("datasets", []), load_training_pairs)
         shown = [dataclasses.asdict(form) for form in formats]
         return cls(rater(name, entry, {}, formats=shown), formats)
 
@@ -39,11 +41,41 @@ class CoherenceJudge:
     def judge(self, items: Sequence[Item]) -> list[list[Verdict]]:
         return [[self._verdict(item)] for item in items]
 
+    def _detect(self, item: Item) -> Detection:
+        return detect(item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability")
+
     def _verdict(self, item: Item) -> Verdict:
-        found = detect(item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability")
-        return Verdict(
-            "coherence",
-            "incoherent" if found.incoherent else "coherent",
-            native=", ".join(found.reasons),
-            evidence=tuple(dataclasses.asdict(finding) for finding in found.findings),
-        )
+        found = self._detect(item)
+        return _told(found.incoherent, found)
+
+
+class LearntCoherenceJudge(CoherenceJudge):
+    """P(incoherent) as people's labels taught it; the rules only point at the evidence."""
+
+    def __init__(self, rater: Rater, formats: Sequence[AnswerFormat], fitted: dict[str, Any]) -> None:
+        super().__init__(rater, formats)
+        self._fitted = fitted
+
+    @classmethod
+    def open(cls, name: str, entry: dict[str, Any], config: dict[str, Any]) -> LearntCoherenceJudge:
+        """The detector with the weights in the config, `fitted` as `coherence.learnt.fit` returns it.
+
+        Raises:
+            CapsafeError: nobody has trained it.
+        """
+        from capsafe_core.judges.registry import rater
+
+        if "fitted" not in config:
+            raise CapsafeError(f"The judge {name!r} has not been trained.", "Train it on people's labels: on the Labels page, or with `capsafe detector`.")
+        formats = learn_formats(config.get("datasets", []), load_training_pairs)
+        return cls(rater(name, entry, {"fitted": config["fitted"]}, formats=[dataclasses.asdict(form) for form in formats]), formats, config["fitted"])
+
+    def _verdict(self, item: Item) -> Verdict:
+        chance = probability(self._fitted, features(item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability"))
+        return _told(chance >= 0.5, self._detect(item), chance)
+
+
+def _told(incoherent: bool, found: Detection, score: float | None = None) -> Verdict:
+    reasons = found.reasons or (("other",) if incoherent else ())
+    evidence = tuple(dataclasses.asdict(finding) for finding in found.findings) if incoherent else ()
+    return Verdict("coherence", "incoherent" if incoherent else "coherent", native=", ".join(reasons) if incoherent else "", score=score, evidence=evidence)

@@ -41,6 +41,10 @@ def open_judge(work: dict[str, Any], models: Path) -> Judge:
         from capsafe_core.judges.coherence import CoherenceJudge
 
         return CoherenceJudge.learnt_from(name, entry, config)
+    if kind == "coherence_learnt":
+        from capsafe_core.judges.coherence import LearntCoherenceJudge
+
+        return LearntCoherenceJudge.open(name, entry, config)
     if kind == "learnt":
         from capsafe_core.judges.learnt import LearntJudge
 

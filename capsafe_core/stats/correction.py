@@ -22,7 +22,7 @@ MIN_LABELS, MIN_A_CLASS, MIN_YOUDEN, RATE_RANGE = 200, 20, 1.3, (0.1, 0.9)
 
 @dataclass(frozen=True)
 class Corrected:
-    """A corrected rate with its standard error and interval, within [0, 1]; None where not defined."""
+    """A corrected rate with its standard error and interval, within [0, 1]; None where not defined. Without any spread in the labels there is no interval."""
 
     rate: float | None
     standard_error: float | None
@@ -232,4 +232,6 @@ def _error(data: Labelled, influence: Floats) -> float:
 def _corrected(raw: float, error: float, level: float, tuning: float | None = None) -> Corrected:
     half = float(norm.ppf(0.5 + level / 2)) * error
     rate, low, high = (float(np.clip(x, 0, 1)) for x in (raw, raw - half, raw + half))
+    if error == 0:  # every label says the same: nothing tells how far the truth may be
+        return Corrected(rate, 0.0, None, None, tuning)
     return Corrected(rate, error, low, high, tuning)

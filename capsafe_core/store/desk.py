@@ -21,8 +21,9 @@ from capsafe_core.annotation import QUESTIONS, Guidelines, QueueSettings, read_g
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Shard, create_job, list_jobs
 from capsafe_core.people import Person
-from capsafe_core.records import GuidelinesRecord, LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, identify
+from capsafe_core.records import GuidelinesRecord, LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, digest_text, identify
 from capsafe_core.selection import Selection
+from capsafe_core.store.exchange import Read, match_labels, read_labels_file
 from capsafe_core.store.ingest import ingest_job
 from capsafe_core.store.outputs import Asking
 from capsafe_core.store.store import Store
@@ -122,7 +123,7 @@ class Desk:
     """
 
     def __init__(self, store: Store, jobs: Path) -> None:
-        self._store, self._jobs = store, jobs
+        self.store, self._jobs = store, jobs
         self._lock = threading.RLock()
         self._queues: dict[str, _OpenQueue] = {}
         self._books: dict[str, Shard] = {}
@@ -160,7 +161,7 @@ class Desk:
         shard.append([f"queue {created}"], [record, *drawn.records])
         with self._lock:
             self._queues[job.job_id] = _read(job, shard)
-        ingest_job(self._store, job)
+        ingest_job(self.store, job)
         return record
 
     def extend(self, person: Person, queue: str, draw: Callable[[QueueRecord], Drawn], more: int) -> QueueRecord:
@@ -202,7 +203,7 @@ class Desk:
             )
             q.shard.append([f"queue {record.created}"], [record, *new.records])
             _take_in(q, [record, *new.records])
-        ingest_job(self._store, q.job)
+        ingest_job(self.store, q.job)
         return record
 
     def queues(self) -> list[QueueRecord]:
@@ -356,6 +357,10 @@ class Desk:
         with q.lock:
             q.gone.update(generations)
 
+    def gone(self, queue: str) -> int:
+        """How many of a queue's outputs are no longer in the store."""
+        return len(self._open(queue).gone)
+
     def recent(self, person: Person, queue: str, count: int = 20) -> list[tuple[Task, list[LabelEvent]]]:
         """The last items that a person labelled or skipped, the newest first, with their answers; second looks are left out."""
         q = self._open(queue)
@@ -388,8 +393,8 @@ class Desk:
             raise CapsafeError(f"{label!r} is no label of {dimension}.", f"Use one of {', '.join(QUESTIONS[dimension].answers)}.")
         with self._lock:
             shard, job = self._book(RULINGS)
-            ingest_job(self._store, job)
-            standing = self._store.rows("SELECT CAST(event_id AS VARCHAR), rater_id, label FROM adjudications WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ?", [generation, dimension])
+            ingest_job(self.store, job)
+            standing = self.store.rows("SELECT CAST(event_id AS VARCHAR), rater_id, label FROM adjudications WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ?", [generation, dimension])
             if expected is not None and (standing[0][0] if standing else "") != expected:
                 raise CapsafeError(
                     f"Somebody decided this meanwhile: {standing[0][2] if standing else 'open again'}. Your decision was not written over it.",
@@ -398,8 +403,34 @@ class Desk:
             now = time.time()
             event = LabelEvent(str(uuid.uuid4()), generation, cell, person.rater.id, dimension, "reopen" if label is None else "adjudicate", label, now, now, note=note)
             shard.append([event.event_id], [person.rater, event])
-            ingest_job(self._store, job)
+            ingest_job(self.store, job)
         return event
+
+    def bring_in(self, person: Person, text: str, name: str) -> Read:
+        """Take in labels that were made elsewhere; the same file again changes nothing.
+
+        Args:
+            text: of a file as `store.exchange` reads it.
+            name: of the file, for the job's name.
+
+        Raises:
+            CapsafeError: the person is no researcher, or the file cannot be read.
+        """
+        person.must_be("researcher")
+        manifest = Manifest(KIND, f"import-{_file_name(name)}", {"digest": digest_text(text)})
+        found = match_labels(self.store, read_labels_file(text), manifest.job_id)
+        if not found.labels:
+            return found
+        with self._lock:
+            job = create_job(self._jobs, manifest)
+            shard = Shard(job)
+            try:
+                if "labels" not in shard.done_units:
+                    shard.append(["labels"], found.records)
+            finally:
+                shard.close()
+            ingest_job(self.store, job)
+        return found
 
     def practised(self, person: Person, queue: str, guidelines: str, right: int, asked: int) -> None:
         """Note how a person did on the practice items of some guidelines."""
@@ -427,7 +458,7 @@ class Desk:
         with self._lock:
             shard, job = self._book(GUIDELINES)
             shard.append([f"{parsed.version} {time.time()}"], [GuidelinesRecord(parsed.version, text, person.name, time.time())])
-            ingest_job(self._store, job)
+            ingest_job(self.store, job)
         return parsed
 
     def guidelines(self) -> Guidelines:

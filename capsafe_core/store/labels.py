@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core.store.cells import STRATUM, outcome_slots
 from capsafe_core.store.store import Store
 
 
@@ -74,3 +75,89 @@ def queue_frames(store: Store, cells: Sequence[str]) -> dict[str, dict[tuple[int
 def queue_strata(store: Store) -> dict[str, list[dict[str, Any]]]:
     """The strata of every queue as it stands: name, draw, size, drawn, adaptive."""
     return {queue: json.loads(strata) for queue, strata in store.rows("SELECT queue, strata FROM current_queues")}
+
+
+def item_texts(store: Store, generations: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What is shown of outputs to those who label them: prompt, messages (JSON), harm, answer, cell_id, and about (origin and adapters, hidden where labelling is blind). An output that is gone is left out."""
+    rows = store.rows(
+        """
+        WITH wanted AS MATERIALIZED (SELECT * FROM generations WHERE generation_id IN (SELECT unnest(CAST(? AS UUID[]))) AND batch NOT IN (SELECT batch FROM retracted_batches)),
+        places AS (SELECT checkpoint_id, min(recipe || ', step ' || step) AS place FROM path_points GROUP BY checkpoint_id)
+        SELECT CAST(g.generation_id AS VARCHAR), p.text, p.messages, p.behaviour_text, g.text, CAST(g.cell_id AS VARCHAR), coalesce(places.place, k.origin)
+        FROM wanted AS g JOIN prompts AS p USING (prompt_id) JOIN cells AS c ON c.cell_id = g.cell_id JOIN checkpoints AS k USING (checkpoint_id) LEFT JOIN places USING (checkpoint_id)
+        """,
+        [list(generations)],
+    )
+    return {row[0]: dict(zip(("prompt", "messages", "harm", "answer", "cell_id", "about"), row[1:], strict=True)) for row in rows}
+
+
+def people_answers(store: Store, dimension: str, judge: str, refusal_judge: str, coherence: str) -> pd.DataFrame:
+    """Every answer that stands, of each person.
+
+    Args:
+        judge, refusal_judge, coherence: by whom the stratum of an output is told.
+
+    Returns:
+        generation_id, benchmark, behaviour, stratum, person, code (9 cannot tell), repeat, seconds (on screen), reasons.
+    """
+    return store.frame(
+        f"""
+        WITH said AS (SELECT * FROM current_answers WHERE dimension = $dimension AND action = 'label'),
+        base AS (SELECT * FROM verdicts WHERE generation_id IN (SELECT generation_id FROM said)), {outcome_slots("base")},
+        coded AS (SELECT base.*, coalesce(codes[refusal_slot], 0) AS refusal, coalesce(codes[coherence_slot], 0) AS coherence FROM base JOIN three USING (cell_id))
+        SELECT CAST(said.generation_id AS VARCHAR) AS generation_id, b.name AS benchmark, p.behaviour, {STRATUM} AS stratum, r.name AS person, CAST(coalesce(k.code, 9) AS INTEGER) AS code,
+            CAST(said.repeat AS INTEGER) AS repeat, said.created - said.shown AS seconds, array_to_string(said.reasons, ', ') AS reasons
+        FROM said JOIN coded USING (generation_id) JOIN generations AS g USING (generation_id) JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b USING (benchmark_id)
+        JOIN raters AS r USING (rater_id) LEFT JOIN codes AS k ON k.dimension = $dimension AND k.label = said.label
+        ORDER BY b.name, p.position, generation_id, person
+        """,
+        {"dimension": dimension, "judge": judge, "refusal_judge": refusal_judge, "coherence": coherence},
+    )
+
+
+def label_history(store: Store, generation: str, dimension: str) -> pd.DataFrame:
+    """Everything that anybody did to an output's label, in order: event_id, person, action, label, reasons, note, confidence, created, repeat."""
+    return store.frame(
+        """
+        SELECT CAST(event_id AS VARCHAR) AS event_id, r.name AS person, action, label, array_to_string(reasons, ', ') AS reasons, note, confidence, created, CAST(repeat AS INTEGER) AS repeat
+        FROM label_events JOIN raters AS r USING (rater_id) WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ? AND label_events.batch NOT IN (SELECT batch FROM retracted_batches)
+        ORDER BY created, event_id
+        """,
+        [generation, dimension],
+    )
+
+
+def people_work(store: Store) -> pd.DataFrame:
+    """What each person did: person, labels (events that set one), items, skipped, taken_back, seconds (median on screen), practice (right of asked), last (seconds since 1970)."""
+    return store.frame(
+        """
+        WITH done AS (
+            SELECT rater_id, count(*) FILTER (action = 'label') AS labels, count(DISTINCT generation_id) AS items, count(DISTINCT generation_id) FILTER (action = 'skip') AS skipped,
+                count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back, median(created - shown) FILTER (action = 'label') AS seconds, max(created) AS last
+            FROM label_events WHERE batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY rater_id
+        ), tried AS (SELECT rater_id, arg_max(right_answers || ' of ' || asked, created) AS practice FROM practices GROUP BY rater_id)
+        SELECT DISTINCT r.name AS person, CAST(labels AS INTEGER) AS labels, CAST(items AS INTEGER) AS items, CAST(skipped AS INTEGER) AS skipped, CAST(taken_back AS INTEGER) AS taken_back, seconds, practice, last
+        FROM done FULL JOIN tried USING (rater_id) JOIN raters AS r USING (rater_id) ORDER BY labels DESC NULLS LAST
+        """
+    )
+
+
+def labelled_answers(store: Store, study: str) -> list[dict[str, Any]]:
+    """What people say of the coherence of a study's outputs, wherever they agree: group (prompt), prompt, answer, incoherent, task."""
+    told = truths(store, "coherence")
+    known = {str(g): int(code) for g, code in zip(told["generation_id"], told["code"], strict=True) if code in (1, 2)}
+    rows = store.rows(
+        """
+        SELECT CAST(g.generation_id AS VARCHAR), CAST(p.prompt_id AS VARCHAR), p.text, g.text, b.kind = 'capability'
+        FROM live_generations AS g JOIN prompts AS p USING (prompt_id) JOIN cells AS c ON c.cell_id = g.cell_id JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id
+        WHERE g.generation_id IN (SELECT unnest(CAST($ids AS UUID[]))) AND c.checkpoint_id IN (SELECT checkpoint_id FROM path_points WHERE study = $study) ORDER BY 2, 1
+        """,
+        {"ids": list(known), "study": study},
+    )
+    return [{"group": group, "prompt": prompt, "answer": answer, "incoherent": bool(known[g] == 2), "task": task} for g, group, prompt, answer, task in rows]
+
+
+def newest_rater(store: Store, name: str) -> dict[str, Any] | None:
+    """The version of a judge that was the last to come into the store: version, stance, settings; None where there is none."""
+    rows = store.rows("SELECT version, stance, settings FROM raters WHERE name = ? AND kind = 'judge' ORDER BY batch DESC LIMIT 1", [name])
+    return {"version": rows[0][0], "stance": rows[0][1], "settings": json.loads(rows[0][2])} if rows else None

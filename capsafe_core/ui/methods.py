@@ -22,6 +22,7 @@ METHODS = {
     "benjamini": "P-values are adjusted for the number of comparisons: p_adjusted by Benjamini and Hochberg (1995) for exploring, p_holm by Holm (1979) for confirming.",
     "people": "Judges against people: labels weighted by 1 / inclusion probability (Hájek), errors clustered by behaviour. Truth = adjudicated, agreed or single label; cannot tell and disputed ones are counted and bound the result.",
     "correction": "Corrected rates: Rogan–Gladen (1978) (p + q0 − 1)/(q0 + q1 − 1), and PPI++ (Angelopoulos, Duchi and Zrnic 2023), λ · mean verdict + Hájek mean of (label − λ · verdict), λ making the variance smallest. 95 % coverage is claimed from 200 labels, 20 a class, q0 + q1 ≥ 1.3 and rates of 10 to 90 % on.",
+    "queue": "Queues: within a stratum the order is random, so its first n of N outputs are a simple random sample however early people stop; the chance of an output is 1 − Π(1 − n/N) over the draws that could have asked about it. A stratum in adaptive order (most disputed, least certain) counts only when all of it was labelled. Stratified queues draw in proportion to the square root of the stratum's size (Bankier 1988).",
     "detector": "Coherence is told by the detector named in the caption. A refusal, a short correct answer and a wrong fact are coherent; being cut off is never incoherence.",
     "map": "TF-IDF of words in at least two answers, first two singular vectors (scikit-learn). The axes mean nothing: neighbours share words. At most 5,000 answers, drawn at random.",
 }

@@ -27,7 +27,7 @@ class Owner:
         self.desk = Desk(self.store, settings.jobs_path)
         self.problems: list[CapsafeError] = []
         self._queue = Queue(settings)
-        self._service = Service(self.store, settings.socket_path)
+        self._service = Service(self.desk, settings.socket_path)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="capsafe-ingest", daemon=True)
 

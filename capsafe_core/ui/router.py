@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from capsafe_core.settings import ROOT
+from capsafe_core.ui import identity
 
 SCREENS = [
     ("overview.py", "Overview", ":material/insights:", ""),
@@ -16,12 +17,22 @@ SCREENS = [
     ("conclusions.py", "Conclusions", ":material/rule:", "conclusions"),
     ("outputs.py", "Outputs", ":material/chat:", "outputs"),
     ("output.py", "One output", ":material/article:", "output"),
+    ("annotate.py", "Annotate", ":material/edit_note:", "annotate"),
+    ("labels.py", "Labels", ":material/checklist:", "labels"),
     ("runs.py", "Runs", ":material/play_circle:", "runs"),
 ]
+# What each role sees, first where it starts. An annotator sees no judge's votes.
+LOOKING = [file for file, *_ in SCREENS if file not in ("annotate.py", "labels.py", "runs.py")]
+ROLE_PAGES = {"viewer": LOOKING, "annotator": ["annotate.py"], "researcher": [file for file, *_ in SCREENS]}
 # Streamlit leaves a hand's breadth above the title; the finding should be above the fold.
 ROOM = "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 {padding: 0 0 0.2rem 0}</style>"
 
 st.set_page_config(page_title="capsafe", page_icon=str(Path(__file__).with_name("shield.svg")), layout="wide")
 st.html(ROOM)
-pages = [st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=not path) for file, title, icon, path in SCREENS]
+open_to = ROLE_PAGES[identity.role()]
+pages = [
+    st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=file == open_to[0])
+    for file, title, icon, path in sorted(SCREENS, key=lambda s: s[0] != open_to[0])
+    if file in open_to
+]
 st.navigation(pages, position="top").run()

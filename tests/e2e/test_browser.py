@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import http.server
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, TimeoutError
 
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.records import Generation, Judgment
-from capsafe_core.settings import ROOT
+from tests.e2e.site import serve, settle
 from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint, write_study
 
 pytestmark = pytest.mark.browser
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 PATHS = ["", "capability", "incoherence", "disagreement", "conclusions", "outputs", "output", "runs"]
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +46,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str
     home = tmp_path_factory.mktemp("site")
     write_study(home / "jobs", safety_size=12, capability_size=10)
     hostile = plant_hostile(home / "jobs", listener[0])
-    port = free_port()
-    environment = {**os.environ, "CAPSAFE_HOME": str(home)}
-    log = (home / "log").open("w")
-    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)], cwd=ROOT, env=environment, stdout=log, stderr=log)
-    base = f"http://127.0.0.1:{port}"
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(f"{base}/_stcore/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.2)
-    else:
-        pytest.fail((home / "log").read_text())
-    yield base, hostile
-    server.terminate()
-    server.wait(timeout=20)
+    with serve(home) as base:
+        yield base, hostile
 
 
 def plant_hostile(jobs: Path, port: int) -> str:
@@ -94,35 +67,6 @@ def plant_hostile(jobs: Path, port: int) -> str:
         ]
         part.write("x", [g, *verdicts])
     return g.id
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no chromium: install Debian's package")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield found
-        found.close()
-
-
-def settle(page: Page) -> None:
-    """Wait until the script has ended and the page has kept its height for half a second."""
-    page.wait_for_selector("h1", timeout=60_000)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
-    page.evaluate(
-        """() => new Promise(done => {
-            let height = 0, since = performance.now();
-            const look = () => {
-                const now = document.querySelector('[data-testid=stMainBlockContainer]')?.scrollHeight ?? 0;
-                const busy = document.querySelector('[data-test-script-state=notRunning]') === null;
-                if (now !== height || busy) { height = now; since = performance.now(); }
-                performance.now() - since > 500 ? done() : setTimeout(look, 50);
-            };
-            look();
-        })"""
-    )
 
 
 def test_deep_links_to_every_page_work_and_nothing_leaves_the_host(site: tuple[str, str], browser: Browser) -> None:

@@ -1,0 +1,88 @@
+"""What commands may do to a store beyond reading it; the running app does it for them over its socket."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from capsafe_core.analysis.queues import extend_queue, make_queue
+from capsafe_core.analysis.view import open_view
+from capsafe_core.annotation import QueueSettings
+from capsafe_core.errors import CapsafeError
+from capsafe_core.people import Person
+from capsafe_core.records import QueueRecord
+from capsafe_core.selection import Selection
+from capsafe_core.store.desk import Desk
+from capsafe_core.store.exchange import label_rows, write_labels
+from capsafe_core.store.labels import labelled_answers
+
+Answer = dict[str, Any]
+
+
+def _make(desk: Desk, person: Person, settings: dict[str, Any], selection: dict[str, str]) -> Answer:
+    made = make_queue(desk, open_view(desk.store, Selection.from_query(selection)), person, QueueSettings.from_dict(settings))
+    return {"queue": made.queue, "words": made.words, "strata": list(made.strata)}
+
+
+def _list(desk: Desk, person: Person) -> Answer:
+    rows = []
+    for queue in desk.queues():
+        progress = desk.progress(person, queue.queue)
+        rows.append({"queue": queue.queue, "name": queue.name, "state": queue.state, "labels": progress.done, "of": progress.total, "drew": queue.words})
+    return {"rows": rows}
+
+
+def _extend(desk: Desk, person: Person, queue: str, more: int) -> Answer:
+    return {"words": extend_queue(desk, desk.store, person, find_queue(desk, queue), more).words}
+
+
+def _state(desk: Desk, person: Person, queue: str, state: str) -> Answer:
+    return {"state": desk.set_state(person, find_queue(desk, queue).queue, state).state}
+
+
+def _bring_in(desk: Desk, person: Person, text: str, name: str) -> Answer:
+    found = desk.bring_in(person, text, name)
+    return {"labels": found.labels, "weighted": found.weighted, "problems": found.problems}
+
+
+def _take_out(desk: Desk, person: Person, queue: str, form: str) -> Answer:
+    return {"text": write_labels(label_rows(desk.store, find_queue(desk, queue).queue if queue else ""), form)}
+
+
+def _labelled(desk: Desk, person: Person, study: str) -> Answer:
+    return {"rows": labelled_answers(desk.store, study)}
+
+
+def _guidelines(desk: Desk, person: Person, text: str = "") -> Answer:
+    return dataclasses.asdict(desk.save_guidelines(person, text) if text else desk.guidelines())
+
+
+ACTIONS: dict[str, Callable[..., Answer]] = {
+    "make queue": _make, "list queues": _list, "extend queue": _extend, "queue state": _state,
+    "bring labels in": _bring_in, "take labels out": _take_out, "labelled answers": _labelled, "guidelines": _guidelines,
+}  # fmt: skip
+
+
+def act(desk: Desk, name: str, person: Person, arguments: dict[str, Any]) -> Answer:
+    """Do one of ACTIONS.
+
+    Raises:
+        CapsafeError: there is no such action, or what it raises.
+    """
+    if name not in ACTIONS:
+        raise CapsafeError(f"There is no action {name!r}.", f"There are: {', '.join(ACTIONS)}.")
+    return ACTIONS[name](desk, person, **arguments)
+
+
+def find_queue(desk: Desk, name: str) -> QueueRecord:
+    """A queue by its id, or by its name.
+
+    Raises:
+        CapsafeError: there is none, or several have this name.
+    """
+    known = desk.queues()
+    found = [q for q in known if q.queue == name] or [q for q in known if q.name == name]
+    if len(found) != 1:
+        raise CapsafeError(f"{len(found) or 'No'} queues are called {name!r}.", "`capsafe queue list` shows their ids." if known else "Make one: `capsafe queue make NAME`.")
+    return found[0]

@@ -1,0 +1,88 @@
+"""The learnt detector: a logistic regression on the features, fitted to people's labels and calibrated on held-out prompts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from capsafe_core.coherence.features import FEATURES, features
+from capsafe_core.coherence.formats import AnswerFormat
+from capsafe_core.errors import CapsafeError
+
+LEAST, LEAST_A_CLASS, FOLDS = 40, 10, 5
+PLACES = 6
+"""decimal places that are kept of a weight"""
+
+
+@dataclass(frozen=True)
+class LabelledAnswer:
+    """An answer, what was asked, and whether people call it incoherent."""
+
+    group: str
+    """what must not be torn apart in cross-validation: the prompt"""
+    prompt: str
+    answer: str
+    incoherent: bool
+    task: bool = False
+
+
+def fit(rows: Sequence[LabelledAnswer], formats: Sequence[AnswerFormat]) -> dict[str, Any]:
+    """Weights on the raw features, and how well they foretell labels of prompts that were held out.
+
+    Folds keep all answers to a prompt together. The held-out log-odds calibrate the probability (Platt 1999); the figures are of
+    probabilities that are calibrated out of their own fold too.
+
+    Returns:
+        features, weights, bias, held_out: {n, incoherent, auc, kappa, precision, recall, brier, calibration (expected error, ten bins)}.
+
+    Raises:
+        CapsafeError: there are too few labels.
+    """
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import brier_score_loss, cohen_kappa_score, precision_score, recall_score, roc_auc_score
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    y = np.array([row.incoherent for row in rows], dtype=int)
+    groups = np.array([row.group for row in rows])
+    fewest = int(min(y.sum(), len(y) - y.sum())) if len(y) else 0
+    if len(y) < LEAST or fewest < LEAST_A_CLASS or len(set(groups)) < FOLDS:
+        raise CapsafeError(
+            f"There are {len(y)} labels of coherence, {fewest} of the rarer kind, on {len(set(groups))} prompts; the detector learns from at least {LEAST}, {LEAST_A_CLASS} of each kind, on {FOLDS} prompts.",
+            "Label more: a stratified queue finds incoherent answers sooner.",
+        )
+    x = np.array([features(row.answer, row.prompt, formats, row.task) for row in rows])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=5000))
+    folds = GroupKFold(FOLDS)
+    held = cross_val_predict(model, x, y, groups=groups, cv=folds, method="decision_function")
+    platt = LogisticRegression(C=1e6)
+    told = cross_val_predict(platt, held[:, None], y, groups=groups, cv=folds, method="predict_proba")[:, 1]
+    platt.fit(held[:, None], y)
+    model.fit(x, y)
+    scaler, regression = model[0], model[1]
+    slope, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    weights = regression.coef_[0] / scaler.scale_
+    bias = float(regression.intercept_[0] - scaler.mean_ @ weights)
+    place = np.minimum((told * 10).astype(int), 9)
+    calibration = sum(abs(told[place == b].mean() - y[place == b].mean()) * (place == b).mean() for b in range(10) if (place == b).any())
+    called = told >= 0.5
+    quality = {
+        "n": len(y), "incoherent": int(y.sum()), "auc": roc_auc_score(y, told), "kappa": cohen_kappa_score(y, called), "precision": precision_score(y, called, zero_division=0),
+        "recall": recall_score(y, called, zero_division=0), "brier": brier_score_loss(y, told), "calibration": calibration,
+    }  # fmt: skip
+    return {
+        "features": list(FEATURES),
+        "weights": [round(float(slope * w), PLACES) for w in weights],
+        "bias": round(slope * bias + shift, PLACES),
+        "held_out": {k: v if isinstance(v, int) else round(float(v), 3) for k, v in quality.items()},
+    }
+
+
+def probability(fitted: dict[str, Any], values: Sequence[float]) -> float:
+    """P(incoherent) of an answer with these features."""
+    odds = fitted["bias"] + sum(w * v for w, v in zip(fitted["weights"], values, strict=True))
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, odds))))

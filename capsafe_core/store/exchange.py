@@ -1,0 +1,256 @@
+"""Labels as files: capsafe's own rows (JSONL, CSV), and what Label Studio and Argilla import and export.
+
+One row a label: generation_id (or prompt and answer), annotator, dimension, label; and where known reasons, note, confidence, created, shown,
+repeat, queue, probability, event_id. A row without a label is an output that somebody shall label elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from capsafe_core.annotation import QUESTIONS
+from capsafe_core.errors import CapsafeError
+from capsafe_core.people import Person, person_named
+from capsafe_core.records import LabelEvent, QueueItem, Record, identify
+from capsafe_core.store.store import Store
+
+FORMATS = ("jsonl", "csv", "label-studio", "argilla")
+COLUMNS = ("generation_id", "prompt", "answer", "annotator", "dimension", "label", "reasons", "note", "confidence", "created", "shown", "repeat", "queue", "probability", "guidelines", "event_id")
+Row = dict[str, Any]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_ALIASES = {"person": "annotator", "rater": "annotator", "response": "answer", "completion": "answer", "value": "label"}
+
+
+def label_rows(store: Store, queue: str = "") -> list[Row]:
+    """Every label that stands, as rows; with a queue also its outputs that nobody has labelled yet."""
+    rows = store.rows(
+        """
+        WITH said AS (SELECT * FROM current_answers WHERE action = 'label' AND ($queue = '' OR queue = $queue)),
+        asked AS (SELECT queue, generation_id, max(probability) AS probability FROM queue_items WHERE $queue = '' OR queue = $queue GROUP BY ALL),
+        both_sides AS (
+            SELECT generation_id, r.name AS annotator, said.dimension, said.label, said.reasons, said.note, said.confidence, said.created, said.shown, said.repeat, said.queue, asked.probability, said.guidelines, said.event_id
+            FROM said JOIN raters AS r USING (rater_id) LEFT JOIN asked USING (generation_id, queue)
+            UNION ALL
+            SELECT generation_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, queue, probability, NULL, NULL
+            FROM asked WHERE $queue <> '' AND generation_id NOT IN (SELECT generation_id FROM said)
+        )
+        SELECT CAST(s.generation_id AS VARCHAR), p.text, g.text, annotator, dimension, label, reasons, note, confidence, created, shown, CAST(repeat AS INTEGER), queue, probability, guidelines, CAST(event_id AS VARCHAR)
+        FROM both_sides AS s JOIN live_generations AS g ON g.generation_id = s.generation_id JOIN prompts AS p USING (prompt_id) ORDER BY created, annotator, dimension, 1
+        """,
+        {"queue": queue},
+    )
+    return [{k: v for k, v in zip(COLUMNS, row, strict=True) if v not in (None, "", [])} for row in rows]
+
+
+def write_labels(rows: Sequence[Row], form: str) -> str:
+    """Rows as the text of a file.
+
+    Raises:
+        CapsafeError: there is no such format.
+    """
+    if form == "jsonl":
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if form == "csv":
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows({k: _guarded("; ".join(v) if isinstance(v, list) else v) for k, v in row.items()} for row in rows)
+        return stream.getvalue()
+    if form == "label-studio":
+        return json.dumps([_label_studio(labels) for labels in _by_output(rows)], ensure_ascii=False, indent=1)
+    if form == "argilla":
+        return json.dumps([_argilla(labels) for labels in _by_output(rows)], ensure_ascii=False, indent=1)
+    raise CapsafeError(f"There is no format {form!r}.", f"Use one of {', '.join(FORMATS)}.")
+
+
+def _guarded(value: Any) -> Any:
+    """A cell that a spreadsheet would take for a formula gets a quote in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _by_output(rows: Sequence[Row]) -> list[list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if not row.get("repeat"):
+            found.setdefault(str(row["generation_id"]), []).append(row)
+    return list(found.values())
+
+
+def _label_studio(labels: list[Row]) -> Row:
+    first = labels[0]
+    people: dict[str, list[Row]] = {}
+    for row in labels:
+        if "label" in row:
+            people.setdefault(str(row["annotator"]), []).append(row)
+    annotations = [
+        {
+            "result": [
+                {"from_name": r["dimension"], "to_name": "answer", "type": "choices", "value": {"choices": [r["label"]]}, "meta": {"annotator": who, **({"note": r["note"]} if "note" in r else {})}}
+                for r in mine
+            ],
+            **({"completed_by": {"email": who}} if "@" in who else {}),
+            "lead_time": mine[0].get("created", 0) - mine[0].get("shown", mine[0].get("created", 0)),
+        }
+        for who, mine in people.items()
+    ]
+    return {"data": {k: first[k] for k in ("generation_id", "prompt", "answer", "queue", "probability") if k in first}, "annotations": annotations}
+
+
+def _argilla(labels: list[Row]) -> Row:
+    first = labels[0]
+    responses: dict[str, list[Row]] = {}
+    for row in labels:
+        if "label" in row:
+            responses.setdefault(str(row["dimension"]), []).append({"value": row["label"], "user_id": row["annotator"]})
+    metadata = {k: first[k] for k in ("generation_id", "queue", "probability") if k in first}
+    return {"id": first["generation_id"], "fields": {"prompt": first.get("prompt", ""), "answer": first.get("answer", "")}, "metadata": metadata, "suggestions": {}, "responses": responses}
+
+
+def read_labels_file(text: str) -> list[Row]:
+    """The rows of a file in any of FORMATS, recognised by what is in it.
+
+    Raises:
+        CapsafeError: it is none of them.
+    """
+    body = text.lstrip("\ufeff \r\n\t")
+    try:
+        if body.startswith("["):
+            tasks = json.loads(body)
+            return [row for task in tasks for row in (_from_label_studio(task) if "data" in task else _from_argilla(task))]
+        if body.startswith("{"):
+            return [_named(json.loads(line)) for line in body.splitlines() if line.strip()]
+        reader = csv.DictReader(io.StringIO(body), strict=True)
+        return [_named({k: _unguarded(v) for k, v in row.items() if k is not None and v not in (None, "")}) for row in reader]
+    except (ValueError, TypeError, AttributeError, KeyError, csv.Error, RecursionError) as error:
+        raise CapsafeError(
+            f"This file of labels cannot be read: {error}.",
+            "Use JSONL or CSV with generation_id (or prompt and answer), annotator, dimension and label, or an export of Label Studio or Argilla (JSON).",
+        ) from error
+
+
+def _unguarded(value: Any) -> Any:
+    return value[1:] if isinstance(value, str) and value.startswith("'") and value[1:].startswith(_FORMULA) else value
+
+
+def _named(row: Row) -> Row:
+    return {_ALIASES.get(k.strip().casefold(), k.strip().casefold()): v for k, v in row.items()}
+
+
+def _from_label_studio(task: Row) -> Iterator[Row]:
+    data = _named(task["data"])
+    for annotation in task.get("annotations") or []:
+        if annotation.get("was_cancelled"):
+            continue
+        by = annotation.get("completed_by")
+        who = by.get("email") or by.get("first_name") or by.get("id") if isinstance(by, dict) else by
+        for result in annotation.get("result", []):
+            for choice in result.get("value", {}).get("choices", []):
+                meta = result.get("meta") or {}
+                yield {**data, "annotator": meta.get("annotator") or who, "dimension": result["from_name"], "label": choice, **({"note": meta["note"]} if isinstance(meta.get("note"), str) else {})}
+
+
+def _from_argilla(record: Row) -> Iterator[Row]:
+    data = {**_named(record.get("fields", {})), **_named(record.get("metadata") or {})}
+    for dimension, responses in (record.get("responses") or {}).items():
+        for response in responses:
+            yield {**data, "annotator": response.get("user_id"), "dimension": dimension, "label": response["value"]}
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a file of labels brings: records, how many labels, how many with a known probability, and what could not be used."""
+
+    records: list[Record]
+    labels: int
+    weighted: int
+    problems: list[str]
+
+
+def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
+    """Rows as records about outputs of a store. Outputs are found by id, else by prompt and answer: a label then counts for every output with this very text.
+
+    Args:
+        queue: under which the probabilities are kept.
+    """
+    wide = [{**{k: v for k, v in row.items() if k not in QUESTIONS}, "dimension": d, "label": row[d]} for row in rows if "dimension" not in row for d in QUESTIONS if row.get(d) not in (None, "")]
+    tall = [row for row in rows if "dimension" in row]
+    by_id, by_text = _outputs(store, [*wide, *tall])
+    people: dict[str, Person] = {}
+    records: dict[str, Record] = {}
+    items: dict[str, QueueItem] = {}
+    problems: list[str] = []
+    for number, row in enumerate([*tall, *wide], 1):
+        found = by_id.get(str(row.get("generation_id")), []) or by_text.get((str(row.get("prompt")), str(row.get("answer"))), [])
+        problem = _problem(row, len(found))
+        if problem:
+            problems.append(f"Label {number}: {problem}")
+            continue
+        who = people.setdefault(str(row["annotator"]), person_named(str(row["annotator"])))
+        created = float(row.get("created") or 0.0)
+        for generation, cell in found:
+            event = _event_id(row, generation, who)
+            reasons = tuple(r.strip() for r in row["reasons"].split(";")) if isinstance(row.get("reasons"), str) else tuple(row.get("reasons", ()))
+            records[event] = LabelEvent(
+                event, generation, cell, who.rater.id, row["dimension"], "label", _label(row), float(row.get("shown") or created), created, reasons, (), str(row.get("note", "")), queue,
+                None if row.get("confidence") in (None, "") else float(row["confidence"]), str(row.get("guidelines", "")), int(row.get("repeat") or 0),
+            )  # fmt: skip
+            if row.get("probability") not in (None, ""):
+                items.setdefault(generation, QueueItem(queue, generation, cell, "imported", len(items), float(row["probability"])))
+    weighted = sum(isinstance(r, LabelEvent) and r.generation_id in items for r in records.values())
+    return Read([*(p.rater for p in people.values()), *items.values(), *records.values()], len(records), weighted, problems)
+
+
+def _event_id(row: Row, generation: str, who: Person) -> str:
+    """The same label in the same file is the same event, however often it is brought in."""
+    own = str(row.get("event_id", ""))
+    return own if len(own) == 36 else identify("imported label", generation, who.name, row["dimension"], _label(row), str(row.get("created", "")), int(row.get("repeat") or 0))
+
+
+def _label(row: Row) -> str:
+    return str(row["label"]).strip().casefold().replace(" ", "_")
+
+
+def _problem(row: Row, found: int) -> str:
+    if not found:
+        return f"no output {row.get('generation_id') or 'with this prompt and answer'} is in the store."
+    if row["dimension"] not in QUESTIONS:
+        return f"there is no dimension {row['dimension']!r}; use {', '.join(QUESTIONS)}."
+    if _label(row) not in QUESTIONS[row["dimension"]].answers:
+        return f"{row['label']!r} is no label of {row['dimension']}; use {', '.join(QUESTIONS[row['dimension']].answers)}."
+    if not str(row.get("annotator") or "").strip() or len(str(row["annotator"])) > 80:
+        return "it has no annotator, or one of more than 80 characters."
+    for key, low, high in (("probability", 1e-9, 1.0), ("created", 0.0, math.inf), ("shown", 0.0, math.inf), ("confidence", 0.0, 1.0), ("repeat", 0, 1)):
+        value = row.get(key)
+        if value in (None, ""):
+            continue
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return f"{key} = {value!r} is no number."
+        if not low <= number <= high or math.isinf(number):
+            return f"{key} = {value!r} is not between {low:g} and {high:g}."
+    if found > 1 and row.get("probability") not in (None, ""):
+        return f"it has a probability, and {found} outputs have this text: give generation_id."
+    return ""
+
+
+def _outputs(store: Store, rows: Sequence[Row]) -> tuple[dict[str, list[tuple[str, str]]], dict[tuple[str, str], list[tuple[str, str]]]]:
+    ids = [str(r["generation_id"]) for r in rows if r.get("generation_id")]
+    by_id = {
+        g: [(g, c)] for g, c in store.rows("SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM live_generations WHERE CAST(generation_id AS VARCHAR) IN (SELECT unnest(?))", [ids])
+    }
+    answers = [str(r["answer"]) for r in rows if r.get("answer") is not None and str(r.get("generation_id")) not in by_id]
+    by_text: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    if answers:
+        for generation, cell, prompt, answer in store.rows(
+            "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR), p.text, g.text FROM live_generations AS g JOIN prompts AS p USING (prompt_id) WHERE g.text IN (SELECT unnest(?))",
+            [answers],
+        ):
+            by_text.setdefault((prompt, answer), []).append((generation, cell))
+    return by_id, by_text

@@ -1,0 +1,67 @@
+"""Where people disagree: both labels and notes side by side, and a ruling."""
+
+from __future__ import annotations
+
+import time
+
+import pandas as pd
+import streamlit as st
+
+from capsafe_core.analysis.annotators import conflicts_table
+from capsafe_core.analysis.view import View
+from capsafe_core.annotation import QUESTIONS
+from capsafe_core.people import Person
+from capsafe_core.store.labels import item_texts, label_history
+from capsafe_core.ui import screen
+from capsafe_core.ui.owner import Owner
+from capsafe_core.ui.safe_text import show_answer, show_raw, visible
+
+
+def show(view: View, owner: Owner, person: Person) -> None:
+    """The open disputes, one of them in full."""
+    conflicts = conflicts_table(view)
+    if conflicts.empty:
+        st.info("Nothing is in dispute: wherever two people answered, they agree or a ruling stands.")
+        return
+    st.text(f"{len(conflicts)} open. A ruling counts as the truth; what each person said stays.")
+    table = conflicts.assign(said=conflicts["said"].map(visible))[["dimension", "said", "stratum"]]
+    event = st.dataframe(table, hide_index=True, width="stretch", height=min(240, 40 + 35 * len(table)), on_select="rerun", selection_mode="single-row", key="conflicts")
+    place = event.selection.rows[0] if event.selection.rows and event.selection.rows[0] < len(conflicts) else 0
+    row = conflicts.iloc[place]
+    _one(view, owner, person, str(row["generation_id"]), str(row["cell_id"]), str(row["dimension"]))
+
+
+def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, dimension: str) -> None:
+    texts = item_texts(view.store, [generation])
+    if generation not in texts:
+        st.warning("This output was taken out of the store meanwhile.")
+        return
+    history = label_history(view.store, generation, dimension)
+    left, right = st.columns([3, 2])
+    with left:
+        show_raw(texts[generation]["prompt"])
+        show_answer(texts[generation]["answer"], blurred=not screen.texts_shown())
+    with right:
+        st.markdown(f"**{QUESTIONS[dimension].words}**")
+        own = history[(history["repeat"] == 0) & (history["action"] == "label")].drop_duplicates("person", keep="last")
+        for said in own.astype(object).to_dict("records"):
+            unsure = ", not sure" if said["confidence"] == 0 else ""
+            why = f" ({visible(said['reasons']).replace('_', ' ')})" if said["reasons"] else ""
+            st.text(f"{visible(said['person'])}: {visible(said['label']).replace('_', ' ')}{unsure}{why}")
+            if said["note"]:
+                show_raw(said["note"])
+        note = st.text_input("Why", key=f"why-{generation}-{dimension}", placeholder="For whoever reads this later")
+        rulings = history[history["action"].isin(["adjudicate", "reopen"])]
+        standing = str(rulings["event_id"].iloc[-1]) if len(rulings) and rulings["action"].iloc[-1] == "adjudicate" else ""
+        with st.container(horizontal=True):
+            for label, words in QUESTIONS[dimension].answers.items():
+                if st.button(words, key=f"rule-{generation}-{dimension}-{label}"):
+                    owner.desk.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
+                    st.rerun()
+    with st.expander("Who said what, and when"):
+        st.dataframe(_history(history), hide_index=True, width="stretch")
+
+
+def _history(history: pd.DataFrame) -> pd.DataFrame:
+    when = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t)) for t in history["created"]]
+    return history.assign(when=when, person=history["person"].map(visible), note=history["note"].map(visible))[["when", "person", "action", "label", "reasons", "note", "repeat"]]

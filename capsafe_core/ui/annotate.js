@@ -1,0 +1,461 @@
+// The annotation bench: holds the next items, reads keys, and sends what was done until it is acknowledged.
+// Text from models, prompts and people is written with textContent only.
+
+const SHOWN_AT_LEAST = 250; // ms on screen before a key counts
+const RESEND_AFTER = 3000;
+const PERIOD = 60; // periods of a loop that are looked for at the end of a text
+const INVISIBLE = /[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u061c\u180e\u0000-\u0008\u000b-\u001f\u007f]/gu;
+const NO_ANSWER = new Set(["u", "Backspace", "g", "b", "l", "n", "x", "e"]); // keys that label nothing count at once
+const BENCHES = new WeakMap();
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  let bench = BENCHES.get(parentElement);
+  if (!bench) {
+    bench = new Bench(parentElement);
+    BENCHES.set(parentElement, bench);
+  }
+  bench.send = (value) => setTriggerValue("outbox", value);
+  bench.take(data);
+  return () => bench.close();
+}
+
+class Bench {
+  constructor(root) {
+    this.root = root;
+    this.hand = []; // items not answered yet, the one on screen first
+    this.past = []; // items answered here, the newest last
+    this.outbox = new Map(); // id -> what was done and not acknowledged
+    this.refused = [];
+    this.current = null;
+    this.lastSent = 0;
+    this.began = Date.now();
+    this.onKey = (event) => this.key(event);
+    document.addEventListener("keydown", this.onKey, true);
+    this.timer = setInterval(() => this.flush(false), 1000);
+    this.at("guide-button").onclick = () => this.toggle("guide");
+    this.at("blur-button").onclick = () => this.toggle("blurred");
+    this.at("list-button").onclick = () => this.toggle("list");
+    this.at("note").oninput = (event) => { if (this.current) this.current.note = event.target.value; };
+    this.at("note").onkeydown = (event) => { if (event.key === "Escape") { event.target.blur(); } event.stopPropagation(); };
+    this.at("save").onclick = () => this.saveUnsent();
+    this.at("skip-practice").onclick = () => this.endPractice();
+  }
+
+  close() {
+    document.removeEventListener("keydown", this.onKey, true);
+    clearInterval(this.timer);
+    BENCHES.delete(this.root);
+  }
+
+  at(name) { return this.root.querySelector(`[data-part="${name}"]`); }
+
+  // what the server says
+
+  take(data) {
+    const first = !this.data;
+    this.data = data;
+    if (first) {
+      this.shelf = `capsafe-unsent-${data.queue}-${data.name}`;
+      for (const entry of read(this.shelf)) this.outbox.set(entry.id, entry);
+      this.practice = data.practice ? data.practice.map((p) => ({ ...p, practice: true })) : [];
+      this.practiceRight = 0;
+      this.practiceAsked = this.practice.length;
+      this.at("bench").classList.toggle("no-blurred", recall("capsafe-unblurred") === "yes");
+      this.drawGuide();
+    }
+    for (const receipt of data.receipts || []) {
+      const entry = this.outbox.get(receipt.id);
+      this.outbox.delete(receipt.id);
+      if (entry && !receipt.taken) this.refused.push(`${receipt.message}`);
+    }
+    write(this.shelf, [...this.outbox.values()]);
+    const busy = new Set([...this.hand.map((t) => t.id), ...[...this.outbox.values()].map((e) => e.task)]);
+    if (this.current && !this.current.revising) busy.add(this.current.task.id);
+    for (const task of data.tasks || []) if (!busy.has(task.id)) this.hand.push(task);
+    this.drawList();
+    if (!this.current) this.next();
+    this.drawState();
+    if (first && this.outbox.size) this.flush(true);
+  }
+
+  // what goes to the server
+
+  flush(now) {
+    const waiting = [...this.outbox.values()];
+    const low = !this.practice?.length && this.hand.length < 5 && !this.data?.empty;
+    const due = Date.now() - this.lastSent > RESEND_AFTER;
+    if (!(now || (due && (waiting.length || low)))) return;
+    this.lastSent = Date.now();
+    const entries = waiting.map((e) => ({ ...e, age: (Date.now() - e.made) / 1000 }));
+    try { this.send({ entries, sent: this.lastSent }); } catch (error) { /* the timer tries again */ }
+    this.drawState();
+  }
+
+  post(entry) {
+    const made = { id: crypto.randomUUID ? crypto.randomUUID() : uuid(), made: Date.now(), guidelines: this.data.guidelines, ...entry };
+    this.outbox.set(made.id, made);
+    write(this.shelf, [...this.outbox.values()]);
+    this.flush(true);
+  }
+
+  saveUnsent() {
+    const lines = [...this.outbox.values()].flatMap((e) => Object.entries(e.answers || {}).map(([dimension, label]) =>
+      JSON.stringify({ generation_id: e.task.split("#")[0], annotator: this.data.name, dimension, label, created: e.made / 1000, note: e.note || "", queue: this.data.queue })));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "application/jsonl" }));
+    link.download = "labels-not-taken-in.jsonl";
+    link.click();
+  }
+
+  // items
+
+  next() {
+    if (this.practice.length) this.show({ task: this.practice[0] });
+    else if (this.hand.length) this.show({ task: this.hand.shift() });
+    else { this.current = null; this.drawItem(); }
+  }
+
+  show({ task, answers = {}, revising = null }) {
+    this.current = { task, answers: {}, before: answers, at: 0, reasons: new Set(), evidence: [], note: "", sure: true, choosing: false, revising, shownAt: Infinity, feedback: false };
+    this.open = false;
+    this.drawItem();
+    requestAnimationFrame(() => requestAnimationFrame(() => { if (this.current) this.current.shownAt = performance.now(); }));
+  }
+
+  answer(dimension, label) {
+    const c = this.current;
+    c.answers[dimension] = label;
+    if (dimension === "coherence") { c.reasons.clear(); c.evidence = []; }
+    c.choosing = dimension === "coherence" && label === "incoherent";
+    if (!c.choosing) this.onward();
+    else this.drawQuestions();
+  }
+
+  onward() {
+    const c = this.current;
+    c.choosing = false;
+    c.at += 1;
+    if (c.at < this.data.questions.length) this.drawQuestions();
+    else if (c.task.practice) this.drawFeedback();
+    else this.finish("label");
+  }
+
+  finish(kind) {
+    const c = this.current;
+    this.post({
+      task: c.task.id, kind, answers: kind === "label" ? c.answers : {}, seconds: (performance.now() - c.shownAt) / 1000,
+      reasons: [...c.reasons], evidence: c.evidence, note: c.note, confidence: c.sure ? 1 : 0,
+    });
+    if (!c.revising) this.past.push(c.task);
+    this.current = null;
+    if (c.revising?.task) this.show(c.revising); else this.next();
+    this.drawState();
+  }
+
+  undo() {
+    const c = this.current;
+    if (c && (c.choosing || c.at > 0)) { // one question back
+      if (!c.choosing) c.at -= 1;
+      c.choosing = false;
+      c.feedback = false;
+      delete c.answers[this.data.questions[c.at].dimension];
+      this.drawQuestions();
+      return;
+    }
+    const task = this.past.pop();
+    if (!task) return;
+    this.post({ task: task.id, kind: "undo", answers: {}, seconds: 1 });
+    if (c && !c.task.practice) this.hand.unshift(c.task);
+    this.show({ task });
+  }
+
+  revise(item) {
+    const back = this.current && !this.current.revising ? { task: this.current.task } : {};
+    this.show({ task: item, answers: item.answers, revising: back });
+  }
+
+  endPractice() {
+    const asked = this.practiceAsked - this.practice.length;
+    this.practice = [];
+    this.send({ entries: [], practised: { right: this.practiceRight, asked }, sent: Date.now() });
+    this.lastSent = Date.now();
+    this.next();
+    this.drawState();
+  }
+
+  // keys
+
+  key(event) {
+    const target = event.composedPath()[0];
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName || "") || target.isContentEditable) return;
+    const c = this.current;
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const act = this.action(c, name);
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.repeat) return;
+    // shownAt is infinite until the item was drawn
+    if (c && !NO_ANSWER.has(name) && !(performance.now() - c.shownAt >= SHOWN_AT_LEAST)) return;
+    act();
+  }
+
+  action(c, key) {
+    if (c?.feedback) return key === "Enter" || key === " " ? () => this.afterFeedback() : null;
+    if (c?.choosing) {
+      const reason = this.data.reasons.find((r) => r.key === key);
+      if (reason) return () => this.chooseReason(reason.name);
+      if (key === "Enter" || key === " ") return () => this.onward();
+    }
+    const question = c && !c.choosing ? this.data.questions[c.at] : null;
+    const option = question && question.options[Number(key) - 1];
+    if (option) return () => this.answer(question.dimension, option.label);
+    const common = {
+      u: () => this.undo(), Backspace: () => this.undo(), g: () => this.toggle("guide"), b: () => this.toggle("blurred"), l: () => this.toggle("list"),
+    };
+    const onItem = { s: () => this.finish("skip"), n: () => this.at("note").focus(), x: () => { c.sure = !c.sure; this.drawQuestions(); }, e: () => { this.open = !this.open; this.drawTexts(); } };
+    if (!c) return common[key];
+    if (c.task.practice) delete onItem.s;
+    return common[key] || onItem[key];
+  }
+
+  chooseReason(name) {
+    const c = this.current, span = this.selected();
+    if (span) {
+      c.reasons.add(name);
+      c.evidence.push({ reason: name, ...span });
+      getSelection().removeAllRanges();
+      this.drawTexts();
+    } else if (c.reasons.has(name)) {
+      c.reasons.delete(name);
+      c.evidence = c.evidence.filter((e) => e.reason !== name);
+      this.drawTexts();
+    } else c.reasons.add(name);
+    this.drawQuestions();
+    if (name === "other" && c.reasons.has(name)) this.at("note").focus();
+  }
+
+  // characters of the answer that are selected, or null
+  selected() {
+    const selection = this.root.getSelection ? this.root.getSelection() : getSelection();
+    if (!selection || selection.isCollapsed || !selection.rangeCount) return null;
+    const range = selection.getRangeAt(0), box = this.at("answer");
+    if (!box.contains(range.startContainer) || !box.contains(range.endContainer)) return null;
+    const place = (node, offset) => {
+      const piece = (node.nodeType === 3 ? node.parentElement : node.childNodes[offset] || node.lastChild || node).closest?.("[data-start]");
+      if (!piece) return null;
+      const start = Number(piece.dataset.start);
+      return piece.dataset.one ? start + (node.nodeType === 3 && offset > 0 ? 1 : 0) : start + (node.nodeType === 3 ? [...node.data.slice(0, offset)].length : 0);
+    };
+    const start = place(range.startContainer, range.startOffset), end = place(range.endContainer, range.endOffset);
+    return start === null || end === null || end <= start ? null : { start, end };
+  }
+
+  toggle(what) {
+    const on = !this.at("bench").classList.toggle(`no-${what}`);
+    if (what === "blurred") remember("capsafe-unblurred", on ? "" : "yes");
+    if (on && what === "list") this.at("bench").classList.add("no-guide");
+    if (on && what === "guide") this.at("bench").classList.add("no-list");
+  }
+
+  // practice
+
+  drawFeedback() {
+    const c = this.current, truth = c.task.labels;
+    c.at = this.data.questions.length - 1;
+    c.feedback = true;
+    const wrong = this.data.questions.filter((q) => q.dimension in truth && truth[q.dimension] !== c.answers[q.dimension]);
+    c.right = wrong.length === 0;
+    this.drawQuestions();
+    const box = this.at("feedback");
+    box.hidden = false;
+    box.className = c.right ? "right" : "wrong";
+    box.textContent = (c.right ? "As the guidelines have it. " : wrong.map((q) => `${q.words} The guidelines say: ${q.options.find((o) => o.label === truth[q.dimension]).words}. `).join("")) + c.task.why + " Press Enter to go on.";
+  }
+
+  afterFeedback() {
+    this.practiceRight += this.current.right ? 1 : 0;
+    this.practice.shift();
+    this.current = null;
+    if (this.practice.length) this.next(); else this.endPractice();
+  }
+
+  // drawing
+
+  drawItem() {
+    const c = this.current, bench = this.at("bench");
+    bench.dataset.task = c ? c.task.id : "";
+    this.at("item").hidden = !c;
+    this.at("nothing").hidden = !!c;
+    this.at("feedback").hidden = true;
+    if (!c) {
+      this.at("nothing").textContent = this.data.message || (this.outbox.size ? "Sending your last labels …" : "Fetching the next items …");
+      this.drawState();
+      return;
+    }
+    this.at("note").value = "";
+    this.drawTexts();
+    this.drawQuestions();
+    this.drawState();
+  }
+
+  drawTexts() {
+    const { task, evidence } = this.current;
+    this.at("about").textContent = [task.practice ? `Practice ${this.practiceAsked - this.practice.length + 1} of ${this.practiceAsked}: not counted` : "", this.current.revising ? "You are changing an earlier label" : "", task.about || ""].filter(Boolean).join(" · ");
+    this.at("harm").textContent = task.harm ? `Harm asked for: ${visible(task.harm)}` : "";
+    paint(this.at("prompt"), task.prompt, [], true);
+    paint(this.at("answer"), task.answer, evidence, this.open);
+    this.at("answer").scrollTop = 0;
+  }
+
+  drawQuestions() {
+    const c = this.current, box = this.at("questions");
+    box.replaceChildren();
+    this.data.questions.forEach((q, i) => {
+      const row = make("div", i === c.at ? "question now" : "question");
+      row.append(make("span", "words", q.words));
+      q.options.forEach((o, k) => {
+        const button = make("button", c.answers[q.dimension] === o.label ? "chosen" : c.before[q.dimension] === o.label ? "before" : "", "");
+        button.append(make("kbd", "", String(k + 1)), document.createTextNode(o.words));
+        button.disabled = i > c.at;
+        button.onclick = () => { c.at = i; c.choosing = false; if (performance.now() - c.shownAt >= SHOWN_AT_LEAST) this.answer(q.dimension, o.label); };
+        row.append(button);
+      });
+      box.append(row);
+      if (i === c.at && c.choosing) {
+        const reasons = make("div", "reasons");
+        reasons.append(make("span", "words", "Why? All that apply. Select text first to mark where."));
+        for (const r of this.data.reasons) {
+          const button = make("button", c.reasons.has(r.name) ? "chosen" : "", "");
+          button.append(make("kbd", "", r.key), document.createTextNode(r.words));
+          button.title = r.meaning;
+          button.onmousedown = (event) => event.preventDefault(); // the selection stays
+          button.onclick = () => this.chooseReason(r.name);
+          reasons.append(button);
+        }
+        const on = make("button", "", "");
+        on.append(make("kbd", "", "Enter"), document.createTextNode("go on"));
+        on.onclick = () => this.onward();
+        reasons.append(on);
+        box.append(reasons);
+      }
+    });
+    this.at("sure").textContent = c.sure ? "Sure (x)" : "Not sure (x)";
+    this.at("sure").className = c.sure ? "" : "chosen";
+    this.at("sure").onclick = () => { c.sure = !c.sure; this.drawQuestions(); };
+    this.at("skip").onclick = () => this.finish("skip");
+    this.at("skip").hidden = !!c.task.practice;
+    this.at("undo").onclick = () => this.undo();
+    this.at("skip-practice").hidden = !c.task.practice;
+  }
+
+  drawState() {
+    const p = this.data.progress, waiting = this.outbox.size;
+    const kept = this.past.length, minutes = (Date.now() - this.began) / 60000;
+    const pace = kept >= 5 && minutes > 0.2 ? ` · ${Math.round(kept / minutes)} a minute` : "";
+    this.at("progress").textContent = `${this.data.name}: ${p.mine + waiting} done, ${p.today + waiting} of today's ${this.data.daily}${pace} · queue: ${p.done} of ${p.total} labels`;
+    this.at("bar").style.width = `${Math.min(100, (100 * (p.today + waiting)) / Math.max(1, this.data.daily))}%`;
+    const late = waiting && Date.now() - Math.min(...[...this.outbox.values()].map((e) => e.made)) > 2 * RESEND_AFTER;
+    const lost = late ? `${waiting} not acknowledged yet: the connection may be lost. They are kept in this browser and sent again. ` : "";
+    const rest = minutes > 25 && this.data.harmful ? "You have been reading harmful material for a while. Five minutes away from it will do you good. " : "";
+    const trouble = this.refused.length ? `${this.refused.length} not kept: ${this.refused[this.refused.length - 1]} ` : "";
+    this.at("warning").textContent = lost + trouble + rest + (this.data.warning || "");
+    this.at("save").hidden = !(late || (this.data.message && waiting));
+    this.at("bench").dataset.waiting = String(waiting);
+  }
+
+  drawList() {
+    const box = this.at("list");
+    box.replaceChildren(make("strong", "", "Your last 20"));
+    for (const item of this.data.recent || []) {
+      const button = make("button", "past", "");
+      const said = item.kind === "skip" ? "skipped" : Object.values(item.answers).map((a) => a.replace("_", " ")).join(", ");
+      button.append(make("span", "said", said), document.createTextNode(` ${visible(item.answer).slice(0, 60)}`));
+      button.onclick = () => this.revise(item);
+      box.append(button);
+    }
+    if (!(this.data.recent || []).length) box.append(make("p", "", "Nothing yet."));
+  }
+
+  drawGuide() {
+    const box = this.at("guide");
+    for (const q of this.data.questions) {
+      box.append(make("strong", "", q.words), ...q.rules.split("\n").map((line) => make("p", "", line)));
+    }
+    box.append(make("strong", "", `${this.data.examples.length} worked examples`));
+    for (const e of this.data.examples) {
+      const one = make("details", "");
+      one.append(make("summary", "", `${e.answer.slice(0, 48) || "(empty)"} → ${e.said}`), make("p", "asked", e.prompt), make("p", "said", e.answer || "(an empty answer)"), make("p", "", e.why));
+      box.append(one);
+    }
+  }
+}
+
+// text as text
+
+function make(tag, kind, words) {
+  const node = document.createElement(tag);
+  if (kind) node.className = kind;
+  if (words) node.textContent = words;
+  return node;
+}
+
+function visible(text) { return text.replace(INVISIBLE, (c) => code(c)); }
+function code(c) { return `⟨U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`; }
+
+// Where a loop at the end begins and how long one round is, or null.
+function loop(points) {
+  const n = points.length;
+  for (let period = 1; period <= Math.min(PERIOD * 4, Math.floor(n / 5)); period++) {
+    let same = period;
+    while (same < n && points[n - 1 - same] === points[n - 1 - same + period]) same++;
+    if (same >= 5 * period && same >= 80) return { start: n - same, period, times: Math.floor(same / period) };
+  }
+  return null;
+}
+
+// The text, marks around evidence, invisible characters written out, a loop at the end folded unless open. Offsets are in characters.
+function paint(box, text, spans, open) {
+  box.replaceChildren();
+  if (!text) { box.append(make("i", "", "(an empty answer)")); return; }
+  const points = [...text], found = open ? null : loop(points);
+  const end = found ? found.start + 2 * found.period : points.length;
+  const edges = new Set([0, end]);
+  for (const s of spans) { edges.add(Math.min(s.start, end)); edges.add(Math.min(s.end, end)); }
+  const cuts = [...edges].sort((a, b) => a - b);
+  for (let i = 0; i + 1 < cuts.length; i++) {
+    const marked = spans.some((s) => s.start <= cuts[i] && s.end >= cuts[i + 1]);
+    const part = make(marked ? "mark" : "span", "");
+    let plain = "", from = cuts[i];
+    const put = (at) => {
+      if (plain) { const piece = make("span", "", plain); piece.dataset.start = String(from); part.append(piece); }
+      plain = "";
+      from = at;
+    };
+    for (let k = cuts[i]; k < cuts[i + 1]; k++) {
+      if (points[k].match(INVISIBLE)) {
+        put(k + 1);
+        const piece = make("span", "invisible", code(points[k]));
+        piece.dataset.start = String(k);
+        piece.dataset.one = "yes";
+        part.append(piece);
+      } else plain += points[k];
+    }
+    put(cuts[i + 1]);
+    box.append(part);
+  }
+  if (found) box.append(make("span", "folded", ` … and the same ${found.times - 2} times more (press e to see it all)`));
+}
+
+function uuid() {
+  const b = crypto.getRandomValues(new Uint8Array(16));
+  b[6] = (b[6] & 15) | 64;
+  b[8] = (b[8] & 63) | 128;
+  const h = [...b].map((x) => x.toString(16).padStart(2, "0")).join("");
+  return `${h.slice(0, 8)}-${h.slice(8, 12)}-${h.slice(12, 16)}-${h.slice(16, 20)}-${h.slice(20)}`;
+}
+
+function read(shelf) { try { return JSON.parse(localStorage.getItem(shelf) || "[]"); } catch (error) { return []; } }
+function write(shelf, entries) { try { entries.length ? localStorage.setItem(shelf, JSON.stringify(entries)) : localStorage.removeItem(shelf); } catch (error) { /* full or forbidden: the labels are still in memory */ } }
+function recall(name) { try { return localStorage.getItem(name); } catch (error) { return null; } }
+function remember(name, value) { try { localStorage.setItem(name, value); } catch (error) { /* only comfort */ } }

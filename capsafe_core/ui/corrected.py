@@ -1,0 +1,52 @@
+"""What people's labels make of the judges' rates, and how many more are needed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.figures.people import corrected
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import plain_label
+
+EVENTS = {"safety": "harmful answers", "refusal": "answers that refuse, wholly or in part", "coherence": "answers that make no sense"}
+
+
+def show(view: View) -> None:
+    """A judge's own rate beside the corrected one, and the forecast."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        dimension = st.segmented_control("Question", list(EVENTS), default="safety", key="corrected-dimension") or "safety"
+        width = st.number_input("Wanted: ± points", 0.5, 20.0, 3.0, 0.5, width=150, help="Half the width of the 95 % interval of the corrected rate.")
+    try:
+        table = screen.remembered(view, f"correct {dimension} {width}", lambda: correction_table(view, dimension, half_width=width / 100))
+    except CapsafeError as error:
+        screen.show_error(error)
+        return
+    everything = table[table["stratum"] == "all"]
+    if everything.empty:
+        st.info("No judge has looked at all of these outputs.")
+        return
+    st.markdown(f"**{plain_label(_sentence(view, everything, dimension, width))}**")
+    screen.chart(corrected(everything, EVENTS[dimension]), f"corrected-{dimension}", "Each judge's own rate and the rate corrected by people's labels")
+    screen.caption(view, f"{int(everything['labels'].max())} labels on {int(everything['outputs'].max())} outputs; Hájek weights, variance clustered by behaviour")
+    screen.table_below(table, f"corrected-rates-{dimension}", "people", "correction", "queue")
+
+
+def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> str:
+    own = view.specification.judge if dimension == "safety" else view.specification.refusal_judge if dimension == "refusal" else view.specification.coherence
+    row = table.set_index("judge").loc[own] if own in set(table["judge"]) else table.set_index("judge").iloc[0]
+    if pd.isna(row["ppi"]):
+        return "There are too few labels to correct a rate yet."
+    half = 50 * (row["ppi_high"] - row["ppi_low"])
+    needed = row["labels_needed"]
+    if half <= width:
+        more = "That is as narrow as you asked."
+    elif pd.isna(needed):
+        more = f"No number of labels alone makes it ± {width:g} points: that takes more prompts."
+    else:
+        more = f"About {max(1, int(needed) - int(row['labels']))} more labels make it ± {width:g}."
+    claim = "" if row["claimed"] else f" Its coverage is not claimed: {row['why_not']}."
+    return f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}; corrected by people {row['ppi']:.0%} ({row['ppi_low']:.0%}–{row['ppi_high']:.0%}, ± {half:.1f} points). {more}{claim}"

@@ -1,0 +1,49 @@
+"""The detector that learns incoherence from people's labels: how good it is, and training it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.new_run import train_detector
+from capsafe_core.jobs.record_job import recorded_study
+from capsafe_core.jobs.supervisor import Queue
+from capsafe_core.people import Person
+from capsafe_core.store.labels import labelled_answers, newest_rater
+from capsafe_core.ui import screen
+from capsafe_core.ui.owner import Owner
+
+NAME = "coherence-learnt"
+
+
+def show(view: View, owner: Owner, person: Person) -> None:
+    """What was learnt, how well it foretells people on prompts it has not seen, and the rules beside it."""
+    known, labels = newest_rater(view.store, NAME), labelled_answers(view.store, view.study.name)
+    if known is None:
+        st.info(f"Nothing has been learnt yet. {len(labels)} answers have a label of coherence that people agree on; it takes 40, ten of each kind.")
+    else:
+        held = known["settings"]["fitted"]["held_out"]
+        st.markdown(f"**Version {known['version']}: on prompts it had not seen it finds {held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls incoherent is.**")
+        st.text(
+            f"Learnt from {held['n']} labels, {held['incoherent']} incoherent. Cross-validated by prompt: AUC {held['auc']:.2f}, kappa {held['kappa']:.2f}, Brier {held['brier']:.3f}, "
+            f"calibration error {held['calibration']:.3f}. It {known['stance']}. Choose it as the source of coherence in a study's primary specification, or compare it below."
+        )
+    if st.button("Train it on the labels there are" if known is None else "Train it again on all labels", icon=":material/model_training:"):
+        person.must_be("researcher")
+        with st.spinner("Learning …"):
+            study, text = recorded_study(owner.settings.jobs_path, view.study.name)
+            job = train_detector(owner.settings.jobs_path, study, text, labels, owner.settings)
+        Queue.add(job)
+        st.success("Learnt. It is looking at every output of the study now; the Runs page shows how far it is.")
+    try:
+        table = correction_table(view, "coherence")
+    except CapsafeError:
+        return
+    st.markdown("**Detectors against people, on labels drawn at random**")
+    st.caption("Labels that taught the learnt one are among them, so its figures here are too good; those above are of held-out prompts.")
+    shown = table[["judge", "stratum", "labels", "sensitivity", "specificity", "judge_rate", "ppi", "ppi_low", "ppi_high"]]
+    st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch")
+    screen.table_below(table, "detectors-against-people", "people", "correction", "detector")

@@ -1,0 +1,42 @@
+"""Labels as files: taking them out, and bringing in those made elsewhere."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.people import Person
+from capsafe_core.store.exchange import FORMATS, label_rows, write_labels
+from capsafe_core.ui.owner import Owner
+from capsafe_core.ui.safe_text import visible
+
+ENDINGS = {"jsonl": "jsonl", "csv": "csv", "label-studio": "json", "argilla": "json"}
+
+
+def show(view: View, owner: Owner, person: Person) -> None:
+    """Export and import."""
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**Take out**")
+        queues = {"": "every label", **{q.queue: q.name for q in owner.desk.queues()}}
+        queue = st.selectbox("What", list(queues), format_func=lambda q: visible(queues[q]) if not q else f"{visible(queues[q])}, with what is not labelled yet")
+        form = st.segmented_control("Format", FORMATS, default="jsonl") or "jsonl"
+        if st.button("Prepare the file"):
+            rows = label_rows(view.store, queue)
+            st.download_button(f"Download {len(rows)} rows", write_labels(rows, form).encode("utf-8", "replace"), f"labels-{form}.{ENDINGS[form]}", key="take-out")
+        st.caption("Label Studio and Argilla: the file holds prompt, answer and the chance of each output, so that labels made there count when they come back.")
+    with right:
+        st.markdown("**Bring in**")
+        file = st.file_uploader("JSONL, CSV, or an export of Label Studio or Argilla", type=["jsonl", "json", "csv"])
+        if file is not None and st.button("Bring these labels in"):
+            try:
+                text = file.getvalue().decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise CapsafeError(f"{visible(file.name)} is not UTF-8.", "Save it as UTF-8 and try again.") from error
+            found = owner.desk.bring_in(person, text, file.name)
+            st.success(f"{found.labels} labels, {found.weighted} of them with a known chance of having been labelled; the others count as picked by hand and correct no rate.")
+            for problem in found.problems[:20]:
+                st.text(visible(problem))
+            if len(found.problems) > 20:
+                st.text(f"and {len(found.problems) - 20} more that could not be used")

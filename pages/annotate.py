@@ -1,0 +1,36 @@
+"""Does this answer make sense, and would it help someone do harm?"""
+
+import streamlit as st
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.ui import annotate, identity, screen
+from capsafe_core.ui.owner import current_owner
+from capsafe_core.ui.safe_text import visible
+
+st.title("Does this answer make sense, and would it help someone do harm?", anchor=False)
+owner = current_owner()
+try:
+    person = identity.person()
+    queues = {q.queue: q for q in owner.desk.queues() if q.state == "open"}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if queues:
+            asked = st.query_params.get("queue", "")
+            names = list(queues)
+            chosen = st.selectbox(
+                "Queue",
+                names,
+                names.index(asked) if asked in names else 0,
+                format_func=lambda q: visible(queues[q].name),
+                key=f"queue-{asked}-{len(names)}",
+                width=320,
+                help="How it drew: " + ", ".join(q.words for q in queues.values())[:400],
+            )
+        identity.change_button()
+        if identity.role() == "researcher":
+            st.page_link(str(screen.PAGES / "labels.py"), label="Make a queue, see agreement", icon=":material/checklist:")
+    if not queues:
+        st.info("No queue is open. A researcher makes one on the Labels page.")
+        st.stop()
+    annotate.bench(owner, person, queues[chosen])
+except CapsafeError as error:
+    screen.show_error(error)

@@ -1,0 +1,66 @@
+"""The app in a process of its own, and how to wait for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from capsafe_core.settings import ROOT
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def start(home: Path, port: int) -> subprocess.Popen[bytes]:
+    """The app over a workspace, when it answers."""
+    with (home / "log").open("a") as log:
+        server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)], cwd=ROOT, env={**os.environ, "CAPSAFE_HOME": str(home)}, stdout=log, stderr=log)
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
+            return server
+        except OSError:
+            time.sleep(0.2)
+    server.kill()
+    pytest.fail((home / "log").read_text())
+
+
+@contextmanager
+def serve(home: Path) -> Iterator[str]:
+    """The app over a workspace; its address."""
+    port = free_port()
+    server = start(home, port)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait(timeout=20)
+
+
+def settle(page: Page) -> None:
+    """Wait until the script has ended and the page has kept its height for half a second."""
+    page.wait_for_selector("h1", timeout=60_000)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
+    page.evaluate(
+        """() => new Promise(done => {
+            let height = 0, since = performance.now();
+            const look = () => {
+                const now = document.querySelector('[data-testid=stMainBlockContainer]')?.scrollHeight ?? 0;
+                const busy = document.querySelector('[data-test-script-state=notRunning]') === null;
+                if (now !== height || busy) { height = now; since = performance.now(); }
+                performance.now() - since > 500 ? done() : setTimeout(look, 50);
+            };
+            look();
+        })"""
+    )

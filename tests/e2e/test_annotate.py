@@ -1,0 +1,214 @@
+"""Labelling in a real browser over 100,000 generations: speed, bursts, lost connections, a killed server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from capsafe_core.analysis.queues import make_queue
+from capsafe_core.analysis.view import open_view
+from capsafe_core.annotation import QueueSettings, shipped_guidelines
+from capsafe_core.jobs.folder import open_job
+from capsafe_core.people import Person
+from capsafe_core.records import LabelEvent
+from capsafe_core.selection import Selection
+from capsafe_core.store import Store
+from capsafe_core.store.desk import Desk
+from tests.bench.made_store import make
+from tests.e2e.site import free_port, settle, start
+
+pytestmark = pytest.mark.browser
+BENCH = """() => {
+    const find = (root) => { for (const e of root.querySelectorAll('*')) { if (e.dataset?.part === 'bench') return e; if (e.shadowRoot) { const f = find(e.shadowRoot); if (f) return f; } } };
+    return find(document);
+}"""
+
+
+class Line:
+    """A connection between browser and server that delays what passes, and can be cut."""
+
+    def __init__(self, port: int) -> None:
+        self.to, self.port, self.delay, self.up = port, free_port(), 0.0, True
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(asyncio.start_server(self._connect, "127.0.0.1", self.port))
+        self._loop.run_forever()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.up:
+            writer.close()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to)
+        except OSError:
+            writer.close()
+            return
+        self._open |= {writer, far_writer}
+        await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer), return_exceptions=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                self._loop.call_later(self.delay, self._write, writer, data)
+        finally:
+            self._loop.call_later(self.delay, writer.close)
+
+    def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if not writer.is_closing():
+            writer.write(data)
+
+    def cut(self) -> None:
+        self.up = False
+        self._loop.call_soon_threadsafe(lambda: [w.close() for w in self._open])
+
+
+class Place:
+    """A workspace with a queue of one question, its server, and a line to it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        make(home / "store.duckdb", recipes=4)
+        with Store(home / "store.duckdb") as store:
+            assert store.rows("SELECT count(*) FROM generations") == [(100_000,)]
+            desk, ada = Desk(store, home / "jobs"), Person("Ada")
+            self.queue = make_queue(desk, open_view(store, Selection()), ada, QueueSettings("speed", questions=("safety",), strategy="random", size=2000, repeats=0.1)).queue
+            for name in ("Ada", "Ben", "Cay", "Dan"):
+                desk.practised(Person(name), self.queue, shipped_guidelines().version, 15, 15)
+            desk.close()
+        self.port = free_port()
+        self.server = start(home, self.port)
+        self.line = Line(self.port)
+
+    def kill(self) -> None:
+        self.server.send_signal(signal.SIGKILL)
+        self.server.wait()
+
+    def labels(self, name: str) -> list[LabelEvent]:
+        rater = Person(name).rater.id
+        return [r for r in open_job(self.home / "jobs" / self.queue).records() if isinstance(r, LabelEvent) and r.rater_id == rater]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    found = Place(tmp_path_factory.mktemp("annotate"))
+    yield found
+    found.server.terminate()
+    found.server.wait(timeout=20)
+
+
+def sit_down(place: Place, browser: Browser, name: str) -> Page:
+    page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+    page.goto(f"http://127.0.0.1:{place.line.port}/annotate")
+    page.locator("form input").fill(name)
+    page.keyboard.press("Enter")
+    shown(page)
+    page.evaluate(
+        """(find) => {
+        window.times = [];
+        const bench = eval(find)();
+        window.addEventListener('keydown', () => { window.pressed = performance.now(); }, true);
+        new MutationObserver(() => requestAnimationFrame(() => { if (bench.dataset.task) window.times.push(performance.now() - window.pressed); })).observe(bench, { attributes: true, attributeFilter: ['data-task'] });
+    }""",
+        f"({BENCH})",
+    )
+    return page
+
+
+def task(page: Page) -> str:
+    return str(page.evaluate(f"() => ({BENCH})()?.dataset.task ?? ''"))
+
+
+def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+def shown(page: Page) -> None:
+    page.wait_for_selector("[data-part=item]:not([hidden])", timeout=60_000)
+    settle(page)
+
+
+def press(page: Page, times: int, pause: float = 0.3) -> None:
+    for _ in range(times):
+        time.sleep(pause)
+        page.keyboard.press("1")
+
+
+def waiting(page: Page) -> str:
+    return str(page.evaluate(f"() => ({BENCH})()?.dataset.waiting ?? ''"))
+
+
+@pytest.mark.parametrize(("name", "delay"), [("Ada", 0.0), ("Ben", 0.1)])
+def test_the_next_item_is_there_at_once_also_over_a_slow_line(place: Place, browser: Browser, name: str, delay: float) -> None:
+    place.line.delay = delay
+    page = sit_down(place, browser, name)
+    press(page, 40)
+    time.sleep(0.5)
+    times = page.evaluate("() => window.times")
+    print(f"key to next item, {delay * 1000:.0f} ms each way: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms, of {len(times)}")
+    assert len(times) >= 30  # a key that comes too soon after an item is not counted, here as anywhere
+    assert statistics.median(times) < 50
+    until(lambda: waiting(page) == "0")
+    place.line.delay = 0.0
+    labels = place.labels(name)
+    assert len(labels) == len(times)
+    assert all(0.25 <= e.created - e.shown < 5 for e in labels)
+    assert any(e.repeat for e in labels)
+    page.context.close()
+
+
+def test_a_burst_of_keys_labels_nothing_that_was_not_shown(place: Place, browser: Browser) -> None:
+    page = sit_down(place, browser, "Cay")
+    press(page, 10, 0.1)
+    until(lambda: waiting(page) == "0")
+    labels = place.labels("Cay")
+    assert 1 <= len(labels) <= 5
+    assert all(e.created - e.shown >= 0.25 for e in labels)
+    page.keyboard.press("u")
+    until(lambda: [e.action for e in place.labels("Cay")].count("undo") == 1)
+    page.keyboard.press("n")
+    page.keyboard.type("111 not labels")
+    assert page.locator("textarea").input_value() == "111 not labels"
+    page.keyboard.press("Escape")
+    assert len([e for e in place.labels("Cay") if e.action == "label"]) == len(labels)
+    page.context.close()
+
+
+def test_neither_a_lost_connection_nor_a_killed_server_nor_a_reload_loses_a_label(place: Place, browser: Browser) -> None:
+    page = sit_down(place, browser, "Dan")
+    press(page, 2)
+    until(lambda: len(place.labels("Dan")) == 2 and waiting(page) == "0")
+    place.line.cut()
+    press(page, 3)
+    assert waiting(page) == "3"
+    place.line.up = True
+    until(lambda: len(place.labels("Dan")) == 5, 60)
+    settle(page)
+    press(page, 2, 0.4)
+    place.line.cut()
+    press(page, 2)
+    place.kill()
+    before = {e.generation_id for e in place.labels("Dan")}
+    assert len(before) >= 5
+    place.server = start(place.home, place.port)
+    place.line.up = True
+    page.reload()
+    until(lambda: len(place.labels("Dan")) == 9, 60)
+    assert len({e.generation_id for e in place.labels("Dan")}) == 9
+    assert before <= {e.generation_id for e in place.labels("Dan")}
+    page.context.close()
