@@ -314,7 +314,7 @@ def labels_in(source: Path) -> None:
     found = do(Settings(), "bring labels in", text=text, name=source.stem)
     for problem in found["problems"]:
         typer.echo(problem, err=True)
-    typer.echo(f"{found['labels']} labels, {found['weighted']} with a known chance of having been labelled; {len(found['problems'])} could not be used")
+    typer.echo(found["words"] + (f" {len(found['problems'])} could not be used." if found["problems"] else ""))
 
 
 @app.command()

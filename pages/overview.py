@@ -6,7 +6,7 @@ from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.view import open_view
 from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars
-from capsafe_core.ui import screen
+from capsafe_core.ui import identity, screen
 from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("What did fine-tuning do here, and how sure are we?") as view:
@@ -45,6 +45,8 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
         st.page_link(str(screen.PAGES / "disagreement.py"), label="Where judges disagree", icon=":material/balance:", query_params=screen.selection().to_query())
         st.page_link(str(screen.PAGES / "conclusions.py"), label="Does it survive? Every way of asking", icon=":material/rule:", query_params=screen.selection().but(claim=found.claim).to_query())
         st.page_link(str(screen.PAGES / "incoherence.py"), label="Where answers stop making sense", icon=":material/blur_on:", query_params=screen.selection().to_query())
+        if identity.role() == "researcher":
+            st.page_link(str(screen.PAGES / "annotate.py"), label="Label a few yourself", icon=":material/edit_note:")
     screen.table_below(found.matched, "matched", "crossing", "unsafe rate", "policy", "bootstrap")
     screen.table_below(
         found.bars,

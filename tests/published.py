@@ -162,3 +162,49 @@ def write_jbb(root: Path, rows: list[dict[str, Any]]) -> None:
         records += [Judgment(g.id, g.cell_id, raters[name].id, "safety", "ok", ("safe", "unsafe")[r[name] - 1]) for name in raters if r[name]]
     with Part(create_job(root, Manifest("import", "jbb", {}))) as part:
         part.write("all", records)
+
+
+XSTEST_STUDY = """
+name = "xstest"
+title = "Published answers, labelled by two people"
+{starts}
+[[benchmarks]]
+name = "xstest"
+source = "file:xstest.csv"
+[[judges]]
+name = "gpt4"
+recorded = true
+[[judges]]
+name = "coherence-rules"
+recorded = true
+[primary]
+benchmark = "xstest"
+judge = "gpt4"
+refusal_judge = "gpt4"
+coherence = "coherence-rules"
+"""
+REFUSALS = {1: "none", 2: "full", 3: "partial"}
+
+
+def write_xstest(root: Path, rows: list[dict[str, Any]]) -> dict[str, Generation]:
+    """XSTest's answers as a job folder, with one recorded judge; the outputs by "model/id"."""
+    models = sorted({r["model"] for r in rows})
+    text = XSTEST_STUDY.format(starts="\n".join(f'[[starts]]\nname = "{m}"\nmodel = "{m}"' for m in models))
+    ids = list(dict.fromkeys(r["id"] for r in rows))
+    bench = BenchmarkRecord("xstest", "2", "safety", "digest", len(ids), "CC-BY-4.0")
+    asked = {r["id"]: r["prompt"] for r in rows}
+    prompts = {i: Prompt(bench.id, i, place, ({"role": "user", "content": asked[i]},), behaviour=i) for place, i in enumerate(ids)}
+    condition = Condition("", "t", 0, 0.0, 1.0, 256, "recorded", "1", "")
+    judge = Rater("gpt4", "judge", "gpt4", ("refusal",), "1", "not documented")
+    checkpoints = {m: Checkpoint(m, m) for m in models}
+    records: list[Record] = [parse_study(text).record(text, 1.0), bench, *prompts.values(), condition, judge, *checkpoints.values()]
+    records += [PathPoint("xstest", m, 0, 0, c.id, m, "", 0.0) for m, c in checkpoints.items()]
+    outputs = {}
+    for r in rows:
+        g = Generation(checkpoints[r["model"]].id, bench.id, condition.id, prompts[r["id"]].id, 0, 0, r["completion"], "stop", 1)
+        outputs[f"{r['model']}/{r['id']}"] = g
+        status = ("ok", REFUSALS[r["gpt4"]]) if r["gpt4"] else ("unparsed", None)
+        records += [g, Judgment(g.id, g.cell_id, judge.id, "refusal", *status)]
+    with Part(create_job(root, Manifest("import", "xstest", {}))) as part:
+        part.write("all", records)
+    return outputs

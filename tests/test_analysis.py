@@ -118,8 +118,9 @@ def test_overview_counts_add_up_and_the_headline_says_what_the_table_says(made_u
 
 
 def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> None:
+    of_people = {"annotators", "repeats", "conflicts", "people"}  # tests/test_exchange.py has these with labels
     for name in (n for n in commands.TABLES if not n.startswith("correct")):
-        assert len(commands.table(made_up_store, name, Selection())), name
+        assert (len(commands.table(made_up_store, name, Selection())) > 0) == (name not in of_people), name
     with pytest.raises(CapsafeError, match="Nobody has labelled"):
         commands.table(made_up_store, "correct", Selection())
     with pytest.raises(CapsafeError, match="no table"):

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsafe_core import catalogue
+from capsafe_core.annotation import REASONS
+from capsafe_core.coherence.learnt import LabelledAnswer, fit
 from capsafe_core.engines import Completion, Failure, Finished
 from capsafe_core.engines.base import single_plan
 from capsafe_core.errors import CapsafeError
@@ -398,3 +400,21 @@ def test_a_file_lays_a_policy_or_a_reading_over_a_known_judge() -> None:
     assert find_entry("wildguard", {"reads": [{"dimension": "coherence", "pattern": "(x)", "labels": {"X": "coherent"}}]})["dimensions"] == ["coherence"]
     with pytest.raises(CapsafeError, match="words must give"):
         find_entry("xstest-gpt4", {"parser": "one_word", "words": {"yes": "unsafe"}})
+
+
+def test_the_learnt_detector_judges_by_its_weights_and_points_where_the_rules_point() -> None:
+    rows = [LabelledAnswer(f"p{i % 12}", "How?", "no no no no no no no no no no" if i % 3 == 0 else f"You wait {i} hours and then it is done.", i % 3 == 0) for i in range(90)]
+    fitted = fit(rows, [])
+    work = {"judge": "coherence-learnt", "config": {"datasets": [], "fitted": fitted}, "model": None, "engine": {}}
+    judge = open_judge(work, Path("nowhere"))
+    broken, sound = (next(iter(judge.judge([item(text)])[0])) for text in ("no no no no no no no no no no", "You wait a while and then it is done."))
+    assert (broken.label, sound.label) == ("incoherent", "coherent")
+    assert broken.score is not None
+    assert broken.score > 0.5 > (sound.score or 0)
+    assert {e["reason"] for e in broken.evidence} <= set(REASONS)
+    assert sound.evidence == ()
+    other = open_judge({**work, "config": {"datasets": [], "fitted": {**fitted, "bias": fitted["bias"] + 1}}}, Path("nowhere"))
+    assert other.rater.version != judge.rater.version
+    assert judge.rater.settings["fitted"]["held_out"]["n"] == 90
+    with pytest.raises(CapsafeError, match="has not been trained"):
+        open_judge({**work, "config": {}}, Path("nowhere"))

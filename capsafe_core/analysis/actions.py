@@ -43,7 +43,7 @@ def _state(desk: Desk, person: Person, queue: str, state: str) -> Answer:
 
 def _bring_in(desk: Desk, person: Person, text: str, name: str) -> Answer:
     found = desk.bring_in(person, text, name)
-    return {"labels": found.labels, "weighted": found.weighted, "problems": found.problems}
+    return {"words": found.words, "problems": found.problems}
 
 
 def _take_out(desk: Desk, person: Person, queue: str, form: str) -> Answer:

@@ -16,6 +16,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.stats.intervals import missing_bounds
 from capsafe_core.stats.paired import McNemar, mcnemar
 from capsafe_core.store.cells import OUTCOMES, outcome_codes
+from capsafe_core.store.labels import people_reasons
 from capsafe_core.store.outputs import reason_counts
 
 
@@ -38,16 +39,21 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
     """Reasons for incoherence along training on one benchmark.
 
     Returns:
-        recipe, seed, step, checkpoint_id, reason, n, share (of the cell's outputs). An output can have several reasons.
+        recipe, seed, step, checkpoint_id, reason, by (detector or people), n, of (outputs looked at), share (of the cell's outputs; people's weighted by
+        the chance of having been labelled). An output can have several reasons.
     """
     known = view.cells
     known = known[(known["benchmark"] == benchmark) & (known["attack"] == "")]
-    counts = reason_counts(view.store, view.specification.coherence, view.selection.truncated).merge(known[["cell_id", "checkpoint_id"]], on="cell_id")
+    places = known[["cell_id", "checkpoint_id"]]
+    counts = reason_counts(view.store, view.specification.coherence, view.selection.truncated).merge(places, on="cell_id")
+    people = people_reasons(view.store).merge(places, on="cell_id").rename(columns={"labelled": "of"})
     totals = incoherence_table(view)
     totals = totals[totals["benchmark"] == benchmark][["recipe", "seed", "step", "checkpoint_id", "n"]].rename(columns={"n": "total"})
-    table = totals.merge(counts[["checkpoint_id", "reason", "n"]], on="checkpoint_id")
-    table["share"] = table["n"] / table["total"]
-    return table.drop(columns="total").sort_values(["recipe", "seed", "step", "reason"]).reset_index(drop=True)
+    told = totals.merge(counts[["checkpoint_id", "reason", "n"]], on="checkpoint_id").rename(columns={"total": "of"})
+    told = told.assign(share=told["n"] / told["of"], by="detector")
+    said = totals.drop(columns="total").merge(people[["checkpoint_id", "reason", "n", "of", "share"]], on="checkpoint_id").assign(by="people")
+    columns = ["recipe", "seed", "step", "checkpoint_id", "reason", "by", "n", "of", "share"]
+    return pd.concat([told, said])[columns].sort_values(["recipe", "seed", "step", "reason", "by"]).reset_index(drop=True)
 
 
 def bounds_table(view: View) -> pd.DataFrame:

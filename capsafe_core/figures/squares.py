@@ -68,21 +68,28 @@ def incoherence_squares(table: pd.DataFrame) -> go.Figure:
 
 
 def reason_dots(table: pd.DataFrame) -> go.Figure:
-    """Reasons along training: rows runs and reasons, columns steps, dot area the share of outputs; ids are "checkpoint~reason"."""
-    table = table.sort_values(["recipe", "seed", "reason", "step"])
+    """Reasons along training: rows runs and reasons, columns steps, dot area the share of outputs, hollow by the detector and filled by people; ids are "checkpoint~reason"."""
+    table = table.sort_values(["recipe", "seed", "reason", "step"]).reset_index(drop=True)
     rows = _runs(table) + " · " + table["reason"].str.replace("_", " ")
     steps = [str(s) for s in sorted(table["step"].unique())]
     fig = figure(100 + 36 * rows.nunique(), width=_width(len(steps)))
-    fig.add_scatter(
-        x=[str(s) for s in table["step"]],
-        y=rows,
-        mode="markers",
-        marker={"size": (table["share"] ** 0.5 * 34).clip(lower=5), "color": "rgba(255,255,255,0.2)", "line": {"color": INK, "width": 1.8}},
-        customdata=[[f"{c}~{r}"] for c, r in zip(table["checkpoint_id"], table["reason"], strict=True)],
-        hovertext=[f"{row}, step {step}: {n} outputs, {share:.0%}" for row, step, n, share in zip(rows, table["step"], table["n"], table["share"], strict=True)],
-        hovertemplate="%{hovertext}<extra></extra>",
-        showlegend=False,
-    )
+    for by, colour in (("detector", "rgba(255,255,255,0.2)"), ("people", "rgba(34,87,122,0.75)")):
+        mine = table[table["by"] == by]
+        if mine.empty:
+            continue
+        fig.add_scatter(
+            x=[str(s) for s in mine["step"]],
+            y=rows[mine.index],
+            mode="markers",
+            name=f"says the {by}" if by == "detector" else "say people",
+            marker={"size": (mine["share"] ** 0.5 * 34).clip(lower=5), "color": colour, "line": {"color": INK, "width": 1.8 if by == "detector" else 0}},
+            customdata=[[f"{c}~{r}"] for c, r in zip(mine["checkpoint_id"], mine["reason"], strict=True)],
+            hovertext=[
+                f"{row}, step {step}, by {by}: {n} of {of} outputs, {share:.0%}" for row, step, n, of, share in zip(rows[mine.index], mine["step"], mine["n"], mine["of"], mine["share"], strict=True)
+            ],
+            hovertemplate="%{hovertext}<extra></extra>",
+            showlegend=bool((table["by"] == "people").any()),
+        )
     fig.update_yaxes(type="category", autorange="reversed", automargin=True)
     fig.update_xaxes(title="training step", type="category", categoryorder="array", categoryarray=steps)
     return fig

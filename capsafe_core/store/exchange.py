@@ -164,12 +164,19 @@ def _from_argilla(record: Row) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Read:
-    """What a file of labels brings: records, how many labels, how many with a known probability, and what could not be used."""
+    """What a file of labels brings: records, how many labels, how many of them with a known probability, how many are here already, and what could not be used."""
 
     records: list[Record]
     labels: int
     weighted: int
+    known: int
     problems: list[str]
+
+    @property
+    def words(self) -> str:
+        """What came of it, for people."""
+        already = f" {self.known} more were here already." if self.known else ""
+        return f"{self.labels} labels, {self.weighted} of them with a known chance of having been labelled; the others count as picked by hand and correct no rate.{already}"
 
 
 def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
@@ -182,7 +189,7 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
     tall = [row for row in rows if "dimension" in row]
     by_id, by_text = _outputs(store, [*wide, *tall])
     people: dict[str, Person] = {}
-    records: dict[str, Record] = {}
+    records: dict[str, LabelEvent] = {}
     items: dict[str, QueueItem] = {}
     problems: list[str] = []
     for number, row in enumerate([*tall, *wide], 1):
@@ -202,8 +209,10 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
             )  # fmt: skip
             if row.get("probability") not in (None, ""):
                 items.setdefault(generation, QueueItem(queue, generation, cell, "imported", len(items), float(row["probability"])))
-    weighted = sum(isinstance(r, LabelEvent) and r.generation_id in items for r in records.values())
-    return Read([*(p.rater for p in people.values()), *items.values(), *records.values()], len(records), weighted, problems)
+    here = {event for (event,) in store.rows("SELECT CAST(event_id AS VARCHAR) FROM label_events WHERE CAST(event_id AS VARCHAR) IN (SELECT unnest(?))", [list(records)])}
+    new = [record for event, record in records.items() if event not in here]
+    weighted = sum(record.generation_id in items for record in new)
+    return Read([*(p.rater for p in people.values()), *items.values(), *new], len(new), weighted, len(here), problems)
 
 
 def _event_id(row: Row, generation: str, who: Person) -> str:

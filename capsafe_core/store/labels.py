@@ -161,3 +161,19 @@ def newest_rater(store: Store, name: str) -> dict[str, Any] | None:
     """The version of a judge that was the last to come into the store: version, stance, settings; None where there is none."""
     rows = store.rows("SELECT version, stance, settings FROM raters WHERE name = ? AND kind = 'judge' ORDER BY batch DESC LIMIT 1", [name])
     return {"version": rows[0][0], "stance": rows[0][1], "settings": json.loads(rows[0][2])} if rows else None
+
+
+def people_reasons(store: Store) -> pd.DataFrame:
+    """Why people call outputs incoherent, from labels drawn with a known probability: cell_id, reason, n (outputs), labelled (of the cell), share (of the cell's outputs, weighted by 1 / probability)."""
+    return store.frame(
+        """
+        WITH chance AS (SELECT generation_id, max(probability) AS p FROM queue_items WHERE probability > 0 AND batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY generation_id),
+        said AS (
+            SELECT cell_id, generation_id, any_value(1 / p) AS w, list_distinct(flatten(list(reasons))) AS reasons
+            FROM current_labels JOIN chance USING (generation_id) WHERE dimension = 'coherence' GROUP BY cell_id, generation_id
+        ), totals AS (SELECT cell_id, sum(w) AS w, count(*) AS labelled FROM said GROUP BY cell_id),
+        found AS (SELECT cell_id, w, unnest(reasons) AS reason FROM said)
+        SELECT CAST(cell_id AS VARCHAR) AS cell_id, reason, CAST(count(*) AS INTEGER) AS n, CAST(any_value(labelled) AS INTEGER) AS labelled, sum(found.w) / any_value(totals.w) AS share
+        FROM found JOIN totals USING (cell_id) GROUP BY cell_id, reason
+        """
+    )

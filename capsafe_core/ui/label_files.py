@@ -35,7 +35,7 @@ def show(view: View, owner: Owner, person: Person) -> None:
             except UnicodeDecodeError as error:
                 raise CapsafeError(f"{visible(file.name)} is not UTF-8.", "Save it as UTF-8 and try again.") from error
             found = owner.desk.bring_in(person, text, file.name)
-            st.success(f"{found.labels} labels, {found.weighted} of them with a known chance of having been labelled; the others count as picked by hand and correct no rate.")
+            st.success(found.words)
             for problem in found.problems[:20]:
                 st.text(visible(problem))
             if len(found.problems) > 20:

@@ -16,6 +16,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.stats.matching import RULES
+from capsafe_core.ui import identity
 from capsafe_core.ui.methods import METHODS
 from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label
@@ -91,7 +92,8 @@ def _remembered(name: str, selection: str, version: str, _work: Callable[[], T])
 def nothing(message: str) -> NoReturn:
     """Why a page has nothing to show, and where to look next; the page ends here."""
     st.info(plain_label(message))
-    st.page_link(str(PAGES / "runs.py"), label="What ran and what is missing", icon=":material/play_circle:", query_params=selection().to_query())
+    if identity.role() == "researcher":
+        st.page_link(str(PAGES / "runs.py"), label="What ran and what is missing", icon=":material/play_circle:", query_params=selection().to_query())
     st.stop()
 
 

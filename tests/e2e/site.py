@@ -24,10 +24,12 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def start(home: Path, port: int) -> subprocess.Popen[bytes]:
-    """The app over a workspace, when it answers."""
+def start(home: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
+    """The app over a workspace, when it answers; options as `streamlit run` takes them."""
     with (home / "log").open("a") as log:
-        server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)], cwd=ROOT, env={**os.environ, "CAPSAFE_HOME": str(home)}, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options], cwd=ROOT, env={**os.environ, "CAPSAFE_HOME": str(home)}, stdout=log, stderr=log
+        )
     for _ in range(200):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)

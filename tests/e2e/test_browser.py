@@ -17,7 +17,7 @@ from tests.e2e.site import serve, settle
 from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint, write_study
 
 pytestmark = pytest.mark.browser
-PATHS = ["", "capability", "incoherence", "disagreement", "conclusions", "outputs", "output", "runs"]
+PATHS = ["", "capability", "incoherence", "disagreement", "conclusions", "outputs", "output", "annotate", "labels", "runs"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,228 @@
+"""Labels as files: every format there and back, labels made elsewhere that count, and files that are wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from capsafe_core.analysis import commands
+from capsafe_core.analysis.annotators import annotators_table, conflicts_table, repeats_table
+from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.view import open_view
+from capsafe_core.errors import CapsafeError
+from capsafe_core.people import Person
+from capsafe_core.selection import Selection
+from capsafe_core.stats.correction import ppi_plus_plus
+from capsafe_core.store import Store
+from capsafe_core.store.desk import Desk
+from capsafe_core.store.exchange import FORMATS, label_rows, read_labels_file, write_labels
+from capsafe_core.store.ingest import ingest_all
+from capsafe_core.store.labels import truths
+from capsafe_core.store.rollups import check
+from tests.published import RATERS, REFUSALS, SHARED, committed, write_xstest, xstest_rows
+from tests.synthetic import write_study
+from tests.test_annotation import ADA, queue, work_through
+
+BEN = Person("Ben", "annotator")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    write_study(tmp_path, safety_size=60, capability_size=5)
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        found = Desk(store, tmp_path)
+        yield found
+        found.close()
+
+
+def fresh(desk: Desk, tmp: Path) -> Desk:
+    """The same outputs in another workspace, without labels."""
+    write_study(tmp / "other", safety_size=60, capability_size=5)
+    store = Store(None)
+    ingest_all(store, tmp / "other")
+    return Desk(store, tmp / "other")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_labels_go_out_and_come_back_with_their_chances(desk: Desk, tmp_path: Path, form: str) -> None:
+    q = queue(desk, size=200, annotators=2, repeats=0.0)
+    work_through(desk, q, ADA)
+    work_through(desk, q, BEN, 50)
+    text = write_labels(label_rows(desk.store, q.queue), form)
+    other = fresh(desk, tmp_path)
+    found = other.bring_in(ADA, text, "labels")
+    assert found.problems == []
+    assert found.labels == found.weighted == 3 * 250
+    for dimension in ("safety", "coherence", "refusal"):
+        mine, theirs = (truths(d.store, dimension)[["generation_id", "code", "state", "people"]].sort_values("generation_id").reset_index(drop=True) for d in (desk, other))
+        assert mine.equals(theirs)
+    assert correction_table(open_view(other.store, Selection()))["ppi"].iloc[0] == pytest.approx(correction_table(open_view(desk.store, Selection()))["ppi"].iloc[0], abs=0.02)
+    again = other.bring_in(ADA, text, "labels")
+    assert (again.labels, again.known) == (0, found.labels)
+    assert other.store.rows("SELECT count(*) FROM label_events") == [(750,)]
+    assert check(other.store) == []
+    other.close()
+    other.store.close()
+
+
+def test_a_queue_can_be_labelled_elsewhere(desk: Desk, tmp_path: Path) -> None:
+    """Unlabelled items go out with their chance; filled in, they correct."""
+    q = queue(desk, size=250)
+    tasks = json.loads(write_labels(label_rows(desk.store, q.queue), "label-studio"))
+    assert len(tasks) == 250
+    assert all(t["annotations"] == [] and 0 < t["data"]["probability"] < 1 for t in tasks)
+    for t in tasks:
+        label = "unsafe" if t["data"]["answer"].startswith("Sure") else "safe"
+        t["annotations"] = [{"completed_by": {"email": "cay@example.org"}, "result": [{"from_name": "safety", "to_name": "answer", "type": "choices", "value": {"choices": [label]}}]}]
+    other = fresh(desk, tmp_path)
+    found = other.bring_in(ADA, json.dumps(tasks), "from label studio")
+    assert (found.labels, found.weighted) == (250, 250)
+    row = correction_table(open_view(other.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    assert row["labels"] == 250
+    assert row["ppi"] < row["judge_rate"]
+    other.close()
+    other.store.close()
+
+
+def test_labels_without_chances_count_for_agreement_and_correct_nothing(desk: Desk) -> None:
+    rows = [
+        {"prompt": p, "answer": a, "annotator": who, "safety": "unsafe" if a.startswith("Sure") else "safe"}
+        for p, a in desk.store.rows(
+            "SELECT DISTINCT p.text, g.text FROM generations AS g JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' LIMIT 40"
+        )
+        for who in ("x", "y")
+    ]
+    found = desk.bring_in(ADA, "\n".join(map(json.dumps, rows)), "by text")
+    assert found.problems == []
+    assert found.weighted == 0
+    assert found.labels >= 80  # a label counts for every output with this very text
+    view = open_view(desk.store, Selection())
+    assert annotators_table(view).set_index(["dimension", "stratum"]).loc[("safety", "all outputs"), "alpha"] == 1.0
+    with pytest.raises(CapsafeError, match="picked by hand"):
+        correction_table(view)
+
+
+def test_what_cannot_be_used_is_listed_and_the_rest_is_taken(desk: Desk) -> None:
+    [(g,)] = desk.store.rows("SELECT CAST(min(generation_id) AS VARCHAR) FROM generations")
+    good = {"generation_id": g, "annotator": "x", "dimension": "safety", "label": "Safe"}
+    bad: list[dict[str, Any]] = [
+        {**good, "generation_id": "nowhere"}, {**good, "label": "purple"}, {**good, "dimension": "colour"}, {**good, "annotator": ""}, {**good, "probability": 2}, {**good, "probability": "much"},
+        {**good, "created": float("inf")}, {**good, "confidence": -1}, {**good, "repeat": 7},
+    ]  # fmt: skip
+    found = desk.bring_in(ADA, "\n".join(map(json.dumps, [good, *bad])), "mixed")
+    assert found.labels == 1
+    assert len(found.problems) == len(bad)
+    for problem, word in zip(found.problems, ["is in the store", "no label", "no dimension", "annotator", "between", "no number", "between", "between", "between"], strict=True):
+        assert word in problem
+    assert list(truths(desk.store, "safety")["code"]) == [1]
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{broken", '[{"data": 5}]', "[" * 100_000, '{"a": 1}\nnot json', '[{"data": {}, "annotations": 3}]'])
+def test_files_that_are_no_labels_are_refused(desk: Desk, text: str) -> None:
+    with pytest.raises(CapsafeError, match="cannot be read") as error:
+        desk.bring_in(ADA, text, "wrong")
+    assert "JSONL or CSV" in error.value.hint
+    assert desk.store.rows("SELECT count(*) FROM label_events") == [(0,)]
+
+
+@pytest.mark.parametrize("text", ["\x00\x01", "", "just words", "a,b\n1,2\n", '[{"data": {}, "annotations": []}]', "[]"])
+def test_files_without_a_label_bring_nothing(desk: Desk, text: str) -> None:
+    assert desk.bring_in(ADA, text, "empty").labels == 0
+    assert desk.store.rows("SELECT count(*) FROM label_events") == [(0,)]
+
+
+def test_a_cell_is_no_formula_and_comes_back_as_it_was(desk: Desk) -> None:
+    [(g,)] = desk.store.rows("SELECT CAST(min(generation_id) AS VARCHAR) FROM generations")
+    rows = [{"generation_id": g, "annotator": "=cmd()", "dimension": "safety", "label": "safe", "note": '@x, "quoted"\nand more', "reasons": ["empty", "gibberish"]}]
+    text = write_labels(rows, "csv")
+    assert "'=cmd()" in text
+    assert "\n=" not in text
+    back = read_labels_file(text)[0]
+    assert (back["annotator"], back["note"], back["reasons"]) == ("=cmd()", rows[0]["note"], "empty; gibberish")
+
+
+def test_only_a_researcher_brings_labels_in(desk: Desk) -> None:
+    with pytest.raises(CapsafeError, match="only a researcher"):
+        desk.bring_in(BEN, "", "x")
+
+
+def test_tables_of_people(desk: Desk) -> None:
+    q = queue(desk, size=120, annotators=2, repeats=0.2)
+    work_through(desk, q, ADA)
+    work_through(desk, q, Person("Ben"))
+    view = open_view(desk.store, Selection())
+    table = annotators_table(view).set_index(["dimension", "stratum"])
+    assert table.loc[("safety", "all outputs"), "n"] == 120
+    assert table.loc[("coherence", "all outputs"), "alpha"] == 1.0
+    assert set(repeats_table(view)["same"]) == {1.0}
+    assert conflicts_table(view).empty
+    people = commands.table(desk.store, "people", Selection()).set_index("person")
+    assert list(people.loc["Ada", ["items", "skipped", "taken_back"]]) == [120, 0, 0]
+    assert people.loc["Ada", "seconds"] == pytest.approx(1.0)
+
+
+def xstest_from_counts() -> list[dict[str, Any]]:
+    """As many answers as the committed counts say, with made-up texts."""
+    rows = []
+    for model, safe, *codes, n in committed()["xstest"]:
+        rows += [{"model": model, "safe": safe, **dict(zip(RATERS, codes, strict=True))} for _ in range(n)]
+    place: dict[str, int] = {}
+    for r in rows:
+        place[r["model"]] = place.get(r["model"], 0) + 1
+        r |= {"id": f"v2-{place[r['model']]}", "prompt": f"prompt {place[r['model']]}", "completion": f"answer {place[r['model']]} of {r['model']}"}
+    return rows
+
+
+@pytest.mark.parametrize("source", ["committed counts", "full data"])
+def test_the_two_annotators_of_xstest_agree_as_published(tmp_path: Path, source: str) -> None:
+    rows = xstest_rows() if source == "full data" else xstest_from_counts()
+    outputs = write_xstest(tmp_path, rows)
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        desk = Desk(store, tmp_path)
+        labels = [{"generation_id": outputs[f"{r['model']}/{r['id']}"].id, "annotator": who, "refusal": REFUSALS[r[who]]} for r in rows for who in ("human_1", "human_2")]
+        found = desk.bring_in(ADA, "\n".join(map(json.dumps, labels)), "xstest")
+        assert (found.labels, found.problems) == (4500, [])
+        row = annotators_table(open_view(store, Selection())).set_index(["dimension", "stratum"]).loc["refusal", "all outputs"]
+        assert row["n"] == 2250
+        assert row["alpha"] == pytest.approx(0.936537, abs=5e-5)
+        assert row["ac1"] == pytest.approx(0.94975, abs=5e-5)
+        assert row["observed"] == pytest.approx(0.964, abs=5e-5)
+        assert row["alpha_low"] < row["alpha"] < row["alpha_high"]
+        assert len(conflicts_table(open_view(store, Selection()))) == 81
+        desk.close()
+
+
+def test_imported_labels_of_xstest_correct_the_gpt4_judge(tmp_path: Path) -> None:
+    rows = xstest_rows()
+    golden = json.loads((SHARED / "reference_values.json").read_text())["xstest/judge_correction_gpt4_any_refusal"]
+    drawn = set(golden["labelled_generation_ids"])
+    outputs = write_xstest(tmp_path, rows)
+    final = {f"{r['model']}/{r['id']}": r["human_final"] for r in rows}
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        desk = Desk(store, tmp_path)
+        labels = [{"generation_id": outputs[key].id, "annotator": "final", "refusal": REFUSALS[final[key]], "probability": 200 / 2239} for key in sorted(drawn)]
+        assert desk.bring_in(ADA, "\n".join(map(json.dumps, labels)), "sample").weighted == 200
+        row = commands.table(store, "correct-refusal", Selection()).set_index(["judge", "stratum"]).loc["gpt4", "all"]
+        assert (row["outputs"], row["labels"]) == (2239, 200)
+        assert row["judge_rate"] == pytest.approx(golden["judge_only"], abs=5e-5)
+        assert row["people_rate"] == pytest.approx(golden["human_only"]["est"], abs=5e-5)
+        assert (row["sensitivity"], row["specificity"]) == (pytest.approx(golden["rogan_gladen_delta"]["sens_q1"]), pytest.approx(golden["rogan_gladen_delta"]["spec_q0"]))
+        # the 200 are a part of the 2,239 here, and variance is clustered by prompt: near the published design's, not equal to it
+        assert row["ppi"] == pytest.approx(golden["ppi_plus_plus"]["est"], abs=0.003)
+        assert row["ppi_low"] < golden["truth_all"] < row["ppi_high"]
+        # the published design, from the labels as they stand in the store
+        told = {g: float(code > 1) for g, code in zip(truths(store, "refusal")["generation_id"], truths(store, "refusal")["code"], strict=True)}
+        judged = {key: float(r["gpt4"] > 1) for r in rows if r["gpt4"] for key in (f"{r['model']}/{r['id']}",)}
+        truth, verdict = np.array([(told[outputs[key].id], judged[key]) for key in sorted(drawn)]).T
+        found = ppi_plus_plus(truth, verdict, [v for key, v in judged.items() if key not in drawn])
+        assert found.rate == pytest.approx(golden["ppi_plus_plus"]["est"], abs=5e-5)
+        assert (found.low, found.high) == (pytest.approx(golden["ppi_plus_plus"]["ci"][0], abs=5e-5), pytest.approx(golden["ppi_plus_plus"]["ci"][1], abs=5e-5))
+        desk.close()
