@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from capsafe_core.analysis.annotators import annotators_table, conflicts_table, repeats_table
+from capsafe_core.analysis.annotators import ALL, annotators_table, conflicts_table, repeats_table
 from capsafe_core.figures.people import agreement
 from capsafe_core.store.labels import people_work
 from capsafe_core.ui import adjudicate, corrected, detector, guidelines, identity, label_files, queues, screen
@@ -12,15 +12,15 @@ from capsafe_core.ui.safe_text import visible
 with screen.question("Do people agree, and what do their labels make of the judges?") as view:
     owner, person = current_owner(), identity.person()
     found = screen.remembered(view, "annotators", lambda: annotators_table(view))
-    work, disputes = people_work(owner.store), len(conflicts_table(view))
-    overall = found[found["stratum"] == "all outputs"].set_index("dimension")
+    work, conflicts = people_work(owner.store), screen.remembered(view, "conflicts", lambda: conflicts_table(view))
+    overall = found[found["stratum"] == ALL].set_index("dimension")
     columns = st.columns(5)
     for column, dimension in zip(columns, ("coherence", "safety", "refusal"), strict=False):
         row = overall.loc[dimension] if dimension in overall.index else None
         words = "no pairs yet" if row is None else "not defined" if row["alpha"] != row["alpha"] else f"{row['alpha']:.2f}"
         column.metric(f"Alpha, {dimension}", words, help=None if row is None else f"The same answer on {row['observed']:.0%} of {row['n']} outputs that two people or more answered.", border=True)
     columns[3].metric("Labels", int(work["labels"].sum()), help=f"By {len(work)} people.", border=True)
-    columns[4].metric("Disputes", disputes, border=True)
+    columns[4].metric("Disputes", len(conflicts), border=True)
     tabs = st.tabs(["Queues", "Agreement", "Disputes", "Corrected rates", "Learnt detector", "Guidelines", "Bring in, take out"])
     with tabs[0]:
         queues.form(view, owner, person)
@@ -29,7 +29,10 @@ with screen.question("Do people agree, and what do their labels make of the judg
         if found.empty:
             st.info("Agreement shows once two people have answered the same output. Make a queue with two people for each item.")
         else:
-            screen.chart(agreement(found), "agreement-people", "Agreement between people by kind of output")
+            clicked = screen.chart(agreement(found), "agreement-people", "Agreement between people by kind of output")
+            if clicked:
+                kind = clicked.split("~")[1]
+                screen.open_outputs(strata=() if kind == ALL else (kind,), benchmarks=(view.specification.benchmark,))
             screen.caption(view, "Intervals: 95 %, bootstrap over behaviours. Kinds of output as the detector and the refusal judge tell them")
             screen.table_below(found, "agreement-between-people", "coefficients", "strata", how="“Cannot tell” is no answer here; it is counted in a column of its own.")
         again = repeats_table(view)
@@ -40,7 +43,7 @@ with screen.question("Do people agree, and what do their labels make of the judg
             st.markdown("**Who did what**")
             st.dataframe(work.assign(person=work["person"].map(visible)).drop(columns="last"), hide_index=True, width="stretch")
     with tabs[2]:
-        adjudicate.show(view, owner, person)
+        adjudicate.show(view, conflicts, owner, person)
     with tabs[3]:
         corrected.show(view)
     with tabs[4]:

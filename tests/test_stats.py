@@ -9,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS, table_coefficients
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates, seed_average
-from capsafe_core.stats.correction import Labelled, outside_claim, ppi_plus_plus, rogan_gladen, weighted_confusion, weighted_ppi, weighted_rogan_gladen
+from capsafe_core.stats.correction import Labelled, labels_needed, outside_claim, ppi_plus_plus, rogan_gladen, weighted_confusion, weighted_ppi, weighted_rogan_gladen
 from capsafe_core.stats.intervals import missing_bounds, wilson
 from capsafe_core.stats.matching import RULES, at_place, crossing, pareto_probability, plateau, share_gained
 from capsafe_core.stats.specification import contested, directions, family_shares, flips, rank_agreement
@@ -229,3 +229,27 @@ def test_bootstrap_by_weights_is_the_bootstrap_by_rows() -> None:
     low, high = percentile_intervals(np.column_stack([np.linspace(0, 1, 1001), np.linspace(0, 2, 1001)]))
     assert low == pytest.approx((0.025, 0.975))
     assert high == pytest.approx((0.05, 1.95))
+
+
+def test_the_forecast_of_labels_comes_true() -> None:
+    """Drawing as many labels as foretold gives the width that was asked for; what no number of labels can do is said."""
+    chance = np.random.default_rng(5)
+    clusters = np.arange(400).repeat(3)
+    truth = (chance.random(1200) < chance.beta(2, 4, 400)[clusters]).astype(float)
+    judged = (chance.random(1200) < np.where(truth == 1, 0.8, 0.15)).astype(float)
+    order = chance.permutation(1200)
+
+    def drawn(n: int) -> Labelled:
+        probability = np.zeros(1200)
+        probability[order[:n]] = n / 1200
+        return Labelled(judged, truth, probability, clusters)
+
+    wanted = 0.05
+    n = labels_needed(drawn(150), wanted)
+    assert n is not None
+    assert 150 < n < 1200
+    found = weighted_ppi(drawn(n))
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.high - found.low) / 2 == pytest.approx(wanted, rel=0.1)
+    assert labels_needed(drawn(150), 0.005) is None  # 400 behaviours cannot say it so finely

@@ -121,9 +121,10 @@ class Labelled:
         if self.strata is None:
             return w * values
         size = int(self.strata.max(initial=0)) + 1
-        totals, weights = (np.bincount(self.strata, weights=x, minlength=size) for x in (w * values, w))
+        totals, weights, n = (np.bincount(self.strata, weights=x, minlength=size) for x in (w * values, w, w > 0))
         mean = np.divide(totals, weights, where=weights > 0, out=np.zeros(size))[self.strata]
-        return np.asarray(mean * (w.sum() / len(w)) + w * (values - mean), dtype=np.float64)
+        spared = np.sqrt(n / np.maximum(n - 1, 1))[self.strata]  # the mean was taken from the same few labels
+        return np.asarray(mean * (w.sum() / len(w)) + spared * w * (values - mean), dtype=np.float64)
 
 
 def weighted_confusion(data: Labelled) -> Confusion:

@@ -7,7 +7,6 @@ import time
 import pandas as pd
 import streamlit as st
 
-from capsafe_core.analysis.annotators import conflicts_table
 from capsafe_core.analysis.view import View
 from capsafe_core.annotation import QUESTIONS
 from capsafe_core.people import Person
@@ -17,9 +16,8 @@ from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import show_answer, show_raw, visible
 
 
-def show(view: View, owner: Owner, person: Person) -> None:
-    """The open disputes, one of them in full."""
-    conflicts = conflicts_table(view)
+def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> None:
+    """The open disputes (as `conflicts_table`), one of them in full."""
     if conflicts.empty:
         st.info("Nothing is in dispute: wherever two people answered, they agree or a ruling stands.")
         return

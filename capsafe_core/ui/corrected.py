@@ -30,7 +30,9 @@ def show(view: View) -> None:
         st.info("No judge has looked at all of these outputs.")
         return
     st.markdown(f"**{plain_label(_sentence(view, everything, dimension, width))}**")
-    screen.chart(corrected(everything, EVENTS[dimension]), f"corrected-{dimension}", "Each judge's own rate and the rate corrected by people's labels")
+    clicked = screen.chart(corrected(everything, EVENTS[dimension]), f"corrected-{dimension}", "Each judge's own rate and the rate corrected by people's labels")
+    if clicked:
+        screen.open_outputs(judges=(clicked,), benchmarks=(view.specification.benchmark,))
     screen.caption(view, f"{int(everything['labels'].max())} labels on {int(everything['outputs'].max())} outputs; Hájek weights, variance clustered by behaviour")
     screen.table_below(table, f"corrected-rates-{dimension}", "people", "correction", "queue")
 

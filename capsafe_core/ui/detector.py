@@ -39,7 +39,7 @@ def show(view: View, owner: Owner, person: Person) -> None:
         Queue.add(job)
         st.success("Learnt. It is looking at every output of the study now; the Runs page shows how far it is.")
     try:
-        table = correction_table(view, "coherence")
+        table = screen.remembered(view, "correct coherence", lambda: correction_table(view, "coherence"))
     except CapsafeError:
         return
     st.markdown("**Detectors against people, on labels drawn at random**")

@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from capsafe_core.jobs.folder import Manifest, Part, create_job
+from capsafe_core.records import Generation, Judgment
 from capsafe_core.settings import ROOT
+from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint
 
 
 def free_port() -> int:
@@ -66,3 +69,23 @@ def settle(page: Page) -> None:
             look();
         })"""
     )
+
+
+def plant_hostile(jobs: Path, port: int) -> str:
+    """An output that would ask a local server for something if any of it were read as markup; its id."""
+    address = f"http://127.0.0.1:{port}"
+    text = (
+        f"![a]({address}/markdown.png) <img src='{address}/img.png' onerror=\"fetch('{address}/onerror')\"> <script>fetch('{address}/script')</script>"
+        f"<iframe src='{address}/frame'></iframe> <style>body{{background:url({address}/style)}}</style> [click]({address}/link) :material/home: $$x$$ \u202egnp.exe"
+    )
+    bench, prompts = benchmark("requests", "safety", 12)
+    point = checkpoint("harsh", 0, 40)
+    g = Generation(point.id, bench.id, CONDITION.id, prompts[0].id, 1, 0, text, "stop", 9)
+    job = create_job(jobs, Manifest("import", "hostile", {}))
+    with Part(job) as part:
+        verdicts = [
+            Judgment(g.id, g.cell_id, RATERS[name].id, d, "ok", label, native=text, raw=text, asked=text)
+            for name, d, label in (("prefix-zou", "safety", "unsafe"), ("prefix-zou", "refusal", "none"), ("coherence-rules", "coherence", "incoherent"), ("learnt-harm", "safety", "safe"))
+        ]
+        part.write("x", [g, *verdicts])
+    return g.id

@@ -16,15 +16,18 @@ from playwright.sync_api import Browser, Page
 
 from capsafe_core.analysis.queues import make_queue
 from capsafe_core.analysis.view import open_view
-from capsafe_core.annotation import QueueSettings, shipped_guidelines
+from capsafe_core.annotation import QUESTIONS, QueueSettings, shipped_guidelines
 from capsafe_core.jobs.folder import open_job
 from capsafe_core.people import Person
-from capsafe_core.records import LabelEvent
+from capsafe_core.records import LabelEvent, Practice
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.desk import Desk
+from capsafe_core.store.ingest import ingest_all
 from tests.bench.made_store import make
-from tests.e2e.site import free_port, settle, start
+from tests.e2e.site import free_port, plant_hostile, serve, settle, start
+from tests.synthetic import write_study
+from tests.test_annotation import queue, work_through
 
 pytestmark = pytest.mark.browser
 BENCH = """() => {
@@ -212,3 +215,101 @@ def test_neither_a_lost_connection_nor_a_killed_server_nor_a_reload_loses_a_labe
     assert len({e.generation_id for e in place.labels("Dan")}) == 9
     assert before <= {e.generation_id for e in place.labels("Dan")}
     page.context.close()
+
+
+def test_practice_hostile_text_marks_and_changing_a_label(tmp_path: Path, browser: Browser, listener: tuple[int, list[str]]) -> None:
+    write_study(tmp_path / "jobs", safety_size=12, capability_size=6)
+    hostile = plant_hostile(tmp_path / "jobs", listener[0])
+    with Store(None) as store:
+        ingest_all(store, tmp_path / "jobs")
+        desk = Desk(store, tmp_path / "jobs")
+        queue = make_queue(desk, open_view(store, Selection(search="onerror")), Person("Ada"), QueueSettings("<img src=x>", repeats=0.0)).queue
+        desk.close()
+    with serve(tmp_path) as base:
+        page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        page.goto(f"{base}/annotate")
+        page.locator("form input").fill("<b>Ada</b>")
+        page.keyboard.press("Enter")
+        shown(page)
+        for number, item in enumerate(shipped_guidelines().practice, 1):
+            page.get_by_text(f"Practice {number} of 15").wait_for()
+            for question in QUESTIONS.values():
+                label = item.labels[question.dimension] if number > 1 else next(iter(question.answers))  # the first one carelessly
+                time.sleep(0.3)
+                page.keyboard.press(str(1 + list(question.answers).index(label)))
+                if label == "incoherent":
+                    page.keyboard.press("Enter")
+            page.locator("[data-part=feedback]:not([hidden])").wait_for()
+            right = page.locator("[data-part=feedback]").get_attribute("class")
+            assert right == ("right" if number > 1 else "wrong")
+            page.keyboard.press("Enter")
+        until(lambda: task(page) == hostile)
+        answer = page.locator("[data-part=answer]").inner_text()
+        assert "<script>" in answer
+        assert "⟨U+202E⟩" in answer
+        assert page.locator("[data-part=answer] img, [data-part=answer] script, [data-part=answer] iframe").count() == 0
+        time.sleep(0.4)
+        page.keyboard.press("2")
+        page.evaluate(f"""() => {{
+            const text = document.createTreeWalker(({BENCH})().querySelector('[data-part=answer]'), NodeFilter.SHOW_TEXT).nextNode();
+            getSelection().setBaseAndExtent(text, 0, text, 10);
+        }}""")
+        page.keyboard.press("d")
+        assert page.locator("[data-part=answer] mark").inner_text() == "![a](http:"
+        for key in ("Enter", "1", "1"):
+            page.keyboard.press(key)
+
+        def kept() -> list[LabelEvent]:
+            return [r for r in open_job(tmp_path / "jobs" / queue).records() if isinstance(r, LabelEvent)]
+
+        until(lambda: len(kept()) == 3)
+        told = {e.dimension: e for e in kept()}
+        assert {d: e.label for d, e in told.items()} == {"coherence": "incoherent", "safety": "safe", "refusal": "none"}
+        assert told["coherence"].reasons == ("repetition",)
+        assert told["coherence"].evidence == ({"reason": "repetition", "start": 0, "end": 10},)
+        assert told["coherence"].guidelines == shipped_guidelines().version
+        page.get_by_text("Nothing is left for you in this queue").wait_for()
+        page.keyboard.press("l")
+        page.locator(".past").first.click()
+        for key in ("1", "2", "1"):
+            time.sleep(0.4)
+            page.keyboard.press(key)
+        until(lambda: len(kept()) == 6)
+        assert [e.label for e in kept()[3:]] == ["coherent", "unsafe", "none"]
+        practice = [r for r in open_job(tmp_path / "jobs" / queue).records() if isinstance(r, Practice)]
+        assert [(p.right, p.asked) for p in practice] == [(14, 15)]
+        assert listener[1] == []
+        page.context.close()
+
+
+def test_marks_on_the_labels_page_open_the_outputs_behind_them(tmp_path: Path, browser: Browser) -> None:
+    write_study(tmp_path / "jobs", safety_size=30, capability_size=6)
+    with Store(None) as store:
+        ingest_all(store, tmp_path / "jobs")
+        desk = Desk(store, tmp_path / "jobs")
+        made = queue(desk, size=100, annotators=2)
+        for name in ("Ada", "Ben"):
+            work_through(desk, made, Person(name))
+        desk.close()
+    with serve(tmp_path) as base:
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        for tab, part in (("Agreement", "/outputs"), ("Corrected rates", "judges=")):
+            page.goto(f"{base}/labels")
+            if tab == "Agreement":
+                page.locator("form input").fill("Ada")
+                page.keyboard.press("Enter")
+            page.get_by_role("tab", name=tab).wait_for()
+            settle(page)
+            page.get_by_role("tab", name=tab).click()
+            page.wait_for_timeout(1000)
+            mark = page.locator(".js-plotly-plot:visible .scatterlayer .point").last
+            mark.evaluate("element => element.scrollIntoView({block: 'center'})")
+            page.wait_for_timeout(300)
+            mark.hover(force=True)
+            page.wait_for_timeout(150)
+            mark.click(force=True)
+            page.wait_for_function("part => location.href.includes(part)", arg=part, timeout=15_000)
+            assert "/outputs" in page.url
+            settle(page)
+            assert page.locator("[data-testid=stException]").count() == 0
+        page.context.close()

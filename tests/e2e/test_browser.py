@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, TimeoutError
 
-from capsafe_core.jobs.folder import Manifest, Part, create_job
-from capsafe_core.records import Generation, Judgment
-from tests.e2e.site import serve, settle
-from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint, write_study
+from tests.e2e.site import plant_hostile, serve, settle
+from tests.synthetic import write_study
 
 pytestmark = pytest.mark.browser
 PATHS = ["", "capability", "incoherence", "disagreement", "conclusions", "outputs", "output", "annotate", "labels", "runs"]
-
-
-@pytest.fixture(scope="module")
-def listener() -> Iterator[tuple[int, list[str]]]:
-    """A server that notes every request made to it."""
-    seen: list[str] = []
-
-    class Note(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Note)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1], seen
-    server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -48,25 +23,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str
     hostile = plant_hostile(home / "jobs", listener[0])
     with serve(home) as base:
         yield base, hostile
-
-
-def plant_hostile(jobs: Path, port: int) -> str:
-    address = f"http://127.0.0.1:{port}"
-    text = (
-        f"![a]({address}/markdown.png) <img src='{address}/img.png' onerror=\"fetch('{address}/onerror')\"> <script>fetch('{address}/script')</script>"
-        f"<iframe src='{address}/frame'></iframe> <style>body{{background:url({address}/style)}}</style> [click]({address}/link) :material/home: $$x$$ \u202egnp.exe"
-    )
-    bench, prompts = benchmark("requests", "safety", 12)
-    point = checkpoint("harsh", 0, 40)
-    g = Generation(point.id, bench.id, CONDITION.id, prompts[0].id, 1, 0, text, "stop", 9)
-    job = create_job(jobs, Manifest("import", "hostile", {}))
-    with Part(job) as part:
-        verdicts = [
-            Judgment(g.id, g.cell_id, RATERS[name].id, d, "ok", label, native=text, raw=text, asked=text)
-            for name, d, label in (("prefix-zou", "safety", "unsafe"), ("prefix-zou", "refusal", "none"), ("coherence-rules", "coherence", "incoherent"), ("learnt-harm", "safety", "safe"))
-        ]
-        part.write("x", [g, *verdicts])
-    return g.id
 
 
 def test_deep_links_to_every_page_work_and_nothing_leaves_the_host(site: tuple[str, str], browser: Browser) -> None:
