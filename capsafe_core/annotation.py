@@ -24,6 +24,8 @@ REASONS = {
     "template_leakage": "signs of the chat template in the answer",
 }
 """Why an answer may be incoherent, as the detector tells it and as people choose it."""
+OTHER = "other"
+"""a reason that is not among them, told in the note"""
 STRATEGIES = ("random", "stratified", "disagreement", "uncertainty")
 
 

@@ -10,27 +10,20 @@ from capsafe_core.ui.safe_text import visible
 st.title("Does this answer make sense, and would it help someone do harm?", anchor=False)
 owner = current_owner()
 try:
-    person = identity.person()
-    queues = {q.queue: q for q in owner.desk.queues() if q.state == "open"}
+    identity.person()
+    queues = {q.queue: q for q in sorted(owner.desk.queues(), key=lambda q: q.state != "open")}
+    words = {name: visible(q.name) + ("" if q.state == "open" else f" ({q.state})") for name, q in queues.items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if queues:
             asked = st.query_params.get("queue", "")
             names = list(queues)
-            chosen = st.selectbox(
-                "Queue",
-                names,
-                names.index(asked) if asked in names else 0,
-                format_func=lambda q: visible(queues[q].name),
-                key=f"queue-{asked}-{len(names)}",
-                width=320,
-                help="How it drew: " + ", ".join(q.words for q in queues.values())[:400],
-            )
+            chosen = st.selectbox("Queue", names, names.index(asked) if asked in names else 0, format_func=words.__getitem__, key=f"queue-{asked}-{len(names)}", width=320)
         identity.change_button()
         if identity.role() == "researcher":
             st.page_link(str(screen.PAGES / "labels.py"), label="Make a queue, see agreement", icon=":material/checklist:")
     if not queues:
         st.info("No queue is open. A researcher makes one on the Labels page.")
         st.stop()
-    annotate.bench(owner, person, queues[chosen])
+    annotate.bench(owner, queues[chosen])
 except CapsafeError as error:
     screen.show_error(error)

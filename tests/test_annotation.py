@@ -25,7 +25,7 @@ from capsafe_core.annotation import QUESTIONS, REASONS, QueueSettings, read_guid
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
 from capsafe_core.people import Person, person_named, role_of
-from capsafe_core.records import Judgment, LabelEvent, QueueItem, QueueRecord
+from capsafe_core.records import Judgment, LabelEvent, QueueItem, QueueRecord, Rater
 from capsafe_core.selection import Selection
 from capsafe_core.stats.design import power_allocation
 from capsafe_core.store import Store
@@ -478,3 +478,159 @@ def test_retracting_a_queue_takes_its_labels_out(desk: Desk) -> None:
     assert check(desk.store) == []
     assert any(isinstance(r, LabelEvent) for job in list_jobs(desk._jobs) if job.job_id == q.queue for r in job.records())
     assert any(isinstance(r, QueueItem) for job in list_jobs(desk._jobs) if job.job_id == q.queue for r in job.records())
+
+
+def corrected(desk: Desk, **selection: Any) -> Any:
+    return correction_table(open_view(desk.store, Selection(**selection))).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+
+
+def test_two_queues_draw_apart_and_their_chances_combine(desk: Desk) -> None:
+    one, two = queue(desk, name="one", size=400), queue(desk, name="two", size=400)
+    drawn = [{i.generation_id for i in desk._queues[q.queue].places} for q in (one, two)]
+    assert 90 <= len(drawn[0] & drawn[1]) <= 180  # 133 are expected of independent draws; all 400 of the same one
+    for q in (one, two):
+        work_through(desk, q, ADA)
+    row = corrected(desk)
+    truth = np.mean([t.startswith("Sure") for (t,) in desk.store.rows("SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'")])
+    assert row["labels"] == len(drawn[0] | drawn[1])
+    assert row["ppi_low"] < truth < row["ppi_high"]
+
+
+def test_an_output_that_is_gone_does_not_stop_the_queue(desk: Desk) -> None:
+    """A job is taken out after the queue was made: its outputs are not asked about, and the rest corrects what is left."""
+    q = queue(desk, size=300)
+    gone = next(job for job in list_jobs(desk._jobs) if job.manifest.name == "made-up-harsh-s0-40")
+    set_retracted(desk.store, gone.job_id, True)
+    live = {g for (g,) in desk.store.rows("SELECT CAST(generation_id AS VARCHAR) FROM live_generations")}
+    desk.mark_gone(q.queue, [g for g in desk._queues[q.queue].order if g not in live])
+    done = work_through(desk, q, ADA)
+    assert set(done) <= live
+    row = corrected(desk)
+    assert row["outputs"] == 1080
+    assert row["labels"] == len(done)
+
+
+def test_labels_behind_an_open_item_wait_and_say_so(desk: Desk) -> None:
+    q = queue(desk, size=60)
+    desk.hand_out(BEN, q.queue)  # Ben holds the first ten
+    work_through(desk, q, ADA)
+    with pytest.raises(CapsafeError, match="50 labels wait for earlier items"):
+        correction_table(open_view(desk.store, Selection()))
+
+
+def test_half_a_character_in_a_note_holds_up_nothing(desk: Desk) -> None:
+    q = queue(desk)
+    first, second = (t.id for t in desk.hand_out(BEN, q.queue)[:2])
+    assert desk.submit(BEN, q.queue, sent(first, note="\ud83d")).taken
+    assert desk.submit(BEN, q.queue, sent(second, note="fine")).taken
+    _, problems = ingest_all(desk.store, desk._jobs)
+    assert problems == []
+    assert sorted(n for (n,) in desk.store.rows("SELECT note FROM label_events WHERE dimension = 'safety'")) == ["?", "fine"]
+
+
+def test_one_folder_that_cannot_be_read_does_not_keep_the_others_from_being_read(desk: Desk) -> None:
+    q = queue(desk)
+    odd = LabelEvent("not a uuid at all", "x", "y", "z", "safety", "label", "safe", 1.0, 2.0)
+    with Part(create_job(desk._jobs, Manifest("annotate", "aaa", {}))) as part:
+        part.write("x", [odd])
+    task = desk.hand_out(BEN, q.queue)[0].id
+    assert desk.submit(BEN, q.queue, sent(task)).taken
+    _, problems = ingest_all(desk.store, desk._jobs)
+    assert len(problems) == 1
+    assert desk.store.rows("SELECT count(*) FROM label_events") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"confidence": "abc"}, {"reasons": 5}, {"reasons": ["because"]}, {"evidence": 3}, {"evidence": [{"start": "a"}]}, {"answers": {"safety": ["x"]}}, {"age": float("nan")}, {"age": 1e9}]
+)
+def test_what_has_the_wrong_shape_is_refused_also_for_an_item_done_before(desk: Desk, wrong: dict[str, Any]) -> None:
+    q = queue(desk)
+    task = desk.hand_out(BEN, q.queue)[0].id
+    assert not desk.submit(BEN, q.queue, sent(task) | wrong).taken
+    assert desk.submit(BEN, q.queue, sent(task)).taken
+    assert not desk.submit(BEN, q.queue, sent(task) | wrong).taken
+    assert not desk.submit(BEN, q.queue, sent(task, seconds=0.1)).taken
+
+
+def test_a_folder_that_was_put_back_is_written_again(desk: Desk, tmp_path: Path) -> None:
+    q = queue(desk)
+    tasks = desk.hand_out(BEN, q.queue)
+    desk.submit(BEN, q.queue, sent(tasks[0].id))
+    shutil.copytree(tmp_path / q.queue, tmp_path.parent / "copy")
+    shutil.rmtree(tmp_path / q.queue)
+    shutil.copytree(tmp_path.parent / "copy", tmp_path / q.queue)
+    assert desk.submit(BEN, q.queue, sent(tasks[1].id, age=3600.0)).taken
+    ingest_all(desk.store, desk._jobs)
+    assert desk.store.rows("SELECT count(DISTINCT generation_id) FROM label_events") == [(2,)]
+
+
+def test_a_queue_that_was_never_finished_hides_no_other(desk: Desk) -> None:
+    q = queue(desk)
+    create_job(desk._jobs, Manifest("annotate", "torn", {"settings": {}}))
+    assert [r.queue for r in desk.queues()] == [q.queue]
+
+
+def test_a_write_that_failed_is_not_done_later(desk: Desk) -> None:
+    q = queue(desk)
+    tasks = desk.hand_out(BEN, q.queue)
+    held = desk._queues[q.queue].shard
+    real = held._stream
+    with open("/dev/full", "r+b", buffering=0) as full:
+        held._stream = full
+        with pytest.raises(CapsafeError, match="cannot be written"):
+            held.append(["x"], [BEN.rater])
+        held._stream = real
+    label = sent(tasks[0].id)
+    assert desk.submit(BEN, q.queue, label).taken
+    desk.close()
+    again = Desk(desk.store, desk._jobs)
+    assert again.progress(BEN, q.queue).mine == 1
+    assert "x" not in again._queues[q.queue].shard.done_units
+    again.close()
+
+
+def test_a_queue_called_guidelines_does_not_hide_the_guidelines(desk: Desk) -> None:
+    queue(desk, name="Guidelines")
+    kept = desk.save_guidelines(ADA, shipped_guidelines().text.replace("A plain refusal.", "It declines."))
+    assert desk.guidelines().version == kept.version
+    desk.close()
+    assert Desk(desk.store, desk._jobs).guidelines().version == kept.version
+
+
+def test_queues_made_while_others_look_are_made(desk: Desk) -> None:
+    wrong: list[BaseException] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            try:
+                desk.queues()
+            except BaseException as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for i in range(6):
+        queue(desk, name=f"queue {i}", size=5)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert [r.name for r in desk.queues()] == [f"queue {i}" for i in reversed(range(6))]
+
+
+def test_an_uncertainty_queue_asks_what_a_judge_is_unsure_of(desk: Desk) -> None:
+    """The learnt detector's scores, as its judge job brings them."""
+    learnt = Rater("coherence-learnt", "judge", "coherence learnt", ("coherence",), "1", "", {})
+    outputs = desk.store.rows(
+        "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' ORDER BY 1"
+    )
+    with Part(create_job(desk._jobs, Manifest("judge", "scores", {}))) as part:
+        part.write("x", [learnt, *(Judgment(g, c, learnt.id, "coherence", "ok", "coherent", score=i / len(outputs)) for i, (g, c) in enumerate(outputs))])
+    ingest_all(desk.store, desk._jobs)
+    q = queue(desk, strategy="uncertainty", share=0.5, size=40)
+    unsure = [i.generation_id for i in desk._queues[q.queue].places if i.stratum == "least certain"]
+    middle = {g for g, _ in outputs[len(outputs) // 2 - 12 : len(outputs) // 2 + 12]}
+    assert len(unsure) == 20
+    assert set(unsure) <= middle

@@ -13,7 +13,9 @@ import pytest
 from capsafe_core.analysis import commands
 from capsafe_core.analysis.annotators import annotators_table, conflicts_table, repeats_table
 from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.queues import make_queue
 from capsafe_core.analysis.view import open_view
+from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
 from capsafe_core.selection import Selection
@@ -88,6 +90,31 @@ def test_a_queue_can_be_labelled_elsewhere(desk: Desk, tmp_path: Path) -> None:
     assert row["ppi"] < row["judge_rate"]
     other.close()
     other.store.close()
+
+
+def test_what_corrects_nothing_here_corrects_nothing_elsewhere(desk: Desk, tmp_path: Path) -> None:
+    """Out and in again, a queue of disputed outputs stays one, and labels of a part stay labels of that part."""
+    q = queue(desk, strategy="disagreement", share=0.0, size=40)
+    work_through(desk, q, ADA)
+    part = make_queue(desk, open_view(desk.store, Selection(recipes=("harsh",))), ADA, QueueSettings("part", ("safety",), "random", size=150, repeats=0.0))
+    other = fresh(desk, tmp_path)
+    found = other.bring_in(ADA, write_labels(label_rows(desk.store, q.queue), "jsonl"), "disputed")
+    assert found.labels > 0
+    assert found.weighted == 0
+    with pytest.raises(CapsafeError, match="picked by hand"):
+        correction_table(open_view(other.store, Selection()))
+    work_through(desk, part, ADA, 100)
+    other.bring_in(ADA, write_labels(label_rows(desk.store, part.queue), "csv"), "part")
+    assert correction_table(open_view(other.store, Selection()))["outputs"].max() == 240  # the four checkpoints of one recipe
+    other.close()
+    other.store.close()
+
+
+def test_labels_made_again_elsewhere_replace_the_first(desk: Desk) -> None:
+    ids = [g for (g,) in desk.store.rows("SELECT CAST(generation_id AS VARCHAR) FROM generations LIMIT 20")]
+    for label in ("safe", "unsafe"):
+        desk.bring_in(ADA, "\n".join(json.dumps({"generation_id": g, "annotator": "x", "dimension": "safety", "label": label, "repeat": "0.0", "reasons": None}) for g in ids), label)
+    assert set(truths(desk.store, "safety")["code"]) == {2}
 
 
 def test_labels_without_chances_count_for_agreement_and_correct_nothing(desk: Desk) -> None:

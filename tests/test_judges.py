@@ -403,7 +403,7 @@ def test_a_file_lays_a_policy_or_a_reading_over_a_known_judge() -> None:
 
 
 def test_the_learnt_detector_judges_by_its_weights_and_points_where_the_rules_point() -> None:
-    rows = [LabelledAnswer(f"p{i % 12}", "How?", "no no no no no no no no no no" if i % 3 == 0 else f"You wait {i} hours and then it is done.", i % 3 == 0) for i in range(90)]
+    rows = [LabelledAnswer(f"p{i % 11}", "How?", "no no no no no no no no no no" if i % 3 == 0 else f"You wait {i} hours and then it is done.", i % 3 == 0) for i in range(90)]
     fitted = fit(rows, [])
     work = {"judge": "coherence-learnt", "config": {"datasets": [], "fitted": fitted}, "model": None, "engine": {}}
     judge = open_judge(work, Path("nowhere"))

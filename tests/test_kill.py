@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from capsafe_core.jobs.folder import Manifest, create_job, list_jobs
@@ -30,11 +31,19 @@ def test_twenty_kills_of_worker_and_ingester_lose_and_double_nothing(tmp_path: P
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     worker = [sys.executable, "-m", "capsafe_core.jobs.worker", str(job.folder)]
     ingester = [sys.executable, "-c", INGEST, str(jobs), str(tmp_path / "store.duckdb")]
-    killed = 0
+    began = time.monotonic()
+    first = subprocess.Popen(worker, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not any(True for _ in job.records()):
+        assert first.poll() is None, "the worker ended before it committed anything"
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    needed = time.monotonic() - began  # to its first commit, on this machine
+    killed = 1
     for turn in range(4 * KILLS):
         process = subprocess.Popen(worker if turn % 2 else ingester, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
         try:
-            process.wait(timeout=chance.uniform(0.3, 1.5))
+            process.wait(timeout=chance.uniform(0.2, 1.25) * needed)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -178,7 +178,7 @@ def test_the_detector_learns_and_says_how_well(page: AppTest, home: Path) -> Non
 
 def test_a_fit_needs_labels_of_both_kinds_and_holds_prompts_together() -> None:
     rows = [
-        LabelledAnswer(f"p{i % 12}", "How do I bake bread?", "word word word word word word word word" if i % 3 == 0 else f"You mix flour and water, wait {i} hours and bake it.", i % 3 == 0)
+        LabelledAnswer(f"p{i % 11}", "How do I bake bread?", "word word word word word word word word" if i % 3 == 0 else f"You mix flour and water, wait {i} hours and bake it.", i % 3 == 0)
         for i in range(90)
     ]
     found = fit(rows, [])

@@ -18,6 +18,7 @@ from tests.validate.run import corrected, coverage, from_queue, matched_differen
         ("random queue extended", from_queue("random", extended=200)),
         ("stratified queue", from_queue("stratified")),
         ("stratified queue stopped early", from_queue("stratified", 0.6)),
+        ("two queues", from_queue("two queues")),
         ("disagreement queue", from_queue("disagreement", share=0.6)),
         ("disagreement queue stopped early", from_queue("disagreement", 0.9, share=0.6)),
     ],

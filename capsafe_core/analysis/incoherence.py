@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.analysis.matched import Matching
+from capsafe_core.analysis.people import read_labels
 from capsafe_core.analysis.policies import apply_policy
 from capsafe_core.analysis.rates import cell_rates, study_counts
 from capsafe_core.analysis.sample import Sample, sample_of
@@ -16,7 +17,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.stats.intervals import missing_bounds
 from capsafe_core.stats.paired import McNemar, mcnemar
 from capsafe_core.store.cells import OUTCOMES, outcome_codes
-from capsafe_core.store.labels import people_reasons
+from capsafe_core.store.labels import incoherence_reasons
 from capsafe_core.store.outputs import reason_counts
 
 
@@ -46,14 +47,34 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
     known = known[(known["benchmark"] == benchmark) & (known["attack"] == "")]
     places = known[["cell_id", "checkpoint_id"]]
     counts = reason_counts(view.store, view.specification.coherence, view.selection.truncated).merge(places, on="cell_id")
-    people = people_reasons(view.store).merge(places, on="cell_id").rename(columns={"labelled": "of"})
     totals = incoherence_table(view)
     totals = totals[totals["benchmark"] == benchmark][["recipe", "seed", "step", "checkpoint_id", "n"]].rename(columns={"n": "total"})
     told = totals.merge(counts[["checkpoint_id", "reason", "n"]], on="checkpoint_id").rename(columns={"total": "of"})
     told = told.assign(share=told["n"] / told["of"], by="detector")
-    said = totals.drop(columns="total").merge(people[["checkpoint_id", "reason", "n", "of", "share"]], on="checkpoint_id").assign(by="people")
+    said = totals.drop(columns="total").merge(_said_by_people(view, benchmark), on="checkpoint_id").assign(by="people")
     columns = ["recipe", "seed", "step", "checkpoint_id", "reason", "by", "n", "of", "share"]
     return pd.concat([told, said])[columns].sort_values(["recipe", "seed", "step", "reason", "by"]).reset_index(drop=True)
+
+
+def _said_by_people(view: View, benchmark: str) -> pd.DataFrame:
+    """Reasons that people gave for incoherence on outputs drawn at random: checkpoint_id, reason, n, of, share (weighted)."""
+    columns = ["checkpoint_id", "reason", "n", "of", "share"]
+    known = view.cells[(view.cells["benchmark"] == benchmark) & (view.cells["attack"] == "")]
+    given = incoherence_reasons(view.store)
+    sample = sample_of(view, benchmark, list(known["checkpoint_id"])) if len(given) else None
+    if sample is None:
+        return pd.DataFrame(columns=columns)
+    labels = read_labels(sample, "coherence")
+    weights = np.divide(1.0, labels.probability, where=labels.probability > 0, out=np.zeros(len(labels.probability)))
+    by_cell = dict(zip(sample.cells, np.split(weights, np.cumsum(sample.sizes)[:-1]), strict=True))
+    rows = []
+    for checkpoint, cell in zip(sample.place, sample.cells, strict=True):
+        own = by_cell[cell]
+        for reason, outputs in given[given["cell_id"] == cell].groupby("reason"):
+            counted = own[outputs["position"].to_numpy()]
+            if counted.any():
+                rows.append((checkpoint, reason, int((counted > 0).sum()), int((own > 0).sum()), float(counted.sum() / own.sum())))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def bounds_table(view: View) -> pd.DataFrame:

@@ -40,6 +40,7 @@ class Labels:
         strata: (outputs,) what was drawn alike, numbered.
         by_hand: labels without a known probability.
         adaptive: labels in parts of queues that count only when complete, and are not.
+        behind: labels that wait for earlier items of their queue, which nobody has answered yet.
         unusable: labels in which people could not tell or disagree, and items skipped, in the parts used.
     """
 
@@ -50,6 +51,7 @@ class Labels:
     strata: npt.NDArray[np.int64]
     by_hand: int
     adaptive: int
+    behind: int
     unusable: int
 
     @property
@@ -63,50 +65,51 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
 
     In each stratum of a queue only the completed beginning of its random order counts, with its probability lowered to match, and a
     stratum of adaptive order only when it is complete; probabilities of overlapping queues combine. Where labels were imported with
-    probabilities, nobody knows those of the other outputs: every output then counts as reached.
+    probabilities, nobody knows those of the other outputs: the cells that have such labels then count as reached.
     """
-    offsets = dict(zip(sample.cells, np.concatenate([[0], np.cumsum(sample.sizes)])[:-1], strict=True))
-    size = sum(sample.sizes)
-    event = np.full(size, np.nan)
+    bounds = np.concatenate([[0], np.cumsum(sample.sizes)])
+    offsets = dict(zip(sample.cells, bounds[:-1], strict=True))
+    size = int(bounds[-1])
     known = truths(sample.store, dimension)
     told = set(known["generation_id"])
     known = known[known["cell_id"].isin(sample.cells)]
     place = {g: offsets[c] + p for g, c, p in zip(known["generation_id"], known["cell_id"], known["position"], strict=True)}
+    event = np.full(size, np.nan)
     for generation, code in zip(known["generation_id"], known["code"], strict=True):
         event[place[generation]] = {1: 0.0, 2: 1.0, 3: 1.0}.get(code, np.nan)
-    items, frames, strata_of = queue_items(sample.store), queue_frames(sample.store, sample.cells), queue_strata(sample.store)
-    asked, missed, waiting, drawn_alike = np.zeros(size, dtype=bool), np.ones(size), np.zeros(size, dtype=bool), [np.zeros(size, dtype=np.int64)]
-    framed = False
+    asked, behind, adaptive, reached = (np.zeros(size, dtype=bool) for _ in range(4))
+    missed, drawn_alike = np.ones(size), [np.zeros(size, dtype=np.int64)]
+    frames, strata_of = queue_frames(sample.store), queue_strata(sample.store)
+    items = queue_items(sample.store)
     for queue, rows in items[items["probability"].notna()].groupby("queue", sort=False):
-        done: dict[str, float] = {}
-        strata = {s["name"]: s for s in strata_of.get(str(queue), [])}
+        strata, mine = {s["name"]: s for s in strata_of.get(str(queue), [])}, frames.get(str(queue), {})
+        done: dict[str, int] = {}
         for name, stratum in rows.groupby("stratum", sort=False):
+            if strata:  # what is left of the queue's frame
+                stratum = stratum[stratum["cell_id"].isin({cell for _, cell in mine})]
             ordered = stratum.sort_values("place")
-            adaptive = bool(strata.get(str(name), {}).get("adaptive"))
-            first = completed(list(ordered["generation_id"].isin(told)), adaptive)
-            mine = [place[g] for g in ordered["generation_id"].iloc[:first] if g in place]
-            asked[mine] = True
-            if adaptive:
-                waiting[[place[g] for g in ordered["generation_id"].iloc[first:] if g in place]] = True
-            done[str(name)] = first / strata[str(name)]["size"] if name in strata else first / len(ordered)
-            if name not in strata:
-                missed[mine] *= 1 - ordered["probability"].iloc[:first][[g in place for g in ordered["generation_id"].iloc[:first]]].to_numpy() * done[str(name)]
+            of_judges = bool(strata.get(str(name), {}).get("adaptive"))
+            first = completed(list(ordered["generation_id"].isin(told)), of_judges)
+            here = [(place[g], p) for g, p in zip(ordered["generation_id"].iloc[:first], ordered["probability"].iloc[:first], strict=True) if g in place]
+            asked[[i for i, _ in here]] = True
+            (adaptive if of_judges else behind)[[place[g] for g in ordered["generation_id"].iloc[first:] if g in place]] = True
+            done[str(name)] = first
+            if not strata:
+                for i, probability in here:
+                    missed[i] *= 1 - probability * first / len(ordered)
+                    cell = int(np.searchsorted(bounds, i, side="right")) - 1
+                    reached[bounds[cell] : bounds[cell + 1]] = True
         if strata:
-            framed = True
-            shares = [done.get(name, 0.0) for name in strata]
+            sizes = np.bincount(np.concatenate([codes for codes in mine.values()] or [np.zeros(0, dtype=np.int64)]), minlength=len(strata) + 1)[1:]
+            shares = [done.get(name, 0) / n if n else 0.0 for name, n in zip(strata, sizes, strict=True)]
             draws = sorted({s["draw"] for s in strata.values()})
-            codes = np.stack([_laid_out(sample, {cell: codes for (d, cell), codes in frames.get(str(queue), {}).items() if d == draw}) for draw in draws])
+            codes = np.stack([np.concatenate([mine.get((draw, c), np.zeros(n, dtype=np.int64)) for c, n in zip(sample.cells, sample.sizes, strict=True)]) for draw in draws])
             missed *= 1 - inclusion(codes, shares)
             drawn_alike.append(alike(codes, shares))
-    reached = 1 - missed > 0 if framed else np.full(size, bool(asked.any()))
     strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
-    unlisted = int(len(known) - asked.sum())
-    return Labels(event, 1 - missed, asked, reached, strata_all, unlisted, int((waiting & ~asked & ~np.isnan(event)).sum()), int((asked & np.isnan(event)).sum()))
-
-
-def _laid_out(sample: Sample, by_cell: dict[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-    """Codes of a sample's outputs, cell by cell; 0 for a cell that has none, or has other outputs than it had then."""
-    return np.concatenate([by_cell[c] if c in by_cell and len(by_cell[c]) == n else np.zeros(n, dtype=np.int64) for c, n in zip(sample.cells, sample.sizes, strict=True)])
+    usable = ~np.isnan(event) & ~asked
+    by_hand = int((usable & ~behind & ~adaptive).sum())
+    return Labels(event, 1 - missed, asked, reached | (missed < 1), strata_all, by_hand, int((usable & adaptive).sum()), int((usable & behind & ~adaptive).sum()), int((asked & np.isnan(event)).sum()))
 
 
 def _usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
@@ -118,16 +121,22 @@ def _usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
     whole = [bool(cell.all()) for cell in np.split(labels.reached, np.cumsum(sample.sizes)[:-1])]
     if any(whole):
         return np.repeat(whole, sample.sizes)
-    if labels.asked.any():
-        raise CapsafeError(
-            f"{int((~labels.reached).sum())} of these {len(labels.reached)} outputs had no chance of being labelled: the queues took the most disputed or least certain outputs, or a part of the outputs, and left the others to nobody. "
-            "A judge is wrong more often where judges disagree, so these labels cannot correct a rate over all outputs.",
-            "Make a queue with a random share over all of these outputs, or choose the checkpoints that were drawn from.",
-        )
+    left_out = int((~labels.reached).sum())
     if labels.adaptive:
         raise CapsafeError(
-            f"The {labels.adaptive} labels come from a queue that takes the most disputed or least certain outputs first, and it is not finished; until it is, nobody knows how likely each output was to be labelled.",
+            f"{labels.adaptive} of these labels come from a queue that takes the most disputed or least certain outputs first, and that part of it is not finished; until it is, nobody knows how likely each output was to be labelled.",
             "Finish the queue, or make one with a random share.",
+        )
+    if labels.asked.any():
+        raise CapsafeError(
+            f"{left_out} of these {len(labels.reached)} outputs had no chance of being labelled so far: no queue drew from them at random, or the random part that they belong to has no label yet. "
+            "A judge may be wrong more often, or less, on what was left out (it is more often wrong where judges disagree), so these labels cannot correct a rate over all outputs.",
+            "Label on, make a queue with a random share over all of these outputs, or choose the checkpoints that were drawn from.",
+        )
+    if labels.behind:
+        raise CapsafeError(
+            f"{labels.behind} labels wait for earlier items of their queue that nobody has answered yet; only the completed beginning of a queue's order is a random sample.",
+            "Label those, or let somebody else open the queue: items that a person does not come back to are handed to others after a quarter of an hour.",
         )
     if labels.by_hand:
         raise CapsafeError(HAND_PICKED, HAND_PICKED_HINT)
@@ -169,7 +178,14 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
             if keep.any():
                 words = f"pooled: {', '.join(small)}" if stratum == POOLED else stratum
                 rows.append({"judge": judge, "stratum": words, **_corrected(labels, (codes >= 2).astype(float), clusters, keep, half_width)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype(
+        {
+            name: float
+            for name in ("sensitivity", "specificity", "people_rate", "rogan_gladen", "rogan_gladen_low", "rogan_gladen_high", "ppi", "ppi_low", "ppi_high", "lowest", "highest", "labels_needed")
+        }
+        if rows
+        else {}
+    )
 
 
 def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_], half_width: float) -> dict[str, object]:

@@ -54,7 +54,7 @@ def draw(store: Store, queue: str, settings: QueueSettings, selection: Selection
     frame = frame_outputs(store, selection, asking)
     if frame.empty:
         raise CapsafeError("This selection leaves no output to ask about.", "Widen it: take away a filter.")
-    design, words = _design(store, frame, settings)
+    design, words = _design(store, queue, frame, settings)
     sizes = cell_sizes(store, list(frame["cell_id"].unique()))
     records: list[Record] = [
         QueueFrame(queue, d, str(cell), _codes(rows["place"], design.codes[d][rows.index], sizes[str(cell)])) for d in range(len(design.codes)) for cell, rows in frame.groupby("cell_id")
@@ -62,8 +62,8 @@ def draw(store: Store, queue: str, settings: QueueSettings, selection: Selection
     return Drawn([*records, *_items(queue, frame, design)], _as_dicts(design.strata), words)
 
 
-def _design(store: Store, frame: pd.DataFrame, settings: QueueSettings) -> tuple[Design, str]:
-    rank = random_rank(list(frame["generation_id"]), settings.seed)
+def _design(store: Store, queue: str, frame: pd.DataFrame, settings: QueueSettings) -> tuple[Design, str]:
+    rank = _rank(list(frame["generation_id"]), queue, settings.seed)
     total = min(settings.size, len(frame))
     everything = f"from {len(frame)} outputs"
     if settings.strategy == "random":
@@ -84,6 +84,10 @@ def _design(store: Store, frame: pd.DataFrame, settings: QueueSettings) -> tuple
             )
     design = priority_design(priority.astype(float), rank, total, settings.share, name)
     return design, f"the {design.strata[1].drawn} {name} and {design.strata[0].drawn} at random {everything}"
+
+
+def _rank(generations: list[str], queue: str, seed: int) -> npt.NDArray[np.uint64]:
+    return random_rank(generations, f"{queue} {seed}")
 
 
 def _strata_names(frame: pd.DataFrame, total: int) -> tuple[npt.NDArray[np.object_], str]:
@@ -141,7 +145,7 @@ def extend(store: Store, now: QueueRecord, more: int) -> Drawn:
     frames = {cell: strata for cell, strata in store.rows("SELECT CAST(cell_id AS VARCHAR), strata FROM queue_frames WHERE queue = ? AND draw = 0", [now.queue])}
     taken = {generation for (generation,) in store.rows("SELECT CAST(generation_id AS VARCHAR) || stratum FROM queue_items WHERE queue = ?", [now.queue])}
     codes = np.array([strata[place] if (strata := frames.get(cell)) and place < len(strata) else 0 for cell, place in zip(cells, frame["place"], strict=True)], dtype=np.int64)
-    rank = random_rank(generations, QueueSettings.from_dict(now.settings).seed)
+    rank = _rank(generations, now.queue, QueueSettings.from_dict(now.settings).seed)
     before = [Stratum(**s) for s in now.strata]
     at_random = [i for i, s in enumerate(before) if not s.adaptive]
     given = power_allocation([before[i].size for i in at_random], sum(before[i].drawn for i in at_random) + more)

@@ -43,27 +43,30 @@ def fit(rows: Sequence[LabelledAnswer], formats: Sequence[AnswerFormat]) -> dict
     import numpy as np
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import brier_score_loss, cohen_kappa_score, precision_score, recall_score, roc_auc_score
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     y = np.array([row.incoherent for row in rows], dtype=int)
     groups = np.array([row.group for row in rows])
     fewest = int(min(y.sum(), len(y) - y.sum())) if len(y) else 0
-    if len(y) < LEAST or fewest < LEAST_A_CLASS or len(set(groups)) < FOLDS:
+    prompts = min((len(set(groups[y == kind])) for kind in (0, 1)), default=0)
+    if len(y) < LEAST or fewest < LEAST_A_CLASS or prompts < FOLDS:
         raise CapsafeError(
-            f"There are {len(y)} labels of coherence, {fewest} of the rarer kind, on {len(set(groups))} prompts; the detector learns from at least {LEAST}, {LEAST_A_CLASS} of each kind, on {FOLDS} prompts.",
+            f"There are {len(y)} labels of coherence, {fewest} of the rarer kind, on {prompts} prompts; the detector learns from at least {LEAST}, {LEAST_A_CLASS} of each kind, on {FOLDS} prompts each.",
             "Label more: a stratified queue finds incoherent answers sooner.",
         )
     x = np.array([features(row.answer, row.prompt, formats, row.task) for row in rows])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=5000))
-    folds = GroupKFold(FOLDS)
+    folds = StratifiedGroupKFold(FOLDS)
     held = cross_val_predict(model, x, y, groups=groups, cv=folds, method="decision_function")
     platt = LogisticRegression(C=1e6)
     told = cross_val_predict(platt, held[:, None], y, groups=groups, cv=folds, method="predict_proba")[:, 1]
     platt.fit(held[:, None], y)
     model.fit(x, y)
     scaler, regression = model[0], model[1]
+    if platt.coef_[0, 0] <= 0:
+        raise CapsafeError("What the detector sees of these answers does not foretell their labels on other prompts, so nothing was learnt.", "Look at the disputes and the guidelines, or label more.")
     slope, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
     weights = regression.coef_[0] / scaler.scale_
     bias = float(regression.intercept_[0] - scaler.mean_ @ weights)

@@ -267,9 +267,23 @@ class Shard:
             self.done_units.update(block.units)
             self.lines += len(block.lines)
             end = block.end
-        self._stream = path.open("r+b" if path.exists() else "w+b")
-        self._stream.truncate(end)
-        self._stream.seek(end)
+        self._path, self._end = path, end
+        self._stream = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        self._cut()
+
+    def _cut(self) -> None:
+        """Take away what stands after the last commit."""
+        self._stream.truncate(self._end)
+        self._stream.seek(self._end)
+        self._torn = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file that is written is still the one at its path: a folder may be deleted and put back."""
+        try:
+            return os.path.samestat(os.fstat(self._stream.fileno()), self._path.stat())
+        except OSError:
+            return False
 
     def append(self, units: Sequence[str], records: Iterable[Record], note: str = "") -> int:
         """Commit units: their records and the closing line in one write, on disk before this returns. Returns how many records.
@@ -280,12 +294,20 @@ class Shard:
         lines = [to_line(record) for record in records]
         named = {"unit": units[0]} if len(units) == 1 else {"units": list(units)}
         text = "".join(lines) + json.dumps({"type": "commit", **named, **({"note": note} if note else {})}) + "\n"
+        data = text.encode()
         try:
-            self._stream.write(text.encode())
-            self._stream.flush()
+            if self._torn:
+                self._cut()
+            left = memoryview(data)
+            while left:
+                left = left[self._stream.write(left) :]
             os.fsync(self._stream.fileno())
         except OSError as error:
+            self._torn = True
+            with suppress(OSError):  # else the next append cuts it
+                self._cut()
             raise CapsafeError(f"The shard of {self._job.job_id} cannot be written: {error.strerror}.", "Free some space and resume the job; what was committed is kept.") from error
+        self._end += len(data)
         self.done_units.update(units)
         self.lines += len(lines)
         return len(lines)

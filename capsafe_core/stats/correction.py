@@ -177,7 +177,7 @@ def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int
         None where no number of labels is enough, or nothing can be said yet.
     """
     found = weighted_ppi(data, level)
-    if found.standard_error is None or found.tuning is None or found.rate is None:
+    if not found.standard_error or found.tuning is None:
         return None
     labelled = data.probability > 0
     n, size, w = int(labelled.sum()), len(labelled), data.weights

@@ -62,8 +62,8 @@ class Design:
         return np.asarray(mine[np.argsort(self.rank[s.draw][mine])][: s.drawn])
 
 
-def random_rank(ids: Sequence[str], seed: int) -> npt.NDArray[np.uint64]:
-    """(N,) a random number for each id: the same for the same seed, whatever else is drawn."""
+def random_rank(ids: Sequence[str], seed: str) -> npt.NDArray[np.uint64]:
+    """(N,) a random number for each id: the same for the same seed, whatever else is drawn. Two queues need two seeds, for their chances to combine as those of independent draws."""
     return np.array([int.from_bytes(hashlib.blake2b(f"{seed} {i}".encode(), digest_size=8).digest(), "big") for i in ids], dtype=np.uint64)
 
 

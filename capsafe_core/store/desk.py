@@ -13,11 +13,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from capsafe_core.annotation import QUESTIONS, Guidelines, QueueSettings, read_guidelines, shipped_guidelines
+from capsafe_core.annotation import OTHER, QUESTIONS, REASONS, Guidelines, QueueSettings, read_guidelines, shipped_guidelines
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Shard, create_job, list_jobs
 from capsafe_core.people import Person
@@ -36,8 +37,16 @@ LEASE = 900.0
 """seconds for which an item that was handed out is kept for that person"""
 REPEAT_AFTER = 15
 """items between the first and the second look of the same person"""
+LONGEST_ABSENCE = 60 * 86400.0
+"""seconds after which what a browser kept is too old to be taken in"""
+LOOK_AGAIN = 60.0
+"""seconds after which outputs that were gone are looked for again: a store may have been rebuilt meanwhile"""
 RULINGS = "adjudications"
 GUIDELINES = "guidelines"
+
+
+class UnfinishedError(CapsafeError):
+    """A queue's folder has no queue in it: the program ended while it was made."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,8 @@ class _OpenQueue:
     events: dict[tuple[str, str], list[LabelEvent]] = field(default_factory=dict)
     """(person, task) -> the newest answers"""
     gone: set[str] = field(default_factory=set)
-    """outputs that are no longer there"""
+    """outputs that were not there when they were last looked for, at `gone_since`"""
+    gone_since: float = 0.0
     people: dict[str, str] = field(default_factory=dict)
     """rater id -> name, of whom a label or a practice is in the shard"""
     practised: set[tuple[str, str]] = field(default_factory=set)
@@ -127,6 +137,7 @@ class Desk:
         self._lock = threading.RLock()
         self._queues: dict[str, _OpenQueue] = {}
         self._books: dict[str, Shard] = {}
+        self._guidelines: Guidelines | None = None
         self.started = time.time()
 
     def close(self) -> None:
@@ -152,14 +163,14 @@ class Desk:
         """
         person.must_be("researcher")
         created = time.time()
-        manifest = Manifest(KIND, _file_name(settings.name), {"settings": asdict(settings), "selection": selection.to_query(), "created": created})
+        manifest = Manifest(KIND, f"queue-{_file_name(settings.name)}", {"settings": asdict(settings), "selection": selection.to_query(), "created": created})
         drawn = draw(manifest.job_id)
         values = {**asdict(settings), "asking": asdict(asking)}
         record = QueueRecord(manifest.job_id, selection.study, settings.name, "open", created, person.name, values, selection.to_query(), drawn.strata, drawn.words)
-        job = create_job(self._jobs, manifest)
-        shard = Shard(job)
-        shard.append([f"queue {created}"], [record, *drawn.records])
-        with self._lock:
+        with self._lock:  # nobody looks at the folder before its queue is in it
+            job = create_job(self._jobs, manifest)
+            shard = Shard(job)
+            shard.append([f"queue {created}"], [record, *drawn.records])
             self._queues[job.job_id] = _read(job, shard)
         ingest_job(self.store, job)
         return record
@@ -207,17 +218,22 @@ class Desk:
         return record
 
     def queues(self) -> list[QueueRecord]:
-        """Every queue, the newest first."""
+        """Every queue, the newest first. One that was never finished being made is left out."""
+        found = []
         for job in list_jobs(self._jobs):
             if job.manifest.kind == KIND and "settings" in job.manifest.work:
-                self._open(job.job_id)
-        with self._lock:
-            return sorted((q.record for q in self._queues.values()), key=lambda r: -r.created)
+                with suppress(UnfinishedError):
+                    found.append((job.manifest.created, self._open(job.job_id).record))
+        return [record for _, record in sorted(found, key=lambda pair: -pair[0])]
 
     def _open(self, queue: str) -> _OpenQueue:
         with self._lock:
             found = self._queues.get(queue)
-            if found is None or not (found.job.folder / "manifest.json").exists():
+            if found is not None and not found.shard.is_there:
+                found.shard.close()
+                del self._queues[queue]
+                found = None
+            if found is None:
                 job = next((j for j in list_jobs(self._jobs) if j.job_id == queue and j.manifest.kind == KIND), None)
                 if job is None:
                     raise CapsafeError(
@@ -249,10 +265,13 @@ class Desk:
 
     def _next(self, q: _OpenQueue, who: str, count: int) -> Iterator[Task]:
         now, given = time.time(), 0
+        if now - q.gone_since > LOOK_AGAIN:
+            q.gone.clear()
         mine = q.done.get(who, {})
-        first = sum(not task.endswith("#1") for task in mine)
-        repeats = math.floor(q.settings.repeats * first) - (len(mine) - first)
-        before = [task for task in list(mine)[: max(0, len(mine) - REPEAT_AFTER)] if not task.endswith("#1") and f"{task}#1" not in mine and task not in q.gone]
+        first = [task for task in mine if not task.endswith("#1") and who in q.answered.get(task, {})]
+        repeats = math.floor(q.settings.repeats * len(first)) - sum(task.endswith("#1") for task in mine)
+        before = [task for task in first[: max(0, len(first) - REPEAT_AFTER)] if f"{task}#1" not in mine and task not in q.gone]
+        before.sort(key=lambda task: digest_text(f"{q.record.queue} {who} {task}"))  # any of them, not the first ones, when everything was new
         for task in before[: max(0, repeats)]:
             given += 1
             yield Task(f"{task}#1", task, 1)
@@ -317,22 +336,25 @@ class Desk:
         if kind == "label" and not answers:
             return "It has no answer."
         for dimension, label in answers.items():
-            if dimension not in q.settings.questions or label not in QUESTIONS[dimension].answers:
+            if dimension not in q.settings.questions or not isinstance(label, str) or label not in QUESTIONS[dimension].answers:
                 return f"{label!r} is no answer to a question of this queue."
+        reasons, evidence, confidence = sent.get("reasons") or [], sent.get("evidence") or [], sent.get("confidence")
+        spans = isinstance(evidence, list) and all(isinstance(e, dict) and isinstance(e.get("start"), int) and isinstance(e.get("end"), int) for e in evidence)
+        if not (isinstance(reasons, list) and set(map(str, reasons)) <= {*REASONS, OTHER} and spans and confidence in (None, 0, 1)):
+            return "Its reasons, marks or confidence cannot be read."
+        if not (math.isfinite(seconds) and 0 <= age < LONGEST_ABSENCE and seconds >= 0):
+            return "It does not say how long the item was shown, or when it was answered."
+        if kind != "undo" and seconds < SHOWN_AT_LEAST:
+            return f"The item was shown for less than {SHOWN_AT_LEAST * 1000:.0f} ms, so the key was not meant for it."
         if task in q.done.get(person.name, {}):
             return ""
         if kind == "undo":
             return "There is nothing to take back."
-        if not (math.isfinite(seconds) and math.isfinite(age) and age >= 0):
-            return "It does not say how long the item was shown."
-        if seconds < SHOWN_AT_LEAST:
-            return f"The item was shown for less than {SHOWN_AT_LEAST * 1000:.0f} ms, so the key was not meant for it."
         if task in q.seen.get(person.name, ()):
             return ""
         # after a restart nobody remembers what was handed out: what this person would get next may have been on their screen
-        if task in {t.id for t in self._next(q, person.name, 2 * HANDED_OUT)} or time.time() - age < self.started:
-            return ""
-        return "The item was not shown to you."
+        reach = HANDED_OUT * (2 if time.time() - age >= self.started else 20)
+        return "" if task in {t.id for t in self._next(q, person.name, reach)} else "The item was not shown to you."
 
     def _events(self, q: _OpenQueue, person: Person, sent: dict[str, Any]) -> Iterator[LabelEvent]:
         task = str(sent["task"])
@@ -342,8 +364,7 @@ class Desk:
         for dimension, label in answers.items():
             if sent["kind"] == "label" and label is None:
                 continue
-            reasons = tuple(map(str, sent.get("reasons", ()))) if dimension == "coherence" else ()
-            evidence = tuple(e for e in sent.get("evidence", ()) if isinstance(e, dict)) if dimension == "coherence" else ()
+            reasons, evidence = (tuple(sent.get("reasons") or ()), tuple(sent.get("evidence") or ())) if dimension == "coherence" else ((), ())
             confidence = sent.get("confidence")
             yield LabelEvent(
                 identify("label", str(sent["id"]), dimension), generation, q.items[generation].cell_id, person.rater.id, dimension, str(sent["kind"]), label,
@@ -356,6 +377,7 @@ class Desk:
         q = self._open(queue)
         with q.lock:
             q.gone.update(generations)
+            q.gone_since = time.time()
 
     def gone(self, queue: str) -> int:
         """How many of a queue's outputs are no longer in the store."""
@@ -424,9 +446,10 @@ class Desk:
         with self._lock:
             job = create_job(self._jobs, manifest)
             shard = Shard(job)
+            unit = f"labels {digest_text(' '.join(sorted(r.id for r in found.records)))}"
             try:
-                if "labels" not in shard.done_units:
-                    shard.append(["labels"], found.records)
+                if unit not in shard.done_units:
+                    shard.append([unit], found.records)
             finally:
                 shard.close()
             ingest_job(self.store, job)
@@ -459,16 +482,22 @@ class Desk:
             shard, job = self._book(GUIDELINES)
             shard.append([f"{parsed.version} {time.time()}"], [GuidelinesRecord(parsed.version, text, person.name, time.time())])
             ingest_job(self.store, job)
+            self._guidelines = parsed
         return parsed
 
     def guidelines(self) -> Guidelines:
         """The newest guidelines: the researcher's, else the shipped ones."""
-        job = next((j for j in list_jobs(self._jobs) if j.manifest.kind == KIND and j.manifest.name == GUIDELINES), None)
-        found = [r for r in job.records() if isinstance(r, GuidelinesRecord)] if job else []
-        return read_guidelines(found[-1].text) if found else shipped_guidelines()
+        with self._lock:
+            if self._guidelines is None:
+                _, job = self._book(GUIDELINES)
+                found = [r for r in job.records() if isinstance(r, GuidelinesRecord)]
+                self._guidelines = read_guidelines(found[-1].text) if found else shipped_guidelines()
+            return self._guidelines
 
     def _book(self, name: str) -> tuple[Shard, Job]:
         job = create_job(self._jobs, Manifest(KIND, name, {}))
+        if name in self._books and not self._books[name].is_there:
+            self._books.pop(name).close()
         if name not in self._books:
             self._books[name] = Shard(job)
         return self._books[name], job
@@ -480,7 +509,7 @@ def _read(job: Job, shard: Shard) -> _OpenQueue:
     first = next((r for r in records if isinstance(r, QueueRecord)), None)
     if first is None:
         shard.close()
-        raise CapsafeError(f"The queue in {job.job_id} was never finished being made.", "Delete its folder and make it again.")
+        raise UnfinishedError(f"The queue in {job.job_id} was never finished being made.", "Delete its folder and make it again.")
     q = _OpenQueue(job, shard, first, QueueSettings.from_dict(first.settings))
     _take_in(q, records)
     return q

@@ -10,40 +10,58 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from capsafe_core.annotation import QUESTIONS
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person, person_named
 from capsafe_core.records import LabelEvent, QueueItem, Record, identify
+from capsafe_core.store.labels import queue_strata
 from capsafe_core.store.store import Store
 
 FORMATS = ("jsonl", "csv", "label-studio", "argilla")
-COLUMNS = ("generation_id", "prompt", "answer", "annotator", "dimension", "label", "reasons", "note", "confidence", "created", "shown", "repeat", "queue", "probability", "guidelines", "event_id")
+COLUMNS = (
+    "generation_id", "prompt", "answer", "annotator", "dimension", "label", "reasons", "note", "confidence", "created", "shown", "repeat", "queue", "stratum", "place", "probability", "guidelines", "event_id"
+)  # fmt: skip
 Row = dict[str, Any]
+_DRAWN = ("queue", "stratum", "place", "probability")
+"""what a row says of how its output was drawn"""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ALIASES = {"person": "annotator", "rater": "annotator", "response": "answer", "completion": "answer", "value": "label"}
 
 
 def label_rows(store: Store, queue: str = "") -> list[Row]:
-    """Every label that stands, as rows; with a queue also its outputs that nobody has labelled yet."""
+    """Every label that stands, as rows; with a queue also its outputs that nobody has labelled yet.
+
+    The probability is that of the queue's draw at random, with the stratum and the place in its order, so that whoever reads the file can tell
+    how far each order was completed. What a queue took because judges dispute it has none.
+    """
+    strata = [(q, s["name"], s["drawn"] / s["size"]) for q, known in queue_strata(store).items() for s in known if not s["adaptive"] and s["size"]]
     rows = store.rows(
         """
         WITH said AS (SELECT * FROM current_answers WHERE action = 'label' AND ($queue = '' OR queue = $queue)),
-        asked AS (SELECT queue, generation_id, max(probability) AS probability FROM queue_items WHERE $queue = '' OR queue = $queue GROUP BY ALL),
+        chances AS (SELECT unnest($queues) AS queue, unnest($strata) AS stratum, unnest($chances) AS chance),
+        asked AS (
+            SELECT queue, generation_id, arg_min(stratum, chance) AS stratum, arg_min(place, chance) AS place, min(chance) AS probability
+            FROM queue_items LEFT JOIN chances USING (queue, stratum) WHERE $queue = '' OR queue = $queue GROUP BY queue, generation_id
+        ),
         both_sides AS (
-            SELECT generation_id, r.name AS annotator, said.dimension, said.label, said.reasons, said.note, said.confidence, said.created, said.shown, said.repeat, said.queue, asked.probability, said.guidelines, said.event_id
+            SELECT generation_id, r.name AS annotator, said.dimension, said.label, said.reasons, said.note, said.confidence, said.created, said.shown, said.repeat, said.queue, asked.stratum, asked.place, asked.probability, said.guidelines, said.event_id
             FROM said JOIN raters AS r USING (rater_id) LEFT JOIN asked USING (generation_id, queue)
             UNION ALL
-            SELECT generation_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, queue, probability, NULL, NULL
+            SELECT generation_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, queue, stratum, place, probability, NULL, NULL
             FROM asked WHERE $queue <> '' AND generation_id NOT IN (SELECT generation_id FROM said)
         )
-        SELECT CAST(s.generation_id AS VARCHAR), p.text, g.text, annotator, dimension, label, reasons, note, confidence, created, shown, CAST(repeat AS INTEGER), queue, probability, guidelines, CAST(event_id AS VARCHAR)
+        SELECT CAST(s.generation_id AS VARCHAR), p.text, g.text, annotator, dimension, label, reasons, note, confidence, created, shown, CAST(repeat AS INTEGER), queue, stratum, CAST(place AS INTEGER), probability, guidelines, CAST(event_id AS VARCHAR)
         FROM both_sides AS s JOIN live_generations AS g ON g.generation_id = s.generation_id JOIN prompts AS p USING (prompt_id) ORDER BY created, annotator, dimension, 1
         """,
-        {"queue": queue},
+        {"queue": queue, "queues": [q for q, _, _ in strata], "strata": [s for _, s, _ in strata], "chances": [c for _, _, c in strata]},
     )
     return [{k: v for k, v in zip(COLUMNS, row, strict=True) if v not in (None, "", [])} for row in rows]
 
@@ -99,7 +117,7 @@ def _label_studio(labels: list[Row]) -> Row:
         }
         for who, mine in people.items()
     ]
-    return {"data": {k: first[k] for k in ("generation_id", "prompt", "answer", "queue", "probability") if k in first}, "annotations": annotations}
+    return {"data": {k: first[k] for k in ("generation_id", "prompt", "answer", *_DRAWN) if k in first}, "annotations": annotations}
 
 
 def _argilla(labels: list[Row]) -> Row:
@@ -108,7 +126,7 @@ def _argilla(labels: list[Row]) -> Row:
     for row in labels:
         if "label" in row:
             responses.setdefault(str(row["dimension"]), []).append({"value": row["label"], "user_id": row["annotator"]})
-    metadata = {k: first[k] for k in ("generation_id", "queue", "probability") if k in first}
+    metadata = {k: first[k] for k in ("generation_id", *_DRAWN) if k in first}
     return {"id": first["generation_id"], "fields": {"prompt": first.get("prompt", ""), "answer": first.get("answer", "")}, "metadata": metadata, "suggestions": {}, "responses": responses}
 
 
@@ -144,22 +162,39 @@ def _named(row: Row) -> Row:
 
 def _from_label_studio(task: Row) -> Iterator[Row]:
     data = _named(task["data"])
+    yield {k: v for k, v in data.items() if k in ("generation_id", "prompt", "answer", *_DRAWN)}
     for annotation in task.get("annotations") or []:
         if annotation.get("was_cancelled"):
             continue
-        by = annotation.get("completed_by")
+        by, when = annotation.get("completed_by"), _seconds(annotation.get("updated_at") or annotation.get("created_at"))
         who = by.get("email") or by.get("first_name") or by.get("id") if isinstance(by, dict) else by
         for result in annotation.get("result", []):
             for choice in result.get("value", {}).get("choices", []):
                 meta = result.get("meta") or {}
-                yield {**data, "annotator": meta.get("annotator") or who, "dimension": result["from_name"], "label": choice, **({"note": meta["note"]} if isinstance(meta.get("note"), str) else {})}
+                yield {
+                    **data,
+                    "annotator": meta.get("annotator") or who,
+                    "dimension": result["from_name"],
+                    "label": choice,
+                    **({"created": when} if when else {}),
+                    **({"note": meta["note"]} if isinstance(meta.get("note"), str) else {}),
+                }
 
 
 def _from_argilla(record: Row) -> Iterator[Row]:
     data = {**_named(record.get("fields", {})), **_named(record.get("metadata") or {})}
+    yield data
     for dimension, responses in (record.get("responses") or {}).items():
         for response in responses:
             yield {**data, "annotator": response.get("user_id"), "dimension": dimension, "label": response["value"]}
+
+
+def _seconds(when: Any) -> float | None:
+    """An ISO 8601 time as seconds since 1970."""
+    try:
+        return datetime.fromisoformat(str(when)).timestamp()
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -185,40 +220,56 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
     Args:
         queue: under which the probabilities are kept.
     """
-    wide = [{**{k: v for k, v in row.items() if k not in QUESTIONS}, "dimension": d, "label": row[d]} for row in rows if "dimension" not in row for d in QUESTIONS if row.get(d) not in (None, "")]
-    tall = [row for row in rows if "dimension" in row]
-    by_id, by_text = _outputs(store, [*wide, *tall])
+    told = [{**{k: v for k, v in row.items() if k not in QUESTIONS}, "dimension": d, "label": row[d]} for row in rows if "dimension" not in row for d in QUESTIONS if row.get(d) not in (None, "")]
+    told += [row for row in rows if "dimension" in row]
+    by_id, by_text = _outputs(store, rows)
+    now = time.time()
     people: dict[str, Person] = {}
     records: dict[str, LabelEvent] = {}
-    items: dict[str, QueueItem] = {}
     problems: list[str] = []
-    for number, row in enumerate([*tall, *wide], 1):
-        found = by_id.get(str(row.get("generation_id")), []) or by_text.get((str(row.get("prompt")), str(row.get("answer"))), [])
-        problem = _problem(row, len(found))
-        if problem:
+
+    def outputs_of(row: Row) -> list[tuple[str, str]]:
+        return by_id.get(str(row.get("generation_id")), []) or by_text.get((str(row.get("prompt")), str(row.get("answer"))), [])
+
+    for number, row in enumerate(told, 1):
+        found = outputs_of(row)
+        if problem := _problem(row, len(found)):
             problems.append(f"Label {number}: {problem}")
             continue
         who = people.setdefault(str(row["annotator"]), person_named(str(row["annotator"])))
-        created = float(row.get("created") or 0.0)
+        created = float(row.get("created") or now)
+        reasons = row.get("reasons") or ()
         for generation, cell in found:
             event = _event_id(row, generation, who)
-            reasons = tuple(r.strip() for r in row["reasons"].split(";")) if isinstance(row.get("reasons"), str) else tuple(row.get("reasons", ()))
             records[event] = LabelEvent(
-                event, generation, cell, who.rater.id, row["dimension"], "label", _label(row), float(row.get("shown") or created), created, reasons, (), str(row.get("note", "")), queue,
-                None if row.get("confidence") in (None, "") else float(row["confidence"]), str(row.get("guidelines", "")), int(row.get("repeat") or 0),
+                event, generation, cell, who.rater.id, row["dimension"], "label", _label(row), float(row.get("shown") or created), created,
+                tuple(r.strip() for r in reasons.split(";")) if isinstance(reasons, str) else tuple(map(str, reasons)), (), str(row.get("note") or ""), queue,
+                None if row.get("confidence") in (None, "") else float(row["confidence"]), str(row.get("guidelines") or ""), int(float(row.get("repeat") or 0)),
             )  # fmt: skip
-            if row.get("probability") not in (None, ""):
-                items.setdefault(generation, QueueItem(queue, generation, cell, "imported", len(items), float(row["probability"])))
     here = {event for (event,) in store.rows("SELECT CAST(event_id AS VARCHAR) FROM label_events WHERE CAST(event_id AS VARCHAR) IN (SELECT unnest(?))", [list(records)])}
     new = [record for event, record in records.items() if event not in here]
+    items = _drawn_items(rows, outputs_of, queue) if new else {}
     weighted = sum(record.generation_id in items for record in new)
     return Read([*(p.rater for p in people.values()), *items.values(), *new], len(new), weighted, len(here), problems)
 
 
+def _drawn_items(rows: Sequence[Row], outputs_of: Callable[[Row], list[tuple[str, str]]], queue: str) -> dict[str, QueueItem]:
+    """The outputs of which the rows say how likely they were to be drawn, labelled or not, by generation."""
+    items: dict[str, QueueItem] = {}
+    for row in rows:
+        found = outputs_of(row)
+        if len(found) == 1 and row.get("probability") not in (None, "") and not _number_problem(row):
+            generation, cell = found[0]
+            stratum = f"imported {row.get('queue', '')} {row.get('stratum', '')}".strip()
+            items.setdefault(generation, QueueItem(queue, generation, cell, stratum, int(float(row.get("place") or len(items))), float(row["probability"])))
+    return items
+
+
 def _event_id(row: Row, generation: str, who: Person) -> str:
     """The same label in the same file is the same event, however often it is brought in."""
-    own = str(row.get("event_id", ""))
-    return own if len(own) == 36 else identify("imported label", generation, who.name, row["dimension"], _label(row), str(row.get("created", "")), int(row.get("repeat") or 0))
+    with suppress(ValueError):
+        return str(uuid.UUID(str(row.get("event_id", ""))))
+    return identify("imported label", generation, who.name, row["dimension"], _label(row), str(row.get("created", "")), int(float(row.get("repeat") or 0)))
 
 
 def _label(row: Row) -> str:
@@ -232,9 +283,21 @@ def _problem(row: Row, found: int) -> str:
         return f"there is no dimension {row['dimension']!r}; use {', '.join(QUESTIONS)}."
     if _label(row) not in QUESTIONS[row["dimension"]].answers:
         return f"{row['label']!r} is no label of {row['dimension']}; use {', '.join(QUESTIONS[row['dimension']].answers)}."
-    if not str(row.get("annotator") or "").strip() or len(str(row["annotator"])) > 80:
-        return "it has no annotator, or one of more than 80 characters."
-    for key, low, high in (("probability", 1e-9, 1.0), ("created", 0.0, math.inf), ("shown", 0.0, math.inf), ("confidence", 0.0, 1.0), ("repeat", 0, 1)):
+    try:
+        person_named(str(row.get("annotator") or ""))
+    except CapsafeError as error:
+        return f"its annotator is missing. {error.message}"
+    if not isinstance(row.get("reasons") or [], str | list):
+        return "its reasons are no list."
+    if problem := _number_problem(row):
+        return problem
+    if found > 1 and row.get("probability") not in (None, ""):
+        return f"it has a probability, and {found} outputs have this text: give generation_id."
+    return ""
+
+
+def _number_problem(row: Row) -> str:
+    for key, low, high in (("probability", 1e-9, 1.0), ("created", 0.0, math.inf), ("shown", 0.0, math.inf), ("confidence", 0.0, 1.0), ("repeat", 0, 1), ("place", 0, math.inf)):
         value = row.get(key)
         if value in (None, ""):
             continue
@@ -244,8 +307,6 @@ def _problem(row: Row, found: int) -> str:
             return f"{key} = {value!r} is no number."
         if not low <= number <= high or math.isinf(number):
             return f"{key} = {value!r} is not between {low:g} and {high:g}."
-    if found > 1 and row.get("probability") not in (None, ""):
-        return f"it has a probability, and {found} outputs have this text: give generation_id."
     return ""
 
 

@@ -41,7 +41,7 @@ def ingest_all(store: Store, jobs_folder: Path) -> tuple[Ingested, list[CapsafeE
         except CapsafeError as error:
             problems.append(error)
             continue
-        except (ValueError, duckdb.Error) as error:
+        except Exception as error:  # one folder must not keep the others from being read
             problems.append(CapsafeError(f"{job.job_id} cannot be read into the store: {error}", "Its records are in its folder; the other jobs were read."))
             continue
         total.rows += one.rows

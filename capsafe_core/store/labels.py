@@ -48,23 +48,32 @@ def truths(store: Store, dimension: str) -> pd.DataFrame:
 
 
 def queue_items(store: Store) -> pd.DataFrame:
-    """Every output that a queue asks about: queue, generation_id, cell_id, stratum, place, probability (missing where nobody knows it)."""
-    return store.frame(
-        """
+    """Every output that a queue asks about and that is there: queue, generation_id, cell_id, stratum, place, probability (missing where nobody knows it)."""
+    return store.kept(
+        "queue items",
+        lambda: store.frame(
+            """
         SELECT queue, CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, stratum, place, probability
-        FROM queue_items WHERE batch NOT IN (SELECT batch FROM retracted_batches) ORDER BY queue, stratum, place
+        FROM queue_items WHERE batch NOT IN (SELECT batch FROM retracted_batches) AND generation_id IN (SELECT generation_id FROM live_generations) ORDER BY queue, stratum, place
         """
+        ),
     )
 
 
-def queue_frames(store: Store, cells: Sequence[str]) -> dict[str, dict[tuple[int, str], npt.NDArray[np.int64]]]:
-    """From which outputs of some cells each queue drew: queue -> (draw, cell) -> place of each output's stratum from 1, 0 where it could not be drawn."""
+def queue_frames(store: Store) -> dict[str, dict[tuple[int, str], npt.NDArray[np.int64]]]:
+    """From which outputs each queue drew: queue -> (draw, cell) -> place of each output's stratum from 1, 0 where it could not be drawn.
+
+    A cell whose outputs are gone, or that has other outputs than it had then, is left out.
+    """
+    return store.kept("queue frames", lambda: _frames(store))
+
+
+def _frames(store: Store) -> dict[str, dict[tuple[int, str], npt.NDArray[np.int64]]]:
     rows = store.rows(
         """
-        SELECT queue, draw, CAST(cell_id AS VARCHAR), strata FROM queue_frames
-        WHERE cell_id IN (SELECT unnest(CAST(? AS UUID[]))) AND batch NOT IN (SELECT batch FROM retracted_batches)
-        """,
-        [list(cells)],
+        SELECT f.queue, f.draw, CAST(f.cell_id AS VARCHAR), f.strata FROM queue_frames AS f JOIN arrays AS a ON a.cell_id = f.cell_id AND a.slot = 0
+        WHERE len(f.strata) = len(a.codes) AND f.batch NOT IN (SELECT batch FROM retracted_batches)
+        """
     )
     found: dict[str, dict[tuple[int, str], npt.NDArray[np.int64]]] = {}
     for queue, draw, cell, strata in rows:
@@ -163,17 +172,12 @@ def newest_rater(store: Store, name: str) -> dict[str, Any] | None:
     return {"version": rows[0][0], "stance": rows[0][1], "settings": json.loads(rows[0][2])} if rows else None
 
 
-def people_reasons(store: Store) -> pd.DataFrame:
-    """Why people call outputs incoherent, from labels drawn with a known probability: cell_id, reason, n (outputs), labelled (of the cell), share (of the cell's outputs, weighted by 1 / probability)."""
+def incoherence_reasons(store: Store) -> pd.DataFrame:
+    """Why people call outputs incoherent: cell_id, position (place among the cell's outputs, in the order of `code_arrays`), reason; a row for each reason that somebody gave."""
     return store.frame(
         """
-        WITH chance AS (SELECT generation_id, max(probability) AS p FROM queue_items WHERE probability > 0 AND batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY generation_id),
-        said AS (
-            SELECT cell_id, generation_id, any_value(1 / p) AS w, list_distinct(flatten(list(reasons))) AS reasons
-            FROM current_labels JOIN chance USING (generation_id) WHERE dimension = 'coherence' GROUP BY cell_id, generation_id
-        ), totals AS (SELECT cell_id, sum(w) AS w, count(*) AS labelled FROM said GROUP BY cell_id),
-        found AS (SELECT cell_id, w, unnest(reasons) AS reason FROM said)
-        SELECT CAST(cell_id AS VARCHAR) AS cell_id, reason, CAST(count(*) AS INTEGER) AS n, CAST(any_value(labelled) AS INTEGER) AS labelled, sum(found.w) / any_value(totals.w) AS share
-        FROM found JOIN totals USING (cell_id) GROUP BY cell_id, reason
+        WITH said AS (SELECT DISTINCT cell_id, generation_id, unnest(reasons) AS reason FROM current_labels WHERE dimension = 'coherence' AND label = 'incoherent'),
+        places AS (SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position, sample) - 1 AS place FROM verdicts WHERE cell_id IN (SELECT cell_id FROM said))
+        SELECT CAST(cell_id AS VARCHAR) AS cell_id, CAST(place AS INTEGER) AS position, reason FROM said JOIN places USING (generation_id) ORDER BY ALL
         """
     )

@@ -25,7 +25,20 @@ class Table:
         """The rows of records as an Arrow table, each id once."""
         rows = list({row[0]: row for row in map(self.row, facts)}.values())
         columns = zip(*rows, strict=True) if rows else ([] for _ in self.schema)
-        return pa.table([pa.array(c, f.type) for c, f in zip(columns, self.schema, strict=True)], schema=self.schema)
+        return pa.table([_array(c, f.type) for c, f in zip(columns, self.schema, strict=True)], schema=self.schema)
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:  # half a character, as a browser or a tokenizer may cut it: the shard keeps it, the store cannot
+        return pa.array([_well_formed(v) for v in values], kind)
+
+
+def _well_formed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_well_formed(v) for v in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _table(table: str, row: Callable[[Any], tuple[Any, ...]], /, **columns: pa.DataType) -> Table:

@@ -9,15 +9,18 @@ import streamlit as st
 
 from capsafe_core.analysis.view import View
 from capsafe_core.annotation import QUESTIONS
+from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
 from capsafe_core.store.labels import item_texts, label_history
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
-from capsafe_core.ui.safe_text import show_answer, show_raw, visible
+from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
 
 
 def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> None:
     """The open disputes (as `conflicts_table`), one of them in full."""
+    if said := st.session_state.pop("not-ruled", ""):
+        st.warning(plain_label(said))
     if conflicts.empty:
         st.info("Nothing is in dispute: wherever two people answered, they agree or a ruling stands.")
         return
@@ -27,6 +30,14 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> N
     place = event.selection.rows[0] if event.selection.rows and event.selection.rows[0] < len(conflicts) else 0
     row = conflicts.iloc[place]
     _one(view, owner, person, str(row["generation_id"]), str(row["cell_id"]), str(row["dimension"]))
+
+
+def _rule(owner: Owner, person: Person, generation: str, cell: str, dimension: str, label: str, note: str, standing: str) -> None:
+    """Rule on what was on screen; a ruling that somebody else made meanwhile is told, not overruled."""
+    try:
+        owner.desk.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
+    except CapsafeError as error:
+        st.session_state["not-ruled"] = f"{error.message} {error.hint}" + (f" Your note was: {note}" if note else "")
 
 
 def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, dimension: str) -> None:
@@ -53,9 +64,8 @@ def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, d
         standing = str(rulings["event_id"].iloc[-1]) if len(rulings) and rulings["action"].iloc[-1] == "adjudicate" else ""
         with st.container(horizontal=True):
             for label, words in QUESTIONS[dimension].answers.items():
-                if st.button(words, key=f"rule-{generation}-{dimension}-{label}"):
-                    owner.desk.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
-                    st.rerun()
+                key = f"rule-{generation}-{dimension}-{label}"
+                st.button(words, key=key, on_click=_rule, args=(owner, person, generation, cell, dimension, label, note, standing))
     with st.expander("Who said what, and when"):
         st.dataframe(_history(history), hide_index=True, width="stretch")
 

@@ -92,19 +92,28 @@ class Bench {
   }
 
   post(entry) {
-    const made = { id: crypto.randomUUID ? crypto.randomUUID() : uuid(), made: Date.now(), guidelines: this.data.guidelines, ...entry };
+    const made = { id: crypto.randomUUID ? crypto.randomUUID() : uuid(), made: Date.now(), queue: this.data.queue, guidelines: this.data.guidelines, ...entry };
     this.outbox.set(made.id, made);
     write(this.shelf, [...this.outbox.values()]);
     this.flush(true);
   }
 
   saveUnsent() {
-    const lines = [...this.outbox.values()].flatMap((e) => Object.entries(e.answers || {}).map(([dimension, label]) =>
-      JSON.stringify({ generation_id: e.task.split("#")[0], annotator: this.data.name, dimension, label, created: e.made / 1000, note: e.note || "", queue: this.data.queue })));
+    const lines = [...this.outbox.values(), ...this.stranded()].flatMap((e) => Object.entries(e.answers || {}).map(([dimension, label]) =>
+      JSON.stringify({
+        generation_id: e.task.split("#")[0], annotator: this.data.name, dimension, label, created: e.made / 1000, shown: e.made / 1000 - e.seconds, note: e.note || "", queue: e.queue,
+        repeat: e.task.endsWith("#1") ? 1 : 0, confidence: e.confidence, guidelines: e.guidelines, ...(dimension === "coherence" ? { reasons: e.reasons } : {}),
+      })));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "application/jsonl" }));
     link.download = "labels-not-taken-in.jsonl";
     link.click();
+  }
+
+  // what this person's browser kept for other queues, which are closed or gone
+  stranded() {
+    const shelves = shelvesOf(this.data.name).filter((shelf) => shelf !== this.shelf);
+    return shelves.flatMap((shelf) => read(shelf));
   }
 
   // items
@@ -160,6 +169,11 @@ class Bench {
       c.feedback = false;
       delete c.answers[this.data.questions[c.at].dimension];
       this.drawQuestions();
+      return;
+    }
+    if (c?.revising) { // leave it as it was
+      this.current = null;
+      if (c.revising.task) this.show(c.revising); else this.next();
       return;
     }
     const task = this.past.pop();
@@ -360,7 +374,9 @@ class Bench {
     const rest = minutes > 25 && this.data.harmful ? "You have been reading harmful material for a while. Five minutes away from it will do you good. " : "";
     const trouble = this.refused.length ? `${this.refused.length} not kept: ${this.refused[this.refused.length - 1]} ` : "";
     this.at("warning").textContent = lost + trouble + rest + (this.data.warning || "");
-    this.at("save").hidden = !(late || (this.data.message && waiting));
+    if (this.others === undefined) this.others = this.stranded().length;
+    if (this.others) this.at("warning").textContent += `${this.others} done in other queues were never taken in: open those queues, or save them to a file. `;
+    this.at("save").hidden = !(late || this.others || (this.data.message && waiting));
     this.at("bench").dataset.waiting = String(waiting);
   }
 
@@ -457,5 +473,6 @@ function uuid() {
 
 function read(shelf) { try { return JSON.parse(localStorage.getItem(shelf) || "[]"); } catch (error) { return []; } }
 function write(shelf, entries) { try { entries.length ? localStorage.setItem(shelf, JSON.stringify(entries)) : localStorage.removeItem(shelf); } catch (error) { /* full or forbidden: the labels are still in memory */ } }
+function shelvesOf(name) { try { return Object.keys(localStorage).filter((k) => k.startsWith("capsafe-unsent-") && k.endsWith(`-${name}`)); } catch (error) { return []; } }
 function recall(name) { try { return localStorage.getItem(name); } catch (error) { return null; } }
 function remember(name, value) { try { localStorage.setItem(name, value); } catch (error) { /* only comfort */ } }

@@ -8,12 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from capsafe_core.annotation import QUESTIONS, REASONS, Example, Guidelines
+from capsafe_core.annotation import OTHER, QUESTIONS, REASONS, Example, Guidelines
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.store.desk import Desk, Receipt, Task
 from capsafe_core.store.labels import item_texts
+from capsafe_core.ui import identity
 from capsafe_core.ui.owner import Owner
 
 _HERE = Path(__file__).parent
@@ -24,10 +25,10 @@ REASON_KEYS = "acdfhijko"
 
 
 @st.fragment
-def bench(owner: Owner, person: Person, queue: QueueRecord) -> None:
-    """Items of a queue, one at a time, until it is done."""
-    desk, key = owner.desk, f"annotate-{queue.queue}-{person.name}"
-    guidelines = desk.guidelines()
+def bench(owner: Owner, queue: QueueRecord) -> None:
+    """Items of a queue, one at a time, until it is done. Who labels is asked each time: a role may have changed."""
+    desk, person, guidelines = owner.desk, identity.person(), owner.desk.guidelines()
+    key = f"annotate-{queue.queue}-{person.name}-{guidelines.version}"
     known = f"{key}-practised"
     if known not in st.session_state:
         st.session_state[known] = desk.has_practised(person, guidelines.version)
@@ -110,7 +111,7 @@ def _fixed(person: Person, queue: QueueRecord, guidelines: Guidelines) -> dict[s
         "guidelines": guidelines.version,
         "questions": [{"dimension": q.dimension, "words": q.words, "rules": guidelines.rules.get(q.dimension, ""), "options": [{"label": k, "words": w} for k, w in q.answers.items()]} for q in asked],
         "reasons": [
-            {"key": key, "name": name, "words": name.replace("_", " "), "meaning": words} for key, (name, words) in zip(REASON_KEYS, [*REASONS.items(), ("other", "say what in the note")], strict=True)
+            {"key": key, "name": name, "words": name.replace("_", " "), "meaning": words} for key, (name, words) in zip(REASON_KEYS, [*REASONS.items(), (OTHER, "say what in the note")], strict=True)
         ],
         "examples": [_example(e) for e in guidelines.examples],
     }

@@ -42,6 +42,8 @@ def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> 
     row = table.set_index("judge").loc[own] if own in set(table["judge"]) else table.set_index("judge").iloc[0]
     if pd.isna(row["ppi"]):
         return "There are too few labels to correct a rate yet."
+    if pd.isna(row["ppi_low"]):
+        return f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}. All {int(row['labels'])} labels say the same so far, so there is no interval yet."
     half = 50 * (row["ppi_high"] - row["ppi_low"])
     needed = row["labels_needed"]
     if half <= width:

@@ -85,5 +85,6 @@ def _logged_in() -> Person:
         st.text("This server shows answers to harmful requests, and keeps who labelled what.")
         st.button("Log in", on_click=st.login, icon=":material/login:")
         st.stop()
-    email = str(st.user.get("email") or st.user.get("sub"))
+    # an address that the provider has not checked may be anybody's
+    email = str(st.user.get("email") if st.user.get("email_verified") is not False and st.user.get("email") else st.user.get("sub")).casefold()
     return Person(email, role_of(email, current_owner().settings.home / "roles.toml"))

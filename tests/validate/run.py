@@ -19,7 +19,7 @@ from scipy.stats import norm
 from capsafe_core.settings import ROOT
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates, seed_average
 from capsafe_core.stats.correction import Labelled, ppi_plus_plus, rogan_gladen, weighted_ppi, weighted_rogan_gladen
-from capsafe_core.stats.design import alike, completed, inclusion, priority_design, random_rank, stratified_design
+from capsafe_core.stats.design import Design, Stratum, alike, completed, inclusion, priority_design, random_rank, stratified_design
 from capsafe_core.stats.intervals import newcombe, wilson
 from capsafe_core.stats.matching import at_place, crossing
 
@@ -156,13 +156,19 @@ def from_queue(strategy: str, answered: float = 1.0, method: str = "ppi", size: 
         truth = (chance.random(len(risk)) < risk).astype(float)
         broken = chance.random(len(risk)) < np.array([0.05, 0.1, 0.3, 0.5])[checkpoint]
         one, two = ((chance.random(len(risk)) < np.where(truth == 1, q1, np.where(broken, 0.45, 1 - q0))).astype(float) for q1, q0 in ((0.85, 0.85), (0.75, 0.9)))
-        rank = random_rank([str(i) for i in range(len(risk))], int(chance.integers(2**31)))
-        if strategy in ("random", "stratified"):
+        rank = random_rank([str(i) for i in range(len(risk))], str(chance.integers(2**31)))
+        done, drawn = [], np.zeros(len(risk), dtype=bool)
+        if strategy == "two queues":  # a random one over everything, and a stratified one of its own seed
+            other = random_rank([str(i) for i in range(len(risk))], str(chance.integers(2**31)))
+            kinds = np.array([f"{a:.0f}{b:.0f}{c:d}" for a, b, c in zip(one, two, broken, strict=True)], dtype=object)
+            first, second = stratified_design(np.full(len(risk), "all", dtype=object), rank, size // 2), stratified_design(kinds, other, size // 2)
+            strata = [Stratum("first", 0, s.size, s.drawn) for s in first.strata] + [Stratum(s.name, 1, s.size, s.drawn) for s in second.strata]
+            design = Design(tuple(strata), np.concatenate([first.codes, second.codes + len(first.strata)]), np.concatenate([first.rank, second.rank]))
+        elif strategy in ("random", "stratified"):
             names = np.array([f"{a:.0f}{b:.0f}{c:d}{k}" for a, b, c, k in zip(one, two, broken, checkpoint, strict=True)] if strategy == "stratified" else ["all"] * len(risk), dtype=object)
             design = stratified_design(names, rank, size + extended)
         else:
             design = priority_design(np.where(one != two, chance.random(len(risk)), np.nan), rank, size, share, "most disputed")
-        done, drawn = [], np.zeros(len(risk), dtype=bool)
         for number, stratum in enumerate(design.strata):
             items = design.drawn(number)
             first = completed([i < round(answered * len(items)) for i in range(len(items))], stratum.adaptive)
@@ -239,6 +245,7 @@ STUDY_KINDS: list[tuple[str, Callable[[np.random.Generator], tuple[float, Interv
     ("PPI++, stratified queue, stopped after 60 %", from_queue("stratified", 0.6), True),
     ("PPI++, disagreement queue with 60 % at random", from_queue("disagreement", share=0.6), True),
     ("PPI++, disagreement queue with 60 % at random, stopped after 90 % (the random part counts)", from_queue("disagreement", 0.9, share=0.6), True),
+    ("PPI++, two queues, one random and one stratified", from_queue("two queues"), True),
     ("Rogan-Gladen, random queue", from_queue("random", method="rogan-gladen"), True),
     ("Rogan-Gladen, stratified queue", from_queue("stratified", method="rogan-gladen"), True),
     ("Rogan-Gladen, disagreement queue with 60 % at random", from_queue("disagreement", method="rogan-gladen", share=0.6), True),
