@@ -12,11 +12,13 @@ import pytest
 
 from capsafe_core.analysis import commands
 from capsafe_core.analysis.annotators import annotators_table, conflicts_table, repeats_table
+from capsafe_core.analysis.incoherence import reason_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.queues import make_queue
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError
+from capsafe_core.figures.squares import reason_dots
 from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.stats.correction import ppi_plus_plus
@@ -189,6 +191,11 @@ def test_tables_of_people(desk: Desk) -> None:
     assert table.loc[("coherence", "all outputs"), "alpha"] == 1.0
     assert set(repeats_table(view)["same"]) == {1.0}
     assert conflicts_table(view).empty
+    reasons = reason_table(view, "requests")
+    said = reasons[reasons["by"] == "people"]
+    assert set(said["reason"]) == {"task_format"}
+    assert ((said["n"] <= said["of"]) & (said["share"] <= 1)).all()
+    reason_dots(reasons)
     people = commands.table(desk.store, "people", Selection()).set_index("person")
     assert list(people.loc["Ada", ["items", "skipped", "taken_back"]]) == [120, 0, 0]
     assert people.loc["Ada", "seconds"] == pytest.approx(1.0)

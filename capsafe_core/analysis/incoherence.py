@@ -53,7 +53,7 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
     told = told.assign(share=told["n"] / told["of"], by="detector")
     said = totals.drop(columns="total").merge(_said_by_people(view, benchmark), on="checkpoint_id").assign(by="people")
     columns = ["recipe", "seed", "step", "checkpoint_id", "reason", "by", "n", "of", "share"]
-    return pd.concat([told, said])[columns].sort_values(["recipe", "seed", "step", "reason", "by"]).reset_index(drop=True)
+    return (pd.concat([told, said]) if len(said) else told)[columns].sort_values(["recipe", "seed", "step", "reason", "by"]).reset_index(drop=True)
 
 
 def _said_by_people(view: View, benchmark: str) -> pd.DataFrame:

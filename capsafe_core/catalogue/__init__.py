@@ -42,8 +42,8 @@ def is_rubric(judge: str) -> bool:
 
 
 def offered_judges() -> list[str]:
-    """Judges that one can choose: those that can run, but the verifier, which capability benchmarks bring along."""
-    return [name for name, entry in judges().items() if "unverified" not in entry and entry["type"] != "verifier"]
+    """Judges that one can choose: those that can run, but the verifier, which capability benchmarks bring along, and the detector that people's labels teach."""
+    return [name for name, entry in judges().items() if "unverified" not in entry and entry["type"] not in ("verifier", "coherence_learnt")]
 
 
 def packaged_file(source: str) -> Path | None:

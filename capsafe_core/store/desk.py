@@ -265,8 +265,9 @@ class Desk:
 
     def _next(self, q: _OpenQueue, who: str, count: int) -> Iterator[Task]:
         now, given = time.time(), 0
-        if now - q.gone_since > LOOK_AGAIN:
+        if q.gone and now - q.gone_since > LOOK_AGAIN:
             q.gone.clear()
+            q.started.clear()
         mine = q.done.get(who, {})
         first = [task for task in mine if not task.endswith("#1") and who in q.answered.get(task, {})]
         repeats = math.floor(q.settings.repeats * len(first)) - sum(task.endswith("#1") for task in mine)
