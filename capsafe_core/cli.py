@@ -259,6 +259,8 @@ def make_queue(
     benchmark: Names = None,
     recipe: Names = None,
     checkpoint: Names = None,
+    outcome: Annotated[list[str] | None, typer.Option(help="only outputs with this outcome: incoherent, unsafe, refusal or safe")] = None,
+    search: Annotated[str, typer.Option(help="only answers that contain this")] = "",
     question: Annotated[list[str] | None, typer.Option(help="coherence, safety or refusal, in the order in which they are asked; all where left out")] = None,
     strategy: Annotated[str, typer.Option(help="stratified, random, disagreement or uncertainty")] = "stratified",
     size: int = 200,
@@ -269,7 +271,7 @@ def make_queue(
     seed: int = 0,
 ) -> None:
     """Draw outputs for people to label, each with a known chance."""
-    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), recipes=tuple(recipe or ()), checkpoints=tuple(checkpoint or ()))
+    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), recipes=tuple(recipe or ()), checkpoints=tuple(checkpoint or ()), outcomes=tuple(outcome or ()), search=search)
     settings = QueueSettings(name, tuple(question or QUESTIONS), strategy, share, size, annotators, repeats, blind, seed)
     made = do(Settings(), "make queue", settings=dataclasses.asdict(settings), selection=selection.to_query())
     typer.echo(f"{made['queue']}: {made['words']}")

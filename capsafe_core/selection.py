@@ -87,6 +87,15 @@ class Selection:
                 values[part.name] = text
         return cls(**values)
 
+    @property
+    def narrows(self) -> bool:
+        """Whether it leaves out outputs of the benchmarks and recipes that it names."""
+        return self.narrowed_to(Selection()) != self.narrowed_to(self)
+
+    def narrowed_to(self, other: Selection) -> Selection:
+        """This selection with the filters of another one within benchmarks and recipes."""
+        return self.but(**{part: getattr(other, part) for part in ("checkpoints", "outcomes", "categories", "strata", "pattern", "search", "prompt", "before", "truncated")})
+
     def caption(self) -> str:
         """The restriction in words, for captions and footnotes."""
         parts = [f"study {self.study}"] if self.study else []

@@ -5,7 +5,7 @@ import streamlit as st
 from capsafe_core.analysis.outputs import outputs_table, story_table
 from capsafe_core.figures.squares import story_grid
 from capsafe_core.store.outputs import prompt_items
-from capsafe_core.ui import listing, screen
+from capsafe_core.ui import identity, listing, screen
 
 PAGE = 50
 
@@ -28,6 +28,8 @@ with screen.question("What did the models say?") as view:
     rows, found = outputs_table(view, limit=PAGE, offset=(int(page) - 1) * PAGE, order=order or "position")
     listing.show(rows, found, "outputs")
     screen.caption(view)
+    if identity.role() == "researcher" and found:
+        st.page_link(str(screen.PAGES / "labels.py"), label="Let people label these", icon=":material/edit_note:", query_params=chosen.to_query())
 
     st.subheader("One prompt, along all training", anchor=False)
     benchmark = chosen.benchmarks[0] if chosen.benchmarks else view.specification.benchmark

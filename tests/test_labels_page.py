@@ -21,7 +21,7 @@ from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.store.ingest import ingest_all
-from capsafe_core.store.labels import labelled_answers, truths
+from capsafe_core.store.labels import labelled_answers, rulings, truths
 from capsafe_core.ui.owner import close_owner, current_owner
 from tests.synthetic import write_study
 from tests.test_annotation import queue, work_through
@@ -88,9 +88,25 @@ def test_a_queue_is_made_paused_opened_and_extended(page: AppTest) -> None:
         queue(current_owner().desk, name=" ")
 
 
+def test_a_queue_can_hold_only_what_was_chosen_on_the_outputs_page(page: AppTest, home: Path) -> None:
+    page.switch_page(str(ROOT / "pages" / "labels.py"))
+    page.query_params["outcomes"] = "incoherent"
+    page.run()
+    next(t for t in page.text_input if t.label == "Name").set_value("Broken ones")
+    next(n for n in page.number_input if n.label == "Items").set_value(5)
+    press(page, "Make the queue")
+    desk = current_owner().desk
+    made = next(q for q in desk.queues() if q.name == "Broken ones")
+    texts = {t for (t,) in desk.store.rows("SELECT g.text FROM queue_items AS q JOIN generations AS g USING (generation_id) WHERE q.queue = ?", [made.queue])}
+    assert texts == {"#### 4 #### 4"}
+    desk.set_state(ADA, made.queue, "closed")
+    page.query_params.clear()
+    show(page)
+
+
 def test_labels_show_as_agreement_disputes_and_corrected_rates(page: AppTest) -> None:
     desk = current_owner().desk
-    [q] = desk.queues()
+    q = next(q for q in desk.queues() if q.name == "Round 1")
     work_through(desk, q, ADA)
     work_through(desk, q, BEN, 150)
     texts = dict(desk.store.rows("SELECT CAST(generation_id AS VARCHAR), text FROM generations"))
@@ -109,6 +125,9 @@ def test_labels_show_as_agreement_disputes_and_corrected_rates(page: AppTest) ->
     press(page, next(b.label for b in page.button if b.key and b.key.startswith("rule-")))
     show(page)
     assert int(page.metric[4].value) == disputes - 1
+    assert "Rulings that stand: 1" in [e.label for e in page.expander]
+    [ruled] = rulings(desk.store).to_dict("records")
+    assert (ruled["person"], ruled["note"]) == (ADA.name, "as the guidelines have it")
     assert "adjudicated" in set(truths(desk.store, "coherence")["state"]) | set(truths(desk.store, "safety")["state"]) | set(truths(desk.store, "refusal")["state"])
 
 

@@ -136,6 +136,16 @@ def label_history(store: Store, generation: str, dimension: str) -> pd.DataFrame
     )
 
 
+def rulings(store: Store) -> pd.DataFrame:
+    """Every ruling that stands, the newest first: event_id, dimension, generation_id, cell_id, label, person, note."""
+    return store.frame(
+        """
+        SELECT CAST(event_id AS VARCHAR) AS event_id, dimension, CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, label, r.name AS person, note
+        FROM adjudications JOIN raters AS r USING (rater_id) ORDER BY created DESC
+        """
+    )
+
+
 def people_work(store: Store) -> pd.DataFrame:
     """What each person did: person, labels (events that set one), items, skipped, taken_back, seconds (median on screen), practice (right of asked), last (seconds since 1970)."""
     return store.frame(

@@ -11,7 +11,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.annotation import QUESTIONS
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
-from capsafe_core.store.labels import item_texts, label_history
+from capsafe_core.store.labels import item_texts, label_history, rulings
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
@@ -21,6 +21,7 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> N
     """The open disputes (as `conflicts_table`), one of them in full."""
     if said := st.session_state.pop("not-ruled", ""):
         st.warning(plain_label(said))
+    _standing(view, owner, person)
     if conflicts.empty:
         st.info("Nothing is in dispute: wherever two people answered, they agree or a ruling stands.")
         return
@@ -32,8 +33,23 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> N
     _one(view, owner, person, str(row["generation_id"]), str(row["cell_id"]), str(row["dimension"]))
 
 
-def _rule(owner: Owner, person: Person, generation: str, cell: str, dimension: str, label: str, note: str, standing: str) -> None:
+def _standing(view: View, owner: Owner, person: Person) -> None:
+    """Rulings that stand, each to be opened again."""
+    known = rulings(view.store)
+    if known.empty:
+        return
+    with st.expander(f"Rulings that stand: {len(known)}"):
+        table = known.assign(note=known["note"].map(visible), person=known["person"].map(visible))[["dimension", "label", "person", "note"]]
+        event = st.dataframe(table, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key=f"rulings-{len(known)}")
+        if event.selection.rows and event.selection.rows[0] < len(known):
+            row = known.iloc[event.selection.rows[0]]
+            args = (owner, person, row["generation_id"], row["cell_id"], row["dimension"], None, row["event_id"])
+            st.button("Open this one again", on_click=_rule, args=args, key=f"reopen-{row['event_id']}")
+
+
+def _rule(owner: Owner, person: Person, generation: str, cell: str, dimension: str, label: str | None, standing: str) -> None:
     """Rule on what was on screen; a ruling that somebody else made meanwhile is told, not overruled."""
+    note = str(st.session_state.get(f"why-{generation}-{dimension}", "")) if label else ""
     try:
         owner.desk.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
     except CapsafeError as error:
@@ -59,13 +75,13 @@ def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, d
             st.text(f"{visible(said['person'])}: {visible(said['label']).replace('_', ' ')}{unsure}{why}")
             if said["note"]:
                 show_raw(said["note"])
-        note = st.text_input("Why", key=f"why-{generation}-{dimension}", placeholder="For whoever reads this later")
+        st.text_input("Why", key=f"why-{generation}-{dimension}", placeholder="For whoever reads this later")
         rulings = history[history["action"].isin(["adjudicate", "reopen"])]
         standing = str(rulings["event_id"].iloc[-1]) if len(rulings) and rulings["action"].iloc[-1] == "adjudicate" else ""
         with st.container(horizontal=True):
             for label, words in QUESTIONS[dimension].answers.items():
                 key = f"rule-{generation}-{dimension}-{label}"
-                st.button(words, key=key, on_click=_rule, args=(owner, person, generation, cell, dimension, label, note, standing))
+                st.button(words, key=key, on_click=_rule, args=(owner, person, generation, cell, dimension, label, standing))
     with st.expander("Who said what, and when"):
         st.dataframe(_history(history), hide_index=True, width="stretch")
 

@@ -70,7 +70,7 @@ class Bench {
     }
     write(this.shelf, [...this.outbox.values()]);
     const busy = new Set([...this.hand.map((t) => t.id), ...[...this.outbox.values()].map((e) => e.task)]);
-    if (this.current && !this.current.revising) busy.add(this.current.task.id);
+    for (const on of [this.current, this.current?.revising]) if (on?.task) busy.add(on.task.id);
     for (const task of data.tasks || []) if (!busy.has(task.id)) this.hand.push(task);
     this.drawList();
     if (!this.current) this.next();

@@ -10,6 +10,7 @@ from capsafe_core.analysis.view import View, open_view
 from capsafe_core.annotation import QUESTIONS, STRATEGIES, QueueSettings
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
+from capsafe_core.selection import Selection
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import plain_label, visible
@@ -41,9 +42,13 @@ def form(view: View, owner: Owner, person: Person) -> None:
         repeats = three.number_input("Asked twice", 0.0, 1.0, 0.1, 0.05, help="Share of items that a person sees a second time, to see whether they agree with themselves.")
         daily = four.number_input("Aim a day", 1, 10_000, 200)
         blind = st.toggle("Blind: hide model and checkpoint", True)
+        here = screen.selection()
+        narrow = here.narrows and st.toggle(
+            "Only the outputs that were chosen on the Outputs page", True, help=plain_label(here.caption()) + "\\. Labels of a part of the outputs correct no rate over all of them."
+        )
         if st.button("Make the queue", type="primary"):
             settings = QueueSettings(name, tuple(questions), strategy, share, int(size), int(annotators), repeats, blind, daily=int(daily))
-            chosen = screen.selection().but(study=view.study.name, benchmarks=(benchmark,), recipes=tuple(recipes), checkpoints=(), outcomes=())
+            chosen = here.narrowed_to(here if narrow else Selection()).but(study=view.study.name, benchmarks=(benchmark,), recipes=tuple(recipes))
             made = make_queue(owner.desk, open_view(view.store, chosen), person, settings)
             st.session_state["made"] = f"{made.name}: {made.words}."
             st.rerun()
