@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,35 @@ def sent(task: str, kind: str = "label", seconds: float = 1.0, age: float = 0.0,
     return {"id": str(uuid.uuid4()), "task": task, "kind": kind, "answers": answers, "seconds": seconds, "age": age, **more}
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """A desk over the made-up study, 120 harmful requests."""
-    write_study(tmp_path, safety_size=120, capability_size=10)
-    with Store(None) as store:
-        ingest_all(store, tmp_path)
-        found = Desk(store, tmp_path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up study with 120 harmful requests, its jobs and its store, to be copied."""
+    return make_once(tmp_path_factory.mktemp("made"), 120, 10)
+
+
+def make_once(home: Path, safety_size: int, capability_size: int) -> Path:
+    write_study(home / "jobs", safety_size=safety_size, capability_size=capability_size)
+    with Store(home / "store.duckdb") as store:
+        ingest_all(store, home / "jobs")
+    return home
+
+
+@contextmanager
+def copied(made: Path, home: Path) -> Iterator[Desk]:
+    """A desk over a copy of a study."""
+    home.mkdir(exist_ok=True)
+    shutil.copytree(made / "jobs", home, dirs_exist_ok=True)
+    shutil.copy(made / "store.duckdb", home / "store.duckdb")
+    with Store(home / "store.duckdb") as store:
+        found = Desk(store, home)
         yield found
         found.close()
+
+
+@pytest.fixture
+def desk(made: Path, tmp_path: Path) -> Iterator[Desk]:
+    with copied(made, tmp_path / "jobs") as found:
+        yield found
 
 
 def queue(desk: Desk, **settings: Any) -> QueueRecord:
@@ -556,9 +577,10 @@ def test_a_folder_that_was_put_back_is_written_again(desk: Desk, tmp_path: Path)
     q = queue(desk)
     tasks = desk.hand_out(BEN, q.queue)
     desk.submit(BEN, q.queue, sent(tasks[0].id))
-    shutil.copytree(tmp_path / q.queue, tmp_path.parent / "copy")
-    shutil.rmtree(tmp_path / q.queue)
-    shutil.copytree(tmp_path.parent / "copy", tmp_path / q.queue)
+    folder = desk._jobs / q.queue
+    shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "copy", folder)
     assert desk.submit(BEN, q.queue, sent(tasks[1].id, age=3600.0)).taken
     ingest_all(desk.store, desk._jobs)
     assert desk.store.rows("SELECT count(DISTINCT generation_id) FROM label_events") == [(2,)]

@@ -29,37 +29,35 @@ from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
 from tests.published import RATERS, REFUSALS, SHARED, committed, write_xstest, xstest_rows
-from tests.synthetic import write_study
-from tests.test_annotation import ADA, queue, work_through
+from tests.test_annotation import ADA, copied, make_once, queue, work_through
 
 BEN = Person("Ben", "annotator")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_once(tmp_path_factory.mktemp("made"), 60, 5)
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    write_study(tmp_path, safety_size=60, capability_size=5)
-    with Store(None) as store:
-        ingest_all(store, tmp_path)
-        found = Desk(store, tmp_path)
+def desk(made: Path, tmp_path: Path) -> Iterator[Desk]:
+    with copied(made, tmp_path / "jobs") as found:
         yield found
-        found.close()
 
 
-def fresh(desk: Desk, tmp: Path) -> Desk:
+@pytest.fixture
+def other(made: Path, tmp_path: Path) -> Iterator[Desk]:
     """The same outputs in another workspace, without labels."""
-    write_study(tmp / "other", safety_size=60, capability_size=5)
-    store = Store(None)
-    ingest_all(store, tmp / "other")
-    return Desk(store, tmp / "other")
+    with copied(made, tmp_path / "other") as found:
+        yield found
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_labels_go_out_and_come_back_with_their_chances(desk: Desk, tmp_path: Path, form: str) -> None:
+def test_labels_go_out_and_come_back_with_their_chances(desk: Desk, other: Desk, form: str) -> None:
     q = queue(desk, size=200, annotators=2, repeats=0.0)
     work_through(desk, q, ADA)
     work_through(desk, q, BEN, 50)
     text = write_labels(label_rows(desk.store, q.queue), form)
-    other = fresh(desk, tmp_path)
     found = other.bring_in(ADA, text, "labels")
     assert found.problems == []
     assert found.labels == found.weighted == 3 * 250
@@ -71,11 +69,9 @@ def test_labels_go_out_and_come_back_with_their_chances(desk: Desk, tmp_path: Pa
     assert (again.labels, again.known) == (0, found.labels)
     assert other.store.rows("SELECT count(*) FROM label_events") == [(750,)]
     assert check(other.store) == []
-    other.close()
-    other.store.close()
 
 
-def test_a_queue_can_be_labelled_elsewhere(desk: Desk, tmp_path: Path) -> None:
+def test_a_queue_can_be_labelled_elsewhere(desk: Desk, other: Desk) -> None:
     """Unlabelled items go out with their chance; filled in, they correct."""
     q = queue(desk, size=250)
     tasks = json.loads(write_labels(label_rows(desk.store, q.queue), "label-studio"))
@@ -84,22 +80,18 @@ def test_a_queue_can_be_labelled_elsewhere(desk: Desk, tmp_path: Path) -> None:
     for t in tasks:
         label = "unsafe" if t["data"]["answer"].startswith("Sure") else "safe"
         t["annotations"] = [{"completed_by": {"email": "cay@example.org"}, "result": [{"from_name": "safety", "to_name": "answer", "type": "choices", "value": {"choices": [label]}}]}]
-    other = fresh(desk, tmp_path)
     found = other.bring_in(ADA, json.dumps(tasks), "from label studio")
     assert (found.labels, found.weighted) == (250, 250)
     row = correction_table(open_view(other.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
     assert row["labels"] == 250
     assert row["ppi"] < row["judge_rate"]
-    other.close()
-    other.store.close()
 
 
-def test_what_corrects_nothing_here_corrects_nothing_elsewhere(desk: Desk, tmp_path: Path) -> None:
+def test_what_corrects_nothing_here_corrects_nothing_elsewhere(desk: Desk, other: Desk) -> None:
     """Out and in again, a queue of disputed outputs stays one, and labels of a part stay labels of that part."""
     q = queue(desk, strategy="disagreement", share=0.0, size=40)
     work_through(desk, q, ADA)
     part = make_queue(desk, open_view(desk.store, Selection(recipes=("harsh",))), ADA, QueueSettings("part", ("safety",), "random", size=150, repeats=0.0))
-    other = fresh(desk, tmp_path)
     found = other.bring_in(ADA, write_labels(label_rows(desk.store, q.queue), "jsonl"), "disputed")
     assert found.labels > 0
     assert found.weighted == 0
@@ -108,8 +100,6 @@ def test_what_corrects_nothing_here_corrects_nothing_elsewhere(desk: Desk, tmp_p
     work_through(desk, part, ADA, 100)
     other.bring_in(ADA, write_labels(label_rows(desk.store, part.queue), "csv"), "part")
     assert correction_table(open_view(other.store, Selection()))["outputs"].max() == 240  # the four checkpoints of one recipe
-    other.close()
-    other.store.close()
 
 
 def test_labels_made_again_elsewhere_replace_the_first(desk: Desk) -> None:
