@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pandas as pd
 import typer
@@ -34,6 +35,7 @@ from capsafe_core.store.rollups import check as check_store
 from capsafe_core.study import JudgeSettings, Study, load_study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What fine-tuning bought, what it cost in safety, and how far to trust that number.", pretty_exceptions_enable=False)
+T = TypeVar("T")
 Names = Annotated[list[str] | None, typer.Option()]
 
 
@@ -110,14 +112,19 @@ def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFram
     Raises:
         CapsafeError: neither can be had.
     """
+    return _from_owner(settings, lambda path: ask(path, name, chosen), lambda store: table(store, name, chosen))
+
+
+def _from_owner(settings: Settings, asked: Callable[[Path], T], alone: Callable[[Store], T]) -> T:
+    """What the running app answers where it owns the store; else what `alone` makes of the store itself."""
     if settings.socket_path.exists():
         try:
-            return ask(settings.socket_path, name, chosen)
+            return asked(settings.socket_path)
         except CapsafeError as error:
             if "does not answer" not in error.message:
                 raise
     with _open_store(settings) as store:
-        return table(store, name, chosen)
+        return alone(store)
 
 
 def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
@@ -127,19 +134,16 @@ def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
         CapsafeError: it cannot be done.
     """
     person = person_named(getpass.getuser())
-    if settings.socket_path.exists():
-        try:
-            return ask_to(settings.socket_path, action, person, arguments)
-        except CapsafeError as error:
-            if "does not answer" not in error.message:
-                raise
-    with _open_store(settings) as store:
+
+    def alone(store: Store) -> dict[str, Any]:
         ingest_all(store, settings.jobs_path)
         desk = Desk(store, settings.jobs_path)
         try:
             return act(desk, action, person, arguments)
         finally:
             desk.close()
+
+    return _from_owner(settings, lambda path: ask_to(path, action, person, arguments), alone)
 
 
 def _print(frame: pd.DataFrame, as_json: bool, as_csv: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from capsafe_core.jobs.engine_environment import FOLDER
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
+from capsafe_core.ui.owner import close_owner
 from tests.synthetic import write_study
 
 settings.register_profile("no time is asserted", deadline=None)
@@ -65,3 +67,15 @@ def vllm_python() -> Path:
 @pytest.fixture(scope="session")
 def this_python() -> str:
     return sys.executable
+
+
+@contextmanager
+def made_up_home(home: Path, safety_size: int, capability_size: int) -> Iterator[Path]:
+    """A workspace with the made-up study that CAPSAFE_HOME points to; what owned its store is closed at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAPSAFE_HOME", str(home))
+        write_study(home / "jobs", safety_size=safety_size, capability_size=capability_size)
+        try:
+            yield home
+        finally:
+            close_owner()

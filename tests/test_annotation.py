@@ -133,7 +133,7 @@ def test_allocation_gives_small_strata_a_larger_share_and_never_more_than_they_h
 def test_a_queue_is_extended_along_the_same_order_and_says_so(desk: Desk) -> None:
     q = queue(desk, size=20)
     before = [i.generation_id for i in desk._queues[q.queue].places]
-    longer = extend_queue(desk, desk.store, ADA, q, 15)
+    longer = extend_queue(desk, ADA, q, 15)
     items = desk._queues[q.queue].places
     assert [i.generation_id for i in items[:20]] == before
     assert len({i.generation_id for i in items}) == 35
@@ -144,7 +144,7 @@ def test_a_queue_is_extended_along_the_same_order_and_says_so(desk: Desk) -> Non
     assert desk.store.rows("SELECT count(*) FROM queues WHERE queue = ?", [q.queue]) == [(2,)]  # nothing is overwritten
     everything = queue(desk, name="all", size=1200)
     with pytest.raises(CapsafeError, match="already holds every output"):
-        extend_queue(desk, desk.store, ADA, everything, 5)
+        extend_queue(desk, ADA, everything, 5)
 
 
 @pytest.mark.parametrize(("strategy", "share"), [("random", 0.3), ("stratified", 0.3), ("disagreement", 0.6)])

@@ -22,8 +22,8 @@ from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.labels import labelled_answers, rulings, truths
-from capsafe_core.ui.owner import close_owner, current_owner
-from tests.synthetic import write_study
+from capsafe_core.ui.owner import current_owner
+from tests.conftest import made_up_home
 from tests.test_annotation import queue, work_through
 
 ADA, BEN = Person("<b>Ada</b>"), Person("Ben")
@@ -31,14 +31,8 @@ ADA, BEN = Person("<b>Ada</b>"), Person("Ben")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    found = tmp_path_factory.mktemp("labels")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAPSAFE_HOME", str(found))
-        write_study(found / "jobs", safety_size=60, capability_size=6)
-        try:
-            yield found
-        finally:
-            close_owner()
+    with made_up_home(tmp_path_factory.mktemp("labels"), 60, 6) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -12,22 +12,16 @@ from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.view import open_view
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
-from capsafe_core.ui.owner import close_owner, current_owner
-from tests.synthetic import write_study
+from capsafe_core.ui.owner import current_owner
+from tests.conftest import made_up_home
 
 PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
-    home = tmp_path_factory.mktemp("workspace")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAPSAFE_HOME", str(home))
-        write_study(home / "jobs", safety_size=12, capability_size=10)
-        try:
-            yield AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
-        finally:
-            close_owner()
+    with made_up_home(tmp_path_factory.mktemp("workspace"), 12, 10):
+        yield AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
 
 
 @pytest.mark.parametrize("page", PAGES)

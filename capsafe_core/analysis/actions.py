@@ -34,7 +34,7 @@ def _list(desk: Desk, person: Person) -> Answer:
 
 
 def _extend(desk: Desk, person: Person, queue: str, more: int) -> Answer:
-    return {"words": extend_queue(desk, desk.store, person, find_queue(desk, queue), more).words}
+    return {"words": extend_queue(desk, person, find_queue(desk, queue), more).words}
 
 
 def _state(desk: Desk, person: Person, queue: str, state: str) -> Answer:

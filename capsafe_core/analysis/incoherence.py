@@ -64,9 +64,7 @@ def _said_by_people(view: View, benchmark: str) -> pd.DataFrame:
     sample = sample_of(view, benchmark, list(known["checkpoint_id"])) if len(given) else None
     if sample is None:
         return pd.DataFrame(columns=columns)
-    labels = read_labels(sample, "coherence")
-    weights = np.divide(1.0, labels.probability, where=labels.probability > 0, out=np.zeros(len(labels.probability)))
-    by_cell = dict(zip(sample.cells, np.split(weights, np.cumsum(sample.sizes)[:-1]), strict=True))
+    by_cell = dict(zip(sample.cells, np.split(read_labels(sample, "coherence").weights, np.cumsum(sample.sizes)[:-1]), strict=True))
     rows = []
     for checkpoint, cell in zip(sample.place, sample.cells, strict=True):
         own = by_cell[cell]

@@ -13,7 +13,7 @@ from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.bootstrap import percentile_intervals
-from capsafe_core.stats.correction import MIN_A_CLASS, Labelled, labels_needed, outside_claim, weighted_confusion, weighted_ppi, weighted_rogan_gladen
+from capsafe_core.stats.correction import MIN_A_CLASS, Labelled, labels_needed, one_over, outside_claim, weighted_confusion, weighted_ppi, weighted_rogan_gladen
 from capsafe_core.stats.design import alike, completed, inclusion
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.cells import STRATA, strata_codes
@@ -58,6 +58,11 @@ class Labels:
     def probability(self) -> Floats:
         """(outputs,) inclusion probability of labels that may be used; 0 for the others."""
         return np.where(self.asked & ~np.isnan(self.event), self.chance, 0.0)
+
+    @property
+    def weights(self) -> Floats:
+        """(outputs,) one over the probability; 0 where there is no label that may be used."""
+        return one_over(self.probability)
 
 
 def read_labels(sample: Sample, dimension: str) -> Labels:
@@ -231,7 +236,7 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
     kept = reached & (np.ones(len(broken), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole))
     clusters = np.concatenate(sample.cluster)
     for name, flags in (("coherent", ~broken & kept), ("incoherent", broken & kept)):
-        weights = np.divide(1.0, labels.probability, where=labels.probability > 0, out=np.zeros(len(broken))) * flags
+        weights = labels.weights * flags
         n = int((weights > 0).sum())
         events, trials = (np.asarray(np.bincount(clusters, weights=w, minlength=sample.clusters)[None], dtype=np.float64) for w in (weights * np.nan_to_num(labels.event), weights))
         rate = float(events.sum() / trials.sum()) if n else np.nan

@@ -36,13 +36,13 @@ def make_queue(desk: Desk, view: View, person: Person, settings: QueueSettings) 
     return desk.make(person, settings, selection, asking, lambda queue: draw(view.store, queue, settings, selection, asking))
 
 
-def extend_queue(desk: Desk, store: Store, person: Person, queue: QueueRecord, more: int) -> QueueRecord:
+def extend_queue(desk: Desk, person: Person, queue: QueueRecord, more: int) -> QueueRecord:
     """Add items to a queue, from where its random order stopped.
 
     Raises:
         CapsafeError: the person is no researcher, or nothing is left to draw.
     """
-    return desk.extend(person, queue.queue, lambda now: extend(store, now, more), more)
+    return desk.extend(person, queue.queue, lambda now: extend(desk.store, now, more), more)
 
 
 def draw(store: Store, queue: str, settings: QueueSettings, selection: Selection, asking: Asking) -> Drawn:

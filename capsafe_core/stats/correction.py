@@ -109,7 +109,7 @@ class Labelled:
     @property
     def weights(self) -> Floats:
         """One over the inclusion probability, 0 where there is no label."""
-        return np.divide(1.0, self.probability, where=self.probability > 0, out=np.zeros(len(self.probability)))
+        return one_over(self.probability)
 
     def influence(self, values: Floats) -> Floats:
         """(N,) what each output does to the Hájek total of values whose weighted mean is 0.
@@ -125,6 +125,11 @@ class Labelled:
         mean = np.divide(totals, weights, where=weights > 0, out=np.zeros(size))[self.strata]
         spared = np.sqrt(n / np.maximum(n - 1, 1))[self.strata]  # the mean was taken from the same few labels
         return np.asarray(mean * (w.sum() / len(w)) + spared * w * (values - mean), dtype=np.float64)
+
+
+def one_over(probability: Floats) -> Floats:
+    """1 / probability, and 0 where it is 0: the weights of Horvitz and Thompson."""
+    return np.divide(1.0, probability, where=probability > 0, out=np.zeros(len(probability)))
 
 
 def weighted_confusion(data: Labelled) -> Confusion:

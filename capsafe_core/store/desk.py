@@ -41,6 +41,8 @@ LONGEST_ABSENCE = 60 * 86400.0
 """seconds after which what a browser kept is too old to be taken in"""
 LOOK_AGAIN = 60.0
 """seconds after which outputs that were gone are looked for again: a store may have been rebuilt meanwhile"""
+AGAIN = "#1"
+"""the end of a task's id where the same person looks a second time"""
 RULINGS = "adjudications"
 GUIDELINES = "guidelines"
 
@@ -65,6 +67,11 @@ class Task:
     id: str
     generation_id: str
     repeat: int = 0
+
+
+def _second(generation: str) -> str:
+    """The task in which a person looks at an output again."""
+    return f"{generation}{AGAIN}"
 
 
 @dataclass(frozen=True)
@@ -269,13 +276,13 @@ class Desk:
             q.gone.clear()
             q.started.clear()
         mine = q.done.get(who, {})
-        first = [task for task in mine if not task.endswith("#1") and who in q.answered.get(task, {})]
-        repeats = math.floor(q.settings.repeats * len(first)) - sum(task.endswith("#1") for task in mine)
-        before = [task for task in first[: max(0, len(first) - REPEAT_AFTER)] if f"{task}#1" not in mine and task not in q.gone]
+        first = [task for task in mine if not task.endswith(AGAIN) and who in q.answered.get(task, {})]
+        repeats = math.floor(q.settings.repeats * len(first)) - sum(task.endswith(AGAIN) for task in mine)
+        before = [task for task in first[: max(0, len(first) - REPEAT_AFTER)] if _second(task) not in mine and task not in q.gone]
         before.sort(key=lambda task: digest_text(f"{q.record.queue} {who} {task}"))  # any of them, not the first ones, when everything was new
         for task in before[: max(0, repeats)]:
             given += 1
-            yield Task(f"{task}#1", task, 1)
+            yield Task(_second(task), task, 1)
         edge = True  # nothing is left for this person before here
         for place in range(q.started.get(who, 0), len(q.order)):
             if given >= count:
@@ -388,7 +395,7 @@ class Desk:
         """The last items that a person labelled or skipped, the newest first, with their answers; second looks are left out."""
         q = self._open(queue)
         with q.lock:
-            mine = [t for t in q.done.get(person.name, {}) if not t.endswith("#1")][-count:]
+            mine = [t for t in q.done.get(person.name, {}) if not t.endswith(AGAIN)][-count:]
             return [(Task(t, t), list(q.events[person.name, t])) for t in reversed(mine)]
 
     def progress(self, person: Person, queue: str) -> Progress:
@@ -490,8 +497,8 @@ class Desk:
         """The newest guidelines: the researcher's, else the shipped ones."""
         with self._lock:
             if self._guidelines is None:
-                _, job = self._book(GUIDELINES)
-                found = [r for r in job.records() if isinstance(r, GuidelinesRecord)]
+                manifest = Manifest(KIND, GUIDELINES, {})
+                found = [r for r in Job(self._jobs / manifest.job_id, manifest).records() if isinstance(r, GuidelinesRecord)]
                 self._guidelines = read_guidelines(found[-1].text) if found else shipped_guidelines()
             return self._guidelines
 
@@ -540,7 +547,7 @@ def _take_in(q: _OpenQueue, records: Sequence[Record]) -> None:
 
 
 def _remember(q: _OpenQueue, who: str, event: LabelEvent) -> None:
-    task = f"{event.generation_id}#1" if event.repeat else event.generation_id
+    task = _second(event.generation_id) if event.repeat else event.generation_id
     q.latest[who] = max(q.latest.get(who, 0.0), event.created)
     q.held.get(event.generation_id, {}).pop(who, None)
     mine, key = q.done.setdefault(who, {}), (who, task)

@@ -21,9 +21,10 @@ NAME = "coherence-learnt"
 
 def show(view: View, owner: Owner, person: Person) -> None:
     """What was learnt, how well it foretells people on prompts it has not seen, and the rules beside it."""
-    known, labels = newest_rater(view.store, NAME), labelled_answers(view.store, view.study.name)
+    known = newest_rater(view.store, NAME)
     if known is None:
-        st.info(f"Nothing has been learnt yet. {len(labels)} answers have a label of coherence that people agree on; it takes 40, ten of each kind.")
+        labelled = screen.remembered(view, "labelled answers", lambda: len(labelled_answers(view.store, view.study.name)))
+        st.info(f"Nothing has been learnt yet. {labelled} answers have a label of coherence that people agree on; it takes 40, ten of each kind.")
     else:
         held = known["settings"]["fitted"]["held_out"]
         st.markdown(f"**Version {known['version']}: on prompts it had not seen it finds {held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls incoherent is.**")
@@ -35,7 +36,7 @@ def show(view: View, owner: Owner, person: Person) -> None:
         person.must_be("researcher")
         with st.spinner("Learning …"):
             study, text = recorded_study(owner.settings.jobs_path, view.study.name)
-            job = train_detector(owner.settings.jobs_path, study, text, labels, owner.settings)
+            job = train_detector(owner.settings.jobs_path, study, text, labelled_answers(view.store, view.study.name), owner.settings)
         Queue.add(job)
         st.success("Learnt. It is looking at every output of the study now; the Runs page shows how far it is.")
     try:

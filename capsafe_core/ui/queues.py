@@ -78,7 +78,7 @@ def listing(owner: Owner, person: Person) -> None:
             st.rerun()
         more = st.number_input("More items", 1, 10_000, 50, key=f"more-{chosen.queue}", width=120)
         if st.button("Add them", key=f"add-{chosen.queue}", help="Further along the same random order; items of adaptive order stay as they are."):
-            st.session_state["made"] = f"{chosen.name}: {extend_queue(owner.desk, owner.store, person, chosen, int(more)).words}."
+            st.session_state["made"] = f"{chosen.name}: {extend_queue(owner.desk, person, chosen, int(more)).words}."
             st.rerun()
 
 
