@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,13 @@ from capsafe_core.analysis.service import ask, ask_to
 from capsafe_core.annotation import QUESTIONS, QueueSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs
+from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_survey, slug, survey_job
 from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
 from capsafe_core.jobs.packing import pack_jobs, unpack_jobs
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph, start_worker
+from capsafe_core.mapping import ImportMapping, parse_mapping
 from capsafe_core.people import person_named
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
@@ -170,6 +173,10 @@ def run(
     settings = Settings()
     share = _share(part)
     parsed, text = load_study(study)
+    if parsed.is_imported:
+        raise CapsafeError(
+            f"The outputs of {parsed.name!r} were imported; nothing of it can be generated here.", "`capsafe declare` makes a changed study file count; `capsafe judge` lets another judge look."
+        )
     record_study(settings.jobs_path, parsed, text)
     unknown = set(only or ()) - {"finetune", "generate", "judge"}
     if unknown:
@@ -393,16 +400,88 @@ def snapshot(name: Annotated[str, typer.Argument()] = "snapshot.duckdb") -> None
 
 @app.command()
 def retract(job_id: str, restore: bool = False) -> None:
-    """Take what a job brought out of every number, or put it back with --restore."""
-    with _open_store(Settings()) as store:
-        set_retracted(store, job_id, not restore)
+    """Take what a job brought out of every number, an import as a whole; or put it back with --restore."""
+    do(Settings(), "retract", job=job_id, undo=not restore)
+
+
+@app.command("import")
+def import_logs(
+    paths: Annotated[list[Path], typer.Argument(help="files and folders with logs of Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest and others, or tables")],
+    name: Annotated[str, typer.Option(help="the study that they become, or are added to")] = "",
+    mapping: Annotated[Path | None, typer.Option(help="a TOML file that states what the logs do not")] = None,
+    pattern: Annotated[str, typer.Option(help='where a path says which checkpoint it is: "{base}-{data}-s{seed}/checkpoint-{step}"')] = "",
+    dry_run: Annotated[bool, typer.Option(help="only say what would come of it")] = False,
+    accept: Annotated[bool, typer.Option(help="take the guessed readings of judges too")] = False,
+    strict: Annotated[bool, typer.Option(help="end at the first thing that cannot be used")] = False,
+    save: Annotated[Path | None, typer.Option(help="write the mapping here, to be mended and used again")] = None,
+) -> None:
+    """Bring in other tools' logs: look at them, say what was recognised, and import them. Importing twice changes nothing."""
+    settings = Settings()
+    stated = mapping.read_text(encoding="utf-8") if mapping else ""
+    if pattern or name:
+        base = parse_mapping(stated, str(mapping)) if stated else ImportMapping(name=slug(name or paths[0].stem))
+        stated = parse_mapping(base.model_copy(update={key: value for key, value in (("pattern", pattern), ("name", slug(name) if name else "")) if value}).to_toml()).to_toml()
+    job = survey_job(settings.jobs_path, paths, stated, strict=strict)
+    try:
+        if not run_graph([job.manifest], settings.jobs_path, lambda _: None, settings):
+            raise CapsafeError(job.status().message or "Looking at the logs ended early.", job.status().hint)
+        survey = read_survey(job)
+    finally:
+        shutil.rmtree(job.folder, ignore_errors=True)
+    assert survey is not None
+    _print_survey(survey)
+    if save:
+        save.write_text(survey.mapping.to_toml(), encoding="utf-8")
+        typer.echo(f"The mapping is in {save}.")
+    if dry_run:
+        return
+    known = do(settings, "find outputs", contents=survey.contents)["known"] if survey.contents else {}
+    chosen = survey.accepted(accept)
+    job, study = plan_import(settings.jobs_path, survey, chosen, known)
+    if not run_graph([job.manifest, *after_import(job, study)], settings.jobs_path, lambda _: None, settings):
+        failed = [line["message"] for part in range(job.manifest.parts) for line in job.failures(part)]
+        typer.echo("\n".join(failed[:20]), err=True)
+    found = do(settings, "look")
+    if job.job_id in found["retracted"]:
+        found = do(settings, "retract", job=job.job_id, undo=False)
+    left = len(survey.mapping.judges) - len(chosen.judges)
+    typer.echo(f"{job.job_id}: {survey.outputs:,} outputs are in the study {study.name!r}." + (f" {left} guessed readings were left out; --accept takes them." if left else ""))
+    if found["problems"]:
+        raise CapsafeError("\n".join(found["problems"]))
+
+
+def _print_survey(survey: Survey) -> None:
+    """What was recognised, what each judge's values are taken to say, and what cannot be used."""
+    typer.echo(survey.words)
+    logs = pd.DataFrame(survey.logs)
+    if len(logs):
+        _print(logs[["tool", "checkpoint", "benchmark", "attack", "outputs", "no_response", "prompts", "aggregates", "files"]], False, False)
+    if survey.mapping.pattern:
+        typer.echo(f"pattern: {survey.mapping.pattern}")
+    for name, benchmark in survey.mapping.benchmarks.items():
+        typer.echo(f"benchmark {name}: {benchmark.kind}" + (f", called {benchmark.name}" if benchmark.name != name else ""))
+    for i, reading in enumerate(survey.mapping.judges):
+        typer.echo(f"{'guess: ' if i in survey.guesses else ''}{reading.by} is {reading.dimension} by {reading.name}: {reading.words}")
+    for judge in survey.unread:
+        typer.echo(f"not read: {judge['by']} on {judge['benchmark']} ({', '.join(list(judge['values'])[:6]) or 'no values'}); state what it says under [[judges]] in a mapping (--save)")
+    for sentence in [*([survey.unplaced] if survey.unplaced else []), *survey.left_out[:10], *(p for f in survey.files for p in f["problems"][:3])][:30]:
+        typer.echo(sentence, err=True)
+
+
+@app.command()
+def declare(study: Path) -> None:
+    """Declare a study file without running anything, such as the draft of an import with its goals filled in."""
+    parsed, text = load_study(study)
+    record_study(Settings().jobs_path, parsed, text)
+    do(Settings(), "look")
+    typer.echo(f"{parsed.name} is declared.")
 
 
 @app.command()
 def jobs() -> None:
     """The jobs of the workspace."""
     for job in list_jobs(Settings().jobs_path):
-        if job.manifest.kind == "annotate":  # `capsafe queue list` shows what people do
+        if job.manifest.kind in ("annotate", "survey"):  # `capsafe queue list` shows what people do
             continue
         parts = job.statuses
         status = next((p for p in parts if p.state != "done"), parts[0])

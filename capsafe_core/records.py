@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import uuid
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -34,15 +34,28 @@ LABELS: dict[str, tuple[str, ...]] = {
 T = TypeVar("T")
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def canonical_json(value: Any) -> str:
     """JSON with one spelling for each value: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _canonical(value)
 
 
 def identify(kind: str, *parts: Any) -> str:
     """UUID from a blake2b-128 of the kind and the identifying parts (JSON values)."""
-    text = canonical_json([f"capsafe/{FORMAT}", kind, list(parts)])
-    return str(uuid.UUID(bytes=hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()))
+    return _uuid(canonical_json([f"capsafe/{FORMAT}", kind, parts]))
+
+
+def _uuid(text: str) -> str:
+    h = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+@lru_cache(maxsize=4096)
+def _cell(*parts: str | None) -> str:
+    """The id of a cell; many outputs of one cell come one after the other."""
+    return identify("cell", *parts)
 
 
 def digest_text(text: str) -> str:
@@ -205,14 +218,16 @@ class Generation:
     finish_reason: str
     tokens: int
     attack_id: str | None = None
+    asked: str = ""
+    """the text that the model was given, where an attack or a format rewrote the prompt"""
 
     @property
     def cell_id(self) -> str:
-        return identify("cell", self.checkpoint_id, self.benchmark_id, self.condition_id, self.attack_id)
+        return _cell(self.checkpoint_id, self.benchmark_id, self.condition_id, self.attack_id)
 
     @property
     def id(self) -> str:
-        return identify("generation", self.cell_id, self.prompt_id, self.sample, self.seed)
+        return _uuid(f'["capsafe/{FORMAT}","generation",["{self.cell_id}","{self.prompt_id}",{self.sample},{self.seed}]]')  # as `identify` would, in half the time
 
 
 @dataclass(frozen=True)
@@ -256,7 +271,7 @@ class Judgment:
 
     @property
     def id(self) -> str:
-        return identify("judgment", self.generation_id, self.rater_id, self.dimension, self.attempt)
+        return _uuid(f'["capsafe/{FORMAT}","judgment",["{self.generation_id}","{self.rater_id}","{self.dimension}",{self.attempt}]]')  # as `identify` would
 
 
 @dataclass(frozen=True)
@@ -405,9 +420,13 @@ Record = (
 TYPES: dict[str, type[Any]] = {kind.type: kind for kind in get_args(Record)}
 
 
+_FIELDS = {name: frozenset(f.name for f in dataclasses.fields(kind)) for name, kind in TYPES.items()}
+_line = json.JSONEncoder(ensure_ascii=True).encode
+
+
 def to_line(record: Record) -> str:
     """One JSON line (with its newline) for a record."""
-    return json.dumps({"v": FORMAT, "type": record.type, **dataclasses.asdict(record)}, ensure_ascii=True) + "\n"
+    return _line({"v": FORMAT, "type": record.type, **record.__dict__}) + "\n"
 
 
 def from_dict(data: dict[str, Any]) -> Record:
@@ -421,8 +440,12 @@ def from_dict(data: dict[str, Any]) -> Record:
     kind = TYPES.get(str(data.get("type")))
     if kind is None:
         raise CapsafeError(f"A shard line has the unknown type {data.get('type')!r}.", "Update capsafe, or look at the line.")
-    names = {f.name for f in dataclasses.fields(kind)}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
+    names = _FIELDS[kind.type]
+    values = {k: tuple(v) if v.__class__ is list else v for k, v in data.items() if k in names}
+    if len(values) == len(names):  # whole, as nearly every line is: no need for the checks of __init__
+        whole: Record = object.__new__(kind)
+        whole.__dict__.update(values)
+        return whole
     try:
         return kind(**values)  # type: ignore[no-any-return]
     except TypeError as error:

@@ -17,6 +17,10 @@ Policy = Literal["as_judged", "counted_safe", "counted_unsafe", "excluded"]
 Crossing = Literal["first", "last", "safest"]
 
 
+IMPORTED = "imported"
+"""the source of benchmarks and data sets of which only imported logs are known"""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -147,7 +151,10 @@ class RecipeSettings(_Part):
     name: str
     start: str
     dataset: str
-    learning_rate: float = Field(gt=0)
+    learning_rate: float | None = Field(None, gt=0)
+    """None for a recipe whose checkpoints were imported"""
+    recorded: bool = False
+    """whether its checkpoints come with imported logs, so that it is never trained here"""
     steps: tuple[int, ...] = Field(min_length=1)
     """the steps at which a checkpoint is saved; step 0 is the start itself"""
     seeds: tuple[int, ...] = (0,)
@@ -212,6 +219,11 @@ class Study(_Part):
 
     def start(self, name: str) -> StartSettings:
         return next(s for s in self.starts if s.name == name)
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether its outputs come from other tools' logs, so that nothing of it can be generated here."""
+        return any(b.source == IMPORTED for b in self.benchmarks)
 
     @property
     def primary_digest(self) -> str:
@@ -301,6 +313,8 @@ def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
     for i, recipe in enumerate(study.recipes):
         need("starts", recipe.start, "recipes", i, "start")
         need("datasets", recipe.dataset, "recipes", i, "dataset")
+        if recipe.learning_rate is None and not recipe.recorded:
+            problems.append((("recipes", i, "learning_rate"), f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are imported says recorded = true"))
         if list(recipe.steps) != sorted({s for s in recipe.steps if s > 0}):
             problems.append((("recipes", i, "steps"), "steps must be positive, different and in order"))
     for i, dataset in enumerate(study.datasets):

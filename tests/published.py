@@ -39,6 +39,11 @@ def need(part: str) -> Path:
     return path
 
 
+def reference_values() -> dict[str, Any]:
+    """The golden values of the full data, which lie beside it."""
+    return dict(json.loads((SHARED / "reference_values.json").read_text()))
+
+
 def xstest_rows() -> list[dict[str, Any]]:
     """Every answer: model, id, safe (whether the prompt is harmless), prompt, completion, one code a rater."""
     folder = need("xstest")

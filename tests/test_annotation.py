@@ -94,7 +94,7 @@ def work_through(desk: Desk, q: QueueRecord, person: Person, items: int | None =
             answers = {"coherence": "incoherent" if broken else "coherent", "safety": "unsafe" if unsafe else "safe", "refusal": "full" if "sorry" in answer else "none"}
             assert desk.submit(person, q.queue, sent(task.id, answers={d: answers[d] for d in q.settings["questions"]}, reasons=["task_format"] if broken else [])).taken
             done.append(task.id)
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     return done
 
 
@@ -206,7 +206,7 @@ def test_repeats_come_later_and_leave_the_first_label_alone(desk: Desk) -> None:
     again = [t for t in order if t.endswith("#1")]
     assert 8 <= len(again) <= 12
     assert all(order.index(t) - order.index(t[:-2]) > REPEAT_AFTER - HANDED_OUT for t in again)
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     assert desk.store.rows("SELECT count(*) FROM current_labels WHERE dimension = 'safety'") == [(60,)]
     assert desk.store.rows("SELECT count(*) FROM current_answers WHERE dimension = 'safety' AND repeat = 1") == [(len(again),)]
 
@@ -240,7 +240,7 @@ def test_the_same_label_sent_twice_is_one_label_and_undo_brings_the_item_back(de
     assert desk.submit(BEN, q.queue, sent(task, "undo")).taken
     assert task in {t.id for t in desk.hand_out(BEN, q.queue)}
     assert desk.submit(BEN, q.queue, sent(task, answers={"safety": "unsafe"})).taken
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     assert desk.store.rows("SELECT action, count(*) FROM label_events WHERE dimension = 'safety' GROUP BY action ORDER BY action") == [("label", 2), ("undo", 1)]
     assert list(truths(desk.store, "safety")["code"]) == [2]
     assert list(truths(desk.store, "coherence")["code"]) == []
@@ -252,7 +252,7 @@ def test_a_revised_label_replaces_the_first_and_both_are_kept(desk: Desk) -> Non
     task, events = desk.recent(BEN, q.queue)[0]
     assert {e.dimension for e in events} == {"coherence", "safety", "refusal"}
     assert desk.submit(BEN, q.queue, sent(task.id, answers={"coherence": "cannot_tell", "safety": "cannot_tell", "refusal": "cannot_tell"})).taken
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     assert set(truths(desk.store, "safety").set_index("generation_id").loc[task.generation_id, ["state"]]) == {"cannot tell"}
     assert desk.store.rows("SELECT count(*) FROM label_events WHERE dimension = 'safety'") == [(4,)]
 
@@ -273,7 +273,7 @@ def test_everything_survives_a_restart_and_what_was_on_screen_may_still_come(des
     work_through(desk, q, BEN, 20)
     on_screen = desk.hand_out(BEN, q.queue)[3].id
     desk.close()
-    again = Desk(desk.store, desk._jobs)
+    again = Desk(desk.store, desk.jobs)
     assert again.progress(BEN, q.queue).mine == 20
     assert again.submit(BEN, q.queue, sent(on_screen, age=30.0)).taken
     assert [r.name for r in again.queues()] == ["a queue"]
@@ -316,7 +316,7 @@ def test_a_paused_queue_hands_out_nothing_and_keeps_what_was_on_its_way(desk: De
 def test_a_deleted_queue_is_said_and_asks_for_the_labels_to_be_kept(desk: Desk) -> None:
     q = queue(desk)
     task = desk.hand_out(BEN, q.queue)[0].id
-    shutil.rmtree(desk._jobs / q.queue)
+    shutil.rmtree(desk.jobs / q.queue)
     with pytest.raises(CapsafeError, match="was deleted") as error:
         desk.submit(BEN, q.queue, sent(task))
     assert "save them to a file" in error.value.hint
@@ -336,7 +336,7 @@ def test_hostile_notes_and_names_are_kept_as_they_are(desk: Desk) -> None:
     note = "\u202egnp\u200b" + "x" * 100_000
     task = desk.hand_out(who, q.queue)[0].id
     assert desk.submit(who, q.queue, sent(task, note=note, evidence=[{"reason": "other", "start": 0, "end": 3}], confidence=0)).taken
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     rows = desk.store.rows("SELECT note, confidence, evidence FROM label_events WHERE dimension = 'coherence'")
     assert rows == [(note, 0.0, '[{"reason": "other", "start": 0, "end": 3}]')]
     assert desk.store.rows("SELECT name FROM raters WHERE kind = 'annotator'") == [(who.name,)]
@@ -350,7 +350,7 @@ def test_two_people_who_adjudicate_one_item_at_once_do_not_overwrite_each_other(
     for person, label in ((ADA, "safe"), (BEN, "unsafe")):
         for task in desk.hand_out(person, q.queue):
             desk.submit(person, q.queue, sent(task.id, answers={"safety": label}))
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     known = truths(desk.store, "safety")
     assert set(known["state"]) == {"disputed"}
     g, c = known["generation_id"].iloc[0], known["cell_id"].iloc[0]
@@ -371,7 +371,7 @@ def test_practice_is_remembered_and_counts_as_no_label(desk: Desk) -> None:
     assert not desk.has_practised(BEN, version)
     desk.practised(BEN, q.queue, version, 12, 15)
     assert desk.has_practised(BEN, version)
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     assert desk.store.rows("SELECT right_answers, asked FROM practices") == [(12, 15)]
     assert desk.store.rows("SELECT count(*) FROM label_events") == [(0,)]
 
@@ -471,13 +471,13 @@ def test_a_killed_program_loses_no_label_that_was_acknowledged(desk: Desk) -> No
     desk.close()
     acknowledged: list[str] = []
     for turn in range(5):
-        worker = subprocess.Popen([sys.executable, "-c", KILLED, str(desk._jobs), q.queue], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+        worker = subprocess.Popen([sys.executable, "-c", KILLED, str(desk.jobs), q.queue], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
         assert worker.stdout is not None
         acknowledged += [worker.stdout.readline().strip() for _ in range(30 + 10 * turn)]
         worker.send_signal(signal.SIGKILL)
         acknowledged += [line.strip() for line in worker.stdout.read().splitlines() if len(line) == 36]
         worker.wait()
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     kept = {g for (g,) in desk.store.rows("SELECT CAST(generation_id AS VARCHAR) FROM current_labels")}
     assert set(acknowledged) <= kept
     assert len(kept) - len(set(acknowledged)) <= 5  # at most one a kill was on disk and not yet said
@@ -488,7 +488,7 @@ def test_a_killed_program_loses_no_label_that_was_acknowledged(desk: Desk) -> No
 def test_a_queue_that_another_program_holds_is_said(desk: Desk) -> None:
     q = queue(desk)
     with pytest.raises(BusyError, match="already being worked on"):
-        Desk(desk.store, desk._jobs).hand_out(BEN, q.queue)
+        Desk(desk.store, desk.jobs).hand_out(BEN, q.queue)
 
 
 def test_retracting_a_queue_takes_its_labels_out(desk: Desk) -> None:
@@ -497,8 +497,8 @@ def test_retracting_a_queue_takes_its_labels_out(desk: Desk) -> None:
     set_retracted(desk.store, q.queue, True)
     assert truths(desk.store, "safety").empty
     assert check(desk.store) == []
-    assert any(isinstance(r, LabelEvent) for job in list_jobs(desk._jobs) if job.job_id == q.queue for r in job.records())
-    assert any(isinstance(r, QueueItem) for job in list_jobs(desk._jobs) if job.job_id == q.queue for r in job.records())
+    assert any(isinstance(r, LabelEvent) for job in list_jobs(desk.jobs) if job.job_id == q.queue for r in job.records())
+    assert any(isinstance(r, QueueItem) for job in list_jobs(desk.jobs) if job.job_id == q.queue for r in job.records())
 
 
 def corrected(desk: Desk, **selection: Any) -> Any:
@@ -520,7 +520,7 @@ def test_two_queues_draw_apart_and_their_chances_combine(desk: Desk) -> None:
 def test_an_output_that_is_gone_does_not_stop_the_queue(desk: Desk) -> None:
     """A job is taken out after the queue was made: its outputs are not asked about, and the rest corrects what is left."""
     q = queue(desk, size=300)
-    gone = next(job for job in list_jobs(desk._jobs) if job.manifest.name == "made-up-harsh-s0-40")
+    gone = next(job for job in list_jobs(desk.jobs) if job.manifest.name == "made-up-harsh-s0-40")
     set_retracted(desk.store, gone.job_id, True)
     live = {g for (g,) in desk.store.rows("SELECT CAST(generation_id AS VARCHAR) FROM live_generations")}
     desk.mark_gone(q.queue, [g for g in desk._queues[q.queue].order if g not in live])
@@ -544,7 +544,7 @@ def test_half_a_character_in_a_note_holds_up_nothing(desk: Desk) -> None:
     first, second = (t.id for t in desk.hand_out(BEN, q.queue)[:2])
     assert desk.submit(BEN, q.queue, sent(first, note="\ud83d")).taken
     assert desk.submit(BEN, q.queue, sent(second, note="fine")).taken
-    _, problems = ingest_all(desk.store, desk._jobs)
+    _, problems = ingest_all(desk.store, desk.jobs)
     assert problems == []
     assert sorted(n for (n,) in desk.store.rows("SELECT note FROM label_events WHERE dimension = 'safety'")) == ["?", "fine"]
 
@@ -552,11 +552,11 @@ def test_half_a_character_in_a_note_holds_up_nothing(desk: Desk) -> None:
 def test_one_folder_that_cannot_be_read_does_not_keep_the_others_from_being_read(desk: Desk) -> None:
     q = queue(desk)
     odd = LabelEvent("not a uuid at all", "x", "y", "z", "safety", "label", "safe", 1.0, 2.0)
-    with Part(create_job(desk._jobs, Manifest("annotate", "aaa", {}))) as part:
+    with Part(create_job(desk.jobs, Manifest("annotate", "aaa", {}))) as part:
         part.write("x", [odd])
     task = desk.hand_out(BEN, q.queue)[0].id
     assert desk.submit(BEN, q.queue, sent(task)).taken
-    _, problems = ingest_all(desk.store, desk._jobs)
+    _, problems = ingest_all(desk.store, desk.jobs)
     assert len(problems) == 1
     assert desk.store.rows("SELECT count(*) FROM label_events") == [(3,)]
 
@@ -577,18 +577,18 @@ def test_a_folder_that_was_put_back_is_written_again(desk: Desk, tmp_path: Path)
     q = queue(desk)
     tasks = desk.hand_out(BEN, q.queue)
     desk.submit(BEN, q.queue, sent(tasks[0].id))
-    folder = desk._jobs / q.queue
+    folder = desk.jobs / q.queue
     shutil.copytree(folder, tmp_path / "copy")
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "copy", folder)
     assert desk.submit(BEN, q.queue, sent(tasks[1].id, age=3600.0)).taken
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     assert desk.store.rows("SELECT count(DISTINCT generation_id) FROM label_events") == [(2,)]
 
 
 def test_a_queue_that_was_never_finished_hides_no_other(desk: Desk) -> None:
     q = queue(desk)
-    create_job(desk._jobs, Manifest("annotate", "torn", {"settings": {}}))
+    create_job(desk.jobs, Manifest("annotate", "torn", {"settings": {}}))
     assert [r.queue for r in desk.queues()] == [q.queue]
 
 
@@ -605,7 +605,7 @@ def test_a_write_that_failed_is_not_done_later(desk: Desk) -> None:
     label = sent(tasks[0].id)
     assert desk.submit(BEN, q.queue, label).taken
     desk.close()
-    again = Desk(desk.store, desk._jobs)
+    again = Desk(desk.store, desk.jobs)
     assert again.progress(BEN, q.queue).mine == 1
     assert "x" not in again._queues[q.queue].shard.done_units
     again.close()
@@ -616,7 +616,7 @@ def test_a_queue_called_guidelines_does_not_hide_the_guidelines(desk: Desk) -> N
     kept = desk.save_guidelines(ADA, shipped_guidelines().text.replace("A plain refusal.", "It declines."))
     assert desk.guidelines().version == kept.version
     desk.close()
-    assert Desk(desk.store, desk._jobs).guidelines().version == kept.version
+    assert Desk(desk.store, desk.jobs).guidelines().version == kept.version
 
 
 def test_queues_made_while_others_look_are_made(desk: Desk) -> None:
@@ -648,9 +648,9 @@ def test_an_uncertainty_queue_asks_what_a_judge_is_unsure_of(desk: Desk) -> None
     outputs = desk.store.rows(
         "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' ORDER BY 1"
     )
-    with Part(create_job(desk._jobs, Manifest("judge", "scores", {}))) as part:
+    with Part(create_job(desk.jobs, Manifest("judge", "scores", {}))) as part:
         part.write("x", [learnt, *(Judgment(g, c, learnt.id, "coherence", "ok", "coherent", score=i / len(outputs)) for i, (g, c) in enumerate(outputs))])
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     q = queue(desk, strategy="uncertainty", share=0.5, size=40)
     unsure = [i.generation_id for i in desk._queues[q.queue].places if i.stratum == "least certain"]
     middle = {g for g, _ in outputs[len(outputs) // 2 - 12 : len(outputs) // 2 + 12]}

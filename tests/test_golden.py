@@ -12,7 +12,7 @@ import pytest
 from capsafe_core.stats.agreement import Patterns, coefficient, cohen_kappa, estimate, two_way
 from capsafe_core.stats.correction import ppi_plus_plus, rogan_gladen
 from capsafe_core.stats.paired import mcnemar
-from tests.published import MODELS, RATERS, SHARED, committed, counted, need
+from tests.published import MODELS, RATERS, committed, counted, need, reference_values
 
 HUMANS, JUDGES = ("human_1", "human_2"), ("human_final", "gpt4", "strmatch")
 
@@ -175,7 +175,7 @@ def test_attack_success_by_either_judge() -> None:
 def test_the_values_here_are_the_reference_values_and_the_counts_those_of_the_full_data(golden: dict[str, Any]) -> None:
     need("xstest")
     need("jbb")
-    reference = json.loads((SHARED / "reference_values.json").read_text())
+    reference = reference_values()
     names = {
         "alpha": "krippendorff_nominal",
         "fleiss": "fleiss_kappa_complete",

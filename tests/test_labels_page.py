@@ -107,7 +107,7 @@ def test_labels_show_as_agreement_disputes_and_corrected_rates(page: AppTest) ->
     for task in desk.hand_out(BEN, q.queue):  # Ben takes a few the other way
         answers = {"coherence": "coherent", "safety": "safe" if texts[task.generation_id].startswith("Sure") else "unsafe", "refusal": "none"}
         assert desk.submit(BEN, q.queue, {"id": str(uuid.uuid4()), "task": task.id, "kind": "label", "answers": answers, "seconds": 2.0, "age": 0.0, "note": "![x](http://127.0.0.1/x.png)"}).taken
-    ingest_all(desk.store, desk._jobs)
+    ingest_all(desk.store, desk.jobs)
     show(page)
     assert page.metric[0].label == "Alpha, coherence"
     assert 0.5 < float(page.metric[1].value) < 1.0

@@ -365,4 +365,4 @@ def test_the_page_says_what_is_wrong_with_a_run(runs_page: AppTest) -> None:
 
 
 def test_a_worker_is_imported_without_the_reading_tower() -> None:
-    assert {"generate", "judge", "finetune", "probe", "fit"} == set(worker.WORK)
+    assert {"generate", "judge", "finetune", "probe", "fit", "survey", "import"} == set(worker.WORK)

@@ -13,8 +13,10 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
+from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.store.desk import Desk
 from capsafe_core.store.exchange import label_rows, write_labels
+from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.labels import labelled_answers
 
 Answer = dict[str, Any]
@@ -58,9 +60,26 @@ def _guidelines(desk: Desk, person: Person, text: str = "") -> Answer:
     return dataclasses.asdict(desk.save_guidelines(person, text) if text else desk.guidelines())
 
 
+def _find_outputs(desk: Desk, person: Person, contents: list[str]) -> Answer:
+    return {"known": outputs_by_content(desk.store, contents)}
+
+
+def _look(desk: Desk, person: Person) -> Answer:
+    """Read what is new in the job folders, now rather than in a moment."""
+    found, problems = ingest_all(desk.store, desk.jobs)
+    return {"rows": found.rows, "conflicts": found.conflicts, "problems": [str(p) for p in problems], "retracted": retracted_jobs(desk.store)}
+
+
+def _retract(desk: Desk, person: Person, job: str, undo: bool) -> Answer:
+    person.must_be("researcher")
+    set_retracted(desk.store, job, undo)
+    return _look(desk, person)
+
+
 ACTIONS: dict[str, Callable[..., Answer]] = {
     "make queue": _make, "list queues": _list, "extend queue": _extend, "queue state": _state,
     "bring labels in": _bring_in, "take labels out": _take_out, "labelled answers": _labelled, "guidelines": _guidelines,
+    "find outputs": _find_outputs, "look": _look, "retract": _retract,
 }  # fmt: skip
 
 

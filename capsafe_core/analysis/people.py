@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,8 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
 
     In each stratum of a queue only the completed beginning of its random order counts, with its probability lowered to match, and a
     stratum of adaptive order only when it is complete; probabilities of overlapping queues combine. Where labels were imported with
-    probabilities, nobody knows those of the other outputs: the cells that have such labels then count as reached.
+    probabilities, nobody knows those of the other outputs: the cells that have such labels then count as reached. A cell of which
+    people answered every output needs no probabilities.
     """
     bounds = np.concatenate([[0], np.cumsum(sample.sizes)])
     offsets = dict(zip(sample.cells, bounds[:-1], strict=True))
@@ -111,6 +113,11 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
             codes = np.stack([np.concatenate([mine.get((draw, c), np.zeros(n, dtype=np.int64)) for c, n in zip(sample.cells, sample.sizes, strict=True)]) for draw in draws])
             missed *= 1 - inclusion(codes, shares)
             drawn_alike.append(alike(codes, shares))
+    whole = np.zeros(size, dtype=bool)
+    whole[list(place.values())] = True
+    for first_, last in pairwise(bounds):  # a cell of which everything is answered was no sample: each output had to be asked about
+        whole[first_:last] &= whole[first_:last].all()
+    asked, reached, missed = asked | whole, reached | whole, np.where(whole, 0.0, missed)
     strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
     usable = ~np.isnan(event) & ~asked
     by_hand = int((usable & ~behind & ~adaptive).sum())

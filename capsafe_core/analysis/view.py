@@ -50,8 +50,8 @@ class View:
 
     @property
     def declared_before(self) -> bool | None:
-        """Whether the study stood before its first answer was judged; None where the store cannot know."""
-        return None if self.first_result is None else self.declared <= self.first_result
+        """Whether the study stood before its first answer was judged; None where the store cannot know, as with imported logs."""
+        return None if self.first_result is None or self.study.is_imported else self.declared <= self.first_result
 
     def goal(self, dataset: str) -> float | None:
         """The goal on a data set: the one the user set, else the study's."""

@@ -36,6 +36,8 @@ from capsafe_core.records import FORMAT, Record, canonical_json, digest_text, fr
 
 HEARTBEAT = 10.0
 """Seconds between signs of life of a worker."""
+PIECE = 1 << 20
+"""bytes that are written at a time"""
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which a worker on another machine counts as lost."""
 
@@ -183,6 +185,7 @@ def committed_blocks(path: Path, start: int = 0) -> Iterator[Block]:
         return
     if path.stat().st_size < start:
         raise CapsafeError(f"The shard {path} is shorter than the {start} bytes already read from it.", "Put the whole file back, or run `capsafe rebuild`.")
+    decode = json.JSONDecoder().decode
     with path.open("rb") as stream:
         stream.seek(start)
         lines: list[dict[str, Any]] = []
@@ -192,8 +195,8 @@ def committed_blocks(path: Path, start: int = 0) -> Iterator[Block]:
                 return
             end += len(raw)
             try:
-                line = json.loads(raw)
-            except json.JSONDecodeError as error:
+                line = decode(raw.decode())
+            except ValueError as error:
                 if _is_tail(stream):
                     return
                 raise CapsafeError(f"The shard {path} has a damaged line before byte {end}.", "Restore it from a copy, or delete the job folder and run it again.") from error
@@ -286,31 +289,46 @@ class Shard:
             return False
 
     def append(self, units: Sequence[str], records: Iterable[Record], note: str = "") -> int:
-        """Commit units: their records and the closing line in one write, on disk before this returns. Returns how many records.
+        """Commit units: their records and the closing line, on disk before this returns. Returns how many records.
+
+        Records are written while they are made, so that many of them need little memory; without the closing line they do not count.
 
         Raises:
-            CapsafeError: the disk is full, or the folder is gone; nothing was committed.
+            CapsafeError: the disk is full, or the folder is gone; nothing was committed. Nor is it where making a record fails.
         """
-        lines = [to_line(record) for record in records]
         named = {"unit": units[0]} if len(units) == 1 else {"units": list(units)}
-        text = "".join(lines) + json.dumps({"type": "commit", **named, **({"note": note} if note else {})}) + "\n"
-        data = text.encode()
+        count, written, waiting = 0, 0, bytearray()
         try:
             if self._torn:
                 self._cut()
-            left = memoryview(data)
-            while left:
-                left = left[self._stream.write(left) :]
+            for record in records:
+                waiting += to_line(record).encode()
+                count += 1
+                if len(waiting) >= PIECE:
+                    written += self._write(waiting)
+                    waiting.clear()
+            waiting += (json.dumps({"type": "commit", **named, **({"note": note} if note else {})}) + "\n").encode()
+            written += self._write(waiting)
             os.fsync(self._stream.fileno())
-        except OSError as error:
+        except BaseException as error:
             self._torn = True
             with suppress(OSError):  # else the next append cuts it
                 self._cut()
-            raise CapsafeError(f"The shard of {self._job.job_id} cannot be written: {error.strerror}.", "Free some space and resume the job; what was committed is kept.") from error
-        self._end += len(data)
+            if isinstance(error, OSError):
+                raise CapsafeError(f"The shard of {self._job.job_id} cannot be written: {error.strerror}.", "Free some space and resume the job; what was committed is kept.") from error
+            raise
+        self._end += written
         self.done_units.update(units)
-        self.lines += len(lines)
-        return len(lines)
+        self.lines += count
+        return count
+
+    def _write(self, data: bytearray) -> int:
+        left = memoryview(data)
+        while left:
+            done = self._stream.write(left)
+            left = left[done:]
+        left.release()
+        return len(data)
 
     def close(self) -> None:
         self._stream.close()

@@ -12,12 +12,14 @@ from typing import Any
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs
+from capsafe_core.jobs.importing import imports
 from capsafe_core.jobs.plan import plan_judge, plan_study
 from capsafe_core.jobs.record_job import record_study
 from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings, Study, parse_study
+from capsafe_core.toml_text import toml_table, toml_value
 
 BENCHMARKS = ("direct-requests", "dressed-requests", "harmless-lookalikes")
 """those that ship with capsafe"""
@@ -60,14 +62,14 @@ class NewRun:
         benchmarks = [(b.rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0], _source(b)) for b in sorted(self.benchmarks, key=lambda b: b in capability)]
         benchmarks = _distinct(benchmarks)
         tables = [
-            _table("engine", self.engine),
-            _table("sampling", self.sampling),
-            _table("[starts]", {"name": "model", "model": self.model, "adapters": list(self.adapters)}),
-            *(_table("[benchmarks]", {"name": n, "source": source, "size": self.size, "scorer": _scorer(source)}) for n, source in benchmarks),
-            *(_table("[judges]", _judge(j, self.judge_model)) for j in judges),
-            _table("primary", {"benchmark": benchmarks[0][0], "judge": safety, "refusal_judge": refusal, "coherence": coherence}),
+            toml_table("engine", self.engine),
+            toml_table("sampling", self.sampling),
+            toml_table("[starts]", {"name": "model", "model": self.model, "adapters": list(self.adapters)}),
+            *(toml_table("[benchmarks]", {"name": n, "source": source, "size": self.size, "scorer": _scorer(source)}) for n, source in benchmarks),
+            *(toml_table("[judges]", _judge(j, self.judge_model)) for j in judges),
+            toml_table("primary", {"benchmark": benchmarks[0][0], "judge": safety, "refusal_judge": refusal, "coherence": coherence}),
         ]
-        head = f"name = {_toml(name)}\ntitle = {_toml(f'{self.model} on ' + ', '.join(n for n, _ in benchmarks))}\n"
+        head = f"name = {toml_value(name)}\ntitle = {toml_value(f'{self.model} on ' + ', '.join(n for n, _ in benchmarks))}\n"
         return head + "".join(tables)
 
 
@@ -93,18 +95,6 @@ def _distinct(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name if names.index(name) == i else f"{name}-{i + 1}", source) for i, (name, source) in enumerate(pairs)]
 
 
-def _table(name: str, values: dict[str, Any]) -> str:
-    """A TOML table of the values that are set."""
-    lines = [f"{key} = {_toml(value)}\n" for key, value in values.items() if value not in (None, "", [])]
-    return f"[{name}]\n" + "".join(lines) if lines else ""
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{canonical_json(k)} = {_toml(v)}" for k, v in value.items() if v is not None) + " }"
-    return canonical_json(value)  # for texts, numbers and lists of them the two are spelled alike
-
-
 def start_run(root: Path, run: NewRun) -> str:
     """Queue the jobs of a run; returns the study's name.
 
@@ -121,6 +111,8 @@ def start_run(root: Path, run: NewRun) -> str:
 
 def missing_jobs(root: Path, study: Study) -> list[Manifest]:
     """The jobs of a study that have not ended and are neither at work nor asked for; none of a study that never ran here, as imported ones."""
+    if study.is_imported:
+        return []
     jobs = [Job(root / manifest.job_id, manifest) for manifest in planned(root, study)]
     if not any(job.folder.exists() for job in jobs):
         return []
@@ -151,11 +143,13 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
     Raises:
         CapsafeError: the study has no outputs here, or the judge is no judge.
     """
-    generations = [m.job_id for m in planned(root, study) if m.kind == "generate" and (root / m.job_id / "manifest.json").exists()]
+    generations = [job.job_id for job in imports(root, study.name)]
+    if not study.is_imported:
+        generations += [m.job_id for m in planned(root, study) if m.kind == "generate" and (root / m.job_id / "manifest.json").exists()]
     if not generations:
         raise CapsafeError(f"The study {study.name!r} has no outputs in this workspace yet.", "Run it first: `capsafe run study.toml`.")
     if judge.name not in {j.name for j in study.judges}:
-        text = text.rstrip() + "\n\n" + _table("[judges]", judge.model_dump(mode="json", exclude_defaults=True))
+        text = text.rstrip() + "\n\n" + toml_table("[judges]", judge.model_dump(mode="json", exclude_defaults=True))
         study = parse_study(text, study.name)
         manifest = plan_judge(study, judge, generations)
         record_study(root, study, text)

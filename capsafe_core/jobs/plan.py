@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from capsafe_core import __version__, catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest
-from capsafe_core.study import JudgeSettings, RecipeSettings, Study, TransformersSettings
+from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, Study, TransformersSettings
 
 PROBE_SEED = 777
 """Seed of the items that measure capability during fine-tuning; apart from training and test seeds."""
@@ -198,5 +198,5 @@ class _Planner:
         if judge == "verifier":
             return {"scorers": {b.name: _dump(b) if b.scorer == "task" else b.scorer for b in self.study.benchmarks if b.is_capability}}
         if judge in ("coherence-rules", "coherence-learnt"):
-            return {"datasets": [_dump(d) for d in self.study.datasets if d.benchmark]}
+            return {"datasets": [_dump(d) for d in self.study.datasets if d.benchmark and d.source != IMPORTED]}
         return {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, open_job
 
-WORK = {kind: f"capsafe_core.jobs.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit")}
+WORK = {kind: f"capsafe_core.jobs.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit", "survey")} | {"import": "capsafe_core.jobs.import_logs"}
 """The module whose `work(part)` does a kind of job."""
 
 

@@ -140,7 +140,7 @@ class Desk:
     """
 
     def __init__(self, store: Store, jobs: Path) -> None:
-        self.store, self._jobs = store, jobs
+        self.store, self.jobs = store, jobs
         self._lock = threading.RLock()
         self._queues: dict[str, _OpenQueue] = {}
         self._books: dict[str, Shard] = {}
@@ -175,7 +175,7 @@ class Desk:
         values = {**asdict(settings), "asking": asdict(asking)}
         record = QueueRecord(manifest.job_id, selection.study, settings.name, "open", created, person.name, values, selection.to_query(), drawn.strata, drawn.words)
         with self._lock:  # nobody looks at the folder before its queue is in it
-            job = create_job(self._jobs, manifest)
+            job = create_job(self.jobs, manifest)
             shard = Shard(job)
             shard.append([f"queue {created}"], [record, *drawn.records])
             self._queues[job.job_id] = _read(job, shard)
@@ -227,7 +227,7 @@ class Desk:
     def queues(self) -> list[QueueRecord]:
         """Every queue, the newest first. One that was never finished being made is left out."""
         found = []
-        for job in list_jobs(self._jobs):
+        for job in list_jobs(self.jobs):
             if job.manifest.kind == KIND and "settings" in job.manifest.work:
                 with suppress(UnfinishedError):
                     found.append((job.manifest.created, self._open(job.job_id).record))
@@ -241,7 +241,7 @@ class Desk:
                 del self._queues[queue]
                 found = None
             if found is None:
-                job = next((j for j in list_jobs(self._jobs) if j.job_id == queue and j.manifest.kind == KIND), None)
+                job = next((j for j in list_jobs(self.jobs) if j.job_id == queue and j.manifest.kind == KIND), None)
                 if job is None:
                     raise CapsafeError(
                         "This queue is not there any more: its folder was deleted.",
@@ -452,7 +452,7 @@ class Desk:
         if not found.labels:
             return found
         with self._lock:
-            job = create_job(self._jobs, manifest)
+            job = create_job(self.jobs, manifest)
             shard = Shard(job)
             unit = f"labels {digest_text(' '.join(sorted(r.id for r in found.records)))}"
             try:
@@ -498,12 +498,12 @@ class Desk:
         with self._lock:
             if self._guidelines is None:
                 manifest = Manifest(KIND, GUIDELINES, {})
-                found = [r for r in Job(self._jobs / manifest.job_id, manifest).records() if isinstance(r, GuidelinesRecord)]
+                found = [r for r in Job(self.jobs / manifest.job_id, manifest).records() if isinstance(r, GuidelinesRecord)]
                 self._guidelines = read_guidelines(found[-1].text) if found else shipped_guidelines()
             return self._guidelines
 
     def _book(self, name: str) -> tuple[Shard, Job]:
-        job = create_job(self._jobs, Manifest(KIND, name, {}))
+        job = create_job(self.jobs, Manifest(KIND, name, {}))
         if name in self._books and not self._books[name].is_there:
             self._books.pop(name).close()
         if name not in self._books:

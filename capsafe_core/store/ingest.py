@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,11 +18,13 @@ from capsafe_core.jobs.folder import Block, Job, committed_blocks, list_jobs
 from capsafe_core.records import Record, from_dict
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
-from capsafe_core.store.tables import TABLES, Table
+from capsafe_core.store.tables import TABLES
 
 BLOCKS = 200
 """blocks read in one transaction"""
 _BY_CELL = {"generation", "judgment", "label"}
+_RETRACTABLE = _BY_CELL | {"study", "path_point", "measurement"}
+"""what counts no longer where its batch is retracted; the rest only describes, and stays"""
 
 
 @dataclass
@@ -58,6 +62,24 @@ def ingest_job(store: Store, job: Job) -> Ingested:
             the store is then as it was before that transaction.
     """
     result = Ingested()
+    with _no_collecting():
+        _ingest(store, job, result)
+    return result
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Without looks for circular garbage: reading makes many objects and no circles, and the looks take a third of its time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _ingest(store: Store, job: Job, result: Ingested) -> None:
     for part in range(job.manifest.parts):
         shard, errors = job.path(part, "shard.jsonl"), job.path(part, "errors.jsonl")
         known = store.rows("SELECT bytes, error_bytes FROM offsets WHERE job_id = ? AND part = ?", [job.job_id, part])
@@ -71,7 +93,6 @@ def ingest_job(store: Store, job: Job) -> Ingested:
         if errors.exists() and errors.stat().st_size > error_start:
             with store.transaction() as cursor:
                 result.errors += _insert_errors(cursor, job, part, errors, error_start)
-    return result
 
 
 def _insert_chunk(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, chunk: list[Block], result: Ingested) -> None:
@@ -83,8 +104,7 @@ def _insert_chunk(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, chunk:
         facts["cell"] = facts["generation"]
     touched: set[str] = {record.cell_id for kind in _BY_CELL for record in facts.get(kind, [])}  # type: ignore[union-attr]
     for kind, records in facts.items():
-        table = TABLES[kind]
-        rows, conflicts = _insert(cursor, table, records, batch, kind in _BY_CELL)
+        rows, conflicts = _insert(cursor, kind, records, batch)
         result.rows += rows
         result.conflicts += conflicts
     refresh(cursor, touched)
@@ -102,14 +122,16 @@ def _batch(cursor: duckdb.DuckDBPyConnection, job: Job) -> int:
     return int(last[0]) + 1
 
 
-def _insert(cursor: duckdb.DuckDBPyConnection, table: Table, records: list[Record], batch: int, by_cell: bool) -> tuple[int, int]:
-    """Insert what is not there; note what is there with other content. Returns (rows, conflicts)."""
+def _insert(cursor: duckdb.DuckDBPyConnection, kind: str, records: list[Record], batch: int) -> tuple[int, int]:
+    """Insert what is not there, or only in a retracted batch; note what is there with other content. Returns (rows, conflicts)."""
+    table = TABLES[kind]
     incoming = table.arrow(records)
     cursor.register("incoming", incoming)
     try:
         columns = ", ".join(incoming.column_names)
         same = " AND ".join(f"known.{c} IS NOT DISTINCT FROM new.{c}" for c in incoming.column_names)
-        within = "WHERE cell_id IN (SELECT DISTINCT CAST(cell_id AS UUID) FROM incoming)" if by_cell else ""
+        within = "WHERE true" + (" AND cell_id IN (SELECT DISTINCT CAST(cell_id AS UUID) FROM incoming)" if kind in _BY_CELL else "")
+        within += " AND batch NOT IN (SELECT batch FROM retracted_batches)" if kind in _RETRACTABLE else ""
         cursor.execute(
             f"""
             CREATE TEMP TABLE fresh AS
@@ -120,7 +142,10 @@ def _insert(cursor: duckdb.DuckDBPyConnection, table: Table, records: list[Recor
             """
         )
         rows = first(cursor, f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch} FROM fresh WHERE NOT is_known")
-        conflicts = first(cursor, f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same")
+        conflicts = first(
+            cursor,
+            f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same AND {table.id} NOT IN (SELECT id FROM conflicts WHERE batch = {batch})",
+        )
     finally:
         cursor.execute("DROP TABLE IF EXISTS fresh")
         cursor.unregister("incoming")
@@ -158,6 +183,9 @@ def _set_offset(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, column: 
 def set_retracted(store: Store, job_id: str, retracted: bool) -> None:
     """Undo a batch, or bring it back: its generations, judgments, labels and measurements no longer count, or count again.
 
+    What another import holds too goes on counting: undone, that import is read again by the next `ingest_all`;
+    brought back, a batch leaves away what others brought meanwhile.
+
     Raises:
         CapsafeError: the store has no batch of that job.
     """
@@ -165,6 +193,15 @@ def set_retracted(store: Store, job_id: str, retracted: bool) -> None:
         found = first(cursor, "SELECT batch FROM batches WHERE job_id = ?", [job_id])
         if not found:
             raise CapsafeError(f"The store has nothing from a job {job_id!r}.", "`capsafe jobs` lists the jobs.")
+        if retracted:
+            cursor.execute(
+                "UPDATE offsets SET bytes = 0 WHERE job_id IN (SELECT job_id FROM batches WHERE kind = 'import' AND job_id <> ? AND batch NOT IN (SELECT batch FROM retracted_batches))", [job_id]
+            )
+        else:
+            for table in (TABLES[kind] for kind in _RETRACTABLE):
+                cursor.execute(
+                    f"DELETE FROM {table.name} WHERE batch = {found[0]} AND {table.id} IN (SELECT {table.id} FROM {table.name} WHERE batch <> {found[0]} AND batch NOT IN (SELECT batch FROM retracted_batches))"
+                )
         cursor.execute("INSERT INTO batch_events VALUES (?, ?, ?)", [found[0], "retract" if retracted else "restore", time.time()])
         tables = [TABLES[kind].name for kind in _BY_CELL]
         cells = cursor.execute(" UNION ".join(f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM {t} WHERE batch = {found[0]}" for t in tables)).fetchall()

@@ -126,7 +126,7 @@ def check(store: Store) -> list[str]:
                 problems.append(f"{wrong[0]} rows of {table} do not follow from the facts.")
         cursor.execute("DROP TABLE touched")
         for table, key in (("generations", "generation_id"), ("judgments", "judgment_id"), ("label_events", "event_id"), ("prompts", "prompt_id"), ("cells", "cell_id")):
-            twice = first(cursor, f"SELECT count(*) FROM (SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1)")
+            twice = first(cursor, f"SELECT count(*) FROM (SELECT {key} FROM {table} WHERE batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY {key} HAVING count(*) > 1)")
             if twice and twice[0]:
                 problems.append(f"{twice[0]} ids stand twice in {table}.")
         lost = first(cursor, "SELECT count(*) FROM judgments ANTI JOIN generations USING (generation_id)")

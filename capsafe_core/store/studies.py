@@ -10,10 +10,14 @@ from capsafe_core.store.store import Store
 
 
 def study_texts(store: Store) -> pd.DataFrame:
-    """The newest text of each study, and since when its primary specification and goals stand: name, text, declared."""
+    """The newest text of each study, and since when its primary specification and goals stand: name, text, declared. Not of studies whose every import was undone."""
     return store.frame(
         """
-        WITH newest AS (SELECT name, arg_max(text, declared) AS text, arg_max(primary_digest, declared) AS primary_digest, max(declared) AS last FROM studies GROUP BY name)
+        WITH undone AS (SELECT study FROM path_points GROUP BY study HAVING bool_and(batch IN (SELECT batch FROM retracted_batches))),
+        newest AS (
+            SELECT name, arg_max(text, declared) AS text, arg_max(primary_digest, declared) AS primary_digest, max(declared) AS last
+            FROM studies WHERE name NOT IN (SELECT study FROM undone) AND batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY name
+        )
         SELECT newest.name, newest.text, min(s.declared) AS declared
         FROM newest JOIN studies AS s USING (name, primary_digest) GROUP BY newest.name, newest.text, last ORDER BY last DESC
         """

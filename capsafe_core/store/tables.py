@@ -79,8 +79,8 @@ TABLES: dict[str, Table] = {
     ),
     "generation": _table(
         "generations",
-        lambda x: (x.id, x.cell_id, x.prompt_id, x.sample, x.seed, x.text, x.finish_reason, x.tokens),
-        generation_id=_T, cell_id=_T, prompt_id=_T, sample=_I, seed=_L, text=_T, finish_reason=_T, tokens=_I,
+        lambda x: (x.id, x.cell_id, x.prompt_id, x.sample, x.seed, x.text, x.finish_reason, x.tokens, x.asked),
+        generation_id=_T, cell_id=_T, prompt_id=_T, sample=_I, seed=_L, text=_T, finish_reason=_T, tokens=_I, asked=_T,
     ),
     "rater": _table(
         "raters",

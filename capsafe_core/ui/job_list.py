@@ -25,7 +25,7 @@ def show() -> None:
     owner = current_owner()
     for problem in owner.problems:
         st.warning(visible(str(problem)))
-    jobs = [job for job in list_jobs(owner.settings.jobs_path) if job.manifest.kind != "annotate"]  # people do those
+    jobs = [job for job in list_jobs(owner.settings.jobs_path) if job.manifest.kind not in ("annotate", "survey")]  # people do the ones, the Data page shows the others
     states = {job.job_id: "queued" if is_queued(job) else job.state for job in jobs}
     counts = pd.Series(list(states.values()), dtype=object).value_counts()
     st.text(", ".join(f"{n} {state}" for state, n in counts.items()) or "No job has been started in this workspace.")

@@ -20,9 +20,10 @@ SCREENS = [
     ("annotate.py", "Annotate", ":material/edit_note:", "annotate"),
     ("labels.py", "Labels", ":material/checklist:", "labels"),
     ("runs.py", "Runs", ":material/play_circle:", "runs"),
+    ("data.py", "Data", ":material/database:", "data"),
 ]
 # What each role sees, first where it starts. An annotator sees no judge's votes.
-LOOKING = [file for file, *_ in SCREENS if file not in ("annotate.py", "labels.py", "runs.py")]
+LOOKING = [file for file, *_ in SCREENS if file not in ("annotate.py", "labels.py", "runs.py", "data.py")]
 ROLE_PAGES = {"viewer": LOOKING, "annotator": ["annotate.py"], "researcher": [file for file, *_ in SCREENS]}
 # Streamlit leaves a hand's breadth above the title; the finding should be above the fold.
 ROOM = "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 {padding: 0 0 0.2rem 0}</style>"

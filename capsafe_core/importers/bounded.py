@@ -1,0 +1,224 @@
+"""Reading files that may be damaged, or made to harm: every size is bounded, every fault is a sentence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.importers.log import Limits, Problems
+
+LIMITS = Limits()
+ZSTD = 93
+"""the ZIP method of newer Inspect logs, which Python 3.11's zipfile does not know"""
+_LOCAL = struct.Struct("<4s5H3L2H")
+
+
+def parse(text: str | bytes, what: str) -> Any:
+    """A JSON value.
+
+    Raises:
+        CapsafeError: it is no JSON, no UTF-8, or nested without end.
+    """
+    try:
+        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+    except RecursionError as error:
+        raise CapsafeError(f"{what} is nested too deeply.", "No tool writes such a file; get it anew.") from error
+    except UnicodeDecodeError as error:
+        raise CapsafeError(f"{what} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
+    except ValueError as error:
+        raise CapsafeError(f"{what} is not JSON: {str(error)[:120]}.", "It may be cut off; get it anew.") from error
+
+
+def load_json(path: Path) -> Any:
+    """The JSON value in a file.
+
+    Raises:
+        CapsafeError: it cannot be read, is too large, or is no JSON.
+    """
+    return parse(read_whole(path), path.name)
+
+
+def read_whole(path: Path) -> bytes:
+    """The bytes of a file of bounded size.
+
+    Raises:
+        CapsafeError: it cannot be read, or is too large to be read as one piece.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LIMITS.whole:
+            raise CapsafeError(f"{path.name} has {size >> 20} MB, and would have to be read as one piece (at most {LIMITS.whole >> 20}).", "Save it as JSON lines, Parquet, or as Inspect's .eval.")
+        return path.read_bytes()
+    except OSError as error:
+        raise CapsafeError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+
+
+def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of JSON lines, each with its line's number; a line that cannot be used is a problem."""
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise CapsafeError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+    decode = json.JSONDecoder().decode
+    with stream:
+        number = 0
+        while raw := stream.readline(LIMITS.line + 1):
+            number += 1
+            if len(raw) > LIMITS.line:
+                problems.add(f"Line {number} of {path.name} is longer than {LIMITS.line >> 20} MB.")
+                while raw and not raw.endswith(b"\n"):
+                    raw = stream.readline(1 << 20)
+                continue
+            try:
+                row = decode(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except RecursionError:
+                problems.add(f"Line {number} of {path.name} is nested too deeply.")
+                continue
+            except UnicodeDecodeError:
+                problems.add(f"Line {number} of {path.name} is not UTF-8 text.")
+                continue
+            except ValueError as error:
+                if raw.strip():
+                    problems.add(f"Line {number} of {path.name} is not JSON: {str(error)[:100]}.")
+                continue
+            if isinstance(row, dict):
+                yield number, row
+            else:
+                problems.add(f"Line {number} of {path.name} is no JSON object.")
+
+
+def csv_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV or TSV file, each with its number; a row with more or fewer cells than columns is a problem.
+
+    Raises:
+        CapsafeError: the file cannot be read, is no text, or has no header.
+    """
+    csv.field_size_limit(LIMITS.line)
+    try:
+        text = read_whole(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CapsafeError(f"{path.name} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
+    if "\0" in text:
+        raise CapsafeError(f"{path.name} holds NUL bytes, which no text table does.", "It may be damaged; get it anew.")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+    rows = _csv_lines(reader, path, problems)
+    header = next(rows, None)
+    if not header or len(set(header)) < len(header) or not all(name.strip() for name in header):
+        raise CapsafeError(f"{path.name} has no header in which every column has a name of its own.", "Put the columns' names into the first line.")
+    for number, cells in enumerate(rows, 1):
+        if cells and len(cells) != len(header):
+            problems.add(f"Row {number} of {path.name} has {len(cells)} cells, and there are {len(header)} columns.")
+        elif cells:
+            yield number, dict(zip(header, cells, strict=True))
+
+
+def _csv_lines(reader: Any, path: Path, problems: Problems) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        problems.add(f"{path.name} is no CSV from line {reader.line_num} on: {error}.")
+
+
+def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a Parquet file, a thousand at a time.
+
+    Raises:
+        CapsafeError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(1000):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise CapsafeError(f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0][:150]}.", "It may be cut off; get it anew.") from error
+
+
+class Archive:
+    """A ZIP archive of which nothing is ever unpacked to disk.
+
+    Raises:
+        CapsafeError: it is no archive, a name in it leads out of it, or it unpacks to more than `Limits` allow.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
+            raise CapsafeError(f"{path.name} is no whole ZIP archive: {error}.", "A log of a run that is still going on has no end yet; else get it anew.") from error
+        entries = self._zip.infolist()
+        outside = next((e.filename for e in entries if e.filename.startswith(("/", "\\")) or ".." in e.filename.replace("\\", "/").split("/")), None)
+        if outside is not None:
+            self._zip.close()
+            raise CapsafeError(f"{path.name} holds a file that leads out of it: {outside[:100]!r}.", "No tool writes such an archive; do not trust it.")
+        if len(entries) > LIMITS.members or sum(e.file_size for e in entries) > LIMITS.archive:
+            self._zip.close()
+            raise CapsafeError(f"{path.name} would unpack to {sum(e.file_size for e in entries) >> 20} MB in {len(entries)} files.", "No log is that large; do not trust it.")
+        self.names = {e.filename: e for e in entries}
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._zip.close()
+
+    def json(self, name: str) -> Any:
+        """The JSON value in a file of the archive.
+
+        Raises:
+            CapsafeError: it is not there, too large, damaged or no JSON.
+        """
+        return parse(self._read(name), f"{name} in {self._path.name}")
+
+    def _read(self, name: str) -> bytes:
+        entry = self.names.get(name)
+        if entry is None:
+            raise CapsafeError(f"{self._path.name} has no {name}.", "It may be cut off; get it anew.")
+        try:
+            if entry.compress_type == ZSTD:
+                return self._zstd(entry)
+            with self._zip.open(entry) as stream:
+                found = stream.read(LIMITS.member + 1)
+        except CapsafeError:
+            raise
+        except Exception as error:  # zlib, zipfile and arrow each raise their own on damaged data
+            raise CapsafeError(f"{name} in {self._path.name} is damaged: {str(error)[:100]}.", "Get the file anew.") from error
+        return self._bounded(name, found)
+
+    def _bounded(self, name: str, found: bytes) -> bytes:
+        if len(found) > LIMITS.member:
+            raise CapsafeError(f"{name} in {self._path.name} unpacks to more than {LIMITS.member >> 20} MB.", "No log holds such a file; do not trust it.")
+        return found
+
+    def _zstd(self, entry: zipfile.ZipInfo) -> bytes:
+        """A file that is packed with Zstandard."""
+        import pyarrow as pa
+
+        if entry.compress_size > LIMITS.member:
+            raise CapsafeError(f"{entry.filename} in {self._path.name} is too large.", "No log holds such a file.")
+        with self._path.open("rb") as stream:
+            stream.seek(entry.header_offset)
+            head = _LOCAL.unpack(stream.read(_LOCAL.size))
+            if head[0] != b"PK\x03\x04":
+                raise CapsafeError(f"{entry.filename} in {self._path.name} is not where the archive says.", "Get the file anew.")
+            stream.seek(head[-2] + head[-1], 1)
+            packed = stream.read(entry.compress_size)
+        with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as unpacked:
+            found = self._bounded(entry.filename, unpacked.read(LIMITS.member + 1))
+        if zlib.crc32(found) != entry.CRC:
+            raise CapsafeError(f"{entry.filename} in {self._path.name} is damaged: its checksum does not fit.", "Get the file anew.")
+        return found

@@ -1,0 +1,207 @@
+"""What every reader yields: logs of outputs, as the files have them, and what was wrong with the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from capsafe_core.errors import CapsafeError
+
+KEPT_PROBLEMS = 200
+"""sentences kept of one file; the rest are counted"""
+KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond these a file is refused rather than read: a log that needs more is damaged, or made to harm."""
+
+    whole: int = 256 << 20
+    """bytes of a file that has to be read as one piece"""
+    line: int = 16 << 20
+    """bytes of a line"""
+    member: int = 64 << 20
+    """bytes of a file in an archive, unpacked"""
+    archive: int = 16 << 30
+    """bytes of all files of an archive, unpacked"""
+    members: int = 1_000_000
+    text: int = 4 << 20
+    """characters of a prompt or an answer"""
+
+
+class Problems:
+    """What could not be used of a file: sentences, and how many there were.
+
+    Args:
+        strict: whether the first one ends the reading.
+    """
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
+        self.sentences: list[str] = []
+        self.count = 0
+
+    def add(self, sentence: str) -> None:
+        """Note a problem.
+
+        Raises:
+            CapsafeError: `strict` is set.
+        """
+        if self.strict:
+            raise CapsafeError(sentence, "Mend the file, or import without --strict.")
+        self.count += 1
+        if len(self.sentences) < KEPT_PROBLEMS:
+            self.sentences.append(sentence)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a judge, a scorer or a person said of one output, as the file has it."""
+
+    by: str
+    """the scorer's or the column's own name; "scorer/part" where it says several things"""
+    value: str | float | bool | None
+    raw: str = ""
+    """what it said in full"""
+    status: str = "ok"
+    """as of a judgment, where the file says that it is no verdict"""
+    person: str = ""
+    """who said it, where that is a person"""
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output, as the file has it."""
+
+    item: str
+    prompt: str | tuple[dict[str, str], ...]
+    answer: str | None
+    """None where the model was not asked, or said nothing"""
+    sample: int = 0
+    seed: int = 0
+    asked: str = ""
+    """what the model was given, where an attack or a format rewrote the prompt"""
+    category: str = ""
+    behaviour: str = ""
+    behaviour_text: str = ""
+    context: str = ""
+    reference: str = ""
+    finish: str = ""
+    tokens: int = 0
+    said: tuple[Said, ...] = ()
+
+    @property
+    def content(self) -> str:
+        """Hash of prompt and answer, by which judgments of other files find their output."""
+        return content_hash(prompt_text(self.prompt), self.answer or "")
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A number over many outputs."""
+
+    benchmark: str
+    metric: str
+    value: float
+    stderr: float | None = None
+    n: int | None = None
+
+
+@dataclass
+class Log:
+    """Outputs of one model on one benchmark under one condition."""
+
+    tool: str
+    benchmark: str
+    model: str = ""
+    """as the file calls it; empty where it does not say"""
+    adapter: str = ""
+    version: str = ""
+    attack: str = ""
+    condition: dict[str, Any] = field(default_factory=dict)
+    """of system_prompt, temperature, top_p, max_tokens, few_shot, engine, engine_version, dtype, template_digest"""
+    facts: dict[str, str] = field(default_factory=dict)
+    """what the file says of base, data, recipe, seed and step"""
+    kind: str = ""
+    """of the benchmark, where the format says it"""
+    licence: str = ""
+    directions: dict[str, bool] = field(default_factory=dict)
+    """scorer -> whether higher is better, where the file says it"""
+    named: bool = False
+    """whether an item's name says which prompt it is, so that the same item in other words is the same prompt: the behaviours of published sets"""
+    rows: Iterator[Row] = field(default_factory=lambda: iter(()))
+    """read while one goes; a log is read to its end before the next"""
+    aggregates: list[Aggregate] = field(default_factory=list)
+
+
+def content_hash(prompt: str, answer: str) -> str:
+    """MD5 of a prompt and an answer, as the store computes it too."""
+    return hashlib.md5(f"{prompt}\x1f{answer}".encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+
+
+def prompt_text(prompt: str | tuple[dict[str, str], ...]) -> str:
+    """The last user turn."""
+    return prompt if isinstance(prompt, str) else prompt[-1]["content"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field that a reader uses: its name, the types it may have, and whether a row is of no use without it."""
+
+    name: str
+    types: tuple[type, ...] = (str,)
+    needed: bool = False
+
+
+def taken(row: Any, columns: Sequence[Column], where: str, problems: Problems) -> dict[str, Any] | None:
+    """The declared columns of a row; None, and a problem, where a needed one is missing or a value is of another type."""
+    if not isinstance(row, dict):
+        problems.add(f"{where} is no object with named fields.")
+        return None
+    found: dict[str, Any] = {}
+    for column in columns:
+        value = row.get(column.name)
+        if value is None:
+            if column.needed:
+                problems.add(f"{where} has no {column.name!r}.")
+                return None
+            continue
+        # bool is an int to Python, and a 1 is as good as 1.0
+        fits = isinstance(value, column.types) and (bool in column.types or not isinstance(value, bool))
+        if not fits and float in column.types and isinstance(value, int) and not isinstance(value, bool):
+            fits = True
+        if not fits:
+            problems.add(f"{where}: {column.name!r} is {KINDS.get(type(value), type(value).__name__)}, not {' or '.join(KINDS[t] for t in column.types)}.")
+            if column.needed:
+                return None
+            continue
+        found[column.name] = value
+    return found
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None: NaN and infinities are no measurements."""
+    if isinstance(value, bool):
+        return float(value)
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def said(by: str, value: Any, raw: str = "", status: str = "ok", person: str = "", created: float = 0.0) -> Said:
+    """What was said, with a status that fits the value: nothing, or a number that is none, is no verdict."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return Said(by, None, raw or str(value), "unparsed", person, created)
+    if value is None or value == "":
+        return Said(by, None, raw, "unparsed" if status == "ok" else status, person, created)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 1 << 53 else str(value)
+    if not isinstance(value, str | float | bool):
+        return Said(by, None, raw or str(value)[:2000], "unparsed", person, created)
+    return Said(by, value, raw, status, person, created)

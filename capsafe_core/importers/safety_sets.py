@@ -1,0 +1,191 @@
+"""Published safety sets in their authors' own formats: JailbreakBench, HarmBench, XSTest, StrongREJECT, AISafetyLab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from capsafe_core import catalogue
+from capsafe_core.errors import CapsafeError
+from capsafe_core.importers.bounded import csv_rows, json_lines, load_json
+from capsafe_core.importers.log import Column, Log, Problems, Row, Said, number, said, taken
+
+_TEXT, _NUMBER = (str,), (int, float)
+
+JAILBREAKBENCH = (
+    Column("behavior", _TEXT, True), Column("goal", _TEXT, True), Column("category", _TEXT), Column("prompt", _TEXT), Column("response", _TEXT),
+    Column("response_tokens", _NUMBER), Column("jailbroken", (bool,)), Column("jailbroken_llama_guard1", (bool,)),
+)  # fmt: skip
+HARMBENCH = (Column("test_case", _TEXT, True), Column("generation", _TEXT, True), Column("label", (int, float, str, bool)), Column("advbench_label", (int, float, str, bool)))
+AISAFETYLAB = (
+    Column("query", _TEXT, True), Column("final_query", _TEXT), Column("final_response", _TEXT), Column("response", (str, list)),
+    Column("final_score", (int, float, bool)), Column("example_idx", (int, str)), Column("method", _TEXT),
+)  # fmt: skip
+STRONGREJECT = ("refusal", "convincingness", "specificity", "score")
+
+
+def read_jailbreakbench(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
+    """An artifact: one row for each behaviour, with the verdicts of the two judges; a response may be missing."""
+    data = load_json(paths[0])
+    about = data.get("parameters") if isinstance(data, dict) else None
+    rows = data.get("jailbreaks") if isinstance(data, dict) else None
+    if not isinstance(about, dict) or not isinstance(rows, list):
+        raise CapsafeError(f"{paths[0].name} is no JailbreakBench artifact: it has no 'parameters' or no 'jailbreaks'.", "")
+    settings = about.get("method_parameters")
+    most = settings.get("target-max-n-tokens") if isinstance(settings, dict) else None
+    condition = {"engine": str(about.get("evaluation_llm_provider") or ""), "max_tokens": most if isinstance(most, int) else 0}
+    yield Log(
+        "jailbreakbench",
+        "jbb-behaviors",
+        str(about.get("model") or ""),
+        attack=str(about.get("method") or ""),
+        condition=condition,
+        kind="safety",
+        licence="MIT",
+        named=True,
+        rows=_jailbreaks(rows, paths[0], problems),
+    )
+
+
+def _jailbreaks(rows: list[Any], path: Path, problems: Problems) -> Iterator[Row]:
+    for i, row in enumerate(rows):
+        found = taken(row, JAILBREAKBENCH, f"Jailbreak {i} of {path.name}", problems)
+        if found is not None:
+            tokens = number(found.get("response_tokens")) or 0.0
+            verdicts = tuple(said(key, found[key]) for key in ("jailbroken", "jailbroken_llama_guard1") if key in found)
+            yield Row(
+                found["behavior"], found["goal"], found.get("response"), asked=found.get("prompt", ""), category=found.get("category", ""), behaviour=found["behavior"],
+                behaviour_text=found["goal"], tokens=int(tokens) if 0 <= tokens < 1 << 31 else 0, said=verdicts,
+            )  # fmt: skip
+
+
+def read_harmbench(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
+    """Completions or results: one row for each behaviour and test case. Model and method stand in the path; the behaviours' texts in a CSV beside it, where there is one."""
+    path = paths[0]
+    data = load_json(path)
+    if not isinstance(data, dict):
+        raise CapsafeError(f"{path.name} is no HarmBench file: it is no object of behaviours.", "")
+    known = _behaviours(paths[1], problems) if len(paths) > 1 else {}
+    if not known:
+        problems.add(f"Beside {path.name} there is no file of behaviours, so the outputs have no text of what is asked; harmbench_behaviors_text_all.csv in the same folder adds it.")
+    folders = path.parts
+    inside = len(folders) > 3 and folders[-2] in ("results", "completions")
+    yield Log("harmbench", "harmbench", path.stem, attack=folders[-4] if inside and len(folders) > 4 else "", kind="safety", licence="MIT", named=True, rows=_completions(data, known, path, problems))
+
+
+def _behaviours(path: Path, problems: Problems) -> dict[str, dict[str, str]]:
+    try:
+        return {row["BehaviorID"]: row for _, row in csv_rows(path, problems) if "BehaviorID" in row}
+    except CapsafeError as error:
+        problems.add(error.message)
+        return {}
+
+
+def _completions(data: dict[str, Any], known: dict[str, dict[str, str]], path: Path, problems: Problems) -> Iterator[Row]:
+    for behaviour, cases in data.items():
+        for i, case in enumerate(cases if isinstance(cases, list) else [cases]):
+            found = taken(case, HARMBENCH, f"Behaviour {behaviour!r} of {path.name}, case {i}", problems)
+            if found is None:
+                continue
+            about = known.get(behaviour, {})
+            text = about.get("Behavior", "") or behaviour.replace("_", " ")
+            verdicts = tuple(said(key, found[key]) for key in ("label", "advbench_label") if key in found)
+            yield Row(
+                behaviour, text, found["generation"], i, asked=found["test_case"] if found["test_case"] != text else "", category=about.get("SemanticCategory", ""), behaviour=behaviour,
+                behaviour_text=text, context=about.get("ContextString", ""), said=verdicts,
+            )  # fmt: skip
+
+
+def read_xstest(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
+    """Completions with the labels of people or of a judge, or the prompts alone. The model stands in the file's name."""
+    path = paths[0]
+    match = re.fullmatch(r"xstest.*?_completions_(.+?)(?:_gpteval|_streval)?", path.stem)
+    yield Log("xstest", "xstest", match.group(1) if match else path.stem, kind="over_refusal", licence="CC-BY-4.0", rows=_xstest(path, problems))
+
+
+def _xstest(path: Path, problems: Problems) -> Iterator[Row]:
+    for i, row in csv_rows(path, problems):
+        if not row.get("id") or not row.get("prompt") or "type" not in row:
+            problems.add(f"Row {i} of {path.name} has no id, no prompt or no type.")
+            continue
+        found = [said(c, v.strip()) for c, v in row.items() if c.endswith("_label") and c != "final_label"]
+        people = {"annotation_1": "annotator_1", "annotation_2": "annotator_2", "final_label": "final"}
+        found += [said(c, row[c].strip(), person=who) for c, who in people.items() if row.get(c)]
+        yield Row(row["id"], row["prompt"], row.get("completion"), category=row["type"], behaviour=row["id"], said=tuple(found))
+
+
+def read_strongreject(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
+    """Evaluated rows: forbidden prompt, response, and refusal, convincingness, specificity and score."""
+    path = paths[0]
+    rows = csv_rows(path, problems) if path.suffix.lower() in (".csv", ".tsv") else json_lines(path, problems)
+    yield Log("strongreject", "strongreject", kind="safety", licence="MIT", rows=_strongreject(rows, path, problems))
+
+
+def _strongreject(rows: Iterator[tuple[int, dict[str, Any]]], path: Path, problems: Problems) -> Iterator[Row]:
+    items: dict[str, int] = {}
+    samples: dict[str, int] = {}
+    for i, row in rows:
+        prompt, answer = row.get("forbidden_prompt"), row.get("response")
+        if not isinstance(prompt, str) or not prompt or not isinstance(answer, str):
+            problems.add(f"Row {i} of {path.name} has no forbidden_prompt or no response.")
+            continue
+        item = str(items.setdefault(prompt, len(items) + 1))
+        sample = samples[prompt] = samples.get(prompt, -1) + 1
+        verdicts = tuple(said(name, _cell_number(row[name]), str(row.get("judge_response") or "")) for name in STRONGREJECT if name in row)
+        yield Row(item, prompt, answer, sample, asked=str(row.get("jailbroken_prompt") or ""), category=str(row.get("category") or ""), behaviour=item, behaviour_text=prompt, said=verdicts)
+
+
+def _cell_number(value: Any) -> Any:
+    """A number, also where a CSV holds it as text."""
+    return number(value) if isinstance(value, str) and value.strip() else value
+
+
+def read_aisafetylab(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
+    """Results of an attack: query, final query and final response, with the evaluator's score."""
+    path = paths[0]
+    data = load_json(path)
+    if not isinstance(data, list):
+        raise CapsafeError(f"{path.name} is no AISafetyLab file: it is no list.", "")
+    attack = next((str(row["method"]) for row in data if isinstance(row, dict) and isinstance(row.get("method"), str)), "")
+    yield Log("aisafetylab", "aisafetylab", attack=attack, kind="safety", rows=_aisafetylab(data, path, problems))
+
+
+def _aisafetylab(data: list[Any], path: Path, problems: Problems) -> Iterator[Row]:
+    for i, row in enumerate(data):
+        found = taken(row, AISAFETYLAB, f"Example {i} of {path.name}", problems)
+        if found is None:
+            continue
+        answer = found.get("final_response") or found.get("response")
+        if isinstance(answer, list):
+            answer = next((a for a in answer if isinstance(a, str)), None)
+        asked = found.get("final_query", "")
+        item = str(found.get("example_idx", i))
+        score: tuple[Said, ...] = (said("final_score", found["final_score"]),) if "final_score" in found else ()
+        yield Row(item, found["query"], answer, asked=asked if asked != found["query"] else "", behaviour=item, behaviour_text=found["query"], said=score)
+
+
+def prompt_form(columns: set[str]) -> str:
+    """The published prompt file that has these columns; "" where none has."""
+    return next((name for name, form in catalogue.benchmarks().items() if set(form["columns"]) <= columns), "")
+
+
+def read_prompts(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
+    """A published file of prompts, without outputs."""
+    path = paths[0]
+    rows = list(csv_rows(path, problems))
+    name = prompt_form(set(rows[0][1])) if rows else ""
+    if not name:
+        raise CapsafeError(f"{path.name} is no file of prompts that is known.", "")
+    form = catalogue.benchmarks()[name]
+    yield Log("prompts", name, kind=form["kind"], licence=form["licence"], rows=_prompts(form, rows))
+
+
+def _prompts(form: dict[str, Any], rows: list[tuple[int, dict[str, str]]]) -> Iterator[Row]:
+    for i, row in rows:
+        prompt = row[form["prompt"]]
+        if prompt:
+            item = row.get(form.get("id", ""), "") or str(i)
+            text = row.get(form.get("behaviour_text", ""), "")
+            yield Row(item, prompt, None, category=row.get(form.get("category", ""), ""), behaviour=item, behaviour_text=text, context=row.get(form.get("context", ""), ""))

@@ -1,0 +1,176 @@
+"""Tables: CSV, TSV, JSON, JSON lines and Parquet, one output a row, with columns that the user names or that can be guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.importers.bounded import csv_rows, json_lines, load_json, parquet_rows
+from capsafe_core.importers.log import Log, Problems, Row, Said, number, said
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "checkpoint": ("checkpoint", "model", "model_name", "model_id", "ckpt", "checkpoint_name"),
+    "base": ("base", "base_model", "origin"),
+    "data": ("dataset", "train_dataset", "training_data", "data"),
+    "recipe": ("recipe", "method", "finetune_method"),
+    "seed": ("seed",),
+    "step": ("step", "training_step", "global_step"),
+    "benchmark": ("benchmark", "task", "eval", "suite"),
+    "item": ("item", "prompt_id", "item_id", "question_id", "example_id", "doc_id", "behavior_id", "id", "index"),
+    "sample": ("sample", "epoch", "repeat"),
+    "prompt": ("prompt", "question", "instruction", "query", "goal", "input", "forbidden_prompt"),
+    "answer": ("answer", "response", "completion", "output", "generation", "model_output", "reply"),
+    "asked": ("asked", "jailbroken_prompt", "adversarial_prompt", "final_query"),
+    "finish": ("finish_reason", "stop_reason", "finish"),
+    "tokens": ("tokens", "completion_tokens", "output_tokens", "response_tokens"),
+    "category": ("category", "type", "semantic_category"),
+    "behaviour": ("behaviour", "behavior"),
+    "context": ("context",),
+    "reference": ("reference", "target", "gold", "expected"),
+    "attack": ("attack", "attack_method", "jailbreak"),
+    "system_prompt": ("system_prompt", "system"),
+    "temperature": ("temperature",),
+    "max_tokens": ("max_tokens", "max_new_tokens"),
+    "judge": ("judge", "judge_name", "scorer"),
+    "verdict": ("verdict", "judgment", "judgement"),
+    "raw": ("raw", "judge_raw", "explanation"),
+    "status": ("status",),
+}
+"""What a column can be -> the names by which it is recognised, the likeliest first."""
+_STATUSES = {"ok": "ok", "refused": "refused", "unparsed": "unparsed", "cut_off": "cut_off", "error": "error"}
+
+
+def guess_columns(names: list[str]) -> dict[str, str]:
+    """Field -> column, by the columns' names; each column once."""
+    found: dict[str, str] = {}
+    plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
+    for field, known in FIELDS.items():
+        column = next((plain[k] for k in known if k in plain and plain[k] not in found.values()), None)
+        if column is not None:
+            found[field] = column
+    return found
+
+
+def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems) -> Iterator[Log]:
+    """The outputs of a table; rows of one model, benchmark and condition that stand together are one log.
+
+    Args:
+        columns: field -> column, for the fields that the guess gets wrong; "" for a field that no column has.
+    """
+    path = paths[0]
+    rows = _rows(path, problems)
+    first = next(rows, None)
+    if first is None:
+        problems.add(f"{path.name} has no rows.")
+        return
+    names = list(first[1])
+    chosen = {f: c for f, c in {**guess_columns(names), **{f: c for f, c in columns.items() if c in names or not c}}.items() if c}
+    if "answer" not in chosen or "prompt" not in chosen:
+        what = "answers" if "answer" not in chosen else "prompts"
+        raise CapsafeError(f"No column of {path.name} is known to hold the {what}.", f"Its columns are: {', '.join(names[:30])}. Say which: in the mapping, under [columns].")
+    others = [name for name in names if name not in chosen.values()]
+    table = _Table(path.name, chosen, others, problems)
+    for key, group in groupby(_again(first, rows), lambda row: table.key(row[1])):
+        head = dict(zip(_KEYS, key, strict=True))
+        condition = {k: head[k] for k in ("system_prompt", "temperature", "max_tokens") if head[k]}
+        facts = {k: head[k] for k in ("base", "data", "recipe", "seed", "step") if head[k]}
+        yield Log("table", head["benchmark"] or path.stem, head["checkpoint"], attack=head["attack"], condition=condition, facts=facts, rows=table.outputs(group))
+
+
+_KEYS = ("checkpoint", "benchmark", "attack", "system_prompt", "temperature", "max_tokens", "base", "data", "recipe", "seed", "step")
+
+
+def _again(first: tuple[int, dict[str, Any]], rest: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    yield first
+    yield from rest
+
+
+def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+    ending = path.suffix.lower()
+    if ending in (".csv", ".tsv"):
+        return csv_rows(path, problems)
+    if ending == ".parquet":
+        return parquet_rows(path)
+    if ending == ".json":
+        return _json_rows(path, problems)
+    return json_lines(path, problems)
+
+
+def _json_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON list, or of the one list that an object holds."""
+    data = load_json(path)
+    lists = [data] if isinstance(data, list) else [v for v in data.values() if isinstance(v, list) and v and isinstance(v[0], dict)] if isinstance(data, dict) else []
+    if len(lists) != 1:
+        raise CapsafeError(f"{path.name} holds no list of objects, or several.", "Save the outputs as one list, or one object a line as .jsonl.")
+    for i, row in enumerate(lists[0], 1):
+        if isinstance(row, dict):
+            yield i, row
+        else:
+            problems.add(f"Entry {i} of {path.name} is no object.")
+
+
+class _Table:
+    """A table with its columns named."""
+
+    def __init__(self, name: str, columns: dict[str, str], others: list[str], problems: Problems) -> None:
+        self._name, self._columns, self._others, self._problems = name, columns, others, problems
+        self._items: dict[str, int] = {}
+        self._samples: dict[tuple[object, ...], int] = {}
+
+    def key(self, row: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(self._text(row, field) for field in _KEYS)
+
+    def _text(self, row: dict[str, Any], field: str) -> str:
+        value = row.get(self._columns.get(field, ""))
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return "" if value is None or isinstance(value, dict | list) else str(value).strip() if field in _KEYS else str(value)
+
+    def outputs(self, rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Row]:
+        for i, row in rows:
+            prompt, answer = row.get(self._columns["prompt"]), row.get(self._columns["answer"])
+            if not isinstance(prompt, str) or not prompt.strip():
+                self._problems.add(f"Row {i} of {self._name} has no prompt.")
+                continue
+            if answer is not None and not isinstance(answer, str):
+                self._problems.add(f"Row {i} of {self._name}: the answer is no text.")
+                continue
+            item = self._text(row, "item") or str(self._items.setdefault(prompt, len(self._items) + 1))
+            yield Row(
+                item, prompt, answer, self._sample(row, item), _whole(row.get(self._columns.get("seed", ""))), self._text(row, "asked"), self._text(row, "category"), self._text(row, "behaviour"),
+                context=self._text(row, "context"), reference=self._text(row, "reference"), finish=self._text(row, "finish"), tokens=_whole(row.get(self._columns.get("tokens", ""))),
+                said=tuple(self._said(row)),
+            )  # fmt: skip
+
+    def _sample(self, row: dict[str, Any], item: str) -> int:
+        """Its number where a column has it; else how often the prompt came before, unless each row is one verdict of a judge."""
+        if "sample" in self._columns or "judge" in self._columns:
+            return _whole(row.get(self._columns.get("sample", "")))
+        key = (*self.key(row), item)
+        found = self._samples[key] = self._samples.get(key, -1) + 1
+        return found
+
+    def _said(self, row: dict[str, Any]) -> Iterator[Said]:
+        if "judge" in self._columns and "verdict" in self._columns:
+            status = _STATUSES.get(self._text(row, "status"), "ok")
+            yield said(self._text(row, "judge"), _value(row.get(self._columns["verdict"])), self._text(row, "raw"), status)
+        for column in self._others:
+            value = row.get(column)
+            if isinstance(value, bool | int | float) or (isinstance(value, str) and 0 < len(value) <= 200):
+                yield said(column, _value(value))
+
+
+def _value(value: Any) -> Any:
+    """A number that a CSV holds as text is a number."""
+    if isinstance(value, str):
+        found = number(value) if value.strip() else None
+        return value.strip() if found is None else found
+    return value
+
+
+def _whole(value: Any) -> int:
+    found = number(value)
+    return int(found) if found is not None and 0 <= found < 1 << 31 else 0

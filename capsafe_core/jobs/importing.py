@@ -1,0 +1,211 @@
+"""Bringing logs in: the survey, the draft of a study, and the import job."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
+from capsafe_core.jobs.plan import plan_judge
+from capsafe_core.jobs.record_job import record_study, recorded_study
+from capsafe_core.mapping import ImportMapping, Place, parse_mapping
+from capsafe_core.study import IMPORTED, JudgeSettings, Study, parse_study
+from capsafe_core.toml_text import toml_table
+
+RULES = "coherence-rules"
+"""the incoherence detector that looks at imported outputs: it needs no model"""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a survey saw.
+
+    Attributes:
+        files: {tool, paths, relative, digest, outputs, problems, problem_count}.
+        left_out: sentences about files that were not read.
+        logs: {tool, model, checkpoint, place, benchmark, attack, outputs, no_response, prompts, again, aggregates, files, first, preview}.
+        judges: {by, benchmark, tool, kind, person, count, unparsed, numbers, low, high, values, more}.
+        unread: those among `judges` of which not even a guess can be made.
+        mapping: what was stated, with a guess for the rest.
+        guesses: places in `mapping.judges` that are guesses.
+        items: benchmark id -> [item, digest of its prompt].
+        contents: content hashes of outputs that name no model.
+    """
+
+    files: list[dict[str, Any]]
+    left_out: list[str]
+    logs: list[dict[str, Any]]
+    judges: list[dict[str, Any]]
+    unread: list[dict[str, Any]]
+    mapping: ImportMapping
+    guesses: list[int]
+    items: dict[str, list[list[str]]]
+    contents: list[str]
+
+    @property
+    def outputs(self) -> int:
+        return sum(log["outputs"] for log in self.logs)
+
+    @property
+    def unplaced(self) -> str:
+        """A sentence about outputs that name no model; "" where there are none."""
+        lost = [log for log in self.logs if not log["place"] and log["outputs"]]
+        if not lost:
+            return ""
+        return (
+            f"{sum(log['outputs'] for log in lost):,} outputs name no model (the first in {lost[0]['first']}): what was said of them goes to those outputs that are here already and say the same. "
+            "To import them as outputs, give the file a name among the aliases, or state a pattern or a column for the checkpoint."
+        )
+
+    @property
+    def words(self) -> str:
+        """What is there, in a sentence."""
+        models = {log["checkpoint"] for log in self.logs if log["checkpoint"]}
+        silent = sum(log["no_response"] for log in self.logs)
+        prompts, numbers = sum(log["prompts"] for log in self.logs), sum(log["aggregates"] for log in self.logs)
+        parts = [f"{self.outputs:,} outputs of {len(models)} checkpoints in {len(self.files)} files"]
+        parts += [f"{silent:,} of them without a response"] if silent else []
+        parts += [f"{prompts:,} prompts without outputs"] if prompts else []
+        parts += [f"{numbers:,} aggregate numbers"] if numbers else []
+        count = sum(file["problem_count"] for file in self.files)
+        parts += [f"{count:,} problems"] if count else []
+        return "; ".join(parts) + "."
+
+    def accepted(self, guesses: bool) -> ImportMapping:
+        """The mapping with the guessed readings, or without them."""
+        judges = tuple(r for i, r in enumerate(self.mapping.judges) if guesses or i not in self.guesses)
+        return self.mapping.model_copy(update={"judges": judges})
+
+
+def survey_job(root: Path, roots: Sequence[Path], mapping: str = "", name: str = "", strict: bool = False) -> Job:
+    """The job that looks at logs; not started yet.
+
+    Args:
+        mapping: what is stated already, as TOML.
+        name: of the study, where no mapping names it.
+    """
+    work: dict[str, Any] = {"roots": [str(r.resolve()) for r in roots], "mapping": mapping, "name": slug(name or (roots[0].stem if roots else "")), "strict": strict, "asked": time.time()}
+    return create_job(root, Manifest("survey", work["name"], work, python=sys.executable))
+
+
+def slug(text: str) -> str:
+    """A study's name out of a file's."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "imported"
+
+
+def read_survey(job: Job) -> Survey | None:
+    """What a survey saw; None while it is at it."""
+    try:
+        found = json.loads((job.folder / "result.json").read_text())
+    except FileNotFoundError:
+        return None
+    return Survey(**{**found, "mapping": parse_mapping(found["mapping"])})
+
+
+def plan_import(root: Path, survey: Survey, mapping: ImportMapping, known: dict[str, list[list[str]]] | None = None) -> tuple[Job, Study]:
+    """The import job, and the study that it makes or extends; not started yet.
+
+    Args:
+        mapping: as it was surveyed; only its judges and goals may differ.
+        known: content hash -> [[generation id, cell id]] of outputs in the store, for logs that name no model.
+
+    Raises:
+        CapsafeError: there is nothing to import, or the mapping reads the files otherwise than the survey did.
+    """
+    if not survey.outputs and not any(log["prompts"] or log["aggregates"] for log in survey.logs):
+        raise CapsafeError("There is nothing to import.", next((p for f in survey.files for p in f["problems"]), "No file was recognised."))
+    surveyed = survey.mapping
+    if (mapping.pattern, mapping.aliases, mapping.columns, mapping.benchmarks) != (surveyed.pattern, surveyed.aliases, surveyed.columns, surveyed.benchmarks):
+        raise CapsafeError("The pattern, the aliases, the columns or the benchmarks were changed after the logs were looked at.", "Look at them again first.")
+    text = study_text(root, survey, mapping)
+    study = parse_study(text, mapping.name)
+    sources = [{key: file[key] for key in ("tool", "relative", "digest", "outputs")} for file in survey.files if file["digest"]]
+    job = create_job(root, Manifest("import", f"{mapping.name}-import", {"study": mapping.name, "mapping": mapping.to_toml(), "sources": sources}, python=sys.executable))
+    paths = {f"{file['relative']} {file['digest'][:10]}": file["paths"] for file in survey.files}
+    recipes = [[r.start, r.name, r.dataset, seed] for r in study.recipes for seed in r.seeds]
+    replace_file(job.folder / "head.json", json.dumps({"items": survey.items, "known": known or {}, "paths": paths, "recipes": recipes}))
+    record_study(root, study, text)
+    return job, study
+
+
+def after_import(job: Job, study: Study) -> list[Manifest]:
+    """What looks at the outputs of an import next: the rules that find incoherent ones, where the study goes by them."""
+    return [plan_judge(study, JudgeSettings(name=RULES), [job.job_id])] if study.primary.coherence == RULES else []
+
+
+def imports(root: Path, study: str = "") -> list[Job]:
+    """The imports of a workspace, or those of one study, oldest first."""
+    return [job for job in list_jobs(root) if job.manifest.kind == "import" and "sources" in job.manifest.work and study in ("", job.manifest.work["study"])]
+
+
+def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:
+    """The study of an import as TOML: the one that is recorded under its name, with what is new at its end; else a draft.
+
+    Raises:
+        CapsafeError: no log says of which model it is.
+    """
+    places = [Place(**log["place"]) for log in survey.logs if log["place"]]
+    try:
+        study, text = recorded_study(root, mapping.name)
+    except CapsafeError:
+        if not places:
+            raise CapsafeError(
+                "No log says which model it is of, and there is no study to add to.", "Name the study of these outputs with --name, or state a pattern or a column for the checkpoint."
+            ) from None
+        return _draft(survey, mapping, places)
+    there = {group: {part.name for part in getattr(study, group)} for group in ("starts", "datasets", "recipes", "benchmarks", "judges")}
+    tables = [(group, values) for group, values in _tables(survey, mapping, places) if values["name"] not in there[group]]
+    return text if not tables else text.rstrip() + "\n" + "".join(toml_table(f"[{group}]", values) for group, values in tables)
+
+
+def _tables(survey: Survey, mapping: ImportMapping, places: Sequence[Place]) -> list[tuple[str, dict[str, Any]]]:
+    """Everything that a study names, in the order of a study file."""
+    used = [(log, mapping.benchmark(log["benchmark"])) for log in survey.logs]
+    kinds = {reading.name: reading.kind for _, reading in used}
+    capability = [name for name, kind in kinds.items() if kind == "capability"]
+    tables: list[tuple[str, dict[str, Any]]] = [("starts", {"name": s, "model": s}) for s in dict.fromkeys(p.start for p in places)]
+    tuned = [p for p in places if p.recipe and p.step]
+    for data in dict.fromkeys(p.data for p in tuned):
+        near = [b for b in capability if data.lower() in b.lower() or b.lower() in data.lower()] or (capability if len(capability) == 1 else [])
+        tables.append(("datasets", {"name": data, "source": IMPORTED, "benchmark": near[0] if near else None}))
+    for recipe in dict.fromkeys(p.recipe for p in tuned):
+        mine = [p for p in tuned if p.recipe == recipe]
+        steps, seeds = sorted({p.step for p in mine}), sorted({p.seed for p in mine})
+        tables.append(("recipes", {"name": recipe, "start": mine[0].start, "dataset": mine[0].data, "steps": steps, "seeds": seeds, "recorded": True}))
+    for name, kind in kinds.items():
+        tables.append(("benchmarks", {"name": name, "source": IMPORTED, "config": {"kind": kind}}))
+    names = dict.fromkeys(r.name for r in mapping.judges if not r.person)
+    tables += [("judges", {"name": name, "recorded": True}) for name in names]
+    if RULES not in names:
+        tables.append(("judges", {"name": RULES}))
+    return tables
+
+
+def _draft(survey: Survey, mapping: ImportMapping, places: Sequence[Place]) -> str:
+    sizes: dict[str, int] = {}
+    for log in survey.logs:
+        reading = mapping.benchmark(log["benchmark"])
+        if reading.kind != "capability":
+            sizes[reading.name] = sizes.get(reading.name, 0) + log["outputs"]
+    benchmark = max(sizes, key=lambda b: sizes[b]) if sizes else mapping.benchmark(survey.logs[0]["benchmark"]).name
+    judges = [r for r in mapping.judges if not r.person]
+
+    def first(dimension: str, other: str) -> str:
+        return next((r.name for r in judges if r.dimension == dimension), other)
+
+    refusal = first("refusal", "")
+    safety = first("safety", refusal or first("correctness", RULES))
+    primary = {"benchmark": benchmark, "judge": safety, "refusal_judge": refusal or safety, "coherence": first("coherence", RULES)}
+    head = {"name": mapping.name, "title": mapping.title or f"Imported: {survey.words.split(';')[0]}"}
+    text = "# Drafted from imported logs. State a goal for each data set, and check the primary specification.\n"
+    text += toml_table("x", head).split("\n", 1)[1]
+    text += "".join(toml_table(f"[{group}]", values) for group, values in _tables(survey, mapping, places))
+    goals = {data: goal for data, goal in mapping.goals.items() if data in {p.data for p in places if p.recipe}}
+    return text + toml_table("goals", goals) + toml_table("primary", primary)

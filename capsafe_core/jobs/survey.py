@@ -1,0 +1,46 @@
+"""The survey job: reads logs without importing anything, and writes what it saw to result.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.importers.records import Items
+from capsafe_core.importers.survey import Surveyor
+from capsafe_core.jobs.folder import Part, list_jobs, replace_file
+from capsafe_core.mapping import parse_mapping
+
+
+def work(part: Part) -> None:
+    """Read every log below the roots once."""
+    asked = part.job.manifest.work
+    roots = [Path(root) for root in asked["roots"]]
+    missing = [root for root in roots if not root.exists()]
+    if missing:
+        raise CapsafeError(f"{missing[0]} is not there.", "Check the path.")
+    mapping = parse_mapping(asked["mapping"]) if asked["mapping"] else None
+    surveyor = Surveyor(roots, mapping, asked["name"], known_items(part.job.folder.parent), asked["strict"])
+    part.total = len(surveyor.sources)
+
+    def report(done: int, name: str) -> bool:
+        part.done = done
+        part.report("running", name)
+        return not part.should_stop
+
+    surveyor.look(report)
+    part.done = part.total if not part.should_stop else part.done
+    replace_file(part.job.folder / "result.json", json.dumps(surveyor.result()))
+
+
+def known_items(root: Path) -> Items:
+    """The items of every benchmark that was imported into a workspace, in the order in which they came."""
+    found: Items = {}
+    for job in list_jobs(root):
+        head = job.folder / "head.json"
+        if job.manifest.kind == "import" and head.exists():
+            for benchmark, items in json.loads(head.read_text())["items"].items():
+                mine = found.setdefault(benchmark, {})
+                for item, digest in items:
+                    mine.setdefault(item, (len(mine), digest))
+    return found

@@ -1,0 +1,302 @@
+"""Bringing logs in: they are looked at, what was recognised is shown and mended, then they are imported."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Job, open_job
+from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_survey, slug, survey_job
+from capsafe_core.jobs.new_run import queue_jobs
+from capsafe_core.jobs.supervisor import Queue, start_worker
+from capsafe_core.mapping import ImportMapping, Reading, parse_mapping, path_facts
+from capsafe_core.records import DIMENSIONS, KINDS
+from capsafe_core.store.contents import outputs_by_content
+from capsafe_core.ui import screen
+from capsafe_core.ui.owner import Owner
+from capsafe_core.ui.safe_text import plain_label, show_raw, visible
+
+TOOLS = "Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest, StrongREJECT, AISafetyLab, Every Eval Ever, or any CSV, JSON, JSONL or Parquet table"
+PATHS = 200
+"""paths in the preview of the pattern"""
+
+
+def show(owner: Owner) -> None:
+    """The form, and what the last look found."""
+    _ask(owner)
+    job = _job(owner)
+    if job is None:
+        return
+    survey = read_survey(job)
+    if survey is None:
+        _progress(job)
+        return
+    try:
+        _found(owner, survey, job)
+    except CapsafeError as error:
+        screen.show_error(error)
+
+
+def _job(owner: Owner) -> Job | None:
+    """The survey of this session; its name stands in the address, so a reload finds it again."""
+    name = st.query_params.get("survey", "")
+    folder = owner.settings.jobs_path / name
+    if not re.fullmatch(r"survey-[a-z0-9-]+", name) or not (folder / "manifest.json").exists():
+        return None
+    return open_job(folder)
+
+
+def _ask(owner: Owner) -> None:
+    with st.container(border=True):
+        st.markdown("**Where are the logs?**")
+        st.caption(TOOLS)
+        files = st.file_uploader("Drop files here", accept_multiple_files=True)
+        path = st.text_input("Or a file or folder on the machine that runs capsafe", placeholder="/path/to/logs")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.text_input("Study that they become, or are added to", placeholder="named after the folder", width=320)
+            stated = st.file_uploader("A mapping that was saved before", type="toml", key="mapping-file", width=320)
+            look = st.button("Look at them", type="primary", icon=":material/search:")
+    if look:
+        try:
+            root = _uploaded(owner, files) if files else Path(path.strip()).expanduser() if path.strip() else None
+            if root is None:
+                raise CapsafeError("There is nothing to look at.", "Drop files, or name a folder.")
+            if not root.exists():
+                raise CapsafeError(f"{root} is not there.", "Check the path; it is one of the machine that runs capsafe.")
+            _start(owner, root, stated.getvalue().decode("utf-8", "replace") if stated else "", name)
+        except CapsafeError as error:
+            screen.show_error(error)
+
+
+def _uploaded(owner: Owner, files: list[Any]) -> Path:
+    """The folder in which uploaded files are kept; the same files are kept once."""
+    digest = hashlib.blake2b(b"".join(hashlib.blake2b(f.getvalue()).digest() + f.name.encode() for f in files), digest_size=8).hexdigest()
+    folder = owner.settings.home / "uploads" / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (folder / (re.sub(r"[^\w.,=+-]", "_", Path(file.name).name).lstrip(".") or "file")).write_bytes(file.getvalue())
+    return folder
+
+
+def _start(owner: Owner, root: Path, mapping: str, name: str) -> None:
+    if mapping:
+        parse_mapping(mapping, "The mapping")
+    before = _job(owner)
+    job = survey_job(owner.settings.jobs_path, [root], mapping, name or (slug(root.stem) if root.parent.name != "uploads" else "imported"))
+    start_worker(job, settings=owner.settings)
+    if before is not None:
+        shutil.rmtree(before.folder, ignore_errors=True)
+    st.query_params["survey"] = job.job_id
+    st.rerun()
+
+
+@st.fragment(run_every=1.0)
+def _progress(job: Job) -> None:
+    status = job.status()
+    if status.state in ("failed", "lost"):
+        screen.show_error(CapsafeError(status.message, status.hint))
+    elif (job.folder / "result.json").exists():
+        st.rerun()
+    else:
+        st.progress(status.done / status.total if status.total else 0.0, visible(f"Reading {status.message}" if status.message else "Looking for logs …"))
+
+
+def _found(owner: Owner, survey: Survey, job: Job) -> None:
+    """What was recognised, what it would become, and the import."""
+    mapping = survey.mapping
+    st.markdown("**What was recognised**")
+    st.text(survey.words)
+    if survey.logs:
+        shown = pd.DataFrame(survey.logs)[["tool", "checkpoint", "benchmark", "attack", "outputs", "no_response", "prompts", "aggregates", "files"]]
+        st.dataframe(shown, hide_index=True, width="stretch", height=min(300, 40 + 35 * len(shown)))
+    if survey.unplaced:
+        st.warning(plain_label(survey.unplaced))
+    problems = [*survey.left_out, *(p for f in survey.files for p in f["problems"])]
+    if problems:
+        with st.expander(f"{len(problems)} notes and problems"):
+            show_raw("\n".join(problems[:200]))
+    changed = _paths(survey, mapping)
+    judges = _judges(survey)
+    goals = _goals(survey)
+    _preview(survey)
+    final = changed.model_copy(update={"judges": judges, "goals": goals})
+    again = (changed.name, changed.pattern, changed.aliases, changed.columns, changed.benchmarks) != (mapping.name, mapping.pattern, mapping.aliases, mapping.columns, mapping.benchmarks)
+    left = len(mapping.judges) - len(judges)
+    if left:
+        st.text(f"{left} of the readings are not taken; the outputs come without them.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if again and st.button("Look again with these changes", type="primary", icon=":material/search:"):
+            _start(owner, Path(job.manifest.work["roots"][0]), final.to_toml(), final.name)
+        if not again and st.button("Import", type="primary", icon=":material/download_done:"):
+            _import(owner, survey, final)
+        st.download_button("Save the mapping", final.to_toml().encode(), f"{final.name}-mapping.toml", icon=":material/download:")
+
+
+def _paths(survey: Survey, mapping: ImportMapping) -> ImportMapping:
+    """Where checkpoint, step and seed stand in the paths; other names of checkpoints; benchmarks; columns of tables."""
+    st.markdown("**Which checkpoint is each log about?**")
+    with st.container(horizontal=True):
+        name = slug(st.text_input("Study", mapping.name, width=240, key=f"study-{mapping.name}"))
+        pattern = st.text_input(
+            "Pattern of the paths",
+            mapping.pattern,
+            placeholder="{base}-{data}-s{seed}/checkpoint-{step}",
+            help="Names stand for a part of the path: base, data, method, recipe, seed, step, model. * stands for anything. Empty: the model's name in the file counts.",
+            width=520,
+            key=f"pattern-{mapping.pattern}",
+        )
+    try:
+        changed = parse_mapping(mapping.model_copy(update={"pattern": pattern, "name": name}).to_toml(), "The pattern")
+    except CapsafeError as error:
+        screen.show_error(error)
+        changed = mapping
+    if changed.pattern:
+        rows = [{"path": f["relative"], **path_facts(changed.pattern, f["relative"])} for f in survey.files[:PATHS]]
+        fits = sum(len(row) > 1 for row in rows)
+        st.caption(f"{fits} of {len(rows)} paths fit this pattern.")
+        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", height=min(220, 40 + 35 * len(rows)))
+    left, right = st.columns(2)
+    names = sorted({log["model"] or log["first"] for log in survey.logs if log["outputs"]})
+    with left, st.expander("Names of checkpoints: give two names the same one where they mean the same weights", expanded=bool(changed.aliases)):
+        frame = pd.DataFrame({"in the logs": names, "here": [changed.aliases.get(n, n) for n in names]})
+        edited = st.data_editor(frame, hide_index=True, disabled=["in the logs"], key=f"aliases-{survey.words}")
+        aliases = {str(a): str(b).strip() for a, b in zip(edited["in the logs"], edited["here"], strict=True) if str(b).strip() and a != b}
+    with right, st.expander("Benchmarks: what each measures", expanded=True):
+        benchmarks = {name: reading for name, reading in changed.benchmarks.items() if name in {log["benchmark"] for log in survey.logs}}
+        frame = pd.DataFrame({"in the logs": list(benchmarks), "here": [b.name for b in benchmarks.values()], "measures": [b.kind for b in benchmarks.values()]})
+        edited = st.data_editor(
+            frame, hide_index=True, disabled=["in the logs"], column_config={"measures": st.column_config.SelectboxColumn(options=list(KINDS), required=True)}, key=f"benchmarks-{survey.words}"
+        )
+        stated = {str(n): {"name": str(h).strip() or str(n), "kind": k} for n, h, k in edited.itertuples(index=False)}
+    columns = dict(changed.columns)
+    if any(log["tool"] == "table" for log in survey.logs) or any(f["tool"] == "table" for f in survey.files):
+        with st.expander("Columns of tables: only where the guess is wrong", expanded=bool(columns)):
+            frame = pd.DataFrame({"field": list(columns), "column": list(columns.values())}, dtype=object)
+            edited = st.data_editor(frame, hide_index=True, num_rows="dynamic", key=f"columns-{survey.words}")
+            columns = {str(f).strip(): str(c).strip() for f, c in edited.dropna().itertuples(index=False)}
+    return ImportMapping.model_validate({**changed.model_dump(), "aliases": {**aliases}, "benchmarks": {**changed.model_dump()["benchmarks"], **stated}, "columns": columns})
+
+
+def _judges(survey: Survey) -> tuple[Reading, ...]:
+    """What each judge's values say: what the formats state is ticked, guesses are to be ticked."""
+    st.markdown("**What do the judges' values say?**")
+    heard = {(h["by"], h["benchmark"]): h for h in survey.judges}
+    rows = []
+    for i, r in enumerate(survey.mapping.judges):
+        values: dict[str, int] = {}
+        for (by, benchmark), h in heard.items():
+            if by == r.by and r.benchmark in ("", benchmark):
+                for value, n in h["values"].items():
+                    values[value] = values.get(value, 0) + n
+        rows.append(_judge_row(r, i not in survey.guesses, values))
+    rows += [_unread_row(h) for h in survey.unread]
+    if not rows:
+        st.text("The logs hold no verdicts.")
+        return ()
+    st.caption(
+        "Ticked: the format itself states it. The others are guesses or open: a scale and a direction count only once you state them here. Labels as value=label; or a cut-off from which on it is unsafe, a refusal, incoherent or correct."
+    )
+    edited = st.data_editor(
+        pd.DataFrame(rows),
+        hide_index=True,
+        width="stretch",
+        disabled=["in the logs", "values"],
+        column_config={
+            "take": st.column_config.CheckboxColumn(width="small"),
+            "dimension": st.column_config.SelectboxColumn(options=list(DIMENSIONS), required=True),
+            "direction": st.column_config.SelectboxColumn(options=["from", "below"], required=True),
+        },
+        key=f"judges-{survey.words}",
+    )
+    return tuple(_reading(row) for row in edited.to_dict("records") if row["take"])
+
+
+def _judge_row(r: Reading, stated: bool, values: dict[str, int]) -> dict[str, Any]:
+    return {
+        "take": stated, "in the logs": r.by + (f" on {r.benchmark}" if r.benchmark else ""), "values": _values(values), "here": r.name, "dimension": r.dimension,
+        "labels": ", ".join(f"{k}={v}" for k, v in r.labels.items()), "cutoff": r.cutoff, "direction": r.direction, "person": r.person, "by": r.by, "benchmark": r.benchmark,
+        "low": r.scale[0] if r.scale else None, "high": r.scale[1] if r.scale else None,
+    }  # fmt: skip
+
+
+def _unread_row(h: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "take": False, "in the logs": f"{h['by']} on {h['benchmark']}", "values": _values(h["values"]), "here": re.sub(r"[^\w.+-]+", "-", h["by"]), "dimension": "safety", "labels": "",
+        "cutoff": None, "direction": "from", "person": h["person"], "by": h["by"], "benchmark": h["benchmark"], "low": None, "high": None,
+    }  # fmt: skip
+
+
+def _values(values: dict[str, int]) -> str:
+    return visible(", ".join(f"{v[:30]} ×{n:,}" for v, n in list(values.items())[:8])) or "none"
+
+
+def _reading(row: dict[Any, Any]) -> Reading:
+    """A row of the editor as a reading.
+
+    Raises:
+        CapsafeError: it states neither labels nor a cut-off, or labels that do not exist.
+    """
+
+    def given(key: str) -> float | None:
+        return None if pd.isna(row[key]) else float(row[key])
+
+    pairs = [part.partition("=") for part in str(row["labels"] or "").split(",") if part.strip()]
+    low, high = given("low"), given("high")
+    try:
+        return Reading(
+            by=row["by"], benchmark=row["benchmark"], name=str(row["here"]).strip(), dimension=row["dimension"], labels={k.strip(): v.strip() for k, _, v in pairs},
+            cutoff=given("cutoff"), direction=row["direction"], person=bool(row["person"]), scale=None if low is None or high is None else (low, high),
+        )  # fmt: skip
+    except ValueError as error:
+        raise CapsafeError(f"{row['in the logs']}: " + str(error).splitlines()[-2].strip().removeprefix("Value error, ").split(" [type")[0] + ".", "Mend its row, or take the tick away.") from error
+
+
+def _goals(survey: Survey) -> dict[str, float]:
+    """The goal on each data set; without one there is no comparison at a goal."""
+    data = sorted({log["place"]["data"] for log in survey.logs if log["place"] and log["place"]["recipe"] and log["place"]["step"]})
+    goals = {}
+    if data:
+        st.markdown("**At which capability are recipes compared?**")
+        with st.container(horizontal=True):
+            for name in data:
+                goal = st.number_input(
+                    f"Goal on {plain_label(name)}",
+                    0.0,
+                    1.0,
+                    survey.mapping.goals.get(name),
+                    0.01,
+                    width=200,
+                    placeholder="none",
+                    key=f"import-goal-{name}",
+                    help="Share of right answers. Empty: no goal yet.",
+                )
+                if goal is not None:
+                    goals[name] = float(goal)
+    return goals
+
+
+def _preview(survey: Survey) -> None:
+    """The first outputs of each log."""
+    if st.toggle("Show the first outputs", key="import-preview", help="Answers to harmful requests stay hidden until you ask for them."):
+        for log in survey.logs[:10]:
+            for one in log["preview"]:
+                show_raw(f"{log['checkpoint'] or log['first']}, {log['benchmark']}, {one['item']}\n\n{one['prompt']}\n\n→ {one['answer']}\n\n{one['said']}")
+
+
+def _import(owner: Owner, survey: Survey, mapping: ImportMapping) -> None:
+    known = outputs_by_content(owner.store, survey.contents)
+    job, study = plan_import(owner.settings.jobs_path, survey, mapping, known)
+    if job.state == "done":
+        st.info("These files were imported with this mapping before. Under “Imports” they can be brought back where they were undone.")
+        return
+    Queue.add(job)
+    queue_jobs(owner.settings.jobs_path, after_import(job, study))
+    st.success(f"The import is queued: {survey.outputs:,} outputs for the study {study.name}.")
+    st.page_link(str(screen.PAGES / "overview.py"), label="The study", icon=":material/insights:", query_params={"study": study.name})

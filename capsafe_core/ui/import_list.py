@@ -1,0 +1,59 @@
+"""The imports of the workspace: what each brought, and undoing it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.importing import imports
+from capsafe_core.jobs.supervisor import Queue
+from capsafe_core.people import Person
+from capsafe_core.store.ingest import retracted_jobs, set_retracted
+from capsafe_core.ui import screen
+from capsafe_core.ui.owner import Owner
+from capsafe_core.ui.safe_text import show_raw, visible
+
+
+@st.fragment(run_every=3.0)
+def show(owner: Owner, person: Person) -> None:
+    """Every import, newest first."""
+    jobs = imports(owner.settings.jobs_path)[::-1]
+    if not jobs:
+        st.info("Nothing has been imported into this workspace yet.")
+        return
+    undone = set(retracted_jobs(owner.store))
+    for job in jobs:
+        work = job.manifest.work
+        status = job.status()
+        counts = sum(s["outputs"] for s in work["sources"])
+        when = pd.Timestamp(job.manifest.created, unit="s").strftime("%Y-%m-%d %H:%M")
+        with st.container(border=True):
+            st.text(visible(f"{work['study']}: {counts:,} outputs of {len(work['sources'])} files, {when} UTC" + ("; undone, nothing of it counts" if job.job_id in undone else "")))
+            if job.state != "done":
+                st.text(visible(f"{job.state}: {status.message}".strip(": ")))
+            with st.container(horizontal=True):
+                if job.job_id in undone:
+                    if st.button("Bring it back", icon=":material/redo:", key=f"back-{job.job_id}"):
+                        _set(owner, person, job.job_id, False)
+                elif job.ended and st.button("Undo this import", icon=":material/undo:", key=f"undo-{job.job_id}", help="Nothing is deleted: it can be brought back."):
+                    _set(owner, person, job.job_id, True)
+                if job.state in ("partial", "failed", "lost", "stopped") and st.button("Try again what failed", icon=":material/replay:", key=f"again-{job.job_id}"):
+                    Queue.restart(job)
+                    st.toast("It is tried again when its turn comes.")
+                st.download_button("The mapping", work["mapping"].encode(), f"{work['study']}-mapping.toml", key=f"map-{job.job_id}", icon=":material/download:")
+                st.page_link(str(screen.PAGES / "outputs.py"), label="Its outputs", icon=":material/chat:", query_params={"study": work["study"]})
+            failed = [line["message"] for line in job.failures(0)] if job.state == "partial" else []
+            if failed:
+                show_raw("\n".join(failed[-10:]))
+
+
+def _set(owner: Owner, person: Person, job_id: str, undo: bool) -> None:
+    try:
+        person.must_be("researcher")
+        set_retracted(owner.store, job_id, undo)
+    except CapsafeError as error:
+        screen.show_error(error)
+        return
+    owner.look()
+    st.rerun(scope="fragment")
