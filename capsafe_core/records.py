@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -50,6 +51,16 @@ def identify(kind: str, *parts: Any) -> str:
 def _uuid(text: str) -> str:
     h = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def generation_key(cell_id: str, prompt_id: str, sample: int, seed: int) -> str:
+    """The id of a generation: what `identify` makes of these, in half the time."""
+    return _uuid(f'["capsafe/{FORMAT}","generation",["{cell_id}","{prompt_id}",{sample},{seed}]]')
+
+
+def judgment_key(generation_id: str, rater_id: str, dimension: str, attempt: int) -> str:
+    """The id of a judgment: what `identify` makes of these, in half the time."""
+    return _uuid(f'["capsafe/{FORMAT}","judgment",["{generation_id}","{rater_id}","{dimension}",{attempt}]]')
 
 
 @lru_cache(maxsize=4096)
@@ -227,7 +238,7 @@ class Generation:
 
     @property
     def id(self) -> str:
-        return _uuid(f'["capsafe/{FORMAT}","generation",["{self.cell_id}","{self.prompt_id}",{self.sample},{self.seed}]]')  # as `identify` would, in half the time
+        return generation_key(self.cell_id, self.prompt_id, self.sample, self.seed)
 
 
 @dataclass(frozen=True)
@@ -271,7 +282,7 @@ class Judgment:
 
     @property
     def id(self) -> str:
-        return _uuid(f'["capsafe/{FORMAT}","judgment",["{self.generation_id}","{self.rater_id}","{self.dimension}",{self.attempt}]]')  # as `identify` would
+        return judgment_key(self.generation_id, self.rater_id, self.dimension, self.attempt)
 
 
 @dataclass(frozen=True)
@@ -420,12 +431,24 @@ Record = (
 TYPES: dict[str, type[Any]] = {kind.type: kind for kind in get_args(Record)}
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Many generations or judgments column by column: one line for all of them, which is quicker to write and to read than a line each."""
+
+    type: str
+    """generation or judgment"""
+    ids: list[str]
+    same: dict[str, Any]
+    """fields that all of them share; of generations, all that make their cell"""
+    columns: dict[str, list[Any]]
+
+
 _FIELDS = {name: frozenset(f.name for f in dataclasses.fields(kind)) for name, kind in TYPES.items()}
 _line = json.JSONEncoder(ensure_ascii=True).encode
 
 
-def to_line(record: Record) -> str:
-    """One JSON line (with its newline) for a record."""
+def to_line(record: Record | Rows) -> str:
+    """One JSON line (with its newline) for a record, or for many."""
     return _line({"v": FORMAT, "type": record.type, **record.__dict__}) + "\n"
 
 
@@ -450,3 +473,22 @@ def from_dict(data: dict[str, Any]) -> Record:
         return kind(**values)  # type: ignore[no-any-return]
     except TypeError as error:
         raise CapsafeError(f"A shard line of type {kind.type} is incomplete: {error}.") from error
+
+
+def records_of(data: dict[str, Any]) -> Iterator[Record]:
+    """The records in a parsed shard line: one, or many where it holds columns.
+
+    Raises:
+        CapsafeError: as `from_dict`.
+    """
+    if "columns" not in data:
+        yield from_dict(data)
+        return
+    columns = data["columns"]
+    for values in zip(*columns.values(), strict=True):
+        yield from_dict({"v": data["v"], "type": data["type"], **data["same"], **dict(zip(columns, values, strict=True))})
+
+
+def count_of(data: dict[str, Any]) -> int:
+    """How many records a parsed shard line holds."""
+    return len(data["ids"]) if "columns" in data else 1

@@ -129,7 +129,10 @@ def _lm_eval(root: Path) -> None:
     ]  # fmt: skip
     _lines(root / f"samples_gsm_{when}.jsonl", gsm)
     options = {f"gen_args_{j}": {"arg_0": "which?", "arg_1": f" option {j}"} for j in range(3)}
-    choice = [{"doc_id": i, "doc": {}, "target": 1, "arguments": options, "resps": [[[-3.0, False]], [[-1.0, True]], [[-9.0, False]]], "filtered_resps": [], "filter": "none", "metrics": ["acc"], "acc": 1.0} for i in range(4)]
+    choice = [
+        {"doc_id": i, "doc": {}, "target": 1, "arguments": options, "resps": [[[-3.0, False]], [[-1.0, True]], [[-9.0, False]]], "filtered_resps": [], "filter": "none", "metrics": ["acc"], "acc": 1.0}
+        for i in range(4)
+    ]
     _lines(root / f"samples_choice_{when}.jsonl", choice)
 
 
@@ -167,7 +170,9 @@ def _helm(root: Path) -> None:
         }
         for i in range(5)
     ]
-    per = [{"instance_id": f"id{i}", "train_trial_index": 0, "stats": [{"name": {"name": "exact_match", "split": "test"}, "mean": 1.0}, {"name": {"name": "num_references"}, "mean": 4}]} for i in range(5)]
+    per = [
+        {"instance_id": f"id{i}", "train_trial_index": 0, "stats": [{"name": {"name": "exact_match", "split": "test"}, "mean": 1.0}, {"name": {"name": "num_references"}, "mean": 4}]} for i in range(5)
+    ]
     files = {
         "run_spec.json": {"name": "mmlu:subject=philosophy,method=joint,model=org_model", "adapter_spec": adapter},
         "scenario_state.json": {"adapter_spec": adapter, "request_states": states},
@@ -179,7 +184,12 @@ def _helm(root: Path) -> None:
 
 
 def _every_eval_ever(root: Path) -> None:
-    result = {"evaluation_result_id": "r1", "evaluation_name": "bench", "metric_config": {"metric_id": "accuracy", "lower_is_better": False}, "score_details": {"score": 0.5, "uncertainty": {"num_samples": 4}}}
+    result = {
+        "evaluation_result_id": "r1",
+        "evaluation_name": "bench",
+        "metric_config": {"metric_id": "accuracy", "lower_is_better": False},
+        "score_details": {"score": 0.5, "uncertainty": {"num_samples": 4}},
+    }
     record = {
         "schema_version": "0.3.0", "evaluation_id": "x/y/1", "retrieved_timestamp": "1", "source_metadata": {"source_type": "evaluation_run", "source_organization_name": "o", "evaluator_relationship": "other"},
         "eval_library": {"name": "lib", "version": "1"}, "model_info": {"name": "model", "id": MODEL}, "evaluation_results": [result], "detailed_evaluation_results": {"format": "jsonl", "file_path": "data/one_samples.jsonl"},
@@ -188,5 +198,15 @@ def _every_eval_ever(root: Path) -> None:
     sample = {"schema_version": "0.3.0", "evaluation_id": "x/y/1", "model_id": MODEL, "evaluation_name": "bench", "evaluation_result_id": "r1", "interaction_type": "single_turn"}
     _lines(
         root / "one_samples.jsonl",
-        [{**sample, "sample_id": f"s{i}", "input": {"raw": f"q{i}", "reference": ["4"]}, "output": {"raw": [f"a{i}"]}, "answer_attribution": [], "evaluation": {"score": i % 2, "is_correct": bool(i % 2)}} for i in range(4)],
+        [
+            {
+                **sample,
+                "sample_id": f"s{i}",
+                "input": {"raw": f"q{i}", "reference": ["4"]},
+                "output": {"raw": [f"a{i}"]},
+                "answer_attribution": [],
+                "evaluation": {"score": i % 2, "is_correct": bool(i % 2)},
+            }
+            for i in range(4)
+        ],
     )

@@ -40,7 +40,7 @@ def test_damage_in_the_middle_is_not_mistaken_for_a_torn_end(tmp_path: Path) -> 
     shard = job.path(0, "shard.jsonl")
     shard.write_bytes(b"#" + shard.read_bytes()[1:])
     with pytest.raises(CapsafeError, match="damaged line"):
-        list(committed_blocks(shard))
+        list(job.records())
 
 
 def test_one_worker_a_part(tmp_path: Path) -> None:

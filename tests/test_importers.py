@@ -194,7 +194,9 @@ def test_damaged_files_say_what_is_wrong(tmp_path: Path, name: str, data: bytes,
 
 
 def test_numbers_that_are_none(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "response": "y", "harm_score": NaN}\n{"prompt": "z", "response": "y", "harm_score": -Infinity}\n{"prompt": "w", "response": "y", "harm_score": 0.5}\n')
+    (tmp_path / "a.jsonl").write_text(
+        '{"prompt": "x", "response": "y", "harm_score": NaN}\n{"prompt": "z", "response": "y", "harm_score": -Infinity}\n{"prompt": "w", "response": "y", "harm_score": 0.5}\n'
+    )
     [heard] = look(tmp_path)["judges"]
     assert (heard["count"], heard["unparsed"], heard["low"], heard["high"]) == (3, 2, 0.5, 0.5)
 

@@ -19,7 +19,7 @@ from capsafe_core.importers.survey import Surveyor
 from capsafe_core.jobs.folder import Manifest, Part, committed_blocks, create_job
 from capsafe_core.jobs.import_logs import UNREADABLE
 from capsafe_core.mapping import parse_mapping
-from capsafe_core.records import from_dict
+from capsafe_core.records import records_of
 from tests.logs import FORMS, write_forms
 
 FILES = 10_000
@@ -99,7 +99,6 @@ def outcome(folder: Path) -> str:
                 failed += 1
     blocks = list(committed_blocks(job.path(0, "shard.jsonl")))
     shutil.rmtree(folder.parent / "jobs")
-    for line in (line for block in blocks for line in block.lines):
-        assert from_dict(line).id
+    assert all(record.id for block in blocks for line in block.lines for record in records_of(line))
     assert len(blocks) == len(find_sources([folder])[0]) - failed  # a file is whole, or nothing of it is there
     return "refused in a sentence" if problems or failed else "read"

@@ -157,16 +157,17 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._raw = path.open("rb")
+            self._zip = zipfile.ZipFile(self._raw)
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
             raise CapsafeError(f"{path.name} is no whole ZIP archive: {error}.", "A log of a run that is still going on has no end yet; else get it anew.") from error
         entries = self._zip.infolist()
         outside = next((e.filename for e in entries if e.filename.startswith(("/", "\\")) or ".." in e.filename.replace("\\", "/").split("/")), None)
         if outside is not None:
-            self._zip.close()
+            self.close()
             raise CapsafeError(f"{path.name} holds a file that leads out of it: {outside[:100]!r}.", "No tool writes such an archive; do not trust it.")
         if len(entries) > LIMITS.members or sum(e.file_size for e in entries) > LIMITS.archive:
-            self._zip.close()
+            self.close()
             raise CapsafeError(f"{path.name} would unpack to {sum(e.file_size for e in entries) >> 20} MB in {len(entries)} files.", "No log is that large; do not trust it.")
         self.names = {e.filename: e for e in entries}
 
@@ -174,7 +175,12 @@ class Archive:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
         self._zip.close()
+        self._raw.close()
 
     def json(self, name: str) -> Any:
         """The JSON value in a file of the archive.
@@ -192,12 +198,11 @@ class Archive:
             if entry.compress_type == ZSTD:
                 return self._zstd(entry)
             with self._zip.open(entry) as stream:
-                found = stream.read(LIMITS.member + 1)
+                return self._bounded(name, stream.read(LIMITS.member + 1))
         except CapsafeError:
             raise
         except Exception as error:  # zlib, zipfile and arrow each raise their own on damaged data
             raise CapsafeError(f"{name} in {self._path.name} is damaged: {str(error)[:100]}.", "Get the file anew.") from error
-        return self._bounded(name, found)
 
     def _bounded(self, name: str, found: bytes) -> bytes:
         if len(found) > LIMITS.member:
@@ -208,17 +213,14 @@ class Archive:
         """A file that is packed with Zstandard."""
         import pyarrow as pa
 
-        if entry.compress_size > LIMITS.member:
-            raise CapsafeError(f"{entry.filename} in {self._path.name} is too large.", "No log holds such a file.")
-        with self._path.open("rb") as stream:
-            stream.seek(entry.header_offset)
-            head = _LOCAL.unpack(stream.read(_LOCAL.size))
-            if head[0] != b"PK\x03\x04":
-                raise CapsafeError(f"{entry.filename} in {self._path.name} is not where the archive says.", "Get the file anew.")
-            stream.seek(head[-2] + head[-1], 1)
-            packed = stream.read(entry.compress_size)
-        with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as unpacked:
-            found = self._bounded(entry.filename, unpacked.read(LIMITS.member + 1))
+        if max(entry.compress_size, entry.file_size) > LIMITS.member:
+            raise CapsafeError(f"{entry.filename} in {self._path.name} unpacks to more than {LIMITS.member >> 20} MB.", "No log holds such a file; do not trust it.")
+        self._raw.seek(entry.header_offset)
+        head = _LOCAL.unpack(self._raw.read(_LOCAL.size))
+        if head[0] != b"PK\x03\x04":
+            raise CapsafeError(f"{entry.filename} in {self._path.name} is not where the archive says.", "Get the file anew.")
+        self._raw.seek(head[-2] + head[-1], 1)
+        found: bytes = pa.decompress(self._raw.read(entry.compress_size), entry.file_size, "zstd", asbytes=True)
         if zlib.crc32(found) != entry.CRC:
             raise CapsafeError(f"{entry.filename} in {self._path.name} is damaged: its checksum does not fit.", "Get the file anew.")
         return found

@@ -21,13 +21,24 @@ from capsafe_core.records import (
     Prompt,
     Rater,
     Record,
+    Rows,
     canonical_json,
     digest_text,
+    generation_key,
     identify,
+    judgment_key,
 )
 
+MANY = 2000
+"""outputs that go into one line of the shard"""
+REMEMBERED = 50_000
+"""values whose verdicts are remembered"""
+_GENERATION = ("prompt_id", "sample", "seed", "text", "finish_reason", "tokens", "asked")
+_JUDGMENT = ("generation_id", "rater_id", "dimension", "status", "label", "native", "score", "raw")
 UNKNOWN = -1.0
 """a temperature or a top_p that no log told"""
+Verdict = tuple[str, str, str, str | None, float | None, str]
+"""Rater, dimension, status, label, score and the value as the log spells it."""
 Items = dict[str, dict[str, tuple[int, str]]]
 """Benchmark (`benchmark_key`) -> item -> its position and the digest of its prompt."""
 
@@ -87,6 +98,25 @@ def raters_of(mapping: ImportMapping) -> dict[str, Rater]:
     return found
 
 
+class _Columns:
+    """Gathers rows of one kind."""
+
+    def __init__(self, kind: str, same: dict[str, Any], names: tuple[str, ...]) -> None:
+        self._kind, self._same, self._names = kind, same, names
+        self.ids: list[str] = []
+        self._rows: list[tuple[Any, ...]] = []
+
+    def add(self, key: str, *values: Any) -> None:
+        self.ids.append(key)
+        self._rows.append(values)
+
+    def taken(self) -> Iterator[Rows]:
+        """What was gathered since the last time."""
+        if self.ids:
+            yield Rows(self._kind, self.ids, self._same, dict(zip(self._names, map(list, zip(*self._rows, strict=True)), strict=True)))
+            self.ids, self._rows = [], []
+
+
 class Converter:
     """Turns the logs of an import into records.
 
@@ -100,15 +130,18 @@ class Converter:
     def __init__(self, mapping: ImportMapping, items: Items, known: Mapping[str, list[tuple[str, str]]], recipes: Sequence[tuple[str, str, str, int]], created: float) -> None:
         self._mapping, self._items, self._known, self._recipes, self._created = mapping, items, known, recipes, created
         self._raters = {name: (rater, rater.id) for name, rater in raters_of(mapping).items()}
+        self._by_people = any(reading.person for reading in mapping.judges)
+        self._waiting: dict[str, Rater] = {}
+        self._known_raters: set[str] = set()
+        self._said: dict[tuple[Any, ...], list[Verdict]] = {}
+        self._prompts: dict[tuple[str, str], tuple[Any, str]] = {}
 
-    def records(self, log: Log, relative: str) -> Iterator[Record]:
+    def records(self, log: Log, relative: str) -> Iterator[Record | Rows]:
         """The records of one log. Its rows are read while one goes."""
         place = place_of(self._mapping, log, relative)
         bench = benchmark_record(self._mapping, log)
-        readings: dict[str, list[Reading]] = {}
-        told: set[str] = set()
         if place is None:
-            yield from self._without_model(log, bench, readings, told)
+            yield from self._without_model(log, bench)
             return
         checkpoint = checkpoint_of(place)
         yield from self._path(place, checkpoint)
@@ -116,23 +149,44 @@ class Converter:
             yield Measurement(checkpoint.id, self._mapping.benchmark(a.benchmark, log.kind).name, a.metric, a.value, a.stderr, a.n, relative)
         condition = condition_of(log)
         attack = Attack(log.attack) if log.attack else None
-        ids = checkpoint.id, bench.id, condition.id
-        head: list[Record] = [bench, condition, *([attack] if attack else [])]
-        attack_id = attack.id if attack else None
-        mine = self._items.get(bench.id, {})
-        asked: set[str] = set()
+        cell = Generation(checkpoint.id, bench.id, condition.id, "", 0, 0, "", "", 0, attack.id if attack else None)
+        yield bench
+        yield condition
+        if attack:
+            yield attack
+        yield from self._outputs(log, bench.id, cell)
+
+    def _outputs(self, log: Log, benchmark_id: str, cell: Generation) -> Iterator[Record | Rows]:
+        """The rows of a log, many to a line; an output that comes twice counts once."""
+        cell_id = cell.cell_id
+        same = {name: getattr(cell, name) for name in ("checkpoint_id", "benchmark_id", "condition_id", "attack_id")}
+        seen: set[str] = set()
+        outputs, verdicts = _Columns("generation", same, _GENERATION), _Columns("judgment", {"cell_id": cell_id}, _JUDGMENT)
         for row in log.rows:
-            yield from head
-            head = []
-            item = item_name(mine, row, log)
-            place_, digest = mine.get(item, (0, ""))
-            prompt = _prompt(bench.id, item, place_, row)
-            if item not in asked and digest == prompt_digest(row):  # one in other words was told by another file
-                asked.add(item)
-                yield prompt
-            g = Generation(*ids, prompt.id, row.sample, row.seed, row.answer or "", row.finish if row.answer is not None else "no_response", row.tokens, attack_id, row.asked)
-            yield g
-            yield from self._said(row.said, log.benchmark, g.id, g.cell_id, readings, told)
+            known = self._prompts.get((benchmark_id, row.item))
+            if known is None or known[0] != row.prompt:
+                item = item_name(self._items.get(benchmark_id, {}), row, log)
+                place, digest = self._items.get(benchmark_id, {}).get(item, (0, ""))
+                prompt = _prompt(benchmark_id, item, place, row)
+                known = self._prompts[benchmark_id, row.item] = row.prompt, prompt.id
+                if digest == prompt_digest(row):  # one in other words was told by another file
+                    yield prompt
+            generation_id = generation_key(cell_id, known[1], row.sample, row.seed)
+            if generation_id not in seen:
+                seen.add(generation_id)
+                outputs.add(generation_id, known[1], row.sample, row.seed, row.answer or "", row.finish if row.answer is not None else "no_response", row.tokens, row.asked)
+            for one in row.said:
+                for rater_id, dimension, status, label, score, native in self._verdicts(one, log.benchmark):
+                    key = judgment_key(generation_id, rater_id, dimension, 1)
+                    if key not in seen:
+                        seen.add(key)
+                        verdicts.add(key, generation_id, rater_id, dimension, status, label, native, score, one.raw)
+                yield from self._told(one, log.benchmark, generation_id, cell_id)
+            if len(outputs.ids) >= MANY:
+                yield from outputs.taken()
+                yield from verdicts.taken()
+        yield from outputs.taken()
+        yield from verdicts.taken()
 
     def _path(self, place: Place, checkpoint: Checkpoint) -> Iterator[Record]:
         """The checkpoint's place: a step of a recipe, the beginning of those that start from it, or, where there are none, a path of its own."""
@@ -145,7 +199,7 @@ class Converter:
         for recipe, seed, data in from_here or [(place.start, 0, "")]:
             yield PathPoint(study, recipe, seed, 0, checkpoint.id, place.start, data, 0.0)
 
-    def _without_model(self, log: Log, bench: BenchmarkRecord, readings: dict[str, list[Reading]], told: set[str]) -> Iterator[Record]:
+    def _without_model(self, log: Log, bench: BenchmarkRecord) -> Iterator[Record]:
         """Prompts alone, or judgments of outputs that are there already."""
         mine = self._items.get(bench.id, {})
         yield bench
@@ -155,34 +209,47 @@ class Converter:
                 yield _prompt(bench.id, item, mine.get(item, (0, ""))[0], row)
                 continue
             for generation_id, cell_id in self._known.get(row.content, []):
-                yield from self._said(row.said, log.benchmark, generation_id, cell_id, readings, told)
+                for one in row.said:
+                    for rater_id, dimension, status, label, score, native in self._verdicts(one, log.benchmark):
+                        yield Judgment(generation_id, cell_id, rater_id, dimension, status, label, native, score, one.raw)
+                    yield from self._told(one, log.benchmark, generation_id, cell_id)
 
-    def _said(self, said: tuple[Said, ...], benchmark: str, generation_id: str, cell_id: str, readings: dict[str, list[Reading]], told: set[str]) -> Iterator[Record]:
-        for one in said:
-            mine = readings.get(one.by)
-            if mine is None:
-                mine = readings[one.by] = self._mapping.readings(one.by, benchmark)
-            for reading in mine:
-                status, label, score = reading.verdict(one.value, one.status)
-                native = spelled_out(one.value)
-                if reading.person or one.person:
-                    yield from self._label(reading, one, label, generation_id, cell_id, told)
-                    continue
-                rater, rater_id = self._raters[reading.name]
-                if rater_id not in told:
-                    told.add(rater_id)
-                    yield rater
-                yield Judgment(generation_id, cell_id, rater_id, reading.dimension, status, label, native, score, one.raw)
+    def _verdicts(self, one: Said, benchmark: str) -> list[Verdict]:
+        """What a judge's value says: nothing where a person said it. The same value says the same again."""
+        key = one.by, benchmark, one.value, one.value.__class__, one.status, bool(one.person)
+        found = self._said.get(key)
+        if found is None:
+            found = []
+            if len(self._said) > REMEMBERED:
+                self._said.clear()
+            for reading in [] if one.person else self._mapping.readings(one.by, benchmark):
+                if not reading.person:
+                    status, label, score = reading.verdict(one.value, one.status)
+                    rater_id = self._raters[reading.name][1]
+                    if rater_id not in self._known_raters:
+                        self._known_raters.add(rater_id)
+                        self._waiting[rater_id] = self._raters[reading.name][0]
+                    found.append((rater_id, reading.dimension, status, label, score, spelled_out(one.value)))
+            self._said[key] = found
+        return found
 
-    def _label(self, reading: Reading, one: Said, label: str | None, generation_id: str, cell_id: str, told: set[str]) -> Iterator[Record]:
+    def _told(self, one: Said, benchmark: str, generation_id: str, cell_id: str) -> Iterator[Record]:
+        """Raters who were not told of yet, and what people said."""
+        while self._waiting:
+            yield self._waiting.pop(next(iter(self._waiting)))
+        for reading in self._mapping.readings(one.by, benchmark) if one.person or self._by_people else []:
+            if one.person or reading.person:
+                yield from self._label(reading, one, reading.verdict(one.value, one.status)[1], generation_id, cell_id)
+
+    def _label(self, reading: Reading, one: Said, label: str | None, generation_id: str, cell_id: str) -> Iterator[Record]:
         """What a person said; a final label of several people is a ruling."""
         if label is None:
             return
         final = one.person == "final"
         name = reading.name if reading.person else one.person
         rater = Person(name).rater
-        if rater.id not in told:
-            told.add(rater.id)
+        if rater.id not in self._known_raters:
+            self._known_raters.add(rater.id)
             yield rater
         created = one.created or self._created
         event = identify("imported label", generation_id, rater.id, reading.dimension, final, label)

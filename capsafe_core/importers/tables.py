@@ -77,10 +77,12 @@ def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
         head = dict(zip(_KEYS, key, strict=True))
         condition = {k: head[k] for k in ("system_prompt", "temperature", "max_tokens") if head[k]}
         facts = {k: head[k] for k in ("base", "data", "recipe", "seed", "step") if head[k]}
-        yield Log("table", head["benchmark"] or path.stem, head["checkpoint"], attack=head["attack"], condition=condition, facts=facts, rows=table.outputs(group))
+        yield Log("table", head["benchmark"] or path.stem, head["checkpoint"], attack=head["attack"], condition=condition, facts=facts, rows=table.outputs(key, group))
 
 
 _KEYS = ("checkpoint", "benchmark", "attack", "system_prompt", "temperature", "max_tokens", "base", "data", "recipe", "seed", "step")
+
+_DESCRIBED = ("asked", "finish", "category", "behaviour", "context", "reference")
 
 
 def _again(first: tuple[int, dict[str, Any]], rest: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -117,50 +119,54 @@ class _Table:
 
     def __init__(self, name: str, columns: dict[str, str], others: list[str], problems: Problems) -> None:
         self._name, self._columns, self._others, self._problems = name, columns, others, problems
+        self._keyed = [(i, columns[field]) for i, field in enumerate(_KEYS) if field in columns]
+        self._described = [(field, columns[field]) for field in _DESCRIBED if field in columns]
         self._items: dict[str, int] = {}
-        self._samples: dict[tuple[object, ...], int] = {}
+        self._samples: dict[tuple[str, ...], dict[str, int]] = {}
 
     def key(self, row: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(self._text(row, field) for field in _KEYS)
+        """What makes a log: rows that agree on it belong together."""
+        found = [""] * len(_KEYS)
+        for i, column in self._keyed:
+            found[i] = _text(row.get(column)).strip()
+        return tuple(found)
 
-    def _text(self, row: dict[str, Any], field: str) -> str:
-        value = row.get(self._columns.get(field, ""))
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        return "" if value is None or isinstance(value, dict | list) else str(value).strip() if field in _KEYS else str(value)
-
-    def outputs(self, rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Row]:
+    def outputs(self, key: tuple[str, ...], rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Row]:
+        """The rows of one log."""
+        prompt_in, answer_in, item_in, sample_in, seed_in, tokens_in = (self._columns.get(f, "") for f in ("prompt", "answer", "item", "sample", "seed", "tokens"))
+        samples = self._samples.setdefault(key, {})
+        counted = not sample_in and "judge" not in self._columns  # each row is an output, not one verdict of many
         for i, row in rows:
-            prompt, answer = row.get(self._columns["prompt"]), row.get(self._columns["answer"])
+            prompt, answer = row.get(prompt_in), row.get(answer_in)
             if not isinstance(prompt, str) or not prompt.strip():
                 self._problems.add(f"Row {i} of {self._name} has no prompt.")
                 continue
             if answer is not None and not isinstance(answer, str):
                 self._problems.add(f"Row {i} of {self._name}: the answer is no text.")
                 continue
-            item = self._text(row, "item") or str(self._items.setdefault(prompt, len(self._items) + 1))
-            yield Row(
-                item, prompt, answer, self._sample(row, item), _whole(row.get(self._columns.get("seed", ""))), self._text(row, "asked"), self._text(row, "category"), self._text(row, "behaviour"),
-                context=self._text(row, "context"), reference=self._text(row, "reference"), finish=self._text(row, "finish"), tokens=_whole(row.get(self._columns.get("tokens", ""))),
-                said=tuple(self._said(row)),
-            )  # fmt: skip
-
-    def _sample(self, row: dict[str, Any], item: str) -> int:
-        """Its number where a column has it; else how often the prompt came before, unless each row is one verdict of a judge."""
-        if "sample" in self._columns or "judge" in self._columns:
-            return _whole(row.get(self._columns.get("sample", "")))
-        key = (*self.key(row), item)
-        found = self._samples[key] = self._samples.get(key, -1) + 1
-        return found
+            item = _text(row.get(item_in)) or str(self._items.setdefault(prompt, len(self._items) + 1))
+            sample = _whole(row.get(sample_in))
+            if counted:
+                sample = samples[item] = samples.get(item, -1) + 1
+            described = {field: _text(row.get(column)) for field, column in self._described}
+            yield Row(item, prompt, answer, sample, _whole(row.get(seed_in)), tokens=_whole(row.get(tokens_in)), said=tuple(self._said(row)), **described)
 
     def _said(self, row: dict[str, Any]) -> Iterator[Said]:
         if "judge" in self._columns and "verdict" in self._columns:
-            status = _STATUSES.get(self._text(row, "status"), "ok")
-            yield said(self._text(row, "judge"), _value(row.get(self._columns["verdict"])), self._text(row, "raw"), status)
+            status = _STATUSES.get(_text(row.get(self._columns.get("status", ""))), "ok")
+            yield said(_text(row.get(self._columns["judge"])), _value(row.get(self._columns["verdict"])), _text(row.get(self._columns.get("raw", ""))), status)
         for column in self._others:
             value = row.get(column)
             if isinstance(value, bool | int | float) or (isinstance(value, str) and 0 < len(value) <= 200):
                 yield said(column, _value(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, dict | list):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _value(value: Any) -> Any:
@@ -172,5 +178,7 @@ def _value(value: Any) -> Any:
 
 
 def _whole(value: Any) -> int:
+    if value is None:
+        return 0
     found = number(value)
     return int(found) if found is not None and 0 <= found < 1 << 31 else 0

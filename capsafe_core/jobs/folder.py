@@ -25,17 +25,20 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import psutil
 
 from capsafe_core.errors import BusyError, CapsafeError
-from capsafe_core.records import FORMAT, Record, canonical_json, digest_text, from_dict, to_line
+from capsafe_core.records import FORMAT, Record, Rows, canonical_json, count_of, digest_text, records_of, to_line
 
 HEARTBEAT = 10.0
 """Seconds between signs of life of a worker."""
+COMMIT = b'{"type": "commit"'
+"""how a closing line begins"""
 PIECE = 1 << 20
 """bytes that are written at a time"""
 STALE_AFTER = 60.0
@@ -161,23 +164,42 @@ class Job:
     def part_records(self, part: int) -> Iterator[Record]:
         """Every committed record of one part."""
         for block in committed_blocks(self.path(part, "shard.jsonl")):
-            yield from (from_dict(line) for line in block.lines)
+            yield from chain.from_iterable(map(records_of, block.lines))
 
 
 @dataclass(frozen=True)
 class Block:
-    """Units committed together: their names, their parsed lines and the offset in bytes at which they end."""
+    """Units committed together: their names, and where in the shard their lines stand."""
 
+    path: Path
     units: tuple[str, ...]
-    lines: list[dict[str, Any]]
+    start: int
     end: int
+
+    @property
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The lines without the closing one, read and parsed one after the other, so that many of them need little memory.
+
+        Raises:
+            CapsafeError: one of them is not JSON.
+        """
+        decode = json.JSONDecoder().decode
+        with self.path.open("rb") as stream:
+            stream.seek(self.start)
+            while stream.tell() < self.end:
+                raw = stream.readline()
+                if not raw.startswith(COMMIT):
+                    try:
+                        yield decode(raw.decode())
+                    except ValueError as error:
+                        raise CapsafeError(f"The shard {self.path} has a damaged line before byte {self.end}.", "Restore it from a copy, or delete the job folder and run it again.") from error
 
 
 def committed_blocks(path: Path, start: int = 0) -> Iterator[Block]:
     """The blocks of a shard from a byte offset on; stops before what is unfinished.
 
     Raises:
-        CapsafeError: the shard is shorter than `start`, or a committed line is not JSON.
+        CapsafeError: the shard is shorter than `start`, or a closing line is not JSON.
     """
     if not path.exists():
         if start:
@@ -185,31 +207,20 @@ def committed_blocks(path: Path, start: int = 0) -> Iterator[Block]:
         return
     if path.stat().st_size < start:
         raise CapsafeError(f"The shard {path} is shorter than the {start} bytes already read from it.", "Put the whole file back, or run `capsafe rebuild`.")
-    decode = json.JSONDecoder().decode
     with path.open("rb") as stream:
         stream.seek(start)
-        lines: list[dict[str, Any]] = []
         end = start
-        for raw in stream:
-            if not raw.endswith(b"\n"):
+        for line in stream:
+            if not line.endswith(b"\n"):
                 return
-            end += len(raw)
-            try:
-                line = decode(raw.decode())
-            except ValueError as error:
-                if _is_tail(stream):
-                    return
-                raise CapsafeError(f"The shard {path} has a damaged line before byte {end}.", "Restore it from a copy, or delete the job folder and run it again.") from error
-            if line.get("type") == "commit":
-                yield Block(tuple(line["units"]) if "units" in line else (str(line.get("unit")),), lines, end)
-                lines = []
-            else:
-                lines.append(line)
-
-
-def _is_tail(stream: IO[bytes]) -> bool:
-    """Whether no commit follows: a torn block may end in a broken line."""
-    return not any(b'"type": "commit"' in raw for raw in stream)
+            end += len(line)
+            if line.startswith(COMMIT):
+                try:
+                    commit = json.loads(line)
+                except ValueError as error:
+                    raise CapsafeError(f"The shard {path} has a damaged line before byte {end}.", "Restore it from a copy, or delete the job folder and run it again.") from error
+                yield Block(path, tuple(commit["units"]) if "units" in commit else (str(commit.get("unit")),), start, end)
+                start = end
 
 
 def create_job(root: Path, manifest: Manifest) -> Job:
@@ -268,7 +279,7 @@ class Shard:
         end = 0
         for block in committed_blocks(path):
             self.done_units.update(block.units)
-            self.lines += len(block.lines)
+            self.lines += sum(map(count_of, block.lines))
             end = block.end
         self._path, self._end = path, end
         self._stream = path.open("r+b" if path.exists() else "w+b", buffering=0)
@@ -288,7 +299,7 @@ class Shard:
         except OSError:
             return False
 
-    def append(self, units: Sequence[str], records: Iterable[Record], note: str = "") -> int:
+    def append(self, units: Sequence[str], records: Iterable[Record | Rows], note: str = "") -> int:
         """Commit units: their records and the closing line, on disk before this returns. Returns how many records.
 
         Records are written while they are made, so that many of them need little memory; without the closing line they do not count.
@@ -303,7 +314,7 @@ class Shard:
                 self._cut()
             for record in records:
                 waiting += to_line(record).encode()
-                count += 1
+                count += len(record.ids) if isinstance(record, Rows) else 1
                 if len(waiting) >= PIECE:
                     written += self._write(waiting)
                     waiting.clear()
@@ -362,7 +373,7 @@ class Part:
         threading.Thread(target=self._beat, name="capsafe-heartbeat", daemon=True).start()
         return self
 
-    def write(self, unit: str | Sequence[str], records: Iterable[Record], tokens: int = 0, note: str = "") -> None:
+    def write(self, unit: str | Sequence[str], records: Iterable[Record | Rows], tokens: int = 0, note: str = "") -> None:
         """Commit a unit, or several at once: their records and the closing line in one write, on disk before this returns.
 
         Args:

@@ -13,7 +13,7 @@ from capsafe_core.importers.log import Problems
 from capsafe_core.importers.records import Converter, Items
 from capsafe_core.jobs.folder import Part
 from capsafe_core.mapping import parse_mapping
-from capsafe_core.records import Generation, Record, digest_files
+from capsafe_core.records import Record, Rows, digest_files
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
 """what reading a file that nobody's tool wrote may raise"""
@@ -56,13 +56,13 @@ class _Counted:
     def __init__(self) -> None:
         self.count = 0
 
-    def of(self, records: Iterator[Record]) -> Iterator[Record]:
+    def of(self, records: Iterator[Record | Rows]) -> Iterator[Record | Rows]:
         for record in records:
-            self.count += isinstance(record, Generation)
+            self.count += len(record.ids) if isinstance(record, Rows) and record.type == "generation" else 0
             yield record
 
 
-def _records(source: dict[str, Any], paths: list[Path], columns: dict[str, str], converter: Converter) -> Iterator[Record]:
+def _records(source: dict[str, Any], paths: list[Path], columns: dict[str, str], converter: Converter) -> Iterator[Record | Rows]:
     """The records of one file.
 
     Raises:

@@ -8,17 +8,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Block, Job, committed_blocks, list_jobs
-from capsafe_core.records import Record, from_dict
+from capsafe_core.records import from_dict, records_of
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
-from capsafe_core.store.tables import TABLES
+from capsafe_core.store.tables import TABLES, Row
 
 BLOCKS = 200
 """blocks read in one transaction"""
@@ -97,18 +100,51 @@ def _ingest(store: Store, job: Job, result: Ingested) -> None:
 
 def _insert_chunk(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, chunk: list[Block], result: Ingested) -> None:
     batch = _batch(cursor, job)
-    facts: dict[str, list[Record]] = {}
-    for record in (from_dict(line) for block in chunk for line in block.lines):
-        facts.setdefault(record.type, []).append(record)
-    if "generation" in facts:
-        facts["cell"] = facts["generation"]
-    touched: set[str] = {record.cell_id for kind in _BY_CELL for record in facts.get(kind, [])}  # type: ignore[union-attr]
-    for kind, records in facts.items():
-        rows, conflicts = _insert(cursor, kind, records, batch)
+    facts: dict[str, dict[str, Row]] = {}
+    columns: dict[str, list[pa.Table]] = {}
+    touched: set[str] = set()
+    for line in chain.from_iterable(block.lines for block in chunk):
+        kind = str(line.get("type"))
+        if "columns" in line:
+            if line["ids"]:
+                columns.setdefault(kind, []).append(_columns(line, facts))
+            continue
+        record = from_dict(line)
+        if kind in _BY_CELL:
+            touched.add(record.cell_id)  # type: ignore[union-attr]
+        for name in (kind, "cell") if kind == "generation" else (kind,):
+            row = TABLES[name].row(record)
+            facts.setdefault(name, {})[row[0]] = row
+    incoming = {kind: TABLES[kind].arrow(rows.values()) for kind, rows in facts.items()}
+    facts.clear()
+    for kind, tables in columns.items():
+        arrow = _each_once(TABLES[kind].id, pa.concat_tables([*([incoming[kind]] if kind in incoming else []), *tables]))
+        touched.update(pc.unique(arrow.column("cell_id")).to_pylist())
+        incoming[kind] = arrow
+    columns.clear()
+    for kind in list(incoming):
+        rows, conflicts = _insert(cursor, kind, incoming.pop(kind), batch)
         result.rows += rows
         result.conflicts += conflicts
     refresh(cursor, touched)
     _set_offset(cursor, job, part, "bytes", chunk[-1].end)
+
+
+def _columns(line: dict[str, Any], facts: dict[str, dict[str, Row]]) -> pa.Table:
+    """The rows of a line of generations or judgments; the cell of generations goes to the facts."""
+    if line["type"] == "generation":
+        one = next(records_of(line))
+        cell = TABLES["cell"].row(one)
+        facts.setdefault("cell", {})[cell[0]] = cell
+        return TABLES["generation"].arrow_of_columns(line, {"attack_id": None, "asked": "", **line["same"], "cell_id": one.cell_id})  # type: ignore[union-attr]
+    return TABLES[line["type"]].arrow_of_columns(line, {"native": "", "score": None, "raw": "", "asked": "", "attempt": 1, **line["same"], "evidence": "[]"})
+
+
+def _each_once(name: str, table: pa.Table) -> pa.Table:
+    """The rows of a table whose id did not come before."""
+    seen: set[str] = set()
+    keep = [not (i in seen or seen.add(i)) for i in table.column(name).to_pylist()]  # type: ignore[func-returns-value]
+    return table if all(keep) else table.filter(pa.array(keep))
 
 
 def _batch(cursor: duckdb.DuckDBPyConnection, job: Job) -> int:
@@ -122,10 +158,9 @@ def _batch(cursor: duckdb.DuckDBPyConnection, job: Job) -> int:
     return int(last[0]) + 1
 
 
-def _insert(cursor: duckdb.DuckDBPyConnection, kind: str, records: list[Record], batch: int) -> tuple[int, int]:
+def _insert(cursor: duckdb.DuckDBPyConnection, kind: str, incoming: pa.Table, batch: int) -> tuple[int, int]:
     """Insert what is not there, or only in a retracted batch; note what is there with other content. Returns (rows, conflicts)."""
     table = TABLES[kind]
-    incoming = table.arrow(records)
     cursor.register("incoming", incoming)
     try:
         columns = ", ".join(incoming.column_names)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from capsafe_core.errors import CapsafeError
 
+pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pool holds on to what one ingest needed
 T = TypeVar("T")
 KEPT = 64
 STORAGE_VERSION = "v1.5.0"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from capsafe_core import records as r
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,23 @@ class Table:
     name: str
     id: str
     schema: pa.Schema
-    row: Callable[[Any], tuple[Any, ...]]
+    row: Callable[[Any], Row]
 
-    def arrow(self, facts: Sequence[r.Record]) -> pa.Table:
-        """The rows of records as an Arrow table, each id once."""
-        rows = list({row[0]: row for row in map(self.row, facts)}.values())
+    def arrow(self, rows: Collection[Row]) -> pa.Table:
+        """Rows as an Arrow table."""
         columns = zip(*rows, strict=True) if rows else ([] for _ in self.schema)
         return pa.table([_array(c, f.type) for c, f in zip(columns, self.schema, strict=True)], schema=self.schema)
+
+    def arrow_of_columns(self, line: dict[str, Any], same: dict[str, Any]) -> pa.Table:
+        """The rows of a shard line that holds columns, of generations or judgments.
+
+        Args:
+            same: columns of this table that the line's rows share.
+        """
+        values = {**same, **line["columns"], self.id: line["ids"]}
+        n = len(line["ids"])
+        arrays = [_array(values[f.name], f.type) if isinstance(values[f.name], list) else pa.repeat(pa.scalar(values[f.name], f.type), n) for f in self.schema]
+        return pa.table(arrays, schema=self.schema)
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -41,7 +51,7 @@ def _well_formed(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _table(table: str, row: Callable[[Any], tuple[Any, ...]], /, **columns: pa.DataType) -> Table:
+def _table(table: str, row: Callable[[Any], Row], /, **columns: pa.DataType) -> Table:
     return Table(table, next(iter(columns)), pa.schema(list(columns.items())), row)
 
 

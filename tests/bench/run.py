@@ -34,6 +34,7 @@ from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.stats.agreement import COEFFICIENTS, coefficient, cohen_kappa, count_patterns, two_way
 from capsafe_core.store import Store
+from tests.bench.imports import imports
 from tests.bench.made_store import make
 
 RUNS = 20
@@ -184,6 +185,7 @@ def main() -> None:
         results = measure(path)
         results.append({"name": "peak memory of the tables", "value": round(peak_memory(path)), "unit": "MB", "peer": None, "peer_value": None, "ratio": None})
     results += engines()
+    results += imports()
     for r in results:
         beside = f"   {r['peer']}: {r['peer_value']} {r['unit']}, {r['ratio']} times" if r["peer"] else ""
         print(f"{r['value']:>9} {r['unit']:<3} {r['name']}{beside}")
