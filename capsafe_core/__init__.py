@@ -11,10 +11,11 @@ _PUBLIC = {
     "CapsafeError": "capsafe_core.errors",
     "Selection": "capsafe_core.selection",
     "Store": "capsafe_core.store",
+    "open": "capsafe_core.analysis.notebook",
     "Study": "capsafe_core.study",
     "load_study": "capsafe_core.study",
 }
-__all__ = ["CapsafeError", "Selection", "Store", "Study", "__version__", "load_study"]
+__all__ = ["CapsafeError", "Selection", "Store", "Study", "__version__", "load_study", "open"]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs
 from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_survey, slug, survey_job
 from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
-from capsafe_core.jobs.packing import pack_jobs, unpack_jobs
+from capsafe_core.jobs.packing import pack_jobs, unpack_bundle, unpack_jobs
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph, start_worker
@@ -32,7 +32,6 @@ from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.desk import Desk
-from capsafe_core.store.export import snapshot_into
 from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.rollups import check as check_store
 from capsafe_core.study import JudgeSettings, Study, load_study
@@ -393,9 +392,30 @@ def check() -> None:
 
 @app.command()
 def snapshot(name: Annotated[str, typer.Argument()] = "snapshot.duckdb") -> None:
-    """Copy the store into the exports folder, for notebooks."""
-    with _open_store(Settings()) as store:
-        typer.echo(snapshot_into(store, name))
+    """Copy the store into the exports folder, for notebooks; also while the app runs."""
+    typer.echo(do(Settings(), "export", form="snapshot", name=name)["path"])
+
+
+@app.command()
+def export(
+    form: Annotated[str, typer.Argument(help="parquet or csv (every table), every-eval-ever, bundle (a study that another machine opens) or snapshot")],
+    name: Annotated[str, typer.Argument(help="of the new file or folder in the exports folder")] = "",
+    study: str = "",
+    texts: Annotated[bool, typer.Option(help="with --no-texts, Every Eval Ever gets no answers")] = True,
+) -> None:
+    """Take data out, into the exports folder."""
+    typer.echo(do(Settings(), "export", form=form, name=name, study=study, texts=texts)["path"])
+
+
+@app.command()
+def unbundle(file: Path) -> None:
+    """Open a bundle that `capsafe export bundle` wrote, here or on another machine."""
+    settings = Settings()
+    name = unpack_bundle(file, settings.jobs_path)
+    found = do(settings, "look")
+    typer.echo(f"The study {name!r} is here.")
+    if found["problems"]:
+        raise CapsafeError("\n".join(found["problems"]))
 
 
 @app.command()

@@ -2,13 +2,15 @@
 
 import streamlit as st
 
-from capsafe_core.ui import identity, import_form, import_list
+from capsafe_core.ui import export_list, identity, import_form, import_list
 from capsafe_core.ui.owner import current_owner
 
 st.title("Bring data in, take data out", anchor=False)
 owner, person = current_owner(), identity.person()
-bring, take = st.tabs(["Bring in", "Imports"])
+bring, there, take = st.tabs(["Bring in", "What was brought in", "Take out"])
 with bring:
     import_form.show(owner)
-with take:
+with there:
     import_list.show(owner, person)
+with take:
+    export_list.show(owner, person)

@@ -281,7 +281,7 @@ def test_readings_state_scale_and_direction() -> None:
     assert [letters.verdict(v)[:2] for v in ("C", "i", "P", None)] == [("ok", "correct"), ("ok", "incorrect"), ("unparsed", None), ("unparsed", None)]
     assert letters.verdict("C", "refused") == ("refused", None, None)
     for wrong in ({"labels": {"C": "good"}}, {}):
-        with pytest.raises(ValueError, match="no label of safety|state labels"):
+        with pytest.raises(ValueError, match=r"no label of safety|state labels"):
             Reading(by="s", name="s", dimension="safety", **wrong)  # type: ignore[arg-type]
 
 

@@ -6,18 +6,22 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from capsafe_core.analysis.every_eval_ever import every_eval_ever_into
 from capsafe_core.analysis.queues import extend_queue, make_queue
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.packing import pack_bundle
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
 from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.store.desk import Desk
 from capsafe_core.store.exchange import label_rows, write_labels
+from capsafe_core.store.export import jobs_of, new_export, snapshot_into, tables_into
 from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.labels import labelled_answers
+from capsafe_core.store.studies import study_texts
 
 Answer = dict[str, Any]
 
@@ -70,6 +74,30 @@ def _look(desk: Desk, person: Person) -> Answer:
     return {"rows": found.rows, "conflicts": found.conflicts, "problems": [str(p) for p in problems], "retracted": retracted_jobs(desk.store)}
 
 
+def _export(desk: Desk, person: Person, form: str, name: str, study: str = "", texts: bool = True) -> Answer:
+    """Write into the exports folder: the whole store, its tables, or a study."""
+    person.must_be("researcher")
+    store = desk.store
+    if form == "snapshot":
+        return {"path": str(snapshot_into(store, name or "snapshot.duckdb"))}
+    if form in ("parquet", "csv"):
+        return {"path": str(tables_into(store, name or f"tables-{form}", form))}
+    view = open_view(store, Selection(study=study))
+    folder = new_export(store, name or f"{view.study.name}-{form}" + (".zip" if form == "bundle" else ""))
+    if form == "bundle":
+        text = next(str(t) for n, t in study_texts(store)[["name", "text"]].itertuples(index=False) if n == view.study.name)
+        pack_bundle(view.study, text, desk.jobs, jobs_of(store, view.study.name), folder)
+    elif form == "every-eval-ever":
+        every_eval_ever_into(view, folder, texts)
+    else:
+        raise CapsafeError(f"There is no export {form!r}.", f"There are: {', '.join(EXPORTS)}.")
+    return {"path": str(folder)}
+
+
+EXPORTS = ("snapshot", "parquet", "csv", "every-eval-ever", "bundle")
+"""what can be taken out"""
+
+
 def _retract(desk: Desk, person: Person, job: str, undo: bool) -> Answer:
     person.must_be("researcher")
     set_retracted(desk.store, job, undo)
@@ -79,7 +107,7 @@ def _retract(desk: Desk, person: Person, job: str, undo: bool) -> Answer:
 ACTIONS: dict[str, Callable[..., Answer]] = {
     "make queue": _make, "list queues": _list, "extend queue": _extend, "queue state": _state,
     "bring labels in": _bring_in, "take labels out": _take_out, "labelled answers": _labelled, "guidelines": _guidelines,
-    "find outputs": _find_outputs, "look": _look, "retract": _retract,
+    "find outputs": _find_outputs, "look": _look, "retract": _retract, "export": _export,
 }  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
     In each stratum of a queue only the completed beginning of its random order counts, with its probability lowered to match, and a
     stratum of adaptive order only when it is complete; probabilities of overlapping queues combine. Where labels were imported with
     probabilities, nobody knows those of the other outputs: the cells that have such labels then count as reached. A cell of which
-    people answered every output needs no probabilities.
+    people answered every output, and from which no queue drew, needs no probabilities.
     """
     bounds = np.concatenate([[0], np.cumsum(sample.sizes)])
     offsets = dict(zip(sample.cells, bounds[:-1], strict=True))
@@ -115,8 +115,9 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
             drawn_alike.append(alike(codes, shares))
     whole = np.zeros(size, dtype=bool)
     whole[list(place.values())] = True
-    for first_, last in pairwise(bounds):  # a cell of which everything is answered was no sample: each output had to be asked about
-        whole[first_:last] &= whole[first_:last].all()
+    designed = asked | reached | (missed < 1) | adaptive | behind
+    for begin, end in pairwise(bounds):  # a cell of which everything is answered, and which no queue drew from, was no sample
+        whole[begin:end] &= whole[begin:end].all() and not designed[begin:end].any()
     asked, reached, missed = asked | whole, reached | whole, np.where(whole, 0.0, missed)
     strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
     usable = ~np.isnan(event) & ~asked

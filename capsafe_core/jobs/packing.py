@@ -6,16 +6,81 @@ import gzip
 import json
 import os
 import platform
+import re
 import shutil
+import tempfile
+import zipfile
+import zlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from capsafe_core import __version__
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs, open_job
 from capsafe_core.jobs.plan import plan_study
-from capsafe_core.records import digest_text
+from capsafe_core.records import FORMAT, digest_text
 from capsafe_core.study import Study
+
+KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json", "errors.jsonl")
+"""what a job's folder holds besides its shards and their status, where it holds it"""
+_NAME = re.compile(r"(?:study\.toml|versions\.json|jobs/[\w.+-]+/[\w.+-]+)")
+
+
+def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], target: Path) -> int:
+    """Write a study as one file that another machine opens: its text, what made it, and the job folders that hold its facts.
+
+    Args:
+        job_ids: as `store.export.jobs_of` finds them.
+
+    Returns:
+        How many jobs.
+
+    Raises:
+        CapsafeError: a job's folder is gone, or the file is there already.
+    """
+    if target.exists():
+        raise CapsafeError(f"{target} exists already.", "Choose another name.")
+    wanted = [open_job(jobs / job_id) for job_id in job_ids]
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        (root / "study.toml").write_text(text, encoding="utf-8")
+        (root / "versions.json").write_text(
+            json.dumps({"capsafe": __version__, "format": FORMAT, "python": platform.python_version(), "study": study.name, "study_digest": digest_text(text)}, indent=1)
+        )
+        for job in wanted:
+            _pack(job, root / "jobs" / job.job_id)
+        new = target.with_name(f"{target.name}.new")
+        with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(p for p in root.rglob("*") if p.is_file()):
+                archive.write(path, path.relative_to(root))
+        new.replace(target)
+    return len(wanted)
+
+
+def unpack_bundle(source: Path, jobs: Path) -> str:
+    """Put a bundle's job folders into a workspace; what is there already is left alone.
+
+    Returns:
+        The study's name.
+
+    Raises:
+        CapsafeError: it is no bundle, or of a newer capsafe.
+    """
+    try:
+        with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as scratch:
+            names = archive.namelist()
+            strange = [name for name in names if not _NAME.fullmatch(name) or ".." in name]
+            if strange or "versions.json" not in names:
+                raise CapsafeError(f"{source.name} is no bundle of capsafe" + (f": it holds {strange[0][:80]!r}." if strange else "."), "`capsafe export bundle` writes one.")
+            about = json.loads(archive.read("versions.json"))
+            if about.get("format") != FORMAT:
+                raise CapsafeError(f"{source.name} has format {about.get('format')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+            archive.extractall(scratch)  # names were checked: they stay inside
+            unpack_jobs(Path(scratch), jobs)
+            return str(about["study"])
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError, zlib.error) as error:
+        raise CapsafeError(f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; get it anew.") from error
 
 
 def pack_jobs(study: Study, text: str, jobs: Path, target: Path) -> int:
@@ -40,10 +105,15 @@ def pack_jobs(study: Study, text: str, jobs: Path, target: Path) -> int:
 
 def _pack(job: Job, folder: Path) -> None:
     folder.mkdir(parents=True)
-    shutil.copy(job.folder / "manifest.json", folder)
+    for name in KEPT:
+        if (job.folder / name).exists():
+            shutil.copy(job.folder / name, folder)
     for part in range(job.manifest.parts):
-        status = {**json.loads(job.path(part, "status.json").read_text()), "host": "", "pid": 0}
-        (folder / job.path(part, "status.json").name).write_text(json.dumps(status))
+        if not job.path(part, "shard.jsonl").exists():
+            continue
+        if job.path(part, "status.json").exists():  # what people do has none
+            status = {**json.loads(job.path(part, "status.json").read_text()), "host": "", "pid": 0}
+            (folder / job.path(part, "status.json").name).write_text(json.dumps(status))
         with gzip.GzipFile(folder / f"{job.path(part, 'shard.jsonl').name}.gz", "wb", mtime=0) as out:
             out.write(job.path(part, "shard.jsonl").read_bytes())
 

@@ -1,11 +1,18 @@
-"""Copies of the store for use elsewhere."""
+"""Copies of the store for use elsewhere: the file itself, and every table as Parquet or CSV."""
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.store.store import Store
+
+FORMULA = re.compile(r"^[=+\-@\t\r]")
+"""how a cell begins that a spreadsheet would take for a formula"""
+_OWN = ("migrations", "offsets", "batch_events", "slots", "verdicts", "patterns", "arrays", "current_slots", "codes")
+"""tables that only the store itself uses"""
 
 
 def snapshot_into(store: Store, name: str) -> Path:
@@ -14,17 +21,80 @@ def snapshot_into(store: Store, name: str) -> Path:
     Raises:
         CapsafeError: there is no exports folder, the name is a path, or the file exists.
     """
-    if store.exports is None:
-        raise CapsafeError("This store has no exports folder.", "Open it with one.")
-    target = store.exports.resolve() / name
-    if target.parent != store.exports.resolve() or "'" in name:
-        raise CapsafeError(f"{name!r} is not a file name.", "Snapshots go into the exports folder; give a name alone.")
-    if target.exists():
-        raise CapsafeError(f"{target} exists already.", "Choose another name.")
+    target = new_export(store, name)
     source = store.rows("SELECT current_database()")[0][0]
     store.rows(f"ATTACH '{target}' AS snapshot")
     try:
         store.rows(f'COPY FROM DATABASE "{source}" TO snapshot')
     finally:
         store.rows("DETACH snapshot")
+    return target
+
+
+def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
+    """Write every table of facts into a new folder of the exports folder, one file each; retracted imports are left out.
+
+    In CSV a cell that a spreadsheet would take for a formula gets a quote in front.
+
+    Args:
+        form: parquet or csv.
+
+    Raises:
+        CapsafeError: there is no such form, or as `snapshot_into`.
+    """
+    if form not in ("parquet", "csv"):
+        raise CapsafeError(f"There is no form {form!r}.", "Use parquet or csv.")
+    target = new_export(store, name)
+    target.mkdir()
+    try:
+        tables = [t for (t,) in store.rows("SELECT table_name FROM duckdb_tables() ORDER BY table_name") if t not in _OWN]
+        for table in tables:
+            columns = store.rows("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table])
+            shown = ", ".join(_guarded(c, kind) if form == "csv" else f'"{c}"' for c, kind in columns)
+            live = " WHERE batch NOT IN (SELECT batch FROM retracted_batches)" if any(c == "batch" for c, _ in columns) and table != "batches" else ""
+            store.rows(f"COPY (SELECT {shown} FROM {table}{live}) TO '{target / table}.{form}' (FORMAT {form}{', HEADER' if form == 'csv' else ''})")
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    return target
+
+
+def _guarded(column: str, kind: str) -> str:
+    if kind != "VARCHAR":
+        return f'"{column}"'
+    return f"""CASE WHEN regexp_matches("{column}", '{FORMULA.pattern}') THEN '''' || "{column}" ELSE "{column}" END AS "{column}\""""
+
+
+def jobs_of(store: Store, study: str) -> list[str]:
+    """The jobs that brought what belongs to a study: its text and paths, outputs of its checkpoints, and what was said of them. Retracted ones too."""
+    rows = store.rows(
+        """
+        WITH mine AS (SELECT DISTINCT checkpoint_id FROM path_points WHERE study = $study),
+        its AS (SELECT cell_id FROM cells JOIN mine USING (checkpoint_id)),
+        wanted AS (
+            SELECT batch FROM studies WHERE name = $study UNION SELECT batch FROM path_points WHERE study = $study
+            UNION SELECT batch FROM generations JOIN its USING (cell_id) UNION SELECT batch FROM judgments JOIN its USING (cell_id)
+            UNION SELECT batch FROM label_events JOIN its USING (cell_id) UNION SELECT batch FROM measurements JOIN mine USING (checkpoint_id)
+            UNION SELECT batch FROM queues WHERE study = $study UNION SELECT batch FROM guidelines
+        )
+        SELECT job_id FROM batches JOIN wanted USING (batch) ORDER BY batch
+        """,
+        {"study": study},
+    )
+    return [job for (job,) in rows]
+
+
+def new_export(store: Store, name: str) -> Path:
+    """A name in the exports folder that nothing has yet.
+
+    Raises:
+        CapsafeError: there is no exports folder, the name is a path, or something of that name is there.
+    """
+    if store.exports is None:
+        raise CapsafeError("This store has no exports folder.", "Open it with one.")
+    target = store.exports.resolve() / name
+    if target.parent != store.exports.resolve() or "'" in name or not name.strip("."):
+        raise CapsafeError(f"{name!r} is not a file name.", "Exports go into the exports folder; give a name alone.")
+    if target.exists():
+        raise CapsafeError(f"{target} exists already.", "Choose another name.")
     return target

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -110,13 +109,12 @@ def imported(source: Path, home: Path, outputs: int, mapping: str) -> tuple[floa
     assert survey is not None
     job, _ = plan_import(jobs, survey, survey.accepted(True))
     began = time.perf_counter()
-    start_worker(job).wait()
-    worker = time.perf_counter() - began
-    parsed = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # the largest child so far, so at least the worker
+    _, _, used = os.wait4(start_worker(job).pid, 0)
+    worker, parsed = time.perf_counter() - began, used.ru_maxrss / 1024
     done = subprocess.run([sys.executable, "-c", OWNER, str(home / "store.duckdb"), str(jobs)], check=True, capture_output=True, text=True, cwd=ROOT)
     generations, judgments, reading, memory, before = map(float, done.stdout.splitlines()[-1].split())
     assert generations == outputs, done.stdout
-    print(f"importing {source.name}: worker {worker:.1f} s and at most {parsed:.0f} MB, owner {reading:.1f} s and {memory:.0f} MB ({before:.0f} before); {judgments:.0f} judgments")
+    print(f"importing {source.name}: worker {worker:.1f} s and {parsed:.0f} MB, owner {reading:.1f} s and {memory:.0f} MB ({before:.0f} before); {judgments:.0f} judgments")
     return worker + reading, max(memory, parsed)
 
 
