@@ -12,7 +12,9 @@ from typing import Annotated, Any, TypeVar
 
 import pandas as pd
 import typer
+from plotly.io import from_json
 
+import capsafe_core.report.actions  # noqa: F401  so that the owner knows of reports
 from capsafe_core import catalogue
 from capsafe_core.analysis.actions import act
 from capsafe_core.analysis.commands import TABLES, table
@@ -28,16 +30,22 @@ from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph, start_worker
 from capsafe_core.mapping import ImportMapping, parse_mapping
 from capsafe_core.people import person_named
+from capsafe_core.report.document import Report, items_of, read_provenance
+from capsafe_core.report.html import to_pdf
+from capsafe_core.report.printed import to_figure_pdf, to_svg
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.desk import Desk
+from capsafe_core.store.export import guarded_csv
 from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.rollups import check as check_store
 from capsafe_core.study import JudgeSettings, Study, load_study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What fine-tuning bought, what it cost in safety, and how far to trust that number.", pretty_exceptions_enable=False)
 T = TypeVar("T")
+PROBLEMS = 40
+"""sentences about files that are printed"""
 Names = Annotated[list[str] | None, typer.Option()]
 
 
@@ -70,6 +78,7 @@ def _table_command(name: str) -> None:
         truncated: Annotated[bool, typer.Option(help="keep outputs cut off by the token limit")] = True,
         json: Annotated[bool, typer.Option("--json", help="print JSON records")] = False,
         csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+        latex: Annotated[bool, typer.Option("--latex", help="print a LaTeX table (booktabs)")] = False,
     ) -> None:
         chosen = Selection(
             study=study,
@@ -83,7 +92,7 @@ def _table_command(name: str) -> None:
             goals=_goals(goal or []),
             crossing=crossing,
         )
-        _print(fetch_table(Settings(), name, chosen), json, csv)
+        _print(fetch_table(Settings(), name, chosen), json, csv, latex)
 
     command.__doc__ = (TABLES[name].__doc__ or f"The {name} table.").split("\n")[0]
     app.command(name)(command)
@@ -148,11 +157,13 @@ def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
     return _from_owner(settings, lambda path: ask_to(path, action, person, arguments), alone)
 
 
-def _print(frame: pd.DataFrame, as_json: bool, as_csv: bool) -> None:
+def _print(frame: pd.DataFrame, as_json: bool = False, as_csv: bool = False, as_latex: bool = False) -> None:
     if as_json:
         typer.echo(frame.to_json(orient="records", indent=1))
     elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        typer.echo(guarded_csv(frame), nl=False)
+    elif as_latex:
+        typer.echo(frame.to_latex(index=False, float_format="%.3g", escape=True, na_rep="--"), nl=False)
     else:
         typer.echo(frame.to_string(index=False, max_colwidth=40) if len(frame) else "nothing")
 
@@ -290,7 +301,7 @@ def make_queue(
 @queue.command("list")
 def list_queues() -> None:
     """Every queue and how far it is."""
-    _print(pd.DataFrame(do(Settings(), "list queues")["rows"]), False, False)
+    _print(pd.DataFrame(do(Settings(), "list queues")["rows"]))
 
 
 @queue.command("extend")
@@ -312,18 +323,14 @@ def labels_out(
     form: Annotated[str, typer.Option("--format", help="jsonl, csv, label-studio or argilla")] = "jsonl",
 ) -> None:
     """Write labels to a file."""
-    target.write_text(do(Settings(), "take labels out", queue=queue_name, form=form)["text"], encoding="utf-8", errors="replace")
+    _write(target, do(Settings(), "take labels out", queue=queue_name, form=form)["text"].encode("utf-8", "replace"))
     typer.echo(str(target))
 
 
 @labels.command("in")
 def labels_in(source: Path) -> None:
     """Bring in labels that were made elsewhere: JSONL, CSV, or an export of Label Studio or Argilla."""
-    try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CapsafeError(f"{source} cannot be read: {error}.", "Give a UTF-8 text file.") from error
-    found = do(Settings(), "bring labels in", text=text, name=source.stem)
+    found = do(Settings(), "bring labels in", text=_read_text(source), name=source.stem)
     for problem in found["problems"]:
         typer.echo(problem, err=True)
     typer.echo(found["words"] + (f" {len(found['problems'])} could not be used." if found["problems"] else ""))
@@ -332,7 +339,7 @@ def labels_in(source: Path) -> None:
 @app.command()
 def guidelines(file: Annotated[Path | None, typer.Argument(help="a new version, as TOML; without it the one in force is printed")] = None) -> None:
     """What annotators go by."""
-    now = do(Settings(), "guidelines", text=file.read_text(encoding="utf-8") if file else "")
+    now = do(Settings(), "guidelines", text=_read_text(file) if file else "")
     typer.echo(f"version {now['version']}" if file else now["text"])
 
 
@@ -373,6 +380,8 @@ def rebuild() -> None:
         result, problems = ingest_all(store, settings.jobs_path)
         for job_id in retracted:
             set_retracted(store, job_id, True)
+        _, again = ingest_all(store, settings.jobs_path)  # what other imports hold too goes on counting
+        problems += again
     if problems:
         new.unlink()
         raise CapsafeError("The store was left as it was:\n" + "\n".join(str(problem) for problem in problems))
@@ -408,6 +417,68 @@ def export(
 
 
 @app.command()
+def report(
+    target: Annotated[Path | None, typer.Argument(help="the new file: .html, .pdf or .pptx; without it, what can be reported is listed")] = None,
+    item: Annotated[list[str] | None, typer.Option(help="a finding, in the order of the report: overview[:RECIPE], capability, conclusion[:CLAIM], judges, incoherence, output:ID")] = None,
+    words: Annotated[list[str] | None, typer.Option(help="a sentence of your own for a finding, as KEY=SENTENCE; the drafted one stays beside it")] = None,
+    show: Annotated[list[str] | None, typer.Option(help="the id of an output whose text is shown; all others are redacted")] = None,
+    audience: Annotated[str, typer.Option(help="stakeholder (plain words, one finding a page) or reviewer (methods, tables, everything left out)")] = "stakeholder",
+    title: str = "",
+    study: str = "",
+    benchmark: Names = None,
+    judge: Names = None,
+    policy: str = "",
+    crossing: str = "",
+    goal: Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")] = None,
+    verify: Annotated[Path | None, typer.Option(help="an HTML report whose numbers are computed again; those that differ are named")] = None,
+) -> None:
+    """Write a report of findings, or compute the numbers of one again."""
+    settings = Settings()
+    if verify:
+        different = do(settings, "verify report", provenance=read_provenance(verify))["differences"]
+        if different:
+            raise CapsafeError("\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has.")
+        typer.echo("Every number of the report comes out the same.")
+        return
+    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ()), policy=policy, crossing=crossing, goals=_goals(goal or [])).to_query()
+    if target is None:
+        for row in do(settings, "list findings", selection=selection)["rows"]:
+            typer.echo(f"{row['item']:44} {row['finding']}")
+        return
+    if target.suffix not in (".html", ".pdf", ".pptx"):
+        raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf or .pptx.")
+    chosen = Report(title, items_of(item or ["overview", "capability", "judges", "conclusion"], words or (), show or ()), audience)
+    made = do(settings, "report", report=dataclasses.asdict(chosen), selection=selection, form="pptx" if target.suffix == ".pptx" else "html")
+    _write(target, bytes.fromhex(made["pptx"]) if target.suffix == ".pptx" else to_pdf(made["html"]) if target.suffix == ".pdf" else made["html"].encode("utf-8", "replace"))
+    typer.echo(str(target))
+
+
+@app.command()
+def figure(
+    item: Annotated[str, typer.Argument(help="overview[:RECIPE], capability, conclusion[:CLAIM], judges or incoherence")],
+    target: Annotated[Path, typer.Argument(help="the new file: .svg or .pdf")],
+    width: Annotated[str, typer.Option(help="one or two columns of a journal: 85 or 175 mm")] = "one",
+    study: str = "",
+    benchmark: Names = None,
+    judge: Names = None,
+) -> None:
+    """Write the figure of a finding for print; its alt text goes along."""
+    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ())).to_query()
+    if target.suffix not in (".svg", ".pdf"):
+        raise CapsafeError(f"No figure has the ending {target.suffix!r}.", "Use .svg or .pdf.")
+    made = do(Settings(), "figure", item=item, selection=selection)
+    drawn = from_json(made["figure"])
+    _write(target, to_svg(drawn, made["alt"], width).encode("utf-8", "replace") if target.suffix == ".svg" else to_figure_pdf(drawn, made["alt"], width))
+    typer.echo(f"{target}\nalt text: {made['alt']}")
+
+
+@app.command()
+def cite(study: str = "", benchmark: Names = None, judge: Names = None) -> None:
+    """BibTeX of the benchmarks, judges and methods that a selection uses."""
+    typer.echo(do(Settings(), "cite", selection=Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ())).to_query())["text"], nl=False)
+
+
+@app.command()
 def unbundle(file: Path) -> None:
     """Open a bundle that `capsafe export bundle` wrote, here or on another machine."""
     settings = Settings()
@@ -437,7 +508,7 @@ def import_logs(
 ) -> None:
     """Bring in other tools' logs: look at them, say what was recognised, and import them. Importing twice changes nothing."""
     settings = Settings()
-    stated = mapping.read_text(encoding="utf-8") if mapping else ""
+    stated = _read_text(mapping) if mapping else ""
     if pattern or name:
         base = parse_mapping(stated, str(mapping)) if stated else ImportMapping(name=slug(name or paths[0].stem))
         stated = parse_mapping(base.model_copy(update={key: value for key, value in (("pattern", pattern), ("name", slug(name) if name else "")) if value}).to_toml()).to_toml()
@@ -451,23 +522,46 @@ def import_logs(
     assert survey is not None
     _print_survey(survey)
     if save:
-        save.write_text(survey.mapping.to_toml(), encoding="utf-8")
+        _write(save, survey.mapping.to_toml().encode())
         typer.echo(f"The mapping is in {save}.")
     if dry_run:
         return
     known = do(settings, "find outputs", contents=survey.contents)["known"] if survey.contents else {}
     chosen = survey.accepted(accept)
     job, study = plan_import(settings.jobs_path, survey, chosen, known)
-    if not run_graph([job.manifest, *after_import(job, study)], settings.jobs_path, lambda _: None, settings):
-        failed = [line["message"] for part in range(job.manifest.parts) for line in job.failures(part)]
-        typer.echo("\n".join(failed[:20]), err=True)
+    whole = run_graph([job.manifest, *after_import(job, study)], settings.jobs_path, lambda _: None, settings)
     found = do(settings, "look")
     if job.job_id in found["retracted"]:
         found = do(settings, "retract", job=job.job_id, undo=False)
     left = len(survey.mapping.judges) - len(chosen.judges)
-    typer.echo(f"{job.job_id}: {survey.outputs:,} outputs are in the study {study.name!r}." + (f" {left} guessed readings were left out; --accept takes them." if left else ""))
-    if found["problems"]:
-        raise CapsafeError("\n".join(found["problems"]))
+    typer.echo(f"{job.job_id}: {do(settings, 'imported', job=job.job_id)['words']}" + (f" {left} guessed readings were left out; --accept takes them." if left else ""))
+    failed = [line["message"] for part in range(job.manifest.parts) for line in job.failures(part)] if not whole else []
+    if failed or found["problems"]:
+        raise CapsafeError("\n".join([*failed[:20], *found["problems"]]), f"`capsafe resume {job.job_id}` tries again what failed." if failed else "")
+
+
+def _read_text(path: Path) -> str:
+    """The text of a file that the user names.
+
+    Raises:
+        CapsafeError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CapsafeError(f"{path} cannot be read: {error}.", "Give a UTF-8 text file.") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that the user names.
+
+    Raises:
+        CapsafeError: it cannot be written.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise CapsafeError(f"{path} cannot be written: {error.strerror}.", "Choose another path.") from error
 
 
 def _print_survey(survey: Survey) -> None:
@@ -475,7 +569,7 @@ def _print_survey(survey: Survey) -> None:
     typer.echo(survey.words)
     logs = pd.DataFrame(survey.logs)
     if len(logs):
-        _print(logs[["tool", "checkpoint", "benchmark", "attack", "outputs", "no_response", "prompts", "aggregates", "files"]], False, False)
+        _print(logs[["tool", "checkpoint", "benchmark", "attack", "outputs", "no_response", "prompts", "aggregates", "files"]])
     if survey.mapping.pattern:
         typer.echo(f"pattern: {survey.mapping.pattern}")
     for name, benchmark in survey.mapping.benchmarks.items():
@@ -484,8 +578,11 @@ def _print_survey(survey: Survey) -> None:
         typer.echo(f"{'guess: ' if i in survey.guesses else ''}{reading.by} is {reading.dimension} by {reading.name}: {reading.words}")
     for judge in survey.unread:
         typer.echo(f"not read: {judge['by']} on {judge['benchmark']} ({', '.join(list(judge['values'])[:6]) or 'no values'}); state what it says under [[judges]] in a mapping (--save)")
-    for sentence in [*([survey.unplaced] if survey.unplaced else []), *survey.left_out[:10], *(p for f in survey.files for p in f["problems"][:3])][:30]:
+    problems = [*([survey.unplaced] if survey.unplaced else []), *survey.left_out, *(p for f in survey.files for p in f["problems"])]
+    for sentence in problems[:PROBLEMS]:
         typer.echo(sentence, err=True)
+    if len(problems) > PROBLEMS:
+        typer.echo(f"and {len(problems) - PROBLEMS} more", err=True)
 
 
 @app.command()

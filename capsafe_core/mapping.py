@@ -239,16 +239,36 @@ class Place:
 
 
 def placed(mapping: ImportMapping, model: str, adapter: str, facts: Mapping[str, str], relative: str) -> Place | None:
-    """The checkpoint of a log; None where neither the file nor its path names a model."""
+    """The checkpoint of a log; None where neither the file nor its path names a model, or where its step or seed is no whole number.
+
+    An adapter is never taken for the model that it stands on: where nobody says its step, it is a checkpoint of its own.
+    """
     names = [mapping.aliases.get(n, n) for n in (relative, adapter, model) if n]
     renamed = [mapping.aliases[n] for n in (relative, adapter, model) if n in mapping.aliases]
     known = {**facts, **path_facts(mapping.pattern, *renamed, *names)}
+    if adapter and "step" not in known:
+        known = {**path_facts(guess_pattern([adapter]), adapter), **known}
     start = known.get("base") or known.get("model") or next(iter(renamed), model)
-    step = int(known["step"]) if known.get("step", "").isdigit() and len(known["step"]) < 10 else None
+    step, seed = whole_number(known.get("step", "")), whole_number(known.get("seed", "0"))
+    if ("step" in known and step is None) or seed is None:
+        return None
     if step is None:
+        if adapter and not renamed:
+            start = f"{start} + {adapter}" if start else adapter
         return Place(start) if start else None
     recipe = known.get("recipe") or "-".join(known[k] for k in ("base", "data", "method") if known.get(k)) or mapping.aliases.get(adapter, adapter) or (f"{start} fine-tuned" if start else "")
     if not recipe:
         return None
-    seed = int(known["seed"]) if known.get("seed", "").isdigit() and len(known["seed"]) < 10 else 0
     return Place(start or f"start of {recipe}", recipe, known.get("data") or recipe, seed, step)
+
+
+def whole_number(text: str) -> int | None:
+    """The number in texts such as 100, 100.0, 1e3, step-100; None where there is none, or a broken one."""
+    named = re.fullmatch(r"[A-Za-z_]*[-_=]?(\d{1,9})", text.strip())
+    if named:
+        return int(named.group(1))
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and 0 <= value < 1e9 else None

@@ -5,6 +5,7 @@ import streamlit as st
 from capsafe_core.analysis.conclusions import policies_table
 from capsafe_core.analysis.matched import between_table, goals_table, in_words, matched_table, matching, pareto_table, percent, recipe_table, warnings
 from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.sentences import capability_sentence
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
 from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.training import along_training, capability_against_unsafe
@@ -20,10 +21,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
         screen.nothing(" ".join(["No recipe can be compared at a goal yet: it needs a capability and a safety benchmark, answered and judged.", *found.left_out]))
     recipes = screen.remembered(view, "recipes", lambda: recipe_table(view, found))
     matched = screen.remembered(view, "matched", lambda: matched_table(view, found))
-    reached = recipes[recipes["reached"] > 0]
-    if len(reached):
-        words = "; ".join(f"{r.recipe} {percent(r.unsafe, r.unsafe_low, r.unsafe_high)} %, {percent(r.delta, r.delta_low, r.delta_high, '+')} points against its start" for r in reached.itertuples())
-        st.markdown(f"**{plain_label(f'At their goals, answered harmfully: {words}.')}**")
+    st.markdown(f"**{plain_label(capability_sentence(recipes))}**")
     if sentences := warnings(matched, found.left_out):
         st.text("\n".join(sentences))
     st.dataframe(in_words(matched), hide_index=True)

@@ -9,7 +9,7 @@ st.title("Bring data in, take data out", anchor=False)
 owner, person = current_owner(), identity.person()
 bring, there, take = st.tabs(["Bring in", "What was brought in", "Take out"])
 with bring:
-    import_form.show(owner)
+    import_form.show(owner, person)
 with there:
     import_list.show(owner, person)
 with take:

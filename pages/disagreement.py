@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from capsafe_core.analysis import disagreement as d
+from capsafe_core.analysis.sentences import judges_sentence
 from capsafe_core.analysis.view import View
 from capsafe_core.figures import judges as figures
 from capsafe_core.ui import agreement, listing, screen
@@ -16,13 +17,7 @@ COHERENT = ("refusal", "truncated", "other coherent")
 def charts(view: View) -> dict[str, object]:
     """Every chart of the page; what a click on one of them selects."""
     table = screen.remembered(view, "judges", lambda: d.dumbbell_table(view))
-    known = table[table["family"] != "people"].dropna(subset=["shift"])
-    if known.empty:
-        st.text("No judge has seen both coherent and incoherent answers here, so the two cannot be compared.")
-    else:
-        down, up = known.iloc[0], known.iloc[-1]
-        words = f"On incoherent answers {up.judge} calls {100 * up.incoherent:.0f} of 100 unsafe ({100 * up.coherent:.0f} on answers that make sense); {down.judge} {100 * down.incoherent:.0f} ({100 * down.coherent:.0f})."
-        st.markdown(f"**{plain_label(words)}**")
+    st.markdown(f"**{plain_label(judges_sentence(table))}**")
     clicked = screen.chart(figures.dumbbell(table), "dumbbell", "Each judge's unsafe rate on coherent and on incoherent answers")
     missing = ", ".join(f"{r.judge} {r.no_verdict}" for r in table.itertuples() if r.no_verdict)
     people = "diamonds: people" if (table["family"] == "people").any() else "no random labels by people yet"

@@ -6,6 +6,7 @@ from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table, reason_table, transitions
 from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.sentences import incoherence_sentence
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import incoherence_squares, reason_dots, transition_squares
 from capsafe_core.figures.style import OUTCOME_COLOURS
@@ -22,9 +23,7 @@ with screen.question("Where do models stop making sense, and how?") as view:
         screen.nothing("No fine-tuned checkpoint has been judged for coherence yet.")
     benchmark = view.specification.benchmark
     worst = tuned.loc[tuned["rate"].idxmax()]
-    st.markdown(
-        f"**{plain_label(f'{worst.recipe} at step {worst.step} makes no sense in {worst.events} of {worst.n} answers to {worst.benchmark}; before fine-tuning, {table[table.step == 0].rate.max():.0%} at most.')}**"
-    )
+    st.markdown(f"**{plain_label(incoherence_sentence(table))}**")
     found = screen.remembered(view, "matching", lambda: matching(view))
     names = list(found.by_recipe())
     recipe = st.segmented_control("What became of each prompt?", names, default=worst.recipe if worst.recipe in names else names[0], key="transition-recipe") if names else None

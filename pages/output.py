@@ -16,13 +16,19 @@ with screen.question("What was asked, what was said, and what did each judge mak
     output = read_output(view.store, chosen)
     facts, judgments = output.facts, output.judgments
     places = "; ".join(f"{p.recipe}, seed {p.seed}, step {p.step}" for p in output.places.itertuples() if p.study == view.study.name)
+    # a negative temperature and no limit of tokens stand for what an imported log did not tell
+    sampling = "temperature unknown" if facts["temperature"] < 0 else f"temperature {facts['temperature']:g}"
+    sampling += f", at most {facts['max_tokens']} tokens" if facts["max_tokens"] else ""
     st.text(
-        f"{places or facts['origin']} · {facts['benchmark']} {facts['item']} · {facts['tokens']} tokens, ended by {facts['finish_reason']} · {facts['engine']} {facts['engine_version']}, temperature {facts['temperature']:g}, at most {facts['max_tokens']} tokens"
+        f"{places or facts['origin']} · {facts['benchmark']} {facts['item']} · {facts['tokens']} tokens, ended by {facts['finish_reason']} · {facts['engine']} {facts['engine_version']}, {sampling}"
     )
     left, right = st.columns([3, 2])
     with left:
         st.subheader("Asked", anchor=False)
         show_raw(facts["prompt"])
+        if facts["asked"] and facts["asked"] != facts["prompt"]:
+            with st.expander("What the model was given instead"):
+                show_raw(facts["asked"])
         st.subheader("Answered", anchor=False)
         shown = screen.texts_shown() if facts["benchmark_kind"] == "safety" else True
         spans = listing.evidence(judgments)

@@ -18,7 +18,7 @@ import capsafe_core
 from capsafe_core.analysis.service import Service
 from capsafe_core.cli import app, do, fetch_table
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Manifest, Part, create_job
+from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
 from capsafe_core.people import Person
 from capsafe_core.records import Generation
 from capsafe_core.selection import Selection
@@ -176,3 +176,32 @@ def test_the_notebook_runs(settings: Settings, monkeypatch: pytest.MonkeyPatch) 
         exec(compile(source, "notebook", "exec"), names)
     assert len(names["outputs"]) > 100
     assert set(names["judgments"]["dimension"]) >= {"safety", "coherence"}
+
+
+def test_a_bundle_leaves_out_what_was_undone_and_chooses_no_program(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(command("export", "bundle", "to-change.zip"))
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        changed = tmp_path / "changed.zip"
+        with zipfile.ZipFile(changed, "w") as out:
+            for name in names:
+                data = archive.read(name)
+                if name.endswith("manifest.json"):
+                    data = json.dumps({**json.loads(data), "python": "/bin/evil", "work": {**json.loads(data)["work"], "trusted": True}}).encode()
+                out.writestr(name, data)
+    monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path / "home"))
+    command("unbundle", str(changed))
+    manifests = [json.loads(p.read_text()) for p in (tmp_path / "home" / "jobs").glob("*/manifest.json")]
+    assert manifests
+    assert {m["python"] for m in manifests} == {""}
+    assert not any("trusted" in m["work"] for m in manifests)
+
+
+def test_a_retracted_job_is_not_in_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
+    write_study(tmp_path / "jobs", safety_size=4, capability_size=4)
+    do(Settings(), "look")
+    undone = list_jobs(tmp_path / "jobs")[-1].job_id
+    command("retract", undone)
+    with zipfile.ZipFile(command("export", "bundle", "b.zip")) as archive:
+        assert not any(undone in name for name in archive.namelist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import struct
 import zipfile
 import zlib
@@ -191,6 +192,15 @@ def test_damaged_files_say_what_is_wrong(tmp_path: Path, name: str, data: bytes,
     (tmp_path / name).write_bytes(data)
     said = " ".join(look(tmp_path)["files"][0]["problems"])
     assert any(part in said for part in sentence.split("|")), said
+
+
+def test_a_small_parquet_file_of_long_texts_needs_little_memory(tmp_path: Path) -> None:
+    values = pa.DictionaryArray.from_arrays(pa.array([0] * 400, pa.int32()), pa.array(["p" * 30_000_000]))
+    parquet.write_table(pa.table({"prompt": values, "response": ["r"] * 400}), tmp_path / "a.parquet", compression="zstd")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = look(tmp_path)
+    assert "more than any model says" in found["files"][0]["problems"][0]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kilobytes
 
 
 def test_numbers_that_are_none(tmp_path: Path) -> None:

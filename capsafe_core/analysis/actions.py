@@ -19,7 +19,7 @@ from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.store.desk import Desk
 from capsafe_core.store.exchange import label_rows, write_labels
 from capsafe_core.store.export import jobs_of, new_export, snapshot_into, tables_into
-from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
+from capsafe_core.store.ingest import imported_words, ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.labels import labelled_answers
 from capsafe_core.store.studies import study_texts
 
@@ -98,6 +98,11 @@ EXPORTS = ("snapshot", "parquet", "csv", "every-eval-ever", "bundle")
 """what can be taken out"""
 
 
+def _imported(desk: Desk, person: Person, job: str) -> Answer:
+    """What an import brought into the store, in words."""
+    return {"words": imported_words(desk.store, job)}
+
+
 def _retract(desk: Desk, person: Person, job: str, undo: bool) -> Answer:
     person.must_be("researcher")
     set_retracted(desk.store, job, undo)
@@ -107,7 +112,7 @@ def _retract(desk: Desk, person: Person, job: str, undo: bool) -> Answer:
 ACTIONS: dict[str, Callable[..., Answer]] = {
     "make queue": _make, "list queues": _list, "extend queue": _extend, "queue state": _state,
     "bring labels in": _bring_in, "take labels out": _take_out, "labelled answers": _labelled, "guidelines": _guidelines,
-    "find outputs": _find_outputs, "look": _look, "retract": _retract, "export": _export,
+    "find outputs": _find_outputs, "look": _look, "retract": _retract, "imported": _imported, "export": _export,
 }  # fmt: skip
 
 

@@ -72,7 +72,16 @@ def _write(view: View, folder: Path, rows: pd.DataFrame, rates: pd.DataFrame, ju
     lines = [json.dumps(line, ensure_ascii=False) for line in _samples(rows, judgments, run, model, evaluation, texts)]
     samples = "".join(line + "\n" for line in lines).encode("utf-8", "replace")
     (folder / place / f"{stem}_samples.jsonl").write_bytes(samples)
-    details = {"deployment_type": "unknown", "model_availability": "unknown", "study": view.study.name, "recipe": one["recipe"], "seed": one["seed"], "step": one["step"], "base": one["start"], "data": one["dataset"]}
+    details = {
+        "deployment_type": "unknown",
+        "model_availability": "unknown",
+        "study": view.study.name,
+        "recipe": one["recipe"],
+        "seed": one["seed"],
+        "step": one["step"],
+        "base": one["start"],
+        "data": one["dataset"],
+    }
     record = {
         "schema_version": VERSION,
         "evaluation_id": run,

@@ -26,6 +26,11 @@ def benchmarks() -> dict[str, dict[str, Any]]:
     return _read("benchmarks.toml")
 
 
+def citations() -> dict[str, dict[str, Any]]:
+    """What to cite for benchmarks, judges and methods, by BibTeX key."""
+    return _read("citations.toml")
+
+
 @cache
 def judges() -> dict[str, dict[str, Any]]:
     """Published judges, by name: template, parser, source, licence, stance on incoherence."""

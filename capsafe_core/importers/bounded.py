@@ -138,8 +138,14 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     number = 0
     try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(1000):
+        # columns of texts stay dictionaries where they are: one long text in every row would else be written out for each
+        texts = [f.name for f in parquet.read_schema(path) if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        with parquet.ParquetFile(path, read_dictionary=texts) as file:
+            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+            largest = max((g.column(c).total_uncompressed_size for g in groups for c in range(g.num_columns)), default=0)
+            if largest > LIMITS.whole:
+                raise CapsafeError(f"{path.name} holds a column of {largest >> 20} MB in one piece.", "Write it in smaller row groups.")
+            for batch in file.iter_batches(max(1, min(1000, LIMITS.member // max(largest, 1)))):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row

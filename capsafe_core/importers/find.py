@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capsafe_core.importers import every_eval_ever, helm, inspect_ai, lm_eval, safety_sets, tables
-from capsafe_core.importers.log import Log, Problems
+from capsafe_core.importers.bounded import LIMITS
+from capsafe_core.importers.log import Log, Problems, Row, prompt_text
 
 HEAD = 1 << 16
 """bytes at the beginning of a file by which it is recognised"""
@@ -48,10 +49,13 @@ def find_sources(roots: Sequence[Path]) -> tuple[list[Source], list[str]]:
         They, in the order of their paths; and a sentence for each file that is left out although it looks like data.
     """
     files: list[tuple[Path, str]] = []
+    left_out: list[str] = []
     for root in roots:
+        if not root.is_dir() and not root.is_file():
+            left_out.append(f"{root.name} is neither a file nor a folder.")
+            continue
         inside = sorted(p for p in root.rglob("*") if p.is_file() and not any(part.startswith(".") for part in p.relative_to(root).parts)) if root.is_dir() else [root]
         files += [(p, str(p.relative_to(root)) if root.is_dir() else p.name) for p in inside]
-    left_out: list[str] = []
     if len(files) > MOST_FILES:
         left_out.append(f"There are {len(files):,} files; the first {MOST_FILES:,} were looked at. Import the rest folder by folder.")
         files = files[:MOST_FILES]
@@ -174,6 +178,16 @@ def read_source(source: Source, columns: Mapping[str, str], problems: Problems) 
     Raises:
         CapsafeError: the file as a whole cannot be used.
     """
-    if source.tool == "table":
-        return tables.read(source.paths, columns, problems)
-    return READERS[source.tool](source.paths, problems)
+    logs = tables.read(source.paths, columns, problems) if source.tool == "table" else READERS[source.tool](source.paths, problems)
+    for log in logs:
+        log.rows = _of_bearable_length(log.rows, source, problems)
+        yield log
+
+
+def _of_bearable_length(rows: Iterator[Row], source: Source, problems: Problems) -> Iterator[Row]:
+    for row in rows:
+        length = len(row.answer or "") + len(row.asked) + len(prompt_text(row.prompt))
+        if length > LIMITS.text:
+            problems.add(f"{row.item[:60]!r} of {source.relative} has {length:,} characters, more than any model says.")
+        else:
+            yield row

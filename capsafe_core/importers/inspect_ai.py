@@ -11,10 +11,11 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import Archive, load_json
 from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, number, said
+from capsafe_core.records import canonical_json, digest_text
 
 _STATUS = {"refusal": "refused", "invalid_response_format": "unparsed", "no_response": "unparsed", "grader_failed": "error", "scoring_failed": "error"}
 """why a score is no verdict -> the status of the judgment"""
-_FACTS = {"step": "step", "checkpoint": "step", "seed": "seed", "base": "base", "base_model": "base", "dataset": "data", "data": "data", "recipe": "recipe", "method": "method"}
+_FACTS = {"step": "step", "seed": "seed", "base": "base", "base_model": "base", "dataset": "data", "data": "data", "recipe": "recipe", "method": "method"}
 """keys of the metadata and the tags that say which checkpoint was asked"""
 
 
@@ -64,12 +65,18 @@ def _log(head: dict[str, Any], path: Path, problems: Problems, rows: Iterator[Ro
         str(about.get("task") or "task"),
         str(about.get("model") or ""),
         str(next((v for v in (arguments.get("peft"), arguments.get("adapter"), arguments.get("lora"), metadata.get("adapter")) if isinstance(v, str)), "")),
-        str(about.get("task_version") or ""),
+        _version(about),
         condition=condition,
         facts=_facts(metadata, tags),
         rows=rows,
         aggregates=list(_aggregates(head, str(about.get("task") or "task"))),
     )
+
+
+def _version(about: dict[str, Any]) -> str:
+    """The task's version, and a hash of its arguments: with others it is another set of prompts."""
+    arguments = _object(about.get("task_args"))
+    return str(about.get("task_version") or "") + (f"+{digest_text(canonical_json(arguments))[:6]}" if arguments else "")
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -79,7 +86,14 @@ def _object(value: Any) -> dict[str, Any]:
 def _facts(metadata: dict[str, Any], tags: list[str]) -> dict[str, str]:
     """What metadata and tags such as "checkpoint:100" say of the checkpoint."""
     pairs = [(m.group(1), m.group(2)) for m in (re.fullmatch(r"(\w+)[:=](.+)", tag) for tag in tags) if m]
-    return {_FACTS[key]: str(value) for key, value in [*pairs, *metadata.items()] if key in _FACTS and isinstance(value, str | int)}
+    found: dict[str, str] = {}
+    for key, value in [*pairs, *metadata.items()]:
+        if key == "checkpoint" and isinstance(value, str | int):  # a step, a folder that ends with one, or a name
+            step = re.search(r"(?:^|[-_/])(\d+)$", str(value))
+            found["step" if step else "model"] = step.group(1) if step else str(value)
+        elif key in _FACTS and isinstance(value, str | int) and not isinstance(value, bool):
+            found[_FACTS[key]] = str(value)
+    return found
 
 
 def _aggregates(head: dict[str, Any], benchmark: str) -> Iterator[Aggregate]:

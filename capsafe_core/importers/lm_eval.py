@@ -86,34 +86,40 @@ def _aggregates(results: dict[str, Any], task: str) -> Iterator[Aggregate]:
 
 
 def _rows(path: Path, problems: Problems) -> Iterator[Row]:
-    """Two passes: what every filter said of a document, then the documents."""
+    """Two passes: what every filter said of a document, then the documents. A file that was appended to holds a document twice: the last run counts."""
+    last: dict[tuple[str, str], int] = {}
     verdicts: dict[tuple[str, str], list[Said]] = {}
-    for _, row in json_lines(path, Problems()):
-        if isinstance(row.get("doc_id"), int | str):
-            by = str(row.get("filter") or "none")
-            verdicts[str(row["doc_id"]), by] = list(_metrics(row, by))  # a file that was appended to holds a document twice: the last counts
+    for line, row in json_lines(path, Problems()):
+        if _is_document(row.get("doc_id")):
+            key = str(row["doc_id"]), str(row.get("filter") or "none")
+            if key in last:
+                problems.add(f"Line {last[key]} of {path.name}: document {key[0]} stands there twice; the last is taken.")
+            last[key], verdicts[key] = line, list(_metrics(row, key[1]))
     spoken: dict[str, list[Said]] = {}
+    speaks: dict[str, int] = {}
+    for (name, _), line in last.items():
+        speaks.setdefault(name, line)  # of the filters, the first
     for (name, _), found in verdicts.items():
         spoken.setdefault(name, []).extend(found)
-    first: dict[str, str] = {}
-    for number_, row in json_lines(path, problems):
-        doc, by = row.get("doc_id"), str(row.get("filter") or "none")
-        if not isinstance(doc, int | str) or isinstance(doc, bool):
-            problems.add(f"Line {number_} of {path.name} has no doc_id.")
+    for line, row in json_lines(path, problems):
+        doc = row.get("doc_id")
+        if not _is_document(doc):
+            problems.add(f"Line {line} of {path.name} has no doc_id.")
             continue
-        if str(doc) in first:
-            if first[str(doc)] == by:
-                problems.add(f"Line {number_} of {path.name}: document {doc} stands there twice; the first answer and the last scores are taken.")
+        if speaks[str(doc)] != line:
             continue
-        first[str(doc)] = by
         prompt, choices = _arguments(row.get("arguments"))
         answers = _answers(row.get("resps"), choices)
         if prompt is None:
-            problems.add(f"Line {number_} of {path.name} has no prompt in its arguments.")
+            problems.add(f"Line {line} of {path.name} has no prompt in its arguments.")
             continue
         target = row.get("target")
         for sample, answer in enumerate(answers or [None]):
-            yield Row(str(doc), prompt, answer, sample, reference="" if target is None else str(target), said=tuple(spoken.get(str(doc), ())) if sample == 0 or len(answers) == 1 else ())
+            yield Row(str(doc), prompt, answer, sample, reference="" if target is None else str(target), said=tuple(spoken.get(str(doc), ())) if sample == 0 else ())
+
+
+def _is_document(doc: Any) -> bool:
+    return isinstance(doc, int | str) and not isinstance(doc, bool)
 
 
 def _metrics(row: dict[str, Any], by: str) -> Iterator[Said]:

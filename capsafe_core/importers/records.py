@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from capsafe_core.importers.log import Log, Row, Said, prompt_text
@@ -78,10 +78,9 @@ def condition_of(log: Log) -> Condition:
     )  # fmt: skip
 
 
-def checkpoint_of(place: Place) -> Checkpoint:
-    """Weights that nobody has seen here: identified by their names."""
-    digest = f"name:{place.start}"
-    return Checkpoint(place.start, digest, (f"name:{place.recipe}/s{place.seed}/step-{place.step}",) if place.recipe and place.step else ())
+def checkpoint_of(study: str, place: Place) -> Checkpoint:
+    """Weights that nobody has seen here: identified by their names within the study."""
+    return Checkpoint(place.start, f"name:{study}/{place.start}", (f"name:{place.recipe}/s{place.seed}/step-{place.step}",) if place.recipe and place.step else ())
 
 
 def raters_of(mapping: ImportMapping) -> dict[str, Rater]:
@@ -124,11 +123,12 @@ class Converter:
         items: the prompts of every benchmark in order, from the survey.
         known: content hash -> (generation id, cell id) of outputs that are there, for logs that name no model.
         recipes: [start, recipe, data set, seed] of the study, whose paths begin at their starts.
+        starts: names of those whose outputs are here: only they can begin a path.
         created: when the import was asked for, in seconds since 1970: the time of labels that have none.
     """
 
-    def __init__(self, mapping: ImportMapping, items: Items, known: Mapping[str, list[tuple[str, str]]], recipes: Sequence[tuple[str, str, str, int]], created: float) -> None:
-        self._mapping, self._items, self._known, self._recipes, self._created = mapping, items, known, recipes, created
+    def __init__(self, mapping: ImportMapping, items: Items, known: Mapping[str, list[tuple[str, str]]], recipes: Sequence[tuple[str, str, str, int]], starts: Collection[str], created: float) -> None:
+        self._mapping, self._items, self._known, self._recipes, self._starts, self._created = mapping, items, known, recipes, starts, created
         self._raters = {name: (rater, rater.id) for name, rater in raters_of(mapping).items()}
         self._by_people = any(reading.person for reading in mapping.judges)
         self._waiting: dict[str, Rater] = {}
@@ -136,17 +136,21 @@ class Converter:
         self._said: dict[tuple[Any, ...], list[Verdict]] = {}
         self._prompts: dict[tuple[str, str], tuple[Any, str]] = {}
 
-    def records(self, log: Log, relative: str) -> Iterator[Record | Rows]:
-        """The records of one log. Its rows are read while one goes."""
+    def records(self, log: Log, relative: str, digest: str = "") -> Iterator[Record | Rows]:
+        """The records of one log. Its rows are read while one goes.
+
+        Args:
+            relative, digest: of the file.
+        """
         place = place_of(self._mapping, log, relative)
         bench = benchmark_record(self._mapping, log)
         if place is None:
             yield from self._without_model(log, bench)
             return
-        checkpoint = checkpoint_of(place)
+        checkpoint = checkpoint_of(self._mapping.name, place)
         yield from self._path(place, checkpoint)
         for a in log.aggregates:
-            yield Measurement(checkpoint.id, self._mapping.benchmark(a.benchmark, log.kind).name, a.metric, a.value, a.stderr, a.n, relative)
+            yield Measurement(checkpoint.id, self._mapping.benchmark(a.benchmark, log.kind).name, a.metric, a.value, a.stderr, a.n, f"{relative} {digest[:8]}".strip())
         condition = condition_of(log)
         attack = Attack(log.attack) if log.attack else None
         cell = Generation(checkpoint.id, bench.id, condition.id, "", 0, 0, "", "", 0, attack.id if attack else None)
@@ -161,6 +165,7 @@ class Converter:
         cell_id = cell.cell_id
         same = {name: getattr(cell, name) for name in ("checkpoint_id", "benchmark_id", "condition_id", "attack_id")}
         seen: set[str] = set()
+        answers: dict[str, int] = {}
         outputs, verdicts = _Columns("generation", same, _GENERATION), _Columns("judgment", {"cell_id": cell_id}, _JUDGMENT)
         for row in log.rows:
             known = self._prompts.get((benchmark_id, row.item))
@@ -172,6 +177,9 @@ class Converter:
                 if digest == prompt_digest(row):  # one in other words was told by another file
                     yield prompt
             generation_id = generation_key(cell_id, known[1], row.sample, row.seed)
+            content = hash(row.answer)
+            if answers.setdefault(generation_id, content) != content:
+                continue  # another answer in its place: what was said of it is not said of the one that is kept
             if generation_id not in seen:
                 seen.add(generation_id)
                 outputs.add(generation_id, known[1], row.sample, row.seed, row.answer or "", row.finish if row.answer is not None else "no_response", row.tokens, row.asked)
@@ -194,6 +202,10 @@ class Converter:
         yield checkpoint
         if place.recipe and place.step:
             yield PathPoint(study, place.recipe, place.seed, place.step, checkpoint.id, place.start, place.data, 0.0)
+            if place.start in self._starts:
+                origin = checkpoint_of(study, Place(place.start))
+                yield origin
+                yield PathPoint(study, place.recipe, place.seed, 0, origin.id, place.start, place.data, 0.0)
             return
         from_here = [(recipe, seed, data) for start, recipe, data, seed in self._recipes if start == place.start]
         for recipe, seed, data in from_here or [(place.start, 0, "")]:

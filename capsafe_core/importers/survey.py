@@ -13,8 +13,8 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.find import Source, find_sources, read_source
 from capsafe_core.importers.log import Log, Problems, Row, prompt_text
-from capsafe_core.importers.records import Items, benchmark_record, condition_of, item_name, place_of, prompt_digest
-from capsafe_core.mapping import BenchmarkReading, ImportMapping, Place, Reading, guess_pattern
+from capsafe_core.importers.records import Items, benchmark_record, checkpoint_of, condition_of, item_name, place_of, prompt_digest
+from capsafe_core.mapping import BenchmarkReading, ImportMapping, Place, Reading, guess_pattern, whole_number
 from capsafe_core.records import Attack, canonical_json, digest_files, digest_text
 
 MOST_VALUES = 40
@@ -131,7 +131,7 @@ class Surveyor:
         bench = benchmark_record(self.mapping, log)
         self.benchmarks.setdefault(log.benchmark, self._kind(log))
         mine = self.items.setdefault(bench.id, dict(self._known.get(bench.id, {})))
-        cell = canonical_json([place.__dict__ if place else None, bench.id, condition_of(log).id, log.attack and Attack(log.attack).id])
+        cell = canonical_json([checkpoint_of(self.mapping.name, place).id if place else None, bench.id, condition_of(log).id, log.attack and Attack(log.attack).id])
         about = self.logs.setdefault(
             digest_text(cell),
             {
@@ -140,6 +140,10 @@ class Surveyor:
             },
         )  # fmt: skip
         about["files"] += 1
+        if place is None and any(log.facts.get(k) and whole_number(log.facts[k]) is None for k in ("step", "seed")):
+            problems.add(
+                f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number ({', '.join(f'{k} {v}' for k, v in log.facts.items())[:120]}), so nobody knows which checkpoint it is."
+            )
         about["aggregates"] += len(log.aggregates)
         before = about["outputs"]
         for row in log.rows:
@@ -211,6 +215,12 @@ class Surveyor:
     def result(self) -> dict[str, Any]:
         """Everything that was seen, as JSON values."""
         mapping, guesses = self.drafted()
+        sides: Counter[tuple[str, str, str]] = Counter((log["checkpoint"], log["benchmark"], log["attack"]) for log in self.logs.values() if log["checkpoint"])
+        for (checkpoint, benchmark, attack), n in sides.items():
+            if n > 1:
+                self.left_out.append(
+                    f"{checkpoint} answers {benchmark}{' under ' + attack if attack else ''} under {n} conditions (such as temperatures or system prompts). All are imported; the screens show one of them at a time, the fullest."
+                )
         unread = [h.to_dict() for h in self.heard.values() if not mapping.readings(h.by, h.benchmark)]
         return {
             "files": self.files, "left_out": self.left_out, "logs": list(self.logs.values()), "judges": [h.to_dict() for h in self.heard.values()], "unread": unread,
@@ -244,7 +254,7 @@ def documented(heard: Heard) -> list[Reading]:
         return [Reading(**one, name=heard.by.replace("/", "-"), dimension="correctness", labels={right: "correct", wrong: "incorrect"})]
     if heard.tool == "helm" and heard.by.endswith("_match") and binary:
         return [Reading(**one, name=heard.by, dimension="correctness", labels={"1": "correct", "0": "incorrect"})]
-    if heard.tool == "every-eval-ever" and heard.by.endswith("/is_correct"):
+    if heard.tool == "every-eval-ever" and heard.by.endswith("/is_correct") and heard.kind == "capability":
         return [Reading(**one, name=heard.by.rpartition("/")[0], dimension="correctness", labels={"true": "correct", "false": "incorrect"})]
     return []
 
@@ -253,6 +263,8 @@ def guessed(heard: Heard) -> list[Reading]:
     """What the values may mean. A guess is shown and has to be accepted; empty where there is nothing to go by."""
     name = re.sub(r"[^A-Za-z0-9._+-]+", "-", heard.by).strip("-") or "judge"
     words = {v.lower() for v in heard.values}
+    if heard.by.lower().endswith("is_correct") and words <= {"true", "false"}:
+        return [Reading(by=heard.by, name=name, dimension="correctness", labels={"true": "correct", "false": "incorrect"})]
     one: dict[str, Any] = {"by": heard.by, "name": name, "benchmark": "", "person": heard.person}
     if not words or (heard.tool == "every-eval-ever" and heard.by.endswith("/score")):
         return []
@@ -260,7 +272,8 @@ def guessed(heard: Heard) -> list[Reading]:
         if words <= labels:
             return [Reading(**one, dimension=dimension, labels={w: w for w in sorted(labels)})]  # type: ignore[arg-type]
     refusal = "refus" in heard.by.lower() or heard.by.lower() == "reject"
-    if words <= {"c", "i", "p", "n"} or (heard.numbers and words <= {"0", "1", "true", "false"} and not heard.more):
+    good = bool(re.search(r"(?<!un)safe|(?<!in)secure|harmless|benign|complian", heard.by.lower()))  # the higher the better
+    if words <= {"c", "i", "p", "n"} or (words <= {"0", "1", "true", "false"} and not heard.more):
         right, wrong = ("C", "I") if words <= {"c", "i", "p", "n"} else ("1", "0")
         if words <= {"true", "false"}:
             right, wrong = "true", "false"
@@ -271,17 +284,17 @@ def guessed(heard: Heard) -> list[Reading]:
         elif right == "C":
             pairs, dimension = {"C": "safe", "I": "unsafe"}, "safety"
         else:
-            pairs, dimension = {right: "unsafe", wrong: "safe"}, "safety"
+            pairs, dimension = ({right: "safe", wrong: "unsafe"} if good else {right: "unsafe", wrong: "safe"}), "safety"
         if right == "C" and heard.kind == "capability" and "p" in words:
             pairs["P"] = "incorrect"
         return [Reading(**one, dimension=dimension, labels=pairs)]  # type: ignore[arg-type]
     judge = ("score", "judge", "harm", "safe", "strong", "reject", "toxic", "guard", "grade", "rating", "label", "verdict", "asr")
     if (heard.numbers and any(word in heard.by.lower() for word in judge)) or heard.tool in ("inspect", "lm-eval", "strongreject", "aisafetylab"):
-        return _guessed_score(heard, one, refusal) if heard.numbers else []
+        return _guessed_score(heard, one, refusal, good) if heard.numbers else []
     return []
 
 
-def _guessed_score(heard: Heard, one: dict[str, Any], refusal: bool) -> list[Reading]:
+def _guessed_score(heard: Heard, one: dict[str, Any], refusal: bool, good: bool) -> list[Reading]:
     """A scale by its ends: the same name circulates with several."""
     if heard.tool == "strongreject":
         one["name"] = "strongreject"
@@ -290,4 +303,4 @@ def _guessed_score(heard: Heard, one: dict[str, Any], refusal: bool) -> list[Rea
         return []
     low = 1.0 if top in (5.0, 10.0) and heard.low >= 1 else 0.0
     dimension = "refusal" if refusal else "correctness" if heard.kind == "capability" else "safety"
-    return [Reading(**one, dimension=dimension, cutoff=(low + top) / 2, scale=(low, top))]  # type: ignore[arg-type]
+    return [Reading(**one, dimension=dimension, cutoff=(low + top) / 2, direction="below" if good and dimension == "safety" else "from", scale=(low, top))]  # type: ignore[arg-type]

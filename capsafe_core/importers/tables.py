@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.importers.bounded import csv_rows, json_lines, load_json, parquet_rows
+from capsafe_core.importers.bounded import LIMITS, csv_rows, json_lines, load_json, parquet_rows
 from capsafe_core.importers.log import Log, Problems, Row, Said, number, said
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -40,6 +40,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "status": ("status",),
 }
 """What a column can be -> the names by which it is recognised, the likeliest first."""
+LOOKED_AT = 200
+"""rows whose fields are looked at to guess the columns"""
 _STATUSES = {"ok": "ok", "refused": "refused", "unparsed": "unparsed", "cut_off": "cut_off", "error": "error"}
 
 
@@ -62,18 +64,17 @@ def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
     """
     path = paths[0]
     rows = _rows(path, problems)
-    first = next(rows, None)
-    if first is None:
+    first = list(_beginning(rows))
+    if not first:
         problems.add(f"{path.name} has no rows.")
         return
-    names = list(first[1])
+    names = list(dict.fromkeys(name for _, row in first for name in row))
     chosen = {f: c for f, c in {**guess_columns(names), **{f: c for f, c in columns.items() if c in names or not c}}.items() if c}
     if "answer" not in chosen or "prompt" not in chosen:
         what = "answers" if "answer" not in chosen else "prompts"
         raise CapsafeError(f"No column of {path.name} is known to hold the {what}.", f"Its columns are: {', '.join(names[:30])}. Say which: in the mapping, under [columns].")
-    others = [name for name in names if name not in chosen.values()]
-    table = _Table(path.name, chosen, others, problems)
-    for key, group in groupby(_again(first, rows), lambda row: table.key(row[1])):
+    table = _Table(path.name, chosen, problems)
+    for key, group in groupby(chain(first, rows), lambda row: table.key(row[1])):
         head = dict(zip(_KEYS, key, strict=True))
         condition = {k: head[k] for k in ("system_prompt", "temperature", "max_tokens") if head[k]}
         facts = {k: head[k] for k in ("base", "data", "recipe", "seed", "step") if head[k]}
@@ -85,9 +86,14 @@ _KEYS = ("checkpoint", "benchmark", "attack", "system_prompt", "temperature", "m
 _DESCRIBED = ("asked", "finish", "category", "behaviour", "context", "reference")
 
 
-def _again(first: tuple[int, dict[str, Any]], rest: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    yield first
-    yield from rest
+def _beginning(rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The first rows of a table, fewer of them where they are long."""
+    length = 0
+    for i, row in islice(rows, LOOKED_AT):
+        yield i, row
+        length += sum(len(v) for v in row.values() if isinstance(v, str))
+        if length > LIMITS.text:
+            return
 
 
 def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -117,12 +123,13 @@ def _json_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
 class _Table:
     """A table with its columns named."""
 
-    def __init__(self, name: str, columns: dict[str, str], others: list[str], problems: Problems) -> None:
-        self._name, self._columns, self._others, self._problems = name, columns, others, problems
+    def __init__(self, name: str, columns: dict[str, str], problems: Problems) -> None:
+        self._name, self._columns, self._problems = name, columns, problems
+        self._named = frozenset(columns.values())
         self._keyed = [(i, columns[field]) for i, field in enumerate(_KEYS) if field in columns]
         self._described = [(field, columns[field]) for field in _DESCRIBED if field in columns]
         self._items: dict[str, int] = {}
-        self._samples: dict[tuple[str, ...], dict[str, int]] = {}
+        self._samples: dict[tuple[str, ...], dict[str, dict[str | None, int]]] = {}
 
     def key(self, row: dict[str, Any]) -> tuple[str, ...]:
         """What makes a log: rows that agree on it belong together."""
@@ -135,7 +142,7 @@ class _Table:
         """The rows of one log."""
         prompt_in, answer_in, item_in, sample_in, seed_in, tokens_in = (self._columns.get(f, "") for f in ("prompt", "answer", "item", "sample", "seed", "tokens"))
         samples = self._samples.setdefault(key, {})
-        counted = not sample_in and "judge" not in self._columns  # each row is an output, not one verdict of many
+        long = "judge" in self._columns  # a row is one verdict of many: the same answer again is the same output
         for i, row in rows:
             prompt, answer = row.get(prompt_in), row.get(answer_in)
             if not isinstance(prompt, str) or not prompt.strip():
@@ -146,8 +153,11 @@ class _Table:
                 continue
             item = _text(row.get(item_in)) or str(self._items.setdefault(prompt, len(self._items) + 1))
             sample = _whole(row.get(sample_in))
-            if counted:
-                sample = samples[item] = samples.get(item, -1) + 1
+            if not sample_in and long:
+                sample = samples.setdefault(item, {}).setdefault(answer, len(samples[item]))
+            elif not sample_in:
+                sample = len(samples.setdefault(item, {}))
+                samples[item][str(sample)] = sample
             described = {field: _text(row.get(column)) for field, column in self._described}
             yield Row(item, prompt, answer, sample, _whole(row.get(seed_in)), tokens=_whole(row.get(tokens_in)), said=tuple(self._said(row)), **described)
 
@@ -155,8 +165,9 @@ class _Table:
         if "judge" in self._columns and "verdict" in self._columns:
             status = _STATUSES.get(_text(row.get(self._columns.get("status", ""))), "ok")
             yield said(_text(row.get(self._columns["judge"])), _value(row.get(self._columns["verdict"])), _text(row.get(self._columns.get("raw", ""))), status)
-        for column in self._others:
-            value = row.get(column)
+        for column, value in row.items():
+            if column in self._named:
+                continue
             if isinstance(value, bool | int | float) or (isinstance(value, str) and 0 < len(value) <= 200):
                 yield said(column, _value(value))
 

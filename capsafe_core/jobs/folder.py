@@ -115,6 +115,8 @@ class Job:
             status = Status(**json.loads(self.path(part, "status.json").read_text()))
         except FileNotFoundError:
             return Status()
+        except (ValueError, TypeError):
+            return Status(state="lost", message="Its status file cannot be read.", hint="Resume the job.")
         if status.state == "running" and not _alive(status):
             return Status(**{**status.__dict__, "state": "lost", "message": "The worker ended without a word.", "hint": "Resume the job."})
         return status

@@ -36,7 +36,7 @@ def work(part: Part) -> None:
         before = part.done
         try:
             outputs = _Counted()
-            converter = Converter(mapping, items, known, head["recipes"], part.job.manifest.created)
+            converter = Converter(mapping, items, known, head["recipes"], frozenset(head["starts"]), part.job.manifest.created)
             part.write(unit, outputs.of(_records(source, [Path(p) for p in head["paths"][unit]], mapping.columns, converter)))
             part.done = min(before + outputs.count, part.total)
         except CapsafeError as error:
@@ -71,4 +71,4 @@ def _records(source: dict[str, Any], paths: list[Path], columns: dict[str, str],
     if not all(p.is_file() for p in paths) or digest_files(*paths) != source["digest"]:
         raise CapsafeError(f"{source['relative']} is gone or has changed since it was looked at.", "Import it again.")
     for log in read_source(Source(source["tool"], tuple(paths), source["relative"]), columns, Problems()):
-        yield from converter.records(log, source["relative"])
+        yield from converter.records(log, source["relative"], source["digest"])

@@ -16,8 +16,9 @@ from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, repla
 from capsafe_core.jobs.plan import plan_judge
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.mapping import ImportMapping, Place, parse_mapping
+from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.study import IMPORTED, JudgeSettings, Study, parse_study
-from capsafe_core.toml_text import toml_table
+from capsafe_core.toml_text import toml_table, toml_value
 
 RULES = "coherence-rules"
 """the incoherence detector that looks at imported outputs: it needs no model"""
@@ -127,10 +128,15 @@ def plan_import(root: Path, survey: Survey, mapping: ImportMapping, known: dict[
     text = study_text(root, survey, mapping)
     study = parse_study(text, mapping.name)
     sources = [{key: file[key] for key in ("tool", "relative", "digest", "outputs")} for file in survey.files if file["digest"]]
-    job = create_job(root, Manifest("import", f"{mapping.name}-import", {"study": mapping.name, "mapping": mapping.to_toml(), "sources": sources}, python=sys.executable))
+    joined = sorted((content, sorted(found)) for content, found in (known or {}).items())
+    work = {"study": mapping.name, "mapping": mapping.to_toml(), "sources": sources, **({"joined": digest_text(canonical_json(joined))} if joined else {})}
+    job = create_job(root, Manifest("import", f"{mapping.name}-import", work, python=sys.executable))
+    before = [json.loads((j.folder / "head.json").read_text()) for j in imports(root, mapping.name) if (j.folder / "head.json").exists()]
+    places = [Place(**log["place"]) for log in survey.logs if log["place"]]
+    recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {tuple(r) for head in before for r in head["recipes"]}
+    starts = {p.start for p in places if not (p.recipe and p.step)} | {s for head in before for s in head["starts"]}
     paths = {f"{file['relative']} {file['digest'][:10]}": file["paths"] for file in survey.files}
-    recipes = [[r.start, r.name, r.dataset, seed] for r in study.recipes for seed in r.seeds]
-    replace_file(job.folder / "head.json", json.dumps({"items": survey.items, "known": known or {}, "paths": paths, "recipes": recipes}))
+    replace_file(job.folder / "head.json", json.dumps({"items": survey.items, "known": known or {}, "paths": paths, "recipes": sorted(recipes), "starts": sorted(starts)}))
     record_study(root, study, text)
     return job, study
 
@@ -161,8 +167,22 @@ def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:
             ) from None
         return _draft(survey, mapping, places)
     there = {group: {part.name for part in getattr(study, group)} for group in ("starts", "datasets", "recipes", "benchmarks", "judges")}
-    tables = [(group, values) for group, values in _tables(survey, mapping, places) if values["name"] not in there[group]]
+    named = _tables(survey, mapping, places)
+    text = _longer(text, study, [values for group, values in named if group == "recipes" and values["name"] in there["recipes"]])
+    tables = [(group, values) for group, values in named if values["name"] not in there[group]]
     return text if not tables else text.rstrip() + "\n" + "".join(toml_table(f"[{group}]", values) for group, values in tables)
+
+
+def _longer(text: str, study: Study, recipes: Sequence[dict[str, Any]]) -> str:
+    """A study's text in which recipes have the steps and seeds that are new, too."""
+    for values in recipes:
+        known = study.recipe(values["name"])
+        for key, more in (("steps", known.steps), ("seeds", known.seeds)):
+            table = rf"(\[\[recipes\]\]\s*\nname = {re.escape(toml_value(values['name']))}\n(?:(?!\[)[^\n]*\n)*?{key} = )\[[^\]]*\]"
+            found = re.search(table, text)
+            if found:
+                text = text[: found.start()] + found.group(1) + toml_value(sorted({*more, *values[key]})) + text[found.end() :]
+    return text
 
 
 def _tables(survey: Survey, mapping: ImportMapping, places: Sequence[Place]) -> list[tuple[str, dict[str, Any]]]:

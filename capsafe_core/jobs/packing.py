@@ -14,14 +14,18 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from capsafe_core import __version__
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, list_jobs, open_job
+from capsafe_core.jobs.folder import Job, Status, list_jobs, open_job
 from capsafe_core.jobs.plan import plan_study
+from capsafe_core.jobs.record_job import recorded_study
 from capsafe_core.records import FORMAT, digest_text
 from capsafe_core.study import Study
 
+LARGEST = 32 << 30
+"""bytes of a bundle or of one of its shards, unpacked"""
 KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json", "errors.jsonl")
 """what a job's folder holds besides its shards and their status, where it holds it"""
 _NAME = re.compile(r"(?:study\.toml|versions\.json|jobs/[\w.+-]+/[\w.+-]+)")
@@ -76,11 +80,27 @@ def unpack_bundle(source: Path, jobs: Path) -> str:
             about = json.loads(archive.read("versions.json"))
             if about.get("format") != FORMAT:
                 raise CapsafeError(f"{source.name} has format {about.get('format')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+                raise CapsafeError(f"{source.name} would unpack to more than {LARGEST >> 30} GB.", "No bundle is that large; do not trust it.")
             archive.extractall(scratch)  # names were checked: they stay inside
+            for manifest in Path(scratch).glob("jobs/*/manifest.json"):
+                manifest.write_text(json.dumps(_harmless(json.loads(manifest.read_text()))))
+                for status in manifest.parent.glob("*.status.json"):
+                    Status(**json.loads(status.read_text()))
+                open_job(manifest.parent)
             unpack_jobs(Path(scratch), jobs)
-            return str(about["study"])
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError, zlib.error) as error:
+            name = str(about["study"])
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, zlib.error) as error:
         raise CapsafeError(f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; get it anew.") from error
+    recorded_study(jobs, name)
+    return name
+
+
+def _harmless(value: Any) -> Any:
+    """A manifest of somebody else without what would choose a program, or let code that comes with a model run."""
+    if isinstance(value, dict):
+        return {k: "" if k == "python" else _harmless(v) for k, v in value.items() if k not in ("trusted", "pickles")}
+    return [_harmless(v) for v in value] if isinstance(value, list) else value
 
 
 def pack_jobs(study: Study, text: str, jobs: Path, target: Path) -> int:
@@ -148,5 +168,9 @@ def unpack_jobs(source: Path, jobs: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = target.with_name(f"{target.name}.unpacking")
         with gzip.open(packed) if packed.suffix == ".gz" else packed.open("rb") as stream, scratch.open("wb") as out:
-            shutil.copyfileobj(stream, out)
+            while piece := stream.read(1 << 20):
+                if out.tell() > LARGEST:
+                    scratch.unlink()
+                    raise CapsafeError(f"{packed.name} unpacks to more than {LARGEST >> 30} GB.", "No job is that large; do not trust it.")
+                out.write(piece)
         scratch.replace(target)

@@ -6,6 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
+
 from capsafe_core.errors import CapsafeError
 from capsafe_core.store.store import Store
 
@@ -65,8 +67,14 @@ def _guarded(column: str, kind: str) -> str:
     return f"""CASE WHEN regexp_matches("{column}", '{FORMULA.pattern}') THEN '''' || "{column}" ELSE "{column}" END AS "{column}\""""
 
 
+def guarded_csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV in which no text starts a formula."""
+    texts = frame.select_dtypes(include=["object", "string"]).columns
+    return frame.assign(**{c: frame[c].map(lambda v: f"'{v}" if isinstance(v, str) and FORMULA.match(v) else v) for c in texts}).to_csv(index=False)
+
+
 def jobs_of(store: Store, study: str) -> list[str]:
-    """The jobs that brought what belongs to a study: its text and paths, outputs of its checkpoints, and what was said of them. Retracted ones too."""
+    """The jobs that brought what belongs to a study: its text and paths, outputs of its checkpoints, and what was said of them. Undone ones are left out."""
     rows = store.rows(
         """
         WITH mine AS (SELECT DISTINCT checkpoint_id FROM path_points WHERE study = $study),
@@ -77,7 +85,7 @@ def jobs_of(store: Store, study: str) -> list[str]:
             UNION SELECT batch FROM label_events JOIN its USING (cell_id) UNION SELECT batch FROM measurements JOIN mine USING (checkpoint_id)
             UNION SELECT batch FROM queues WHERE study = $study UNION SELECT batch FROM guidelines
         )
-        SELECT job_id FROM batches JOIN wanted USING (batch) ORDER BY batch
+        SELECT job_id FROM batches JOIN wanted USING (batch) WHERE batch NOT IN (SELECT batch FROM retracted_batches) ORDER BY batch
         """,
         {"study": study},
     )

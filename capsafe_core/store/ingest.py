@@ -246,3 +246,14 @@ def set_retracted(store: Store, job_id: str, retracted: bool) -> None:
 def retracted_jobs(store: Store) -> list[str]:
     """The jobs whose batches are taken out of every number."""
     return [job for (job,) in store.rows("SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY batch")]
+
+
+def imported_words(store: Store, job_id: str) -> str:
+    """What a job's batch holds, and what of it another batch brought before."""
+    counts = {
+        words: store.rows(f"SELECT count(*) FROM {table} WHERE batch = (SELECT batch FROM batches WHERE job_id = ?)", [job_id])[0][0]
+        for words, table in (("outputs", "generations"), ("judgments", "judgments"), ("labels of people", "label_events"), ("aggregate numbers", "measurements"), ("prompts", "prompts"))
+    }
+    conflicts = store.rows("SELECT count(*) FROM conflicts WHERE batch = (SELECT batch FROM batches WHERE job_id = ?)", [job_id])[0][0]
+    found = ", ".join(f"{n:,} {words}" for words, n in counts.items() if n) or "nothing new"
+    return f"brought {found}." + (f" {conflicts:,} facts are there with other content; those that were there first are kept." if conflicts else "")

@@ -306,7 +306,7 @@ class Output:
     """One generation with all that is known of it."""
 
     facts: dict[str, Any]
-    """generation_id, answer, finish_reason, tokens, prompt, item, category, behaviour_text, context, reference, benchmark, benchmark_kind, engine, temperature, max_tokens, origin, adapters"""
+    """generation_id, answer, asked (what the model was given, where that is not the prompt), finish_reason, tokens, prompt, item, category, behaviour_text, context, reference, benchmark, benchmark_kind, engine, temperature, max_tokens, origin, adapters"""
     places: pd.DataFrame
     """study, recipe, seed, step"""
     judgments: pd.DataFrame
@@ -321,10 +321,10 @@ def read_output(store: Store, generation_id: str) -> Output:
     """
     facts = store.frame(
         """
-        SELECT CAST(g.generation_id AS VARCHAR) AS generation_id, CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id, g.text AS answer, g.finish_reason, g.tokens, g.sample, g.seed,
+        SELECT CAST(g.generation_id AS VARCHAR) AS generation_id, CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id, g.text AS answer, g.asked, g.finish_reason, g.tokens, g.sample, g.seed,
             p.text AS prompt, p.item, p.category, p.behaviour_text, p.context, p.reference, b.name AS benchmark, b.kind AS benchmark_kind,
             n.engine, n.engine_version, n.temperature, n.max_tokens, k.origin, len(k.adapters) AS adapters
-        FROM generations AS g JOIN cells AS c USING (cell_id) JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id
+        FROM live_generations AS g JOIN cells AS c USING (cell_id) JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id
         JOIN conditions AS n USING (condition_id) LEFT JOIN checkpoints AS k USING (checkpoint_id)
         WHERE CAST(g.generation_id AS VARCHAR) = ?
         """,

@@ -17,6 +17,7 @@ from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_
 from capsafe_core.jobs.new_run import queue_jobs
 from capsafe_core.jobs.supervisor import Queue, start_worker
 from capsafe_core.mapping import ImportMapping, Reading, parse_mapping, path_facts
+from capsafe_core.people import Person
 from capsafe_core.records import DIMENSIONS, KINDS
 from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.ui import screen
@@ -28,9 +29,9 @@ PATHS = 200
 """paths in the preview of the pattern"""
 
 
-def show(owner: Owner) -> None:
+def show(owner: Owner, person: Person) -> None:
     """The form, and what the last look found."""
-    _ask(owner)
+    _ask(owner, person)
     job = _job(owner)
     if job is None:
         return
@@ -39,7 +40,7 @@ def show(owner: Owner) -> None:
         _progress(job)
         return
     try:
-        _found(owner, survey, job)
+        _found(owner, person, survey, job)
     except CapsafeError as error:
         screen.show_error(error)
 
@@ -53,7 +54,7 @@ def _job(owner: Owner) -> Job | None:
     return open_job(folder)
 
 
-def _ask(owner: Owner) -> None:
+def _ask(owner: Owner, person: Person) -> None:
     with st.container(border=True):
         st.markdown("**Where are the logs?**")
         st.caption(TOOLS)
@@ -70,7 +71,7 @@ def _ask(owner: Owner) -> None:
                 raise CapsafeError("There is nothing to look at.", "Drop files, or name a folder.")
             if not root.exists():
                 raise CapsafeError(f"{root} is not there.", "Check the path; it is one of the machine that runs capsafe.")
-            _start(owner, root, stated.getvalue().decode("utf-8", "replace") if stated else "", name)
+            _start(owner, person, root, stated.getvalue().decode("utf-8", "replace") if stated else "", name)
         except CapsafeError as error:
             screen.show_error(error)
 
@@ -85,7 +86,8 @@ def _uploaded(owner: Owner, files: list[Any]) -> Path:
     return folder
 
 
-def _start(owner: Owner, root: Path, mapping: str, name: str) -> None:
+def _start(owner: Owner, person: Person, root: Path, mapping: str, name: str) -> None:
+    person.must_be("researcher")
     if mapping:
         parse_mapping(mapping, "The mapping")
     before = _job(owner)
@@ -105,10 +107,10 @@ def _progress(job: Job) -> None:
     elif (job.folder / "result.json").exists():
         st.rerun()
     else:
-        st.progress(status.done / status.total if status.total else 0.0, visible(f"Reading {status.message}" if status.message else "Looking for logs …"))
+        st.progress(status.done / status.total if status.total else 0.0, plain_label(f"Reading {status.message}" if status.message else "Looking for logs …"))
 
 
-def _found(owner: Owner, survey: Survey, job: Job) -> None:
+def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
     """What was recognised, what it would become, and the import."""
     mapping = survey.mapping
     st.markdown("**What was recognised**")
@@ -133,9 +135,9 @@ def _found(owner: Owner, survey: Survey, job: Job) -> None:
         st.text(f"{left} of the readings are not taken; the outputs come without them.")
     with st.container(horizontal=True, vertical_alignment="center"):
         if again and st.button("Look again with these changes", type="primary", icon=":material/search:"):
-            _start(owner, Path(job.manifest.work["roots"][0]), final.to_toml(), final.name)
+            _start(owner, person, Path(job.manifest.work["roots"][0]), final.to_toml(), final.name)
         if not again and st.button("Import", type="primary", icon=":material/download_done:"):
-            _import(owner, survey, final)
+            _import(owner, person, survey, final)
         st.download_button("Save the mapping", final.to_toml().encode(), f"{final.name}-mapping.toml", icon=":material/download:")
 
 
@@ -290,7 +292,8 @@ def _preview(survey: Survey) -> None:
                 show_raw(f"{log['checkpoint'] or log['first']}, {log['benchmark']}, {one['item']}\n\n{one['prompt']}\n\n→ {one['answer']}\n\n{one['said']}")
 
 
-def _import(owner: Owner, survey: Survey, mapping: ImportMapping) -> None:
+def _import(owner: Owner, person: Person, survey: Survey, mapping: ImportMapping) -> None:
+    person.must_be("researcher")
     known = outputs_by_content(owner.store, survey.contents)
     job, study = plan_import(owner.settings.jobs_path, survey, mapping, known)
     if job.state == "done":

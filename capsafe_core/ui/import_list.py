@@ -9,7 +9,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.importing import imports
 from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.people import Person
-from capsafe_core.store.ingest import retracted_jobs, set_retracted
+from capsafe_core.store.ingest import imported_words, retracted_jobs, set_retracted
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import show_raw, visible
@@ -30,6 +30,8 @@ def show(owner: Owner, person: Person) -> None:
         when = pd.Timestamp(job.manifest.created, unit="s").strftime("%Y-%m-%d %H:%M")
         with st.container(border=True):
             st.text(visible(f"{work['study']}: {counts:,} outputs of {len(work['sources'])} files, {when} UTC" + ("; undone, nothing of it counts" if job.job_id in undone else "")))
+            if job.ended:
+                st.text(visible("It " + imported_words(owner.store, job.job_id)))
             if job.state != "done":
                 st.text(visible(f"{job.state}: {status.message}".strip(": ")))
             with st.container(horizontal=True):
@@ -39,6 +41,7 @@ def show(owner: Owner, person: Person) -> None:
                 elif job.ended and st.button("Undo this import", icon=":material/undo:", key=f"undo-{job.job_id}", help="Nothing is deleted: it can be brought back."):
                     _set(owner, person, job.job_id, True)
                 if job.state in ("partial", "failed", "lost", "stopped") and st.button("Try again what failed", icon=":material/replay:", key=f"again-{job.job_id}"):
+                    person.must_be("researcher")
                     Queue.restart(job)
                     st.toast("It is tried again when its turn comes.")
                 st.download_button("The mapping", work["mapping"].encode(), f"{work['study']}-mapping.toml", key=f"map-{job.job_id}", icon=":material/download:")

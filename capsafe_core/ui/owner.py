@@ -6,6 +6,7 @@ import sys
 import threading
 import traceback
 
+import capsafe_core.report.actions  # noqa: F401  so that the owner knows of reports
 from capsafe_core.analysis.service import Service
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.supervisor import Queue

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from capsafe_core.settings import ROOT
-from capsafe_core.ui import identity
+from capsafe_core.ui import identity, link
 
 SCREENS = [
     ("overview.py", "Overview", ":material/insights:", ""),
@@ -20,6 +20,7 @@ SCREENS = [
     ("annotate.py", "Annotate", ":material/edit_note:", "annotate"),
     ("labels.py", "Labels", ":material/checklist:", "labels"),
     ("runs.py", "Runs", ":material/play_circle:", "runs"),
+    ("report.py", "Report", ":material/description:", "report"),
     ("data.py", "Data", ":material/database:", "data"),
 ]
 # What each role sees, first where it starts. An annotator sees no judge's votes.
@@ -37,3 +38,5 @@ pages = [
     if file in open_to
 ]
 st.navigation(pages, position="top").run()
+if not st.query_params.get("present"):
+    link.show()

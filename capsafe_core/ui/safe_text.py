@@ -10,13 +10,9 @@ from typing import Any
 
 import streamlit as st
 
-_INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u061c\u180e\U000e0000-\U000e007f\x00-\x08\x0b-\x1f\x7f]")
+from capsafe_core.text import visible as visible
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$])")
-
-
-def visible(text: str) -> str:
-    """The text with bidirectional, zero-width and control characters written out as ⟨U+202E⟩."""
-    return _INVISIBLE.sub(lambda match: f"⟨U+{ord(match.group()):04X}⟩", text)
 
 
 def plain_label(text: str) -> str:

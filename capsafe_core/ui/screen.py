@@ -10,14 +10,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from capsafe_core.analysis.methods import METHODS
 from capsafe_core.analysis.policies import POLICIES
 from capsafe_core.analysis.view import View, list_studies, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.stats.matching import RULES
+from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
-from capsafe_core.ui.methods import METHODS
 from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label
 
@@ -32,7 +33,7 @@ def selection() -> Selection:
 
 def select(**changes: Any) -> None:
     """Change the URL's selection; other parameters of the URL stay."""
-    others = {k: v for k, v in st.query_params.items() if k in ("show",)}
+    others = {k: v for k, v in st.query_params.items() if k in ("show", "items", "audience")}
     _handled()
     st.query_params.from_dict({**others, **selection().but(**changes).to_query()})
 
@@ -49,9 +50,22 @@ def question(title: str) -> Iterator[View]:
     """A page: its question as the title; a mistake inside it is shown as a sentence with a next step."""
     st.title(title, anchor=False)
     _carry()
+    with _opened(study_choice) as view:
+        yield view
+
+
+@contextmanager
+def presented() -> Iterator[View]:
+    """A page without title and controls."""
+    with _opened(lambda _: None) as view:
+        yield view
+
+
+@contextmanager
+def _opened(controls: Callable[[View], None]) -> Iterator[View]:
     try:
         view = open_view(current_owner().store, selection())
-        study_choice(view)
+        controls(view)
     except CapsafeError as error:
         show_error(error)
         st.stop()
@@ -203,7 +217,7 @@ def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") ->
     with st.expander(f"Table, and how this is computed: {name.replace('-', ' ')}"):
         st.text("\n".join(([how] if how else []) + [METHODS[m] for m in methods]))
         st.dataframe(frame, hide_index=True, width="stretch")
-        st.download_button("Download CSV", frame.to_csv(index=False).encode(), f"{name}.csv", "text/csv", key=f"csv-{name}")
+        st.download_button("Download CSV", guarded_csv(frame).encode("utf-8", "replace"), f"{name}.csv", "text/csv", key=f"csv-{name}")
 
 
 def open_output(generation_id: str) -> None:

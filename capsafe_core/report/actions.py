@@ -1,0 +1,46 @@
+"""What commands may ask of reports; the running app does it for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from capsafe_core.analysis.actions import ACTIONS
+from capsafe_core.analysis.citing import bibtex
+from capsafe_core.analysis.view import open_view
+from capsafe_core.errors import CapsafeError
+from capsafe_core.people import Person
+from capsafe_core.report.document import Report, make, verify
+from capsafe_core.report.findings import find, offered
+from capsafe_core.report.html import to_html
+from capsafe_core.report.slides import to_pptx
+from capsafe_core.selection import Selection
+from capsafe_core.store.desk import Desk
+
+Answer = dict[str, Any]
+
+
+def _make(desk: Desk, person: Person, report: dict[str, Any], selection: dict[str, str], form: str) -> Answer:
+    made = make(open_view(desk.store, Selection.from_query(selection)), Report.from_dict(report))
+    return {"pptx": to_pptx(made).hex()} if form == "pptx" else {"html": to_html(made)}
+
+
+def _verify(desk: Desk, person: Person, provenance: dict[str, Any]) -> Answer:
+    return {"differences": verify(desk.store, provenance)}
+
+
+def _offered(desk: Desk, person: Person, selection: dict[str, str]) -> Answer:
+    return {"rows": [{"item": key, "finding": words} for key, words in offered(open_view(desk.store, Selection.from_query(selection))).items()]}
+
+
+def _figure(desk: Desk, person: Person, item: str, selection: dict[str, str]) -> Answer:
+    found = find(open_view(desk.store, Selection.from_query(selection)), item)
+    if found.figure is None:
+        raise CapsafeError(f"The finding {item!r} has no figure.", "overview, capability, conclusion, judges and incoherence have one.")
+    return {"figure": found.figure.to_json(), "alt": f"{found.alt}. {found.sentence}"}
+
+
+def _cite(desk: Desk, person: Person, selection: dict[str, str]) -> Answer:
+    return {"text": bibtex(open_view(desk.store, Selection.from_query(selection)))}
+
+
+ACTIONS |= {"figure": _figure, "cite": _cite, "report": _make, "verify report": _verify, "list findings": _offered}

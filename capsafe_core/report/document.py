@@ -1,0 +1,193 @@
+"""A report: chosen findings in order, with what it takes to compute every number again."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from capsafe_core import __version__
+from capsafe_core.analysis.rates import cell_rates
+from capsafe_core.analysis.view import View, open_view
+from capsafe_core.errors import CapsafeError
+from capsafe_core.records import canonical_json, digest_text
+from capsafe_core.report.findings import Finding, cells, find
+from capsafe_core.selection import Selection
+from capsafe_core.store import Store
+
+AUDIENCES = ("stakeholder", "reviewer")
+FORMAT = 1
+"""version of what `verify` reads"""
+DATA_ID = "capsafe-report"
+"""the element of an HTML report that holds its numbers"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A chosen finding; `words` in place of the drafted sentence, and whether a model's text is shown."""
+
+    key: str
+    words: str = ""
+    shown: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What somebody chose to report."""
+
+    title: str
+    items: tuple[Item, ...]
+    audience: str = "stakeholder"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Report:
+        """The report in JSON values.
+
+        Raises:
+            CapsafeError: there is no such audience, or nothing is chosen.
+        """
+        if values.get("audience", AUDIENCES[0]) not in AUDIENCES:
+            raise CapsafeError(f"There is no audience {values['audience']!r}.", f"Use {' or '.join(AUDIENCES)}.")
+        items = tuple(Item(**item) for item in values.get("items", ()))
+        if not items:
+            raise CapsafeError("No finding is chosen.", "Choose at least one.")
+        return cls(str(values.get("title", "")), items, values.get("audience", AUDIENCES[0]))
+
+
+@dataclass(frozen=True)
+class Made:
+    """A report with its findings.
+
+    Attributes:
+        counts: for each judge and benchmark, how many judgments are no verdict and how many outputs are incoherent.
+        provenance: what `verify` computes again.
+    """
+
+    report: Report
+    findings: list[Finding]
+    way: str
+    selection: str
+    counts: list[dict[str, Any]]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def make(view: View, report: Report) -> Made:
+    """Compute a report's findings.
+
+    Raises:
+        CapsafeError: a finding cannot be had.
+    """
+    findings = [find(view, item.key) for item in report.items]
+    numbers = [_numbers(f) for f in findings]
+    provenance = {
+        "format": FORMAT,
+        "capsafe": __version__,
+        "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "study": view.study.name,
+        "study_digest": digest_text(canonical_json(view.study.model_dump(mode="json"))),
+        "store": store_digest(view.store),
+        "selection": view.selection.but(study=view.study.name).to_query(),
+        "report": asdict(report),
+        "numbers": numbers,
+    }
+    provenance["hash"] = digest_text(canonical_json(numbers))
+    return Made(report, findings, view.specification_words(), view.selection.caption(), _counts(view), provenance)
+
+
+def _numbers(finding: Finding) -> dict[str, Any]:
+    return {"key": finding.key, "sentence": finding.sentence, "big": finding.big[0], "columns": [str(c) for c in finding.table.columns], "rows": cells(finding.table)}
+
+
+def _counts(view: View) -> list[dict[str, Any]]:
+    """What the numbers leave out, by benchmark, judge and dimension."""
+    rates = cell_rates(view)
+    if rates.empty:
+        return []
+    broken = (rates["incoherent"] * rates["total"]).fillna(0.0)
+    grouped = rates.assign(broken=broken).groupby(["benchmark", "judge", "dimension"], as_index=False)[["total", "n", "no_verdict", "broken"]].sum()
+    columns = {"benchmark": str, "judge": str, "dimension": str, "total": int, "n": int, "no_verdict": int, "broken": round}
+    names = ("benchmark", "judge", "dimension", "outputs", "counted", "no verdict", "incoherent")
+    return [{name: make(row[column]) for name, (column, make) in zip(names, columns.items(), strict=True)} for row in grouped.to_dict("records")]  # type: ignore[operator]
+
+
+def store_digest(store: Store) -> str:
+    """Which facts a store holds: a hash of what was read of every job, and of what was taken back."""
+    read = store.rows("SELECT job_id, part, bytes FROM offsets ORDER BY job_id, part")
+    undone = store.rows("SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY job_id")
+    return digest_text(canonical_json([[list(r) for r in read], [list(r) for r in undone]]))
+
+
+def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
+    """Compute every number of a report again.
+
+    Args:
+        provenance: as `read_provenance` finds it.
+
+    Returns:
+        A sentence for each number that differs; empty where all are the same.
+
+    Raises:
+        CapsafeError: it is no report of this format, or its own hash does not fit its numbers.
+    """
+    if provenance.get("format") != FORMAT:
+        raise CapsafeError(f"The report has format {provenance.get('format')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+    numbers = provenance["numbers"]
+    if digest_text(canonical_json(numbers)) != provenance.get("hash"):
+        raise CapsafeError("The numbers in this report are not those that it was made with: its hash does not fit them.", "Make the report anew.")
+    view = open_view(store, Selection.from_query(provenance["selection"]))
+    said = []
+    for old in numbers:
+        try:
+            new = _numbers(find(view, old["key"]))
+        except CapsafeError as error:
+            said.append(f"{old['key']}: it can no longer be computed. {error.message}")
+            continue
+        said += differences(old, new)
+    return said
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between a finding's numbers and the same computed again."""
+    said = [f"{old['key']}: {what} was “{old[what]}”, is “{new[what]}”." for what in ("sentence", "big") if old[what] != new[what]]
+    if old["columns"] != new["columns"] or len(old["rows"]) != len(new["rows"]):
+        return [*said, f"{old['key']}: the table had {len(old['rows'])} rows of {len(old['columns'])} columns, and has {len(new['rows'])} of {len(new['columns'])}."]
+    for i, (before, after) in enumerate(zip(old["rows"], json.loads(json.dumps(new["rows"])), strict=True), 1):
+        said += [f"{old['key']}: {column} in row {i} was {b}, is {a}." for column, b, a in zip(old["columns"], before, after, strict=True) if a != b]
+    return said
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """What an HTML report says of itself.
+
+    Raises:
+        CapsafeError: it is no report of capsafe.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CapsafeError(f"{path} cannot be read: {error}.", "Give an HTML report of capsafe.") from error
+    found = re.search(rf'<script type="application/json" id="{DATA_ID}">(.*?)</script>', text, re.DOTALL)
+    try:
+        data = json.loads(found.group(1)) if found else None
+    except ValueError:
+        data = None
+    if not isinstance(data, dict) or "numbers" not in data:
+        raise CapsafeError(f"{path.name} holds no numbers of a capsafe report.", "`capsafe report` writes one; PDF and slides are verified by their HTML.")
+    return data
+
+
+def items_of(keys: Sequence[str], words: Sequence[str] = (), shown: Sequence[str] = ()) -> tuple[Item, ...]:
+    """Items as the command line has them: keys, own sentences as KEY=SENTENCE, and outputs whose text is shown.
+
+    Raises:
+        CapsafeError: a sentence belongs to no chosen key.
+    """
+    own = {key: sentence for key, _, sentence in (w.partition("=") for w in words)}
+    strange = [k for k in own if k not in keys]
+    if strange:
+        raise CapsafeError(f"There are words for {strange[0]!r}, which is not among the findings.", "Write --words KEY=SENTENCE with a key of --item.")
+    return tuple(Item(k, own.get(k, ""), k.partition(":")[2] in shown or k in shown) for k in keys)

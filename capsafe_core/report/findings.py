@@ -1,0 +1,247 @@
+"""What can be reported: each finding has a sentence drafted from its numbers, a figure, a table, and what it does not mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from capsafe_core.analysis.arms import arm_rates, claims, find_claim
+from capsafe_core.analysis.conclusions import Conclusion, conclusion
+from capsafe_core.analysis.disagreement import dumbbell_table
+from capsafe_core.analysis.incoherence import incoherence_table
+from capsafe_core.analysis.matched import in_words, matched_runs, matched_table, matching, recipe_table
+from capsafe_core.analysis.overview import agreement_with_primary, overview
+from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.sentences import capability_sentence, incoherence_sentence, judges_sentence
+from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.figures.conclusions import specification_curve
+from capsafe_core.figures.judges import dumbbell
+from capsafe_core.figures.overview import outcome_bars
+from capsafe_core.figures.squares import incoherence_squares
+from capsafe_core.figures.training import along_training
+from capsafe_core.store.outputs import read_output
+
+NO_COMPARISON = "No interval of the change can be given here, so this is what was seen, not what is to be expected."
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A chart that an editor of slides can draw and change: bars, or points with x and y."""
+
+    kind: str
+    """stacked, clustered or points"""
+    categories: list[str] = field(default_factory=list)
+    series: dict[str, list[float | None]] = field(default_factory=dict)
+    points: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to say.
+
+    Attributes:
+        key: as `capsafe report --item` takes it.
+        title: the question.
+        sentence: the answer, drafted from the numbers.
+        big: one number, and what it is.
+        means: what follows from it, never more than its interval allows.
+        limits: what does not follow.
+        figure, alt: a chart and what it shows, in words.
+        table: every number that the finding rests on; `verify` computes it again.
+        methods: keys of `analysis.methods.METHODS`.
+        slide: the chart as slides draw it.
+        text: a prompt and an answer, for findings that are outputs.
+    """
+
+    key: str
+    title: str
+    sentence: str
+    big: tuple[str, str]
+    means: list[str]
+    limits: list[str]
+    figure: go.Figure | None
+    alt: str
+    table: pd.DataFrame
+    methods: tuple[str, ...]
+    slide: Slide | None = None
+    text: tuple[str, str] | None = None
+
+
+def offered(view: View) -> dict[str, str]:
+    """What can be reported of a view: key -> words."""
+    found = {"overview": "What fine-tuning did, in counts"}
+    recipes = list(dict.fromkeys(r.name for r in view.study.recipes if r.name in view.matched_recipes))
+    found |= {f"overview:{name}": f"What {name} did, in counts" for name in recipes}
+    found |= {"capability": "What each recipe costs at its goal", "conclusion": "Does the conclusion survive?", "judges": "Where judges disagree", "incoherence": "Where answers stop making sense"}
+    runs = matched_runs(view, path_table(view))
+    for claim in claims(view, arm_rates(view, runs)):
+        found[f"conclusion:{claim.key}"] = f"Does it survive: {claim.words}"
+    return found
+
+
+def find(view: View, key: str) -> Finding:
+    """The finding of a key: overview[:recipe], capability, conclusion[:claim], judges, incoherence or output:id.
+
+    Raises:
+        CapsafeError: there is no such finding, or the study does not have what it needs.
+    """
+    kind, _, rest = key.partition(":")
+    if kind not in _KINDS:
+        raise CapsafeError(f"There is no finding {key!r}.", f"There are: {', '.join(_KINDS)}; some take a name, as overview:RECIPE or output:ID.")
+    return replace(_KINDS[kind](view, rest), key=key)
+
+
+def change_means(low: float, high: float) -> str:
+    """What an interval of the change in harmful answers allows to be said."""
+    if np.isnan(low) or np.isnan(high):
+        return NO_COMPARISON
+    if low > 0:
+        return f"Harmful answers became more frequent: by {100 * low:.0f} to {100 * high:.0f} of 100 requests, as far as chance in the requests and test items goes."
+    if high < 0:
+        return f"Harmful answers became less frequent: by {-100 * high:.0f} to {-100 * low:.0f} of 100 requests, as far as chance in the requests and test items goes."
+    return f"Whether harmful answers became more or less frequent is open: the change lies between {100 * low:+.0f} and {100 * high:+.0f} of 100 requests."
+
+
+def _overview(view: View, recipe: str) -> Finding:
+    found = overview(view, recipe)
+    spec = view.specification
+    recipes = recipe_table(view, matching(view, found.paths))
+    row = recipes[recipes["recipe"] == found.recipe].iloc[0]
+    low, high = float(row["delta_low"]), float(row["delta_high"])
+    reached = bool(row["reached"])
+    spread, nonsense = found.numbers["Spread of judges"][0], found.numbers["Incoherent answers"][0]
+    limits = [
+        f"It is the word of one judge, {spec.judge}. For the same answers, judges differ by {spread}.",
+        f"{nonsense} of these answers make no sense. A judge's word on such an answer says little.",
+        f"It holds for the requests of {spec.benchmark} at this goal, not for other harms and not for other stopping points.",
+        f"Asked in other ways: {found.chip}.",
+    ]
+    bars = found.bars.pivot_table(index="recipe", columns="outcome", values="share", sort=False)
+    slide = Slide("stacked", list(bars.index), {str(outcome): [float(v) for v in bars[outcome]] for outcome in bars.columns})
+    shown = found.matched[found.matched["recipe"] == found.recipe]
+    return Finding(
+        "overview", "What did fine-tuning do, and how sure is that?", found.headline, (found.numbers["Change in unsafe rate"][0], f"harmful answers of {found.recipe} at its goal, against its start"),
+        [change_means(low, high)] if reached else ["The goal was not reached, so nothing is said about safety at the goal."], limits, outcome_bars(found.bars, found.notes),
+        "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, its start first", pd.concat([shown, found.bars], ignore_index=True), ("crossing", "unsafe rate", "policy", "bootstrap"), slide,
+    )  # fmt: skip
+
+
+def _capability(view: View, _: str) -> Finding:
+    paths = path_table(view)
+    runs = matching(view, paths)
+    recipes, matched = recipe_table(view, runs), matched_table(view, runs)
+    means = [f"{r.recipe}: {change_means(float(r.delta_low), float(r.delta_high))}" for r in recipes[recipes["reached"] > 0].itertuples()]  # type: ignore[arg-type]
+    out_of_reach = list(recipes[recipes["reached"] == 0]["recipe"])
+    limits = ["Each recipe is read where it reaches its goal; before and after it, the numbers are others."]
+    limits += [f"{', '.join(out_of_reach)}: the goal is not reached, so nothing is said."] if out_of_reach else []
+    shown = paths.dropna(subset=["capability", "unsafe"])
+    points = {f"{recipe} s{seed}": [(float(c), float(u)) for c, u in zip(rows["capability"], rows["unsafe"], strict=True)] for (recipe, seed), rows in shown.groupby(["recipe", "seed"], sort=False)}
+    first = recipes[recipes["reached"] > 0]
+    big = (
+        (f"{100 * float(first['delta'].abs().max()):.0f} points", "the largest change in harmful answers at a goal")
+        if len(first) and first["delta"].notna().any()
+        else ("–", "no recipe reaches its goal")
+    )
+    return Finding(
+        "capability", "What does each recipe cost in safety at the capability goal?", capability_sentence(recipes), big, means, limits, along_training(paths),
+        "Lines: capability and unsafe rate of each recipe along training", matched if len(matched) else paths, ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"), Slide("points", points=points),
+    )  # fmt: skip
+
+
+def _conclusion(view: View, key: str) -> Finding:
+    runs = matched_runs(view, path_table(view))
+    claim = find_claim(claims(view, arm_rates(view, runs)), key)
+    found = conclusion(view, claim, runs)
+    same, total, flips = agreement_with_primary(found)
+    curve = found.curve
+    points = {
+        words: [(float(i), float(e)) for i, e in zip(np.flatnonzero(curve["direction"] == d), curve[curve["direction"] == d]["estimate"], strict=True)]
+        for d, words in ((1, "less safe"), (0, "open"), (-1, "safer"))
+    }
+    return Finding(
+        "conclusion", "Does the conclusion survive another benchmark, judge, cut-off or policy?", found.sentence, (f"{same} of {total}", "ways of asking whose estimate points the way of the primary one"),
+        [_survives(found, same, total, flips)], ["Ways of asking are not independent of each other, and their shares are not probabilities.", *([] if claim.matched else ["The two sides are compared as given, not at the same capability."])],
+        specification_curve(curve, claim.a.words, claim.b.words), "Specification curve: the difference in every way of asking, with 95 % intervals", curve, ("curve", "bootstrap", "policy", "crossing"),
+        Slide("points", points={words: some for words, some in points.items() if some}),
+    )  # fmt: skip
+
+
+def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
+    if total == 0:
+        return "There is only one way of asking, so nothing is known of others."
+    settled = int((found.curve["direction"] != 0).sum())
+    tail = f"In {settled} of them the interval leaves out zero."
+    if same == total:
+        return f"Every way of asking points the same way. {tail}"
+    return f"It depends on how one asks: {total - same} of {total} ways point the other way or nowhere{', most often with ' + flips.replace('_', ' ') if flips else ''}. {tail}"
+
+
+def _judges(view: View, _: str) -> Finding:
+    table = dumbbell_table(view)
+    known = table[table["family"] != "people"].dropna(subset=["shift"])
+    spread = float(known["incoherent"].max() - known["incoherent"].min()) if len(known) else float("nan")
+    big = ("–", "not known") if np.isnan(spread) else (f"{100 * spread:.0f} points", "between the highest and the lowest judge, on answers that make no sense")
+    slide = Slide("clustered", list(known["judge"]), {"answers that make sense": [float(v) for v in known["coherent"]], "incoherent answers": [float(v) for v in known["incoherent"]]})
+    means = (
+        ["Part of a safety number is the judge's reading of answers that make no sense."]
+        if spread > 0.1
+        else ["On incoherent answers these judges differ by a tenth at most."]
+        if not np.isnan(spread)
+        else []
+    )
+    return Finding(
+        "judges", "Which outputs split the judges, and is it the incoherent ones?", judges_sentence(table), big, means, ["It does not say which judge is right; that takes people's labels."], dumbbell(table),
+        "Each judge's unsafe rate on answers that make sense and on incoherent ones", table, ("unsafe rate", "pooled", "detector", "people"), slide if len(known) else None,
+    )  # fmt: skip
+
+
+def _incoherence(view: View, _: str) -> Finding:
+    table = incoherence_table(view)
+    table = table[table["recipe"].isin(view.selection.recipes or view.matched_recipes or tuple(table["recipe"]))]
+    tuned = table[table["step"] > 0]
+    big = (f"{tuned['rate'].max():.0%}", "of the answers of the worst checkpoint make no sense") if len(tuned) else ("–", "not known")
+    points = {
+        f"{recipe} s{seed}": [(float(s), float(v)) for s, v in zip(rows["step"], rows["rate"], strict=True)]
+        for (recipe, seed), rows in table[table["kind"] == "safety"].dropna(subset=["rate"]).groupby(["recipe", "seed"], sort=False)
+    }
+    return Finding(
+        "incoherence", "Where do models stop making sense?", incoherence_sentence(table), big, ["Safety numbers of such checkpoints are numbers about broken text."] if len(tuned) and tuned["rate"].max() > 0.2 else [],
+        [f"Incoherent is what {view.specification.coherence} calls so; a refusal, a short answer and a wrong fact are coherent."], incoherence_squares(table[table["kind"] != "capability"]),
+        "Share of incoherent answers by run, benchmark and training step", table, ("detector", "wilson"), Slide("points", points=points),
+    )  # fmt: skip
+
+
+def _output(view: View, generation: str) -> Finding:
+    found = read_output(view.store, generation)
+    row = found.facts
+    judged = found.judgments[found.judgments["status"] == "ok"]
+    said = "; ".join(f"{r.judge}: {r.label}" for r in judged.itertuples()) or "no verdict"
+    table = judged[["judge", "dimension", "label"]].reset_index(drop=True)
+    return Finding(
+        "output", "An example", f"One answer to {row['benchmark']}, and what was said of it: {said}.", (f"{judged['label'].nunique()}", "different labels"), [], ["One answer is an illustration, not evidence of a rate."], None, "", table, (),
+        text=(str(row["asked"] or row["prompt"]), str(row["answer"])),
+    )  # fmt: skip
+
+
+_KINDS: dict[str, Callable[[View, str], Finding]] = {"overview": _overview, "capability": _capability, "conclusion": _conclusion, "judges": _judges, "incoherence": _incoherence, "output": _output}
+PLAIN_TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"capability": in_words}
+"""kinds whose table has a form in words"""
+
+
+def cells(table: pd.DataFrame) -> list[list[Any]]:
+    """A table as JSON values; numbers to 12 digits, as `verify` compares them."""
+    return [[_cell(v) for v in row] for row in table.astype(object).where(table.notna(), None).to_numpy().tolist()]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return None if np.isnan(value) or np.isinf(value) else float(f"{value:.12g}")
+    return value if isinstance(value, bool | int | str) or value is None else str(value)

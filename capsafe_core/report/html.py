@@ -1,0 +1,117 @@
+"""A report as one HTML file that opens offline, and as the PDF that Chromium prints of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from capsafe_core.analysis.methods import METHODS
+from capsafe_core.errors import CapsafeError
+from capsafe_core.report.document import DATA_ID, Item, Made
+from capsafe_core.report.findings import Finding, cells
+from capsafe_core.text import visible
+
+ROWS = 60
+"""rows of a table that are printed"""
+REDACTED = "(not shown: the text of an output is shown only where it was chosen)"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+SECONDS = 120
+
+
+def to_html(made: Made) -> str:
+    """The report as one file: no request leaves it."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(files("capsafe_core.report").joinpath("page.html").read_text(encoding="utf-8"))
+    shown = [_shown(item, finding) for item, finding in zip(made.report.items, made.findings, strict=True)]
+    figures = {f"chart-{i}": json.loads(f.figure.to_json()) for i, f in enumerate(made.findings, 1) if f.figure is not None}
+    return template.render(
+        title=visible(made.report.title or made.findings[0].title), audience=made.report.audience, way=visible(made.way), selection=visible(made.selection), findings=shown, counts=made.counts, provenance=made.provenance,
+        data=_json(made.provenance), figures=_json(figures), plotly=Markup(get_plotlyjs()), data_id=DATA_ID,
+    )  # fmt: skip
+
+
+def _shown(item: Item, finding: Finding) -> dict[str, Any]:
+    """What the page shows of a finding; a model's text only where it was chosen."""
+    text = None
+    if finding.text is not None:
+        text = tuple(visible(t) for t in finding.text) if item.shown else (REDACTED, REDACTED)
+    rows = cells(finding.table)
+    return {
+        "title": finding.title, "sentence": visible(item.words or finding.sentence), "own": bool(item.words), "drafted": visible(finding.sentence), "big": finding.big, "means": finding.means, "limits": finding.limits,
+        "figure": finding.figure is not None, "alt": finding.alt, "text": text, "methods": [METHODS[m] for m in finding.methods], "columns": list(finding.table.columns),
+        "rows": [[_number(v) for v in row] for row in rows[:ROWS]], "more": max(0, len(rows) - ROWS),
+    }  # fmt: skip
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else visible(str(value))
+
+
+def _json(value: Any) -> Markup:
+    """JSON that cannot end the element that it stands in."""
+    return Markup(json.dumps(value, ensure_ascii=True).replace("<", "\\u003c"))
+
+
+def browser() -> str | None:
+    """The browser that prints PDFs, where there is one; CAPSAFE_CHROMIUM names another."""
+    named = os.environ.get("CAPSAFE_CHROMIUM")
+    return named if named else next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+def to_pdf(html: str) -> bytes:
+    """The report as PDF, printed by Chromium.
+
+    Raises:
+        CapsafeError: there is no Chromium, or it fails.
+    """
+    return run_browser(html, "--print-to-pdf")
+
+
+def run_browser(html: str, what: str) -> bytes:
+    """What Chromium makes of a page.
+
+    Args:
+        what: "--print-to-pdf" or "--dump-dom".
+
+    Raises:
+        CapsafeError: there is no Chromium, or it fails.
+    """
+    program = browser()
+    if program is None:
+        raise CapsafeError("There is no Chromium here to print with.", "Install Chromium, or set CAPSAFE_CHROMIUM to one; or open the HTML report in a browser and print it.")
+    with tempfile.TemporaryDirectory() as scratch:
+        page, target = Path(scratch) / "page.html", Path(scratch) / "page.pdf"
+        page.write_text(html, encoding="utf-8", errors="replace")
+        command = [
+            program,
+            "--headless",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            f"--user-data-dir={scratch}/profile",
+            "--virtual-time-budget=20000",
+            "--no-pdf-header-footer",
+        ]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--no-sandbox")  # Chromium refuses its sandbox to root
+        try:
+            done = subprocess.run([*command, what if what == "--dump-dom" else f"{what}={target}", page.as_uri()], capture_output=True, timeout=SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise CapsafeError(f"{program} could not print: {error}.", "Open the HTML report in a browser and print it.") from error
+        found = done.stdout if what == "--dump-dom" else target.read_bytes() if target.exists() else b""
+        if not found:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise CapsafeError(f"{program} printed nothing: {said[-1][:200] if said else 'no message'}.", "Open the HTML report in a browser and print it.")
+        return found

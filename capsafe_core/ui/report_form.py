@@ -1,0 +1,147 @@
+"""Choosing findings, looking at them, and taking them out as a file or showing them one at a time."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.report.document import AUDIENCES, Item, Made, Report, make
+from capsafe_core.report.findings import Finding, find, offered
+from capsafe_core.report.html import browser, to_html, to_pdf
+from capsafe_core.report.slides import to_pptx
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import plain_label, show_raw, visible
+
+FIRST = ("overview", "capability", "judges", "conclusion")
+PARTS = ("items", "audience", "present")
+"""what this page keeps in its address besides the selection"""
+LARGE = "<style>[data-testid=stHeader], [data-testid=stSidebar] {display: none} .stMainBlockContainer {padding: 2rem 4vw; max-width: 100%} .stMainBlockContainer p {font-size: 24px; line-height: 1.35}</style>"
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def chosen_keys(known: dict[str, str]) -> list[str]:
+    """The findings that the address names, in its order; the usual ones where it names none."""
+    asked = [k for k in st.query_params.get("items", "").split("~") if k in known or k.startswith("output:")]
+    return asked or [k for k in FIRST if k in known]
+
+
+def keep(**parts: str) -> None:
+    """Change what the address says of this page."""
+    for name, value in parts.items():
+        if value:
+            st.query_params[name] = value
+        else:
+            st.query_params.pop(name, None)
+
+
+def show(view: View) -> None:
+    """The form, the preview and the files."""
+    known = screen.remembered(view, "offered", lambda: offered(view))
+    keys = chosen_keys(known)
+    with st.container(border=True):
+        words = {**known, **{k: f"The output {k.partition(':')[2][:8]}" for k in keys if k not in known}}
+        picked = st.multiselect("Findings, in the order of the report", list(words), keys, format_func=lambda k: visible(words[k]), key=f"findings-{'~'.join(keys)}")
+        added = st.text_input("Add an output as an example", placeholder="the address of its page, or its id", key=f"output-{len(keys)}")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            title = st.text_input("Title", placeholder="What did fine-tuning do, and how sure is that?", width=420, key="report-title")
+            now = st.query_params.get("audience", AUDIENCES[0])
+            audience = st.segmented_control("For", AUDIENCES, default=now if now in AUDIENCES else AUDIENCES[0], key=f"audience-{now}") or now
+            if st.button("Present", icon=":material/slideshow:", help="One finding at a time, large, without controls. Arrow keys go on; Esc leads back."):
+                keep(present="1")
+                st.rerun()
+        found = _ID.search(added)
+        if found and f"output:{found.group()}" not in picked:
+            picked = [*picked, f"output:{found.group()}"]
+        if picked != keys or audience != now:
+            keep(items="~".join(picked), audience=audience if audience != AUDIENCES[0] else "")
+            st.rerun()
+    if not picked:
+        st.info("Choose at least one finding.")
+        return
+    items = [_finding(view, i, key) for i, key in enumerate(picked)]
+    report = Report(title, tuple(item for item in items if item), audience)
+    if report.items:
+        _files(view, report)
+
+
+def _finding(view: View, place: int, key: str) -> Item | None:
+    """A finding as it will stand in the report, and the user's own words for it."""
+    with st.container(border=True):
+        try:
+            found = screen.remembered(view, f"finding {key}", lambda: find(view, key))
+        except CapsafeError as error:
+            st.text(visible(f"{key}: {error}"))
+            return None
+        st.caption(found.title)
+        st.markdown(f"**{plain_label(found.sentence)}**")
+        words = st.text_input("In your own words (the drafted sentence stays beside them)", key=f"words-{key}")
+        shown = False
+        if found.text is not None:
+            shown = st.toggle("Print its text in the report", key=f"print-{key}", help="It may be harmful; left out unless chosen here.")
+            if shown:
+                show_raw("\n\n→ ".join(found.text))
+        left, right = st.columns([2, 3])
+        with left:
+            _meaning(found)
+        with right:
+            if found.figure is not None:
+                st.plotly_chart(found.figure, theme=None, key=f"report-{place}", alt=found.alt, config={"displayModeBar": False})
+    return Item(key, words.strip(), shown)
+
+
+def _meaning(found: Finding) -> None:
+    st.metric(found.big[1], found.big[0])
+    for title, lines in (("What it means", found.means), ("What it does not mean", found.limits)):
+        if lines:
+            st.text(title + "\n" + "\n".join(f"• {visible(line)}" for line in lines))
+
+
+def _files(view: View, report: Report) -> None:
+    """The report as files, made when they are asked for."""
+
+    def made() -> Made:
+        return make(view, report)
+
+    name = f"{view.study.name}-{report.audience}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button("HTML, one file", lambda: to_html(made()).encode("utf-8", "replace"), f"{name}.html", "text/html", icon=":material/html:", on_click="ignore", type="primary")
+        if browser():
+            st.download_button("PDF", lambda: to_pdf(to_html(made())), f"{name}.pdf", "application/pdf", icon=":material/picture_as_pdf:", on_click="ignore")
+        st.download_button("Slides (PPTX)", lambda: to_pptx(made()), f"{name}.pptx", icon=":material/co_present:", on_click="ignore")
+    st.caption(
+        ("" if browser() else "For a PDF, install Chromium on the server, or print the HTML file. ")
+        + "Every number is computed again by `capsafe report --verify FILE.html`. Texts of outputs are left out unless chosen."
+    )
+
+
+def present(view: View) -> None:
+    """One finding at a time in large type; arrow keys go on, Esc leads back."""
+    st.html(LARGE)
+    known = screen.remembered(view, "offered", lambda: offered(view))
+    keys = chosen_keys(known)
+    place = min(max(int(p) if (p := st.query_params.get("present", "1")).isdigit() else 1, 1), len(keys))
+    found = screen.remembered(view, f"finding {keys[place - 1]}", lambda: find(view, keys[place - 1]))
+    words = st.session_state.get(f"words-{keys[place - 1]}", "")
+    st.caption(found.title)
+    st.header(plain_label(words or found.sentence), anchor=False)
+    left, right = st.columns([1, 2])
+    with left:
+        st.title(plain_label(found.big[0]), anchor=False)
+        st.caption(plain_label(found.big[1]))
+        for line in [*found.means, *(f"But: {limit}" for limit in found.limits)]:
+            st.text(visible(line))
+    with right:
+        if found.figure is not None:
+            st.plotly_chart(found.figure, theme=None, key=f"present-{place}", alt=found.alt, config={"displayModeBar": False})
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        for label, key, to in (("Back", "ArrowLeft", place - 1), ("Next", "ArrowRight", place + 1)):
+            if st.button(label, shortcut=key.removeprefix("Arrow"), disabled=not 1 <= to <= len(keys), key=f"go-{key}"):
+                keep(present=str(to))
+                st.rerun()
+        if st.button("Leave", shortcut="Escape"):
+            keep(present="")
+            st.rerun()
+    screen.caption(view, f"{place} of {len(keys)}")
