@@ -5,7 +5,7 @@ import streamlit as st
 from capsafe_core.ui import export_list, identity, import_form, import_list
 from capsafe_core.ui.owner import current_owner
 
-st.title("Bring data in, take data out", anchor=False)
+st.title("What shall come in, and what go out?", anchor=False)
 owner, person = current_owner(), identity.person()
 bring, there, take = st.tabs(["Bring in", "What was brought in", "Take out"])
 with bring:

@@ -119,7 +119,7 @@ def _overview(view: View, recipe: str) -> Finding:
     limits = [
         f"It is the word of one judge, {spec.judge}. For the same answers, judges differ by {spread}.",
         f"{nonsense} of these answers make no sense. A judge's word on such an answer says little.",
-        f"It holds for the requests of {spec.benchmark} at this goal, not for other harms and not for other stopping points.",
+        f"It holds for {spec.benchmark} at this goal, not for other harms and not for other stopping points.",
         f"Asked in other ways: {found.chip}.",
     ]
     bars = found.bars.pivot_table(index="recipe", columns="outcome", values="share", sort=False)
@@ -160,12 +160,18 @@ def _conclusion(view: View, key: str) -> Finding:
     found = conclusion(view, claim, runs)
     same, total, flips = agreement_with_primary(found)
     curve = found.curve
+    settled = bool((curve[curve["primary"]]["direction"] != 0).any())
+    big = (
+        (f"{same} of {total}", "ways of asking whose estimate points the way of the primary one")
+        if settled
+        else (f"{int((curve['direction'] == 0).sum())} of {total}", "ways of asking, the primary one among them, leave it open")
+    )
     points = {
         words: [(float(i), float(e)) for i, e in zip(np.flatnonzero(curve["direction"] == d), curve[curve["direction"] == d]["estimate"], strict=True)]
         for d, words in ((1, "less safe"), (0, "open"), (-1, "safer"))
     }
     return Finding(
-        "conclusion", "Does the conclusion survive another benchmark, judge, cut-off or policy?", found.sentence, (f"{same} of {total}", "ways of asking whose estimate points the way of the primary one"),
+        "conclusion", "Does the conclusion survive another benchmark, judge, cut-off or policy?", found.sentence, big,
         [_survives(found, same, total, flips)], ["Ways of asking are not independent of each other, and their shares are not probabilities.", *([] if claim.matched else ["The two sides are compared as given, not at the same capability."])],
         specification_curve(curve, claim.a.words, claim.b.words), "Specification curve: the difference in every way of asking, with 95 % intervals", curve, ("curve", "bootstrap", "policy", "crossing"),
         Slide("points", points={words: some for words, some in points.items() if some}),

@@ -18,7 +18,6 @@ from capsafe_core.ui.safe_text import plain_label, show_raw, visible
 FIRST = ("overview", "capability", "judges", "conclusion")
 PARTS = ("items", "audience", "present")
 """what this page keeps in its address besides the selection"""
-LARGE = "<style>[data-testid=stHeader], [data-testid=stSidebar] {display: none} .stMainBlockContainer {padding: 2rem 4vw; max-width: 100%} .stMainBlockContainer p {font-size: 24px; line-height: 1.35}</style>"
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -119,7 +118,6 @@ def _files(view: View, report: Report) -> None:
 
 def present(view: View) -> None:
     """One finding at a time in large type; arrow keys go on, Esc leads back."""
-    st.html(LARGE)
     known = screen.remembered(view, "offered", lambda: offered(view))
     keys = chosen_keys(known)
     place = min(max(int(p) if (p := st.query_params.get("present", "1")).isdigit() else 1, 1), len(keys))

@@ -29,8 +29,12 @@ ROLE_PAGES = {"viewer": LOOKING, "annotator": ["annotate.py"], "researcher": [fi
 # Streamlit leaves a hand's breadth above the title; the finding should be above the fold.
 ROOM = "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 {padding: 0 0 0.2rem 0}</style>"
 
+# One finding at a time, for a wall: large, and nothing around it.
+LARGE = "<style>[data-testid=stHeader], [data-testid=stSidebar] {display: none} .stMainBlockContainer {padding: 2rem 4vw; max-width: 100%} .stMainBlockContainer p {font-size: 24px; line-height: 1.35}</style>"
+
 st.set_page_config(page_title="capsafe", page_icon=str(Path(__file__).with_name("shield.svg")), layout="wide")
-st.html(ROOM)
+presenting = bool(st.query_params.get("present"))
+st.html(LARGE if presenting else ROOM)
 open_to = ROLE_PAGES[identity.role()]
 pages = [
     st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=file == open_to[0])
@@ -38,5 +42,5 @@ pages = [
     if file in open_to
 ]
 st.navigation(pages, position="top").run()
-if not st.query_params.get("present"):
+if not presenting:
     link.show()
