@@ -99,7 +99,7 @@ def outcome(folder: Path) -> str:
             except (CapsafeError, *UNREADABLE):
                 failed += 1
     blocks = list(committed_blocks(job.path(0, "shard.jsonl")))
-    shutil.rmtree(folder.parent / "jobs")
     assert all(record.id for block in blocks for line in block.lines for record in records_of(line))
     assert len(blocks) == len(find_sources([folder])[0]) - failed  # a file is whole, or nothing of it is there
+    shutil.rmtree(folder.parent / "jobs")
     return "refused in a sentence" if problems or failed else "read"

@@ -71,7 +71,9 @@ class Survey:
         models = {log["checkpoint"] for log in self.logs if log["checkpoint"]}
         silent = sum(log["no_response"] for log in self.logs)
         prompts, numbers = sum(log["prompts"] for log in self.logs), sum(log["aggregates"] for log in self.logs)
-        parts = [f"{self.outputs:,} outputs of {len(models)} checkpoints in {len(self.files)} files"]
+        nameless = sum(log["outputs"] for log in self.logs if not log["place"])
+        parts = [f"{self.outputs - nameless:,} outputs of {len(models)} checkpoint{'s' if len(models) != 1 else ''} in {len(self.files)} file{'s' if len(self.files) != 1 else ''}"]
+        parts += [f"{nameless:,} that name no model"] if nameless else []
         parts += [f"{silent:,} of them without a response"] if silent else []
         parts += [f"{prompts:,} prompts without outputs"] if prompts else []
         parts += [f"{numbers:,} aggregate numbers"] if numbers else []

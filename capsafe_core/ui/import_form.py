@@ -287,7 +287,7 @@ def _goals(survey: Survey) -> dict[str, float]:
 def _preview(survey: Survey) -> None:
     """The first outputs of each log."""
     if st.toggle("Show the first outputs", key="import-preview", help="Answers to harmful requests stay hidden until you ask for them."):
-        for log in survey.logs[:10]:
+        for log in survey.logs[:30]:
             for one in log["preview"]:
                 show_raw(f"{log['checkpoint'] or log['first']}, {log['benchmark']}, {one['item']}\n\n{one['prompt']}\n\n→ {one['answer']}\n\n{one['said']}")
 

@@ -12,7 +12,7 @@ from tests.e2e.site import plant_hostile, serve, settle
 from tests.synthetic import write_study
 
 pytestmark = pytest.mark.browser
-PATHS = ["", "capability", "incoherence", "disagreement", "conclusions", "outputs", "output", "annotate", "labels", "runs"]
+PATHS = ["", "capability", "incoherence", "disagreement", "conclusions", "outputs", "output", "annotate", "labels", "runs", "report", "data"]
 
 
 @pytest.fixture(scope="module")
