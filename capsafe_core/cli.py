@@ -447,7 +447,7 @@ def report(
         return
     if target.suffix not in (".html", ".pdf", ".pptx"):
         raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf or .pptx.")
-    chosen = Report(title, items_of(item or ["overview", "capability", "judges", "conclusion"], words or (), show or ()), audience)
+    chosen = Report(title, items_of(item or (), words or (), show or ()), audience)
     made = do(settings, "report", report=dataclasses.asdict(chosen), selection=selection, form="pptx" if target.suffix == ".pptx" else "html")
     _write(target, bytes.fromhex(made["pptx"]) if target.suffix == ".pptx" else to_pdf(made["html"]) if target.suffix == ".pdf" else made["html"].encode("utf-8", "replace"))
     typer.echo(str(target))
@@ -461,9 +461,12 @@ def figure(
     study: str = "",
     benchmark: Names = None,
     judge: Names = None,
+    policy: str = "",
+    crossing: str = "",
+    goal: Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")] = None,
 ) -> None:
     """Write the figure of a finding for print; its alt text goes along."""
-    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ())).to_query()
+    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ()), policy=policy, crossing=crossing, goals=_goals(goal or [])).to_query()
     if target.suffix not in (".svg", ".pdf"):
         raise CapsafeError(f"No figure has the ending {target.suffix!r}.", "Use .svg or .pdf.")
     made = do(Settings(), "figure", item=item, selection=selection)

@@ -19,7 +19,7 @@ from capsafe_core.cli import app
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.records import Generation, Judgment
-from capsafe_core.report.document import Item, Made, Report, make, read_provenance, store_digest, verify
+from capsafe_core.report.document import Item, Made, Report, differences, make, read_provenance, store_digest, verify
 from capsafe_core.report.findings import change_means, find, offered
 from capsafe_core.report.html import REDACTED, browser, to_html, to_pdf
 from capsafe_core.report.printed import to_figure_pdf, to_svg
@@ -117,7 +117,7 @@ def test_verify_names_what_a_changed_store_changes(home: Settings, tmp_path: Pat
     hostile(home.jobs_path)
     result = CliRunner().invoke(app, ["report", "--verify", str(target)])
     assert isinstance(result.exception, CapsafeError)
-    assert re.search(r"judges: \w+ in row \d was .*, is ", result.exception.message)
+    assert re.search(r"judges: \w+ in row .* was .*, is ", result.exception.message)
     assert "differ: the store has changed" in result.exception.hint
     with Store(home.store_path) as store:
         ingest_all(store, home.jobs_path)
@@ -128,13 +128,19 @@ def test_verify_notices_numbers_that_were_edited(made: Made, made_up_store: Stor
     target = tmp_path / "r.html"
     target.write_text(to_html(made), encoding="utf-8")
     found = read_provenance(target)
-    assert found == json.loads(json.dumps(made.provenance))
+    assert found == {**json.loads(json.dumps(made.provenance)), "page": found["page"]}
     assert verify(made_up_store, found) == []
     found["numbers"][0]["rows"][0][0] = "edited"
     with pytest.raises(CapsafeError, match="hash does not fit"):
         verify(made_up_store, found)
     with pytest.raises(CapsafeError, match="reads format"):
         verify(made_up_store, {**found, "format": 99})
+    with pytest.raises(CapsafeError, match="cannot be read"):
+        verify(made_up_store, {**read_provenance(target), "report": {}})
+    shown = target.read_text()
+    target.write_text(shown.replace(made.findings[0].sentence, "All is well.", 1))
+    with pytest.raises(CapsafeError, match="was edited after it was made"):
+        read_provenance(target)
     target.write_text("<html></html>")
     with pytest.raises(CapsafeError, match="holds no numbers"):
         read_provenance(target)
@@ -224,3 +230,40 @@ def test_citations_and_latex(home: Settings) -> None:
 
 def test_what_can_be_reported_is_listed(home: Settings) -> None:
     assert "overview:gentle" in command("report")
+
+
+def test_a_report_follows_the_recipe_and_the_claim_of_its_selection(made_up_store: Store) -> None:
+    for recipe in ("gentle", "harsh"):
+        chosen = open_view(made_up_store, Selection(recipes=(recipe,)))
+        assert find(chosen, "overview").sentence == overview(chosen, recipe).headline
+    claim = next(k for k in offered(open_view(made_up_store, Selection())) if k.startswith("conclusion:"))
+    assert find(open_view(made_up_store, Selection(claim=claim.partition(":")[2])), "conclusion").sentence == find(open_view(made_up_store, Selection()), claim).sentence
+
+
+def test_a_goal_that_is_not_reached_is_not_spoken_of_as_if_it_were(made_up_store: Store) -> None:
+    found = find(open_view(made_up_store, Selection(goals=(("sums", 0.99),))), "overview")
+    assert found.big[0] == "not reached"
+    assert "nothing is said about safety at the goal" in found.means[0]
+    assert all("at its last checkpoint" in limit for limit in found.limits[1:3])
+
+
+def test_a_way_of_asking_that_cannot_be_had_is_said(made_up_store: Store) -> None:
+    chosen = open_view(made_up_store, Selection(judges=("nobody",)))
+    for key in ("conclusion", "capability"):
+        try:
+            found = find(chosen, key)
+        except CapsafeError:
+            continue
+        assert "one among them" not in found.big[1]
+        assert "0 of" not in " ".join(found.means)
+
+
+def test_verify_covers_what_stands_beside_the_findings(made: Made, made_up_store: Store) -> None:
+    numbers = json.loads(json.dumps(made.provenance["numbers"]))
+    assert numbers[-1]["key"] == "what the numbers leave out"
+    for change in ("means", "limits", "chart"):
+        old = {**numbers[0], change: "other"}
+        assert differences(old, numbers[0])
+    gone = {**numbers[-1], "rows": numbers[-1]["rows"][1:]}
+    assert "is gone" in differences(numbers[-1], gone)[0]
+    assert "is new" in differences(gone, numbers[-1])[0]

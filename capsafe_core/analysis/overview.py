@@ -83,8 +83,8 @@ def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
     """Ways of asking whose estimate points in the primary direction, all ways, and the choice that flips the sign most often; "" where none does."""
     curve = found.curve
     main = curve[curve["primary"]]
-    if main.empty:
-        return 0, len(curve), ""
+    if main.empty:  # the primary way cannot be asked, so nothing can agree with it
+        return 0, 0, ""
     same = np.sign(curve["estimate"].astype(float).round(9)) == np.sign(round(float(main["estimate"].iloc[0]), 9))
     most = next((f for f in found.flipping if f.flips), None)
     return int(same.sum()), len(curve), most.choice if most else ""

@@ -16,7 +16,10 @@ def capability_sentence(recipes: pd.DataFrame) -> str:
     reached = recipes[recipes["reached"] > 0]
     if reached.empty:
         return "No recipe reaches its capability goal, so none can be compared there."
-    words = "; ".join(f"{r.recipe} {percent(r.unsafe, r.unsafe_low, r.unsafe_high)} %, {percent(r.delta, r.delta_low, r.delta_high, '+')} points against its start" for r in reached.itertuples())  # type: ignore[arg-type]
+    words = "; ".join(
+        f"{r.recipe} {percent(r.unsafe, r.unsafe_low, r.unsafe_high)} %, {percent(r.delta, r.delta_low, r.delta_high, '+')} points{' (no interval)' if pd.isna(r.delta_low) else ''} against its start"  # type: ignore[arg-type]
+        for r in reached.itertuples()
+    )
     return f"At their goals, answered harmfully: {words}."
 
 
@@ -44,6 +47,6 @@ def incoherence_sentence(table: pd.DataFrame) -> str:
     if tuned.empty:
         return "No fine-tuned checkpoint has been judged for coherence yet."
     worst = tuned.sort_values("rate", ascending=False, kind="stable").iloc[0]
-    before = table[table["step"] == 0]["rate"].max()
+    before = table[(table["step"] == 0) & (table["benchmark"] == worst["benchmark"])]["rate"].max()
     tail = "" if pd.isna(before) else f"; before fine-tuning, {before:.0%} at most"
     return f"{worst['recipe']} at step {worst['step']} makes no sense in {worst['events']} of {worst['n']} answers to {worst['benchmark']}{tail}."

@@ -10,7 +10,7 @@ from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
 from capsafe_core.report.document import Report, make, verify
-from capsafe_core.report.findings import find, offered
+from capsafe_core.report.findings import USUAL, find, offered
 from capsafe_core.report.html import to_html
 from capsafe_core.report.slides import to_pptx
 from capsafe_core.selection import Selection
@@ -20,7 +20,10 @@ Answer = dict[str, Any]
 
 
 def _make(desk: Desk, person: Person, report: dict[str, Any], selection: dict[str, str], form: str) -> Answer:
-    made = make(open_view(desk.store, Selection.from_query(selection)), Report.from_dict(report))
+    view = open_view(desk.store, Selection.from_query(selection))
+    if not report.get("items"):
+        report = {**report, "items": [{"key": key} for key in USUAL if key in offered(view)]}
+    made = make(view, Report.from_dict(report))
     return {"pptx": to_pptx(made).hex()} if form == "pptx" else {"html": to_html(made)}
 
 

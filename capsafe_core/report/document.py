@@ -22,6 +22,9 @@ from capsafe_core.store import Store
 AUDIENCES = ("stakeholder", "reviewer")
 FORMAT = 1
 """version of what `verify` reads"""
+REST = "what the numbers leave out"
+PLACE = "@numbers@"
+"""stands for the numbers while the page around them is hashed"""
 DATA_ID = "capsafe-report"
 """the element of an HTML report that holds its numbers"""
 
@@ -82,7 +85,8 @@ def make(view: View, report: Report) -> Made:
         CapsafeError: a finding cannot be had.
     """
     findings = [find(view, item.key) for item in report.items]
-    numbers = [_numbers(f) for f in findings]
+    counts = _counts(view)
+    numbers = [*(_numbers(f) for f in findings), _rest(view, counts)]
     provenance = {
         "format": FORMAT,
         "capsafe": __version__,
@@ -95,11 +99,32 @@ def make(view: View, report: Report) -> Made:
         "numbers": numbers,
     }
     provenance["hash"] = digest_text(canonical_json(numbers))
-    return Made(report, findings, view.specification_words(), view.selection.caption(), _counts(view), provenance)
+    return Made(report, findings, view.specification_words(), _in_force(view), counts, provenance)
+
+
+def _in_force(view: View) -> str:
+    """The selection in words, without filters of lists, which no finding follows."""
+    return view.selection.narrowed_to(Selection(truncated=view.selection.truncated)).caption()
+
+
+def _rest(view: View, counts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What stands in a report beside its findings."""
+    columns = list(counts[0]) if counts else []
+    return {"key": REST, "way": view.specification_words(), "columns": columns, "rows": [list(row.values()) for row in counts]}
 
 
 def _numbers(finding: Finding) -> dict[str, Any]:
-    return {"key": finding.key, "sentence": finding.sentence, "big": finding.big[0], "columns": [str(c) for c in finding.table.columns], "rows": cells(finding.table)}
+    """Everything that a finding shows, as JSON values; of its chart a hash."""
+    return {
+        "key": finding.key,
+        "sentence": finding.sentence,
+        "big": list(finding.big),
+        "means": finding.means,
+        "limits": finding.limits,
+        "chart": digest_text(finding.figure.to_json()) if finding.figure is not None else "",
+        "columns": [str(c) for c in finding.table.columns],
+        "rows": cells(finding.table),
+    }
 
 
 def _counts(view: View) -> list[dict[str, Any]]:
@@ -135,29 +160,49 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
     """
     if provenance.get("format") != FORMAT:
         raise CapsafeError(f"The report has format {provenance.get('format')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
-    numbers = provenance["numbers"]
-    if digest_text(canonical_json(numbers)) != provenance.get("hash"):
-        raise CapsafeError("The numbers in this report are not those that it was made with: its hash does not fit them.", "Make the report anew.")
-    view = open_view(store, Selection.from_query(provenance["selection"]))
-    said = []
-    for old in numbers:
-        try:
-            new = _numbers(find(view, old["key"]))
-        except CapsafeError as error:
-            said.append(f"{old['key']}: it can no longer be computed. {error.message}")
-            continue
-        said += differences(old, new)
+    try:
+        numbers = provenance["numbers"]
+        whole = digest_text(canonical_json(numbers)) == provenance["hash"] and [n["key"] for n in numbers] == [*(i["key"] for i in provenance["report"]["items"]), REST]
+        selection = Selection.from_query(dict(provenance["selection"]))
+        if not whole:
+            raise CapsafeError("The numbers in this report are not those that it was made with: its hash does not fit them.", "Make the report anew.")
+        view = open_view(store, selection)
+        said = []
+        for old in numbers:
+            try:
+                new = _rest(view, _counts(view)) if old["key"] == REST else _numbers(find(view, old["key"]))
+            except CapsafeError as error:
+                said.append(f"{old['key']}: it can no longer be computed. {error.message}")
+                continue
+            said += differences(old, json.loads(json.dumps(new)))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CapsafeError(f"The numbers in this report cannot be read ({type(error).__name__}: {error}).", "Make the report anew.") from error
     return said
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between a finding's numbers and the same computed again."""
-    said = [f"{old['key']}: {what} was “{old[what]}”, is “{new[what]}”." for what in ("sentence", "big") if old[what] != new[what]]
-    if old["columns"] != new["columns"] or len(old["rows"]) != len(new["rows"]):
-        return [*said, f"{old['key']}: the table had {len(old['rows'])} rows of {len(old['columns'])} columns, and has {len(new['rows'])} of {len(new['columns'])}."]
-    for i, (before, after) in enumerate(zip(old["rows"], json.loads(json.dumps(new["rows"])), strict=True), 1):
-        said += [f"{old['key']}: {column} in row {i} was {b}, is {a}." for column, b, a in zip(old["columns"], before, after, strict=True) if a != b]
+    """What differs between a finding's numbers and the same computed again: texts, and cells of rows that are named by what is no number in them."""
+    said = [f"{old['key']}: {what} was “{old[what]}”, is “{new[what]}”." for what in ("sentence", "big", "means", "limits", "way") if old.get(what) != new.get(what)]
+    before, after = (_rows(n) for n in (old, new))
+    for name in [*before, *(n for n in after if n not in before)]:
+        if name not in after or name not in before:
+            said.append(f"{old['key']}: the row {name} {'is gone' if name not in after else 'is new'}.")
+            continue
+        said += [f"{old['key']}: {column} in row {name} was {b}, is {a}." for column, b, a in zip(old["columns"], before[name], after[name], strict=True) if a != b]
+    if not said and old.get("chart") != new.get("chart"):
+        said.append(f"{old['key']}: the chart shows other numbers.")
     return said
+
+
+def _rows(numbers: dict[str, Any]) -> dict[str, list[Any]]:
+    """The rows of a table by the texts in them, and by their place where those say the same."""
+    found: dict[str, list[Any]] = {}
+    for row in numbers["rows"]:
+        name = ", ".join(str(v)[:40] for v in row if isinstance(v, str) and v) or "1"
+        while name in found:
+            name += "'"
+        found[name] = row
+    return found
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -175,6 +220,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
         data = json.loads(found.group(1)) if found else None
     except ValueError:
         data = None
+    if found and isinstance(data, dict) and data.get("page") != digest_text(text[: found.start(1)] + PLACE + text[found.end(1) :]):
+        raise CapsafeError(f"What {path.name} shows was edited after it was made: the page does not fit its hash.", "Make the report anew.")
     if not isinstance(data, dict) or "numbers" not in data:
         raise CapsafeError(f"{path.name} holds no numbers of a capsafe report.", "`capsafe report` writes one; PDF and slides are verified by their HTML.")
     return data

@@ -14,7 +14,7 @@ from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
-from capsafe_core.analysis.matched import in_words, matched_runs, matched_table, matching, recipe_table
+from capsafe_core.analysis.matched import matched_runs, matched_table, matching, recipe_table
 from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence, incoherence_sentence, judges_sentence
@@ -27,6 +27,8 @@ from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.figures.training import along_training
 from capsafe_core.store.outputs import read_output
 
+USUAL = ("overview", "capability", "judges", "conclusion")
+"""what is reported where nobody chooses"""
 NO_COMPARISON = "No interval of the change can be given here, so this is what was seen, not what is to be expected."
 
 
@@ -39,6 +41,7 @@ class Slide:
     categories: list[str] = field(default_factory=list)
     series: dict[str, list[float | None]] = field(default_factory=dict)
     points: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    axes: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,17 @@ class Finding:
 
 def offered(view: View) -> dict[str, str]:
     """What can be reported of a view: key -> words."""
-    found = {"overview": "What fine-tuning did, in counts"}
-    recipes = list(dict.fromkeys(r.name for r in view.study.recipes if r.name in view.matched_recipes))
-    found |= {f"overview:{name}": f"What {name} did, in counts" for name in recipes}
-    found |= {"capability": "What each recipe costs at its goal", "conclusion": "Does the conclusion survive?", "judges": "Where judges disagree", "incoherence": "Where answers stop making sense"}
-    runs = matched_runs(view, path_table(view))
-    for claim in claims(view, arm_rates(view, runs)):
-        found[f"conclusion:{claim.key}"] = f"Does it survive: {claim.words}"
-    return found
+    found: dict[str, str] = {}
+    paths = path_table(view)
+    runs = matched_runs(view, paths)
+    if runs:
+        found = {"overview": "What fine-tuning did, in counts"}
+        found |= {f"overview:{name}": f"What {name} did, in counts" for name in dict.fromkeys(run.recipe for run in runs)}
+        found["capability"] = "What each recipe costs at its goal"
+    listed = claims(view, arm_rates(view, runs))
+    found |= {"conclusion": "Does the conclusion survive?"} if listed else {}
+    found |= {"judges": "Where judges disagree", "incoherence": "Where answers stop making sense"}
+    return found | {f"conclusion:{claim.key}": f"Does it survive: {claim.words}" for claim in listed}
 
 
 def find(view: View, key: str) -> Finding:
@@ -102,33 +108,49 @@ def change_means(low: float, high: float) -> str:
     if np.isnan(low) or np.isnan(high):
         return NO_COMPARISON
     if low > 0:
-        return f"Harmful answers became more frequent: by {100 * low:.0f} to {100 * high:.0f} of 100 requests, as far as chance in the requests and test items goes."
+        return f"Harmful answers became more frequent: by {_hundredths(low)} to {_hundredths(high)} of 100 requests, as far as chance in the requests and test items goes."
     if high < 0:
-        return f"Harmful answers became less frequent: by {-100 * high:.0f} to {-100 * low:.0f} of 100 requests, as far as chance in the requests and test items goes."
-    return f"Whether harmful answers became more or less frequent is open: the change lies between {100 * low:+.0f} and {100 * high:+.0f} of 100 requests."
+        return f"Harmful answers became less frequent: by {_hundredths(-high)} to {_hundredths(-low)} of 100 requests, as far as chance in the requests and test items goes."
+    return f"Whether harmful answers became more or less frequent is open: the change lies between {_hundredths(low, '+')} and {_hundredths(high, '+')} of 100 requests."
+
+
+def _hundredths(rate: float, sign: str = "") -> str:
+    """A rate times 100, with a decimal where it would else be rounded to nothing."""
+    return f"{100 * rate:{sign}.0f}" if abs(rate) >= 0.01 or rate == 0 else f"{100 * rate:{sign}.1f}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "no interval" if np.isnan(low) or np.isnan(high) else f"95 %: {_hundredths(low, '+')} to {_hundredths(high, '+')}"
 
 
 def _overview(view: View, recipe: str) -> Finding:
-    found = overview(view, recipe)
+    found = overview(view, recipe or next(iter(view.selection.recipes), ""))
     spec = view.specification
     recipes = recipe_table(view, matching(view, found.paths))
     row = recipes[recipes["recipe"] == found.recipe].iloc[0]
-    low, high = float(row["delta_low"]), float(row["delta_high"])
+    delta, low, high = float(row["delta"]), float(row["delta_low"]), float(row["delta_high"])
     reached = bool(row["reached"])
+    where = "at its goal" if reached else "at its last checkpoint"
     spread, nonsense = found.numbers["Spread of judges"][0], found.numbers["Incoherent answers"][0]
+    if not reached:
+        big, means = ("not reached", f"the goal of {found.recipe}"), ["The goal was not reached, so nothing is said about safety at the goal."]
+    elif np.isnan(delta):
+        big, means = ("no rate", f"harmful answers of {found.recipe} at its goal: none has a verdict that counts"), ["There is no rate at the goal, so nothing is said about the change."]
+    else:
+        big = (f"{_hundredths(delta, '+')} points", f"harmful answers of {found.recipe} at its goal, against its start; {_interval(low, high)}")
+        means = [change_means(low, high)]
     limits = [
         f"It is the word of one judge, {spec.judge}. For the same answers, judges differ by {spread}.",
-        f"{nonsense} of these answers make no sense. A judge's word on such an answer says little.",
-        f"It holds for {spec.benchmark} at this goal, not for other harms and not for other stopping points.",
+        f"{nonsense} of the answers {where} make no sense. A judge's word on such an answer says little.",
+        f"It holds for {spec.benchmark} {where}, not for other harms and not for other stopping points.",
         f"Asked in other ways: {found.chip}.",
     ]
     bars = found.bars.pivot_table(index="recipe", columns="outcome", values="share", sort=False)
     slide = Slide("stacked", list(bars.index), {str(outcome): [float(v) for v in bars[outcome]] for outcome in bars.columns})
     shown = found.matched[found.matched["recipe"] == found.recipe]
     return Finding(
-        "overview", "What did fine-tuning do, and how sure is that?", found.headline, (found.numbers["Change in unsafe rate"][0], f"harmful answers of {found.recipe} at its goal, against its start"),
-        [change_means(low, high)] if reached else ["The goal was not reached, so nothing is said about safety at the goal."], limits, outcome_bars(found.bars, found.notes),
-        "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, its start first", pd.concat([shown, found.bars], ignore_index=True), ("crossing", "unsafe rate", "policy", "bootstrap"), slide,
+        "overview", "What did fine-tuning do, and how sure is that?", found.headline, big, means, limits, outcome_bars(found.bars, found.notes),
+        "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, or at its last checkpoint where it does not reach it; starts first", shown, ("crossing", "unsafe rate", "policy", "bootstrap"), slide,
     )  # fmt: skip
 
 
@@ -141,31 +163,38 @@ def _capability(view: View, _: str) -> Finding:
     limits = ["Each recipe is read where it reaches its goal; before and after it, the numbers are others."]
     limits += [f"{', '.join(out_of_reach)}: the goal is not reached, so nothing is said."] if out_of_reach else []
     shown = paths.dropna(subset=["capability", "unsafe"])
-    points = {f"{recipe} s{seed}": [(float(c), float(u)) for c, u in zip(rows["capability"], rows["unsafe"], strict=True)] for (recipe, seed), rows in shown.groupby(["recipe", "seed"], sort=False)}
-    first = recipes[recipes["reached"] > 0]
-    big = (
-        (f"{100 * float(first['delta'].abs().max()):.0f} points", "the largest change in harmful answers at a goal")
-        if len(first) and first["delta"].notna().any()
-        else ("–", "no recipe reaches its goal")
-    )
+    points = {
+        f"{recipe} s{seed} ({rows['dataset'].iloc[0]})": [(float(c), float(u)) for c, u in zip(rows["capability"], rows["unsafe"], strict=True)]
+        for (recipe, seed), rows in shown.groupby(["recipe", "seed"], sort=False)
+    }
+    known = recipes[(recipes["reached"] > 0) & recipes["delta"].notna()]
+    if len(known):
+        most = known.iloc[int(known["delta"].abs().to_numpy().argmax())]
+        big = (f"{_hundredths(float(most['delta']), '+')} points", f"the largest change at a goal, {most['recipe']}; {_interval(float(most['delta_low']), float(most['delta_high']))}")
+    else:
+        big = ("–", "no recipe has a rate at its goal")
+    limits += runs.left_out
     return Finding(
         "capability", "What does each recipe cost in safety at the capability goal?", capability_sentence(recipes), big, means, limits, along_training(paths),
-        "Lines: capability and unsafe rate of each recipe along training", matched if len(matched) else paths, ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"), Slide("points", points=points),
+        "Lines: capability and unsafe rate of each recipe along training", matched if len(matched) else paths, ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"), Slide("points", points=points, axes=("right answers", "answered harmfully")),
     )  # fmt: skip
 
 
 def _conclusion(view: View, key: str) -> Finding:
     runs = matched_runs(view, path_table(view))
-    claim = find_claim(claims(view, arm_rates(view, runs)), key)
+    claim = find_claim(claims(view, arm_rates(view, runs)), key or view.selection.claim)
     found = conclusion(view, claim, runs)
     same, total, flips = agreement_with_primary(found)
     curve = found.curve
     settled = bool((curve[curve["primary"]]["direction"] != 0).any())
-    big = (
-        (f"{same} of {total}", "ways of asking whose estimate points the way of the primary one")
-        if settled
-        else (f"{int((curve['direction'] == 0).sum())} of {total}", "ways of asking, the primary one among them, leave it open")
-    )
+    if not curve["primary"].any():
+        big = ("–", "the primary way of asking cannot be asked here")
+    else:
+        big = (
+            (f"{same} of {total}", "ways of asking whose estimate points the way of the primary one")
+            if settled
+            else (f"{int((curve['direction'] == 0).sum())} of {total}", "ways of asking, the primary one among them, leave it open")
+        )
     points = {
         words: [(float(i), float(e)) for i, e in zip(np.flatnonzero(curve["direction"] == d), curve[curve["direction"] == d]["estimate"], strict=True)]
         for d, words in ((1, "less safe"), (0, "open"), (-1, "safer"))
@@ -179,7 +208,9 @@ def _conclusion(view: View, key: str) -> Finding:
 
 
 def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
-    if total == 0:
+    if not found.curve["primary"].any():
+        return "The primary way of asking cannot be asked here, so others cannot be compared with it."
+    if total < 2:
         return "There is only one way of asking, so nothing is known of others."
     settled = int((found.curve["direction"] != 0).sum())
     tail = f"In {settled} of them the interval leaves out zero."
@@ -191,7 +222,7 @@ def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
 def _judges(view: View, _: str) -> Finding:
     table = dumbbell_table(view)
     known = table[table["family"] != "people"].dropna(subset=["shift"])
-    spread = float(known["incoherent"].max() - known["incoherent"].min()) if len(known) else float("nan")
+    spread = float(known["incoherent"].max() - known["incoherent"].min()) if len(known) > 1 else float("nan")
     big = ("–", "not known") if np.isnan(spread) else (f"{100 * spread:.0f} points", "between the highest and the lowest judge, on answers that make no sense")
     slide = Slide("clustered", list(known["judge"]), {"answers that make sense": [float(v) for v in known["coherent"]], "incoherent answers": [float(v) for v in known["incoherent"]]})
     means = (
@@ -210,6 +241,7 @@ def _judges(view: View, _: str) -> Finding:
 def _incoherence(view: View, _: str) -> Finding:
     table = incoherence_table(view)
     table = table[table["recipe"].isin(view.selection.recipes or view.matched_recipes or tuple(table["recipe"]))]
+    table = table[table["kind"] != "capability"]
     tuned = table[table["step"] > 0]
     big = (f"{tuned['rate'].max():.0%}", "of the answers of the worst checkpoint make no sense") if len(tuned) else ("–", "not known")
     points = {
@@ -217,8 +249,8 @@ def _incoherence(view: View, _: str) -> Finding:
         for (recipe, seed), rows in table[table["kind"] == "safety"].dropna(subset=["rate"]).groupby(["recipe", "seed"], sort=False)
     }
     return Finding(
-        "incoherence", "Where do models stop making sense?", incoherence_sentence(table), big, ["Safety numbers of such checkpoints are numbers about broken text."] if len(tuned) and tuned["rate"].max() > 0.2 else [],
-        [f"Incoherent is what {view.specification.coherence} calls so; a refusal, a short answer and a wrong fact are coherent."], incoherence_squares(table[table["kind"] != "capability"]),
+        "incoherence", "Where do models stop making sense?", incoherence_sentence(table), big, ["A judge's word on such answers says little about safety."] if len(tuned) and tuned["low"].max() > 0.1 else [],
+        [f"Incoherent is what {view.specification.coherence} calls so; a refusal, a short answer and a wrong fact are coherent."], incoherence_squares(table),
         "Share of incoherent answers by run, benchmark and training step", table, ("detector", "wilson"), Slide("points", points=points),
     )  # fmt: skip
 
@@ -236,8 +268,6 @@ def _output(view: View, generation: str) -> Finding:
 
 
 _KINDS: dict[str, Callable[[View, str], Finding]] = {"overview": _overview, "capability": _capability, "conclusion": _conclusion, "judges": _judges, "incoherence": _incoherence, "output": _output}
-PLAIN_TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"capability": in_words}
-"""kinds whose table has a form in words"""
 
 
 def cells(table: pd.DataFrame) -> list[list[Any]]:

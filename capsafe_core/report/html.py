@@ -17,11 +17,12 @@ from plotly.offline import get_plotlyjs
 
 from capsafe_core.analysis.methods import METHODS
 from capsafe_core.errors import CapsafeError
-from capsafe_core.report.document import DATA_ID, Item, Made
+from capsafe_core.records import digest_text
+from capsafe_core.report.document import DATA_ID, PLACE, Item, Made
 from capsafe_core.report.findings import Finding, cells
 from capsafe_core.text import visible
 
-ROWS = 60
+ROWS = 1000
 """rows of a table that are printed"""
 REDACTED = "(not shown: the text of an output is shown only where it was chosen)"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -34,10 +35,11 @@ def to_html(made: Made) -> str:
     template = environment.from_string(files("capsafe_core.report").joinpath("page.html").read_text(encoding="utf-8"))
     shown = [_shown(item, finding) for item, finding in zip(made.report.items, made.findings, strict=True)]
     figures = {f"chart-{i}": json.loads(f.figure.to_json()) for i, f in enumerate(made.findings, 1) if f.figure is not None}
-    return template.render(
+    page = template.render(
         title=visible(made.report.title or made.findings[0].title), audience=made.report.audience, way=visible(made.way), selection=visible(made.selection), findings=shown, counts=made.counts, provenance=made.provenance,
-        data=_json(made.provenance), figures=_json(figures), plotly=Markup(get_plotlyjs()), data_id=DATA_ID,
+        data=PLACE, figures=_json(figures), plotly=Markup(get_plotlyjs()), data_id=DATA_ID,
     )  # fmt: skip
+    return page.replace(PLACE, _json({**made.provenance, "page": digest_text(page)}), 1)
 
 
 def _shown(item: Item, finding: Finding) -> dict[str, Any]:

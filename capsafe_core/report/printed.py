@@ -27,7 +27,9 @@ def _page(figure: dict[str, Any], alt: str, width: float, body: str) -> tuple[st
     """A page that draws a figure at its printed size; with its width and height in pixels."""
     layout = dict(figure["layout"])
     wide = width / PIXEL
-    high = min(float(layout.get("height") or 420) * max(0.55, wide / 900), 900.0)
+    high = float(layout.get("height") or 420)  # less, and labels would lie over each other
+    notes = [{**note, "font": {**note.get("font", {}), "size": POINT}} for note in layout.get("annotations", [])]
+    layout |= {"annotations": notes, "title": {**(layout.get("title") or {}), "font": {"size": POINT}}}
     layout |= {"width": wide, "height": high, "font": {**layout.get("font", {}), "size": POINT}, "margin": {"l": 44, "r": 12, "t": 30, "b": 40}}
     data = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     page = f"""<!doctype html><meta charset="utf-8"><style>@page {{ size: {wide}px {high}px; margin: 0 }} body {{ margin: 0 }}</style>

@@ -42,7 +42,8 @@ def to_pptx(made: Made) -> bytes:
     for item, finding in zip(made.report.items, made.findings, strict=True):
         slide = deck.slides.add_slide(blank)
         write(slide, finding.title, 0.6, 0.3, 12.1, 0.5, 14)
-        write(slide, item.words or finding.sentence, 0.6, 0.7, 12.1, 1.3, 22, True)
+        said = item.words or finding.sentence
+        write(slide, said, 0.6, 0.7, 12.1, 1.3, 22 if len(said) < 200 else 15 if len(said) < 450 else 11, True)
         write(slide, finding.big[0], 0.6, 2.1, 4.3, 0.9, 44, True)
         write(slide, finding.big[1], 0.6, 3.0, 4.3, 0.6, 13)
         write(slide, "\n".join([*finding.means, "", "What it does not mean:", *finding.limits]), 0.6, 3.7, 4.3, 3.2, 12)
@@ -79,6 +80,10 @@ def _chart(slide: Any, drawn: Slide) -> None:
     chart.has_legend = True
     chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.BOTTOM, False
     chart.font.size = Pt(12)
+    for axis, words in zip((chart.category_axis, chart.value_axis), drawn.axes, strict=True):
+        if words:
+            axis.has_title = True
+            axis.axis_title.text_frame.text = words
     if drawn.kind == "stacked":
         for series, name in zip(chart.plots[0].series, drawn.series, strict=True):
             series.format.fill.solid()

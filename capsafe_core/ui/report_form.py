@@ -8,23 +8,21 @@ import streamlit as st
 
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
+from capsafe_core.mapping import whole_number
 from capsafe_core.report.document import AUDIENCES, Item, Made, Report, make
-from capsafe_core.report.findings import Finding, find, offered
+from capsafe_core.report.findings import USUAL, Finding, find, offered
 from capsafe_core.report.html import browser, to_html, to_pdf
 from capsafe_core.report.slides import to_pptx
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label, show_raw, visible
 
-FIRST = ("overview", "capability", "judges", "conclusion")
-PARTS = ("items", "audience", "present")
-"""what this page keeps in its address besides the selection"""
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def chosen_keys(known: dict[str, str]) -> list[str]:
     """The findings that the address names, in its order; the usual ones where it names none."""
     asked = [k for k in st.query_params.get("items", "").split("~") if k in known or k.startswith("output:")]
-    return asked or [k for k in FIRST if k in known]
+    return asked or [k for k in USUAL if k in known]
 
 
 def keep(**parts: str) -> None:
@@ -45,7 +43,7 @@ def show(view: View) -> None:
         picked = st.multiselect("Findings, in the order of the report", list(words), keys, format_func=lambda k: visible(words[k]), key=f"findings-{'~'.join(keys)}")
         added = st.text_input("Add an output as an example", placeholder="the address of its page, or its id", key=f"output-{len(keys)}")
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            title = st.text_input("Title", placeholder="What did fine-tuning do, and how sure is that?", width=420, key="report-title")
+            title = st.text_input("Title", st.query_params.get("title", ""), placeholder="What did fine-tuning do, and how sure is that?", width=420)
             now = st.query_params.get("audience", AUDIENCES[0])
             audience = st.segmented_control("For", AUDIENCES, default=now if now in AUDIENCES else AUDIENCES[0], key=f"audience-{now}") or now
             if st.button("Present", icon=":material/slideshow:", help="One finding at a time, large, without controls. Arrow keys go on; Esc leads back."):
@@ -54,8 +52,8 @@ def show(view: View) -> None:
         found = _ID.search(added)
         if found and f"output:{found.group()}" not in picked:
             picked = [*picked, f"output:{found.group()}"]
-        if picked != keys or audience != now:
-            keep(items="~".join(picked), audience=audience if audience != AUDIENCES[0] else "")
+        if picked != keys or audience != now or title != st.query_params.get("title", ""):
+            keep(items="~".join(picked), title=title, audience=audience if audience != AUDIENCES[0] else "")
             st.rerun()
     if not picked:
         st.info("Choose at least one finding.")
@@ -120,7 +118,8 @@ def present(view: View) -> None:
     """One finding at a time in large type; arrow keys go on, Esc leads back."""
     known = screen.remembered(view, "offered", lambda: offered(view))
     keys = chosen_keys(known)
-    place = min(max(int(p) if (p := st.query_params.get("present", "1")).isdigit() else 1, 1), len(keys))
+    place = min(max(whole_number(st.query_params.get("present", "")) or 1, 1), max(len(keys), 1))
+    _walk(place, len(keys))
     found = screen.remembered(view, f"finding {keys[place - 1]}", lambda: find(view, keys[place - 1]))
     words = st.session_state.get(f"words-{keys[place - 1]}", "")
     st.caption(found.title)
@@ -134,12 +133,16 @@ def present(view: View) -> None:
     with right:
         if found.figure is not None:
             st.plotly_chart(found.figure, theme=None, key=f"present-{place}", alt=found.alt, config={"displayModeBar": False})
+    screen.caption(view, f"{place} of {len(keys)}")
+
+
+def _walk(place: int, last: int) -> None:
+    """Back, on, and out; drawn first, so that a finding that cannot be made does not hold anybody up."""
     with st.container(horizontal=True, horizontal_alignment="right"):
         for label, key, to in (("Back", "ArrowLeft", place - 1), ("Next", "ArrowRight", place + 1)):
-            if st.button(label, shortcut=key.removeprefix("Arrow"), disabled=not 1 <= to <= len(keys), key=f"go-{key}"):
+            if st.button(label, shortcut=key.removeprefix("Arrow"), disabled=not 1 <= to <= last, key=f"go-{key}", type="tertiary"):
                 keep(present=str(to))
                 st.rerun()
-        if st.button("Leave", shortcut="Escape"):
+        if st.button("Leave", shortcut="Escape", type="tertiary"):
             keep(present="")
             st.rerun()
-    screen.caption(view, f"{place} of {len(keys)}")

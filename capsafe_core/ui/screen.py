@@ -33,7 +33,7 @@ def selection() -> Selection:
 
 def select(**changes: Any) -> None:
     """Change the URL's selection; other parameters of the URL stay."""
-    others = {k: v for k, v in st.query_params.items() if k in ("show", "items", "audience")}
+    others = {k: v for k, v in st.query_params.items() if k in ("show", "items", "audience", "title")}
     _handled()
     st.query_params.from_dict({**others, **selection().but(**changes).to_query()})
 
