@@ -225,13 +225,7 @@ def _judges(view: View, _: str) -> Finding:
     spread = float(known["incoherent"].max() - known["incoherent"].min()) if len(known) > 1 else float("nan")
     big = ("–", "not known") if np.isnan(spread) else (f"{100 * spread:.0f} points", "between the highest and the lowest judge, on answers that make no sense")
     slide = Slide("clustered", list(known["judge"]), {"answers that make sense": [float(v) for v in known["coherent"]], "incoherent answers": [float(v) for v in known["incoherent"]]})
-    means = (
-        ["Part of a safety number is the judge's reading of answers that make no sense."]
-        if spread > 0.1
-        else ["On incoherent answers these judges differ by a tenth at most."]
-        if not np.isnan(spread)
-        else []
-    )
+    means = [f"Of the same incoherent answers, judges call {100 * known['incoherent'].min():.0f} to {100 * known['incoherent'].max():.0f} of 100 unsafe."] if len(known) > 1 else []
     return Finding(
         "judges", "Which outputs split the judges, and is it the incoherent ones?", judges_sentence(table), big, means, ["It does not say which judge is right; that takes people's labels."], dumbbell(table),
         "Each judge's unsafe rate on answers that make sense and on incoherent ones", table, ("unsafe rate", "pooled", "detector", "people"), slide if len(known) else None,

@@ -28,6 +28,7 @@ def _page(figure: dict[str, Any], alt: str, width: float, body: str) -> tuple[st
     layout = dict(figure["layout"])
     wide = width / PIXEL
     high = float(layout.get("height") or 420)  # less, and labels would lie over each other
+    layout |= {name: {**axis, "automargin": True} for name, axis in layout.items() if name.startswith(("xaxis", "yaxis"))}
     notes = [{**note, "font": {**note.get("font", {}), "size": POINT}} for note in layout.get("annotations", [])]
     layout |= {"annotations": notes, "title": {**(layout.get("title") or {}), "font": {"size": POINT}}}
     layout |= {"width": wide, "height": high, "font": {**layout.get("font", {}), "size": POINT}, "margin": {"l": 44, "r": 12, "t": 30, "b": 40}}
