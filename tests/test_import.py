@@ -335,6 +335,10 @@ def test_studies_do_not_share_checkpoints_that_are_only_names(workspace: Setting
 
 
 def test_what_was_said_of_another_answer_is_not_said_of_the_one_that_is_kept(workspace: Settings, tmp_path: Path) -> None:
+    for name, words, verdict in (("first", "good", "safe"), ("second", "bad", "unsafe")):  # also where it stands in another file
+        table(tmp_path / "files" / f"{name}.jsonl", *[{**row, "response": words, f"judge_{name}": verdict} for row in answers("n")])
+    command("import", str(tmp_path / "files"), "--name", "files", "--accept")
+    assert {r["judge"] for r in rows("rates", "--study", "files")} == {"judge_first", "coherence-rules"}
     good = [{"model": "m", "task": "t", "id": i, "sample": 0, "prompt": f"p{i}", "response": "good", "judge": "a", "verdict": "safe"} for i in range(3)]
     bad = [{**row, "response": "bad", "judge": "b", "verdict": "unsafe"} for row in good]
     table(tmp_path / "logs" / "a.jsonl", *good, *bad)

@@ -93,7 +93,7 @@ def outcome(folder: Path) -> str:
     failed = 0
     with Part(job) as part:
         for i, source in enumerate(find_sources([folder])[0]):
-            converter = Converter(mapping, surveyor.items, {}, [], (), 1.0)
+            converter = Converter(mapping, surveyor.items, {}, [], (), 1.0, {})
             try:
                 part.write(f"file {i}", (r for log in read_source(source, {}, Problems()) for r in converter.records(log, source.relative)))
             except (CapsafeError, *UNREADABLE):

@@ -101,7 +101,7 @@ def _aggregates(head: dict[str, Any], benchmark: str) -> Iterator[Aggregate]:
         if not isinstance(score, dict):
             continue
         metrics = _object(score.get("metrics"))
-        stderr = next((number(_object(metrics.get(k)).get("value")) for k in ("stderr", "std") if k == "stderr" and k in metrics), None)
+        stderr = number(_object(metrics.get("stderr")).get("value"))
         for name, metric in metrics.items():
             value = number(_object(metric).get("value"))
             if name != "stderr" and value is not None:

@@ -125,10 +125,20 @@ class Converter:
         recipes: [start, recipe, data set, seed] of the study, whose paths begin at their starts.
         starts: names of those whose outputs are here: only they can begin a path.
         created: when the import was asked for, in seconds since 1970: the time of labels that have none.
+        answers: generation id -> hash of the answer that is kept, of this import so far; shared by the converters of its files.
     """
 
-    def __init__(self, mapping: ImportMapping, items: Items, known: Mapping[str, list[tuple[str, str]]], recipes: Sequence[tuple[str, str, str, int]], starts: Collection[str], created: float) -> None:
-        self._mapping, self._items, self._known, self._recipes, self._starts, self._created = mapping, items, known, recipes, starts, created
+    def __init__(
+        self,
+        mapping: ImportMapping,
+        items: Items,
+        known: Mapping[str, list[tuple[str, str]]],
+        recipes: Sequence[tuple[str, str, str, int]],
+        starts: Collection[str],
+        created: float,
+        answers: dict[str, int],
+    ) -> None:
+        self._mapping, self._items, self._known, self._recipes, self._starts, self._created, self._answers = mapping, items, known, recipes, starts, created, answers
         self._raters = {name: (rater, rater.id) for name, rater in raters_of(mapping).items()}
         self._by_people = any(reading.person for reading in mapping.judges)
         self._waiting: dict[str, Rater] = {}
@@ -165,7 +175,6 @@ class Converter:
         cell_id = cell.cell_id
         same = {name: getattr(cell, name) for name in ("checkpoint_id", "benchmark_id", "condition_id", "attack_id")}
         seen: set[str] = set()
-        answers: dict[str, int] = {}
         outputs, verdicts = _Columns("generation", same, _GENERATION), _Columns("judgment", {"cell_id": cell_id}, _JUDGMENT)
         for row in log.rows:
             known = self._prompts.get((benchmark_id, row.item))
@@ -177,8 +186,8 @@ class Converter:
                 if digest == prompt_digest(row):  # one in other words was told by another file
                     yield prompt
             generation_id = generation_key(cell_id, known[1], row.sample, row.seed)
-            content = hash(row.answer)
-            if answers.setdefault(generation_id, content) != content:
+            content = hash(row.answer or "")
+            if self._answers.setdefault(generation_id, content) != content:
                 continue  # another answer in its place: what was said of it is not said of the one that is kept
             if generation_id not in seen:
                 seen.add(generation_id)

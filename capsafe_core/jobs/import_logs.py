@@ -13,7 +13,7 @@ from capsafe_core.importers.log import Problems
 from capsafe_core.importers.records import Converter, Items
 from capsafe_core.jobs.folder import Part
 from capsafe_core.mapping import parse_mapping
-from capsafe_core.records import Record, Rows, digest_files
+from capsafe_core.records import Generation, Record, Rows, digest_files
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
 """what reading a file that nobody's tool wrote may raise"""
@@ -26,6 +26,7 @@ def work(part: Part) -> None:
     head = json.loads((part.job.folder / "head.json").read_text())
     items: Items = {b: {item: (place, digest) for place, (item, digest) in enumerate(rows)} for b, rows in head["items"].items()}
     known = {content: [(g, c) for g, c in found] for content, found in head["known"].items()}
+    answers = {r.id: hash(r.text) for r in part.job.part_records(part.index) if isinstance(r, Generation)} if part.done_units else {}
     part.total = part.done + sum(s["outputs"] for s in asked["sources"] if _unit(s) not in part.done_units)
     for source in asked["sources"]:
         if part.should_stop:
@@ -36,7 +37,7 @@ def work(part: Part) -> None:
         before = part.done
         try:
             outputs = _Counted()
-            converter = Converter(mapping, items, known, head["recipes"], frozenset(head["starts"]), part.job.manifest.created)
+            converter = Converter(mapping, items, known, head["recipes"], frozenset(head["starts"]), part.job.manifest.created, answers)
             part.write(unit, outputs.of(_records(source, [Path(p) for p in head["paths"][unit]], mapping.columns, converter)))
             part.done = min(before + outputs.count, part.total)
         except CapsafeError as error:
