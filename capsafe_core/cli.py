@@ -47,6 +47,7 @@ T = TypeVar("T")
 PROBLEMS = 40
 """sentences about files that are printed"""
 Names = Annotated[list[str] | None, typer.Option()]
+Goals = Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")]
 
 
 def main() -> None:
@@ -72,7 +73,7 @@ def _table_command(name: str) -> None:
         recipe: Names = None,
         policy: Annotated[str, typer.Option(help="as_judged, counted_safe, counted_unsafe or excluded")] = "",
         search: Annotated[str, typer.Option(help="only answers that contain this")] = "",
-        goal: Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")] = None,
+        goal: Goals = None,
         crossing: Annotated[str, typer.Option(help="which crossing of the goal counts: first, last or safest")] = "",
         claim: Annotated[str, typer.Option(help="what `conclusions` tests, as `capsafe claims` lists it")] = "",
         truncated: Annotated[bool, typer.Option(help="keep outputs cut off by the token limit")] = True,
@@ -96,6 +97,11 @@ def _table_command(name: str) -> None:
 
     command.__doc__ = (TABLES[name].__doc__ or f"The {name} table.").split("\n")[0]
     app.command(name)(command)
+
+
+def _way(study: str, benchmark: list[str] | None, judge: list[str] | None, policy: str = "", crossing: str = "", goal: list[str] | None = None) -> dict[str, str]:
+    """A way of asking as the command line has it, as URL parameters."""
+    return Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ()), policy=policy, crossing=crossing, goals=_goals(goal or [])).to_query()
 
 
 def _goals(texts: list[str]) -> tuple[tuple[str, float], ...]:
@@ -429,7 +435,7 @@ def report(
     judge: Names = None,
     policy: str = "",
     crossing: str = "",
-    goal: Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")] = None,
+    goal: Goals = None,
     verify: Annotated[Path | None, typer.Option(help="an HTML report whose numbers are computed again; those that differ are named")] = None,
 ) -> None:
     """Write a report of findings, or compute the numbers of one again."""
@@ -440,7 +446,7 @@ def report(
             raise CapsafeError("\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has.")
         typer.echo("Every number of the report comes out the same.")
         return
-    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ()), policy=policy, crossing=crossing, goals=_goals(goal or [])).to_query()
+    selection = _way(study, benchmark, judge, policy, crossing, goal)
     if target is None:
         for row in do(settings, "list findings", selection=selection)["rows"]:
             typer.echo(f"{row['item']:44} {row['finding']}")
@@ -463,10 +469,10 @@ def figure(
     judge: Names = None,
     policy: str = "",
     crossing: str = "",
-    goal: Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")] = None,
+    goal: Goals = None,
 ) -> None:
     """Write the figure of a finding for print; its alt text goes along."""
-    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ()), policy=policy, crossing=crossing, goals=_goals(goal or [])).to_query()
+    selection = _way(study, benchmark, judge, policy, crossing, goal)
     if target.suffix not in (".svg", ".pdf"):
         raise CapsafeError(f"No figure has the ending {target.suffix!r}.", "Use .svg or .pdf.")
     made = do(Settings(), "figure", item=item, selection=selection)
@@ -478,7 +484,7 @@ def figure(
 @app.command()
 def cite(study: str = "", benchmark: Names = None, judge: Names = None) -> None:
     """BibTeX of the benchmarks, judges and methods that a selection uses."""
-    typer.echo(do(Settings(), "cite", selection=Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ())).to_query())["text"], nl=False)
+    typer.echo(do(Settings(), "cite", selection=_way(study, benchmark, judge))["text"], nl=False)
 
 
 @app.command()
@@ -533,11 +539,11 @@ def import_logs(
     chosen = survey.accepted(accept)
     job, study = plan_import(settings.jobs_path, survey, chosen, known)
     whole = run_graph([job.manifest, *after_import(job, study)], settings.jobs_path, lambda _: None, settings)
-    found = do(settings, "look")
+    found = do(settings, "look", job=job.job_id)
     if job.job_id in found["retracted"]:
         found = do(settings, "retract", job=job.job_id, undo=False)
     left = len(survey.mapping.judges) - len(chosen.judges)
-    typer.echo(f"{job.job_id}: {do(settings, 'imported', job=job.job_id)['words']}" + (f" {left} guessed readings were left out; --accept takes them." if left else ""))
+    typer.echo(f"{job.job_id}: {found['brought']}" + (f" {left} guessed readings were left out; --accept takes them." if left else ""))
     failed = [line["message"] for part in range(job.manifest.parts) for line in job.failures(part)] if not whole else []
     if failed or found["problems"]:
         raise CapsafeError("\n".join([*failed[:20], *found["problems"]]), f"`capsafe resume {job.job_id}` tries again what failed." if failed else "")

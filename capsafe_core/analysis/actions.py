@@ -68,10 +68,16 @@ def _find_outputs(desk: Desk, person: Person, contents: list[str]) -> Answer:
     return {"known": outputs_by_content(desk.store, contents)}
 
 
-def _look(desk: Desk, person: Person) -> Answer:
-    """Read what is new in the job folders, now rather than in a moment."""
+def _look(desk: Desk, person: Person, job: str = "") -> Answer:
+    """Read what is new in the job folders, now rather than in a moment; and what a job brought."""
     found, problems = ingest_all(desk.store, desk.jobs)
-    return {"rows": found.rows, "conflicts": found.conflicts, "problems": [str(p) for p in problems], "retracted": retracted_jobs(desk.store)}
+    return {
+        "rows": found.rows,
+        "conflicts": found.conflicts,
+        "problems": [str(p) for p in problems],
+        "retracted": retracted_jobs(desk.store),
+        "brought": imported_words(desk.store, job) if job else "",
+    }
 
 
 def _export(desk: Desk, person: Person, form: str, name: str, study: str = "", texts: bool = True) -> Answer:
@@ -98,21 +104,16 @@ EXPORTS = ("snapshot", "parquet", "csv", "every-eval-ever", "bundle")
 """what can be taken out"""
 
 
-def _imported(desk: Desk, person: Person, job: str) -> Answer:
-    """What an import brought into the store, in words."""
-    return {"words": imported_words(desk.store, job)}
-
-
 def _retract(desk: Desk, person: Person, job: str, undo: bool) -> Answer:
     person.must_be("researcher")
     set_retracted(desk.store, job, undo)
-    return _look(desk, person)
+    return _look(desk, person, job)
 
 
 ACTIONS: dict[str, Callable[..., Answer]] = {
     "make queue": _make, "list queues": _list, "extend queue": _extend, "queue state": _state,
     "bring labels in": _bring_in, "take labels out": _take_out, "labelled answers": _labelled, "guidelines": _guidelines,
-    "find outputs": _find_outputs, "look": _look, "retract": _retract, "imported": _imported, "export": _export,
+    "find outputs": _find_outputs, "look": _look, "retract": _retract, "export": _export,
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import Archive, load_json
-from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, number, said
+from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_object, number, said
 from capsafe_core.records import canonical_json, digest_text
 
 _STATUS = {"refusal": "refused", "invalid_response_format": "unparsed", "no_response": "unparsed", "grader_failed": "error", "scoring_failed": "error"}
@@ -54,12 +54,12 @@ def _log(head: dict[str, Any], path: Path, problems: Problems, rows: Iterator[Ro
     if head.get("invalidated"):
         problems.add(f"{path.name} was marked as invalid by its owner; what it has is taken.")
     plan = head.get("plan") if isinstance(head.get("plan"), dict) else {}
-    config = {**_object(plan.get("config") if plan else None), **_object(about.get("model_generate_config"))}
-    arguments = _object(about.get("model_args"))
-    metadata = {**_object(about.get("metadata")), **_object(head.get("metadata"))}
+    config = {**as_object(plan.get("config") if plan else None), **as_object(about.get("model_generate_config"))}
+    arguments = as_object(about.get("model_args"))
+    metadata = {**as_object(about.get("metadata")), **as_object(head.get("metadata"))}
     tags = [t for where in (about, head) for t in (where.get("tags") or []) if isinstance(t, str)]
     condition = {key: config[key] for key in ("temperature", "top_p", "max_tokens") if number(config.get(key)) is not None}
-    condition |= {"system_prompt": str(config.get("system_message") or ""), "engine": "inspect_ai", "engine_version": str(_object(about.get("packages")).get("inspect_ai", ""))}
+    condition |= {"system_prompt": str(config.get("system_message") or ""), "engine": "inspect_ai", "engine_version": str(as_object(about.get("packages")).get("inspect_ai", ""))}
     return Log(
         "inspect",
         str(about.get("task") or "task"),
@@ -75,12 +75,8 @@ def _log(head: dict[str, Any], path: Path, problems: Problems, rows: Iterator[Ro
 
 def _version(about: dict[str, Any]) -> str:
     """The task's version, and a hash of its arguments: with others it is another set of prompts."""
-    arguments = _object(about.get("task_args"))
+    arguments = as_object(about.get("task_args"))
     return str(about.get("task_version") or "") + (f"+{digest_text(canonical_json(arguments))[:6]}" if arguments else "")
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _facts(metadata: dict[str, Any], tags: list[str]) -> dict[str, str]:
@@ -97,13 +93,13 @@ def _facts(metadata: dict[str, Any], tags: list[str]) -> dict[str, str]:
 
 
 def _aggregates(head: dict[str, Any], benchmark: str) -> Iterator[Aggregate]:
-    for score in _object(head.get("results")).get("scores") or []:
+    for score in as_object(head.get("results")).get("scores") or []:
         if not isinstance(score, dict):
             continue
-        metrics = _object(score.get("metrics"))
-        stderr = number(_object(metrics.get("stderr")).get("value"))
+        metrics = as_object(score.get("metrics"))
+        stderr = number(as_object(metrics.get("stderr")).get("value"))
         for name, metric in metrics.items():
-            value = number(_object(metric).get("value"))
+            value = number(as_object(metric).get("value"))
             if name != "stderr" and value is not None:
                 n = score.get("scored_samples")
                 yield Aggregate(benchmark, f"{score.get('name')}/{name}", value, stderr if name in ("mean", "accuracy") else None, n if isinstance(n, int) else None)
@@ -124,10 +120,10 @@ def _row(sample: Any, where: str, problems: Problems) -> Row | None:
     if not isinstance(sample, dict) or not isinstance(sample.get("id"), str | int):
         problems.add(f"{where} has no id.")
         return None
-    kept = _object(sample.get("attachments"))
-    output = _object(sample.get("output"))
+    kept = as_object(sample.get("attachments"))
+    output = as_object(sample.get("output"))
     choices = [c for c in output.get("choices") or [] if isinstance(c, dict)]
-    failed = _object(sample.get("error")).get("message") or output.get("error")
+    failed = as_object(sample.get("error")).get("message") or output.get("error")
     if not choices and failed:
         problems.add(f"{where} failed: {str(failed)[:150]}.")
         return None
@@ -135,25 +131,25 @@ def _row(sample: Any, where: str, problems: Problems) -> Row | None:
     if prompt is None:
         problems.add(f"{where} has no question that can be read.")
         return None
-    metadata = _object(sample.get("metadata"))
+    metadata = as_object(sample.get("metadata"))
     target = sample.get("target")
     epoch = sample.get("epoch")
     return Row(
         str(sample["id"]),
         prompt,
-        _text(_object(choices[0].get("message")).get("content"), kept) if choices else None,
+        _text(as_object(choices[0].get("message")).get("content"), kept) if choices else None,
         sample=epoch - 1 if isinstance(epoch, int) and not isinstance(epoch, bool) and 1 <= epoch < 1 << 20 else 0,
         category=str(metadata.get("category") or metadata.get("subset") or ""),
         behaviour=str(metadata.get("behavior") or metadata.get("behaviour") or ""),
         reference=target if isinstance(target, str) else "\n".join(str(t) for t in target or []),
         finish={"max_tokens": "length", "model_length": "length"}.get(str(choices[0].get("stop_reason")), str(choices[0].get("stop_reason") or "")) if choices else "",
         tokens=_tokens(output),
-        said=tuple(_scores(_object(sample.get("scores")), kept)),
+        said=tuple(_scores(as_object(sample.get("scores")), kept)),
     )
 
 
 def _tokens(output: dict[str, Any]) -> int:
-    found = _object(output.get("usage")).get("output_tokens")
+    found = as_object(output.get("usage")).get("output_tokens")
     return found if isinstance(found, int) and 0 <= found < 1 << 31 else 0
 
 

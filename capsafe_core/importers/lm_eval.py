@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.importers.bounded import json_lines, load_json
-from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, number, said
+from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_object, number, said
 
 _OWN = frozenset({"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash"})
 
@@ -19,28 +19,24 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     if not isinstance(results, dict):
         problems.add(f"{paths[0].name} is no object.")
         results = {}
-    config = _object(results.get("config"))
+    config = as_object(results.get("config"))
     arguments = model_arguments(config.get("model_args"))
     model = arguments.get("pretrained") or arguments.get("model") or str(results.get("model_name") or "")
     samples = {_task(p): p for p in paths if p.suffix == ".jsonl"}
-    tasks = [*_object(results.get("results")), *(t for t in samples if t not in _object(results.get("results")))]
+    tasks = [*as_object(results.get("results")), *(t for t in samples if t not in as_object(results.get("results")))]
     for task in tasks:
         yield Log(
             "lm-eval",
             task,
             model,
             arguments.get("peft", "") or arguments.get("lora_local_path", ""),
-            str(_object(results.get("versions")).get(task, "")),
+            str(as_object(results.get("versions")).get(task, "")),
             condition=_condition(results, config, task),
             kind="capability",
             directions=_directions(results, task),
             rows=_rows(samples[task], problems) if task in samples else iter(()),
             aggregates=list(_aggregates(results, task)),
         )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _task(path: Path) -> str:
@@ -56,8 +52,8 @@ def model_arguments(value: Any) -> dict[str, str]:
 
 
 def _condition(results: dict[str, Any], config: dict[str, Any], task: str) -> dict[str, Any]:
-    asked = {**_object(_object(_object(results.get("configs")).get(task)).get("generation_kwargs")), **_object(config.get("gen_kwargs"))}
-    shots = _object(results.get("n-shot")).get(task)
+    asked = {**as_object(as_object(as_object(results.get("configs")).get(task)).get("generation_kwargs")), **as_object(config.get("gen_kwargs"))}
+    shots = as_object(results.get("n-shot")).get(task)
     found: dict[str, Any] = {"engine": "lm-eval", "engine_version": str(results.get("lm_eval_version") or ""), "few_shot": shots if isinstance(shots, int) else 0}
     found |= {"system_prompt": str(results.get("system_instruction") or ""), "template_digest": str(results.get("chat_template_sha") or "")}
     for key, name in (("temperature", "temperature"), ("top_p", "top_p"), ("max_gen_toks", "max_tokens")):
@@ -68,14 +64,14 @@ def _condition(results: dict[str, Any], config: dict[str, Any], task: str) -> di
 
 def _directions(results: dict[str, Any], task: str) -> dict[str, bool]:
     """Which way each metric goes, for every filter of the task."""
-    told = {m: b for m, b in _object(_object(results.get("higher_is_better")).get(task)).items() if isinstance(b, bool)}
-    filters = [f.get("name") for f in _object(_object(results.get("configs")).get(task)).get("filter_list") or [] if isinstance(f, dict)]
+    told = {m: b for m, b in as_object(as_object(results.get("higher_is_better")).get(task)).items() if isinstance(b, bool)}
+    filters = [f.get("name") for f in as_object(as_object(results.get("configs")).get(task)).get("filter_list") or [] if isinstance(f, dict)]
     return {**told, **{f"{m}/{f}": b for m, b in told.items() for f in filters}}
 
 
 def _aggregates(results: dict[str, Any], task: str) -> Iterator[Aggregate]:
-    row = _object(_object(results.get("results")).get(task))
-    n = _object(_object(results.get("n-samples")).get(task)).get("effective")
+    row = as_object(as_object(results.get("results")).get(task))
+    n = as_object(as_object(results.get("n-samples")).get(task)).get("effective")
     for key, value in row.items():
         metric, _, by = key.partition(",")
         found = number(value) if isinstance(value, int | float) else None

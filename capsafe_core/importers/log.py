@@ -183,6 +183,16 @@ def taken(row: Any, columns: Sequence[Column], where: str, problems: Problems) -
     return found
 
 
+def as_object(value: Any) -> dict[str, Any]:
+    """A JSON object, or an empty one where the file has something else in its place."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A JSON list, or an empty one where the file has something else in its place."""
+    return value if isinstance(value, list) else []
+
+
 def number(value: Any) -> float | None:
     """A finite number, or None: NaN and infinities are no measurements."""
     if isinstance(value, bool):

@@ -172,12 +172,13 @@ class Surveyor:
         # whether the same output comes twice, and says the same: 32 bytes for each
         key_bytes = hashlib.blake2b(f"{cell}\x1f{item}\x1f{row.sample}\x1f{row.seed}".encode("utf-8", "replace"), digest_size=16).digest()
         content = hashlib.blake2b((row.answer or "").encode("utf-8", "replace"), digest_size=16).digest()
-        before = self._answers.setdefault(key_bytes, content)
-        if before != content:
-            problems.add(f"{about['checkpoint']} answers {row.item!r} of {log.benchmark} twice, and differently; the first answer is kept.")
-        if before is not content:
+        before = self._answers.get(key_bytes)
+        if before is not None:
             about["again"] += 1
+            if before != content:
+                problems.add(f"{about['checkpoint']} answers {row.item!r} of {log.benchmark} twice, and differently; the first answer is kept.")
             return
+        self._answers[key_bytes] = content
         about["outputs"] += 1
         about["no_response"] += row.answer is None
         if len(about["preview"]) < PREVIEWED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from capsafe_core.importers.find import Source, read_source
 from capsafe_core.importers.log import Problems
 from capsafe_core.importers.records import Converter, Items
 from capsafe_core.jobs.folder import Part
+from capsafe_core.jobs.importing import read_heads, unit_of
 from capsafe_core.mapping import parse_mapping
 from capsafe_core.records import Generation, Record, Rows, digest_files
 
@@ -23,15 +23,15 @@ def work(part: Part) -> None:
     """Import every file that is not imported yet; one that cannot be used is a listed failure, and nothing of it is kept."""
     asked = part.job.manifest.work
     mapping = parse_mapping(asked["mapping"])
-    head = json.loads((part.job.folder / "head.json").read_text())
+    (head,) = read_heads([part.job])
     items: Items = {b: {item: (place, digest) for place, (item, digest) in enumerate(rows)} for b, rows in head["items"].items()}
     known = {content: [(g, c) for g, c in found] for content, found in head["known"].items()}
     answers = {r.id: hash(r.text) for r in part.job.part_records(part.index) if isinstance(r, Generation)} if part.done_units else {}
-    part.total = part.done + sum(s["outputs"] for s in asked["sources"] if _unit(s) not in part.done_units)
+    part.total = part.done + sum(s["outputs"] for s in asked["sources"] if unit_of(s) not in part.done_units)
     for source in asked["sources"]:
         if part.should_stop:
             return
-        unit = _unit(source)
+        unit = unit_of(source)
         if unit in part.done_units:
             continue
         before = part.done
@@ -45,10 +45,6 @@ def work(part: Part) -> None:
         except UNREADABLE as error:
             part.error(unit, f"{source['relative']} is not as {source['tool']} writes it ({type(error).__name__}: {str(error)[:100]}).")
     part.done = part.total
-
-
-def _unit(source: dict[str, Any]) -> str:
-    return f"{source['relative']} {source['digest'][:10]}"
 
 
 class _Counted:

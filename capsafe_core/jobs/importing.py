@@ -133,11 +133,11 @@ def plan_import(root: Path, survey: Survey, mapping: ImportMapping, known: dict[
     joined = sorted((content, sorted(found)) for content, found in (known or {}).items())
     work = {"study": mapping.name, "mapping": mapping.to_toml(), "sources": sources, **({"joined": digest_text(canonical_json(joined))} if joined else {})}
     job = create_job(root, Manifest("import", f"{mapping.name}-import", work, python=sys.executable))
-    before = [json.loads((j.folder / "head.json").read_text()) for j in imports(root, mapping.name) if (j.folder / "head.json").exists()]
+    before = read_heads(imports(root, mapping.name))
     places = [Place(**log["place"]) for log in survey.logs if log["place"]]
     recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {tuple(r) for head in before for r in head["recipes"]}
     starts = {p.start for p in places if not (p.recipe and p.step)} | {s for head in before for s in head["starts"]}
-    paths = {f"{file['relative']} {file['digest'][:10]}": file["paths"] for file in survey.files}
+    paths = {unit_of(file): file["paths"] for file in survey.files}
     replace_file(job.folder / "head.json", json.dumps({"items": survey.items, "known": known or {}, "paths": paths, "recipes": sorted(recipes), "starts": sorted(starts)}))
     record_study(root, study, text)
     return job, study
@@ -151,6 +151,16 @@ def after_import(job: Job, study: Study) -> list[Manifest]:
 def imports(root: Path, study: str = "") -> list[Job]:
     """The imports of a workspace, or those of one study, oldest first."""
     return [job for job in list_jobs(root) if job.manifest.kind == "import" and "sources" in job.manifest.work and study in ("", job.manifest.work["study"])]
+
+
+def unit_of(source: dict[str, Any]) -> str:
+    """The unit of work that one file of an import is."""
+    return f"{source['relative']} {source['digest'][:10]}"
+
+
+def read_heads(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """What imports knew of the whole beside their files: items, known, paths, recipes, starts."""
+    return [json.loads(head.read_text()) for job in jobs if (head := job.folder / "head.json").exists()]
 
 
 def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:

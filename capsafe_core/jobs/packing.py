@@ -26,7 +26,7 @@ from capsafe_core.study import Study
 
 LARGEST = 32 << 30
 """bytes of a bundle or of one of its shards, unpacked"""
-KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json", "errors.jsonl")
+KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json")
 """what a job's folder holds besides its shards and their status, where it holds it"""
 _NAME = re.compile(r"(?:study\.toml|versions\.json|jobs/[\w.+-]+/[\w.+-]+)")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.records import Items
 from capsafe_core.importers.survey import Surveyor
-from capsafe_core.jobs.folder import Part, list_jobs, replace_file
+from capsafe_core.jobs.folder import Part, replace_file
+from capsafe_core.jobs.importing import imports, read_heads
 from capsafe_core.mapping import parse_mapping
 
 
@@ -36,11 +37,9 @@ def work(part: Part) -> None:
 def known_items(root: Path) -> Items:
     """The items of every benchmark that was imported into a workspace, in the order in which they came."""
     found: Items = {}
-    for job in list_jobs(root):
-        head = job.folder / "head.json"
-        if job.manifest.kind == "import" and head.exists():
-            for benchmark, items in json.loads(head.read_text())["items"].items():
-                mine = found.setdefault(benchmark, {})
-                for item, digest in items:
-                    mine.setdefault(item, (len(mine), digest))
+    for head in read_heads(imports(root)):
+        for benchmark, items in head["items"].items():
+            mine = found.setdefault(benchmark, {})
+            for item, digest in items:
+                mine.setdefault(item, (len(mine), digest))
     return found

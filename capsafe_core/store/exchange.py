@@ -22,6 +22,7 @@ from capsafe_core.annotation import QUESTIONS
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person, person_named
 from capsafe_core.records import LabelEvent, QueueItem, Record, identify
+from capsafe_core.store.export import FORMULA, guarded
 from capsafe_core.store.labels import queue_strata
 from capsafe_core.store.store import Store
 
@@ -32,7 +33,6 @@ COLUMNS = (
 Row = dict[str, Any]
 _DRAWN = ("queue", "stratum", "place", "probability")
 """what a row says of how its output was drawn"""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ALIASES = {"person": "annotator", "rater": "annotator", "response": "answer", "completion": "answer", "value": "label"}
 
 
@@ -78,18 +78,13 @@ def write_labels(rows: Sequence[Row], form: str) -> str:
         stream = io.StringIO()
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
-        writer.writerows({k: _guarded("; ".join(v) if isinstance(v, list) else v) for k, v in row.items()} for row in rows)
+        writer.writerows({k: guarded("; ".join(v) if isinstance(v, list) else v) for k, v in row.items()} for row in rows)
         return stream.getvalue()
     if form == "label-studio":
         return json.dumps([_label_studio(labels) for labels in _by_output(rows)], ensure_ascii=False, indent=1)
     if form == "argilla":
         return json.dumps([_argilla(labels) for labels in _by_output(rows)], ensure_ascii=False, indent=1)
     raise CapsafeError(f"There is no format {form!r}.", f"Use one of {', '.join(FORMATS)}.")
-
-
-def _guarded(value: Any) -> Any:
-    """A cell that a spreadsheet would take for a formula gets a quote in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _by_output(rows: Sequence[Row]) -> list[list[Row]]:
@@ -153,7 +148,7 @@ def read_labels_file(text: str) -> list[Row]:
 
 
 def _unguarded(value: Any) -> Any:
-    return value[1:] if isinstance(value, str) and value.startswith("'") and value[1:].startswith(_FORMULA) else value
+    return value[1:] if isinstance(value, str) and value.startswith("'") and value[1:].startswith(FORMULA) else value
 
 
 def _named(row: Row) -> Row:

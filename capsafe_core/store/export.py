@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.store.store import Store
 
-FORMULA = re.compile(r"^[=+\-@\t\r]")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """how a cell begins that a spreadsheet would take for a formula"""
 _OWN = ("migrations", "offsets", "batch_events", "slots", "verdicts", "patterns", "arrays", "current_slots", "codes")
 """tables that only the store itself uses"""
@@ -64,13 +64,19 @@ def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
 def _guarded(column: str, kind: str) -> str:
     if kind != "VARCHAR":
         return f'"{column}"'
-    return f"""CASE WHEN regexp_matches("{column}", '{FORMULA.pattern}') THEN '''' || "{column}" ELSE "{column}" END AS "{column}\""""
+    signs = ", ".join(f"'{sign}'" for sign in FORMULA)
+    return f"""CASE WHEN left("{column}", 1) IN ({signs}) THEN '''' || "{column}" ELSE "{column}" END AS "{column}\""""
+
+
+def guarded(value: Any) -> Any:
+    """A cell that a spreadsheet would take for a formula gets a quote in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def guarded_csv(frame: pd.DataFrame) -> str:
     """A frame as CSV in which no text starts a formula."""
     texts = frame.select_dtypes(include=["object", "string"]).columns
-    return frame.assign(**{c: frame[c].map(lambda v: f"'{v}" if isinstance(v, str) and FORMULA.match(v) else v) for c in texts}).to_csv(index=False)
+    return frame.assign(**{c: frame[c].map(guarded) for c in texts}).to_csv(index=False)
 
 
 def jobs_of(store: Store, study: str) -> list[str]:
