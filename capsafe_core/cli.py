@@ -22,9 +22,12 @@ from capsafe_core.analysis.service import ask, ask_to
 from capsafe_core.annotation import QUESTIONS, QueueSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs
+from capsafe_core.jobs.foreign import adopt as adopt_study
+from capsafe_core.jobs.foreign import foreign_studies
 from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_survey, slug, survey_job
 from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
 from capsafe_core.jobs.packing import pack_jobs, unpack_bundle, unpack_jobs
+from capsafe_core.jobs.permission import UNTOLD, foreign_uses
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph, start_worker
@@ -34,7 +37,7 @@ from capsafe_core.report.document import Report, items_of, read_provenance
 from capsafe_core.report.html import to_pdf
 from capsafe_core.report.printed import to_figure_pdf, to_svg
 from capsafe_core.selection import Selection
-from capsafe_core.settings import Settings
+from capsafe_core.settings import ENGINES, ROOT, Server, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.desk import Desk
 from capsafe_core.store.export import guarded_csv
@@ -489,13 +492,72 @@ def cite(study: str = "", benchmark: Names = None, judge: Names = None) -> None:
 
 @app.command()
 def unbundle(file: Path) -> None:
-    """Open a bundle that `capsafe export bundle` wrote, here or on another machine."""
+    """Open a bundle that `capsafe export bundle` wrote, here or on another machine. Nothing of it runs until you adopt it."""
     settings = Settings()
-    name = unpack_bundle(file, settings.jobs_path)
+    unpacked = unpack_bundle(file, settings.jobs_path)
     found = do(settings, "look")
-    typer.echo(f"The study {name!r} is here.")
+    typer.echo(unpacked.words)
     if found["problems"]:
         raise CapsafeError("\n".join(found["problems"]))
+
+
+@app.command()
+def adopt(
+    study: str,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask; what it would use is printed all the same")] = False,
+) -> None:
+    """Take a study that came from elsewhere as your own, so that it can run, after reading what it would use."""
+    jobs_path = Settings().jobs_path
+    if study not in foreign_studies(jobs_path):
+        others = ", ".join(foreign_studies(jobs_path))
+        raise CapsafeError(f"There is no study {study!r} to adopt.", f"These came from elsewhere: {others or 'none'}.")
+    typer.echo(f"The study {study!r} came from elsewhere. Adopted, it would use:")
+    for sentence in foreign_uses(jobs_path, study).sentences:
+        typer.echo(f"  {sentence}")
+    if not (yes or typer.confirm("Do you trust it?")):
+        raise CapsafeError("It was not adopted.", "Its facts can be explored as before.")
+    typer.echo(f"Adopted: {adopt_study(jobs_path, study, getpass.getuser())} job folders.")
+
+
+allow = typer.Typer(no_args_is_help=True, help="What this workspace lets studies use: servers with their keys, interpreters.")
+app.add_typer(allow, name="allow")
+
+
+@allow.command("server")
+def allow_server(
+    address: Annotated[str, typer.Argument(help="as studies name it, such as http://127.0.0.1:8000/v1")],
+    key: Annotated[str, typer.Option(help="the environment variable whose value is sent along")] = UNTOLD,
+) -> None:
+    """Let jobs of this workspace send prompts and a key to an address."""
+    try:
+        server = Server(base_url=address, api_key_env=key)
+    except ValueError as error:
+        raise CapsafeError(
+            f"{address!r} with the key in {key!r} cannot be allowed.",
+            "Write an address such as http://127.0.0.1:8000/v1 without a user, ? or #, and a variable such as OPENAI_API_KEY.",
+        ) from error
+    Settings().allow_server(server)
+    typer.echo(f"Jobs of this workspace may send prompts to {server}.")
+
+
+@allow.command("python")
+def allow_python(
+    engine: Annotated[str, typer.Argument(help="transformers, vllm or openai")],
+    python: Annotated[Path, typer.Argument(help="the python of the environment that the engine lives in")],
+) -> None:
+    """Choose the interpreter that runs an engine in this workspace."""
+    Settings().allow_python(engine, python)
+    typer.echo(f"{engine} runs with {python}.")
+
+
+@allow.command("list")
+def list_allowed() -> None:
+    """What this workspace lets studies use."""
+    settings = Settings()
+    for engine in ENGINES:
+        typer.echo(f"{engine} runs with {settings.python_of(engine)}.")
+    for server in settings.servers:
+        typer.echo(f"Prompts may be sent to {server}.")
 
 
 @app.command()
@@ -649,7 +711,8 @@ def _find(job_id: str) -> Job:
 def demo_store(source: Path) -> None:
     """Fill the workspace from packed job folders, such as data/demo; quick where it was done before."""
     settings = Settings()
-    unpack_jobs(source, settings.jobs_path)
+    shipped = source.resolve().is_relative_to(ROOT / "data")
+    unpack_jobs(source, settings.jobs_path, "" if shipped else str(source))
     with _open_store(settings) as store:
         result, problems = ingest_all(store, settings.jobs_path)
     typer.echo(f"{result.rows} new rows")

@@ -22,3 +22,7 @@ class CapsafeError(Exception):
 
 class BusyError(CapsafeError):
     """Somebody else holds what is asked for."""
+
+
+class NotAllowedError(CapsafeError):
+    """The workspace does not allow this; a person can change that."""

@@ -26,7 +26,7 @@ class _Part(BaseModel):
 
 
 class TransformersSettings(_Part):
-    """The embedded engine, on CPU or GPU; `python` is the interpreter of the worker's own environment."""
+    """The embedded engine, on CPU or GPU; `python` is accepted only if it is the interpreter that the workspace's settings name."""
 
     switches_adapters: ClassVar[bool] = False
     """whether one loaded engine answers with several adapters, request by request"""
@@ -38,7 +38,7 @@ class TransformersSettings(_Part):
 
 
 class VllmSettings(_Part):
-    """vLLM inside the worker. It pins torch and transformers, so it mostly lives in an environment of its own: `python` is its interpreter."""
+    """vLLM inside the worker. It pins torch and transformers, so it mostly lives in an environment of its own, which the workspace's settings name."""
 
     switches_adapters: ClassVar[bool] = True
     name: Literal["vllm"]

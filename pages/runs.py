@@ -7,7 +7,7 @@ from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import coverage_squares
 from capsafe_core.jobs.engine_environment import read_state
-from capsafe_core.ui import job_list, missing, run_form, screen
+from capsafe_core.ui import foreign, job_list, missing, run_form, screen
 from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label
 
@@ -15,6 +15,7 @@ st.title("What is running, what ran, and what shall run next?", anchor=False)
 owner = current_owner()
 engine = read_state()
 st.text(f"Engine: {engine.words}")
+foreign.show(owner.settings)
 job_list.show()
 run_form.show(owner.settings, engine.ready)
 st.subheader("What is there, and what is missing?", anchor=False)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
 
 Trouble = Callable[[int, dict[str, Any]], str]
 """(number of the request from 0, its body) -> what happens: "", "429", "500", "400", "401", "garbage", "empty", "half" or "hang" """
@@ -26,6 +29,15 @@ class Seen:
     keys: list[str | None] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
+
+
+@contextmanager
+def allowed(*addresses: str, key: str = "OPENAI_API_KEY") -> Iterator[None]:
+    """Workspaces that allow prompts to be sent to these addresses, whatever else they allow."""
+    more = [{"base_url": address, "api_key_env": key} for address in addresses]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAPSAFE_SERVERS", json.dumps([*json.loads(os.environ.get("CAPSAFE_SERVERS", "[]")), *more]))
+        yield
 
 
 @contextmanager
@@ -95,7 +107,8 @@ def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0) ->
     threading.Thread(target=server.serve_forever, daemon=True).start()
     seen.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     try:
-        yield seen
+        with allowed(seen.base_url), allowed(seen.base_url, key="TEST_SERVER_KEY"):
+            yield seen
     finally:
         ended.set()
         server.shutdown()

@@ -17,8 +17,11 @@ from typer.testing import CliRunner
 import capsafe_core
 from capsafe_core.analysis.service import Service
 from capsafe_core.cli import app, do, fetch_table
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
+from capsafe_core.jobs.foreign import adopt
+from capsafe_core.jobs.permission import HERE, foreign_uses
+from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.people import Person
 from capsafe_core.records import Generation
 from capsafe_core.selection import Selection
@@ -148,7 +151,7 @@ def test_a_strange_bundle_is_refused(workspace: Settings, tmp_path: Path, names:
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             archive.writestr(name, "{}")
-    with pytest.raises(CapsafeError, match="no bundle"):
+    with pytest.raises(CapsafeError, match="is not a bundle"):
         command("unbundle", str(path))
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CapsafeError, match="cannot be read as a bundle"):
@@ -191,10 +194,17 @@ def test_a_bundle_leaves_out_what_was_undone_and_chooses_no_program(settings: Se
                 out.writestr(name, data)
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path / "home"))
     command("unbundle", str(changed))
-    manifests = [json.loads(p.read_text()) for p in (tmp_path / "home" / "jobs").glob("*/manifest.json")]
-    assert manifests
-    assert {m["python"] for m in manifests} == {""}
-    assert not any("trusted" in m["work"] for m in manifests)
+    jobs = list_jobs(tmp_path / "home" / "jobs")
+    assert jobs
+    for job in jobs:
+        with pytest.raises(NotAllowedError, match="came from elsewhere"):
+            start_worker(job)
+    assert "/bin/evil" in " ".join(foreign_uses(tmp_path / "home" / "jobs", "made-up").sentences)
+    adopt(tmp_path / "home" / "jobs", "made-up", "me")
+    for job in jobs:
+        if job.manifest.kind not in HERE:
+            with pytest.raises(NotAllowedError, match="/bin/evil"):
+                start_worker(job)
 
 
 def test_a_retracted_job_is_not_in_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def test_the_queue_starts_again_what_comes_after_a_job_that_is_tried_again(study
     run.invoke(app, ["run", str(study)])
     jobs = list_jobs(workspace.jobs_path)
     generate = next(job for job in jobs if job.manifest.kind == "generate")
-    Queue.restart(generate)
+    Queue(workspace).restart(generate)
     assert [job.job_id for job in ready_jobs(list_jobs(workspace.jobs_path))] == [generate.job_id]
     assert len([job for job in jobs if (job.folder / "queued").exists()]) == 1 + 2
 
@@ -352,16 +352,18 @@ def test_a_run_is_measured_started_and_followed_on_the_page(runs_page: AppTest, 
     wait_for(page, "all 3 pairs")
 
 
-def test_the_page_says_what_is_wrong_with_a_run(runs_page: AppTest) -> None:
+def test_the_page_says_what_is_wrong_with_a_run(runs_page: AppTest, server: Seen) -> None:
     page = runs_page
     page.multiselect[1].set_value([]).run()
     one(page.selectbox, "Answered by").select("openai").run()
+    one(page.text_input, "Address").set_value(server.base_url).run()
     one(page.button, "Start").click().run()
     assert not page.exception
     assert any("No judge is chosen" in w.value for w in page.warning)
     page.multiselect[1].set_value(["prefix-zou"]).run()
+    page.multiselect[0].set_value([]).run()
     one(page.button, "Start").click().run()
-    assert any("base" in w.value and "required" in w.value for w in page.warning)
+    assert any("benchmark" in w.value for w in page.warning)
 
 
 def test_a_worker_is_imported_without_the_reading_tower() -> None:

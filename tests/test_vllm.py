@@ -21,6 +21,7 @@ from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.records import Checkpoint, Condition, Generation, Judgment
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.study import parse_study
+from tests.server import allowed
 
 pytestmark = pytest.mark.vllm
 ENGINE = {"name": "vllm", "dtype": "float32", "tensor_parallel": 1, "max_model_len": 512, "gpu_memory": 0.9, "enforce_eager": True}
@@ -173,7 +174,9 @@ def server(home: Path, vllm_python: Path) -> Iterator[str]:
             except OSError:
                 assert process.poll() is None, (home / "server.log").read_text()[-1500:]
                 time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
+        address = f"http://127.0.0.1:{port}/v1"
+        with allowed(address), allowed(address, key="NO_SUCH_KEY"):
+            yield address
     finally:
         process.terminate()
         process.wait(timeout=60)

@@ -107,7 +107,7 @@ def test_the_queue_starts_one_job_at_a_time_and_in_order(tmp_path: Path, generat
     assert second.job_id not in [j.job_id for j in ready_jobs([first, second])]
     queue = Queue(settings)
     for job in (second, first):
-        Queue.add(job)
+        queue.add(job)
     queue.tick()
     assert (is_queued(first), is_queued(second)) == (False, True)
     assert queue._worker is not None

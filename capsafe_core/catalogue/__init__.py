@@ -40,6 +40,11 @@ def judges() -> dict[str, dict[str, Any]]:
     return found
 
 
+def judge_type(judge: str, own: dict[str, Any] | None = None) -> str:
+    """What kind of judge answers to a name, with what a user's own entry says laid over the catalogue's."""
+    return str({"type": "language_model", **judges().get(judge, {}), **(own or {})}["type"])
+
+
 def is_rubric(judge: str) -> bool:
     """Whether a judge is a template that some model has to apply, since it brings no weights of its own."""
     entry = judges().get(judge, {})

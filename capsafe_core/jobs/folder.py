@@ -57,6 +57,8 @@ class Manifest:
     python: str = ""
     code_version: str = ""
     created: float = 0.0
+    study: str = ""
+    """the study that it is of; "" in manifests of before this was kept"""
 
     @property
     def job_id(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
+from capsafe_core.jobs.foreign import refuse_foreign
 from capsafe_core.jobs.plan import plan_judge
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.mapping import ImportMapping, Place, parse_mapping
@@ -95,7 +95,7 @@ def survey_job(root: Path, roots: Sequence[Path], mapping: str = "", name: str =
         name: of the study, where no mapping names it.
     """
     work: dict[str, Any] = {"roots": [str(r.resolve()) for r in roots], "mapping": mapping, "name": slug(name or (roots[0].stem if roots else "")), "strict": strict, "asked": time.time()}
-    return create_job(root, Manifest("survey", work["name"], work, python=sys.executable))
+    return create_job(root, Manifest("survey", work["name"], work))
 
 
 def slug(text: str) -> str:
@@ -120,19 +120,21 @@ def plan_import(root: Path, survey: Survey, mapping: ImportMapping, known: dict[
         known: content hash -> [[generation id, cell id]] of outputs in the store, for logs that name no model.
 
     Raises:
-        CapsafeError: there is nothing to import, or the mapping reads the files otherwise than the survey did.
+        CapsafeError: there is nothing to import, the mapping reads the files otherwise than the survey did, or the study
+            came from elsewhere and has not been adopted.
     """
     if not survey.outputs and not any(log["prompts"] or log["aggregates"] for log in survey.logs):
         raise CapsafeError("There is nothing to import.", next((p for f in survey.files for p in f["problems"]), "No file was recognised."))
     surveyed = survey.mapping
     if (mapping.pattern, mapping.aliases, mapping.columns, mapping.benchmarks) != (surveyed.pattern, surveyed.aliases, surveyed.columns, surveyed.benchmarks):
         raise CapsafeError("The pattern, the aliases, the columns or the benchmarks were changed after the logs were looked at.", "Look at them again first.")
+    refuse_foreign(root, mapping.name)
     text = study_text(root, survey, mapping)
     study = parse_study(text, mapping.name)
     sources = [{key: file[key] for key in ("tool", "relative", "digest", "outputs")} for file in survey.files if file["digest"]]
     joined = sorted((content, sorted(found)) for content, found in (known or {}).items())
     work = {"study": mapping.name, "mapping": mapping.to_toml(), "sources": sources, **({"joined": digest_text(canonical_json(joined))} if joined else {})}
-    job = create_job(root, Manifest("import", f"{mapping.name}-import", work, python=sys.executable))
+    job = create_job(root, Manifest("import", f"{mapping.name}-import", work, study=mapping.name))
     before = read_heads(imports(root, mapping.name))
     places = [Place(**log["place"]) for log in survey.logs if log["place"]]
     recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {tuple(r) for head in before for r in head["recipes"]}

@@ -12,7 +12,9 @@ from typing import Any
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs
+from capsafe_core.jobs.foreign import refuse_foreign
 from capsafe_core.jobs.importing import imports
+from capsafe_core.jobs.permission import permit_all
 from capsafe_core.jobs.plan import plan_judge, plan_study
 from capsafe_core.jobs.record_job import record_study
 from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
@@ -95,17 +97,19 @@ def _distinct(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name if names.index(name) == i else f"{name}-{i + 1}", source) for i, (name, source) in enumerate(pairs)]
 
 
-def start_run(root: Path, run: NewRun) -> str:
+def start_run(settings: Settings, run: NewRun) -> str:
     """Queue the jobs of a run; returns the study's name.
 
     Raises:
-        CapsafeError: the settings make no study.
+        CapsafeError: what was filled in makes no study, or the workspace does not allow it; nothing was recorded.
     """
     name = time.strftime("run-%Y%m%d-%H%M%S")
     text = run.text(name)
     study = parse_study(text, name)
-    record_study(root, study, text)
-    queue_jobs(root, plan_study(study))
+    jobs = plan_study(study)
+    permit_all(settings.jobs_path, jobs, settings.reread())
+    record_study(settings.jobs_path, study, text)
+    queue_jobs(settings, jobs)
     return name
 
 
@@ -125,10 +129,15 @@ def planned(root: Path, study: Study) -> list[Manifest]:
     return plan_study(study, max(parts, default=1))
 
 
-def queue_jobs(root: Path, manifests: Sequence[Manifest]) -> None:
-    """Ask for jobs to be started one after the other."""
+def queue_jobs(settings: Settings, manifests: Sequence[Manifest]) -> None:
+    """Ask for jobs to be started one after the other.
+
+    Raises:
+        NotAllowedError: the workspace does not allow what one of them asks for; none was queued.
+    """
+    permit_all(settings.jobs_path, manifests, settings.reread())
     for manifest in manifests:
-        Queue.add(create_job(root, manifest))
+        Queue(settings).add(create_job(settings.jobs_path, manifest))
 
 
 def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
@@ -143,6 +152,7 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
     Raises:
         CapsafeError: the study has no outputs here, or the judge is no judge.
     """
+    refuse_foreign(root, study.name)
     generations = [job.job_id for job in imports(root, study.name)]
     if not study.is_imported:
         generations += [m.job_id for m in planned(root, study) if m.kind == "generate" and (root / m.job_id / "manifest.json").exists()]
@@ -170,9 +180,11 @@ def train_detector(root: Path, study: Study, text: str, labels: Sequence[dict[st
     Raises:
         CapsafeError: there are too few labels, or the study has no outputs here.
     """
+    refuse_foreign(root, study.name)
     lines = "".join(canonical_json(row) + "\n" for row in labels)
     datasets = [d.model_dump(mode="json") for d in study.datasets if d.benchmark]
-    job = create_job(root, Manifest("fit", f"{study.name}-coherence-learnt", {"labels": digest_text(lines), "datasets": datasets}))
+    work = {"labels": digest_text(lines), "datasets": datasets}
+    job = create_job(root, Manifest("fit", f"{study.name}-coherence-learnt", work, study=study.name))
     (job.folder / "inputs.jsonl").write_text(lines, encoding="utf-8")
     if not run_graph([job.manifest], root, lambda _: None, settings):
         raise CapsafeError(job.status().message or "The fit ended early.", job.status().hint)
@@ -217,6 +229,7 @@ def probe_job(root: Path, study: Study) -> Job:
     Raises:
         CapsafeError: every checkpoint has to be fine-tuned first.
     """
+    refuse_foreign(root, study.name)
     works = [m.work for m in plan_study(study) if m.kind == "generate"]
     there = [w for w in works if not any("job" in a for c in w.get("checkpoints") or [w["checkpoint"]] for a in c["adapters"])]
     if not there:
@@ -224,7 +237,7 @@ def probe_job(root: Path, study: Study) -> Job:
     ordered = [there[0], *(w for w in works if w is not there[0])]
     python = str(study.engine.python or "")
     # a measurement holds for a moment: another one is another job
-    return create_job(root, Manifest("probe", study.name, {"jobs": ordered, "asked": time.time()}, python=python))
+    return create_job(root, Manifest("probe", study.name, {"jobs": ordered, "asked": time.time()}, python=python, study=study.name))
 
 
 def cost_of(job: Job) -> Cost | None:

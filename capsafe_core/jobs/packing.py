@@ -13,22 +13,26 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from capsafe_core import __version__
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Status, list_jobs, open_job
+from capsafe_core.jobs.foreign import mark_foreign
 from capsafe_core.jobs.plan import plan_study
-from capsafe_core.jobs.record_job import recorded_study
-from capsafe_core.records import FORMAT, digest_text
+from capsafe_core.jobs.record_job import recorded_study, study_records
+from capsafe_core.records import FORMAT, StudyRecord, digest_text
 from capsafe_core.study import Study
 
 LARGEST = 32 << 30
 """bytes of a bundle or of one of its shards, unpacked"""
 KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json")
 """what a job's folder holds besides its shards and their status, where it holds it"""
-_NAME = re.compile(r"(?:study\.toml|versions\.json|jobs/[\w.+-]+/[\w.+-]+)")
+_FILE = re.compile(rf"(?:{'|'.join(map(re.escape, KEPT))}|part-[0-9]{{3,6}}\.(?:shard\.jsonl\.gz|status\.json))", re.ASCII)
+"""the only names of files that enter with a job: what asks for work, stops it or marks it is made here"""
+_NAME = re.compile(r"(?:study\.toml|versions\.json|jobs/[\w.+-]+/[\w.+-]+)", re.ASCII)
 
 
 def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], target: Path) -> int:
@@ -62,45 +66,70 @@ def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], tar
     return len(wanted)
 
 
-def unpack_bundle(source: Path, jobs: Path) -> str:
-    """Put a bundle's job folders into a workspace; what is there already is left alone.
+@dataclass(frozen=True)
+class Unpacked:
+    """What a bundle brought.
 
-    Returns:
-        The study's name.
+    Attributes:
+        study: its name.
+        jobs: folders that are new here.
+        there: folders of the same name that were here before, and were left alone.
+        differs: whether the workspace had declared the study with another text.
+    """
+
+    study: str
+    jobs: int
+    there: int
+    differs: bool
+
+    @property
+    def words(self) -> str:
+        """What to know before working with it."""
+        before = f" {self.there} of its jobs were here already and were left alone." if self.there else ""
+        other = " Its text differs from the one declared here; the text that was declared last is shown." if self.differs else ""
+        return f"The study {self.study!r} is here: {self.jobs} jobs.{before}{other} Its facts can be explored at once. Nothing of it runs until you adopt it: `capsafe adopt {self.study}`."
+
+
+def unpack_bundle(source: Path, jobs: Path) -> Unpacked:
+    """Put a bundle's job folders into a workspace, marked as foreign; a folder that is there already is left alone.
+
+    Only files with known names enter, each read here before it is in its place.
 
     Raises:
-        CapsafeError: it is no bundle, or of a newer capsafe.
+        CapsafeError: it is not a bundle, or of a newer capsafe.
     """
     try:
         with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as scratch:
-            names = archive.namelist()
-            strange = [name for name in names if not _NAME.fullmatch(name) or ".." in name]
-            if strange or "versions.json" not in names:
-                raise CapsafeError(f"{source.name} is no bundle of capsafe" + (f": it holds {strange[0][:80]!r}." if strange else "."), "`capsafe export bundle` writes one.")
-            about = json.loads(archive.read("versions.json"))
-            if about.get("format") != FORMAT:
-                raise CapsafeError(f"{source.name} has format {about.get('format')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
-                raise CapsafeError(f"{source.name} would unpack to more than {LARGEST >> 30} GB.", "No bundle is that large; do not trust it.")
+            about = _about(archive, source)
             archive.extractall(scratch)  # names were checked: they stay inside
-            for manifest in Path(scratch).glob("jobs/*/manifest.json"):
-                manifest.write_text(json.dumps(_harmless(json.loads(manifest.read_text()))))
-                for status in manifest.parent.glob("*.status.json"):
-                    Status(**json.loads(status.read_text()))
-                open_job(manifest.parent)
-            unpack_jobs(Path(scratch), jobs)
             name = str(about["study"])
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, zlib.error) as error:
-        raise CapsafeError(f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; get it anew.") from error
+            before = _texts(jobs, name)
+            new, there = unpack_jobs(Path(scratch), jobs, source.name, name)
+            study = Unpacked(name, new, there, bool(before) and not _texts(jobs, name) <= before)
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, RecursionError, zlib.error) as error:
+        raise CapsafeError(f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; fetch it again.") from error
     recorded_study(jobs, name)
-    return name
+    return study
 
 
-def _harmless(value: Any) -> Any:
-    """A manifest of somebody else without what would choose a program, or let code that comes with a model run."""
-    if isinstance(value, dict):
-        return {k: "" if k == "python" else _harmless(v) for k, v in value.items() if k not in ("trusted", "pickles")}
-    return [_harmless(v) for v in value] if isinstance(value, list) else value
+def _about(archive: zipfile.ZipFile, source: Path) -> dict[str, Any]:
+    """What a bundle says of itself; raises where it is none, or holds more than a bundle does."""
+    names = archive.namelist()
+    strange = [name for name in names if not _NAME.fullmatch(name) or ".." in name]
+    if strange or "versions.json" not in names:
+        more = f": it holds {strange[0][:80]!r}." if strange else "."
+        raise CapsafeError(f"{source.name} is not a bundle of capsafe{more}", "`capsafe export bundle` writes one.")
+    if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+        raise CapsafeError(f"{source.name} would unpack to more than {LARGEST >> 30} GB.", "No bundle is that large; do not trust it.")
+    about = json.loads(archive.read("versions.json"))
+    if about.get("format") != FORMAT:
+        raise CapsafeError(f"{source.name} has format {about.get('format')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+    return dict(about)
+
+
+def _texts(jobs: Path, study: str) -> set[str]:
+    """Digests of the texts that a workspace has of a study."""
+    return {digest_text(record.text) for record in study_records(jobs, study)}
 
 
 def pack_jobs(study: Study, text: str, jobs: Path, target: Path) -> int:
@@ -159,18 +188,63 @@ def _provenance(study: Study, text: str, jobs: list[Job]) -> dict[str, object]:
     }
 
 
-def unpack_jobs(source: Path, jobs: Path) -> None:
-    """Put packed jobs into a jobs folder; what is there already is left alone."""
-    for packed in sorted((source / "jobs").glob("*/*")):
-        target = jobs / packed.parent.name / packed.name.removesuffix(".gz")
-        if target.exists():
+def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> tuple[int, int]:
+    """Put packed jobs into a jobs folder, each whole or not at all; a folder that is there already is left alone.
+
+    Args:
+        source: the folder with packed `jobs`.
+        jobs: the workspace's.
+        origin: where they came from, when that is not this workspace or this program; they are then marked as foreign.
+        study: the study that they came with.
+
+    Returns:
+        How many folders are new, and how many were there.
+
+    Raises:
+        CapsafeError: a folder is not a job, or unpacks to more than LARGEST; nothing of it was put in place.
+    """
+    jobs.mkdir(parents=True, exist_ok=True)
+    packed = sorted(path for path in (source / "jobs").glob("*") if path.is_dir())
+    new = [folder for folder in packed if not (jobs / folder.name).exists()]
+    # in the jobs folder, so that a rename puts a folder in its place; one level too deep for readers of jobs
+    with tempfile.TemporaryDirectory(dir=jobs, prefix=".unpacking-") as scratch:
+        for folder in new:
+            _unpack(folder, Path(scratch) / folder.name)
+        if origin:
+            studies = {n for folder in new for n in _studies_in(open_job(Path(scratch) / folder.name))}
+            if study and studies - {study}:
+                raise CapsafeError(f"{origin} holds a text of another study, {min(studies - {study})!r}.", "A bundle is about one study; do not trust it.")
+            for folder in new:
+                mark_foreign(Path(scratch) / folder.name, origin, studies | ({study} if study else set()))
+        for folder in new:
+            (Path(scratch) / folder.name).rename(jobs / folder.name)
+    return len(new), len(packed) - len(new)
+
+
+def _unpack(packed: Path, folder: Path) -> None:
+    """One packed job, with those of its files that a job's folder may bring."""
+    folder.mkdir()
+    for path in sorted(packed.iterdir()):
+        if not _FILE.fullmatch(path.name):
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_name(f"{target.name}.unpacking")
-        with gzip.open(packed) if packed.suffix == ".gz" else packed.open("rb") as stream, scratch.open("wb") as out:
+        target = folder / path.name.removesuffix(".gz")
+        if path.name.endswith(".status.json"):
+            target.write_text(json.dumps(asdict(_ended(json.loads(path.read_text())))))
+            continue
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream, target.open("wb") as out:
             while piece := stream.read(1 << 20):
                 if out.tell() > LARGEST:
-                    scratch.unlink()
-                    raise CapsafeError(f"{packed.name} unpacks to more than {LARGEST >> 30} GB.", "No job is that large; do not trust it.")
+                    raise CapsafeError(f"{path.name} unpacks to more than {LARGEST >> 30} GB.", "No job is that large; do not trust it.")
                 out.write(piece)
-        scratch.replace(target)
+    open_job(folder)
+
+
+def _ended(values: dict[str, Any]) -> Status:
+    """A packed part's status: it may have ended, but it is not at work here."""
+    status = Status(**values)
+    return replace(status, state=status.state if status.state in ("done", "partial") else "stopped", host="", pid=0)
+
+
+def _studies_in(job: Job) -> set[str]:
+    """The studies of which a job holds a text, in whichever kind of job."""
+    return {record.name for record in job.records() if isinstance(record, StudyRecord)}

@@ -87,7 +87,8 @@ class _Planner:
 
     def manifest(self, kind: str, name: str, work: dict[str, Any], after: tuple[str, ...], python: str = "") -> Manifest:
         parts = 1 if kind == "finetune" else self.parts
-        return Manifest(kind, f"{self.study.name}-{name}", work, after, parts=parts, python=python, code_version=__version__)
+        full_name = f"{self.study.name}-{name}"
+        return Manifest(kind, full_name, work, after, parts, python, __version__, study=self.study.name)
 
     def checkpoint(self, start: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         """A start as a manifest names it, and the jobs that make it."""
@@ -190,8 +191,8 @@ class _Planner:
         work |= {k: True for k in ("trusted", "pickles") if getattr(judge, k) or (chosen and getattr(chosen, k))}
         if judge.file:
             work["entry"] = read_own_judge(judge.file)
-        kind = work.get("entry", catalogue.judges().get(judge.name, {})).get("type", "language_model")
-        return self.manifest("judge", judge.name, work, generations, str(engine.python or "") if kind == "language_model" else "")
+        asks_engine = catalogue.judge_type(judge.name, work.get("entry")) == "language_model"
+        return self.manifest("judge", judge.name, work, generations, str(engine.python or "") if asks_engine else "")
 
     def knowledge(self, judge: str) -> dict[str, Any]:
         """What the study itself tells a judge: how tasks are scored, and the data sets that teach answer forms."""

@@ -17,16 +17,22 @@ def recorded_study(root: Path, name: str) -> tuple[Study, str]:
     Raises:
         CapsafeError: there is none.
     """
-    records = [r for job in list_jobs(root) if job.manifest.name == f"{name}-study" for r in job.records() if isinstance(r, StudyRecord)]
+    records = study_records(root, name)
     if not records:
         raise CapsafeError(f"No study {name!r} was run in this workspace.", "Name one that was, or a study file.")
     newest = max(records, key=lambda record: record.declared)
     return parse_study(newest.text, name), newest.text
 
 
+def study_records(root: Path, name: str) -> list[StudyRecord]:
+    """Every text of a study that was declared in a workspace."""
+    jobs = [job for job in list_jobs(root) if job.manifest.name == f"{name}-study"]
+    return [r for job in jobs for r in job.records() if isinstance(r, StudyRecord) and r.name == name]
+
+
 def record_study(root: Path, study: Study, text: str) -> Job:
     """Declare a study: its text and the time, once for each version of the text."""
-    job = create_job(root, Manifest("import", f"{study.name}-study", {"digest": digest_text(text)}))
+    job = create_job(root, Manifest("import", f"{study.name}-study", {"digest": digest_text(text)}, study=study.name))
     while job.state != "done":
         try:
             with Part(job) as part:

@@ -10,20 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs
+from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
+from capsafe_core.jobs.foreign import is_foreign
+from capsafe_core.jobs.permission import permit, permit_all, require_own
 from capsafe_core.settings import ROOT, Settings
 
 WAIT = 5.0
 """seconds between looks at what others do"""
+QUEUED = "queued"
+"""the file in a job's folder that names the parts that are asked for and not started"""
+LONGEST_QUEUED = 1 << 16
+"""bytes that are read of it"""
 
 
 def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> subprocess.Popen[bytes]:
     """Start a worker on a part, in a session of its own so that it outlives this process.
 
     Raises:
+        NotAllowedError: the workspace does not allow what the job asks for.
         CapsafeError: the engine's interpreter is not there.
     """
-    python = job.manifest.python or str((settings or Settings()).worker_python)
+    python = str(permit(job.folder, job.manifest, settings or Settings()))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
     with job.path(part, "log").open("ab") as log:
         try:
@@ -37,12 +44,15 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
                 start_new_session=True,
             )
         except OSError as error:
-            raise CapsafeError(f"The engine's Python {python} cannot be started: {error.strerror}.", "Run `make engine`, or set CAPSAFE_ENGINE_PYTHON.") from error
+            raise CapsafeError(
+                f"The engine's Python {python} cannot be started for {job.job_id}: {error.strerror}.",
+                "Run `make engine`, or set CAPSAFE_ENGINE_PYTHON or `capsafe allow python`.",
+            ) from error
 
 
 def is_queued(job: Job) -> bool:
     """Whether a job is asked for and not started yet."""
-    return (job.folder / "queued").exists()
+    return (job.folder / QUEUED).exists()
 
 
 def ready_jobs(jobs: Sequence[Job]) -> list[Job]:
@@ -79,6 +89,9 @@ def run_graph(manifests: Sequence[Manifest], root: Path, report: Callable[[str],
 
     Returns:
         Whether everything that is this share's is done.
+
+    Raises:
+        NotAllowedError: the workspace does not allow what one of them asks for; nothing was started.
     """
     share = share or Share()
     jobs = [create_job(root, manifest) for manifest in manifests]
@@ -90,6 +103,9 @@ def run_graph(manifests: Sequence[Manifest], root: Path, report: Callable[[str],
         if job.status(part).state == "partial":
             look_again_after(job)
     todo = [(job, part) for job, part in mine if job.status(part).state != "done" or part in _asked_parts(job)]
+    for job in jobs:  # also those that are done: outputs of somebody else are not taken for this study's silently
+        require_own(job.folder, job.manifest)
+    permit_all(root, [job.manifest for job, _ in todo], settings or Settings())
     began, given_up = time.time(), set[str]()
     while todo and (limit is None or time.time() - began < limit):
         ready = next(((job, part) for job, part in todo if all(j in known and known[j].ended for j in job.manifest.after)), None)
@@ -128,54 +144,81 @@ class Queue:
         self._settings = settings
         self._worker: subprocess.Popen[bytes] | None = None
 
-    def tick(self) -> None:
-        """Start the next part of a job that is asked for, unless one is running."""
+    def tick(self) -> list[CapsafeError]:
+        """Start the next part of a job that is asked for, unless one is running.
+
+        Returns:
+            Why jobs that are asked for cannot be started; they keep their place, and those after them have their turn.
+        """
         if self._worker is not None and self._worker.poll() is None:
-            return
+            return []
         self._worker = None
         jobs = list_jobs(self._settings.jobs_path)
         if any(job.state == "running" for job in jobs):
-            return
-        for job in ready_jobs(jobs)[:1]:
-            waiting = _asked_parts(job)
-            _ask_for(job, waiting[1:])
+            return []
+        problems: list[CapsafeError] = []
+        for job in ready_jobs(jobs):
             try:
-                self._worker = start_worker(job, waiting[0], settings=self._settings)
-            except CapsafeError:
-                _ask_for(job, waiting)  # it keeps its place until its engine is there
-                raise
+                waiting = _asked_parts(job)
+                # it leaves the queue only once it runs
+                self._worker = start_worker(job, waiting[0], settings=self._settings.reread())
+                _ask_for(job, waiting[1:])
+                return problems
+            except CapsafeError as error:
+                problems.append(error)
+        return problems
 
-    @staticmethod
-    def add(job: Job) -> None:
-        """Ask for a job to be started when its turn comes."""
+    def add(self, job: Job) -> None:
+        """Ask for a job to be started when its turn comes.
+
+        Raises:
+            NotAllowedError: the workspace does not allow what the job asks for.
+        """
+        permit(job.folder, job.manifest, self._settings.reread())
         job.clear_stop()
         _ask_for(job, [part for part, status in enumerate(job.statuses) if status.state != "done"] or [0])
 
-    @staticmethod
-    def restart(job: Job) -> None:
+    def restart(self, job: Job) -> None:
         """Ask for a job that ended early, or of which some records failed, to go on; and for those after it to look again."""
-        Queue.add(job)
+        self.add(job)
         look_again_after(job)
 
 
 def look_again_after(job: Job) -> None:
-    """Ask the jobs of the workspace that came after one, and are done or at work, to look again, for it is about to bring more."""
+    """Ask the jobs that came after one, and are done or at work, to look again, for it is about to bring more.
+
+    Those that came from elsewhere are left alone.
+    """
     for later in list_jobs(job.folder.parent):
-        if job.job_id in later.manifest.after and (later.ended or later.state == "running"):
+        follows = job.job_id in later.manifest.after and (later.ended or later.state == "running")
+        if follows and not is_foreign(later.folder):
             _ask_for(later, range(later.manifest.parts))
 
 
 def _asked_parts(job: Job) -> list[int]:
-    """The parts of a job that are asked for and not started yet."""
+    """The parts of a job that are asked for and not started yet.
+
+    Raises:
+        CapsafeError: what says so cannot be read, or names parts that the job has not got.
+    """
     try:
-        return [int(part) for part in (job.folder / "queued").read_text().split()] or [0]
+        with (job.folder / QUEUED).open("rb") as stream:
+            parts = [int(word) for word in stream.read(LONGEST_QUEUED).split()] or [0]
+        if not all(0 <= part < job.manifest.parts for part in parts):
+            raise ValueError(f"the job has {job.manifest.parts} parts")
     except FileNotFoundError:
         return []
+    except (OSError, ValueError) as error:
+        raise CapsafeError(
+            f"The file {QUEUED!r} of the job {job.job_id} cannot be read: {error}.",
+            "Remove it, then start the job again; the other jobs go on.",
+        ) from error
+    return sorted(set(parts))
 
 
 def _ask_for(job: Job, parts: Sequence[int]) -> None:
-    """Note which parts of a job shall be started; none takes it out of the queue."""
+    """Note which parts of a job are to be started; none takes it out of the queue."""
     if parts:
-        (job.folder / "queued").write_text(" ".join(map(str, parts)))
+        replace_file(job.folder / QUEUED, " ".join(map(str, parts)))
     else:
-        (job.folder / "queued").unlink(missing_ok=True)
+        (job.folder / QUEUED).unlink(missing_ok=True)

@@ -37,7 +37,7 @@ def show(view: View, owner: Owner, person: Person) -> None:
         with st.spinner("Learning …"):
             study, text = recorded_study(owner.settings.jobs_path, view.study.name)
             job = train_detector(owner.settings.jobs_path, study, text, labelled_answers(view.store, view.study.name), owner.settings)
-        Queue.add(job)
+        Queue(owner.settings).add(job)
         st.success("Learnt. It is looking at every output of the study now; the Runs page shows how far it is.")
     try:
         table = screen.remembered(view, "correct coherence", lambda: correction_table(view, "coherence"))

@@ -299,7 +299,7 @@ def _import(owner: Owner, person: Person, survey: Survey, mapping: ImportMapping
     if job.state == "done":
         st.info("These files were imported with this mapping before. Under “Imports” they can be brought back where they were undone.")
         return
-    Queue.add(job)
-    queue_jobs(owner.settings.jobs_path, after_import(job, study))
+    Queue(owner.settings).add(job)
+    queue_jobs(owner.settings, after_import(job, study))
     st.success(f"The import is queued: {survey.outputs:,} outputs for the study {study.name}.")
     st.page_link(str(screen.PAGES / "overview.py"), label="The study", icon=":material/insights:", query_params={"study": study.name})

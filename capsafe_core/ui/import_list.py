@@ -7,10 +7,9 @@ import streamlit as st
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.importing import imports
-from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.people import Person
 from capsafe_core.store.ingest import imported_words, retracted_jobs, set_retracted
-from capsafe_core.ui import screen
+from capsafe_core.ui import job_list, screen
 from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import show_raw, visible
 
@@ -42,8 +41,7 @@ def show(owner: Owner, person: Person) -> None:
                     _set(owner, person, job.job_id, True)
                 if job.state in ("partial", "failed", "lost", "stopped") and st.button("Try again what failed", icon=":material/replay:", key=f"again-{job.job_id}"):
                     person.must_be("researcher")
-                    Queue.restart(job)
-                    st.toast("It is tried again when its turn comes.")
+                    job_list.restart(job, "It is tried again when its turn comes.")
                 st.download_button("The mapping", work["mapping"].encode(), f"{work['study']}-mapping.toml", key=f"map-{job.job_id}", icon=":material/download:")
                 st.page_link(str(screen.PAGES / "outputs.py"), label="Its outputs", icon=":material/chat:", query_params={"study": work["study"]})
             failed = [line["message"] for line in job.failures(0)] if job.state == "partial" else []

@@ -7,6 +7,7 @@ from itertools import islice
 import pandas as pd
 import streamlit as st
 
+from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs
 from capsafe_core.jobs.new_run import duration
 from capsafe_core.jobs.supervisor import Queue, is_queued
@@ -72,16 +73,24 @@ def _detail(job: Job, state: str) -> None:
             job.ask_to_stop()
             st.toast("It stops after the batch it is at; what is done is kept.")
         if state in ("stopped", "failed", "lost", "waiting") and st.button("Resume" if state != "waiting" else "Start", icon=":material/play_arrow:"):
-            Queue.restart(job)
-            st.toast("It goes on when its turn comes.")
+            restart(job, "It goes on when its turn comes.")
         if state == "partial" and st.button("Run what failed again", icon=":material/replay:"):
-            Queue.restart(job)
-            st.toast("What failed is tried again, then judged.")
+            restart(job, "What failed is tried again, then judged.")
     _errors(job)
     _first_outputs(job)
     with st.expander("Log", expanded=state in ("failed", "lost")):
         logs = [log for part in range(job.manifest.parts) if (log := job.path(part, "log")).exists()]
         show_raw("\n".join(_tail(log.read_bytes()) for log in logs) or "No log yet.")
+
+
+def restart(job: Job, done: str) -> None:
+    """Ask for a job to go on, and say so; or say why it may not."""
+    try:
+        Queue(current_owner().settings).restart(job)
+    except CapsafeError as error:
+        screen.show_error(error)
+        return
+    st.toast(done)
 
 
 def _tail(log: bytes) -> str:

@@ -30,14 +30,21 @@ def buttons(view: View, settings: Settings) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if missing and st.button(f"Run what is missing ({len(missing)} jobs)", icon=":material/playlist_play:"):
-            _queue(settings, missing)
+            try:
+                _queue(settings, missing)
+            except CapsafeError as error:
+                screen.show_error(error)
         known = {j.name for j in view.study.judges}
         names = [n for n in catalogue.offered_judges() if n not in known]
         judge = st.selectbox("Add a judge to these outputs", names, None, format_func=lambda n: catalogue.judges()[n]["title"], placeholder="choose one", width=340)
         model = st.text_input("Its model", placeholder="its own weights", width=260) if judge and catalogue.judges()[judge]["type"] in ("language_model", "classifier") else ""
         if judge and st.button("Judge", icon=":material/gavel:", type="primary"):
-            study, text = recorded_study(settings.jobs_path, view.study.name)
-            _queue(settings, [add_judge(settings.jobs_path, study, text, JudgeSettings(name=judge, model=model or None)).manifest])
+            try:
+                study, text = recorded_study(settings.jobs_path, view.study.name)
+                job = add_judge(settings.jobs_path, study, text, JudgeSettings(name=judge, model=model or None))
+                _queue(settings, [job.manifest])
+            except CapsafeError as error:
+                screen.show_error(error)
     if judge:
         entry = catalogue.judges()[judge]
         st.text(
@@ -47,5 +54,5 @@ def buttons(view: View, settings: Settings) -> None:
 
 
 def _queue(settings: Settings, jobs: list[Manifest]) -> None:
-    queue_jobs(settings.jobs_path, jobs)
+    queue_jobs(settings, jobs)
     st.toast(f"{len(jobs)} queued. They run one after the other." if len(jobs) > 1 else "Queued.")

@@ -40,8 +40,8 @@ class Owner:
 
     def look(self) -> None:
         """Read what is new in the job folders, and start the next queued job."""
-        _, self.problems = ingest_all(self.store, self.settings.jobs_path)
-        self._queue.tick()
+        _, problems = ingest_all(self.store, self.settings.jobs_path)
+        self.problems = [*problems, *self._queue.tick()]
 
     def _work(self) -> None:
         while not self._ended.wait(PERIOD):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -10,11 +12,12 @@ from capsafe_core.catalogue import is_rubric, judges, models, offered_judges
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job
 from capsafe_core.jobs.new_run import BENCHMARKS, NewRun, cost_of, probe_job, start_run
+from capsafe_core.jobs.permission import UNTOLD
 from capsafe_core.jobs.supervisor import Queue
-from capsafe_core.settings import Settings
+from capsafe_core.settings import Server, Settings
 from capsafe_core.study import parse_study
-from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible
+from capsafe_core.ui import identity, screen
+from capsafe_core.ui.safe_text import plain_label, visible
 
 ENGINES = {"transformers": "transformers, here", "vllm": "vLLM, here", "openai": "a server (OpenAI's API)"}
 
@@ -41,9 +44,11 @@ def show(settings: Settings, ready: bool) -> None:
         if any(is_rubric(j) for j in asked):
             judge_model = st.text_input("Model of the judges that are rubrics", placeholder="a name, a folder or a hub id", width=420)
         sampling, adapters = _details()
-        engine = _engine(engine_name)
+        engine, allowed = _engine(engine_name, settings.reread())
+        if problem := st.session_state.pop("not-allowed", ""):
+            st.warning(plain_label(problem))
         run = NewRun(str(model), tuple(chosen), tuple(asked), int(size), adapters, judge_model, engine, sampling)
-        usable = ready or engine_name != "transformers"
+        usable = allowed and (ready or engine_name != "transformers")
         with st.container(horizontal=True, vertical_alignment="center"):
             measure = st.button("See what it costs", icon=":material/timer:", disabled=not usable)
             start = st.button("Start", icon=":material/play_arrow:", type="primary", disabled=not usable)
@@ -51,10 +56,10 @@ def show(settings: Settings, ready: bool) -> None:
     try:
         if measure:
             st.session_state["probe"] = job = probe_job(settings.jobs_path, parse_study(run.text("cost"), "this run"))
-            Queue.add(job)
+            Queue(settings).add(job)
             st.rerun()
         if start:
-            name = start_run(settings.jobs_path, run)
+            name = start_run(settings, run)
             st.success(f"{name} is queued. Its outputs appear as they come.")
             st.page_link(str(screen.PAGES / "outputs.py"), label=f"Outputs of {name}", icon=":material/chat:", query_params={"study": name})
     except CapsafeError as error:
@@ -88,25 +93,72 @@ def _details() -> tuple[dict[str, Any], tuple[str, ...]]:
     return {**chosen, **seeded}, tuple(line.strip() for line in folders.splitlines() if line.strip())
 
 
-def _engine(name: str) -> dict[str, Any]:
-    """The study's `[engine]` table."""
+def _engine(name: str, settings: Settings) -> tuple[dict[str, Any], bool]:
+    """The study's `[engine]` table, and whether this workspace allows it."""
     chosen: dict[str, Any] = {"name": name}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if name == "vllm":
-            chosen["python"] = st.text_input(
-                "Python of vLLM's environment",
-                placeholder="/path/to/venv/bin/python",
-                width=360,
-                help="vLLM pins torch and transformers, so it mostly has an environment of its own; docs/running.md shows how.",
-            )
             chosen["tensor_parallel"] = st.number_input("GPUs for one model", 1, 64, 1, width=150)
+            return chosen, _vllm(settings)
         if name == "openai":
-            chosen["base_url"] = st.text_input("Address", placeholder="http://127.0.0.1:8000/v1", width=300)
+            chosen["base_url"] = st.text_input("Address", placeholder="http://127.0.0.1:8000/v1", width=300).rstrip("/")
             chosen["api_key_env"] = st.text_input(
-                "Environment variable with the key", "OPENAI_API_KEY", width=260, help="Only its name is kept. The key is read from the environment in which this app was started."
+                "Environment variable with the key",
+                UNTOLD,
+                width=260,
+                help="Only its name is kept. The key is read from the environment in which this app was started.",
             )
             chosen["concurrency"] = st.number_input("Requests at a time", 1, 4096, 16, width=150)
-    return chosen
+            return chosen, _server(chosen, settings)
+    return chosen, True
+
+
+def _vllm(settings: Settings) -> bool:
+    """Whether the workspace says which interpreter runs vLLM; a place to say it where it does not."""
+    if "vllm" in settings.pythons:
+        return True
+    python = st.text_input(
+        "Python of vLLM's environment",
+        placeholder="/path/to/venv/bin/python",
+        width=360,
+        help="vLLM pins torch and transformers, so it usually has its own environment; docs/running.md shows how.",
+    )
+    if python:
+        _allow(f"{python} runs as you.", f"capsafe allow python vllm {python}", lambda: settings.allow_python("vllm", Path(python)))
+    return False
+
+
+def _server(engine: dict[str, Any], settings: Settings) -> bool:
+    """Whether the workspace allows prompts and a key to be sent to an address; a place to allow it where it does not."""
+    if not engine["base_url"]:
+        st.text("Write the address of the server that is to answer.")
+        return False
+    try:
+        server = Server(base_url=engine["base_url"], api_key_env=engine["api_key_env"])
+    except ValueError:
+        st.text("Write an address such as http://127.0.0.1:8000/v1, and a variable such as OPENAI_API_KEY.")
+        return False
+    if server in settings.servers:
+        return True
+    command = f"capsafe allow server {server.base_url} --key {server.api_key_env}"
+    _allow(f"Prompts and the key would be sent to {server.base_url}.", command, lambda: settings.allow_server(server))
+    return False
+
+
+def _allow(what: str, command: str, do: Callable[[], None]) -> None:
+    """A yes of the person in front, where that is whoever runs this server; else what to ask them for."""
+    if identity.has_login():
+        st.text(visible(f"{what} This workspace does not allow it yet: whoever runs this server can, with `{command}`."))
+        return
+    st.text(visible(f"{what} This workspace does not allow it yet."))
+    st.button("Allow it", icon=":material/verified_user:", on_click=_try, args=(do,))
+
+
+def _try(do: Callable[[], None]) -> None:
+    try:
+        do()
+    except CapsafeError as error:
+        st.session_state["not-allowed"] = str(error)
 
 
 @st.fragment(run_every=2.0)

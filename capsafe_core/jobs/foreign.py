@@ -1,0 +1,95 @@
+"""Job folders that came from elsewhere: marked where they enter, and a person's adoption of them.
+
+A folder from a bundle holds `foreign.json`, written by this program before anything else of the folder is in its place.
+Its facts are read like all others. Nothing of it runs, and nothing that a study text in it asks for, until a person has
+seen what that is and adopted it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from capsafe_core.errors import NotAllowedError
+from capsafe_core.jobs.folder import replace_file
+
+MARK = "foreign.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a job folder came from, the studies whose text it holds, and who adopted it, where somebody has."""
+
+    source: str
+    studies: tuple[str, ...]
+    brought: float
+    adopted_by: str = ""
+    adopted: float = 0.0
+
+
+def mark_foreign(folder: Path, source: str, studies: Iterable[str]) -> None:
+    """Note that a folder came from elsewhere."""
+    replace_file(folder / MARK, json.dumps(asdict(Origin(source, tuple(sorted(studies)), time.time()))))
+
+
+def origin_of(folder: Path) -> Origin | None:
+    """Where a folder came from; None for one that was made here. A mark that cannot be read is a mark."""
+    try:
+        values = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        return Origin(**{**values, "studies": tuple(values["studies"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return Origin("an unknown place", (), 0.0)
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether a folder came from elsewhere and nobody has adopted it."""
+    origin = origin_of(folder)
+    return origin is not None and not origin.adopted_by
+
+
+def foreign_folders(root: Path, study: str) -> list[Path]:
+    """The folders that came with a study from elsewhere and that nobody has adopted."""
+    return [folder for folder, origin in _foreign(root) if study in origin.studies]
+
+
+def foreign_studies(root: Path) -> list[str]:
+    """The studies a text of which came from elsewhere and that nobody has adopted."""
+    return sorted({study for _, origin in _foreign(root) for study in origin.studies})
+
+
+def _foreign(root: Path) -> list[tuple[Path, Origin]]:
+    marked = [(mark.parent, origin_of(mark.parent)) for mark in sorted(root.glob(f"*/{MARK}"))]
+    return [(folder, origin) for folder, origin in marked if origin is not None and not origin.adopted_by]
+
+
+def refuse_foreign(root: Path, study: str) -> None:
+    """Let nothing be made of a study a text of which came from elsewhere, until a person adopts it.
+
+    Raises:
+        NotAllowedError: it did, and nobody has.
+    """
+    if study in foreign_studies(root):
+        raise NotAllowedError(
+            f"The study {study!r} came from elsewhere and has not been adopted, so nothing of it runs.",
+            f"`capsafe adopt {study}` and the Runs page show what it would use, and ask you.",
+        )
+
+
+def adopt(root: Path, study: str, person: str) -> int:
+    """A person who has seen what a foreign study asks for takes it, and the jobs that came with it, as the workspace's own.
+
+    Returns:
+        How many job folders.
+    """
+    folders = foreign_folders(root, study)
+    for folder in folders:
+        origin = origin_of(folder)
+        if origin is not None:
+            taken = replace(origin, adopted_by=person, adopted=time.time())
+            replace_file(folder / MARK, json.dumps(asdict(taken)))
+    return len(folders)

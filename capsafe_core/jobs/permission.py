@@ -1,0 +1,187 @@
+"""What a job would use, and whether this workspace allows it: the one gate before any worker starts.
+
+A study or a bundle may come from anybody. So the workspace's settings decide which interpreters run and which servers are
+sent prompts and keys (`settings.Settings`), and a person decides about work that came from elsewhere (`jobs.foreign`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from capsafe_core import catalogue
+from capsafe_core.errors import NotAllowedError
+from capsafe_core.jobs.folder import Manifest, open_job
+from capsafe_core.jobs.foreign import foreign_folders, foreign_studies, is_foreign, refuse_foreign
+from capsafe_core.jobs.importing import read_heads
+from capsafe_core.jobs.plan import plan_study
+from capsafe_core.records import StudyRecord
+from capsafe_core.settings import Settings
+from capsafe_core.study import parse_study
+
+HERE = ("survey", "import")
+"""kinds of work that no engine does: they run in this interpreter"""
+UNTOLD = "OPENAI_API_KEY"
+"""the variable of a server's key where the study names none"""
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What work would use beyond this workspace's folders, each as a person reads it."""
+
+    engines: tuple[str, ...] = ()
+    interpreters: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> list[str]:
+        """One line for each kind of thing."""
+        heads = (
+            ("Engines", self.engines),
+            ("Interpreters named (only those of this workspace's settings run)", self.interpreters),
+            ("Servers that get prompts and a key (only those of this workspace's settings)", self.servers),
+            ("Models", self.models),
+            ("Files read", self.files),
+            ("Code that comes with models or tasks, or pickles", self.code),
+        )
+        return [f"{head}: {'; '.join(values) or 'none'}." for head, values in heads]
+
+
+def permit(folder: Path, manifest: Manifest, settings: Settings) -> Path:
+    """The interpreter that may do a job.
+
+    Raises:
+        NotAllowedError: the job or its study came from elsewhere and nobody adopted it, or it asks for an interpreter,
+            an address or a key that the workspace's settings do not allow.
+    """
+    require_own(folder, manifest)
+    if manifest.kind in HERE:
+        return Path(sys.executable)
+    engines = _engines(manifest)
+    for engine in engines:
+        _allowed_server(engine, settings)
+    names = {str(engine.get("name", "transformers")) for engine in engines} or {"transformers"}
+    if len(names) > 1:
+        raise NotAllowedError(f"The job {folder.name} asks for several engines at once.", "Plan it again from its study.")
+    name = names.pop()
+    python = settings.python_of(name)
+    if manifest.python and Path(manifest.python) != python:
+        raise NotAllowedError(
+            f"The study names the interpreter {manifest.python} for {name}, and this workspace runs {name} with {python}.",
+            f"If you trust it: `capsafe allow python {name} {manifest.python}`. Else remove `python` from the study.",
+        )
+    return python
+
+
+def permit_all(root: Path, manifests: Iterable[Manifest], settings: Settings) -> None:
+    """Ask for all jobs of a graph before the first one starts; raises as `permit` does."""
+    for manifest in manifests:
+        permit(root / manifest.job_id, manifest, settings)
+
+
+def require_own(folder: Path, manifest: Manifest) -> None:
+    """Refuse what came from elsewhere and was not adopted; a survey reads only what the person in front names.
+
+    Raises:
+        NotAllowedError: the job or its study did.
+    """
+    if is_foreign(folder):
+        raise NotAllowedError(
+            f"The job {folder.name} came from elsewhere and has not been adopted, so it does not run.",
+            "`capsafe adopt STUDY` and the Runs page show what it would use, and ask you.",
+        )
+    if manifest.kind == "survey":
+        return
+    for study in foreign_studies(folder.parent):
+        by_name = not manifest.study and (manifest.name == study or manifest.name.startswith(f"{study}-"))
+        if manifest.study == study or by_name:
+            refuse_foreign(folder.parent, study)
+
+
+def _allowed_server(engine: dict[str, Any], settings: Settings) -> None:
+    if engine.get("name") != "openai":
+        return
+    url, key = str(engine.get("base_url", "")).rstrip("/"), str(engine.get("api_key_env", UNTOLD))
+    if not any((server.base_url, server.api_key_env) == (url, key) for server in settings.servers):
+        raise NotAllowedError(
+            f"This workspace does not allow prompts to be sent to {url} with the key in {key}.",
+            f"If you trust that address with the key: `capsafe allow server {url} --key {key}`.",
+        )
+
+
+def _engines(manifest: Manifest) -> list[dict[str, Any]]:
+    """The engines that a job would open."""
+    works = manifest.work.get("jobs") if manifest.kind == "probe" else [manifest.work]
+    own = manifest.work.get("entry")
+    if manifest.kind == "judge":
+        kind = catalogue.judge_type(str(manifest.work.get("judge")), own if isinstance(own, dict) else None)
+        if kind != "language_model":
+            return []
+    engines = [work.get("engine") for work in works if isinstance(work, dict)] if isinstance(works, list) else []
+    return [engine for engine in engines if isinstance(engine, dict)]
+
+
+def foreign_uses(root: Path, study: str) -> Uses:
+    """What a study from elsewhere would use: the jobs that came along, and those that its texts ask for."""
+    manifests: list[Manifest] = []
+    files: list[str] = []
+    for folder in foreign_folders(root, study):
+        job = open_job(folder)
+        manifests.append(job.manifest)
+        texts = [r.text for r in job.records() if isinstance(r, StudyRecord)]
+        manifests += [manifest for text in texts for manifest in plan_study(parse_study(text, study))]
+        files += [path for head in read_heads([job]) for paths in head["paths"].values() for path in paths]
+    uses = uses_of(manifests)
+    return replace(uses, files=_each([*uses.files, *map(str, files)]))
+
+
+def uses_of(manifests: Iterable[Manifest]) -> Uses:
+    """What jobs would use."""
+    all_of = [(manifest, list(_tables(manifest.work))) for manifest in manifests]
+    engines = [engine for manifest, _ in all_of for engine in _engines(manifest)]
+    tables = [table for _, several in all_of for table in several]
+    sources = [str(table["source"]) for table in tables if isinstance(table.get("source"), str)]
+    files = [source.partition(":")[2] for source in sources if source.startswith("file:")]
+    files += [str(table["path"]) for table in tables if isinstance(table.get("path"), str)]
+    files += [str(table["include_path"]) for table in tables if "include_path" in table]
+    models = [str(table["model"]) for table in tables if isinstance(table.get("model"), str)]
+    return Uses(
+        _each(str(engine.get("name", "transformers")) for engine in engines),
+        _each(manifest.python for manifest, _ in all_of if manifest.python and manifest.kind not in HERE),
+        _each(f"{engine.get('base_url')} with the key in {engine.get('api_key_env', UNTOLD)}" for engine in engines if engine.get("name") == "openai"),
+        _each(models),
+        _each(files),
+        _each(_code(tables, sources)),
+    )
+
+
+def _code(tables: list[dict[str, Any]], sources: list[str]) -> Iterator[str]:
+    for table in tables:
+        for flag, words in (("trusted", "code of the model"), ("pickles", "pickled weights of the model")):
+            if table.get(flag):
+                yield f"{words} {table.get('model', '')}".strip()
+        if isinstance(table.get("entry"), dict):
+            yield f"the judge {table.get('judge')!r}, described by the study"
+    yield from (f"the task {source}" for source in sources if source.startswith("lm_eval:"))
+
+
+def _tables(value: Any) -> Iterator[dict[str, Any]]:
+    """Every JSON object in a job's settings, however deep."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+
+
+def _each(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value}))

@@ -1,0 +1,45 @@
+"""Studies that came from elsewhere: what they would use, and their adoption."""
+
+from __future__ import annotations
+
+import getpass
+
+import streamlit as st
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.foreign import adopt, foreign_studies
+from capsafe_core.jobs.permission import foreign_uses
+from capsafe_core.people import Person
+from capsafe_core.settings import Settings
+from capsafe_core.ui import identity, screen
+from capsafe_core.ui.safe_text import show_raw, visible
+
+
+def show(settings: Settings) -> None:
+    """One card for each foreign study that nobody has adopted; nothing where there is none."""
+    for study in foreign_studies(settings.jobs_path):
+        with st.container(border=True):
+            st.text(visible(f"The study {study} came from elsewhere. Its facts can be explored; nothing of it runs until you adopt it."))
+            try:
+                uses = foreign_uses(settings.jobs_path, study)
+            except CapsafeError as error:
+                screen.show_error(error)
+                continue
+            show_raw("\n".join(uses.sentences))
+            seen = st.checkbox("I have read what it would use, and trust it.", key=f"seen-{study}")
+            st.button(
+                "Adopt this study",
+                icon=":material/verified_user:",
+                disabled=not seen,
+                key=f"adopt-{study}",
+                on_click=_adopt,
+                args=(settings, study, uses.sentences),
+            )
+
+
+def _adopt(settings: Settings, study: str, shown: list[str]) -> None:
+    """Adopt what was shown; where it has changed meanwhile, it is shown again first."""
+    person = identity.person() if identity.has_login() else Person(getpass.getuser())
+    person.must_be("researcher")
+    if foreign_uses(settings.jobs_path, study).sentences == shown:
+        adopt(settings.jobs_path, study, person.name)
