@@ -44,6 +44,7 @@ from capsafe_core.store.export import guarded_csv
 from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.rollups import check as check_store
 from capsafe_core.study import JudgeSettings, Study, load_study
+from capsafe_core.text import visible
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What fine-tuning bought, what it cost in safety, and how far to trust that number.", pretty_exceptions_enable=False)
 T = TypeVar("T")
@@ -53,14 +54,19 @@ Names = Annotated[list[str] | None, typer.Option()]
 Goals = Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")]
 
 
+def say(text: object, err: bool = False, nl: bool = True) -> None:
+    """The one place that prints: what would steer a terminal, or cannot be seen on one, is written out."""
+    typer.echo(visible(str(text)), err=err, nl=nl)
+
+
 def main() -> None:
     """Run a command; a mistake ends it with a sentence, not a traceback."""
     try:
         app()
     except CapsafeError as error:
-        typer.echo(f"capsafe: {error.message}", err=True)
+        say(f"capsafe: {error.message}", err=True)
         if error.hint:
-            typer.echo(error.hint, err=True)
+            say(error.hint, err=True)
         sys.exit(2)
 
 
@@ -168,13 +174,13 @@ def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
 
 def _print(frame: pd.DataFrame, as_json: bool = False, as_csv: bool = False, as_latex: bool = False) -> None:
     if as_json:
-        typer.echo(frame.to_json(orient="records", indent=1))
+        say(frame.to_json(orient="records", indent=1))
     elif as_csv:
-        typer.echo(guarded_csv(frame), nl=False)
+        say(guarded_csv(frame).replace("\r\n", "\n"), nl=False)
     elif as_latex:
-        typer.echo(frame.to_latex(index=False, float_format="%.3g", escape=True, na_rep="--"), nl=False)
+        say(frame.to_latex(index=False, float_format="%.3g", escape=True, na_rep="--"), nl=False)
     else:
-        typer.echo(frame.to_string(index=False, max_colwidth=40) if len(frame) else "nothing")
+        say(frame.to_string(index=False, max_colwidth=40) if len(frame) else "nothing")
 
 
 for _name in TABLES:
@@ -202,7 +208,7 @@ def run(
         raise CapsafeError(f"There are no jobs of kind {unknown.pop()!r}.", "Use finetune, generate or judge.")
     graph = planned(settings.jobs_path, parsed) if share.of == 1 else plan_study(parsed, share.of)
     manifests = [m for m in graph if not only or m.kind in only]
-    if not run_graph(manifests, settings.jobs_path, typer.echo, settings, limit and limit * 60, share):
+    if not run_graph(manifests, settings.jobs_path, say, settings, limit and limit * 60, share):
         raise CapsafeError("Not everything is done.", f"Run `capsafe run {study}` again to go on; `capsafe jobs` shows what stands where.")
 
 
@@ -238,16 +244,16 @@ def judge(
     parsed, text = _study(study)
     chosen = JudgeSettings(name=name, model=model or None, file=file and file.resolve(), config={"answer": answer} if answer else {}, trusted=trusted, pickles=pickles)
     job = add_judge(settings.jobs_path, parsed, text, chosen)
-    if not run_graph([job.manifest], settings.jobs_path, typer.echo, settings):
+    if not run_graph([job.manifest], settings.jobs_path, say, settings):
         raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
-    typer.echo(f"{job.job_id}: {job.status().done} records.")
+    say(f"{job.job_id}: {job.status().done} records.")
 
 
 @app.command("catalogue")
 def list_catalogue() -> None:
     """The judges of the catalogue: what each says, and what it makes of broken text."""
     for name, entry in catalogue.judges().items():
-        typer.echo(f"{name:30} {', '.join(entry['dimensions']):28} {'UNVERIFIED; ' if entry.get('unverified') else ''}{entry['stance']}")
+        say(f"{name:30} {', '.join(entry['dimensions']):28} {'UNVERIFIED; ' if entry.get('unverified') else ''}{entry['stance']}")
 
 
 @app.command()
@@ -258,7 +264,7 @@ def cost(study: str) -> None:
     if not run_graph([job.manifest], settings.jobs_path, lambda _: None, settings):
         raise CapsafeError(f"The measurement ended early: {job.status().message}", job.status().hint)
     found = cost_of(job)
-    typer.echo(found.words if found else "nothing was measured")
+    say(found.words if found else "nothing was measured")
 
 
 @app.command()
@@ -272,7 +278,7 @@ def finetune(study: Path, recipe: str) -> None:
     needed = {job.job_id for job in jobs if job.work["path"]["recipe"] == recipe}
     for job in reversed(jobs):  # a job stands after those it needs
         needed |= set(job.after) if job.job_id in needed else set()
-    if not run_graph([job for job in jobs if job.job_id in needed], settings.jobs_path, typer.echo, settings):
+    if not run_graph([job for job in jobs if job.job_id in needed], settings.jobs_path, say, settings):
         raise CapsafeError("The fine-tuning is not finished.", "Run the command again to go on.")
 
 
@@ -304,7 +310,7 @@ def make_queue(
     selection = Selection(study=study, benchmarks=tuple(benchmark or ()), recipes=tuple(recipe or ()), checkpoints=tuple(checkpoint or ()), outcomes=tuple(outcome or ()), search=search)
     settings = QueueSettings(name, tuple(question or QUESTIONS), strategy, share, size, annotators, repeats, blind, seed)
     made = do(Settings(), "make queue", settings=dataclasses.asdict(settings), selection=selection.to_query())
-    typer.echo(f"{made['queue']}: {made['words']}")
+    say(f"{made['queue']}: {made['words']}")
 
 
 @queue.command("list")
@@ -316,13 +322,13 @@ def list_queues() -> None:
 @queue.command("extend")
 def extend_queue(name: str, more: int) -> None:
     """Add items to a queue, further along the same random order."""
-    typer.echo(do(Settings(), "extend queue", queue=name, more=more)["words"])
+    say(do(Settings(), "extend queue", queue=name, more=more)["words"])
 
 
 @queue.command("state")
 def queue_state(name: str, state: Annotated[str, typer.Argument(help="open, paused or closed")]) -> None:
     """Pause a queue, open it again, or close it."""
-    typer.echo(do(Settings(), "queue state", queue=name, state=state)["state"])
+    say(do(Settings(), "queue state", queue=name, state=state)["state"])
 
 
 @labels.command("out")
@@ -333,7 +339,7 @@ def labels_out(
 ) -> None:
     """Write labels to a file."""
     _write(target, do(Settings(), "take labels out", queue=queue_name, form=form)["text"].encode("utf-8", "replace"))
-    typer.echo(str(target))
+    say(str(target))
 
 
 @labels.command("in")
@@ -341,15 +347,15 @@ def labels_in(source: Path) -> None:
     """Bring in labels that were made elsewhere: JSONL, CSV, or an export of Label Studio or Argilla."""
     found = do(Settings(), "bring labels in", text=_read_text(source), name=source.stem)
     for problem in found["problems"]:
-        typer.echo(problem, err=True)
-    typer.echo(found["words"] + (f" {len(found['problems'])} could not be used." if found["problems"] else ""))
+        say(problem, err=True)
+    say(found["words"] + (f" {len(found['problems'])} could not be used." if found["problems"] else ""))
 
 
 @app.command()
 def guidelines(file: Annotated[Path | None, typer.Argument(help="a new version, as TOML; without it the one in force is printed")] = None) -> None:
     """What annotators go by."""
     now = do(Settings(), "guidelines", text=_read_text(file) if file else "")
-    typer.echo(f"version {now['version']}" if file else now["text"])
+    say(f"version {now['version']}" if file else now["text"])
 
 
 @app.command()
@@ -358,10 +364,10 @@ def detector(study: Annotated[str, typer.Argument(help="the name of a study that
     settings = Settings()
     parsed, text = recorded_study(settings.jobs_path, study)
     job = train_detector(settings.jobs_path, parsed, text, do(settings, "labelled answers", study=study)["rows"], settings)
-    if not run_graph([job.manifest], settings.jobs_path, typer.echo, settings):
+    if not run_graph([job.manifest], settings.jobs_path, say, settings):
         raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
     held = job.manifest.work["config"]["fitted"]["held_out"]
-    typer.echo(f"{job.job_id}: on held-out prompts recall {held['recall']:.2f}, precision {held['precision']:.2f}, AUC {held['auc']:.2f}, of {held['n']} labels")
+    say(f"{job.job_id}: on held-out prompts recall {held['recall']:.2f}, precision {held['precision']:.2f}, AUC {held['auc']:.2f}, of {held['n']} labels")
 
 
 @app.command()
@@ -370,7 +376,7 @@ def ingest() -> None:
     settings = Settings()
     with _open_store(settings) as store:
         result, problems = ingest_all(store, settings.jobs_path)
-    typer.echo(f"{result.rows} rows, {result.conflicts} conflicts, {result.errors} errors")
+    say(f"{result.rows} rows, {result.conflicts} conflicts, {result.errors} errors")
     if problems:
         raise CapsafeError("\n".join(str(problem) for problem in problems))
 
@@ -395,7 +401,7 @@ def rebuild() -> None:
         new.unlink()
         raise CapsafeError("The store was left as it was:\n" + "\n".join(str(problem) for problem in problems))
     new.replace(settings.store_path)
-    typer.echo(f"{result.rows} rows from {len(list_jobs(settings.jobs_path))} jobs")
+    say(f"{result.rows} rows from {len(list_jobs(settings.jobs_path))} jobs")
 
 
 @app.command()
@@ -405,13 +411,13 @@ def check() -> None:
         problems = check_store(store)
     if problems:
         raise CapsafeError("\n".join(problems), "Run `capsafe rebuild`.")
-    typer.echo("The store is consistent.")
+    say("The store is consistent.")
 
 
 @app.command()
 def snapshot(name: Annotated[str, typer.Argument()] = "snapshot.duckdb") -> None:
     """Copy the store into the exports folder, for notebooks; also while the app runs."""
-    typer.echo(do(Settings(), "export", form="snapshot", name=name)["path"])
+    say(do(Settings(), "export", form="snapshot", name=name)["path"])
 
 
 @app.command()
@@ -422,7 +428,7 @@ def export(
     texts: Annotated[bool, typer.Option(help="with --no-texts, Every Eval Ever gets no answers")] = True,
 ) -> None:
     """Take data out, into the exports folder."""
-    typer.echo(do(Settings(), "export", form=form, name=name, study=study, texts=texts)["path"])
+    say(do(Settings(), "export", form=form, name=name, study=study, texts=texts)["path"])
 
 
 @app.command()
@@ -447,19 +453,19 @@ def report(
         different = do(settings, "verify report", provenance=read_provenance(verify))["differences"]
         if different:
             raise CapsafeError("\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has.")
-        typer.echo("Every number of the report comes out the same.")
+        say("Every number of the report comes out the same.")
         return
     selection = _way(study, benchmark, judge, policy, crossing, goal)
     if target is None:
         for row in do(settings, "list findings", selection=selection)["rows"]:
-            typer.echo(f"{row['item']:44} {row['finding']}")
+            say(f"{row['item']:44} {row['finding']}")
         return
     if target.suffix not in (".html", ".pdf", ".pptx"):
         raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf or .pptx.")
     chosen = Report(title, items_of(item or (), words or (), show or ()), audience)
     made = do(settings, "report", report=dataclasses.asdict(chosen), selection=selection, form="pptx" if target.suffix == ".pptx" else "html")
     _write(target, bytes.fromhex(made["pptx"]) if target.suffix == ".pptx" else to_pdf(made["html"]) if target.suffix == ".pdf" else made["html"].encode("utf-8", "replace"))
-    typer.echo(str(target))
+    say(str(target))
 
 
 @app.command()
@@ -481,13 +487,13 @@ def figure(
     made = do(Settings(), "figure", item=item, selection=selection)
     drawn = from_json(made["figure"])
     _write(target, to_svg(drawn, made["alt"], width).encode("utf-8", "replace") if target.suffix == ".svg" else to_figure_pdf(drawn, made["alt"], width))
-    typer.echo(f"{target}\nalt text: {made['alt']}")
+    say(f"{target}\nalt text: {made['alt']}")
 
 
 @app.command()
 def cite(study: str = "", benchmark: Names = None, judge: Names = None) -> None:
     """BibTeX of the benchmarks, judges and methods that a selection uses."""
-    typer.echo(do(Settings(), "cite", selection=_way(study, benchmark, judge))["text"], nl=False)
+    say(do(Settings(), "cite", selection=_way(study, benchmark, judge))["text"], nl=False)
 
 
 @app.command()
@@ -496,7 +502,7 @@ def unbundle(file: Path) -> None:
     settings = Settings()
     unpacked = unpack_bundle(file, settings.jobs_path)
     found = do(settings, "look")
-    typer.echo(unpacked.words)
+    say(unpacked.words)
     if found["problems"]:
         raise CapsafeError("\n".join(found["problems"]))
 
@@ -511,12 +517,12 @@ def adopt(
     if study not in foreign_studies(jobs_path):
         others = ", ".join(foreign_studies(jobs_path))
         raise CapsafeError(f"There is no study {study!r} to adopt.", f"These came from elsewhere: {others or 'none'}.")
-    typer.echo(f"The study {study!r} came from elsewhere. Adopted, it would use:")
+    say(f"The study {study!r} came from elsewhere. Adopted, it would use:")
     for sentence in foreign_uses(jobs_path, study).sentences:
-        typer.echo(f"  {sentence}")
+        say(f"  {sentence}")
     if not (yes or typer.confirm("Do you trust it?")):
         raise CapsafeError("It was not adopted.", "Its facts can be explored as before.")
-    typer.echo(f"Adopted: {adopt_study(jobs_path, study, getpass.getuser())} job folders.")
+    say(f"Adopted: {adopt_study(jobs_path, study, getpass.getuser())} job folders.")
 
 
 allow = typer.Typer(no_args_is_help=True, help="What this workspace lets studies use: servers with their keys, interpreters.")
@@ -537,7 +543,7 @@ def allow_server(
             "Write an address such as http://127.0.0.1:8000/v1 without a user, ? or #, and a variable such as OPENAI_API_KEY.",
         ) from error
     Settings().allow_server(server)
-    typer.echo(f"Jobs of this workspace may send prompts to {server}.")
+    say(f"Jobs of this workspace may send prompts to {server}.")
 
 
 @allow.command("python")
@@ -547,7 +553,7 @@ def allow_python(
 ) -> None:
     """Choose the interpreter that runs an engine in this workspace."""
     Settings().allow_python(engine, python)
-    typer.echo(f"{engine} runs with {python}.")
+    say(f"{engine} runs with {python}.")
 
 
 @allow.command("list")
@@ -555,9 +561,9 @@ def list_allowed() -> None:
     """What this workspace lets studies use."""
     settings = Settings()
     for engine in ENGINES:
-        typer.echo(f"{engine} runs with {settings.python_of(engine)}.")
+        say(f"{engine} runs with {settings.python_of(engine)}.")
     for server in settings.servers:
-        typer.echo(f"Prompts may be sent to {server}.")
+        say(f"Prompts may be sent to {server}.")
 
 
 @app.command()
@@ -594,7 +600,7 @@ def import_logs(
     _print_survey(survey)
     if save:
         _write(save, survey.mapping.to_toml().encode())
-        typer.echo(f"The mapping is in {save}.")
+        say(f"The mapping is in {save}.")
     if dry_run:
         return
     known = do(settings, "find outputs", contents=survey.contents)["known"] if survey.contents else {}
@@ -605,7 +611,7 @@ def import_logs(
     if job.job_id in found["retracted"]:
         found = do(settings, "retract", job=job.job_id, undo=False)
     left = len(survey.mapping.judges) - len(chosen.judges)
-    typer.echo(f"{job.job_id}: {found['brought']}" + (f" {left} guessed readings were left out; --accept takes them." if left else ""))
+    say(f"{job.job_id}: {found['brought']}" + (f" {left} guessed readings were left out; --accept takes them." if left else ""))
     failed = [line["message"] for part in range(job.manifest.parts) for line in job.failures(part)] if not whole else []
     if failed or found["problems"]:
         raise CapsafeError("\n".join([*failed[:20], *found["problems"]]), f"`capsafe resume {job.job_id}` tries again what failed." if failed else "")
@@ -637,23 +643,23 @@ def _write(path: Path, data: bytes) -> None:
 
 def _print_survey(survey: Survey) -> None:
     """What was recognised, what each judge's values are taken to say, and what cannot be used."""
-    typer.echo(survey.words)
+    say(survey.words)
     logs = pd.DataFrame(survey.logs)
     if len(logs):
         _print(logs[["tool", "checkpoint", "benchmark", "attack", "outputs", "no_response", "prompts", "aggregates", "files"]])
     if survey.mapping.pattern:
-        typer.echo(f"pattern: {survey.mapping.pattern}")
+        say(f"pattern: {survey.mapping.pattern}")
     for name, benchmark in survey.mapping.benchmarks.items():
-        typer.echo(f"benchmark {name}: {benchmark.kind}" + (f", called {benchmark.name}" if benchmark.name != name else ""))
+        say(f"benchmark {name}: {benchmark.kind}" + (f", called {benchmark.name}" if benchmark.name != name else ""))
     for i, reading in enumerate(survey.mapping.judges):
-        typer.echo(f"{'guess: ' if i in survey.guesses else ''}{reading.by} is {reading.dimension} by {reading.name}: {reading.words}")
+        say(f"{'guess: ' if i in survey.guesses else ''}{reading.by} is {reading.dimension} by {reading.name}: {reading.words}")
     for judge in survey.unread:
-        typer.echo(f"not read: {judge['by']} on {judge['benchmark']} ({', '.join(list(judge['values'])[:6]) or 'no values'}); state what it says under [[judges]] in a mapping (--save)")
+        say(f"not read: {judge['by']} on {judge['benchmark']} ({', '.join(list(judge['values'])[:6]) or 'no values'}); state what it says under [[judges]] in a mapping (--save)")
     problems = [*([survey.unplaced] if survey.unplaced else []), *survey.left_out, *(p for f in survey.files for p in f["problems"])]
     for sentence in problems[:PROBLEMS]:
-        typer.echo(sentence, err=True)
+        say(sentence, err=True)
     if len(problems) > PROBLEMS:
-        typer.echo(f"and {len(problems) - PROBLEMS} more", err=True)
+        say(f"and {len(problems) - PROBLEMS} more", err=True)
 
 
 @app.command()
@@ -662,7 +668,7 @@ def declare(study: Path) -> None:
     parsed, text = load_study(study)
     record_study(Settings().jobs_path, parsed, text)
     do(Settings(), "look")
-    typer.echo(f"{parsed.name} is declared.")
+    say(f"{parsed.name} is declared.")
 
 
 @app.command()
@@ -674,7 +680,7 @@ def jobs() -> None:
         parts = job.statuses
         status = next((p for p in parts if p.state != "done"), parts[0])
         left = f", {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
-        typer.echo(f"{job.state:8} {job.job_id} {sum(p.done for p in parts)}/{sum(p.total for p in parts)}{left} {status.message}".rstrip())
+        say(f"{job.state:8} {job.job_id} {sum(p.done for p in parts)}/{sum(p.total for p in parts)}{left} {status.message}".rstrip())
 
 
 @app.command()
@@ -715,7 +721,7 @@ def demo_store(source: Path) -> None:
     unpack_jobs(source, settings.jobs_path, "" if shipped else str(source))
     with _open_store(settings) as store:
         result, problems = ingest_all(store, settings.jobs_path)
-    typer.echo(f"{result.rows} new rows")
+    say(f"{result.rows} new rows")
     if problems:
         raise CapsafeError("\n".join(str(problem) for problem in problems))
 
@@ -726,7 +732,7 @@ def pack(study: Path, target: Path) -> None:
     settings = Settings()
     parsed, text = load_study(study)
     record_study(settings.jobs_path, parsed, text)
-    typer.echo(f"{pack_jobs(parsed, text, settings.jobs_path, target)} jobs in {target / 'jobs'}")
+    say(f"{pack_jobs(parsed, text, settings.jobs_path, target)} jobs in {target / 'jobs'}")
 
 
 if __name__ == "__main__":

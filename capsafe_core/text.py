@@ -1,12 +1,34 @@
-"""Text of any origin, made safe to look at."""
+"""Text of any origin, made safe to look at: characters that nobody sees, or that steer a terminal, are written out.
+
+Each medium has one exit, which every text from data passes: `ui.safe_text.plain_label` where markdown is read and
+`visible_frame` for tables on screen, `figures.style.sealed` for charts, autoescape with `visible` in a report,
+`cli.say` for a terminal, `store.export.guarded_csv` for spreadsheets, `bibtex_comment` for BibTeX.
+"""
 
 from __future__ import annotations
 
 import re
 
-_INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u061c\u180e\U000e0000-\U000e007f\x00-\x08\x0b-\x1f\x7f]")
+UNSEEN = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""a class of characters without a shape of their own: controls (but tab and line break), what turns the direction
+of writing, zero widths, fillers, tags, halves of a surrogate pair and code points that are no characters"""
+_UNSEEN = re.compile(f"[{UNSEEN}]")
+_BIBTEX = re.compile(r"[\\@{}%]|\s")
 
 
 def visible(text: str) -> str:
     """The text with bidirectional, zero-width and control characters written out as ⟨U+202E⟩."""
-    return _INVISIBLE.sub(lambda match: f"⟨U+{ord(match.group()):04X}⟩", text)
+    return _UNSEEN.sub(lambda match: _code(match.group()), text)
+
+
+def bibtex_comment(text: str) -> str:
+    """A text for a line of BibTeX outside an entry, where @ and braces begin and end entries all the same."""
+    return _BIBTEX.sub(lambda match: " " if match.group() == " " else _code(match.group()), visible(text))
+
+
+def _code(character: str) -> str:
+    return f"⟨U+{ord(character):04X}⟩"

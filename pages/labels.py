@@ -7,7 +7,7 @@ from capsafe_core.figures.people import agreement
 from capsafe_core.store.labels import people_work
 from capsafe_core.ui import adjudicate, corrected, detector, guidelines, identity, label_files, queues, screen
 from capsafe_core.ui.owner import current_owner
-from capsafe_core.ui.safe_text import visible
+from capsafe_core.ui.safe_text import visible_frame
 
 with screen.question("Do people agree, and what do their labels make of the judges?") as view:
     owner, person = current_owner(), identity.person()
@@ -22,10 +22,10 @@ with screen.question("Do people agree, and what do their labels make of the judg
     columns[3].metric("Labels", int(work["labels"].sum()), help=f"By {len(work)} people.", border=True)
     columns[4].metric("Disputes", len(conflicts), border=True)
     tabs = st.tabs(["Queues", "Agreement", "Disputes", "Corrected rates", "Learnt detector", "Guidelines", "Bring in, take out"])
-    with tabs[0]:
+    with screen.part(tabs[0]):
         queues.form(view, owner, person)
         queues.listing(owner, person)
-    with tabs[1]:
+    with screen.part(tabs[1]):
         if found.empty:
             st.info("Agreement shows once two people have answered the same output. Make a queue with two people for each item.")
         else:
@@ -38,17 +38,17 @@ with screen.question("Do people agree, and what do their labels make of the judg
         again = repeats_table(view)
         if len(again):
             st.markdown("**With themselves, when an item comes back**")
-            st.dataframe(again.assign(person=again["person"].map(visible)), hide_index=True, width="stretch")
+            st.dataframe(visible_frame(again), hide_index=True, width="stretch")
         if len(work):
             st.markdown("**Who did what**")
-            st.dataframe(work.assign(person=work["person"].map(visible)).drop(columns="last"), hide_index=True, width="stretch")
-    with tabs[2]:
+            st.dataframe(visible_frame(work.drop(columns="last")), hide_index=True, width="stretch")
+    with screen.part(tabs[2]):
         adjudicate.show(view, conflicts, owner, person)
-    with tabs[3]:
+    with screen.part(tabs[3]):
         corrected.show(view)
-    with tabs[4]:
+    with screen.part(tabs[4]):
         detector.show(view, owner, person)
-    with tabs[5]:
+    with screen.part(tabs[5]):
         guidelines.show(owner, person)
-    with tabs[6]:
+    with screen.part(tabs[6]):
         label_files.show(view, owner, person)

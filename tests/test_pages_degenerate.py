@@ -8,13 +8,21 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from capsafe_core.analysis.view import list_studies, open_view
+from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
-from capsafe_core.records import Generation, Judgment, PathPoint, Record
+from capsafe_core.people import Person
+from capsafe_core.records import Generation, Judgment, LabelEvent, Measurement, PathPoint, Record
+from capsafe_core.report.document import Item, Report, make, verify
+from capsafe_core.report.findings import offered
+from capsafe_core.report.html import to_html
+from capsafe_core.report.slides import to_pptx
+from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.study import parse_study
-from capsafe_core.ui.owner import close_owner
+from capsafe_core.ui.owner import close_owner, current_owner
 from tests.published import committed, rows_from_counts, write_jbb
-from tests.synthetic import CONDITION, RATERS, STUDY, benchmark, checkpoint, write_study
+from tests.synthetic import CAPABILITY, CONDITION, RATERS, STEPS, STUDY, benchmark, checkpoint, write_study
 
 PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
 
@@ -58,11 +66,58 @@ def out_of_reach(jobs: Path) -> None:
         part.write("study", [parse_study(text).record(text, 9.0)])
 
 
+def no_detector(jobs: Path) -> None:
+    """People have labelled everything, and no detector has looked at anything."""
+    one_checkpoint(jobs)
+    bench, prompts = benchmark("requests", "safety", 5)
+    point, people = checkpoint("gentle", 0, 0), [Person(name).rater for name in ("Ada", "Ben")]
+    answers = [Generation(point.id, bench.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in prompts]
+    said = [
+        LabelEvent(f"{g.id} {person.id} {dimension}", g.id, g.cell_id, person.id, dimension, "label", label, 1.0, 2.0)
+        for g in answers
+        for person in people
+        for dimension, label in (("coherence", "coherent"), ("safety", "unsafe"), ("refusal", "none"))
+    ]
+    with Part(create_job(jobs, Manifest("import", "labels", {}))) as part:
+        part.write("all", [*people, *said])
+
+
+def no_interval(jobs: Path) -> None:
+    """Capability known only as a value without a standard error."""
+    write_study(jobs, safety_size=5, capability_size=0)
+    known = [
+        Measurement(checkpoint(recipe, seed, step).id, "sum-test", "accuracy", value, None, None, "a log")
+        for recipe, seed in (("gentle", 0), ("gentle", 1), ("harsh", 0))
+        for step, value in zip(STEPS, CAPABILITY[recipe], strict=True)
+    ]
+    with Part(create_job(jobs, Manifest("import", "values", {}))) as part:
+        part.write("all", list({m.id: m for m in known}.values()))
+
+
+def only_errors(jobs: Path) -> None:
+    """Every judge failed on every output."""
+    bench, prompts = benchmark("requests", "safety", 3)
+    records: list[Record] = [parse_study(STUDY).record(STUDY, 1.0), bench, *prompts, CONDITION, *RATERS.values()]
+    for step in (0, 10):
+        point = checkpoint("gentle", 0, step)
+        records += [point, PathPoint("made-up", "gentle", 0, step, point.id, "aligned", "sums", 1e-4)]
+        for prompt in prompts:
+            g = Generation(point.id, bench.id, CONDITION.id, prompt.id, 0, 0, "", "stop", 0)
+            records += [g, *(Judgment(g.id, g.cell_id, r.id, d, "error", None) for r in RATERS.values() for d in r.dimensions if d != "correctness")]
+    with Part(create_job(jobs, Manifest("import", "errors", {}))) as part:
+        part.write("all", records)
+
+
+def one_item(jobs: Path) -> None:
+    """One prompt of each benchmark."""
+    write_study(jobs, safety_size=2, capability_size=1)
+
+
 def nothing(jobs: Path) -> None:
     """An empty workspace."""
 
 
-@pytest.fixture(scope="module", params=[attacks_only, one_checkpoint, all_incoherent, no_capability, out_of_reach, nothing], ids=lambda f: f.__name__)
+@pytest.fixture(scope="module", params=[attacks_only, one_checkpoint, all_incoherent, no_capability, out_of_reach, no_detector, no_interval, only_errors, one_item, nothing], ids=lambda f: f.__name__)
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
     home = tmp_path_factory.mktemp("workspace")
     fill: Callable[[Path], None] = request.param
@@ -70,7 +125,9 @@ def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         patch.setenv("CAPSAFE_HOME", str(home))
         fill(home / "jobs")
         try:
-            yield AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
+            test = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
+            test.session_state["person"] = Person("Ada")
+            yield test
         finally:
             close_owner()
 
@@ -87,3 +144,21 @@ def test_a_page_over_hardly_anything_answers_in_words(app: AppTest, page: str) -
             toggle.set_value(True).run()
             assert not app.exception, [e.message for e in app.exception]
             break
+
+
+def test_a_report_over_hardly_anything_is_made_or_says_what_it_lacks(app: AppTest) -> None:
+    app.run()
+    store = current_owner().store
+    if not list_studies(store):
+        with pytest.raises(CapsafeError):
+            open_view(store, Selection())
+        return
+    view = open_view(store, Selection())
+    for key in offered(view):
+        try:
+            made = make(view, Report("", (Item(key),), "reviewer"))
+        except CapsafeError:
+            continue
+        assert "</html>" in to_html(made)
+        assert to_pptx(made)
+        assert verify(store, made.provenance) == []

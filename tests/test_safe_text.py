@@ -42,4 +42,4 @@ def test_invisible_signs_are_written_out(text: str) -> None:
 
 
 def test_labels_have_no_working_markdown() -> None:
-    assert plain_label("![a](b) **c** `d` $e$ :material/x:") == "\\!\\[a\\]\\(b\\) \\*\\*c\\*\\* \\`d\\` \\$e\\$ \\:material/x\\:"
+    assert plain_label("![a](b) **c** `d` $e$ :material/x:") == "\\!\\[a\\]\\(b\\) \\*\\*c\\*\\* \\`d\\` \\$e\\$ \\:\u2060material/x\\:"

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.sample import RESAMPLES, SAFETY_SEED
 from capsafe_core.analysis.view import View
 from capsafe_core.records import LABELS
@@ -44,7 +45,7 @@ def annotators_table(view: View) -> pd.DataFrame:
             row = _agreement(part, len(LABELS[dimension]))
             if row:
                 rows.append({"dimension": dimension, "stratum": stratum, **row})
-    return pd.DataFrame(rows, columns=["dimension", "stratum", "people", "n", "observed", "alpha", "alpha_low", "alpha_high", "ac1", "cannot_tell"])
+    return framed(rows, ["dimension", "stratum", "people", "n", "observed", "alpha", "alpha_low", "alpha_high", "ac1", "cannot_tell"])
 
 
 def _agreement(said: pd.DataFrame, categories: int) -> dict[str, object] | None:
@@ -90,7 +91,7 @@ def repeats_table(view: View) -> pd.DataFrame:
             same = int((mine["code"] == mine["code_again"]).sum())
             low, high = (float(x) for x in wilson(same, len(mine)))
             rows.append((dimension, person, len(mine), same / len(mine), low, high))
-    return pd.DataFrame(rows, columns=["dimension", "person", "n", "same", "same_low", "same_high"])
+    return framed(rows, ["dimension", "person", "n", "same", "same_low", "same_high"])
 
 
 def conflicts_table(view: View) -> pd.DataFrame:

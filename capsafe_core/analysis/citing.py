@@ -8,6 +8,7 @@ from capsafe_core import catalogue
 from capsafe_core.analysis.view import View
 from capsafe_core.store.cells import joint_counts
 from capsafe_core.store.labels import people_work
+from capsafe_core.text import bibtex_comment
 
 _FIELDS = ("author", "title", "journal", "publisher", "edition", "volume", "number", "pages", "year", "eprint")
 
@@ -24,7 +25,7 @@ def bibtex(view: View) -> str:
         if mine:
             without -= set(mine)
             entries.append(_entry(key, entry, mine))
-    notes = f"% Without an entry here: {', '.join(sorted(without))}\n" if without else ""
+    notes = f"% Without an entry here: {bibtex_comment(', '.join(sorted(without)))}\n" if without else ""
     return "\n".join(entries) + ("\n" + notes if notes else "")
 
 
@@ -44,4 +45,4 @@ def _entry(key: str, entry: dict[str, Any], names: list[str]) -> str:
     lines = [f"  {field} = {{{entry[field]}}}" for field in _FIELDS if field in entry]
     lines += ["  archivePrefix = {arXiv}"] if "eprint" in entry else []
     used = "the argument of this tool" if names == ["*"] else ", ".join(dict.fromkeys(names))
-    return f"% {used}\n@{entry['type']}{{{key},\n" + ",\n".join(lines) + "\n}\n"
+    return f"% {bibtex_comment(used)}\n@{entry['type']}{{{key},\n" + ",\n".join(lines) + "\n}\n"

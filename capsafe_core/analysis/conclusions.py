@@ -11,6 +11,7 @@ import pandas as pd
 
 from capsafe_core import catalogue
 from capsafe_core.analysis.arms import Arm, ArmRates, Claim
+from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.matched import UNREACHED_LIMIT, Asked, Matching, Run, asked, difference_interval, over_seeds
 from capsafe_core.analysis.policies import PAIRED_POLICY, POLICIES, policy_arrays
 from capsafe_core.analysis.sample import Sample, sample_of
@@ -265,7 +266,7 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
             row = _estimate(view, claim, sides, (sample, sample), spec.judge, OWN, policy, spec.coherence, truncated)
             if row is not None:
                 rows.append({"recipe": recipe, "policy": policy, "truncated": "kept" if truncated else "left out", **{k: row[k] for k in ("a", "b", "estimate", "low", "high", "n")}})
-    return pd.DataFrame(rows, columns=["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
+    return framed(rows, ["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
 
 
 def _paired_p(keys_1: npt.NDArray[np.int64], one: tuple[Floats, Floats], keys_2: npt.NDArray[np.int64], two: tuple[Floats, Floats]) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.people import people_rates
 from capsafe_core.analysis.rates import cell_rates
@@ -146,7 +147,7 @@ def agreement_table(view: View) -> pd.DataFrame:
             if not (group in BY_REFUSAL and view.specification.refusal_judge in (one, two)):
                 both = counts[i, list(members)].sum(axis=0)
                 found.append((one, two, group, int(both.sum()), *(float(table_coefficients(both, name)) for name in TABLE_COEFFICIENTS)))
-    return pd.DataFrame(found, columns=columns)
+    return framed(found, columns)
 
 
 def agreement_intervals(view: View, name: str) -> pd.DataFrame:
@@ -182,7 +183,7 @@ def agreement_intervals(view: View, name: str) -> pd.DataFrame:
             continue
         change = by_group["incoherent"][0] - by_group["coherent"][0]
         rows.append((one, two, "incoherent minus coherent", int(observed[i].sum()), change, *_interval(change, by_group["incoherent"][1] - by_group["coherent"][1])))
-    return pd.DataFrame(rows, columns=columns)
+    return framed(rows, columns)
 
 
 def _interval(value: float, draws: Floats) -> tuple[float, float]:
@@ -211,7 +212,7 @@ def all_judges_table(view: View) -> pd.DataFrame:
         q = cochran_q(whole.codes == 2, whole.n) if len(whole.n) else None
         values = {c: coefficient(patterns, c) for c in COEFFICIENTS if c != "cohen"}
         out.append({"stratum": group, "judges": len(names), "n": int(patterns.n.sum()), **values, "cochran_q": q and q[0], "cochran_p": q and q[1]})
-    return pd.DataFrame(out, columns=columns)
+    return framed(out, columns)
 
 
 def agreement_by_cell(view: View) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.policies import POLICIES
 from capsafe_core.analysis.sample import CAPABILITY_SEED, RESAMPLES, Sample, sample_of
@@ -216,7 +217,7 @@ def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         separate the checkpoints); paired (capability known item by item); n (unsafe trials at the start).
     """
     found = matching(view) if found is None else found
-    return pd.DataFrame([_matched_row(found, run) for run in found.runs], columns=MATCHED)
+    return framed([_matched_row(found, run) for run in found.runs], MATCHED)
 
 
 def _matched_row(found: Matching, run: Run) -> dict[str, object]:
@@ -310,7 +311,7 @@ def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
             row["delta_low"], row["delta_high"] = difference_interval(draws - start_draws[:, 0], float(np.mean(values)), float(rates[0]), found.trials(runs[0])) or (None, None)
         rows.append(row)
     columns = ["recipe", "dataset", "goal", "seeds", "reached", "unsafe", "unsafe_min", "unsafe_max", "unsafe_low", "unsafe_high", "start_unsafe", "delta", "delta_low", "delta_high", "unreached", "conditional"]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    return framed(rows, columns)
 
 
 def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
@@ -330,7 +331,7 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         rows.append(
             (one, two, run_1.goal, run_2.goal, run_1.dataset == run_2.dataset, a, b, a - b, low, high, None if known_1 is None or known_2 is None else float(np.isnan(draws_1 - draws_2).mean()))
         )
-    return pd.DataFrame(rows, columns=["recipe_1", "recipe_2", "goal_1", "goal_2", "same_dataset", "unsafe_1", "unsafe_2", "delta", "delta_low", "delta_high", "unreached"])
+    return framed(rows, ["recipe_1", "recipe_2", "goal_1", "goal_2", "same_dataset", "unsafe_1", "unsafe_2", "delta", "delta_low", "delta_high", "unreached"])
 
 
 def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> pd.DataFrame:
@@ -357,7 +358,7 @@ def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> p
                 change = reached[one][1] - other[1]
                 low, high = difference_interval(change, reached[one][0], other[0], min(found.trials(recipes[r][0]) for r in (one, two or one))) or (None, None)
                 rows.append((dataset, words, float(goal), reached[one][0] - other[0], low, high, float(np.isnan(change).mean())))
-    return pd.DataFrame(rows, columns=["dataset", "comparison", "goal", "delta", "low", "high", "unreached"])
+    return framed(rows, ["dataset", "comparison", "goal", "delta", "low", "high", "unreached"])
 
 
 def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
@@ -380,7 +381,7 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         chances = pareto_probability(capability, found.asked.draws[:, columns])
         for (checkpoint, (run, i)), unsafe, chance in zip(points.items(), found.asked.rates[columns], chances, strict=True):
             rows.append((dataset, run.recipe if i else f"start: {run.start}", run.seed, int(run.steps[i]), checkpoint, float(run.capability[i]), float(unsafe), float(chance)))
-    return pd.DataFrame(rows, columns=["dataset", "recipe", "seed", "step", "checkpoint_id", "capability", "unsafe", "probability"])
+    return framed(rows, ["dataset", "recipe", "seed", "step", "checkpoint_id", "capability", "unsafe", "probability"])
 
 
 def in_words(matched: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
@@ -23,6 +24,10 @@ from capsafe_core.store.labels import queue_frames, queue_items, queue_strata, t
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 HALF_WIDTH = 0.03
+CORRECTED = (
+    "judge", "stratum", "outputs", "labels", "unusable", "sensitivity", "sensitivity_error", "specificity", "specificity_error", "judge_rate", "people_rate",
+    *(f"{name}{end}" for name in ("rogan_gladen", "ppi") for end in ("", "_low", "_high")), "lowest", "highest", "claimed", "why_not", "labels_needed",
+)  # fmt: skip
 POOLED = "pooled"
 """Strata with fewer than MIN_A_CLASS labels, put together."""
 HAND_PICKED = "These labels were picked by hand, not drawn at random, so nobody knows how likely each output was to be labelled, and no rate can be corrected from them."
@@ -191,14 +196,7 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
             if keep.any():
                 words = f"pooled: {', '.join(small)}" if stratum == POOLED else stratum
                 rows.append({"judge": judge, "stratum": words, **_corrected(labels, (codes >= 2).astype(float), clusters, keep, half_width)})
-    return pd.DataFrame(rows).astype(
-        {
-            name: float
-            for name in ("sensitivity", "specificity", "people_rate", "rogan_gladen", "rogan_gladen_low", "rogan_gladen_high", "ppi", "ppi_low", "ppi_high", "lowest", "highest", "labels_needed")
-        }
-        if rows
-        else {}
-    )
+    return framed(rows, CORRECTED)
 
 
 def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_], half_width: float) -> dict[str, object]:

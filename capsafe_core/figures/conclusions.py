@@ -29,9 +29,9 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
     places = np.arange(len(curve))
     ids = [[str(i)] for i in places]
     hover = [
-        f"{r['benchmark']}, {r['judge']}, incoherent {r['policy'].replace('_', ' ')}<br>{100 * r['estimate']:+.0f} points"
+        f"{r['benchmark']}, {r['judge']}, incoherent {r['policy'].replace('_', ' ')}\n{100 * r['estimate']:+.0f} points"
         + ("" if pd.isna(r["low"]) else f" ({100 * r['low']:+.0f} to {100 * r['high']:+.0f})")
-        + f"<br>{a}: {r['a']:.0%}, {b}: {r['b']:.0%}, n = {r['n']}"
+        + f"\n{a}: {r['a']:.0%}, {b}: {r['b']:.0%}, n = {r['n']}"
         for r in curve.to_dict("records")
     ]
     for direction, (words, colour) in DIRECTIONS.items():
@@ -83,7 +83,7 @@ def rank_squares(names: Sequence[str], tau: npt.NDArray[np.float64]) -> go.Figur
     marks = pd.DataFrame(rows, columns=["x", "y", "value"])
     marks["id"] = marks["x"] + "~" + marks["y"]
     marks["text"] = ["—" if pd.isna(v) else f"{v:.1f}" for v in marks["value"]]
-    marks["hover"] = [f"{x}<br>{y}<br>tau {t}" for x, y, t in zip(marks["x"], marks["y"], marks["text"], strict=True)]
+    marks["hover"] = [f"{x}\n{y}\ntau {t}" for x, y, t in zip(marks["x"], marks["y"], marks["text"], strict=True)]
     fig = squares(marks, [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]], -1.0, 1.0, 150 + 44 * len(names), dark_from=0.85)
     fig.update_xaxes(tickangle=-35, categoryorder="array", categoryarray=list(names))
     fig.update_yaxes(categoryorder="array", categoryarray=list(names))

@@ -39,7 +39,7 @@ def delta_strip(table: pd.DataFrame, goals: dict[str, float | None]) -> go.Figur
                 marker={"size": 6, "color": colour},
                 customdata=[[f"{dataset}:{g:.3f}"] for g in line["goal"]],
                 hovertext=[
-                    f"{words}<br>goal {g:.0%}: {100 * d:+.0f} points" + (f" ({100 * low:+.0f} to {100 * high:+.0f})" if pd.notna(low) else f"<br>no interval, {u:.0%} of resamples out of reach")
+                    f"{words}\ngoal {g:.0%}: {100 * d:+.0f} points" + (f" ({100 * low:+.0f} to {100 * high:+.0f})" if pd.notna(low) else f"\nno interval, {u:.0%} of resamples out of reach")
                     for g, d, low, high, u in zip(line["goal"], line["delta"], line["low"], line["high"], line["unreached"], strict=True)
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
@@ -74,7 +74,7 @@ def frontier(table: pd.DataFrame) -> go.Figure:
             textposition="top center",
             textfont={"size": 11},
             customdata=mine[["checkpoint_id"]],
-            hovertext=[f"{r}, seed {d}, step {s}<br>on the frontier in {p:.0%} of resamples" for r, d, s, p in zip(mine["recipe"], mine["seed"], mine["step"], mine["probability"], strict=True)],
+            hovertext=[f"{r}, seed {d}, step {s}\non the frontier in {p:.0%} of resamples" for r, d, s, p in zip(mine["recipe"], mine["seed"], mine["step"], mine["probability"], strict=True)],
             hovertemplate="%{hovertext}<br>%{x:.0%} right, %{y:.0%} unsafe<extra></extra>",
             showlegend=False,
             row=1,
@@ -107,7 +107,7 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
             name=words,
             marker={"symbol": POLICY_SHAPES.get(policy, "diamond") + ("" if truncated == "kept" else "-open"), "size": 11, "color": INK},
             customdata=mine[["recipe"]],
-            hovertext=[f"{r}, {words}<br>{100 * e:+.0f} points, n = {n}" for r, e, n in zip(mine["recipe"], mine["estimate"], mine["n"], strict=True)],
+            hovertext=[f"{r}, {words}\n{100 * e:+.0f} points, n = {n}" for r, e, n in zip(mine["recipe"], mine["estimate"], mine["n"], strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     fig.add_vline(x=0, line={"color": INK, "width": 1})

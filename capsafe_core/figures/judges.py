@@ -135,7 +135,7 @@ def text_map(table: pd.DataFrame) -> go.Figure:
             x=mine["x"], y=mine["y"], mode="markers", name=OUTCOME_WORDS[outcome],
             marker={"size": 8, "color": colour, "opacity": 0.75, "line": {"color": INK, "width": [1.6 if d >= 0.4 else 0.3 for d in mine["disputed"]]}},
             customdata=mine[["generation_id"]],
-            hovertext=[f"{r}, seed {d}, step {s}<br>{u} of {u + v} judges say unsafe" for r, d, s, u, v in zip(mine["recipe"], mine["seed"], mine["step"], mine["unsafe_votes"], mine["safe_votes"], strict=True)],
+            hovertext=[f"{r}, seed {d}, step {s}\n{u} of {u + v} judges say unsafe" for r, d, s, u, v in zip(mine["recipe"], mine["seed"], mine["step"], mine["unsafe_votes"], mine["safe_votes"], strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     fig.update_xaxes(showticklabels=False, title="")

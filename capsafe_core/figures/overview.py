@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, OUTCOME_WORDS, SHARES, figure
+from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, OUTCOME_WORDS, SHARES, figure, small
 
 
 def outcome_bars(bars: pd.DataFrame, notes: Mapping[str, str]) -> go.Figure:
@@ -18,7 +18,7 @@ def outcome_bars(bars: pd.DataFrame, notes: Mapping[str, str]) -> go.Figure:
         notes: where each bar was read.
     """
     names = list(dict.fromkeys(bars["recipe"]))
-    labels = [f"{name}<br><span style='font-size:11px;color:{FAINT}'>{notes.get(name, '')}</span>" for name in names]
+    labels = [f"{name}\n{small(notes.get(name, ''))}" for name in names]
     fig = figure(84 + 50 * len(names), barmode="stack", bargap=0.35)
     for outcome, colour in OUTCOME_COLOURS.items():
         shares = bars[bars["outcome"] == outcome].set_index("recipe")["share"].reindex(names)

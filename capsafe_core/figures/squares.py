@@ -59,7 +59,7 @@ def incoherence_squares(table: pd.DataFrame) -> go.Figure:
             "value": table["rate"],
             "id": table["checkpoint_id"] + "~" + table["benchmark"],
             "text": [f"{100 * v:.0f}" for v in table["rate"]],
-            "hover": [f"{row}, step {s}<br>{e} of {n} incoherent" for row, s, e, n in zip(rows, table["step"], table["events"], table["n"], strict=True)],
+            "hover": [f"{row}, step {s}\n{e} of {n} incoherent" for row, s, e, n in zip(rows, table["step"], table["events"], table["n"], strict=True)],
         }
     )
     fig = squares(marks, SHARES, 0.0, 1.0, 90 + 42 * rows.nunique())
@@ -113,9 +113,7 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
             "value": both["value"],
             "id": both["judge_1"] + "~" + both["judge_2"],
             "text": words,
-            "hover": [
-                f"{a} and {b}<br>{name} {'not defined' if k == '—' else k} ({span})<br>n = {n}" for a, b, k, span, n in zip(both["judge_1"], both["judge_2"], words, spans, both["n"], strict=True)
-            ],
+            "hover": [f"{a} and {b}\n{name} {'not defined' if k == '—' else k} ({span})\nn = {n}" for a, b, k, span, n in zip(both["judge_1"], both["judge_2"], words, spans, both["n"], strict=True)],
         }
     )
     fig = squares(marks, [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]], -1.0, 1.0, 130 + 52 * both["judge_1"].nunique(), dark_from=0.82)
@@ -143,8 +141,7 @@ def transition_squares(table: pd.DataFrame, order: Sequence[str], there: str) ->
             "id": table["before"] + "~" + table["after"],
             "text": table["n"].astype(str),
             "hover": [
-                f"{OUTCOME_WORDS[b]} before, {OUTCOME_WORDS[a]} after<br>{n} prompts, {s:.0%} of the row"
-                for b, a, n, s in zip(table["before"], table["after"], table["n"], table["share"], strict=True)
+                f"{OUTCOME_WORDS[b]} before, {OUTCOME_WORDS[a]} after\n{n} prompts, {s:.0%} of the row" for b, a, n, s in zip(table["before"], table["after"], table["n"], table["share"], strict=True)
             ],
         }
     )
@@ -196,7 +193,7 @@ def coverage_squares(table: pd.DataFrame) -> go.Figure:
             "value": (table["seen"] / table["outputs"].where(table["outputs"] > 0)).fillna(0.0),
             "id": table["checkpoint_id"] + "~" + table["benchmark"],
             "text": [words.get(state, f"{seen}/{outputs}") for state, seen, outputs in zip(table["state"], table["seen"], table["outputs"], strict=True)],
-            "hover": [f"{row}<br>{judge}: {seen} of {outputs} outputs seen" for row, judge, seen, outputs in zip(rows, table["judge"], table["seen"], table["outputs"], strict=True)],
+            "hover": [f"{row}\n{judge}: {seen} of {outputs} outputs seen" for row, judge, seen, outputs in zip(rows, table["judge"], table["seen"], table["outputs"], strict=True)],
         }
     )
     fig = squares(marks, [[0.0, "#ffffff"], [1.0, "#4fb3a5"]], 0.0, 1.0, 130 + 26 * rows.nunique(), dark_from=2.0, size=22)

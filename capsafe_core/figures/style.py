@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+
+from capsafe_core.text import visible
 
 OUTCOME_COLOURS = {"refusal": "#3f6fb5", "safe": "#4fb3a5", "unsafe": "#d1495b", "incoherent": "#c9c4b8", "no verdict": "#ffffff", "task answer": "#8d99ae"}
 """Colour-blind safe, and of different lightness so that a grey print keeps them apart."""
@@ -35,6 +39,47 @@ def figure(height: int, **layout: Any) -> go.Figure:
     out = go.Figure()
     out.update_layout(template=TEMPLATE, height=height, **layout)
     return out
+
+
+_SMALL = {"\ufdd0": f"<span style='font-size:11px;color:{FAINT}'>", "\ufdd1": "</span>"}
+_OWN = re.compile(r"(<br>|<extra></extra>)")
+"""the markup of hover templates, which hold no data"""
+_KEPT = ("customdata", "template")
+"""what is never drawn: the ids of marks, and the look"""
+
+
+def small(text: str) -> str:
+    """A text that is drawn small; `sealed` makes it so."""
+    return f"\ufdd0{text}\ufdd1"
+
+
+def sealed(figure: go.Figure) -> go.Figure:
+    """The figure in which every text is text: plotly reads tags and entities wherever it draws words.
+
+    Every figure passes here on its way to a screen, a report or a file. A line break in a text is one in the figure.
+    """
+    return go.Figure(_sealed("", figure.to_plotly_json()))
+
+
+def _sealed(name: str, value: Any) -> Any:
+    if name in _KEPT:
+        return value
+    if isinstance(value, dict):
+        return {key: _sealed(key, part) for key, part in value.items()}
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype.kind in "OU"):
+        return [_sealed(name, part) for part in value]
+    if not isinstance(value, str):
+        return value
+    if name in ("hovertemplate", "texttemplate"):
+        return "".join(part if _OWN.fullmatch(part) else _inert(part) for part in _OWN.split(value))
+    return _inert(value)
+
+
+def _inert(text: str) -> str:
+    """A text as plotly draws it letter by letter; > alone begins nothing."""
+    parts = re.split("([\ufdd0\ufdd1])", text)
+    words = (_SMALL[p] if p in _SMALL else visible(p).replace("&", "&amp;").replace("<", "&lt;") for p in parts)
+    return "".join(words).replace("\n", "<br>")
 
 
 def run_name(recipe: str, seed: int, seeds: int) -> str:

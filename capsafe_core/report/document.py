@@ -14,6 +14,7 @@ from capsafe_core import __version__
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
+from capsafe_core.figures.style import sealed
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.report.findings import Finding, cells, find
 from capsafe_core.selection import Selection
@@ -121,7 +122,7 @@ def _numbers(finding: Finding) -> dict[str, Any]:
         "big": list(finding.big),
         "means": finding.means,
         "limits": finding.limits,
-        "chart": digest_text(finding.figure.to_json()) if finding.figure is not None else "",
+        "chart": digest_text(sealed(finding.figure).to_json()) if finding.figure is not None else "",
         "columns": [str(c) for c in finding.table.columns],
         "rows": cells(finding.table),
     }

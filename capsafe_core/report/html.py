@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from capsafe_core.analysis.methods import METHODS
 from capsafe_core.errors import CapsafeError
+from capsafe_core.figures.style import sealed
 from capsafe_core.records import digest_text
 from capsafe_core.report.document import DATA_ID, PLACE, Item, Made
 from capsafe_core.report.findings import Finding, cells
@@ -31,25 +32,26 @@ SECONDS = 120
 
 def to_html(made: Made) -> str:
     """The report as one file: no request leaves it."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_plain)
     template = environment.from_string(files("capsafe_core.report").joinpath("page.html").read_text(encoding="utf-8"))
     shown = [_shown(item, finding) for item, finding in zip(made.report.items, made.findings, strict=True)]
-    figures = {f"chart-{i}": json.loads(f.figure.to_json()) for i, f in enumerate(made.findings, 1) if f.figure is not None}
+    figures = {f"chart-{i}": json.loads(sealed(f.figure).to_json()) for i, f in enumerate(made.findings, 1) if f.figure is not None}
     page = template.render(
-        title=visible(made.report.title or made.findings[0].title), audience=made.report.audience, way=visible(made.way), selection=visible(made.selection), findings=shown, counts=made.counts, provenance=made.provenance,
+        title=made.report.title or made.findings[0].title, audience=made.report.audience, way=made.way, selection=made.selection, findings=shown, counts=made.counts, provenance=made.provenance,
         data=PLACE, figures=_json(figures), plotly=Markup(get_plotlyjs()), data_id=DATA_ID,
     )  # fmt: skip
-    return page.replace(PLACE, _json({**made.provenance, "page": digest_text(page)}), 1)
+    before, own, after = page.partition(f'id="{DATA_ID}">{PLACE}<')  # a text of the page has no quotes of its own
+    return before + own.replace(PLACE, _json({**made.provenance, "page": digest_text(page)})) + after
 
 
 def _shown(item: Item, finding: Finding) -> dict[str, Any]:
     """What the page shows of a finding; a model's text only where it was chosen."""
     text = None
     if finding.text is not None:
-        text = tuple(visible(t) for t in finding.text) if item.shown else (REDACTED, REDACTED)
+        text = finding.text if item.shown else (REDACTED, REDACTED)
     rows = cells(finding.table)
     return {
-        "title": finding.title, "sentence": visible(item.words or finding.sentence), "own": bool(item.words), "drafted": visible(finding.sentence), "big": finding.big, "means": finding.means, "limits": finding.limits,
+        "title": finding.title, "sentence": item.words or finding.sentence, "own": bool(item.words), "drafted": finding.sentence, "big": finding.big, "means": finding.means, "limits": finding.limits,
         "figure": finding.figure is not None, "alt": finding.alt, "text": text, "methods": [METHODS[m] for m in finding.methods], "columns": list(finding.table.columns),
         "rows": [[_number(v) for v in row] for row in rows[:ROWS]], "more": max(0, len(rows) - ROWS),
     }  # fmt: skip
@@ -58,7 +60,12 @@ def _shown(item: Item, finding: Finding) -> dict[str, Any]:
 def _number(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else visible(str(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """What the template is about to write, in which nothing is unseen; our own markup stays."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _json(value: Any) -> Markup:

@@ -13,7 +13,9 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.figures.style import sealed
 from capsafe_core.report.html import run_browser
+from capsafe_core.text import visible
 
 WIDTHS = {"one": 85.0, "two": 175.0}
 """millimetres"""
@@ -34,8 +36,8 @@ def _page(figure: dict[str, Any], alt: str, width: float, body: str) -> tuple[st
     layout |= {"width": wide, "height": high, "font": {**layout.get("font", {}), "size": POINT}, "margin": {"l": 44, "r": 12, "t": 30, "b": 40}}
     data = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     page = f"""<!doctype html><meta charset="utf-8"><style>@page {{ size: {wide}px {high}px; margin: 0 }} body {{ margin: 0 }}</style>
-<div id="chart" role="img" aria-label="{html.escape(alt, quote=True)}"></div><pre id="out" hidden></pre><script>{get_plotlyjs()}</script>
-<script>const figure = {data}; Plotly.newPlot("chart", figure.data, figure.layout, {{staticPlot: true}}).then(() => {{ {body} }});</script>"""
+<div id="chart" role="img" aria-label="{html.escape(visible(alt), quote=True)}"></div><pre id="out" hidden></pre><script>{get_plotlyjs()}</script>
+<script>const figure = {data}; Plotly.newPlot("chart", figure.data, figure.layout, {{staticPlot: true, typesetMath: false}}).then(() => {{ {body} }});</script>"""
     return page, wide, high
 
 
@@ -49,14 +51,14 @@ def to_svg(figure: go.Figure, alt: str, columns: str = "one") -> str:
         CapsafeError: there is no Chromium, or it fails.
     """
     body = 'return Plotly.toImage("chart", {format: "svg", width: figure.layout.width, height: figure.layout.height}).then(url => { document.getElementById("out").textContent = url; });'
-    page, _, _ = _page(json.loads(figure.to_json()), alt, _width(columns), body)
+    page, _, _ = _page(json.loads(sealed(figure).to_json()), alt, _width(columns), body)
     dom = run_browser(page, "--dump-dom").decode("utf-8", "replace")
     found = re.search(r'<pre id="out" hidden[^>]*>data:image/svg\+xml([;,].*?)</pre>', dom, re.DOTALL)
     if not found:
         raise CapsafeError("Chromium did not draw the figure.", "Try again, or take the PDF.")
     head, _, data = html.unescape(found.group(1)).partition(",")
     svg = base64.b64decode(data).decode() if "base64" in head else unquote(data)
-    return re.sub(r"(<svg[^>]*>)", lambda m: f"{m.group(1)}<title>{html.escape(alt)}</title>", svg, count=1)
+    return re.sub(r"(<svg[^>]*>)", lambda m: f"{m.group(1)}<title>{html.escape(visible(alt))}</title>", svg, count=1)
 
 
 def to_figure_pdf(figure: go.Figure, alt: str, columns: str = "one") -> bytes:
@@ -65,7 +67,7 @@ def to_figure_pdf(figure: go.Figure, alt: str, columns: str = "one") -> bytes:
     Raises:
         CapsafeError: as `to_svg`.
     """
-    page, _, _ = _page(json.loads(figure.to_json()), alt, _width(columns), "")
+    page, _, _ = _page(json.loads(sealed(figure).to_json()), alt, _width(columns), "")
     return run_browser(page, "--print-to-pdf")
 
 

@@ -83,7 +83,7 @@ def _chart(slide: Any, drawn: Slide) -> None:
     for axis, words in zip((chart.category_axis, chart.value_axis), drawn.axes, strict=True):
         if words:
             axis.has_title = True
-            axis.axis_title.text_frame.text = words
+            axis.axis_title.text_frame.text = visible(words)
     if drawn.kind == "stacked":
         for series, name in zip(chart.plots[0].series, drawn.series, strict=True):
             series.format.fill.solid()

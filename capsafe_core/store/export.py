@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.store.store import Store
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""how a cell begins that a spreadsheet would take for a formula"""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""how a cell begins that a spreadsheet would take for a formula; some read the wide signs too"""
 _OWN = ("migrations", "offsets", "batch_events", "slots", "verdicts", "patterns", "arrays", "current_slots", "codes")
 """tables that only the store itself uses"""
 
@@ -74,9 +76,18 @@ def guarded(value: Any) -> Any:
 
 
 def guarded_csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV in which no text starts a formula."""
-    texts = frame.select_dtypes(include=["object", "string"]).columns
-    return frame.assign(**{c: frame[c].map(guarded) for c in texts}).to_csv(index=False)
+    """A frame as CSV in which no text starts a formula. With the standard's line ends a lone CR in a text is quoted."""
+    return each_text(frame, guarded).to_csv(index=False, lineterminator="\r\n")
+
+
+def each_text(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
+    """A frame whose texts, heads and index have gone through a function."""
+    changed = frame.copy()
+    for place in range(len(frame.columns)):
+        column = frame.iloc[:, place]
+        if not (is_numeric_dtype(column) or is_datetime64_any_dtype(column)):
+            changed.isetitem(place, column.astype(object).map(change).array)
+    return changed.rename(columns=change, index=change)
 
 
 def jobs_of(store: Store, study: str) -> list[str]:

@@ -4,7 +4,7 @@
 const SHOWN_AT_LEAST = 250; // ms on screen before a key counts
 const RESEND_AFTER = 3000;
 const PERIOD = 60; // periods of a loop that are looked for at the end of a text
-const INVISIBLE = /[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad\u061c\u180e\u0000-\u0008\u000b-\u001f\u007f]/gu;
+const INVISIBLE = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\u{13430}-\u{1343f}\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
 const NO_ANSWER = new Set(["u", "Backspace", "g", "b", "l", "n", "x", "e"]); // keys that label nothing count at once
 const BENCHES = new WeakMap();
 
@@ -284,7 +284,7 @@ class Bench {
     const box = this.at("feedback");
     box.hidden = false;
     box.className = c.right ? "right" : "wrong";
-    box.textContent = (c.right ? "As the guidelines have it. " : wrong.map((q) => `${q.words} The guidelines say: ${q.options.find((o) => o.label === truth[q.dimension]).words}. `).join("")) + c.task.why + " Press Enter to go on.";
+    box.textContent = visible((c.right ? "As the guidelines have it. " : wrong.map((q) => `${q.words} The guidelines say: ${q.options.find((o) => o.label === truth[q.dimension]).words}. `).join("")) + c.task.why + " Press Enter to go on.");
   }
 
   afterFeedback() {
@@ -303,7 +303,7 @@ class Bench {
     this.at("nothing").hidden = !!c;
     this.at("feedback").hidden = true;
     if (!c) {
-      this.at("nothing").textContent = this.data.message || (this.outbox.size ? "Sending your last labels …" : "Fetching the next items …");
+      this.at("nothing").textContent = visible(this.data.message || (this.outbox.size ? "Sending your last labels …" : "Fetching the next items …"));
       this.drawState();
       return;
     }
@@ -315,7 +315,7 @@ class Bench {
 
   drawTexts() {
     const { task, evidence } = this.current;
-    this.at("about").textContent = [task.practice ? `Practice ${this.practiceAsked - this.practice.length + 1} of ${this.practiceAsked}: not counted` : "", this.current.revising ? "You are changing an earlier label" : "", task.about || ""].filter(Boolean).join(" · ");
+    this.at("about").textContent = visible([task.practice ? `Practice ${this.practiceAsked - this.practice.length + 1} of ${this.practiceAsked}: not counted` : "", this.current.revising ? "You are changing an earlier label" : "", task.about || ""].filter(Boolean).join(" · "));
     this.at("harm").textContent = task.harm ? `Harm asked for: ${visible(task.harm)}` : "";
     paint(this.at("prompt"), task.prompt, [], true);
     paint(this.at("answer"), task.answer, evidence, this.open);
@@ -367,13 +367,13 @@ class Bench {
     const p = this.data.progress, waiting = this.outbox.size;
     const kept = this.past.length, minutes = (Date.now() - this.began) / 60000;
     const pace = kept >= 5 && minutes > 0.2 ? ` · ${Math.round(kept / minutes)} a minute` : "";
-    this.at("progress").textContent = `${this.data.name}: ${p.mine + waiting} done, ${p.today + waiting} of today's ${this.data.daily}${pace} · queue: ${p.done} of ${p.total} labels`;
+    this.at("progress").textContent = `${visible(this.data.name)}: ${p.mine + waiting} done, ${p.today + waiting} of today's ${this.data.daily}${pace} · queue: ${p.done} of ${p.total} labels`;
     this.at("bar").style.width = `${Math.min(100, (100 * (p.today + waiting)) / Math.max(1, this.data.daily))}%`;
     const late = waiting && Date.now() - Math.min(...[...this.outbox.values()].map((e) => e.made)) > 2 * RESEND_AFTER;
     const lost = late ? `${waiting} not acknowledged yet: the connection may be lost. They are kept in this browser and sent again. ` : "";
     const rest = minutes > 25 && this.data.harmful ? "You have been reading harmful material for a while. Five minutes away from it will do you good. " : "";
     const trouble = this.refused.length ? `${this.refused.length} not kept: ${this.refused[this.refused.length - 1]} ` : "";
-    this.at("warning").textContent = lost + trouble + rest + (this.data.warning || "");
+    this.at("warning").textContent = visible(lost + trouble + rest + (this.data.warning || ""));
     if (this.others === undefined) this.others = this.stranded().length;
     if (this.others) this.at("warning").textContent += `${this.others} done in other queues were never taken in: open those queues, or save them to a file. `;
     this.at("save").hidden = !(late || this.others || (this.data.message && waiting));
@@ -412,7 +412,7 @@ class Bench {
 function make(tag, kind, words) {
   const node = document.createElement(tag);
   if (kind) node.className = kind;
-  if (words) node.textContent = words;
+  if (words) node.textContent = visible(words);
   return node;
 }
 

@@ -85,12 +85,12 @@ def _finding(view: View, place: int, key: str) -> Item | None:
             _meaning(found)
         with right:
             if found.figure is not None:
-                st.plotly_chart(found.figure, theme=None, key=f"report-{place}", alt=found.alt, config={"displayModeBar": False})
+                screen.picture(found.figure, f"report-{place}", found.alt)
     return Item(key, words.strip(), shown)
 
 
 def _meaning(found: Finding) -> None:
-    st.metric(found.big[1], found.big[0])
+    st.metric(plain_label(found.big[1]), plain_label(found.big[0]))
     for title, lines in (("What it means", found.means), ("What it does not mean", found.limits)):
         if lines:
             st.text(title + "\n" + "\n".join(f"• {visible(line)}" for line in lines))
@@ -132,7 +132,7 @@ def present(view: View) -> None:
             st.text(visible(line))
     with right:
         if found.figure is not None:
-            st.plotly_chart(found.figure, theme=None, key=f"present-{place}", alt=found.alt, config={"displayModeBar": False})
+            screen.picture(found.figure, f"present-{place}", found.alt)
     screen.caption(view, f"{place} of {len(keys)}")
 
 

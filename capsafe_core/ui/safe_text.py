@@ -8,16 +8,29 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
+from capsafe_core.store.export import each_text
 from capsafe_core.text import visible as visible
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$])")
+_AFTERWARDS = re.compile(r"(?<=:)(?=[\w+\-/])|(?<=www)(?=\.)|(?<=@)(?=\S)|(?<=[<>~\-])(?=[>=\-])", re.IGNORECASE)
+JOINER = "\u2060"
+"""nothing to see and no place for a line break; that of a text itself is written out"""
 
 
 def plain_label(text: str) -> str:
-    """A text for a place that reads markdown (a label, a caption): every sign with a meaning is escaped."""
-    return _MARKDOWN.sub(r"\\\1", visible(text).replace("\n", " "))
+    """A text for a place that reads markdown (a label, a caption): every sign with a meaning is escaped.
+
+    Addresses, `:icons:` and arrows are looked for once more in what the escapes left, so they are parted by a joiner.
+    """
+    return _MARKDOWN.sub(r"\\\1", _AFTERWARDS.sub(JOINER, visible(text).replace("\n", " ")))
+
+
+def visible_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table for the screen: its texts, heads and index with nothing that cannot be seen."""
+    return each_text(frame, lambda value: visible(value) if isinstance(value, str) else value)
 
 
 def marked(text: str, spans: Iterable[dict[str, Any]] = ()) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import pandas as pd
@@ -14,13 +14,14 @@ from capsafe_core.analysis.methods import METHODS
 from capsafe_core.analysis.policies import POLICIES
 from capsafe_core.analysis.view import View, list_studies, open_view
 from capsafe_core.errors import CapsafeError
+from capsafe_core.figures.style import sealed
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.stats.matching import RULES
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
 from capsafe_core.ui.owner import current_owner
-from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 PAGES = ROOT / "pages"
 T = TypeVar("T")
@@ -75,6 +76,16 @@ def _opened(controls: Callable[[View], None]) -> Iterator[View]:
         show_error(error)
 
 
+@contextmanager
+def part(place: AbstractContextManager[Any]) -> Iterator[None]:
+    """A tab; where it lacks something it says so, and the tabs after it are there all the same."""
+    with place:
+        try:
+            yield
+        except CapsafeError as error:
+            show_error(error)
+
+
 def study_choice(view: View) -> None:
     """Which study the page is about, where the store has several."""
     studies = list_studies(view.store)
@@ -115,7 +126,7 @@ def show_error(error: CapsafeError) -> None:
     """A sentence and a next step."""
     st.warning(plain_label(error.message), title="This cannot be shown")
     if error.hint:
-        st.text(error.hint)
+        st.text(visible(error.hint))
 
 
 def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: bool = True) -> None:
@@ -176,14 +187,14 @@ def _choice(label: str, options: list[str], value: str, part: str, many: bool = 
 def chart(figure: go.Figure, key: str, alt: str) -> str | None:
     """A figure; returns the id of a mark that was clicked just now."""
     event = st.plotly_chart(
-        figure,
+        sealed(figure),
         key=key,
         on_select="rerun",
         selection_mode="points",
         theme=None,
         alt=alt,
         width="content" if figure.layout.width else "stretch",
-        config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]},
+        config={"displaylogo": False, "typesetMath": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]},
     )
     points = event.selection.points if event else []
     chosen = next((str(p["customdata"][0] if isinstance(p["customdata"], list) else p["customdata"]["0"]) for p in points if p.get("customdata")), None)
@@ -194,6 +205,11 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
         return None
     st.session_state.setdefault("clicked", {})[key] = chosen
     return chosen
+
+
+def picture(figure: go.Figure, key: str, alt: str) -> None:
+    """A figure to look at only."""
+    st.plotly_chart(sealed(figure), theme=None, key=key, alt=alt, config={"displayModeBar": False, "typesetMath": False})
 
 
 def _handled() -> None:
@@ -216,7 +232,7 @@ def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") ->
     """
     with st.expander(f"Table, and how this is computed: {name.replace('-', ' ')}"):
         st.text("\n".join(([how] if how else []) + [METHODS[m] for m in methods]))
-        st.dataframe(frame, hide_index=True, width="stretch")
+        st.dataframe(visible_frame(frame), hide_index=True, width="stretch")
         st.download_button("Download CSV", guarded_csv(frame).encode("utf-8", "replace"), f"{name}.csv", "text/csv", key=f"csv-{name}")
 
 
