@@ -26,8 +26,7 @@ demo: $(VENV)/.app
 	@CAPSAFE_HOME=$(DEMO_HOME) $(BIN)/capsafe demo-store data/demo
 	@mkdir -p build; test -x .venv-engine/bin/python && grep -q '"ready"' build/engine.json 2>/dev/null || \
 		(nohup $(PYTHON) capsafe_core/jobs/engine_environment.py > build/engine.log 2>&1 &)
-	@echo "capsafe: open http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
-	@CAPSAFE_HOME=$(DEMO_HOME) $(BIN)/streamlit run app.py --server.port $(PORT)
+	@CAPSAFE_HOME=$(DEMO_HOME) $(BIN)/capsafe app --port $(PORT)
 
 engine:
 	@$(PYTHON) capsafe_core/jobs/engine_environment.py

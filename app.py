@@ -1,4 +1,4 @@
-"""capsafe's dashboard as an ASGI app: `streamlit run app.py`."""
+"""capsafe's dashboard as an ASGI app: `capsafe app`, or `streamlit run app.py`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import streamlit as st
-from starlette.middleware import Middleware
 
+from capsafe_core.errors import CapsafeError
 from capsafe_core.settings import ROOT
+from capsafe_core.ui.door import Door
 from capsafe_core.ui.headers import SecurityHeaders
 from capsafe_core.ui.owner import close_owner, current_owner
 
@@ -17,11 +18,17 @@ from capsafe_core.ui.owner import close_owner, current_owner
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
     """Own the store while the server runs."""
-    current_owner()
+    try:
+        current_owner()
+    except CapsafeError as error:
+        # every page says it too, and tries again
+        print(f"capsafe: {error}", flush=True)
     try:
         yield {}
     finally:
         close_owner()
 
 
-app = st.App(str(ROOT / "capsafe_core" / "ui" / "router.py"), lifespan=lifespan, middleware=[Middleware(SecurityHeaders)])
+app = st.App(str(ROOT / "capsafe_core" / "ui" / "router.py"), lifespan=lifespan)
+# `streamlit run` looks for the line above and serves what `app` then is: nothing reaches Streamlit past the door
+app = SecurityHeaders(Door(app))

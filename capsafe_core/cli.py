@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -68,6 +69,21 @@ def main() -> None:
         if error.hint:
             say(error.hint, err=True)
         sys.exit(2)
+
+
+@app.command("app")
+def start_app(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+    no_token: Annotated[bool, typer.Option("--no-token", help="let everybody in who reaches the port, without a token")] = False,
+) -> None:
+    """Start the dashboard, and print the address to open, with its token."""
+    settings = Settings()
+    environment = {**os.environ, "CAPSAFE_HOME": str(settings.home.absolute())}
+    if no_token:
+        environment["CAPSAFE_NO_TOKEN"] = "1"
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)  # this process becomes the server, so that signals reach it
 
 
 def _open_store(settings: Settings) -> Store:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.records import DIMENSIONS, Rater
 
 ROLES = ("viewer", "annotator", "researcher")
 """Each may do what those before it may."""
 LONGEST_NAME = 80
+LONGEST_ADDRESS = 254
+ASK = "Ask whoever runs this server."
 
 
 @dataclass(frozen=True)
@@ -48,20 +54,54 @@ def person_named(text: str, role: str = "researcher") -> Person:
     return Person(name, role)
 
 
+def person_logged_in(claims: Mapping[str, Any], roles: Path) -> Person:
+    """The person whom a login provider vouches for.
+
+    Args:
+        claims: of the provider's ID token.
+        roles: the roles file.
+
+    Raises:
+        NotAllowedError: the provider does not say that it has checked the address; it may be anybody's then.
+        CapsafeError: the roles cannot be read.
+    """
+    email = claims.get("email")
+    if not isinstance(email, str) or not _is_address(email):
+        raise NotAllowedError("Your login provider gives no e-mail address, and people are known here by theirs.", ASK)
+    address = _folded(email)
+    if claims.get("email_verified") is not True:
+        raise NotAllowedError(f"Your login provider does not say that it has checked the address {address}.", ASK)
+    return Person(address, role_of(address, roles))
+
+
 def role_of(email: str, roles: Path) -> str:
     """The role that a roles file gives to someone who logged in; viewer for whom it does not name.
 
+    Lines that name no address name nobody.
+
     Raises:
-        CapsafeError: the file cannot be read, or names an unknown role.
+        CapsafeError: the file cannot be read, or gives an unknown role or several.
     """
     try:
-        known = tomllib.loads(roles.read_text()) if roles.exists() else {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        known = tomllib.loads(roles.read_text(encoding="utf-8")) if os.path.lexists(roles) else {}
+    except (OSError, ValueError, RecursionError) as error:
         raise CapsafeError(f"The roles in {roles.name} cannot be read: {error}.", 'Write one line a person, such as "ada@example.org" = "researcher".') from error
-    role = next((r for who, r in known.items() if who.casefold() == email.casefold()), ROLES[0])
+    given = {str(role) for who, role in known.items() if _is_address(who) and _is_address(email) and _folded(who) == _folded(email)}
+    if len(given) > 1:
+        raise CapsafeError(f"{roles.name} gives {email} several roles: {', '.join(sorted(given))}.", "Leave one of the lines.")
+    role = given.pop() if given else ROLES[0]
     if role not in ROLES:
         raise CapsafeError(f"{roles.name} gives {email} the role {role!r}.", f"Use one of {', '.join(ROLES)}.")
-    return str(role)
+    return role
+
+
+def _is_address(text: str) -> bool:
+    return len(text) <= LONGEST_ADDRESS and text.isprintable() and bool(re.fullmatch(r"[^@\s]+@[^@\s]+", text))
+
+
+def _folded(address: str) -> str:
+    """An address as it is compared: only A to Z are taken for a to z, so that no other letter passes for one of them."""
+    return "".join(c.lower() if c.isascii() else c for c in address)
 
 
 def _article(role: str) -> str:

@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     """where jobs may send prompts, and which key goes along"""
     memory_limit: str = "1GB"
     threads: int = 2
+    require_login: bool | None = None
+    """whether the app is closed without a login; where nothing is said, a roles.toml in the workspace demands one"""
+    token: str | None = Field(default=None, min_length=16, max_length=512, pattern=r"^[\x21-\x7e]+$", repr=False)
+    """what the app asks for on a server without login; where nothing is said, one is made at each start"""
+    no_token: bool = False
+    """let everybody in who reaches the port of a server without login"""
 
     _given: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -110,6 +116,10 @@ class Settings(BaseSettings):
     @cached_property
     def exports_path(self) -> Path:
         return self.home / "exports"
+
+    @cached_property
+    def roles_path(self) -> Path:
+        return self.home / "roles.toml"
 
     @cached_property
     def socket_path(self) -> Path:

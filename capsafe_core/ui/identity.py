@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import streamlit as st
-from streamlit.errors import StreamlitSecretNotFoundError
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.people import ROLES, Person, person_named, role_of
+from capsafe_core.people import ROLES, Person, person_logged_in, person_named
+from capsafe_core.settings import Settings
+from capsafe_core.ui.login import current_login
 from capsafe_core.ui.owner import current_owner
 
 _NAME = st.components.v2.component(
@@ -33,11 +36,11 @@ _NAME = st.components.v2.component(
 
 
 def has_login() -> bool:
-    """Whether this server asks people to log in (an [auth] section in its secrets)."""
+    """Whether this server asks people to log in; the page ends here where the door is closed."""
     try:
-        return "auth" in st.secrets
-    except StreamlitSecretNotFoundError:
-        return False
+        return current_login() is not None
+    except CapsafeError as error:
+        _end("This server is closed", error)
 
 
 def role() -> str:
@@ -80,11 +83,33 @@ def change_button() -> None:
 
 
 def _logged_in() -> Person:
-    if not st.user.is_logged_in:
+    if st.user.get("is_logged_in") is not True:
         st.title("Please log in", anchor=False)
         st.text("This server shows answers to harmful requests, and keeps who labelled what.")
-        st.button("Log in", on_click=st.login, icon=":material/login:")
+        login = current_login()
+        for provider in login.providers if login else ():
+            words = "Log in" if provider == "default" else f"Log in with {provider}"
+            st.button(words, on_click=st.login, args=(provider,), icon=":material/login:", key=f"log-in-{provider}")
         st.stop()
-    # an address that the provider has not checked may be anybody's
-    email = str(st.user.get("email") if st.user.get("email_verified") is not False and st.user.get("email") else st.user.get("sub")).casefold()
-    return Person(email, role_of(email, current_owner().settings.home / "roles.toml"))
+    try:
+        return person_logged_in(st.user.to_dict(), Settings().roles_path)
+    except CapsafeError as error:
+        _end("You are not let in", error, may_leave=True)
+
+
+def require_store() -> None:
+    """The page ends here while the store cannot be had; each look tries again."""
+    try:
+        current_owner()
+    except CapsafeError as error:
+        _end("The store cannot be opened", error)
+
+
+def _end(title: str, error: CapsafeError, may_leave: bool = False) -> NoReturn:
+    st.title(title, anchor=False)
+    st.text(error.message)
+    if error.hint:
+        st.text(error.hint)
+    if may_leave:
+        st.button("Log out", on_click=st.logout, icon=":material/logout:")
+    st.stop()

@@ -26,6 +26,7 @@ SCREENS = [
 # What each role sees, first where it starts. An annotator sees no judge's votes.
 LOOKING = [file for file, *_ in SCREENS if file not in ("annotate.py", "labels.py", "runs.py", "data.py")]
 ROLE_PAGES = {"viewer": LOOKING, "annotator": ["annotate.py"], "researcher": [file for file, *_ in SCREENS]}
+FIRST = SCREENS[0][0]
 # Streamlit leaves a hand's breadth above the title; the finding should be above the fold.
 ROOM = "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 {padding: 0 0 0.2rem 0}</style>"
 
@@ -36,11 +37,18 @@ st.set_page_config(page_title="capsafe", page_icon=str(Path(__file__).with_name(
 presenting = bool(st.query_params.get("present"))
 st.html(LARGE if presenting else ROOM)
 open_to = ROLE_PAGES[identity.role()]
-pages = [
-    st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=file == open_to[0])
-    for file, title, icon, path in sorted(SCREENS, key=lambda s: s[0] != open_to[0])
-    if file in open_to
-]
-st.navigation(pages, position="top").run()
+identity.require_store()
+pages = {file: st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=not path) for file, title, icon, path in SCREENS if file in open_to}
+
+
+def first_page() -> None:
+    """Lead to the first page of a role whose first page has an address of its own, which a default page cannot have."""
+    st.switch_page(pages[open_to[0]], query_params=st.query_params.to_dict())
+
+
+listed = [pages[file] for file in open_to]
+if FIRST not in pages:
+    listed.append(st.Page(first_page, title="capsafe", default=True, visibility="hidden"))
+st.navigation(listed, position="top").run()
 if not presenting:
     link.show()

@@ -11,14 +11,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.records import Generation, Judgment
 from capsafe_core.settings import ROOT
 from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint
+
+TOKEN = "a token that e2e tests give".replace(" ", "-")
 
 
 def free_port() -> int:
@@ -31,7 +34,11 @@ def start(home: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
     """The app over a workspace, when it answers; options as `streamlit run` takes them."""
     with (home / "log").open("a") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options], cwd=ROOT, env={**os.environ, "CAPSAFE_HOME": str(home)}, stdout=log, stderr=log
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options],
+            cwd=ROOT,
+            env={**os.environ, "CAPSAFE_HOME": str(home), "CAPSAFE_TOKEN": TOKEN},
+            stdout=log,
+            stderr=log,
         )
     for _ in range(200):
         try:
@@ -51,6 +58,14 @@ def serve(home: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.terminate()
     server.wait(timeout=20)
+
+
+def visitor(browser: Browser, base: str, **options: Any) -> Page:
+    """A page of a browser of its own that has shown the token."""
+    page = browser.new_page(**options)
+    shown = page.context.request.get(f"{base}/?token={TOKEN}", max_redirects=0)
+    assert shown.status == 303
+    return page
 
 
 def settle(page: Page) -> None:

@@ -25,7 +25,7 @@ from capsafe_core.store import Store
 from capsafe_core.store.desk import Desk
 from capsafe_core.store.ingest import ingest_all
 from tests.bench.made_store import make
-from tests.e2e.site import free_port, plant_hostile, serve, settle, start
+from tests.e2e.site import free_port, plant_hostile, serve, settle, start, visitor
 from tests.synthetic import write_study
 from tests.test_annotation import queue, work_through
 
@@ -113,8 +113,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def sit_down(place: Place, browser: Browser, name: str) -> Page:
-    page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
-    page.goto(f"http://127.0.0.1:{place.line.port}/annotate")
+    base = f"http://127.0.0.1:{place.line.port}"
+    page = visitor(browser, base, viewport={"width": 1280, "height": 720})
+    page.goto(f"{base}/annotate")
     page.locator("form input").fill(name)
     page.keyboard.press("Enter")
     shown(page)
@@ -226,7 +227,7 @@ def test_practice_hostile_text_marks_and_changing_a_label(tmp_path: Path, browse
         queue = make_queue(desk, open_view(store, Selection(search="onerror")), Person("Ada"), QueueSettings("<img src=x>", repeats=0.0)).queue
         desk.close()
     with serve(tmp_path) as base:
-        page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        page = visitor(browser, base, viewport={"width": 1280, "height": 720})
         page.goto(f"{base}/annotate")
         page.locator("form input").fill("<b>Ada</b>")
         page.keyboard.press("Enter")
@@ -292,7 +293,7 @@ def test_marks_on_the_labels_page_open_the_outputs_behind_them(tmp_path: Path, b
             work_through(desk, made, Person(name))
         desk.close()
     with serve(tmp_path) as base:
-        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        page = visitor(browser, base, viewport={"width": 1280, "height": 900})
         for tab, part in (("Agreement", "/outputs"), ("Corrected rates", "judges=")):
             page.goto(f"{base}/labels")
             if tab == "Agreement":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, TimeoutError
 
-from tests.e2e.site import plant_hostile, serve, settle
+from tests.e2e.site import TOKEN, plant_hostile, serve, settle, visitor
 from tests.synthetic import write_study
 
 pytestmark = pytest.mark.browser
@@ -27,8 +27,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str
 
 def test_deep_links_to_every_page_work_and_nothing_leaves_the_host(site: tuple[str, str], browser: Browser) -> None:
     for path in PATHS:
-        context = browser.new_context(viewport={"width": 1280, "height": 720})
-        page = context.new_page()
+        page = visitor(browser, site[0], viewport={"width": 1280, "height": 720})
         elsewhere: list[str] = []
         page.on("request", lambda r, kept=elsewhere: kept.append(r.url) if not r.url.startswith((site[0], site[0].replace("http", "ws"), "data:", "blob:")) else None)
         page.goto(f"{site[0]}/{path}")
@@ -36,12 +35,12 @@ def test_deep_links_to_every_page_work_and_nothing_leaves_the_host(site: tuple[s
         assert page.locator("h1").first.inner_text().endswith("?"), path
         assert page.locator("[data-testid=stException]").count() == 0, path
         assert elsewhere == [], path
-        context.close()
+        page.close()
 
 
 def test_a_hostile_output_runs_nothing_and_fetches_nothing(site: tuple[str, str], browser: Browser, listener: tuple[int, list[str]]) -> None:
     base, hostile = site
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
     page.goto(f"{base}/output?generation={hostile}")
     settle(page)
     page.get_by_text("Show model text", exact=True).first.click()
@@ -83,7 +82,7 @@ MARKS = [
 @pytest.mark.parametrize(("where", "chart", "address", "part"), MARKS, ids=[f"{w or 'overview'}-{c}" for w, c, _, _ in MARKS])
 def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(site: tuple[str, str], browser: Browser, where: str, chart: int, address: str, part: str) -> None:
     path, _, more = where.partition(" ")
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
     for _ in range(3):  # on a slow machine a chart may be drawn anew just under the click: then as a person would, once more
         page.goto(f"{site[0]}/{path}")
         settle(page)
@@ -109,7 +108,7 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(site: tuple[st
 
 
 def test_arrow_keys_walk_the_story_of_a_prompt(site: tuple[str, str], browser: Browser) -> None:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
     page.goto(f"{site[0]}/output?generation={site[1]}")
     settle(page)
     seen = [page.url]
@@ -132,7 +131,7 @@ def test_arrow_keys_walk_the_story_of_a_prompt(site: tuple[str, str], browser: B
 
 
 def test_the_way_of_asking_goes_along_through_the_menu(site: tuple[str, str], browser: Browser) -> None:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
     page.goto(f"{site[0]}/capability?policy=excluded")
     settle(page)
     page.get_by_role("link", name="Incoherence").first.click()
@@ -143,6 +142,7 @@ def test_the_way_of_asking_goes_along_through_the_menu(site: tuple[str, str], br
 
 
 def test_headers_forbid_other_hosts(site: tuple[str, str]) -> None:
-    headers = urllib.request.urlopen(site[0]).headers
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    headers = opener.open(f"{site[0]}/?token={TOKEN}").headers
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"

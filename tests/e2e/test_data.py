@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.site import serve, settle
+from tests.e2e.site import serve, settle, visitor
 from tests.logs import write_forms
 from tests.synthetic import write_study
 
@@ -43,7 +43,7 @@ def test_logs_are_looked_at_imported_shown_and_undone(site: tuple[str, Path], br
     hostile = f"![x]({address}/md.png) <img src='{address}/img.png'>"
     rows = [{"model": f"m {hostile}", "task": f"t {hostile}", "id": i, "prompt": hostile, "response": hostile, "unsafe": True} for i in range(3)]
     (logs / "table" / "hostile.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = visitor(browser, base, viewport={"width": 1280, "height": 900})
     enter(page, f"{base}/data")
     page.get_by_label("Or a file or folder on the machine that runs capsafe").fill(str(logs))
     page.keyboard.press("Enter")
@@ -75,7 +75,7 @@ def test_logs_are_looked_at_imported_shown_and_undone(site: tuple[str, Path], br
 def test_dropped_files_are_kept_and_looked_at(site: tuple[str, Path], browser: Browser, tmp_path: Path) -> None:
     base, home = site
     write_forms(tmp_path)
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = visitor(browser, base, viewport={"width": 1280, "height": 900})
     enter(page, f"{base}/data")
     page.locator("input[type=file]").first.set_input_files([str(tmp_path / "inspect-eval" / "log.eval")])
     settle(page)
@@ -89,7 +89,7 @@ def test_dropped_files_are_kept_and_looked_at(site: tuple[str, Path], browser: B
 
 def test_a_report_is_chosen_taken_out_and_presented(site: tuple[str, Path], browser: Browser, tmp_path: Path) -> None:
     base, _ = site
-    page = browser.new_page(viewport={"width": 1280, "height": 720}, accept_downloads=True)
+    page = visitor(browser, base, viewport={"width": 1280, "height": 720}, accept_downloads=True)
     page.goto(f"{base}/?study=made-up")
     settle(page)
     headline = page.locator("strong").first.inner_text()

@@ -26,6 +26,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.who = ""
+        self.claims: dict[str, Any] = {}
         key = RSAKey.generate_key(2048, {"kid": "k", "use": "sig", "alg": "RS256"})
         nonces: dict[str, str] = {}
         provider = self
@@ -48,7 +49,8 @@ class Provider:
             def do_POST(self) -> None:
                 body = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 who, now = body["code"][0], int(time.time())
-                claims = {"iss": provider.url, "sub": who, "aud": "capsafe", "exp": now + 600, "iat": now, "nonce": nonces[who], "email": who, "name": who.split("@")[0]}
+                claims = {"iss": provider.url, "sub": who, "aud": "capsafe", "exp": now + 600, "iat": now, "nonce": nonces[who], "email": who, "email_verified": True, "name": who.split("@")[0]}
+                claims = {name: value for name, value in {**claims, **provider.claims}.items() if value is not None}
                 self.reply({"access_token": "a", "token_type": "Bearer", "expires_in": 600, "id_token": jwt.encode({"alg": "RS256", "kid": "k"}, claims, key)})
 
             def reply(self, what: dict[str, Any]) -> None:
