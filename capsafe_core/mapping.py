@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.patterns import Pattern, linear
 from capsafe_core.records import LABELS, STATUSES
 from capsafe_core.toml_text import toml_key, toml_table
 
@@ -158,7 +159,13 @@ def parse_mapping(text: str, name: str = "mapping.toml") -> ImportMapping:
         raise CapsafeError(f"{name} states what cannot be:\n" + "\n".join(problems), "Mend it and try again; nothing was imported.") from error
 
 
-def compiled(pattern: str) -> re.Pattern[str] | None:
+LONGEST_PATTERN = 500
+"""characters"""
+LONGEST_PATH = 4096
+"""characters of a path or a model's name that is looked at"""
+
+
+def compiled(pattern: str) -> Pattern | None:
     """A path pattern as a regular expression: names stand for the text between the characters around them, seed and step for whole numbers, * for anything in a folder's name.
 
     Raises:
@@ -166,13 +173,18 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
     """
     if not pattern:
         return None
+    if len(pattern) > LONGEST_PATTERN:
+        raise ValueError(f"the pattern is longer than {LONGEST_PATTERN} characters")
     names = re.findall(r"\{([^{}]*)\}", pattern)
     unknown = [n for n in names if n not in PLACES]
-    if unknown or len(set(names)) < len(names) or len(pattern) > 500:
-        raise ValueError(f"the pattern names {{{unknown[0]}}}; it can name {', '.join(PLACES)}" if unknown else "the pattern names something twice, or is too long")
+    if unknown or len(set(names)) < len(names):
+        raise ValueError(f"the pattern names {{{unknown[0]}}}; it can name {', '.join(PLACES)}" if unknown else "the pattern names something twice")
     parts = re.split(r"(\{[^{}]*\}|\*)", pattern)
     body = "".join("[^/]*?" if part == "*" else f"(?P<{part[1:-1]}>{r'[0-9]+' if part[1:-1] in ('seed', 'step') else '[^/]+?'})" if part.startswith("{") else re.escape(part) for part in parts)
-    return re.compile(rf"(?:^|/){body}(?=$|/|\.(?:eval|jsonl?|csv|tsv|parquet)$)")
+    try:
+        return linear(rf"(?:^|/){body}(?:\Z|/|\.(?:eval|jsonl?|csv|tsv|parquet)\Z)")
+    except CapsafeError as error:
+        raise ValueError(str(error)) from error
 
 
 def path_facts(pattern: str, *texts: str) -> dict[str, str]:
@@ -181,9 +193,9 @@ def path_facts(pattern: str, *texts: str) -> dict[str, str]:
     if expression is None:
         return {}
     for text in texts:
-        found = expression.search(text[:1000])
+        found = expression.first(text) if len(text) <= LONGEST_PATH else {}
         if found:
-            return {name: value for name, value in found.groupdict().items() if value}
+            return found
     return {}
 
 

@@ -345,6 +345,12 @@ def _spell(location: tuple[str | int, ...]) -> str:
     return "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
 
 
+def _key(line: str) -> str:
+    """What stands before the first = of a line."""
+    key, equals, _ = line.partition("=")
+    return key.strip() if equals else ""
+
+
 def _line(text: str, location: tuple[str | int, ...]) -> int | None:
     """The line of a key in a TOML text, or of the table it should stand in."""
     table, index, key = str(location[0]), 0, None
@@ -362,8 +368,8 @@ def _line(text: str, location: tuple[str | int, ...]) -> int | None:
             seen += inside
             start = number if inside and seen == index else None
             found = start or found
-        elif start and key and re.match(rf"\s*\"?{re.escape(str(key))}\"?\s*=", line):
+        elif start and key and _key(line).strip('"') == str(key):
             return number
-        elif seen == -1 and found is None and re.match(rf"\s*{re.escape(table)}\s*=", line):
+        elif seen == -1 and found is None and _key(line) == table:
             found = number
     return found

@@ -346,7 +346,7 @@ def test_a_judge_of_ones_own_reads_json_by_its_schema(answer: str, safety: str |
         ({"reads": [{"dimension": "safety", "key": "m", "labels": {"x": "harmless"}}]}, "no label 'harmless'"),
         ({"reads": [{"dimension": "safety", "key": "m"}]}, "labels, or low and high"),
         ({"parser": "patterns", "reads": [{"dimension": "safety", "pattern": "(a)(b)", "labels": {"a": "safe"}}]}, "exactly one group"),
-        ({"parser": "patterns", "reads": [{"dimension": "safety", "pattern": "(", "labels": {"a": "safe"}}]}, "no regular expression"),
+        ({"parser": "patterns", "reads": [{"dimension": "safety", "pattern": "(", "labels": {"a": "safe"}}]}, "not a regular expression"),
         ({"parser": "one_word"}, "words must give"),
         ({"parser": "one_word", "words": {"harmful": "unsafe", "not harmful": "safe"}}, "words must give"),
         ({"parser": "one_word", "words": ["safe"]}, "words must be dict"),

@@ -11,12 +11,12 @@ from typing import Any
 from capsafe_core.coherence.signals import Finding
 
 _SHAPES = {
-    "number": r"-?\d[\d,]*(?:\.\d+)?",
-    "letter": r"\(?[A-Za-z][).]?",
-    "final answer": r"####\s*-?\S+",
-    "equation": r"-?\d[\d.,]*(?:\s*[-+*/×÷]\s*-?\d[\d.,]*)+\s*=\s*-?\d[\d.,]*",
-    "json": r"[\[{].*[\]}]",
-    "sql": r"(?i:select|insert|update|delete|with)\b.*",
+    "number": re.compile(r"-?\d[\d,]*(?:\.\d+)?"),
+    "letter": re.compile(r"\(?[A-Za-z][).]?"),
+    "final answer": re.compile(r"####\s*-?\S+"),
+    "equation": re.compile(r"-?\d[\d.,]*(?:\s*[-+*/×÷]\s*-?\d[\d.,]*)+\s*=\s*-?\d[\d.,]*"),
+    "json": re.compile(r"[\[{].*[\]}]"),
+    "sql": re.compile(r"(?i:select|insert|update|delete|with)\b.*"),
 }
 
 
@@ -37,7 +37,7 @@ class AnswerFormat:
         bare = _LEAD.sub("", line.strip())
         if bare.rstrip(".!").casefold() in self.labels:
             return True
-        return any(re.fullmatch(_SHAPES[shape], bare) for shape in self.shapes)
+        return any(_SHAPES[shape].fullmatch(bare) for shape in self.shapes)
 
     def leaks(self, text: str) -> Iterator[Finding]:
         """Lines in the answer form, where they are at least half of the answer."""
@@ -60,7 +60,7 @@ def learn_format(dataset: str, targets: Sequence[str], share: float = 0.9) -> An
     counts = Counter(target.strip().casefold() for target in targets)
     if len(counts) <= 8 and len(targets) >= 10 * len(counts) and all(len(c) <= 20 for c in counts):
         return AnswerFormat(dataset, (), tuple(sorted(counts)))
-    used = [name for name, shape in _SHAPES.items() if any(re.fullmatch(shape, line.strip()) for t in targets for line in t.splitlines())]
+    used = [name for name, shape in _SHAPES.items() if any(shape.fullmatch(line.strip()) for t in targets for line in t.splitlines())]
     if {"final answer", "equation"} & set(used) and "number" not in used:
         used.append("number")  # the form's last step alone
     form = AnswerFormat(dataset, tuple(used))

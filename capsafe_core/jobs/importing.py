@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomlkit
+
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
 from capsafe_core.jobs.foreign import refuse_foreign
@@ -18,7 +20,7 @@ from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.mapping import ImportMapping, Place, parse_mapping
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.study import IMPORTED, JudgeSettings, Study, parse_study
-from capsafe_core.toml_text import toml_table, toml_value
+from capsafe_core.toml_text import toml_table
 
 RULES = "coherence-rules"
 """the incoherence detector that looks at imported outputs: it needs no model"""
@@ -189,14 +191,14 @@ def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:
 
 def _longer(text: str, study: Study, recipes: Sequence[dict[str, Any]]) -> str:
     """A study's text in which recipes have the steps and seeds that are new, too."""
+    document = tomlkit.parse(text)
     for values in recipes:
         known = study.recipe(values["name"])
-        for key, more in (("steps", known.steps), ("seeds", known.seeds)):
-            table = rf"(\[\[recipes\]\]\s*\nname = {re.escape(toml_value(values['name']))}\n(?:(?!\[)[^\n]*\n)*?{key} = )\[[^\]]*\]"
-            found = re.search(table, text)
-            if found:
-                text = text[: found.start()] + found.group(1) + toml_value(sorted({*more, *values[key]})) + text[found.end() :]
-    return text
+        table = next(t for t in document["recipes"] if t["name"] == values["name"])
+        for key, before in (("steps", known.steps), ("seeds", known.seeds)):
+            if not {*values[key]} <= {*before}:
+                table[key] = sorted({*before, *values[key]})
+    return tomlkit.dumps(document)
 
 
 def _tables(survey: Survey, mapping: ImportMapping, places: Sequence[Place]) -> list[tuple[str, dict[str, Any]]]:

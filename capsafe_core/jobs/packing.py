@@ -30,8 +30,8 @@ LARGEST = 32 << 30
 """bytes of a bundle or of one of its shards, unpacked"""
 KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json")
 """what a job's folder holds besides its shards and their status, where it holds it"""
-_FILE = re.compile(rf"(?:{'|'.join(map(re.escape, KEPT))}|part-[0-9]{{3,6}}\.(?:shard\.jsonl\.gz|status\.json))", re.ASCII)
-"""the only names of files that enter with a job: what asks for work, stops it or marks it is made here"""
+_FILE = re.compile(r"part-[0-9]{3,6}\.(?:shard\.jsonl\.gz|status\.json)")
+"""the only names of files that enter with a job besides those: what asks for work, stops it or marks it is made here"""
 _NAME = re.compile(r"(?:study\.toml|versions\.json|jobs/[\w.+-]+/[\w.+-]+)", re.ASCII)
 
 
@@ -225,7 +225,7 @@ def _unpack(packed: Path, folder: Path) -> None:
     """One packed job, with those of its files that a job's folder may bring."""
     folder.mkdir()
     for path in sorted(packed.iterdir()):
-        if not _FILE.fullmatch(path.name):
+        if path.name not in KEPT and not _FILE.fullmatch(path.name):
             continue
         target = folder / path.name.removesuffix(".gz")
         if path.name.endswith(".status.json"):

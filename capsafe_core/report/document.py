@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -216,12 +215,13 @@ def read_provenance(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CapsafeError(f"{path} cannot be read: {error}.", "Give an HTML report of capsafe.") from error
-    found = re.search(rf'<script type="application/json" id="{DATA_ID}">(.*?)</script>', text, re.DOTALL)
+    before, tag, rest = text.partition(f'<script type="application/json" id="{DATA_ID}">')
+    held, closing, after = rest.partition("</script>")
     try:
-        data = json.loads(found.group(1)) if found else None
-    except ValueError:
+        data = json.loads(held) if closing else None
+    except (ValueError, RecursionError):
         data = None
-    if found and isinstance(data, dict) and data.get("page") != digest_text(text[: found.start(1)] + PLACE + text[found.end(1) :]):
+    if isinstance(data, dict) and data.get("page") != digest_text(before + tag + PLACE + closing + after):
         raise CapsafeError(f"What {path.name} shows was edited after it was made: the page does not fit its hash.", "Make the report anew.")
     if not isinstance(data, dict) or "numbers" not in data:
         raise CapsafeError(f"{path.name} holds no numbers of a capsafe report.", "`capsafe report` writes one; PDF and slides are verified by their HTML.")
