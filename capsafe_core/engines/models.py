@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
-from capsafe_core.records import Checkpoint, digest_files, digest_text
+from capsafe_core.folders import boundary, is_regular
+from capsafe_core.records import Checkpoint, canonical_json, digest_files, digest_text
+
+ORIGIN = "capsafe-origin.json"
+"""in a folder that this workspace made from a GGUF file: which one"""
+DIGESTS = "digests.json"
+"""in the models folder: state of weight files -> their digest"""
+MOST_DIGESTS = 1000
+IMPORTING = ("megatron_config",)
+"""settings of an adapter by which peft imports a module of the adapter's choice"""
 
 
 @dataclass(frozen=True)
@@ -53,10 +63,10 @@ def resolve_weights(model: str, models: Path, adapters: tuple[Path, ...] = (), t
     if source.suffix == ".gguf" and source.is_file():
         folder, digest = _converted(source, models, bool(entry and entry.get("split_digits")))
     elif source.is_dir():
-        folder, digest = source, _folder_digest(source, pickles)
+        folder, digest = source, _folder_digest(source, models, pickles)
     elif model.count("/") == 1 and not model.startswith((".", "/", "~")):
         folder = _from_hub(model, trusted, pickles)
-        digest = _folder_digest(folder, pickles)
+        digest = _folder_digest(folder, models, pickles)
     else:
         known = ", ".join(sorted(catalogue.models()))
         raise CapsafeError(f"There is no model {model!r}: no such folder or file.", f"Give a folder with safetensors, a .gguf file, a hub id, or one of: {known}.")
@@ -84,6 +94,27 @@ def _check_adapters(adapters: tuple[Path, ...]) -> None:
             raise CapsafeError(f"There is no adapter in {path}.", "Run the fine-tuning job that makes it, or correct the path.")
         if not (path / "adapter_model.safetensors").exists():
             raise CapsafeError(f"The adapter in {path} has no adapter_model.safetensors.", "Save it as safetensors; pickled adapters are not loaded.")
+        _check_adapter_config(path)
+
+
+def _check_adapter_config(folder: Path) -> None:
+    """An adapter is a LoRA; other kinds, and some settings, have peft import modules or fetch models by name.
+
+    Raises:
+        CapsafeError: it is something else, or leads out of its folder.
+    """
+    path = folder / "adapter_config.json"
+    inside = boundary(folder)
+    if not all(is_regular(file, inside) for file in (path, folder / "adapter_model.safetensors")):
+        raise CapsafeError(f"The adapter in {folder} leads out of its folder.", "Copy its files there.")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind, calls = config.get("peft_type"), next((key for key in IMPORTING if config.get(key)), "")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise CapsafeError(f"The settings of the adapter in {folder} cannot be read: {type(error).__name__}.", "Save the adapter again.") from error
+    if kind != "LORA" or calls:
+        what = f"is of the kind {str(kind)[:40]!r}" if kind != "LORA" else f"asks for {calls}"
+        raise CapsafeError(f"The adapter in {folder} {what}, which is not loaded.", "Use a plain LoRA.")
 
 
 def packaged_path(source: str, model: str) -> str:
@@ -94,25 +125,80 @@ def packaged_path(source: str, model: str) -> str:
     return str(path)
 
 
-def _folder_digest(folder: Path, pickles: bool) -> str:
-    origin = folder / "capsafe-origin.json"
-    if origin.exists():
-        return str(json.loads(origin.read_text())["digest"])
+def _folder_digest(folder: Path, models: Path, pickles: bool) -> str:
+    """The digest of a folder's weights, from their bytes; what the folder says of itself counts only where this workspace made it.
+
+    Raises:
+        CapsafeError: it holds no weights, or names some that lie elsewhere.
+    """
+    stated = _stated_digest(folder, models)
+    if stated:
+        return stated
+    _check_index(folder)
     files = sorted(folder.glob("*.safetensors")) or (sorted(folder.glob("*.bin")) if pickles else [])
     if not files:
         raise CapsafeError(f"The folder {folder} holds no .safetensors file.", "Convert the model to safetensors; pickled weights are loaded only where the study says `pickles = true` for the model.")
-    return digest_files(*files, *sorted(folder.glob("config.json")))
+    files += sorted(folder.glob("config.json"))
+    led_out = next((path for path in files if not is_regular(path, boundary(folder))), None)
+    if led_out is not None:
+        raise CapsafeError(f"{led_out.name} in {folder} is not a file of its own: it leads out of the folder.", "Copy the file there, or name the folder that it lies in.")
+    return _kept_digest(files, models / DIGESTS)
+
+
+def _stated_digest(folder: Path, models: Path) -> str:
+    """What a folder made from a GGUF file by this workspace says of that file; "" for every other folder."""
+    origin = folder / ORIGIN
+    if folder.is_symlink() or folder.resolve().parent != models.resolve() or not origin.is_file():
+        return ""
+    try:
+        found = json.loads(origin.read_text())
+        digest, made_as = str(found["digest"]), f"{Path(found['file']).stem}-{str(found['digest'])[:8]}"
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return digest if folder.name == made_as else ""
+
+
+def _check_index(folder: Path) -> None:
+    """Refuse a list of shards that names files elsewhere, or such as are not safetensors: they would be loaded and not be in the digest."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        strange = sorted(str(name) for name in names if Path(str(name)).name != name or not str(name).endswith(".safetensors"))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CapsafeError(f"The list of weights in {index} cannot be read: {type(error).__name__}.", "Get the model anew.") from error
+    if strange:
+        raise CapsafeError(f"The list of weights in {index} names {strange[0][:100]!r}, which is not a safetensors file of the folder.", "Do not trust this model.")
+
+
+def _kept_digest(files: Sequence[Path], kept: Path) -> str:
+    """The digest of files; computed once for each state of them, and kept in the workspace: their folder may be anybody's."""
+    states = [(str(path.resolve()), path.stat()) for path in files]
+    key = digest_text(canonical_json([[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev] for name, s in states]))
+    try:
+        known = json.loads(kept.read_text())
+        if isinstance(known.get(key), str):
+            return str(known[key])
+    except (OSError, ValueError, AttributeError, RecursionError):
+        known = {}
+    digest = digest_files(*files)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    new = kept.with_name(f"{kept.name}.{os.getpid()}.new")
+    new.write_text(json.dumps({**dict(list(known.items())[-MOST_DIGESTS:]), key: digest}))
+    new.replace(kept)
+    return digest
 
 
 def _converted(source: Path, models: Path, split_digits: bool) -> tuple[Path, str]:
     """A safetensors folder made once from a GGUF file."""
     digest = digest_files(source)
     folder = models / f"{source.stem}-{digest[:8]}"
-    if not (folder / "capsafe-origin.json").exists():
+    if not (folder / ORIGIN).exists():
 
         def convert(scratch: Path) -> None:
             _convert(source, scratch, split_digits)
-            (scratch / "capsafe-origin.json").write_text(json.dumps({"digest": digest, "file": source.name}))
+            (scratch / ORIGIN).write_text(json.dumps({"digest": digest, "file": source.name}))
 
         make_folder(folder, convert)
     return folder, digest

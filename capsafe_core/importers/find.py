@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from capsafe_core.folders import regular_files
 from capsafe_core.importers import every_eval_ever, helm, inspect_ai, lm_eval, safety_sets, tables
 from capsafe_core.importers.bounded import LIMITS
 from capsafe_core.importers.log import Log, Problems, Row, prompt_text
@@ -54,8 +55,12 @@ def find_sources(roots: Sequence[Path]) -> tuple[list[Source], list[str]]:
         if not root.is_dir() and not root.is_file():
             left_out.append(f"{root.name} is neither a file nor a folder.")
             continue
-        inside = sorted(p for p in root.rglob("*") if p.is_file() and not any(part.startswith(".") for part in p.relative_to(root).parts)) if root.is_dir() else [root]
-        files += [(p, str(p.relative_to(root)) if root.is_dir() else p.name) for p in inside]
+        if root.is_file():
+            files.append((root, root.name))
+            continue
+        below = regular_files(root)
+        left_out += below.sentences
+        files += [(p, str(p.relative_to(root))) for p in below.paths]
     if len(files) > MOST_FILES:
         left_out.append(f"There are {len(files):,} files; the first {MOST_FILES:,} were looked at. Import the rest folder by folder.")
         files = files[:MOST_FILES]
@@ -67,6 +72,7 @@ def _grouped(tools: list[tuple[Path, str, str]], left_out: list[str]) -> Iterato
     samples = [path for path, _, tool in tools if tool == "lm-eval samples"]
     instances = {path.name: path for path, _, tool in tools if tool == "every-eval-ever samples"}
     behaviours = [path for path, _, tool in tools if tool == "prompts" and "behaviors" in path.name]
+    states = {(path.parent, path.name): path for path, _, tool in tools if tool == "helm"}
     artifacts = {path.parent.parent for path, _, tool in tools if tool == "jailbreakbench"}
     taken: set[Path] = set()
     for path, relative, tool in tools:
@@ -81,7 +87,7 @@ def _grouped(tools: list[tuple[Path, str, str]], left_out: list[str]) -> Iterato
             yield Source(tool, (path, named) if named else (path,), relative)
         elif tool == "helm":
             if path.name == "scenario_state.json":
-                yield Source(tool, tuple(path.with_name(n) for n in HELM_FILES if path.with_name(n).is_file()), relative)
+                yield Source(tool, tuple(states[path.parent, n] for n in HELM_FILES if (path.parent, n) in states), relative)
         elif tool == "harmbench":
             yield Source(tool, (path, *behaviours[:1]), relative)
         elif "test-artifact" in path.parts or (path.name in _AGAIN and path.parent in artifacts):

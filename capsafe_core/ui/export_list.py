@@ -12,6 +12,7 @@ import streamlit as st
 from capsafe_core.analysis.actions import act
 from capsafe_core.analysis.view import list_studies
 from capsafe_core.errors import CapsafeError
+from capsafe_core.folders import regular_files
 from capsafe_core.people import Person
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
@@ -46,7 +47,7 @@ def show(owner: Owner, person: Person) -> None:
             screen.show_error(error)
     path = Path(st.session_state["exported"]) if "exported" in st.session_state else None
     if path is not None and path.exists():
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        files = regular_files(path).paths if path.is_dir() else [path]
         size = sum(f.stat().st_size for f in files)
         st.text(visible(f"{path}: {len(files)} files, {size / 1e6:.1f} MB"))
         if size <= LARGEST:
