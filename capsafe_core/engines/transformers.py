@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from capsafe_core.engines.base import Completion, Finished, Request, Sampling, Unit, batch_plan, request_seed
@@ -16,6 +18,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_text
 
 T = TypeVar("T")
+BROKEN = (SafetensorError, UnpicklingError)
+"""what weights raise that are damaged, or a pickle that would do more than hold numbers"""
 
 
 class TransformersEngine:
@@ -122,7 +126,7 @@ def load_model(weights: Weights, dtype: str) -> Any:
     """
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=getattr(torch, dtype), use_safetensors=None if weights.pickles else True, trust_remote_code=weights.trusted)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, *BROKEN) as error:
         hint = "It brings code of its own: name it as `trusted` in the study if you have read it." if "trust_remote_code" in str(error) else "Check that the folder is whole."
         raise CapsafeError(f"The model in {weights.folder} cannot be loaded: {str(error).splitlines()[0]}", hint) from error
     for path in weights.adapters:
@@ -130,7 +134,7 @@ def load_model(weights: Weights, dtype: str) -> Any:
 
         try:
             model = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError, *BROKEN) as error:
             raise CapsafeError(f"The adapter {path} does not fit the model {weights.name!r}.", "Use the base model that it was trained on.") from error
     return model
 
