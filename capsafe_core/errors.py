@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+MOST_NAMES = 20
+"""names that a hint lists"""
+
 
 class CapsafeError(Exception):
     """Something the user can understand and mend.
@@ -22,6 +28,23 @@ class CapsafeError(Exception):
 
 class BusyError(CapsafeError):
     """Somebody else holds what is asked for."""
+
+
+class UnknownNameError(CapsafeError):
+    """A name that nothing here has; it is never ignored.
+
+    Args:
+        kind: what it would be a name of, as "recipe".
+        name: as it was given.
+        known: the names that there are; the nearest come first in the hint.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = list(dict.fromkeys(known))
+        near = get_close_matches(name, names, 3)
+        listed = f"There are: {', '.join(names[:MOST_NAMES])}{' and others' if len(names) > MOST_NAMES else ''}."
+        hint = f"Did you mean {' or '.join(near)}?" if near else listed if names else "There are none."
+        super().__init__(f"There is no {kind} {name!r} here.", hint)
 
 
 class NotAllowedError(CapsafeError):

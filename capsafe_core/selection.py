@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from capsafe_core.quoting import join_names, quoted, split_names, unquoted
 
 _MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata")
 
@@ -18,7 +22,8 @@ class Selection:
         benchmarks, judges, recipes, categories: names.
         checkpoints, generation: ids.
         outcomes: incoherent, unsafe, refusal, safe.
-        pattern: votes, "judge=unsafe,judge=safe"; "judge=" has no verdict, "judge=~other" the opposite of another judge's.
+        pattern: votes as `vote_pattern` writes them, "judge=unsafe,judge=safe"; "judge=" has no verdict, "judge=~other" the
+            opposite of another judge's.
         search: text that the answer must contain.
         policy: how incoherent outputs count.
         crossing: which crossing of the goal counts.
@@ -60,9 +65,9 @@ class Selection:
             if value == part.default:
                 continue
             if part.name in _MANY:
-                out[part.name] = "~".join(value)
+                out[part.name] = join_names(value)
             elif part.name == "goals":
-                out["goals"] = "~".join(f"{name}:{goal:g}" for name, goal in value)
+                out["goals"] = join_names(f"{name}:{goal!r}" for name, goal in value)
             elif part.name == "truncated":
                 out["truncated"] = "no"
             else:
@@ -78,7 +83,7 @@ class Selection:
             if not text:
                 continue
             if part.name in _MANY:
-                values[part.name] = tuple(t for t in text.split("~") if t)
+                values[part.name] = split_names(text)
             elif part.name == "goals":
                 values["goals"] = tuple(_goals(text))
             elif part.name == "truncated":
@@ -105,10 +110,16 @@ class Selection:
                 shown = [v[:8] for v in values] if name == "checkpoints" else list(values)
                 parts.append(f"{name}: {', '.join(shown)}")
         if self.pattern:
-            parts.append(f"votes: {self.pattern}")
+            parts.append(vote_words(self.pattern))
         if self.before:
             checkpoint, _, outcome = self.before.partition(":")
             parts.append(f"prompts with the outcome {outcome} at checkpoint {checkpoint[:8]}")
+        if self.prompt:
+            parts.append(f"prompt {self.prompt}")
+        if self.generation:
+            parts.append(f"output {self.generation[:8]}")
+        if self.claim:
+            parts.append(f"claim {self.claim}")
         if self.search:
             parts.append(f"answers that contain “{self.search}”")
         if self.policy:
@@ -121,12 +132,34 @@ class Selection:
         return "; ".join(parts) or "everything"
 
 
-def _goals(text: str) -> list[tuple[str, float]]:
-    goals = []
-    for item in text.split("~"):
+def vote_pattern(votes: dict[str, str]) -> str:
+    """Votes as a selection has them: judge -> "safe", "unsafe", "" (no verdict), or "~" and a judge (the opposite of its)."""
+    return join_names((f"{quoted(judge, '=')}={label}" for judge, label in votes.items()), ",")
+
+
+def votes_of(pattern: str) -> dict[str, str]:
+    """The votes that `vote_pattern` was given."""
+    pairs = (vote.partition("=") for vote in split_names(pattern, ","))
+    return {unquoted(judge, "="): label for judge, _, label in pairs if judge}
+
+
+def vote_words(pattern: str) -> str:
+    """Votes as a caption says them."""
+    return ", ".join(_said(judge, label) for judge, label in votes_of(pattern).items())
+
+
+def _said(judge: str, label: str) -> str:
+    if not label:
+        return f"no verdict of {judge}"
+    return f"{judge} contradicts {label[1:]}" if label.startswith("~") else f"{judge} says {label}"
+
+
+def _goals(text: str) -> Iterator[tuple[str, float]]:
+    for item in split_names(text):
         name, _, value = item.rpartition(":")
         try:
-            goals.append((name, float(value)))
+            goal = float(value)
         except ValueError:
             continue
-    return goals
+        if math.isfinite(goal):
+            yield name, goal

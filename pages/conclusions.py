@@ -8,6 +8,7 @@ from capsafe_core.analysis.conclusions import conclusion, rank_table
 from capsafe_core.analysis.matched import matched_runs
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.figures.conclusions import rank_squares, specification_curve
+from capsafe_core.quoting import split_names
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label, visible
 
@@ -43,7 +44,8 @@ with screen.question("Does the conclusion survive another benchmark, judge, cut-
             st.dataframe(flipping, hide_index=True)
         st.text("Against the same way of asking with the primary choice.")
     st.subheader("Do ways of asking rank alike?", anchor=False)
-    names, tau = rank_table(rates)
+    ways, tau = rank_table(rates)
+    names = [way.words for way in ways]
     pair = screen.chart(rank_squares(names, tau), "ranks", "Kendall's tau between ways of asking") if len(names) > 1 else None
     if len(names) < 2:
         st.text("There is only one benchmark and judge.")
@@ -54,5 +56,5 @@ with screen.question("Does the conclusion survive another benchmark, judge, cut-
         arms = [a for a in (claim.a, claim.b) if a.kind in ("recipe", "last")]
         screen.open_outputs(benchmarks=(str(way["benchmark"]),), judges=(str(way["judge"]),), recipes=tuple(dict.fromkeys(a.name for a in arms)))
     if pair:
-        benchmark, _, judge = pair.split("~")[0].partition(", ")
-        screen.open_outputs(benchmarks=(benchmark,), judges=(judge,))
+        across = ways[names.index(split_names(pair)[0])]
+        screen.open_outputs(benchmarks=(across.benchmark,), judges=(across.judge,))

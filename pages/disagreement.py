@@ -8,6 +8,8 @@ from capsafe_core.analysis import disagreement as d
 from capsafe_core.analysis.sentences import judges_sentence
 from capsafe_core.analysis.view import View
 from capsafe_core.figures import judges as figures
+from capsafe_core.quoting import split_names
+from capsafe_core.selection import vote_pattern
 from capsafe_core.ui import agreement, listing, screen
 from capsafe_core.ui.safe_text import plain_label
 
@@ -35,13 +37,13 @@ def charts(view: View) -> dict[str, object]:
     screen.caption(view, "As judged. Strip: per cent of incoherent answers. See whether the lines spread where it darkens")
     screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")
     if clicked:
-        judge, stratum = clicked.split("~")
-        return {"pattern": f"{judge}=unsafe" if judge != "people" else "", "strata": ("incoherent",) if stratum == "incoherent" else COHERENT}
+        judge, stratum = split_names(clicked)
+        return {"pattern": vote_pattern({judge: "unsafe"}) if judge != "people" else "", "strata": ("incoherent",) if stratum == "incoherent" else COHERENT}
     if pattern:
         return {"pattern": pattern, "strata": ()}
     if place:
-        checkpoint, judge = place.split("~")
-        return {"checkpoints": (checkpoint,), "pattern": f"{judge}=unsafe" if judge else "", "strata": () if judge else ("incoherent",)}
+        checkpoint, judge = split_names(place)
+        return {"checkpoints": (checkpoint,), "pattern": vote_pattern({judge: "unsafe"}) if judge else "", "strata": () if judge else ("incoherent",)}
     return agreement.details(view) if st.toggle("More: agreement by kind of answer, judges against people, a map of the answers", key="more") else {}
 
 

@@ -11,6 +11,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import incoherence_squares, reason_dots, transition_squares
 from capsafe_core.figures.style import OUTCOME_COLOURS
 from capsafe_core.figures.training import bounds_along
+from capsafe_core.quoting import split_names
 from capsafe_core.ui import listing, screen
 from capsafe_core.ui.safe_text import plain_label
 
@@ -75,12 +76,12 @@ with screen.question("Where do models stop making sense, and how?") as view:
     st.subheader("Three of them", anchor=False)
     listing.examples(view, benchmark, 3)
     if changed and moved is not None:
-        before, after = changed.split("~")
+        before, after = split_names(changed)
         screen.open_outputs(checkpoints=(moved.goal,), benchmarks=(benchmark,), outcomes=(after,), before=f"{moved.start}:{before}", recipes=())
     if clicked:
-        checkpoint, where = clicked.split("~")
+        checkpoint, where = split_names(clicked)
         screen.open_outputs(checkpoints=(checkpoint,), benchmarks=(where,), outcomes=("incoherent",), recipes=())
     if picked:
-        screen.open_outputs(checkpoints=(picked.split("~")[0],), benchmarks=(benchmark,), outcomes=("incoherent",), recipes=())
+        screen.open_outputs(checkpoints=(split_names(picked)[0],), benchmarks=(benchmark,), outcomes=("incoherent",), recipes=())
     if bound:
         screen.open_outputs(checkpoints=(bound,), benchmarks=(benchmark,), recipes=())

@@ -4,6 +4,7 @@ import streamlit as st
 
 from capsafe_core.analysis.annotators import ALL, annotators_table, conflicts_table, repeats_table
 from capsafe_core.figures.people import agreement
+from capsafe_core.quoting import split_names
 from capsafe_core.store.labels import people_work
 from capsafe_core.ui import adjudicate, corrected, detector, guidelines, identity, label_files, queues, screen
 from capsafe_core.ui.owner import current_owner
@@ -31,7 +32,7 @@ with screen.question("Do people agree, and what do their labels make of the judg
         else:
             clicked = screen.chart(agreement(found), "agreement-people", "Agreement between people by kind of output")
             if clicked:
-                kind = clicked.split("~")[1]
+                kind = split_names(clicked)[1]
                 screen.open_outputs(strata=() if kind == ALL else (kind,), benchmarks=(view.specification.benchmark,))
             screen.caption(view, "Intervals: 95 %, bootstrap over behaviours. Kinds of output as the detector and the refusal judge tell them")
             screen.table_below(found, "agreement-between-people", "coefficients", "strata", how="“Cannot tell” is no answer here; it is counted in a column of its own.")

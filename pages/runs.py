@@ -7,6 +7,7 @@ from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import coverage_squares
 from capsafe_core.jobs.engine_environment import read_state
+from capsafe_core.quoting import split_names
 from capsafe_core.ui import foreign, job_list, missing, run_form, screen
 from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label
@@ -30,7 +31,7 @@ try:
     st.caption("A full square: the judge has seen every output. A number: so many of them. –: there is nothing to judge yet. Click a square to read the outputs.")
     screen.table_below(table, "coverage", how="One row for each checkpoint and judge: outputs that are there, and how many of them the judge has seen.")
     if clicked:
-        checkpoint, where = clicked.split("~")
+        checkpoint, where = split_names(clicked)
         screen.open_outputs(checkpoints=(checkpoint,), benchmarks=(where,), recipes=())
 except CapsafeError as error:
     screen.show_error(error)

@@ -22,6 +22,19 @@ settings.register_profile("no time is asserted", deadline=None)
 settings.load_profile("no time is asserted")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a module run in one process, which has their fixtures; all that load torch in one, and all with a browser in one."""
+    modules: dict[str, str] = {}
+    for item in items:
+        fixtures, module = getattr(item, "fixturenames", ()), str(item.path)
+        for kind in ("engine", "browser"):
+            if item.get_closest_marker(kind) or f"{kind}_python" in fixtures:
+                modules[module] = kind
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(modules.get(str(item.path), str(item.path))))
+
+
 @pytest.fixture(scope="session")
 def made_up_jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Job folders of the made-up study; not to be changed."""

@@ -74,8 +74,8 @@ def test_the_reversal_in_jailbreakbench_is_the_first_claim(jbb: Store) -> None:
     assert "declaration time" in result.sentence or "declared" in result.sentence
     assert [(f.choice, f.flips, f.pairs) for f in result.flipping] == [("llama-guard-1", 1, 1)]
     assert result.curve["p"].notna().all()
-    names, tau = rank_table(found)
-    assert names == ["jbb-behaviors, llama-3-70b", "jbb-behaviors, llama-guard-1"]
+    ways, tau = rank_table(found)
+    assert [way.words for way in ways] == ["jbb-behaviors, llama-3-70b", "jbb-behaviors, llama-guard-1"]
     assert 0.5 < tau[0, 1] < 1
 
 

@@ -10,7 +10,7 @@ from capsafe_core.analysis.every_eval_ever import every_eval_ever_into
 from capsafe_core.analysis.queues import extend_queue, make_queue
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QueueSettings
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.jobs.packing import pack_bundle
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
@@ -96,7 +96,7 @@ def _export(desk: Desk, person: Person, form: str, name: str, study: str = "", t
     elif form == "every-eval-ever":
         every_eval_ever_into(view, folder, texts)
     else:
-        raise CapsafeError(f"There is no export {form!r}.", f"There are: {', '.join(EXPORTS)}.")
+        raise UnknownNameError("export", form, EXPORTS)
     return {"path": str(folder)}
 
 
@@ -124,7 +124,7 @@ def act(desk: Desk, name: str, person: Person, arguments: dict[str, Any]) -> Ans
         CapsafeError: there is no such action, or what it raises.
     """
     if name not in ACTIONS:
-        raise CapsafeError(f"There is no action {name!r}.", f"There are: {', '.join(ACTIONS)}.")
+        raise UnknownNameError("action", name, ACTIONS)
     return ACTIONS[name](desk, person, **arguments)
 
 

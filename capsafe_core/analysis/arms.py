@@ -15,6 +15,7 @@ from capsafe_core.analysis.policies import POLICIES, apply_policy
 from capsafe_core.analysis.rates import study_counts
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
+from capsafe_core.quoting import join_names
 from capsafe_core.stats.matching import at_place, crossing
 from capsafe_core.stats.specification import contested
 
@@ -39,7 +40,7 @@ class Arm:
 
     @property
     def key(self) -> str:
-        return ":".join([self.kind, self.name, self.attack] if self.attack else [self.kind, self.name])
+        return join_names([self.kind, self.name, self.attack] if self.attack else [self.kind, self.name], ":")
 
     @property
     def words(self) -> str:
@@ -55,7 +56,7 @@ class Claim:
 
     @property
     def key(self) -> str:
-        return f"{self.a.key}|{self.b.key}"
+        return join_names((self.a.key, self.b.key), "|")
 
     @property
     def matched(self) -> bool:
@@ -75,6 +76,10 @@ class Way:
     judge: str
     family: str
     policy: str
+
+    @property
+    def words(self) -> str:
+        return f"{self.benchmark}, {self.judge}"
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,6 @@ def find_claim(listed: Sequence[Claim], key: str) -> Claim:
     if not key:
         return listed[0]
     for claim in listed:
-        if key in (claim.key, f"{claim.b.key}|{claim.a.key}"):
+        if key in (claim.key, Claim(claim.b, claim.a).key):
             return claim
     raise CapsafeError(f"The claim {key!r} cannot be tested here.", f"Choose one on the Conclusions page, such as {listed[0].key}.")

@@ -19,7 +19,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.view import View, open_view
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import UnknownNameError
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.labels import people_work
@@ -104,5 +104,5 @@ def table(store: Store, name: str, selection: Selection) -> pd.DataFrame:
         CapsafeError: there is no such table, or the store has no study.
     """
     if name not in TABLES:
-        raise CapsafeError(f"There is no table {name!r}.", f"There are: {', '.join(TABLES)}.")
+        raise UnknownNameError("table", name, TABLES)
     return TABLES[name](open_view(store, selection))

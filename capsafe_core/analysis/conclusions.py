@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core import catalogue
-from capsafe_core.analysis.arms import Arm, ArmRates, Claim
+from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Way
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.matched import UNREACHED_LIMIT, Asked, Matching, Run, asked, difference_interval, over_seeds
 from capsafe_core.analysis.policies import PAIRED_POLICY, POLICIES, policy_arrays
@@ -314,16 +314,15 @@ def _contradiction(curve: pd.DataFrame) -> str:
     return f" They contradict each other, from {words[0]} to {words[1]}."
 
 
-def rank_table(found: ArmRates) -> tuple[list[str], Floats]:
+def rank_table(found: ArmRates) -> tuple[list[Way], Floats]:
     """Kendall's tau of the order of the arms between each two ways of asking, as judged.
 
     Arms are recipes at their goals with their starts, or attacks where there are no recipes.
 
     Returns:
-        Names of the ways ("benchmark, judge"), and (ways, ways).
+        The ways, and (ways, ways).
     """
     kinds = {"recipe", "start"} if any(a.kind == "recipe" for a in found.arms) else {"attack"} if any(a.kind == "attack" for a in found.arms) else {"start"}
     arms = [i for i, a in enumerate(found.arms) if a.kind in kinds]
     ways = [i for i, w in enumerate(found.ways) if w.policy == POLICIES[0]]
-    names = [f"{found.ways[i].benchmark}, {found.ways[i].judge}" for i in ways]
-    return names, rank_agreement(found.rates[np.ix_(arms, ways)].T)
+    return [found.ways[i] for i in ways], rank_agreement(found.rates[np.ix_(arms, ways)].T)

@@ -15,6 +15,7 @@ from capsafe_core.analysis.people import people_rates
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.sample import RESAMPLES, Sample
 from capsafe_core.analysis.view import View, open_view
+from capsafe_core.selection import vote_pattern
 from capsafe_core.stats.agreement import COEFFICIENTS, TABLE_COEFFICIENTS, Patterns, coefficient, table_coefficients
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.intervals import wilson
@@ -108,7 +109,7 @@ def votes_table(view: View) -> pd.DataFrame:
     counts = np.bincount(place.ravel() * 3 + kind, weights=np.where(rows, table.n, 0), minlength=3 * len(patterns)).reshape(-1, 3).astype(int)
     words = np.array(["", "safe", "unsafe"], dtype=object)[patterns]
     out = pd.DataFrame(words, columns=names)
-    out.insert(0, "pattern", [",".join(f"{name}={word}" for name, word in zip(names, row, strict=True)) for row in words])
+    out.insert(0, "pattern", [vote_pattern(dict(zip(names, row, strict=True))) for row in words])
     out["coherent"], out["incoherent"], out["unchecked"], out["n"] = *counts.T, counts.sum(axis=1)
     out["share"] = out["n"] / max(out["n"].sum(), 1)
     return out[out["n"] > 0].sort_values("n", ascending=False, kind="stable").reset_index(drop=True)

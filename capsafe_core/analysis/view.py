@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -9,12 +10,12 @@ import pandas as pd
 
 from capsafe_core import catalogue
 from capsafe_core.analysis.policies import POLICIES
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.selection import Selection
 from capsafe_core.stats.matching import RULES
 from capsafe_core.store import Store
-from capsafe_core.store.cells import cells
-from capsafe_core.store.studies import first_result, path_points, study_texts
+from capsafe_core.store.cells import OUTCOMES, STRATA, TASK_ANSWER, cells
+from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
 from capsafe_core.study import PrimarySpecification, Study, parse_study
 
 
@@ -94,7 +95,7 @@ def open_view(store: Store, selection: Selection) -> View:
     tuned = texts[texts["text"].str.contains("[[recipes]]", regex=False)]
     name = selection.study or str((tuned if len(tuned) else texts)["name"].iloc[0])
     if name not in set(texts["name"]):
-        raise CapsafeError(f"There is no study {name!r} in this store.", f"There are: {', '.join(texts['name'])}.")
+        raise UnknownNameError("study", name, texts["name"])
     row = texts.set_index("name").loc[name]
     study = _parsed(str(row["text"]), name)
     changes = {
@@ -107,15 +108,40 @@ def open_view(store: Store, selection: Selection) -> View:
         }.items()
         if value
     }
-    for kind, value, known in (("policy", changes.get("policy"), POLICIES), ("crossing rule", changes.get("crossing"), RULES)):
-        if value and value not in known:
-            raise CapsafeError(f"There is no {kind} {value!r}.", f"Use one of {', '.join(known)}.")
-    for dataset, goal in selection.goals:
-        if dataset not in {d.name for d in study.datasets} or not 0 <= goal <= 1:
-            raise CapsafeError(f"The goal {goal:g} on {dataset!r} cannot be used.", f"A goal is a share from 0 to 1, on one of: {', '.join(d.name for d in study.datasets)}.")
+    points = path_points(store, name)
+    _known(store, study, points, selection)
     specification = PrimarySpecification.model_validate({**study.primary.model_dump(), **changes})
     first = store.kept(f"first result {name}", lambda: first_result(store, [f"{name}-{judge.name}" for judge in study.judges]))
-    return View(store, study, selection.but(study=name), specification, path_points(store, name), float(str(row["declared"])), first)
+    return View(store, study, selection.but(study=name), specification, points, float(str(row["declared"])), first)
+
+
+def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selection) -> None:
+    """Refuse names that nothing of the study has.
+
+    Raises:
+        UnknownNameError: the selection holds one.
+        CapsafeError: a goal is not a share from 0 to 1.
+    """
+    own = cells(store)
+    measured = own[own["checkpoint_id"].isin(points["checkpoint_id"])]["benchmark"]
+    names: dict[str, tuple[Sequence[str], Iterable[str]]] = {
+        "policy": ([selection.policy] if selection.policy else [], POLICIES),
+        "crossing rule": ([selection.crossing] if selection.crossing else [], RULES),
+        "data set": ([dataset for dataset, _ in selection.goals], [d.name for d in study.datasets]),
+        "recipe": (selection.recipes, [*(r.name for r in study.recipes), *points["recipe"]]),
+        "benchmark": (selection.benchmarks, [*(b.name for b in study.benchmarks), *measured]),
+        "judge": (selection.judges, [*(j.name for j in study.judges), *rater_names(store)]),
+        "checkpoint": (selection.checkpoints, points["checkpoint_id"]),
+        "outcome": (selection.outcomes, (*OUTCOMES, TASK_ANSWER)),
+        "kind of output": (selection.strata, STRATA),
+    }
+    for kind, (asked, known) in names.items():
+        for name in asked:
+            if name not in set(known):
+                raise UnknownNameError(kind, name, known)
+    for dataset, goal in selection.goals:
+        if not 0 <= goal <= 1:
+            raise CapsafeError(f"The goal {goal:g} on {dataset!r} cannot be used.", "A goal is a share from 0 to 1.")
 
 
 @lru_cache(maxsize=8)

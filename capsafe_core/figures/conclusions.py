@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from capsafe_core.figures.squares import squares
+from capsafe_core.figures.squares import ids, squares
 from capsafe_core.figures.style import FAINT, GRID, INK, OUTCOME_COLOURS, TEMPLATE
 
 DIRECTIONS = {1: ("less safe", OUTCOME_COLOURS["unsafe"]), -1: ("safer", OUTCOME_COLOURS["safe"]), 0: ("open", "#9aa5b1")}
@@ -81,7 +81,7 @@ def rank_squares(names: Sequence[str], tau: npt.NDArray[np.float64]) -> go.Figur
     """Kendall's tau of the order of the arms between each two ways of asking; "—" where it is not defined. Ids are "way~way"."""
     rows = [(names[j], names[i], tau[i, j]) for i in range(len(names)) for j in range(len(names))]
     marks = pd.DataFrame(rows, columns=["x", "y", "value"])
-    marks["id"] = marks["x"] + "~" + marks["y"]
+    marks["id"] = ids(marks["x"], marks["y"])
     marks["text"] = ["—" if pd.isna(v) else f"{v:.1f}" for v in marks["value"]]
     marks["hover"] = [f"{x}\n{y}\ntau {t}" for x, y, t in zip(marks["x"], marks["y"], marks["text"], strict=True)]
     fig = squares(marks, [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]], -1.0, 1.0, 150 + 44 * len(names), dark_from=0.85)

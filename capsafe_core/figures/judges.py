@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import FAINT, GRID, INK, JUDGE_SHAPES, OUTCOME_COLOURS, OUTCOME_WORDS, SHARES, TEMPLATE, figure
+from capsafe_core.quoting import join_names
 
 
 def dumbbell(table: pd.DataFrame) -> go.Figure:
@@ -31,7 +32,7 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
             name=words,
             error_x={"type": "data", "array": known[f"{stratum}_high"] - known[stratum], "arrayminus": known[stratum] - known[f"{stratum}_low"], "color": FAINT, "thickness": 1, "width": 0},
             marker={"size": 16, "symbol": ["diamond" if p else "circle" for p in people[known.index]], "color": colour, "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.4}},
-            customdata=[[f"{judge}~{stratum}"] for judge in known["judge"]],
+            customdata=[[join_names((judge, stratum))] for judge in known["judge"]],
             hovertext=[f"{j}: {v:.1%} of {n} {stratum} outputs called unsafe" for j, v, n in zip(known["judge"], known[stratum], known[f"{stratum}_n"], strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -101,7 +102,7 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
             fig.add_scatter(
                 x=line["step"].astype(str), y=line["rate"], mode="lines+markers", name=str(judge), legendgroup=str(judge), showlegend=column == 1, line={"color": INK, "width": 1.1},
                 marker={"symbol": JUDGE_SHAPES[i % len(JUDGE_SHAPES)], "size": 9, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 1.7}},
-                customdata=[[f"{c}~{judge}"] for c in line["checkpoint_id"]],
+                customdata=[[join_names((c, judge))] for c in line["checkpoint_id"]],
                 hovertext=[f"{judge}, step {s}: {v:.0%} ({low:.0%} to {high:.0%})" for s, v, low, high in zip(line["step"], line["rate"], line["low"], line["high"], strict=True)],
                 hovertemplate="%{hovertext}<extra></extra>", row=1, col=column,
             )  # fmt: skip
@@ -109,7 +110,7 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
         fig.add_scatter(
             x=strip["step"].astype(str), y=["incoherent"] * len(strip), mode="markers+text", text=[f"{100 * v:.0f}" for v in strip["incoherent"].fillna(0)], textfont={"size": 10},
             marker={"symbol": "square", "size": 24, "color": strip["incoherent"], "colorscale": SHARES, "cmin": 0, "cmax": 1, "line": {"color": "#b8bfc6", "width": 1}},
-            customdata=[[f"{c}~"] for c in strip["checkpoint_id"]], hovertemplate="%{text} % incoherent<extra></extra>", showlegend=False, row=2, col=column,
+            customdata=[[join_names((c, ""))] for c in strip["checkpoint_id"]], hovertemplate="%{text} % incoherent<extra></extra>", showlegend=False, row=2, col=column,
         )  # fmt: skip
     fig.update_layout(template=TEMPLATE, height=440, margin={"t": 90, "b": 52, "l": 92}, legend={"y": 1.12})
     fig.update_yaxes(tickformat=".0%", range=[-0.03, 1.03], row=1)

@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from capsafe_core.figures.style import FAINT, INK, OUTCOME_COLOURS, figure
+from capsafe_core.quoting import join_names
 
 SHAPES = {"coherence": "square", "safety": "circle", "refusal": "triangle-up"}
 
@@ -25,7 +26,7 @@ def agreement(table: pd.DataFrame) -> go.Figure:
         fig.add_scatter(
             x=rows["alpha"], y=[strata.index(s) + 0.2 * (place - 1) for s in rows["stratum"]], mode="markers", name=dimension,
             error_x={"type": "data", "array": rows["alpha_high"] - rows["alpha"], "arrayminus": rows["alpha"] - rows["alpha_low"], "color": FAINT, "thickness": 1.4, "width": 0},
-            marker={"size": 12, "symbol": symbol, "color": INK}, customdata=[[f"{dimension}~{s}"] for s in rows["stratum"]],
+            marker={"size": 12, "symbol": symbol, "color": INK}, customdata=[[join_names((dimension, s))] for s in rows["stratum"]],
             hovertext=[f"{s}, {dimension}: alpha {a:.2f}; same answer on {o:.0%} of {n}" for s, a, o, n in zip(rows["stratum"], rows["alpha"], rows["observed"], rows["n"], strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip

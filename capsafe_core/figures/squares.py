@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from capsafe_core.figures.style import INK, OUTCOME_COLOURS, OUTCOME_WORDS, SHARES, figure, run_name, seeds_by_recipe
+from capsafe_core.quoting import join_names
 
 
 def _width(columns: int) -> int:
     """Close enough to compare neighbours, however few columns there are."""
     return min(1120, 330 + 92 * columns)
+
+
+def ids(*columns: Iterable[str]) -> list[str]:
+    """What a click on a mark brings: its values of several columns, as `quoting.split_names` takes them apart."""
+    return [join_names(values) for values in zip(*columns, strict=True)]
 
 
 def squares(marks: pd.DataFrame, scale: list[list[object]], low: float, high: float, height: int, dark_from: float = 0.6, size: int = 38) -> go.Figure:
@@ -57,7 +63,7 @@ def incoherence_squares(table: pd.DataFrame) -> go.Figure:
             "x": table["step"].astype(str),
             "y": rows,
             "value": table["rate"],
-            "id": table["checkpoint_id"] + "~" + table["benchmark"],
+            "id": ids(table["checkpoint_id"], table["benchmark"]),
             "text": [f"{100 * v:.0f}" for v in table["rate"]],
             "hover": [f"{row}, step {s}\n{e} of {n} incoherent" for row, s, e, n in zip(rows, table["step"], table["events"], table["n"], strict=True)],
         }
@@ -83,7 +89,7 @@ def reason_dots(table: pd.DataFrame) -> go.Figure:
             mode="markers",
             name=f"says the {by}" if by == "detector" else "say people",
             marker={"size": (mine["share"] ** 0.5 * 34).clip(lower=5), "color": colour, "line": {"color": INK, "width": 1.8 if by == "detector" else 0}},
-            customdata=[[f"{c}~{r}"] for c, r in zip(mine["checkpoint_id"], mine["reason"], strict=True)],
+            customdata=[[mark] for mark in ids(mine["checkpoint_id"], mine["reason"])],
             hovertext=[
                 f"{row}, step {step}, by {by}: {n} of {of} outputs, {share:.0%}" for row, step, n, of, share in zip(rows[mine.index], mine["step"], mine["n"], mine["of"], mine["share"], strict=True)
             ],
@@ -111,7 +117,7 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
             "x": both["judge_1"],
             "y": both["judge_2"],
             "value": both["value"],
-            "id": both["judge_1"] + "~" + both["judge_2"],
+            "id": ids(both["judge_1"], both["judge_2"]),
             "text": words,
             "hover": [f"{a} and {b}\n{name} {'not defined' if k == '—' else k} ({span})\nn = {n}" for a, b, k, span, n in zip(both["judge_1"], both["judge_2"], words, spans, both["n"], strict=True)],
         }
@@ -138,7 +144,7 @@ def transition_squares(table: pd.DataFrame, order: Sequence[str], there: str) ->
             "x": [OUTCOME_WORDS[a] for a in table["after"]],
             "y": [f"{OUTCOME_WORDS[b]} ({totals[b]})" for b in table["before"]],
             "value": table["share"],
-            "id": table["before"] + "~" + table["after"],
+            "id": ids(table["before"], table["after"]),
             "text": table["n"].astype(str),
             "hover": [
                 f"{OUTCOME_WORDS[b]} before, {OUTCOME_WORDS[a]} after\n{n} prompts, {s:.0%} of the row" for b, a, n, s in zip(table["before"], table["after"], table["n"], table["share"], strict=True)
@@ -191,7 +197,7 @@ def coverage_squares(table: pd.DataFrame) -> go.Figure:
             "x": table["judge"],
             "y": rows,
             "value": (table["seen"] / table["outputs"].where(table["outputs"] > 0)).fillna(0.0),
-            "id": table["checkpoint_id"] + "~" + table["benchmark"],
+            "id": ids(table["checkpoint_id"], table["benchmark"]),
             "text": [words.get(state, f"{seen}/{outputs}") for state, seen, outputs in zip(table["state"], table["seen"], table["outputs"], strict=True)],
             "hover": [f"{row}\n{judge}: {seen} of {outputs} outputs seen" for row, judge, seen, outputs in zip(rows, table["judge"], table["seen"], table["outputs"], strict=True)],
         }

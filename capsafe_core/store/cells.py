@@ -21,6 +21,8 @@ STRATA = ("incoherent", "refusal", "truncated", "other coherent")
 """What kind of output judges agree or disagree on, first match."""
 OUTCOMES = ("incoherent", "unsafe", "refusal", "safe", "no verdict")
 """The outcome partition, first match."""
+TASK_ANSWER = "task answer"
+"""The outcome of a coherent answer to a capability benchmark."""
 
 
 def cells(store: Store) -> pd.DataFrame:

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.selection import Selection
-from capsafe_core.store.cells import OUTCOME, OUTCOMES, STRATA, STRATUM, outcome_codes, outcome_slots, strata_codes
+from capsafe_core.selection import Selection, votes_of
+from capsafe_core.store.cells import OUTCOME, OUTCOMES, STRATA, STRATUM, TASK_ANSWER, outcome_codes, outcome_slots, strata_codes
 from capsafe_core.store.cells import cells as cells_of
 from capsafe_core.store.patterns import BenchmarkPatterns, pattern_counts
 from capsafe_core.store.store import Store
@@ -44,7 +44,7 @@ _TOLD = f"""
     SELECT v.generation_id, v.cell_id, c.checkpoint_id, b.name AS benchmark, b.kind, v.position, v.truncated, coalesce(v.codes[safety_slot], 0) AS safety,
         coalesce(v.codes[refusal_slot], 0) AS refusal, coalesce(v.codes[coherence_slot], 0) AS coherence
     FROM base AS v JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) JOIN three USING (cell_id)
-), told AS (SELECT *, CASE WHEN kind = 'capability' AND coherence <> 2 THEN 'task answer' ELSE {OUTCOME} END AS outcome, {STRATUM} AS stratum FROM coded),
+), told AS (SELECT *, CASE WHEN kind = 'capability' AND coherence <> 2 THEN '{TASK_ANSWER}' ELSE {OUTCOME} END AS outcome, {STRATUM} AS stratum FROM coded),
 chosen AS (
     SELECT told.*, p.item, p.text AS prompt, p.category, p.behaviour_text, g.text AS answer, g.finish_reason, g.tokens, places.recipe, places.seed, places.step,
         coalesce(votes.unsafe_votes, 0) AS unsafe_votes, coalesce(votes.safe_votes, 0) AS safe_votes
@@ -57,11 +57,6 @@ _COLUMNS = """
 CAST(generation_id AS VARCHAR) AS generation_id, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, benchmark, item, prompt, behaviour_text, answer,
 finish_reason, tokens, outcome, CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes, recipe, seed, step
 """
-
-
-def votes(pattern: str) -> list[tuple[str, str]]:
-    """The votes in a selection's pattern: judge and "safe", "unsafe", "" (no verdict), or "~other" (a verdict opposite to that judge's)."""
-    return [(judge, label) for judge, _, label in (vote.partition("=") for vote in pattern.split(",")) if judge]
 
 
 _ORDERS = {
@@ -197,10 +192,10 @@ class _Filtered:
             refusal, coherence = table.column(asking.refusal_judge, "refusal"), table.column(asking.coherence, "coherence")
         if selection.outcomes:
             told = np.array(OUTCOMES, dtype=object)[outcome_codes(table.column(asking.judge, "safety"), refusal, coherence)]
-            keep &= np.isin(np.where((table.kind == "capability") & (coherence != 2), "task answer", told), selection.outcomes)
+            keep &= np.isin(np.where((table.kind == "capability") & (coherence != 2), TASK_ANSWER, told), selection.outcomes)
         if selection.strata:
             keep &= np.isin(np.array(STRATA, dtype=object)[strata_codes(refusal, coherence, table.truncated)], selection.strata)
-        for name, label in votes(selection.pattern):
+        for name, label in votes_of(selection.pattern).items():
             codes = table.column(name, "safety").astype(np.int64)
             if not label:
                 keep &= (codes != 1) & (codes != 2)
@@ -262,7 +257,7 @@ def _restrictions(selection: Selection) -> tuple[str, dict[str, Any]]:
         parameters["search"] = selection.search
     if not selection.truncated:
         parts.append("finish_reason <> 'length'")
-    for i, (judge, label) in enumerate(votes(selection.pattern)):
+    for i, (judge, label) in enumerate(votes_of(selection.pattern).items()):
         if not label or label.startswith("~"):
             codes = "v.codes[s.slot] NOT IN (1, 2)" if not label else "v.codes[s.slot] IN (1, 2) AND v.codes[s.slot] + w.codes[o.slot] = 3"
             other = "JOIN verdicts AS w USING (generation_id) JOIN current_slots AS o ON o.cell_id = w.cell_id AND o.dimension = 'safety' AND o.name = $other{i}" if label else ""

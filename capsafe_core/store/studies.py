@@ -49,6 +49,11 @@ def raters(store: Store) -> pd.DataFrame:
     return store.frame("SELECT CAST(rater_id AS VARCHAR) AS rater_id, name, kind, family, array_to_string(dimensions, ', ') AS dimensions, version, stance, settings FROM raters ORDER BY name")
 
 
+def rater_names(store: Store) -> list[str]:
+    """Names of the raters."""
+    return store.kept("rater names", lambda: [str(name) for (name,) in store.rows("SELECT DISTINCT name FROM raters ORDER BY name")])
+
+
 def measurements(store: Store) -> pd.DataFrame:
     """Capability known only in aggregate: checkpoint_id, benchmark, metric, value, stderr, n, source."""
     return store.frame("SELECT CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, benchmark, metric, value, stderr, n, source FROM measurements WHERE batch NOT IN (SELECT batch FROM retracted_batches)")

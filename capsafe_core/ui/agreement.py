@@ -10,6 +10,8 @@ from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures import judges as figures
 from capsafe_core.figures.squares import agreement_squares
+from capsafe_core.quoting import split_names
+from capsafe_core.selection import vote_pattern
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS
 from capsafe_core.store.cells import STRATA
 from capsafe_core.ui import screen
@@ -29,9 +31,9 @@ def details(view: View) -> dict[str, object]:
     for stratum in others:
         pair = screen.chart(agreement_squares(table, stratum, name), f"agreement-{stratum}", f"{name} of judge pairs, {stratum}") if len(table) else None
         if pair:
-            one, two = pair.split("~")
+            one, two = split_names(pair)
             members = tuple(STRATA[place] for place in d.GROUPS.get(stratum, (0,)))
-            picked = {"pattern": f"{one}=~{two}", "strata": members if len(members) < len(STRATA) else ()}
+            picked = {"pattern": vote_pattern({one: f"~{two}"}), "strata": members if len(members) < len(STRATA) else ()}
     screen.caption(view, f"{name.capitalize()} of each pair of judges with a 95 % interval on hover; — where it is not defined because a judge gives one label only")
     screen.table_below(table, "agreement", "coefficients", "strata")
     overall = screen.remembered(view, "agreement overall", lambda: d.all_judges_table(view))

@@ -12,7 +12,7 @@ from capsafe_core.analysis.disagreement import compared_outputs
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.figures.style import OUTCOME_WORDS
-from capsafe_core.selection import Selection
+from capsafe_core.selection import Selection, vote_words
 from capsafe_core.store.outputs import read_output, safety_verdicts
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label, show_answer, visible
@@ -40,7 +40,7 @@ def show_all_again(*parts: str) -> None:
     chosen, empty = screen.selection(), Selection()
     words = {
         "checkpoints": "one checkpoint",
-        "pattern": f"votes {chosen.pattern}",
+        "pattern": vote_words(chosen.pattern),
         "strata": f"kinds {', '.join(chosen.strata)}",
         "recipes": f"recipes {', '.join(chosen.recipes)}",
         "before": "prompts answered so before",

@@ -9,6 +9,7 @@ import streamlit as st
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.mapping import whole_number
+from capsafe_core.quoting import join_names, split_names
 from capsafe_core.report.document import AUDIENCES, Item, Made, Report, make
 from capsafe_core.report.findings import USUAL, Finding, find, offered
 from capsafe_core.report.html import browser, to_html, to_pdf
@@ -21,7 +22,7 @@ _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def chosen_keys(known: dict[str, str]) -> list[str]:
     """The findings that the address names, in its order; the usual ones where it names none."""
-    asked = [k for k in st.query_params.get("items", "").split("~") if k in known or k.startswith("output:")]
+    asked = [k for k in split_names(st.query_params.get("items", "")) if k in known or k.startswith("output:")]
     return asked or [k for k in USUAL if k in known]
 
 
@@ -40,7 +41,7 @@ def show(view: View) -> None:
     keys = chosen_keys(known)
     with st.container(border=True):
         words = {**known, **{k: f"The output {k.partition(':')[2][:8]}" for k in keys if k not in known}}
-        picked = st.multiselect("Findings, in the order of the report", list(words), keys, format_func=lambda k: visible(words[k]), key=f"findings-{'~'.join(keys)}")
+        picked = st.multiselect("Findings, in the order of the report", list(words), keys, format_func=lambda k: visible(words[k]), key=f"findings-{join_names(keys)}")
         added = st.text_input("Add an output as an example", placeholder="the address of its page, or its id", key=f"output-{len(keys)}")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             title = st.text_input("Title", st.query_params.get("title", ""), placeholder="What did fine-tuning do, and how sure is that?", width=420)
@@ -53,7 +54,7 @@ def show(view: View) -> None:
         if found and f"output:{found.group()}" not in picked:
             picked = [*picked, f"output:{found.group()}"]
         if picked != keys or audience != now or title != st.query_params.get("title", ""):
-            keep(items="~".join(picked), title=title, audience=audience if audience != AUDIENCES[0] else "")
+            keep(items=join_names(picked), title=title, audience=audience if audience != AUDIENCES[0] else "")
             st.rerun()
     if not picked:
         st.info("Choose at least one finding.")
