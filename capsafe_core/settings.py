@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """engine -> the interpreter of its environment, where that is not `engine_python`"""
     servers: tuple[Server, ...] = ()
     """where jobs may send prompts, and which key goes along"""
+    proxy: str = Field(default="", pattern=r"^(https?://[^@?#\s]+)?$")
+    """through which servers on other machines are asked; what HTTP_PROXY and its like say is not heeded, for keys go along"""
     memory_limit: str = "1GB"
     threads: int = 2
     require_login: bool | None = None

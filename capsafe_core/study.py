@@ -63,7 +63,7 @@ class OpenaiSettings(_Part):
     api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$", max_length=64)
     concurrency: int = Field(default=16, ge=1)
     timeout: float = Field(default=120.0, gt=0)
-    """seconds without a word after which a request is repeated"""
+    """seconds without a word after which a request is repeated; the whole answer has twice as long"""
     retries: int = Field(default=6, ge=0)
     top_logprobs: int = Field(default=20, ge=1)
     """alternatives of which the server tells the log-probability; vLLM's takes more where it was started with --max-logprobs"""

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 Trouble = Callable[[int, dict[str, Any]], str]
-"""(number of the request from 0, its body) -> what happens: "", "429", "500", "400", "401", "garbage", "empty", "half" or "hang" """
+"""(number of the request from 0, its body) -> what happens: "", "429", "500", "400", "401", "garbage", "empty", "half", "hang", "raw" or one of ENDLESS"""
+ENDLESS = ("drip", "drip-head", "endless", "endless-head", "bomb", "large", "informed")
 
 
 @dataclass
@@ -27,6 +29,8 @@ class Seen:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    cookies: list[str | None] = field(default_factory=list)
+    sent: int = 0
     at_once: int = 0
     most_at_once: int = 0
 
@@ -41,7 +45,7 @@ def allowed(*addresses: str, key: str = "OPENAI_API_KEY") -> Iterator[None]:
 
 
 @contextmanager
-def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0) -> Iterator[Seen]:
+def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0, raw: bytes = b"", headers: dict[str, str] | None = None) -> Iterator[Seen]:
     """Serve while the block runs; every answer tells prompt and seed, so the same request gets the same text."""
     seen, lock, ended = Seen(), threading.Lock(), threading.Event()
 
@@ -65,6 +69,7 @@ def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0) ->
                 seen.bodies.append(body)
                 seen.times.append(time.monotonic())
                 seen.keys.append(self.headers.get("Authorization"))
+                seen.cookies.append(self.headers.get("Cookie"))
                 seen.at_once += 1
                 seen.most_at_once = max(seen.most_at_once, seen.at_once)
             try:
@@ -82,16 +87,44 @@ def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0) ->
                 self._send(200, '{"choices": []}')
             elif kind == "half":
                 self._send(200, json.dumps(answer(body)), cut=True)
+            elif kind == "raw":
+                self._send_bytes(200, raw)
+            elif kind in ENDLESS:
+                self._without_end(kind)
             elif kind == "429":
-                self._send(429, f"slow down, {self.headers.get('Authorization')}", {"Retry-After": "0.2"})
+                self._send(429, f"slow down, {self.headers.get('Authorization')}", {"Retry-After": "0.2", **(headers or {})})
             elif kind:
-                self._send(int(kind), f"no, {self.headers.get('Authorization')}")
+                self._send(int(kind), f"no, {self.headers.get('Authorization')}", headers)
             else:
                 time.sleep(seconds)
                 self._send(200, json.dumps(answer(body)))
 
+        def _without_end(self, kind: str) -> None:
+            """Send what has no end until the other side has had enough."""
+            self.close_connection = True
+            head = b"HTTP/1.1 200 OK\r\n"
+            packed = zlib.compress(b" " * (64 << 20), 9)
+            begun, piece = {
+                "drip": (head + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+                "drip-head": (head, b"x"),
+                "endless": (head + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
+                "endless-head": (head, b"X-More: " + b"x" * 1000 + b"\r\n"),
+                "bomb": (head + b"Content-Encoding: deflate\r\nTransfer-Encoding: chunked\r\n\r\n", b"%x\r\n%s\r\n" % (len(packed), packed)),
+                "large": (head + b"Content-Length: 2147483648\r\n\r\n", b" " * 65536),
+                "informed": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+            }[kind]
+            try:
+                self.wfile.write(begun)
+                while not ended.wait(0.1 if kind.startswith("drip") else 0):
+                    self.wfile.write(piece)
+                    seen.sent += len(piece)
+            except OSError:
+                pass
+
         def _send(self, status: int, text: str, headers: dict[str, str] | None = None, cut: bool = False) -> None:
-            data = text.encode()
+            self._send_bytes(status, text.encode(), headers, cut)
+
+        def _send_bytes(self, status: int, data: bytes, headers: dict[str, str] | None = None, cut: bool = False) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             for name, value in (headers or {}).items():

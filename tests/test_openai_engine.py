@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import subprocess
@@ -11,16 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from capsafe_core.engines import Completion, Failure, Request, Sampling, answer_all, find_weights, open_engine
-from capsafe_core.engines.openai import _first_token
+from capsafe_core.engines.asking import ServerTrouble
+from capsafe_core.engines.openai import _first_token, read_answer
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs import worker
 from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.records import Condition, Generation, Judgment
 from capsafe_core.settings import Settings
-from tests.server import Seen, serving
+from tests.server import Seen, answer, serving
 
 KEY = "sk-planted-7f3a9c"
 
@@ -228,3 +233,143 @@ def test_spaces_around_a_key_are_not_part_of_it(key: str, monkeypatch: pytest.Mo
     with serving() as seen, pytest.raises(CapsafeError, match="no key has") as refused:
         engine(seen)
     assert KEY not in str(refused.value)
+
+
+GARBAGE: dict[str, bytes] = {
+    "a number beyond numbers": b'{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1e9999}}',
+    "nested without end": b'{"choices": ' + b"[" * 200_000,
+    "nested objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "a whole number without end": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": ' + b"9" * 100_000 + b"}}",
+    "more tokens than there are": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": 9223372036854775808}}',
+    "fewer than none": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": -1}}',
+    "not UTF-8": b'{"choices": [{"message": {"content": "\xff\xfe"}}]}',
+    "UTF-16": '{"choices": [{"message": {"content": "x"}}]}'.encode("utf-16"),
+    "NaN": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": NaN}]}}]}',
+    "a list": b"[1, 2]",
+    "nothing": b"null",
+    "empty": b"",
+    "a text that is a list": b'{"choices": [{"message": {"content": ["x"]}}]}',
+    "a choice that is a text": b'{"choices": ["x"]}',
+    "choices that are an object": b'{"choices": {"0": {"message": {"content": "x"}}}}',
+    "a message that is a text": b'{"choices": [{"message": "x"}]}',
+    "a finish that is an object": b'{"choices": [{"message": {"content": "x"}, "finish_reason": {"a": 1}}]}',
+    "chances that are texts": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": "-1"}]}}]}',
+    "chances above one": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": 5}]}}]}',
+    "usage that is a list": b'{"choices": [{"message": {"content": "x"}}], "usage": [4]}',
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+def test_one_garbage_answer_is_one_failed_request(what: str) -> None:
+    with serving(lambda number, body: "raw" if "Question 3?" in str(body["messages"]) else "", raw=GARBAGE[what]) as seen:
+        found = answer_all(engine(seen, retries=0), asked(6))
+    assert [k for k, a in found.items() if isinstance(a, Failure)] == ["3"]
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+def test_a_choice_answered_with_garbage_is_one_failed_request(what: str) -> None:
+    """An error that a judge's job takes as one item's, and not one that ends it."""
+    with serving(lambda number, body: "raw" if number else "", raw=GARBAGE[what]) as seen:
+        made = engine(seen, retries=0)
+        chat = Request("a", ({"role": "user", "content": "x"},))
+        made.choose([chat], ["Yes", "No"])
+        with pytest.raises(RuntimeError):
+            made.choose([chat], ["Yes", "No"])
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["choices", "message", "content", "text", "finish_reason", "usage", "completion_tokens", "logprobs", "token_logprobs", "top_logprobs", "token", "logprob"]), inner, max_size=4),
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@hypothesis_settings(max_examples=400, deadline=None)
+@given(JSON, st.lists(st.tuples(st.integers(0, 60), JSON), max_size=2))
+def test_whatever_json_a_server_sends_is_an_answer_or_trouble(value: Any, changes: list[tuple[int, Any]]) -> None:
+    """Any value, and a good answer with parts of it replaced by any value."""
+    good: Any = answer({"messages": [{"content": "x"}], "model": "m", "logprobs": True})
+    places: list[tuple[Any, Any]] = []
+    waiting = [good]
+    while waiting:
+        one = waiting.pop()
+        for key in one if isinstance(one, dict) else range(len(one)):
+            places.append((one, key))
+            waiting += [one[key]] if isinstance(one[key], dict | list) else []
+    for place, changed in changes:
+        holder, key = places[place % len(places)]
+        holder[key] = changed
+    for data in (value, {"choices": [value]}, {"choices": [{"message": value, "logprobs": value}]}, good):
+        try:
+            said = read_answer(data)
+        except ServerTrouble:
+            continue
+        assert isinstance(said.text, str)
+        assert 0 <= said.tokens < 1 << 31
+        assert all(math.isfinite(log) and log <= 1e-3 for log in (*said.logs, *said.top.values()))
+
+
+@pytest.mark.parametrize("kind", ["drip", "drip-head", "endless", "endless-head", "bomb", "large", "informed"])
+def test_an_answer_without_end_is_one_failed_request(kind: str) -> None:
+    """Byte by byte for ever, in the body or before it; 2 GB as fast as it goes; a packed one; a head without end."""
+    with serving(lambda number, body: kind if "Question 3?" in str(body["messages"]) else "") as seen:
+        found = answer_all(engine(seen, retries=0, timeout=0.5), asked(6))
+        assert [k for k, a in found.items() if isinstance(a, Failure)] == ["3"]
+        assert seen.sent < 64 << 20, "it was not read to its end"
+
+
+@pytest.mark.parametrize("kind", ["302", "307"])
+def test_no_redirect_is_followed_and_no_cookie_is_kept(kind: str) -> None:
+    with serving() as other:
+        with serving(lambda number, body: kind if number == 0 else "", headers={"Set-Cookie": "who=me", "Location": f"{other.base_url}/chat/completions"}) as seen:
+            found = answer_all(engine(seen, retries=0, concurrency=1), asked(4))
+        assert not other.bodies
+    assert len([a for a in found.values() if isinstance(a, Failure)]) == 1
+    assert seen.cookies == [None] * 4
+
+
+def test_no_proxy_of_the_environment_gets_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever HTTP_PROXY says; and one that the workspace names is not asked for an address on this machine."""
+    with serving() as proxy, serving() as seen:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "CAPSAFE_PROXY"):
+            monkeypatch.setenv(name, proxy.base_url.removesuffix("/v1"))
+        answer_all(engine(seen), asked(2))
+        assert (len(seen.bodies), len(proxy.bodies)) == (2, 0)
+        named = {**settings(seen), "base_url": "http://models.example/v1"}
+        answer_all(open_engine(named, find_weights(named, "some-model", Path()), Path()), asked(2))
+        assert (len(seen.bodies), len(proxy.bodies)) == (2, 2), "another machine is asked through it"
+
+
+@pytest.mark.parametrize("kind", ["hang", "drip", "429"])
+def test_a_stop_ends_the_worker_while_every_request_hangs(kind: str, tmp_path: Path) -> None:
+    """The server would be silent for longer than the test may run, and nothing counts as failed."""
+    with serving(lambda number, body: kind, headers={"Retry-After": "900"}) as seen:
+        job = generating(tmp_path, seen, timeout=900.0, retries=8)
+        process = start_worker(job, settings=Settings(engine_python=Path(sys.executable)))
+        while len(seen.bodies) < 4:
+            time.sleep(0.05)
+        job.ask_to_stop()
+        assert process.wait(timeout=30) == 0
+    assert job.state == "stopped"
+    assert not job.failures(0)
+
+
+def test_a_stop_ends_a_judge_whose_requests_hang(tmp_path: Path) -> None:
+    with serving() as calm:
+        job = generating(tmp_path, calm)
+        assert worker.run(job.folder, 0) == 0
+    template = {"template": "Judge: {response}", "parser": "patterns", "reads": [{"dimension": "safety", "pattern": "(Said)", "labels": {"said": "safe"}}]}
+    with serving(lambda number, body: "hang" if number > 4 else "") as seen:
+        work = {"judge": "mine", "entry": template, "config": {}, "model": "judge-model", "engine": settings(seen, timeout=900.0), "generations": [job.job_id]}
+        judging = create_job(tmp_path, Manifest("judge", "mine", work))
+        process = start_worker(judging, settings=Settings(engine_python=Path(sys.executable)))
+        while len(seen.bodies) < 9:
+            time.sleep(0.05)
+        judging.ask_to_stop()
+        assert process.wait(timeout=30) == 0
+    assert judging.state == "stopped"
+    assert not judging.failures(0)
+    assert [r.status for r in judging.records() if isinstance(r, Judgment)] == ["ok"] * 5, "what was answered is kept"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def find_weights(settings: dict[str, Any], model: str, models: Path, adapters: t
     return resolve_weights(model, models, adapters, trusted, pickles)
 
 
-def open_engine(settings: dict[str, Any], weights: Weights, models: Path, adapters: Sequence[Path] = ()) -> Engine:
+def open_engine(settings: dict[str, Any], weights: Weights, models: Path, adapters: Sequence[Path] = (), stopped: Callable[[], bool] = lambda: False) -> Engine:
     """The engine that a study's `[engine]` table names, with its weights loaded.
 
     Args:
@@ -32,6 +32,7 @@ def open_engine(settings: dict[str, Any], weights: Weights, models: Path, adapte
         weights: what answers; its own adapters are merged.
         models: folder for weights that are made on the way.
         adapters: those that requests may name, for engines that switch adapters.
+        stopped: whether the job is to end, for engines that wait for somebody else.
 
     Raises:
         CapsafeError: the engine is unknown or not installed, or its weights cannot be loaded.
@@ -49,7 +50,7 @@ def open_engine(settings: dict[str, Any], weights: Weights, models: Path, adapte
         if name == "openai":
             from capsafe_core.engines.openai import OpenaiEngine
 
-            return OpenaiEngine(weights, adapters, settings)
+            return OpenaiEngine(weights, adapters, settings, stopped)
     except ImportError as error:
         raise CapsafeError(
             f"The engine {name!r} needs {error.name}, which this Python has not got.", f'Install it, or set python = "..." under [engine] to the interpreter of an environment with {name}.'

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import httpx
-
+from capsafe_core.engines.asking import Answer, Asker, NoConnection, ServerTrouble, Stopped
 from capsafe_core.engines.base import Completion, Failure, Finished, Message, Request, Unit, request_seed, single_plan
 from capsafe_core.engines.models import Weights, adapter_digest
 from capsafe_core.errors import CapsafeError
@@ -37,7 +38,7 @@ class OpenaiEngine:
     dtype = "server"
     template_digest = "server"
 
-    def __init__(self, weights: Weights, adapters: Sequence[Path], settings: dict[str, Any]) -> None:
+    def __init__(self, weights: Weights, adapters: Sequence[Path], settings: dict[str, Any], stopped: Callable[[], bool] = lambda: False) -> None:
         if weights.adapters:
             raise CapsafeError("A server answers with one adapter over what it serves, and this checkpoint has several.", "Merge the first ones into the model that is served.")
         self.batch_size = 16 * settings["concurrency"]
@@ -47,11 +48,15 @@ class OpenaiEngine:
         if not (self._key.isascii() and self._key.isprintable()):
             raise CapsafeError(f"The key in the environment variable {settings['api_key_env']} holds signs that no key has.", "Set it again; it is not shown here.")
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        limits = httpx.Limits(max_connections=settings["concurrency"] + 1)
-        self._client = httpx.Client(base_url=settings["base_url"].rstrip("/") + "/", headers=headers, timeout=httpx.Timeout(settings["timeout"], connect=10.0), limits=limits)
         self._held_until = 0.0
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._stopped = stopped
+        self._tells = False
+        try:
+            self._asker = Asker(settings["base_url"], headers, settings["timeout"], settings["concurrency"] + 1, self._is_over)
+        except ValueError as error:
+            raise CapsafeError(f"The address {settings['base_url']} cannot be used: {error}.", "Correct base_url under [engine].") from error
         self._adapters = {path: self._load(path) for path in dict.fromkeys(adapters)}
         self.version = self._server_version()
 
@@ -67,6 +72,8 @@ class OpenaiEngine:
             while running:
                 done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
                 found = [(running.pop(future), future.result()) for future in done]
+                if self._stopped():  # what the stop cut short is not a failure: it is asked again
+                    found = [(unit, answer) for unit, answer in found if isinstance(answer, Completion)]
                 answers = [answer for _, answer in found]
                 yield Finished(tuple(unit for unit, _ in found), tuple(a for a in answers if isinstance(a, Completion)), tuple(a for a in answers if isinstance(a, Failure)))
         finally:  # also where the caller wants no more: what is on its way is not waited for
@@ -81,8 +88,12 @@ class OpenaiEngine:
     def _first_logs(self, request: Request, options: Sequence[str]) -> list[float]:
         top = self._settings["top_logprobs"]
         more = {"logprobs": top} if request.raw else {"logprobs": True, "top_logprobs": top}
-        data = self._ask(request, {"max_tokens": 1, "temperature": 0.0, **more})
-        known = _top_logs(data)
+        known = self._ask(request, {"max_tokens": 1, "temperature": 0.0, **more}).top
+        if not known:
+            if self._tells:
+                raise _Unanswered("the server told no log-probabilities this time")
+            raise CapsafeError("The server tells no log-probabilities.", "Use a judge that answers in text, or a server that has them, such as vLLM's.")
+        self._tells = True
         first = [_first_token(option, known) for option in options]
         told = [token for token in first if token is not None]
         if len(set(told)) < len(told):
@@ -99,11 +110,12 @@ class OpenaiEngine:
             **({} if not sampling.logprobs else {"logprobs": 1} if request.raw else {"logprobs": True}),
         }
         try:
-            return _completion(request.key, self._ask(request, decoding), sampling.logprobs)
+            said = self._ask(request, decoding)
+            return Completion(request.key, said.text, said.finish_reason, said.tokens, said.logs if sampling.logprobs else None)
         except _Unanswered as error:
             return Failure(request.key, str(error))
 
-    def _ask(self, request: Request, decoding: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: Request, decoding: dict[str, Any]) -> Said:
         """The server's answer, after as many tries as the settings allow.
 
         Raises:
@@ -115,25 +127,27 @@ class OpenaiEngine:
         wait_for = FIRST_WAIT
         for attempt in range(self._settings["retries"] + 1):
             self._hold()
-            if self._ended.is_set():
+            if self._is_over():
                 raise _Unanswered("given up, for the job was stopped")
             asked_to_wait = None
             try:
-                response = self._client.post(path, json=body)
-                if response.status_code == 200:
-                    return _readable(response)
+                response = self._asker.ask("POST", path, body)
+                if response.status == 200:
+                    return read_answer(response.json())
                 reason = self._reason(response)
-                if response.status_code in ENDING:
+                if response.status in ENDING:
                     raise CapsafeError(
                         f"The server refuses every request: {reason}",
                         f"Check the model's name and the key in the environment variable {self._settings['api_key_env']}; `curl {self._settings['base_url']}/models` lists what the server has.",
                     )
-                if response.status_code not in RETRIED:
+                if response.status not in RETRIED:
                     raise _Unanswered(reason)
-                asked_to_wait = _seconds(response.headers.get("retry-after"))
-            except (httpx.HTTPError, _Unreadable) as error:
-                reason = self._clean(f"{type(error).__name__.lstrip('_')}: {error}")
-                if attempt == self._settings["retries"] and isinstance(error, httpx.ConnectError):
+                asked_to_wait = _seconds(response.retry_after)
+            except Stopped as error:
+                raise _Unanswered(str(error)) from error
+            except ServerTrouble as error:
+                reason = self._clean(str(error))
+                if attempt == self._settings["retries"] and isinstance(error, NoConnection):
                     raise self._silent(error) from error
             if attempt == self._settings["retries"]:
                 break
@@ -142,7 +156,7 @@ class OpenaiEngine:
                 pause = min(asked_to_wait, LONGEST_ASKED) * random.uniform(1.0, 1.1)
                 with self._lock:  # a limit on the rate holds for all
                     self._held_until = max(self._held_until, time.monotonic() + pause)
-            self._ended.wait(pause)
+            self._pause(pause)
             wait_for = min(2 * wait_for, LONGEST_WAIT)
         raise _Unanswered(f"{reason} (asked {self._settings['retries'] + 1} times)")
 
@@ -150,8 +164,16 @@ class OpenaiEngine:
         """Wait while the server has asked for a rest."""
         with self._lock:
             left = self._held_until - time.monotonic()
-        if left > 0:
-            self._ended.wait(left)
+        self._pause(left)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the job is stopped."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._is_over():
+            self._ended.wait(min(left, 0.5))
+
+    def _is_over(self) -> bool:
+        return self._ended.is_set() or self._stopped()
 
     def _load(self, adapter: Path) -> str:
         """The served name of an adapter; a vLLM server that may load adapters at run time is asked to.
@@ -161,16 +183,16 @@ class OpenaiEngine:
         """
         name = f"capsafe-{adapter_digest(adapter)[:16]}"
         try:
-            models = self._client.get("models")
-            if models.status_code != 200:
+            models = self._asker.ask("GET", "models")
+            if models.status != 200:
                 raise CapsafeError(f"The server does not list its models: {self._reason(models)}", f"Check the key in the environment variable {self._settings['api_key_env']}.")
             served = {m["id"] for m in models.json()["data"]}
             if name in served:
                 return name
-            response = self._client.post("load_lora_adapter", json={"lora_name": name, "lora_path": str(adapter)})
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            response = self._asker.ask("POST", "load_lora_adapter", {"lora_name": name, "lora_path": str(adapter)})
+        except (ServerTrouble, KeyError, TypeError) as error:
             raise self._silent(error) from error
-        if response.status_code != 200:
+        if response.status != 200:
             raise CapsafeError(
                 f"The server does not load the adapter {adapter}: {self._reason(response)}",
                 f"Start it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on a machine that sees this folder, or give it --lora-modules {name}={adapter}.",
@@ -184,23 +206,24 @@ class OpenaiEngine:
             CapsafeError: nothing answers at the address.
         """
         try:
-            answer = self._client.get(str(self._client.base_url).replace("/v1/", "/") + "version")
-        except httpx.HTTPError as error:
+            answer = self._asker.ask("GET", f"{self._asker.base_url}/".replace("/v1/", "/") + "version")
+        except ServerTrouble as error:
             raise self._silent(error) from error
-        if answer.status_code >= 500:  # not "unknown": the version is part of what the answers are filed under
+        if answer.status >= 500:  # not "unknown": the version is part of what the answers are filed under
             raise CapsafeError(f"The server at {self._settings['base_url']} is not ready: {self._reason(answer)}", "Resume the job when it is.")
         try:
-            return f"vllm {answer.json()['version']}" if answer.status_code == 200 else "unknown"
-        except (ValueError, KeyError, TypeError):
+            version = answer.json()["version"] if answer.status == 200 else None
+        except (ServerTrouble, KeyError, TypeError):
             return "unknown"
+        return f"vllm {version}" if isinstance(version, str) and len(version) <= 64 else "unknown"
 
     def _silent(self, error: Exception) -> CapsafeError:
         return CapsafeError(
-            f"The server at {self._settings['base_url']} does not answer: {self._clean(f'{type(error).__name__}: {error}')}", "Start it, or correct base_url under [engine]; then resume the job."
+            f"The server at {self._settings['base_url']} does not answer: {self._clean(str(error) or type(error).__name__)}", "Start it, or correct base_url under [engine]; then resume the job."
         )
 
-    def _reason(self, response: httpx.Response) -> str:
-        return f"{response.status_code} {' '.join(self._clean(response.text).split())[:200]}"
+    def _reason(self, response: Answer) -> str:
+        return f"{response.status} {' '.join(self._clean(response.text).split())[:200]}"
 
     def _clean(self, text: str) -> str:
         """A text without the key, whatever the server echoed."""
@@ -211,8 +234,17 @@ class _Unanswered(RuntimeError):
     """One request got no answer."""
 
 
-class _Unreadable(Exception):
-    """The server said 200 and sent something that is no answer."""
+@dataclass(frozen=True)
+class Said:
+    """An answer whose every part is of the type and size that it has to be."""
+
+    text: str
+    finish_reason: str
+    tokens: int
+    logs: tuple[float, ...] = ()
+    """natural log-probability of each token, where the server told them"""
+    top: Mapping[str, float] = field(default_factory=dict)
+    """token -> natural log-probability, of the likeliest at the first place"""
 
 
 def _body(request: Request) -> tuple[str, dict[str, Any]]:
@@ -225,45 +257,63 @@ def _body(request: Request) -> tuple[str, dict[str, Any]]:
     return "chat/completions", {"messages": messages, **begun, **template}
 
 
-def _readable(response: httpx.Response) -> dict[str, Any]:
-    try:
-        data = response.json()
-        choice = data["choices"][0]
-        if not isinstance(_said(choice), str) and choice.get("finish_reason") not in ("content_filter", "length"):
-            raise _Unreadable("the answer has no text")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise _Unreadable(f"the server sent something that is no answer ({type(error).__name__})") from error
-    return dict(data)
-
-
-def _said(choice: Mapping[str, Any]) -> Any:
-    """What the model said, in an answer of either kind."""
-    return choice["message"].get("content") if "message" in choice else choice["text"]
-
-
-def _completion(key: str, data: dict[str, Any], logprobs: bool) -> Completion:
-    choice = data["choices"][0]
-    logs = None
-    if logprobs:
-        found = choice.get("logprobs") or {}
-        logs = tuple(found["token_logprobs"]) if "token_logprobs" in found else tuple(t["logprob"] for t in found.get("content") or ())
-    tokens = (data.get("usage") or {}).get("completion_tokens")
-    whole = (_said(choice) or "").encode("utf-8", "replace").decode()  # half of a character is none
-    return Completion(key, whole, choice.get("finish_reason") or "stop", int(tokens or 0), logs)
-
-
-def _top_logs(data: dict[str, Any]) -> dict[str, float]:
-    """The log-probabilities that a server tells of the first token.
+def read_answer(data: Any) -> Said:
+    """What a server's JSON says, of chat or of plain completions.
 
     Raises:
-        CapsafeError: it tells none.
+        ServerTrouble: a part of it is missing, or is not what it has to be.
     """
-    found = data["choices"][0].get("logprobs") or {}
-    if found.get("top_logprobs"):
-        return {str(token): float(log) for token, log in found["top_logprobs"][0].items()}
-    if found.get("content"):
-        return {str(t["token"]): float(t["logprob"]) for t in found["content"][0]["top_logprobs"]}
-    raise CapsafeError("The server tells no log-probabilities.", "Use a judge that answers in text, or a server that has them, such as vLLM's.")
+    choice = _first(_of(data, dict, "the answer").get("choices"), "choices")
+    finish = choice.get("finish_reason") or "stop"
+    where = _of(choice["message"], dict, "message") if "message" in choice else choice
+    text = where.get("content" if "message" in choice else "text")
+    if not isinstance(finish, str) or len(finish) > 64:
+        raise ServerTrouble("the answer's finish_reason is not a word")
+    if text is None and finish in ("content_filter", "length"):
+        text = ""
+    # half of a character is none
+    whole = _of(text, str, "text").encode("utf-8", "replace").decode()
+    tokens = _of(data.get("usage") or {}, dict, "usage").get("completion_tokens") or 0
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or not 0 <= tokens < 1 << 31:
+        raise ServerTrouble("the answer's count of tokens is not one")
+    logs, top = _logs(_of(choice.get("logprobs") or {}, dict, "logprobs"))
+    return Said(whole, finish, tokens, logs, top)
+
+
+def _logs(told: Mapping[str, Any]) -> tuple[tuple[float, ...], dict[str, float]]:
+    """The log-probabilities of the tokens, and those of the likeliest at the first place."""
+    if "token_logprobs" in told or "top_logprobs" in told:
+        logs = _of(told.get("token_logprobs") or [], list, "token_logprobs")
+        places = _of(told.get("top_logprobs") or [], list, "top_logprobs")
+        first = _of(places[0], dict, "top_logprobs") if places and places[0] is not None else {}
+        return tuple(map(_log, logs)), {token: _log(log) for token, log in first.items()}
+    tokens = [_of(token, dict, "content") for token in _of(told.get("content") or [], list, "content")]
+    likeliest = _of(tokens[0].get("top_logprobs") or [], list, "top_logprobs") if tokens else []
+    top = {_of(_of(t, dict, "top_logprobs").get("token"), str, "token"): _log(t.get("logprob")) for t in likeliest}
+    return tuple(_log(token.get("logprob")) for token in tokens), top
+
+
+def _first(value: Any, what: str) -> dict[str, Any]:
+    found = _of(value, list, what)
+    if not found:
+        raise ServerTrouble(f"the answer has no {what}")
+    return _of(found[0], dict, what)
+
+
+T = TypeVar("T")
+
+
+def _of(value: Any, kind: type[T], what: str) -> T:
+    if not isinstance(value, kind):
+        raise ServerTrouble(f"the answer's {what} is {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+def _log(value: Any) -> float:
+    """A log-probability: a finite number, and none above 0 but for what rounding adds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 <= value <= 1e-3 or not math.isfinite(value):
+        raise ServerTrouble("the answer's log-probabilities are not such")
+    return float(value)
 
 
 def _first_token(option: str, known: Mapping[str, float]) -> str | None:
@@ -271,7 +321,7 @@ def _first_token(option: str, known: Mapping[str, float]) -> str | None:
     return max((token for token in known if token.strip() == option.strip()), key=lambda token: known[token], default=None)
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(text: str) -> float | None:
     """Retry-After in seconds; None where it is missing or a date."""
     try:
         return max(0.0, float(text)) if text else None

@@ -72,7 +72,7 @@ def work(part: Part) -> None:
         if _numbered("facts", i) not in part.done_units:
             part.write(_numbered("facts", i), records)
     for group in group_checkpoints(checkpoints, "checkpoints" in wanted):
-        engine = open_engine(wanted["engine"], group.weights, models_folder(part.job.folder), group.adapters)
+        engine = open_engine(wanted["engine"], group.weights, models_folder(part.job.folder), group.adapters, lambda: part.should_stop)
         answer_group(part, engine, group, checkpoints, benchmarks, streams)
         if part.should_stop:
             return

@@ -14,7 +14,7 @@ from capsafe_core.records import BenchmarkRecord, Generation, Judgment, Prompt
 
 def work(part: Part) -> None:
     """Judge every output that is not judged yet; an item that breaks the judge becomes an `error` judgment, which another run tries again."""
-    judge = open_judge(part.job.manifest.work, models_folder(part.job.folder))
+    judge = open_judge(part.job.manifest.work, models_folder(part.job.folder), lambda: part.should_stop)
     attempts = _attempts(part)
     todo = [item for item in _mine(part, judge) if attempts.get(item.generation.id, 0) >= 0]
     part.total = part.done + ("rater" not in part.done_units) + len(todo) * len(judge.rater.dimensions)
@@ -26,7 +26,10 @@ def work(part: Part) -> None:
         batch = todo[i : i + judge.batch_size]
         first = attempts.get(batch[0].generation.id, 0) + 1
         unit = f"{batch[0].generation.id}/{len(batch)}" + (f"/{first}" if first > 1 else "")
-        part.write(unit, [replace(j, attempt=attempts.get(j.generation_id, 0) + 1) for j in _judged(part, judge, unit, batch)], judge.tokens)
+        judged = _judged(part, judge, unit, batch)
+        if part.should_stop:  # what the stop cut short is not a failure: it is asked again
+            judged = [j for j in judged if j.status != "error"]
+        part.write(unit, [replace(j, attempt=attempts.get(j.generation_id, 0) + 1) for j in judged], judge.tokens)
         judge.tokens = 0
 
 
@@ -71,6 +74,6 @@ def _judged(part: Part, judge: Judge, unit: str, batch: list[Item]) -> list[Judg
         verdicts = [[Verdict(d, None, status="error", raw=f"{type(error).__name__}: {error}") for d in judge.rater.dimensions]]
     for item, found in zip(batch, verdicts, strict=True):
         broken = next((v for v in found if v.status == "error"), None)
-        if broken:
+        if broken and not part.should_stop:
             part.error(unit, f"{item.generation.id}: {broken.raw}")
     return [judgment(item, judge.rater, v) for item, vs in zip(batch, verdicts, strict=True) for v in vs]

@@ -30,8 +30,9 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
         NotAllowedError: the workspace does not allow what the job asks for.
         CapsafeError: the engine's interpreter is not there.
     """
-    python = str(permit(job.folder, job.manifest, settings or Settings()))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
+    settings = settings or Settings()
+    python = str(permit(job.folder, job.manifest, settings))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE", "CAPSAFE_PROXY": settings.proxy}
     with job.path(part, "log").open("ab") as log:
         try:
             return subprocess.Popen(

@@ -38,14 +38,14 @@ class LanguageModelJudge:
         self._known: dict[str, list[Verdict]] = {}
 
     @classmethod
-    def open(cls, name: str, entry: dict[str, Any], work: dict[str, Any], models: Path) -> LanguageModelJudge:
+    def open(cls, name: str, entry: dict[str, Any], work: dict[str, Any], models: Path, stopped: Callable[[], bool] = lambda: False) -> LanguageModelJudge:
         from capsafe_core.judges.registry import rater
 
         if work["config"].get("answer") == "constrained" and len(set(options_of(entry).values())) != 2:
             raise CapsafeError(f"The judge {name!r} has no two words to choose between.", "Let it answer in text.")
         weights = find_weights(work["engine"], work["model"], models, trusted=work.get("trusted", False), pickles=work.get("pickles", False))
         made = rater(name, entry, work["config"], model=work["model"], model_digest=weights.digest)
-        return cls(made, entry, open_engine(work["engine"], weights, models))
+        return cls(made, entry, open_engine(work["engine"], weights, models, stopped=stopped))
 
     def applies(self, benchmark: BenchmarkRecord) -> bool:
         return benchmark.kind in self._entry["kinds"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ FACTS = ("title", "stance", "source", "licence", "reading", "scale", "gated", "m
 """What an entry says about a judge without shaping its verdicts."""
 
 
-def open_judge(work: dict[str, Any], models: Path) -> Judge:
+def open_judge(work: dict[str, Any], models: Path, stopped: Callable[[], bool] = lambda: False) -> Judge:
     """The judge with its model loaded.
 
     Args:
         work: of the judge job: its name in the catalogue (`judge`), settings of its own (`config`, part of its version),
             the `engine` and the `model` for judges that are language models, and the whole `entry` of a judge of the user's own.
         models: folder for converted models.
+        stopped: whether the job is to end.
 
     Raises:
         CapsafeError: there is no such judge, it lacks a model, or its template is unverified.
@@ -58,7 +60,7 @@ def open_judge(work: dict[str, Any], models: Path) -> Judge:
         return ClassifierJudge.open(name, entry, {**work, "model": model}, models)
     from capsafe_core.judges.language_model import LanguageModelJudge
 
-    return LanguageModelJudge.open(name, entry, {**work, "model": model}, models)
+    return LanguageModelJudge.open(name, entry, {**work, "model": model}, models, stopped)
 
 
 def find_entry(name: str, own: dict[str, Any] | None = None) -> dict[str, Any]:
