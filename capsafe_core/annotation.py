@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +10,7 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_text
+from capsafe_core.values import Shape
 
 CANNOT_TELL = "cannot_tell"
 REASONS = {
@@ -91,10 +91,15 @@ class QueueSettings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> QueueSettings:
-        """Settings as they were written down; what a newer version added is left out."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        return cls(**kept)
+        """Settings as they were written down; what a newer version added is left out.
+
+        Raises:
+            CapsafeError: one of them is missing or holds what it may not.
+        """
+        try:
+            return cls(**Shape(cls).known(values))
+        except ValueError as error:
+            raise CapsafeError(f"The settings of a queue cannot be used: {error}.", "Make the queue again.") from error
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def read_guidelines(text: str) -> Guidelines:
         data = tomllib.loads(text)
         examples, practice = (tuple(_example(e) for e in data.get(part, [])) for part in ("examples", "practice"))
         rules = {str(k): str(v) for k, v in data["rules"].items()}
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CapsafeError(f"These guidelines cannot be read: {error}.", "Keep the form of the shipped ones: [rules], [[examples]], [[practice]].") from error
     return Guidelines(text, rules, examples, practice, digest_text(text)[:12])
 

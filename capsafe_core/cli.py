@@ -7,7 +7,7 @@ import getpass
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -22,7 +22,7 @@ from capsafe_core.analysis.commands import TABLES, table
 from capsafe_core.analysis.service import ask, ask_to
 from capsafe_core.annotation import QUESTIONS, QueueSettings
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, list_jobs
+from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
 from capsafe_core.jobs.foreign import adopt as adopt_study
 from capsafe_core.jobs.foreign import foreign_studies
 from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_survey, slug, survey_job
@@ -42,15 +42,15 @@ from capsafe_core.settings import ENGINES, ROOT, Server, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.desk import Desk
 from capsafe_core.store.export import guarded_csv
-from capsafe_core.store.ingest import ingest_all, retracted_jobs, set_retracted
-from capsafe_core.store.rollups import check as check_store
+from capsafe_core.store.ingest import ingest_all
+from capsafe_core.store.rebuild import check_all, rebuild_store
 from capsafe_core.study import JudgeSettings, Study, load_study
 from capsafe_core.text import visible
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What fine-tuning bought, what it cost in safety, and how far to trust that number.", pretty_exceptions_enable=False)
 T = TypeVar("T")
 PROBLEMS = 40
-"""sentences about files that are printed"""
+"""sentences about what was set aside that are printed"""
 Names = Annotated[list[str] | None, typer.Option()]
 Goals = Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")]
 
@@ -399,35 +399,24 @@ def ingest() -> None:
 
 @app.command()
 def rebuild() -> None:
-    """Make the store anew from the job folders; the old one is replaced when the new one is whole."""
+    """Make the store again from the job folders; the old one is not opened, and is kept under a dated name."""
     settings = Settings()
-    new = settings.store_path.with_suffix(".rebuilt.duckdb")
-    new.unlink(missing_ok=True)
-    retracted = []
-    if settings.store_path.exists():
-        with _open_store(settings) as old:
-            retracted = retracted_jobs(old)
-    with Store(new, None, settings.memory_limit, settings.threads) as store:
-        result, problems = ingest_all(store, settings.jobs_path)
-        for job_id in retracted:
-            set_retracted(store, job_id, True)
-        _, again = ingest_all(store, settings.jobs_path)  # what other imports hold too goes on counting
-        problems += again
-    if problems:
-        new.unlink()
-        raise CapsafeError("The store was left as it was:\n" + "\n".join(str(problem) for problem in problems))
-    new.replace(settings.store_path)
-    say(f"{result.rows} rows from {len(list_jobs(settings.jobs_path))} jobs")
+    made = rebuild_store(settings.store_path, settings.jobs_path, settings.memory_limit, settings.threads)
+    _tell(made.problems)
+    say(f"{made.read.rows} rows from {len(list_jobs(settings.jobs_path))} jobs" + (f"; the old store is kept as {made.kept}" if made.kept else ""))
 
 
 @app.command()
 def check() -> None:
-    """Compare everything that is derived in the store with the facts."""
-    with _open_store(Settings()) as store:
-        problems = check_store(store)
-    if problems:
-        raise CapsafeError("\n".join(problems), "Run `capsafe rebuild`.")
-    say("The store is consistent.")
+    """Look for damage in the store and in the job folders, and compare everything that is derived with the facts."""
+    settings = Settings()
+    with _open_store(settings) as store:
+        found = check_all(store, settings.jobs_path)
+    for sentence in found.unseen:
+        say(sentence)
+    if found.problems:
+        raise CapsafeError("\n".join(found.problems), "Restore damaged shards from a copy, then run `capsafe rebuild`.")
+    say("The store is consistent, and the job folders are as they were written.")
 
 
 @app.command()
@@ -633,6 +622,14 @@ def import_logs(
         raise CapsafeError("\n".join([*failed[:20], *found["problems"]]), f"`capsafe resume {job.job_id}` tries again what failed." if failed else "")
 
 
+def _tell(problems: Sequence[CapsafeError | str]) -> None:
+    """What was set aside while the rest went on."""
+    for problem in problems[:PROBLEMS]:
+        say(str(problem), err=True)
+    if len(problems) > PROBLEMS:
+        say(f"and {len(problems) - PROBLEMS} more", err=True)
+
+
 def _read_text(path: Path) -> str:
     """The text of a file that the user names.
 
@@ -672,10 +669,7 @@ def _print_survey(survey: Survey) -> None:
     for judge in survey.unread:
         say(f"not read: {judge['by']} on {judge['benchmark']} ({', '.join(list(judge['values'])[:6]) or 'no values'}); state what it says under [[judges]] in a mapping (--save)")
     problems = [*([survey.unplaced] if survey.unplaced else []), *survey.left_out, *(p for f in survey.files for p in f["problems"])]
-    for sentence in problems[:PROBLEMS]:
-        say(sentence, err=True)
-    if len(problems) > PROBLEMS:
-        say(f"and {len(problems) - PROBLEMS} more", err=True)
+    _tell(problems)
 
 
 @app.command()
@@ -690,7 +684,9 @@ def declare(study: Path) -> None:
 @app.command()
 def jobs() -> None:
     """The jobs of the workspace."""
-    for job in list_jobs(Settings().jobs_path):
+    known, unreadable = read_jobs(Settings().jobs_path)
+    _tell(unreadable)
+    for job in known:
         if job.manifest.kind in ("annotate", "survey"):  # `capsafe queue list` shows what people do
             continue
         parts = job.statuses

@@ -47,5 +47,9 @@ class UnknownNameError(CapsafeError):
         super().__init__(f"There is no {kind} {name!r} here.", hint)
 
 
+class UnwrittenError(CapsafeError):
+    """The store could not be written; it is as it was."""
+
+
 class NotAllowedError(CapsafeError):
     """The workspace does not allow this; a person can change that."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.values import AtLeast, Count, Holding, Id, Long, OneOf, Seconds, Shape, Within, parse_json, shown
 
 FORMAT = 1
 """Version of ids and shard lines."""
@@ -32,6 +33,14 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 """Canonical labels by dimension; code 0 in the store means missing, a label's code is its place from 1."""
 
+ACTIONS = ("label", "undo", "skip", "adjudicate", "reopen")
+STRATUM = {"name": str, "draw": int, "size": Count, "drawn": Count, "adaptive": bool}
+"""what a queue's record says of each stratum"""
+LONGEST_LINE = 1 << 28
+"""bytes of a shard line"""
+
+Dimension = Annotated[str, OneOf(DIMENSIONS)]
+Span = Annotated[dict[str, Any], Holding({"start": int, "end": int})]
 T = TypeVar("T")
 
 
@@ -93,7 +102,7 @@ class StudyRecord:
     text: str
     digest: str
     primary_digest: str
-    declared: float
+    declared: Seconds
 
     @property
     def id(self) -> str:
@@ -124,7 +133,7 @@ class PathPoint:
     recipe: str
     seed: int
     step: int
-    checkpoint_id: str
+    checkpoint_id: Id
     start: str
     dataset: str
     learning_rate: float
@@ -161,10 +170,10 @@ class Prompt:
     """A fixed history ending in a user turn."""
 
     type: ClassVar[str] = "prompt"
-    benchmark_id: str
+    benchmark_id: Id
     item: str
     position: int
-    messages: tuple[dict[str, str], ...]
+    messages: Annotated[tuple[Annotated[dict[str, str], Holding({"role": str, "content": str})], ...], AtLeast(1)]
     category: str = ""
     behaviour: str = ""
     behaviour_text: str = ""
@@ -219,16 +228,16 @@ class Generation:
     """One output of one cell for one prompt."""
 
     type: ClassVar[str] = "generation"
-    checkpoint_id: str
-    benchmark_id: str
-    condition_id: str
-    prompt_id: str
+    checkpoint_id: Id
+    benchmark_id: Id
+    condition_id: Id
+    prompt_id: Id
     sample: int
-    seed: int
+    seed: Long
     text: str
     finish_reason: str
     tokens: int
-    attack_id: str | None = None
+    attack_id: Id | None = None
     asked: str = ""
     """the text that the model was given, where an attack or a format rewrote the prompt"""
 
@@ -265,18 +274,18 @@ class Judgment:
     """A judge's verdict on a generation in one dimension."""
 
     type: ClassVar[str] = "judgment"
-    generation_id: str
-    cell_id: str
-    rater_id: str
-    dimension: str
-    status: str
+    generation_id: Id
+    cell_id: Id
+    rater_id: Id
+    dimension: Dimension
+    status: Annotated[str, OneOf(STATUSES)]
     label: str | None
     native: str = ""
     score: float | None = None
     raw: str = ""
     asked: str = ""
     """the exact text that the judge received; empty for a rule that reads the answer itself"""
-    evidence: tuple[dict[str, Any], ...] = ()
+    evidence: tuple[Span, ...] = ()
     """spans: {reason, start, end} in characters of the answer"""
     attempt: int = 1
 
@@ -290,7 +299,7 @@ class Measurement:
     """A capability known only in aggregate."""
 
     type: ClassVar[str] = "measurement"
-    checkpoint_id: str
+    checkpoint_id: Id
     benchmark: str
     metric: str
     value: float
@@ -308,25 +317,25 @@ class LabelEvent:
     """Something a person did to a label: set it, take it back, or adjudicate."""
 
     type: ClassVar[str] = "label"
-    event_id: str
-    generation_id: str
-    cell_id: str
-    rater_id: str
-    dimension: str
-    action: str
-    """label, undo or skip, of one's own; adjudicate or reopen, for everybody"""
+    event_id: Id
+    generation_id: Id
+    cell_id: Id
+    rater_id: Id
+    dimension: Dimension
+    action: Annotated[str, OneOf(ACTIONS)]
+    """the first three of one's own, the others for everybody"""
     label: str | None
-    shown: float
+    shown: Seconds
     """when it came on screen, and `created` when it was answered: seconds since 1970"""
-    created: float
+    created: Seconds
     reasons: tuple[str, ...] = ()
-    evidence: tuple[dict[str, Any], ...] = ()
+    evidence: tuple[Span, ...] = ()
     note: str = ""
     queue: str = ""
-    confidence: float | None = None
+    confidence: Annotated[float, Within(0, 1)] | None = None
     """1 sure, 0 not sure; None where nobody asked"""
     guidelines: str = ""
-    repeat: int = 0
+    repeat: Annotated[int, Within(0, 1)] = 0
     """1 where the same person was asked again, to see whether they agree with themselves"""
 
     @property
@@ -342,13 +351,12 @@ class QueueRecord:
     queue: str
     study: str
     name: str
-    state: str
-    """open, paused or closed"""
-    created: float
+    state: Annotated[str, OneOf(("open", "paused", "closed"))]
+    created: Seconds
     author: str
     settings: dict[str, Any]
     selection: dict[str, str]
-    strata: tuple[dict[str, Any], ...]
+    strata: tuple[Annotated[dict[str, Any], Holding(STRATUM)], ...]
     """as `stats.design.Stratum`: {name, draw, size, drawn, adaptive}"""
     words: str = ""
     """how it drew, for people"""
@@ -365,7 +373,7 @@ class QueueFrame:
     type: ClassVar[str] = "queue_frame"
     queue: str
     draw: int
-    cell_id: str
+    cell_id: Id
     strata: tuple[int, ...]
 
     @property
@@ -379,12 +387,12 @@ class QueueItem:
 
     type: ClassVar[str] = "queue_item"
     queue: str
-    generation_id: str
-    cell_id: str
+    generation_id: Id
+    cell_id: Id
     stratum: str
     place: int
     """in the order of its stratum, from 0"""
-    probability: float | None
+    probability: Annotated[float, Within(0, 1)] | None
     """with which the queue chose it; None where nobody knows, as for outputs picked by hand"""
 
     @property
@@ -397,12 +405,12 @@ class Practice:
     """A person's go at the practice items of some guidelines; these count as no labels."""
 
     type: ClassVar[str] = "practice"
-    rater_id: str
+    rater_id: Id
     guidelines: str
     queue: str
     right: int
     asked: int
-    created: float
+    created: Seconds
 
     @property
     def id(self) -> str:
@@ -417,7 +425,7 @@ class GuidelinesRecord:
     version: str
     text: str
     author: str
-    created: float
+    created: Seconds
 
     @property
     def id(self) -> str:
@@ -443,7 +451,8 @@ class Rows:
     columns: dict[str, list[Any]]
 
 
-_FIELDS = {name: frozenset(f.name for f in dataclasses.fields(kind)) for name, kind in TYPES.items()}
+_SHAPES = {name: Shape(kind) for name, kind in TYPES.items()}
+_CELL = {"checkpoint_id", "benchmark_id", "condition_id", "attack_id"}
 _line = json.JSONEncoder(ensure_ascii=True).encode
 
 
@@ -452,43 +461,120 @@ def to_line(record: Record | Rows) -> str:
     return _line({"v": FORMAT, "type": record.type, **record.__dict__}) + "\n"
 
 
+def parse_line(raw: bytes) -> dict[str, Any]:
+    """A shard line as values, not looked at further.
+
+    Raises:
+        CapsafeError: it is damaged, or too long to be one.
+    """
+    try:
+        if len(raw) > LONGEST_LINE:
+            raise ValueError(f"it is longer than {LONGEST_LINE >> 20} MB")
+        data = parse_json(raw)
+        if type(data) is not dict:
+            raise ValueError(f"it is {shown(data)}, not a mapping")
+        return data
+    except ValueError as error:
+        raise CapsafeError(f"A line is damaged: {error}.", "Restore the shard from a copy, or delete the job folder and run it again.") from error
+
+
 def from_dict(data: dict[str, Any]) -> Record:
     """The record in a parsed shard line.
 
     Raises:
-        CapsafeError: the line was written by a newer format, or is no record.
+        CapsafeError: the line was written by a newer format, is no record, or a field holds what it may not.
     """
     if data.get("v") != FORMAT:
-        raise CapsafeError(f"A shard line has format {data.get('v')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
-    kind = TYPES.get(str(data.get("type")))
+        raise CapsafeError(f"A shard line has format {shown(data.get('v'))}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+    name = data.get("type")
+    kind = TYPES.get(name) if type(name) is str else None
     if kind is None:
-        raise CapsafeError(f"A shard line has the unknown type {data.get('type')!r}.", "Update capsafe, or look at the line.")
-    names = _FIELDS[kind.type]
-    values = {k: tuple(v) if v.__class__ is list else v for k, v in data.items() if k in names}
-    if len(values) == len(names):  # whole, as nearly every line is: no need for the checks of __init__
-        whole: Record = object.__new__(kind)
-        whole.__dict__.update(values)
-        return whole
-    try:
-        return kind(**values)  # type: ignore[no-any-return]
-    except TypeError as error:
-        raise CapsafeError(f"A shard line of type {kind.type} is incomplete: {error}.") from error
+        raise CapsafeError(f"A shard line has the unknown type {shown(name)}.", "Update capsafe, or look at the line.")
+    shape = _SHAPES[kind.type]
+    values = {k: tuple(v) if v.__class__ is list else v for k, v in data.items() if k in shape.fields}
+    if len(values) == len(shape.fields):  # whole, as nearly every line is: no need for the checks of __init__
+        record: Record = object.__new__(kind)
+        record.__dict__.update(values)
+    else:
+        try:
+            record = kind(**values)
+        except TypeError as error:
+            raise CapsafeError(f"A shard line of type {kind.type} is incomplete: {error}.") from error
+    check_record(record)
+    return record
 
 
-def records_of(data: dict[str, Any]) -> Iterator[Record]:
-    """The records in a parsed shard line: one, or many where it holds columns.
+def check_record(record: Record) -> None:
+    """Let no record through that could not be stored, computed with and shown.
 
     Raises:
-        CapsafeError: as `from_dict`.
+        CapsafeError: a field holds what it may not.
     """
+    if problem := _SHAPES[record.type].problem(record.__dict__):
+        raise CapsafeError(f"A record of type {record.type} cannot be used: {problem}.", "Mend what wrote it.")
+
+
+def check_records(records: Iterable[Record]) -> None:
+    """Let none of some records through that could not be stored.
+
+    Raises:
+        CapsafeError: as `check_record`.
+    """
+    for record in records:
+        check_record(record)
+
+
+def rows_problem(data: dict[str, Any]) -> str:
+    """Why a parsed shard line of many rows cannot be taken as a whole; empty where it can."""
+    kind, ids, same, columns = (data.get(key) for key in ("type", "ids", "same", "columns"))
+    if data.get("v") != FORMAT or kind not in ("generation", "judgment"):
+        return "it is of another format or type"
+    if type(same) is not dict or type(columns) is not dict or type(ids) is not list:
+        return "it holds no columns"
+    if any(type(column) is not list or len(column) != len(ids) for column in columns.values()):
+        return "its columns are not of one length"
+    shape = _SHAPES[kind]
+    known = shape.fields - {"evidence"}
+    if not columns.keys() <= known or columns.keys() & (_CELL | same.keys()) or not shape.required <= {*columns, *same}:
+        return "its columns are not those of its type"
+    if problem := shape.problem_of(same, shape.fields & same.keys()):
+        return problem
+    return "" if _SHAPES["label"].holds("event_id", ids) and all(shape.holds(name, column) for name, column in columns.items()) else "a value cannot be used"
+
+
+def records_of(data: dict[str, Any], aside: Callable[[CapsafeError], None] | None = None) -> Iterator[Record]:
+    """The records in a parsed shard line: one, or many where it holds columns.
+
+    Args:
+        aside: told of each record that cannot be used; the others go on.
+
+    Raises:
+        CapsafeError: as `from_dict`, where nobody is to be told.
+    """
+    for values in _each(data):
+        try:
+            yield from_dict(values)
+        except CapsafeError as error:
+            if aside is None:
+                raise
+            aside(error)
+
+
+def _each(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a line one by one, as if each had a line of its own."""
     if "columns" not in data:
-        yield from_dict(data)
+        yield data
         return
-    columns = data["columns"]
+    columns, same = data["columns"], data.get("same")
+    lists = type(columns) is dict and all(type(column) is list for column in columns.values())
+    if type(same) is not dict or not lists or len({len(column) for column in columns.values()}) > 1:
+        yield {"v": data.get("v"), "type": data.get("type")}  # told of as a record without its fields
+        return
     for values in zip(*columns.values(), strict=True):
-        yield from_dict({"v": data["v"], "type": data["type"], **data["same"], **dict(zip(columns, values, strict=True))})
+        yield {**same, **dict(zip(columns, values, strict=True)), "v": data.get("v"), "type": data.get("type")}
 
 
 def count_of(data: dict[str, Any]) -> int:
     """How many records a parsed shard line holds."""
-    return len(data["ids"]) if "columns" in data else 1
+    ids = data.get("ids", ()) if "columns" in data else [data]
+    return len(ids) if type(ids) is list else 0

@@ -9,15 +9,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.queues import extend_queue, make_queue
@@ -30,11 +33,12 @@ from capsafe_core.records import Judgment, LabelEvent, QueueItem, QueueRecord, R
 from capsafe_core.selection import Selection
 from capsafe_core.stats.design import power_allocation
 from capsafe_core.store import Store
-from capsafe_core.store.desk import HANDED_OUT, REPEAT_AFTER, Desk, Receipt
+from capsafe_core.store.desk import HANDED_OUT, LONGEST_NOTE, REPEAT_AFTER, SHOWN, TOLERANCE, Desk, Receipt
 from capsafe_core.store.ingest import ingest_all, set_retracted
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
 from tests.synthetic import RATERS, write_study
+from tests.test_values import ANY
 
 ADA, BEN, EVE = Person("Ada", "researcher"), Person("Ben", "annotator"), Person("Eve", "viewer")
 
@@ -656,3 +660,103 @@ def test_an_uncertainty_queue_asks_what_a_judge_is_unsure_of(desk: Desk) -> None
     middle = {g for g, _ in outputs[len(outputs) // 2 - 12 : len(outputs) // 2 + 12]}
     assert len(unsure) == 20
     assert set(unsure) <= middle
+
+
+@pytest.mark.parametrize(("right", "asked"), [(1e30, 15), (10**30, 15), (float("nan"), 1), ("9", "9"), (True, 1), (-1, 3), (4, 3), (None, None), ([], {}), (1, 10**9)])
+def test_practice_that_makes_no_sense_is_refused_and_what_follows_is_kept(desk: Desk, right: Any, asked: Any) -> None:
+    q = queue(desk)
+    with pytest.raises(CapsafeError, match="Of the practice items"):
+        desk.practised(BEN, q.queue, "v", right, asked)
+    assert desk.submit(BEN, q.queue, sent(desk.hand_out(BEN, q.queue)[0].id)).taken
+    assert ingest_all(desk.store, desk.jobs)[1] == []
+    assert desk.store.rows("SELECT count(*) FROM label_events") == [(3,)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.data())
+def test_whatever_a_browser_sends_is_refused_or_can_be_stored(desk: Desk, data: st.DataObject) -> None:
+    known = next((r for r in desk.queues()), None) or queue(desk, size=200)
+    tasks = desk.hand_out(BEN, known.queue)
+    entry: Any = {**sent(tasks[0].id), "reasons": ["empty"], "evidence": [{"start": 0, "end": 1}], "note": "n", "confidence": 1, "guidelines": "v"}
+    for key in data.draw(st.lists(st.sampled_from(sorted(entry)), max_size=2)):
+        entry[key] = data.draw(ANY)
+    entry = data.draw(st.sampled_from([entry] * 9 + [data.draw(ANY)]))
+    receipt = desk.submit(BEN, known.queue, entry)
+    assert receipt.taken or receipt.message
+    f"{receipt.id}{receipt.message}".encode()
+    for right in (data.draw(ANY),):
+        with suppress(CapsafeError):
+            desk.practised(BEN, known.queue, "v", right, data.draw(ANY))
+    before = desk.store.rows("SELECT count(*) FROM label_events")[0][0]
+    assert ingest_all(desk.store, desk.jobs)[1] == []
+    assert (desk.store.rows("SELECT count(*) FROM label_events")[0][0] > before) <= receipt.taken
+
+
+def test_a_claimed_age_reaches_no_further_back_than_the_item_was_handed_out(desk: Desk) -> None:
+    q = queue(desk)
+    before = time.time()
+    first, second = (t.id for t in desk.hand_out(BEN, q.queue)[:2])
+    assert desk.submit(BEN, q.queue, sent(first, age=59 * 86400.0, seconds=3600.0)).taken
+    assert desk.submit(BEN, q.queue, sent(second, age=59 * 86400.0, seconds=3600.0)).taken
+    ingest_all(desk.store, desk.jobs)
+    rows = desk.store.rows("SELECT min(created), max(created), max(created - shown), min(shown) FROM label_events")
+    assert before <= rows[0][0] <= rows[0][1] <= time.time()
+    assert rows[0][2] <= TOLERANCE + 1
+    assert rows[0][3] >= before - TOLERANCE - 1e-3
+
+
+def test_what_was_shown_is_remembered_over_a_restart_and_nothing_else_is_taken(desk: Desk) -> None:
+    q = queue(desk)
+    handed = [t.id for t in desk.hand_out(BEN, q.queue)]
+    never = desk._queues[q.queue].order[HANDED_OUT + 1]
+    desk.close()
+    again = Desk(desk.store, desk.jobs)
+    assert "not shown to you" in again.submit(BEN, q.queue, sent(never, age=86400.0)).message
+    assert "not shown to you" in again.submit(ADA, q.queue, sent(handed[0])).message
+    label = sent(handed[-1], age=30.0)
+    assert again.submit(BEN, q.queue, label).taken
+    again.close()
+    third = Desk(desk.store, desk.jobs)
+    assert third.submit(BEN, q.queue, label) == Receipt(label["id"], True)
+    third.close()
+
+
+def test_of_a_queue_from_before_this_was_kept_the_time_of_receipt_counts(desk: Desk) -> None:
+    q = queue(desk)
+    handed, far = desk.hand_out(BEN, q.queue)[0].id, desk._queues[q.queue].order[-1]
+    desk.close()
+    (desk.jobs / q.queue / SHOWN).unlink()
+    again, now = Desk(desk.store, desk.jobs), time.time()
+    assert not again.submit(BEN, q.queue, sent(far, age=59 * 86400.0)).taken
+    assert again.submit(BEN, q.queue, sent(handed, age=59 * 86400.0)).taken
+    again.close()
+    ingest_all(desk.store, desk.jobs)
+    assert desk.store.rows("SELECT min(created) >= ?, max(created - shown) FROM label_events", [now]) == [(True, 0.0)]
+
+
+@pytest.mark.parametrize("more", [{"note": "x" * (LONGEST_NOTE + 1)}, {"evidence": [{"start": 0, "end": 1}] * 300}, {"reasons": ["empty"] * 300}, {"guidelines": "x" * 101}])
+def test_notes_and_marks_are_bounded_with_a_sentence(desk: Desk, more: dict[str, Any]) -> None:
+    q = queue(desk)
+    task = desk.hand_out(BEN, q.queue)[0].id
+    receipt = desk.submit(BEN, q.queue, sent(task, **more))
+    assert not receipt.taken
+    assert "label the item again" in receipt.message
+    assert desk.submit(BEN, q.queue, sent(task)).taken
+
+
+def test_marks_keep_only_what_is_asked_for(desk: Desk) -> None:
+    q = queue(desk)
+    task = desk.hand_out(BEN, q.queue)[0].id
+    assert desk.submit(BEN, q.queue, sent(task, evidence=[{"start": 0, "end": 3, "reason": "empty", "more": ["x"] * 1000}])).taken
+    ingest_all(desk.store, desk.jobs)
+    assert desk.store.rows("SELECT evidence FROM label_events WHERE dimension = 'coherence'") == [('[{"reason": "empty", "start": 0, "end": 3}]',)]
+
+
+@pytest.mark.parametrize("settings_", [{}, {"name": 5}, {"name": "x", "questions": [["safety"]]}, {"name": "x", "size": 1e400}, {"name": "x", "repeats": "often"}])
+def test_a_queue_whose_settings_cannot_be_used_hides_no_other(desk: Desk, settings_: dict[str, Any]) -> None:
+    q = queue(desk)
+    with Part(create_job(desk.jobs, Manifest("annotate", "odd", {"settings": {}}))) as part:
+        part.write("x", [QueueRecord("odd", "s", "odd", "open", 1.0, "Ada", settings_, {}, ())])
+    assert [r.queue for r in desk.queues()] == [q.queue]
+    ingest_all(desk.store, desk.jobs)
+    assert desk.hand_out(BEN, q.queue)

@@ -13,7 +13,7 @@ text = st.text(max_size=60)
 
 @given(text, st.integers(0, 9), st.sampled_from(["stop", "length"]))
 def test_a_record_survives_its_line(answer: str, sample: int, reason: str) -> None:
-    record = Generation("c", "b", "n", "p", sample, 0, answer, reason, 3)
+    record = Generation(identify("c"), identify("b"), identify("n"), identify("p"), sample, 0, answer, reason, 3)
     line = to_line(record)
     assert line.count("\n") == 1
     assert from_dict(json.loads(line)) == record
@@ -21,8 +21,8 @@ def test_a_record_survives_its_line(answer: str, sample: int, reason: str) -> No
 
 @given(text)
 def test_evidence_and_labels_survive(note: str) -> None:
-    judgment = Judgment("g", "c", "r", "coherence", "ok", "incoherent", evidence=({"reason": note, "start": 0, "end": 2},))
-    event = LabelEvent("e", "g", "c", "r", "safety", "label", "safe", 1.0, 2.0, reasons=(note,), note=note)
+    judgment = Judgment(identify("g"), identify("c"), identify("r"), "coherence", "ok", "incoherent", evidence=({"reason": note, "start": 0, "end": 2},))
+    event = LabelEvent(identify("e"), identify("g"), identify("c"), identify("r"), "safety", "label", "safe", 1.0, 2.0, reasons=(note,), note=note)
     assert from_dict(json.loads(to_line(judgment))) == judgment
     assert from_dict(json.loads(to_line(event))) == event
 

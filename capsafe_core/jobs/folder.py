@@ -6,34 +6,38 @@
     part-000.status.json     progress, replaced atomically
     part-000.log             what the worker printed
     part-000.lock            held by the worker
+    retractions.jsonl        when all of it was taken out of every number, or put back
     stop                     exists when a graceful end is asked for
 
-A block is the records of one unit of work (a batch) and a closing line {"type": "commit", "unit": ...};
-engines that batch by themselves close several units at once, and "units" names them.
+A block is the records of one unit of work (a batch) and a closing line {"type": "commit", "unit": ..., "digest": ...};
+engines that batch by themselves close several units at once, and "units" names them. The digest is of the block's bytes.
 Whatever stands after the last closing line is unfinished: the worker cuts it and repeats that unit,
 and no reader reads past it. So a kill at any moment loses and doubles nothing.
+
+What cannot be read is set aside with a sentence, and the rest is read: a folder, a line, a record.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any, BinaryIO, TypeVar
 
 import psutil
 
 from capsafe_core.errors import BusyError, CapsafeError
-from capsafe_core.records import FORMAT, Record, Rows, canonical_json, count_of, digest_text, records_of, to_line
+from capsafe_core.records import FORMAT, LONGEST_LINE, Record, Rows, canonical_json, count_of, digest_text, parse_line, records_of, to_line
+from capsafe_core.values import Count, Holding, OneOf, Seconds, Shape, Within, parse_json, well_formed
 
 HEARTBEAT = 10.0
 """Seconds between signs of life of a worker."""
@@ -43,6 +47,15 @@ PIECE = 1 << 20
 """bytes that are written at a time"""
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which a worker on another machine counts as lost."""
+MOST_PARTS = 10_000
+"""parts of a job"""
+LONGEST_MESSAGE = 4000
+"""characters of why something failed"""
+LARGEST_FILE = 1 << 28
+"""bytes of a manifest, a status file or a head"""
+T = TypeVar("T")
+Aside = Callable[[CapsafeError], None]
+"""told of what one reading sets aside, while it goes on with the rest"""
 
 
 @dataclass(frozen=True)
@@ -53,10 +66,10 @@ class Manifest:
     name: str
     work: dict[str, Any]
     after: tuple[str, ...] = ()
-    parts: int = 1
+    parts: Annotated[int, Within(1, MOST_PARTS)] = 1
     python: str = ""
     code_version: str = ""
-    created: float = 0.0
+    created: Seconds = 0.0
     study: str = ""
     """the study that it is of; "" in manifests of before this was kept"""
 
@@ -67,22 +80,25 @@ class Manifest:
         return f"{self.kind}-{self.name}-{digest_text(same)[:10]}"
 
 
+STATES = ("waiting", "running", "done", "partial", "stopped", "failed", "lost")
+
+
 @dataclass(frozen=True)
 class Status:
-    """How far one part is. `state` is waiting, running, done, partial (some records failed), stopped, failed or lost."""
+    """How far one part is. Partial is where some records failed."""
 
-    state: str = "waiting"
+    state: Annotated[str, OneOf(STATES)] = "waiting"
     host: str = ""
-    pid: int = 0
-    started: float = 0.0
-    heartbeat: float = 0.0
-    done: int = 0
-    total: int = 0
-    tokens: int = 0
-    errors: int = 0
+    pid: Annotated[int, Within(0, (1 << 31) - 1)] = 0
+    started: Seconds = 0.0
+    heartbeat: Seconds = 0.0
+    done: Count = 0
+    total: Count = 0
+    tokens: Count = 0
+    errors: Count = 0
     message: str = ""
     hint: str = ""
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """working time over all runs of this part"""
 
     @property
@@ -114,10 +130,10 @@ class Job:
     def status(self, part: int = 0) -> Status:
         """The part's status; a worker that died without a word is `lost`."""
         try:
-            status = Status(**json.loads(self.path(part, "status.json").read_text()))
+            status = read_status(self.path(part, "status.json"))
         except FileNotFoundError:
             return Status()
-        except (ValueError, TypeError):
+        except (OSError, ValueError):
             return Status(state="lost", message="Its status file cannot be read.", hint="Resume the job.")
         if status.state == "running" and not _alive(status):
             return Status(**{**status.__dict__, "state": "lost", "message": "The worker ended without a word.", "hint": "Resume the job."})
@@ -144,11 +160,7 @@ class Job:
 
     def failures(self, part: int) -> list[dict[str, Any]]:
         """The records of a part that failed, of every run: unit, message, time. A line that is being written is left out."""
-        try:
-            lines = self.path(part, "errors.jsonl").read_text(errors="replace").split("\n")[:-1]
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return [failure for _, failure in failures_in(self.path(part, "errors.jsonl"))]
 
     @property
     def stop_asked(self) -> bool:
@@ -161,70 +173,107 @@ class Job:
         (self.folder / "stop").unlink(missing_ok=True)
 
     def records(self) -> Iterator[Record]:
-        """Every committed record of every part."""
+        """Every committed record of every part that can be used; the store's owner tells of the others."""
         for part in range(self.manifest.parts):
             yield from self.part_records(part)
 
     def part_records(self, part: int) -> Iterator[Record]:
-        """Every committed record of one part."""
+        """Every committed record of one part that can be used."""
         for block in committed_blocks(self.path(part, "shard.jsonl")):
-            yield from chain.from_iterable(map(records_of, block.lines))
+            for line in block.lines(_ignore):
+                yield from records_of(line, _ignore)
+
+
+def _ignore(problem: CapsafeError) -> None:
+    """For readers beside the store's owner, who tells of it."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Units committed together: their names, and where in the shard their lines stand."""
+    """Units committed together: their names, and where in the shard their lines stand.
+
+    Attributes:
+        closing: what is wrong with the closing line, so that nothing says which units these are; empty where nothing is.
+        changed: whether the bytes are others than those that were written; None where the closing line has no digest.
+    """
 
     path: Path
     units: tuple[str, ...]
     start: int
     end: int
+    closing: str = ""
+    changed: bool | None = None
 
-    @property
-    def lines(self) -> Iterator[dict[str, Any]]:
+    def lines(self, aside: Aside) -> Iterator[dict[str, Any]]:
         """The lines without the closing one, read and parsed one after the other, so that many of them need little memory.
 
-        Raises:
-            CapsafeError: one of them is not JSON.
+        Args:
+            aside: told of each line that is damaged.
         """
-        decode = json.JSONDecoder().decode
+        for raw in self._raw():
+            if not raw.startswith(COMMIT):
+                try:
+                    yield parse_line(raw)
+                except CapsafeError as error:
+                    aside(error)
+
+    def _raw(self) -> Iterator[bytes]:
         with self.path.open("rb") as stream:
             stream.seek(self.start)
-            while stream.tell() < self.end:
-                raw = stream.readline()
-                if not raw.startswith(COMMIT):
-                    try:
-                        yield decode(raw.decode())
-                    except ValueError as error:
-                        raise CapsafeError(f"The shard {self.path} has a damaged line before byte {self.end}.", "Restore it from a copy, or delete the job folder and run it again.") from error
+            yield from _lines(stream, self.end - self.start)
+
+
+def _lines(stream: BinaryIO, length: int = 1 << 62) -> Iterator[bytes]:
+    """Whole lines of a file from where it stands; of one that is too long, as much as shows that."""
+    while length > 0 and (line := stream.readline(LONGEST_LINE + 1)):
+        rest = b"" if line.endswith(b"\n") else line
+        while rest and not rest.endswith(b"\n"):
+            rest = stream.readline(PIECE)
+            length -= len(rest)
+        length -= len(line)
+        if line.endswith(b"\n") or rest:
+            yield line
 
 
 def committed_blocks(path: Path, start: int = 0) -> Iterator[Block]:
     """The blocks of a shard from a byte offset on; stops before what is unfinished.
 
     Raises:
-        CapsafeError: the shard is shorter than `start`, or a closing line is not JSON.
+        CapsafeError: the shard is shorter than `start`, or cannot be read.
     """
-    if not path.exists():
-        if start:
+    try:
+        size = path.stat().st_size if path.is_file() else None
+        if size is None and start:
             raise CapsafeError(f"The shard {path} is gone, and {start} bytes of it were read before.", "Put the folder back, or run `capsafe rebuild`.")
-        return
-    if path.stat().st_size < start:
-        raise CapsafeError(f"The shard {path} is shorter than the {start} bytes already read from it.", "Put the whole file back, or run `capsafe rebuild`.")
-    with path.open("rb") as stream:
-        stream.seek(start)
-        end = start
-        for line in stream:
-            if not line.endswith(b"\n"):
-                return
-            end += len(line)
-            if line.startswith(COMMIT):
-                try:
-                    commit = json.loads(line)
-                except ValueError as error:
-                    raise CapsafeError(f"The shard {path} has a damaged line before byte {end}.", "Restore it from a copy, or delete the job folder and run it again.") from error
-                yield Block(path, tuple(commit["units"]) if "units" in commit else (str(commit.get("unit")),), start, end)
-                start = end
+        if size is not None and size < start:
+            raise CapsafeError(f"The shard {path} is shorter than the {start} bytes already read from it.", "Put the whole file back, or run `capsafe rebuild`.")
+        if size is not None:
+            with path.open("rb") as stream:
+                stream.seek(start)
+                yield from _blocks(path, stream)
+    except OSError as error:
+        raise CapsafeError(f"The shard {path} cannot be read: {error.strerror}.", "Look at its permissions and its disk.") from error
+
+
+def _blocks(path: Path, stream: BinaryIO) -> Iterator[Block]:
+    start, seen = stream.tell(), hashlib.blake2b(digest_size=16)
+    for line in _lines(stream):
+        if not line.startswith(COMMIT):
+            seen.update(line)
+            continue
+        end = stream.tell()
+        try:
+            closing = parse_line(line)
+            units = closing["units"] if "units" in closing else [closing.get("unit")]
+            if type(units) is not list or not all(type(unit) is str for unit in units):
+                raise CapsafeError("A closing line is damaged: it names no units.")
+        except CapsafeError as error:
+            yield Block(path, (), start, end, error.message)
+        else:
+            digest = closing.pop("digest", None)
+            seen.update(json.dumps(closing).encode())
+            yield Block(path, tuple(units), start, end, changed=None if digest is None else digest != seen.hexdigest())
+        start, seen = end, hashlib.blake2b(digest_size=16)
 
 
 def create_job(root: Path, manifest: Manifest) -> Job:
@@ -243,23 +292,184 @@ def open_job(folder: Path) -> Job:
         CapsafeError: there is no readable manifest.
     """
     try:
-        data = json.loads((folder / "manifest.json").read_text())
-        return Job(folder, Manifest(**{**data, "after": tuple(data["after"])}))
+        folder.name.encode()  # a name of other bytes can be a key nowhere
+        data = _read_json(folder / "manifest.json")
+        kept = _MANIFEST.known(data)
+        _check_work(kept["work"])
+        f"{kept['kind']}{kept['name']}{kept.get('study', '')}".encode()
+        return Job(folder, Manifest(**kept))
     except FileNotFoundError as error:
-        raise CapsafeError(f"{folder} is not a job folder: it has no manifest.json.", "Check the path.") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise CapsafeError(f"The manifest in {folder} cannot be read: {error}.", "Delete the folder and start the job again.") from error
+        raise CapsafeError(f"{_named(folder)} is not a job folder: it has no manifest.json.", "Check the path.") from error
+    except UnicodeEncodeError as error:
+        raise CapsafeError(f"The job folder {_named(folder)} has a name that is not UTF-8.", "Rename it; the other jobs were read.") from error
+    except (OSError, ValueError) as error:
+        raise CapsafeError(f"The manifest in {_named(folder)} cannot be read: {error}.", "Delete the folder and start the job again.") from error
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A line of an errors file."""
+
+    unit: str
+    message: str
+    time: Seconds
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What those who show jobs take for granted of a manifest's work, where it is there."""
+
+    study: str = ""
+    mapping: str = ""
+    path: dict[str, Any] = field(default_factory=dict)
+    sources: tuple[Annotated[dict[str, Any], Holding({"tool": str, "relative": str, "digest": str, "outputs": Count})], ...] = ()
+
+
+_MANIFEST, _STATUS, _FAILURE, _WORK = Shape(Manifest), Shape(Status), Shape(Failure), Shape(_Work)
+
+
+def _check_work(work: dict[str, Any]) -> None:
+    """Raises ValueError where a manifest's work is not what those who show jobs take for granted."""
+    _WORK.known(work)
+    if "sources" in work and not {"study", "mapping"} <= work.keys():
+        raise ValueError("it has sources, and no study or mapping")
+
+
+def _named(folder: Path) -> str:
+    """A folder's path as text that can be printed."""
+    return os.fsencode(folder).decode("utf-8", "replace")
+
+
+def _read_json(path: Path) -> Any:
+    """A JSON file of a job folder.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    if path.exists() and not path.is_file():  # a pipe would keep everybody waiting
+        raise ValueError("it is not a file")
+    with path.open("rb") as stream:
+        raw = stream.read(LARGEST_FILE + 1)
+    if len(raw) > LARGEST_FILE:
+        raise ValueError(f"it is larger than {LARGEST_FILE >> 20} MB")
+    return parse_json(raw)
+
+
+def read_small(folder: Path, name: str, kind: type[T]) -> T | None:
+    """What a JSON file of a job's folder holds, as a dataclass; None where there is none.
+
+    Raises:
+        CapsafeError: it cannot be read, or does not hold what the dataclass does.
+    """
+    try:
+        return kind(**Shape(kind).known(_read_json(folder / name)))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CapsafeError(f"The {name} of {_named(folder)} cannot be read: {error}.", "Delete the folder and start the job again.") from error
+
+
+def read_status(path: Path) -> Status:
+    """A status file.
+
+    Raises:
+        OSError, ValueError: there is none, or it cannot be read.
+    """
+    return Status(**_STATUS.known(_read_json(path)))
+
+
+def failures_in(path: Path, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines of an errors file from a byte on, each with where it ends: unit, message, time. One that is being written is left out."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            stream.seek(start)
+            for raw in _lines(stream):
+                yield stream.tell(), _failure(raw)
+
+
+def _failure(raw: bytes) -> dict[str, Any]:
+    """What a line of an errors file says; one that is torn or of another form is its own message."""
+    try:
+        known = _FAILURE.known(parse_json(raw))
+    except ValueError:
+        known = {"unit": "", "message": raw[:LONGEST_MESSAGE].decode("utf-8", "replace").strip(), "time": 0.0}
+    return {key: well_formed(value)[:LONGEST_MESSAGE] if type(value) is str else value for key, value in known.items()}
+
+
+RETRACTIONS = "retractions.jsonl"
+
+
+@dataclass(frozen=True)
+class Retraction:
+    """That all a job brought was taken out of every number, or put back."""
+
+    action: Annotated[str, OneOf(("retract", "restore"))]
+    happened: Seconds
+
+
+def retractions_of(job: Job) -> list[Retraction]:
+    """Every retraction and restoring of a job; a line that is torn or of another form is left out."""
+    return read_lines(job.folder / RETRACTIONS, Retraction)
+
+
+def note_retraction(job: Job, retraction: Retraction) -> None:
+    """Keep a retraction in the job's folder, on disk before this returns.
+
+    Raises:
+        CapsafeError: it cannot be written.
+    """
+    try:
+        append_line(job.folder / RETRACTIONS, retraction.__dict__)
+    except OSError as error:
+        raise CapsafeError(f"The undoing of {job.job_id} cannot be kept in its folder: {error.strerror}.", "Free some space; until then a rebuilt store would count it.") from error
+
+
+def append_line(path: Path, values: dict[str, Any]) -> None:
+    """Add a JSON line to a file of a job's folder, on disk before this returns; one that was torn is closed first.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("ab") as stream:
+        stream.write(b"\n" * _is_torn(path) + json.dumps(values).encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_lines(path: Path, kind: type[T]) -> list[T]:
+    """The lines that `append_line` wrote, as dataclasses; one that is torn or of another form is left out."""
+    shape, found = Shape(kind), []
+    if path.is_file():
+        with path.open("rb") as stream:
+            for raw in _lines(stream):
+                with suppress(ValueError):
+                    found.append(kind(**shape.known(parse_json(raw))))
+    return found
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a file ends within a line."""
+    with path.open("rb") as stream:
+        if stream.seek(0, os.SEEK_END) == 0:
+            return False
+        stream.seek(-1, os.SEEK_END)
+        return stream.read() != b"\n"
 
 
 def list_jobs(root: Path) -> list[Job]:
-    """All jobs, oldest first; a folder whose manifest is unreadable is left out."""
-    jobs = []
+    """All jobs, oldest first; `read_jobs` also tells why others are left out."""
+    return read_jobs(root)[0]
+
+
+def read_jobs(root: Path) -> tuple[list[Job], list[CapsafeError]]:
+    """All jobs, oldest first, and why folders that hold a manifest are none."""
+    jobs, problems = [], []
     for path in root.glob("*/manifest.json"):
         try:
             jobs.append(open_job(path.parent))
-        except CapsafeError:
-            continue
-    return sorted(jobs, key=lambda job: (job.manifest.created, job.job_id))
+        except CapsafeError as error:
+            problems.append(error)
+    return sorted(jobs, key=lambda job: (job.manifest.created, job.job_id)), sorted(problems, key=str)
 
 
 class Shard:
@@ -271,7 +481,10 @@ class Shard:
 
     def __init__(self, job: Job, part: int = 0) -> None:
         self._job = job
-        self._lock = job.path(part, "lock").open("w")
+        try:
+            self._lock = job.path(part, "lock").open("w")
+        except OSError as error:
+            raise CapsafeError(f"Part {part} of {job.job_id} cannot be written: {error.strerror}.", "Look at its permissions and its disk.") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -283,10 +496,14 @@ class Shard:
         end = 0
         for block in committed_blocks(path):
             self.done_units.update(block.units)
-            self.lines += sum(map(count_of, block.lines))
+            self.lines += sum(map(count_of, block.lines(_ignore)))
             end = block.end
         self._path, self._end = path, end
-        self._stream = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        try:
+            self._stream = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        except OSError as error:
+            self._lock.close()
+            raise CapsafeError(f"The shard of {job.job_id} cannot be written: {error.strerror}.", "Look at its permissions and its disk.") from error
         self._cut()
 
     def _cut(self) -> None:
@@ -312,17 +529,21 @@ class Shard:
             CapsafeError: the disk is full, or the folder is gone; nothing was committed. Nor is it where making a record fails.
         """
         named = {"unit": units[0]} if len(units) == 1 else {"units": list(units)}
-        count, written, waiting = 0, 0, bytearray()
+        count, written, waiting, seen = 0, 0, bytearray(), hashlib.blake2b(digest_size=16)
         try:
             if self._torn:
                 self._cut()
             for record in records:
-                waiting += to_line(record).encode()
+                line = to_line(record).encode()
+                seen.update(line)
+                waiting += line
                 count += len(record.ids) if isinstance(record, Rows) else 1
                 if len(waiting) >= PIECE:
                     written += self._write(waiting)
                     waiting.clear()
-            waiting += (json.dumps({"type": "commit", **named, **({"note": note} if note else {})}) + "\n").encode()
+            closing = {"type": "commit", **named, **({"note": note} if note else {})}
+            seen.update(json.dumps(closing).encode())
+            waiting += (json.dumps({**closing, "digest": seen.hexdigest()}) + "\n").encode()
             written += self._write(waiting)
             os.fsync(self._stream.fileno())
         except BaseException as error:

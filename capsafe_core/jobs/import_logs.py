@@ -11,7 +11,7 @@ from capsafe_core.importers.find import Source, read_source
 from capsafe_core.importers.log import Problems
 from capsafe_core.importers.records import Converter, Items
 from capsafe_core.jobs.folder import Part
-from capsafe_core.jobs.importing import read_heads, unit_of
+from capsafe_core.jobs.importing import read_head, unit_of
 from capsafe_core.mapping import parse_mapping
 from capsafe_core.records import Generation, Record, Rows, digest_files
 
@@ -23,7 +23,9 @@ def work(part: Part) -> None:
     """Import every file that is not imported yet; one that cannot be used is a listed failure, and nothing of it is kept."""
     asked = part.job.manifest.work
     mapping = parse_mapping(asked["mapping"])
-    (head,) = read_heads([part.job])
+    head = read_head(part.job)
+    if head is None:
+        raise CapsafeError("The head.json of this import is gone.", "Import these logs again.")
     items: Items = {b: {item: (place, digest) for place, (item, digest) in enumerate(rows)} for b, rows in head["items"].items()}
     known = {content: [(g, c) for g, c in found] for content, found in head["known"].items()}
     answers = {r.id: hash(r.text) for r in part.job.part_records(part.index) if isinstance(r, Generation)} if part.done_units else {}

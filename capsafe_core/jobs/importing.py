@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import tomlkit
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
+from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, read_small, replace_file
 from capsafe_core.jobs.foreign import refuse_foreign
 from capsafe_core.jobs.plan import plan_judge
 from capsafe_core.jobs.record_job import record_study, recorded_study
@@ -109,9 +110,11 @@ def read_survey(job: Job) -> Survey | None:
     """What a survey saw; None while it is at it."""
     try:
         found = json.loads((job.folder / "result.json").read_text())
+        return Survey(**{**found, "mapping": parse_mapping(found["mapping"])})
     except FileNotFoundError:
         return None
-    return Survey(**{**found, "mapping": parse_mapping(found["mapping"])})
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CapsafeError(f"What was seen of the logs cannot be read: {error}.", "Look at them again.") from error
 
 
 def plan_import(root: Path, survey: Survey, mapping: ImportMapping, known: dict[str, list[list[str]]] | None = None) -> tuple[Job, Study]:
@@ -162,9 +165,42 @@ def unit_of(source: dict[str, Any]) -> str:
     return f"{source['relative']} {source['digest'][:10]}"
 
 
+@dataclass(frozen=True)
+class Head:
+    """What an import knew of the whole beside its files.
+
+    Attributes:
+        items: benchmark id -> [item, digest of its prompt], in order.
+        known: content hash -> [generation id, cell id] of outputs that were there.
+        paths: unit -> the files that it is read from.
+        recipes: start, recipe, data set and seed of each path.
+        starts: names of those whose outputs are here.
+    """
+
+    items: dict[str, tuple[tuple[str, str], ...]]
+    known: dict[str, tuple[tuple[str, str], ...]]
+    paths: dict[str, tuple[str, ...]]
+    recipes: tuple[tuple[str, str, str, int], ...]
+    starts: tuple[str, ...]
+
+
+def read_head(job: Job) -> dict[str, Any] | None:
+    """The fields of an import's `Head`; None where it has none.
+
+    Raises:
+        CapsafeError: it cannot be read.
+    """
+    head = read_small(job.folder, "head.json", Head)
+    return None if head is None else dict(head.__dict__)
+
+
 def read_heads(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """What imports knew of the whole beside their files: items, known, paths, recipes, starts."""
-    return [json.loads(head.read_text()) for job in jobs if (head := job.folder / "head.json").exists()]
+    """The heads of imports; one that cannot be read is left out, and `capsafe check` tells of it."""
+    found = []
+    for job in jobs:
+        with suppress(CapsafeError):
+            found.append(read_head(job))
+    return [head for head in found if head is not None]
 
 
 def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:

@@ -13,21 +13,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from capsafe_core.annotation import OTHER, QUESTIONS, REASONS, Guidelines, QueueSettings, read_guidelines, shipped_guidelines
-from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, Shard, create_job, list_jobs
+from capsafe_core.errors import BusyError, CapsafeError
+from capsafe_core.jobs.folder import Job, Manifest, Shard, append_line, create_job, list_jobs, read_lines
 from capsafe_core.people import Person
-from capsafe_core.records import GuidelinesRecord, LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, digest_text, identify
+from capsafe_core.records import GuidelinesRecord, LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, check_records, digest_text, identify
 from capsafe_core.selection import Selection
 from capsafe_core.store.exchange import Read, match_labels, read_labels_file
 from capsafe_core.store.ingest import ingest_job
 from capsafe_core.store.outputs import Asking
 from capsafe_core.store.store import Store
+from capsafe_core.values import Holding, OneOf, Seconds, Shape, Within, shown, well_formed
 
 KIND = "annotate"
 SHOWN_AT_LEAST = 0.25
@@ -39,12 +39,27 @@ REPEAT_AFTER = 15
 """items between the first and the second look of the same person"""
 LONGEST_ABSENCE = 60 * 86400.0
 """seconds after which what a browser kept is too old to be taken in"""
+TOLERANCE = 2.0
+"""seconds by which a browser's clock may run faster than this one"""
+LONGEST_NOTE = 1 << 17
+"""characters of a note"""
+MOST_PRACTICE = 1000
+"""practice items of some guidelines"""
+MOST_MARKS = 200
+"""marks and reasons of one answer"""
+SHOWN = "shown.jsonl"
+"""the file of a queue's folder that says what was handed to whom, and when"""
 LOOK_AGAIN = 60.0
 """seconds after which outputs that were gone are looked for again: a store may have been rebuilt meanwhile"""
 AGAIN = "#1"
 """the end of a task's id where the same person looks a second time"""
 RULINGS = "adjudications"
 GUIDELINES = "guidelines"
+
+
+Place = Annotated[int, Within(0, 1 << 30)]
+Mark = Annotated[dict[str, Any], Holding({"start": Place, "end": Place})]
+"""characters of an answer that a person marked, and why"""
 
 
 class UnfinishedError(CapsafeError):
@@ -58,6 +73,44 @@ class Drawn:
     records: Sequence[Record]
     strata: tuple[dict[str, Any], ...]
     words: str
+
+
+@dataclass(frozen=True)
+class HandedOut:
+    """Tasks that were handed to a person. The first of a queue names nobody: it says that whatever came later is there, too."""
+
+    person: str
+    tasks: tuple[str, ...]
+    at: Seconds
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a browser sends of an item; `Desk.submit` tells what it means."""
+
+    id: str
+    task: str
+    kind: Annotated[str, OneOf(("label", "skip", "undo"))]
+    answers: dict[str, str] = field(default_factory=dict)
+    seconds: Seconds = 0.0
+    age: Annotated[float, Within(0, LONGEST_ABSENCE)] = 0.0
+    reasons: tuple[Annotated[str, OneOf((*REASONS, OTHER))], ...] = ()
+    evidence: tuple[Mark, ...] = ()
+    note: str = ""
+    confidence: Annotated[float, Within(0, 1)] | None = None
+    guidelines: str = ""
+
+
+_SENT = Shape(Sent)
+_WRONG = {
+    "kind": "It is neither a label, nor a skip, nor taking one back.",
+    "seconds": "It does not say how long the item was shown, or when it was answered.",
+    "age": "It does not say how long the item was shown, or when it was answered.",
+    "reasons": "Its reasons, marks or confidence cannot be read.",
+    "evidence": "Its reasons, marks or confidence cannot be read.",
+    "confidence": "Its reasons, marks or confidence cannot be read.",
+}
+"""why something that holds what it may not is not kept; of all other fields, that it could not be read"""
 
 
 @dataclass(frozen=True)
@@ -114,8 +167,10 @@ class _OpenQueue:
     """person -> task -> when they labelled or skipped it; the newest last"""
     held: dict[str, dict[str, float]] = field(default_factory=dict)
     """generation -> person -> until when it is theirs"""
-    seen: dict[str, set[str]] = field(default_factory=dict)
-    """person -> tasks that were handed to them since the program started"""
+    seen: dict[str, dict[str, float]] = field(default_factory=dict)
+    """person -> task -> when it was handed to them first"""
+    all_seen: bool = False
+    """whether `seen` knows of everything that was handed out since the queue was made"""
     events: dict[tuple[str, str], list[LabelEvent]] = field(default_factory=dict)
     """(person, task) -> the newest answers"""
     gone: set[str] = field(default_factory=set)
@@ -177,7 +232,8 @@ class Desk:
         with self._lock:  # nobody looks at the folder before its queue is in it
             job = create_job(self.jobs, manifest)
             shard = Shard(job)
-            shard.append([f"queue {created}"], [record, *drawn.records])
+            append_line(job.folder / SHOWN, asdict(HandedOut("", (), created)))
+            _append(shard, [f"queue {created}"], [record, *drawn.records])
             self._queues[job.job_id] = _read(job, shard)
         ingest_job(self.store, job)
         return record
@@ -219,18 +275,22 @@ class Desk:
                 state=state or q.record.state,
                 settings={**q.record.settings, **settings},
             )
-            q.shard.append([f"queue {record.created}"], [record, *new.records])
+            _append(q.shard, [f"queue {record.created}"], [record, *new.records])
             _take_in(q, [record, *new.records])
         ingest_job(self.store, q.job)
         return record
 
     def queues(self) -> list[QueueRecord]:
-        """Every queue, the newest first. One that was never finished being made is left out."""
+        """Every queue, the newest first. One that was never finished being made, or cannot be read, is left out."""
         found = []
         for job in list_jobs(self.jobs):
             if job.manifest.kind == KIND and "settings" in job.manifest.work:
-                with suppress(UnfinishedError):
+                try:
                     found.append((job.manifest.created, self._open(job.job_id).record))
+                except BusyError:
+                    raise
+                except CapsafeError:
+                    continue
         return [record for _, record in sorted(found, key=lambda pair: -pair[0])]
 
     def _open(self, queue: str) -> _OpenQueue:
@@ -265,10 +325,21 @@ class Desk:
             raise CapsafeError(f"The queue {q.record.name} is {q.record.state}.", "Choose another one, or ask whoever made it.")
         with q.lock:
             tasks = list(self._next(q, person.name, count))
+            self._note_shown(q, person, [task.id for task in tasks])
             for task in tasks:
                 q.held.setdefault(task.generation_id, {})[person.name] = time.time() + LEASE
-                q.seen.setdefault(person.name, set()).add(task.id)
             return tasks
+
+    def _note_shown(self, q: _OpenQueue, person: Person, tasks: Sequence[str]) -> None:
+        """Keep what is handed out for the first time, so that a restart does not forget it."""
+        seen = q.seen.setdefault(person.name, {})
+        new = HandedOut(person.name, tuple(task for task in tasks if task not in seen), time.time())
+        if new.tasks:
+            try:
+                append_line(q.job.folder / SHOWN, asdict(new))
+            except OSError as error:
+                raise CapsafeError(f"What is shown of {q.record.name} cannot be noted: {error.strerror}.", "Free some space and try again.") from error
+            seen.update(dict.fromkeys(new.tasks, new.at))
 
     def _next(self, q: _OpenQueue, who: str, count: int) -> Iterator[Task]:
         now, given = time.time(), 0
@@ -300,85 +371,102 @@ class Desk:
 
     # taking in
 
-    def submit(self, person: Person, queue: str, sent: dict[str, Any]) -> Receipt:
+    def submit(self, person: Person, queue: str, sent: Any) -> Receipt:
         """Take in what a person did with an item: a label, a skip or taking it back.
 
-        The same thing sent twice is taken in once.
+        The same thing sent twice is taken in once. When an item was shown is known here: what the sender says of it counts
+        only as far as it agrees. What is taken in can be stored.
 
         Args:
-            sent: `id` (made by the sender), `task`, `kind` (label, skip, undo), `answers` (dimension -> label), `seconds` on screen before the answer, `age` in seconds
-                since it was given; `reasons`, `evidence`, `note`, `confidence`, `guidelines`.
+            sent: a mapping, as a browser sends it: `id` (made by the sender), `task`, `kind` (label, skip, undo), `answers` (dimension -> label),
+                `seconds` on screen before the answer, `age` in seconds since it was given; `reasons`, `evidence`, `note`, `confidence`, `guidelines`.
 
         Raises:
             CapsafeError: the person may not label, the queue's folder is gone, or the disk is full; it should be sent again.
         """
         person.must_be("annotator")
         q = self._open(queue)
-        unit = str(sent.get("id", ""))
+        given = {k: v for k, v in sent.items() if v is not None} if isinstance(sent, dict) else {}
+        unit = well_formed(given["id"])[:100] if isinstance(given.get("id"), str) else ""
         with q.lock:
             if unit in q.shard.done_units:
                 return Receipt(unit, True)
-            problem = self._problem(q, person, sent)
+            try:
+                entry = Sent(**_SENT.known(given))
+            except ValueError:
+                wrong = next((sentence for name, sentence in _WRONG.items() if name in given and not _SENT.holds(name, [given[name]])), "It could not be read.")
+                return Receipt(unit, False, wrong)
+            problem = self._problem(q, person, entry)
             if problem:
                 return Receipt(unit, False, problem)
-            events = list(self._events(q, person, sent))
+            events = list(self._events(q, person, entry))
             records: list[Record] = [*([] if person.rater.id in q.people else [person.rater]), *events]
+            try:
+                check_records(records)
+            except CapsafeError as error:
+                return Receipt(unit, False, error.message)
             q.shard.append([unit], records)
             _take_in(q, records)
         closed = "" if q.record.state == "open" else f"The queue is {q.record.state} now; what you sent was kept."
         return Receipt(unit, True, closed)
 
-    def _problem(self, q: _OpenQueue, person: Person, sent: dict[str, Any]) -> str:
+    def _problem(self, q: _OpenQueue, person: Person, entry: Sent) -> str:
         """Why something cannot be kept; empty where it can."""
-        task, kind, answers = str(sent.get("task", "")), sent.get("kind"), sent.get("answers", {})
         try:
-            uuid.UUID(str(sent.get("id", "")))
-            seconds, age = float(sent.get("seconds", 0.0)), float(sent.get("age", 0.0))
-        except (ValueError, TypeError):
+            uuid.UUID(entry.id)
+        except ValueError:
             return "It could not be read."
-        generation, _, again = task.partition("#")
+        generation, _, again = entry.task.partition("#")
         if generation not in q.items or again not in ("", "1"):
             return "It is about an item that is not in this queue."
-        if kind not in ("label", "skip", "undo") or not isinstance(answers, dict):
-            return "It is neither a label, nor a skip, nor taking one back."
-        if kind == "label" and not answers:
+        if entry.kind == "label" and not entry.answers:
             return "It has no answer."
-        for dimension, label in answers.items():
-            if dimension not in q.settings.questions or not isinstance(label, str) or label not in QUESTIONS[dimension].answers:
-                return f"{label!r} is no answer to a question of this queue."
-        reasons, evidence, confidence = sent.get("reasons") or [], sent.get("evidence") or [], sent.get("confidence")
-        spans = isinstance(evidence, list) and all(isinstance(e, dict) and isinstance(e.get("start"), int) and isinstance(e.get("end"), int) for e in evidence)
-        if not (isinstance(reasons, list) and set(map(str, reasons)) <= {*REASONS, OTHER} and spans and confidence in (None, 0, 1)):
+        for dimension, label in entry.answers.items():
+            if dimension not in q.settings.questions or label not in QUESTIONS[dimension].answers:
+                return f"{shown(label)} is no answer to a question of this queue."
+        if len(entry.note) > LONGEST_NOTE:
+            return f"The note has {len(entry.note):,} characters, and {LONGEST_NOTE:,} are kept at most: shorten it and label the item again."
+        if max(len(entry.reasons), len(entry.evidence)) > MOST_MARKS or len(entry.guidelines) > 100:
+            return f"It has more than {MOST_MARKS} marks or reasons: leave some out and label the item again."
+        if any(mark["end"] <= mark["start"] or mark.get("reason") not in (None, *REASONS, OTHER) for mark in entry.evidence):
             return "Its reasons, marks or confidence cannot be read."
-        if not (math.isfinite(seconds) and 0 <= age < LONGEST_ABSENCE and seconds >= 0):
-            return "It does not say how long the item was shown, or when it was answered."
-        if kind != "undo" and seconds < SHOWN_AT_LEAST:
+        if entry.kind != "undo" and entry.seconds < SHOWN_AT_LEAST:
             return f"The item was shown for less than {SHOWN_AT_LEAST * 1000:.0f} ms, so the key was not meant for it."
-        if task in q.done.get(person.name, {}):
+        if entry.task in q.done.get(person.name, {}):
             return ""
-        if kind == "undo":
+        if entry.kind == "undo":
             return "There is nothing to take back."
-        if task in q.seen.get(person.name, ()):
+        if entry.task in q.seen.get(person.name, {}):
             return ""
-        # after a restart nobody remembers what was handed out: what this person would get next may have been on their screen
-        reach = HANDED_OUT * (2 if time.time() - age >= self.started else 20)
-        return "" if task in {t.id for t in self._next(q, person.name, reach)} else "The item was not shown to you."
+        # of a queue from before this was kept nobody remembers: what this person would get next may have been on their screen
+        near = not q.all_seen and entry.task in {t.id for t in self._next(q, person.name, 2 * HANDED_OUT)}
+        return "" if near else "The item was not shown to you."
 
-    def _events(self, q: _OpenQueue, person: Person, sent: dict[str, Any]) -> Iterator[LabelEvent]:
-        task = str(sent["task"])
-        generation, _, again = task.partition("#")
-        created = max(time.time() - float(sent.get("age", 0.0)), q.latest.get(person.name, 0.0) + 1e-5)
-        answers: dict[str, str | None] = {d: (sent.get("answers", {}).get(d) if sent["kind"] == "label" else None) for d in q.settings.questions}
-        for dimension, label in answers.items():
-            if sent["kind"] == "label" and label is None:
+    def _events(self, q: _OpenQueue, person: Person, entry: Sent) -> Iterator[LabelEvent]:
+        generation, _, again = entry.task.partition("#")
+        began, created = self._times(q, person, entry)
+        for dimension in q.settings.questions:
+            label = entry.answers.get(dimension) if entry.kind == "label" else None
+            if entry.kind == "label" and label is None:
                 continue
-            reasons, evidence = (tuple(sent.get("reasons") or ()), tuple(sent.get("evidence") or ())) if dimension == "coherence" else ((), ())
-            confidence = sent.get("confidence")
+            reasons, evidence = (entry.reasons, tuple(map(_span, entry.evidence))) if dimension == "coherence" else ((), ())
             yield LabelEvent(
-                identify("label", str(sent["id"]), dimension), generation, q.items[generation].cell_id, person.rater.id, dimension, str(sent["kind"]), label,
-                created - float(sent.get("seconds", 0.0)), created, reasons, evidence, str(sent.get("note", "")), q.record.queue,
-                None if confidence is None else float(confidence), str(sent.get("guidelines", "")), int(again == "1"),
+                identify("label", entry.id, dimension), generation, q.items[generation].cell_id, person.rater.id, dimension, entry.kind, label,
+                began, created, reasons, evidence, entry.note, q.record.queue, entry.confidence, entry.guidelines, int(again == "1"),
             )  # fmt: skip
+
+    def _times(self, q: _OpenQueue, person: Person, entry: Sent) -> tuple[float, float]:
+        """When the item came on screen and when it was answered: as the sender says, but not before it was handed out.
+
+        Where that is not known, it is the time of receipt, and how long it was shown stays open.
+        """
+        now, handed = time.time(), q.seen.get(person.name, {}).get(entry.task)
+        after = q.latest.get(person.name, 0.0) + 1e-5
+        if handed is None:
+            created = max(now, after)
+            return created, created
+        created = max(now - entry.age, handed, after)
+        return max(created - entry.seconds, handed - TOLERANCE), created
 
     def mark_gone(self, queue: str, generations: Iterable[str]) -> None:
         """Leave out outputs that are no longer in the store."""
@@ -431,8 +519,8 @@ class Desk:
                     "Look at theirs, and decide again if you still disagree.",
                 )
             now = time.time()
-            event = LabelEvent(str(uuid.uuid4()), generation, cell, person.rater.id, dimension, "reopen" if label is None else "adjudicate", label, now, now, note=note)
-            shard.append([event.event_id], [person.rater, event])
+            event = LabelEvent(str(uuid.uuid4()), generation, cell, person.rater.id, dimension, "reopen" if label is None else "adjudicate", label, now, now, note=note[:LONGEST_NOTE])
+            _append(shard, [event.event_id], [person.rater, event])
             ingest_job(self.store, job)
         return event
 
@@ -457,19 +545,25 @@ class Desk:
             unit = f"labels {digest_text(' '.join(sorted(r.id for r in found.records)))}"
             try:
                 if unit not in shard.done_units:
-                    shard.append([unit], found.records)
+                    _append(shard, [unit], found.records)
             finally:
                 shard.close()
             ingest_job(self.store, job)
         return found
 
-    def practised(self, person: Person, queue: str, guidelines: str, right: int, asked: int) -> None:
-        """Note how a person did on the practice items of some guidelines."""
+    def practised(self, person: Person, queue: str, guidelines: str, right: Any, asked: Any) -> None:
+        """Note how a person did on the practice items of some guidelines.
+
+        Raises:
+            CapsafeError: the person may not label, or these are no such numbers.
+        """
         person.must_be("annotator")
         q = self._open(queue)
+        if not (type(right) is int and type(asked) is int and 0 <= right <= asked <= MOST_PRACTICE):
+            raise CapsafeError(f"Of the practice items {shown(right)} of {shown(asked)} cannot be right.", "Reload the page and practise again.")
         with q.lock:
             practice = Practice(person.rater.id, guidelines, queue, right, asked, time.time())
-            q.shard.append([practice.id], [person.rater, practice])
+            _append(q.shard, [practice.id], [person.rater, practice])
             _take_in(q, [person.rater, practice])
 
     def has_practised(self, person: Person, guidelines: str) -> bool:
@@ -488,7 +582,7 @@ class Desk:
         parsed = read_guidelines(text)
         with self._lock:
             shard, job = self._book(GUIDELINES)
-            shard.append([f"{parsed.version} {time.time()}"], [GuidelinesRecord(parsed.version, text, person.name, time.time())])
+            _append(shard, [f"{parsed.version} {time.time()}"], [GuidelinesRecord(parsed.version, text, person.name, time.time())])
             ingest_job(self.store, job)
             self._guidelines = parsed
         return parsed
@@ -499,7 +593,7 @@ class Desk:
             if self._guidelines is None:
                 manifest = Manifest(KIND, GUIDELINES, {})
                 found = [r for r in Job(self.jobs / manifest.job_id, manifest).records() if isinstance(r, GuidelinesRecord)]
-                self._guidelines = read_guidelines(found[-1].text) if found else shipped_guidelines()
+                self._guidelines = next(filter(None, map(_readable, reversed(found))), shipped_guidelines())
             return self._guidelines
 
     def _book(self, name: str) -> tuple[Shard, Job]:
@@ -511,15 +605,47 @@ class Desk:
         return self._books[name], job
 
 
+def _span(mark: dict[str, Any]) -> dict[str, Any]:
+    """A mark without what is not asked for."""
+    return {key: mark[key] for key in ("reason", "start", "end") if key in mark}
+
+
+def _append(shard: Shard, units: Sequence[str], records: Sequence[Record]) -> None:
+    """Write records that can be stored; else nothing."""
+    check_records(records)
+    shard.append(units, records)
+
+
+def _readable(record: GuidelinesRecord) -> Guidelines | None:
+    try:
+        return read_guidelines(record.text)
+    except CapsafeError:
+        return None
+
+
+def _usable(record: Record) -> bool:
+    """Whether a queue can be asked as a record has it."""
+    if isinstance(record, QueueRecord):
+        try:
+            QueueSettings.from_dict(record.settings)
+        except CapsafeError:
+            return False
+    return True
+
+
 def _read(job: Job, shard: Shard) -> _OpenQueue:
     """A queue as its shard tells it."""
-    records = list(job.records())
+    records = list(filter(_usable, job.records()))
     first = next((r for r in records if isinstance(r, QueueRecord)), None)
     if first is None:
         shard.close()
         raise UnfinishedError(f"The queue in {job.job_id} was never finished being made.", "Delete its folder and make it again.")
     q = _OpenQueue(job, shard, first, QueueSettings.from_dict(first.settings))
     _take_in(q, records)
+    for handed in read_lines(job.folder / SHOWN, HandedOut):
+        q.all_seen = q.all_seen or not handed.person
+        for task in handed.tasks:
+            q.seen.setdefault(handed.person, {}).setdefault(task, handed.at)
     return q
 
 
@@ -528,7 +654,8 @@ def _take_in(q: _OpenQueue, records: Sequence[Record]) -> None:
     drawn = False
     for record in records:
         if isinstance(record, QueueRecord):
-            q.record, q.settings = record, QueueSettings.from_dict(record.settings)
+            q.settings = QueueSettings.from_dict(record.settings)
+            q.record = replace(record, settings={**record.settings, **asdict(q.settings)})
         elif isinstance(record, QueueItem):
             q.places.append(record)
             q.items.setdefault(record.generation_id, record)

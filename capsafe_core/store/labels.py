@@ -115,7 +115,7 @@ def people_answers(store: Store, dimension: str, judge: str, refusal_judge: str,
         base AS (SELECT * FROM verdicts WHERE generation_id IN (SELECT generation_id FROM said)), {outcome_slots("base")},
         coded AS (SELECT base.*, coalesce(codes[refusal_slot], 0) AS refusal, coalesce(codes[coherence_slot], 0) AS coherence FROM base JOIN three USING (cell_id))
         SELECT CAST(said.generation_id AS VARCHAR) AS generation_id, b.name AS benchmark, p.behaviour, {STRATUM} AS stratum, r.name AS person, CAST(coalesce(k.code, 9) AS INTEGER) AS code,
-            CAST(said.repeat AS INTEGER) AS repeat, said.created - said.shown AS seconds, array_to_string(said.reasons, ', ') AS reasons
+            CAST(said.repeat AS INTEGER) AS repeat, CASE WHEN said.shown < said.created THEN said.created - said.shown END AS seconds, array_to_string(said.reasons, ', ') AS reasons
         FROM said JOIN coded USING (generation_id) JOIN generations AS g USING (generation_id) JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b USING (benchmark_id)
         JOIN raters AS r USING (rater_id) LEFT JOIN codes AS k ON k.dimension = $dimension AND k.label = said.label
         ORDER BY b.name, p.position, generation_id, person
@@ -152,7 +152,7 @@ def people_work(store: Store) -> pd.DataFrame:
         """
         WITH done AS (
             SELECT rater_id, count(*) FILTER (action = 'label') AS labels, count(DISTINCT generation_id) AS items, count(DISTINCT generation_id) FILTER (action = 'skip') AS skipped,
-                count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back, median(created - shown) FILTER (action = 'label') AS seconds, max(created) AS last
+                count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back, median(created - shown) FILTER (action = 'label' AND shown < created) AS seconds, max(created) AS last
             FROM label_events WHERE batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY rater_id
         ), tried AS (SELECT rater_id, arg_max(right_answers || ' of ' || asked, created) AS practice FROM practices GROUP BY rater_id)
         SELECT DISTINCT r.name AS person, CAST(labels AS INTEGER) AS labels, CAST(items AS INTEGER) AS items, CAST(skipped AS INTEGER) AS skipped, CAST(taken_back AS INTEGER) AS taken_back, seconds, practice, last

@@ -16,7 +16,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnwrittenError
 
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pool holds on to what one ingest needed
 T = TypeVar("T")
@@ -137,7 +137,7 @@ class Store:
                 self._version += 1
             except (duckdb.IOException, duckdb.TransactionException) as error:
                 # a commit that fails has rolled back already
-                raise CapsafeError(f"The store {self.path} could not be written: {str(error).splitlines()[0]}", "Free some space; nothing of this step was kept.") from error
+                raise UnwrittenError(f"The store {self.path} could not be written: {str(error).splitlines()[0]}", "Free some space; nothing of this step was kept.") from error
             finally:
                 cursor.close()
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from capsafe_core.values import well_formed
+
 Row = tuple[Any, ...]
 
 
@@ -42,13 +44,7 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, kind)
     except UnicodeEncodeError:  # half a character, as a browser or a tokenizer may cut it: the shard keeps it, the store cannot
-        return pa.array([_well_formed(v) for v in values], kind)
-
-
-def _well_formed(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_well_formed(v) for v in value]
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        return pa.array([well_formed(v) for v in values], kind)
 
 
 def _table(table: str, row: Callable[[Any], Row], /, **columns: pa.DataType) -> Table:
@@ -56,7 +52,12 @@ def _table(table: str, row: Callable[[Any], Row], /, **columns: pa.DataType) -> 
 
 
 _T, _I, _L, _F, _TS = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.list_(pa.string())
-_json = json.dumps
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value)
+    return json.dumps(well_formed(value)) if "\\ud" in text else text
+
 
 TABLES: dict[str, Table] = {
     "study": _table("studies", lambda x: (x.id, x.name, x.text, x.digest, x.primary_digest, x.declared), study_id=_T, name=_T, text=_T, digest=_T, primary_digest=_T, declared=_F),

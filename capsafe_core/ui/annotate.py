@@ -34,11 +34,17 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
         st.session_state[known] = desk.has_practised(person, guidelines.version)
 
     def take() -> None:
-        sent = st.session_state[key].outbox or {}
-        st.session_state[f"{key}-receipts"], st.session_state[f"{key}-warning"] = _take(desk, person, queue.queue, sent.get("entries", []))
-        if practised := sent.get("practised"):
-            desk.practised(person, queue.queue, guidelines.version, int(practised["right"]), int(practised["asked"]))
-            st.session_state[known] = True
+        sent = st.session_state[key].outbox
+        sent = sent if isinstance(sent, dict) else {}
+        entries, practised = sent.get("entries"), sent.get("practised")
+        st.session_state[f"{key}-receipts"], st.session_state[f"{key}-warning"] = _take(desk, person, queue.queue, entries if isinstance(entries, list) else [])
+        if isinstance(practised, dict):
+            try:
+                desk.practised(person, queue.queue, guidelines.version, practised.get("right"), practised.get("asked"))
+            except CapsafeError as error:
+                st.session_state[f"{key}-warning"] = f"{error.message} {error.hint}"
+            else:
+                st.session_state[known] = True
 
     data = _next(owner, person, queue)
     data["receipts"] = [receipt.__dict__ for receipt in st.session_state.pop(f"{key}-receipts", [])]
@@ -47,7 +53,7 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
     _COMPONENT(key=key, data={**data, **_fixed(person, queue, guidelines)}, on_outbox_change=take, height="content")
 
 
-def _take(desk: Desk, person: Person, queue: str, entries: list[dict[str, Any]]) -> tuple[list[Receipt], str]:
+def _take(desk: Desk, person: Person, queue: str, entries: list[Any]) -> tuple[list[Receipt], str]:
     """Take in what the browser sent, in its order; what cannot be written now stays with the browser."""
     receipts = []
     for entry in entries:

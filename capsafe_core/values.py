@@ -1,0 +1,236 @@
+"""What may enter from outside: JSON read within limits, and what the fields of a dataclass may hold.
+
+Shard lines, manifests, status files, heads and what a browser sends all pass here, so that whatever got in can be
+stored, computed with and shown. A field's annotation is its rule: `int` is 32 bits, `float` is finite, text in
+`Annotated` may be an id or one of a few words, and nested values are plain JSON of bounded depth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import reprlib
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+DEEPEST = 40
+"""levels of nesting of a value whose form is free"""
+LATEST = 253_402_300_799.0
+"""the last second of the year 9999, since 1970: later times cannot be shown"""
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 60
+
+
+@dataclass(frozen=True)
+class Within:
+    """A number's bounds, both included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The words that a text is one of."""
+
+    words: Collection[str]
+
+
+@dataclass(frozen=True)
+class Like:
+    """What a text looks like."""
+
+    pattern: re.Pattern[str]
+    name: str
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a mapping holds at least: keys and the annotation of each."""
+
+    keys: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """How many items a tuple holds at least."""
+
+    count: int
+
+
+Id = Annotated[str, Like(re.compile("-".join(f"[0-9a-f]{{{n}}}" for n in (8, 4, 4, 4, 12))), "an id (a UUID)")]
+Long = Annotated[int, Within(-(1 << 63), (1 << 63) - 1)]
+Count = Annotated[int, Within(0, (1 << 63) - 1)]
+Seconds = Annotated[float, Within(0.0, LATEST)]
+"""a time since 1970, or a duration"""
+_INT = Within(-(1 << 31), (1 << 31) - 1)
+
+
+def shown(value: Any) -> str:
+    """A value for a sentence: short, on one line and in ASCII, whatever it holds."""
+    return ascii(_SHOWN.repr(value))[1:-1].replace("\\\\", "\\")
+
+
+def parse_json(raw: str | bytes) -> Any:
+    """A JSON text as values.
+
+    Raises:
+        ValueError: it is none, not UTF-8, nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def is_plain(value: Any, depth: int = DEEPEST) -> bool:
+    """Whether a value is JSON of bounded depth with finite numbers of at most 64 bits."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(-(1 << 63) <= value < 1 << 63)
+    if kind is float:
+        return math.isfinite(value)
+    if depth == 0:
+        return False
+    if kind is dict:
+        return all(type(k) is str for k in value) and all(is_plain(v, depth - 1) for v in value.values())
+    return (kind is list or kind is tuple) and all(is_plain(v, depth - 1) for v in value)
+
+
+def well_formed(value: Any) -> Any:
+    """A value in whose texts half a character, as a browser or a tokenizer may cut it, is a question mark."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {well_formed(k): well_formed(v) for k, v in value.items()}
+    return type(value)(map(well_formed, value)) if isinstance(value, list | tuple) else value
+
+
+Test = Callable[[Any], Any]
+"""true where a value may stand; raises TypeError for some of other types"""
+
+
+def rule(annotation: Any) -> tuple[Test, str]:
+    """Whether a value is what an annotation asks for, and that in words: "a finite number"."""
+    limits: tuple[Any, ...] = ()
+    if get_origin(annotation) is Annotated:
+        annotation, *rest = get_args(annotation)
+        limits = tuple(rest)
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        (kind,) = (a for a in inner if a is not types.NoneType)
+        holds, words = rule(Annotated[kind, *limits] if limits else kind)
+        return (lambda v: v is None or holds(v)), f"{words} or nothing"
+    if origin is tuple:
+        if inner[-1] is not Ellipsis:
+            places = [rule(place) for place in inner]
+            return (lambda v: isinstance(v, list | tuple) and len(v) == len(places) and all(h(x) for (h, _), x in zip(places, v, strict=True))), f"a list of {', '.join(w for _, w in places)}"
+        each, words = rule(inner[0])
+        least = next((x.count for x in limits if isinstance(x, AtLeast)), 0)
+        return (lambda v: (type(v) is tuple or type(v) is list) and len(v) >= least and all(map(each, v))), f"a list, each item {words}"
+    if annotation is Any:
+        return is_plain, "plain JSON"
+    if origin is dict:
+        return _mapping(inner[1], next((x for x in limits if isinstance(x, Holding)), Holding({})))
+    return _scalar(annotation, limits[0] if limits else None)
+
+
+def _mapping(values: Any, holding: Holding) -> tuple[Test, str]:
+    tests = {key: rule(kind)[0] for key, kind in holding.keys.items()}
+    each = rule(values)[0]
+    words = "a mapping" + (f" with {', '.join(tests)}" if tests else " of plain JSON" if values is Any else "")
+
+    def holds(value: Any) -> bool:
+        if type(value) is not dict or not all(type(k) is str for k in value):
+            return False
+        return all(k in value and test(value[k]) for k, test in tests.items()) and all(map(each, value.values()))
+
+    return holds, words
+
+
+def _scalar(kind: Any, limit: Any) -> tuple[Test, str]:
+    if kind is bool:
+        return (lambda v: type(v) is bool), "true or false"
+    if kind is int:
+        low, high = (limit or _INT).low, (limit or _INT).high
+        return (lambda v: type(v) is int and low <= v <= high), f"a whole number from {low} to {high}"
+    if kind is float:
+        low, high = (limit.low, limit.high) if limit else (-math.inf, math.inf)
+
+        def is_number(value: Any) -> bool:
+            if type(value) is int and -(1 << 63) <= value < 1 << 63:
+                return bool(low <= value <= high)
+            return type(value) is float and math.isfinite(value) and low <= value <= high
+
+        return is_number, f"a number from {low:.0f} to {high:.0f}" if limit else "a finite number"
+    if isinstance(limit, Like):
+        return limit.pattern.fullmatch, limit.name
+    if isinstance(limit, OneOf):
+        return frozenset(limit.words).__contains__, f"one of {', '.join(limit.words)}"
+    return (lambda v: type(v) is str), "text"
+
+
+_TEXT = frozenset((str,))
+
+
+class Shape:
+    """What the fields of a dataclass may hold, as their annotations say."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        hints = typing.get_type_hints(kind, include_extras=True)
+        own = [f for f in dataclasses.fields(kind) if f.init]
+        self.fields = frozenset(f.name for f in own)
+        self.required = frozenset(f.name for f in own if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
+        self.texts = tuple(f.name for f in own if hints[f.name] is str)
+        self.tests = {f.name: rule(hints[f.name]) for f in own}
+        self._plain = frozenset(self.texts)
+        self._others = [(f.name, self.tests[f.name][0]) for f in own if hints[f.name] is not str]
+
+    def problem(self, values: Mapping[str, Any]) -> str:
+        """What is wrong with the values of all fields; empty where nothing is."""
+        try:
+            for name, holds in self._others:
+                if not holds(values[name]):
+                    break
+            else:
+                if _TEXT.issuperset(map(type, map(values.__getitem__, self.texts))):
+                    return ""
+        except TypeError:
+            pass
+        return self.problem_of(values, self.fields)
+
+    def problem_of(self, values: Mapping[str, Any], names: Iterable[str]) -> str:
+        """What is wrong with the values of some fields; empty where nothing is."""
+        for name in sorted(names):
+            if not self.holds(name, [values[name]]):
+                return f"{name} is {shown(values[name])}, not {self.tests[name][1]}"
+        return ""
+
+    def holds(self, name: str, column: list[Any]) -> bool:
+        """Whether a field may hold every value of a column."""
+        try:
+            return _TEXT.issuperset(map(type, column)) if name in self._plain else all(map(self.tests[name][0], column))
+        except TypeError:
+            return False
+
+    def known(self, values: Any) -> dict[str, Any]:
+        """Of parsed JSON, the fields that are there, lists as tuples; what a newer version added is left out.
+
+        Raises:
+            ValueError: it is no mapping, lacks a field, or a field holds what it may not.
+        """
+        if type(values) is not dict:
+            raise ValueError(f"it is {shown(values)}, not a mapping")
+        kept = {k: tuple(v) if type(v) is list else v for k, v in values.items() if k in self.fields}
+        if missing := self.required - kept.keys():
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        if problem := self.problem_of(kept, kept):
+            raise ValueError(problem)
+        return kept
