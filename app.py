@@ -8,9 +8,10 @@ from typing import Any
 
 import streamlit as st
 
+from capsafe_core.analysis.service import PATIENCE
 from capsafe_core.errors import CapsafeError
 from capsafe_core.settings import ROOT
-from capsafe_core.ui.door import Door
+from capsafe_core.ui.door import Door, address
 from capsafe_core.ui.headers import SecurityHeaders
 from capsafe_core.ui.owner import close_owner, current_owner
 
@@ -19,7 +20,7 @@ from capsafe_core.ui.owner import close_owner, current_owner
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
     """Own the store while the server runs."""
     try:
-        current_owner()
+        current_owner(address(), PATIENCE)
     except CapsafeError as error:
         # every page says it too, and tries again
         print(f"capsafe: {error}", flush=True)

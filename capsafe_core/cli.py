@@ -7,7 +7,7 @@ import getpass
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,7 +19,7 @@ import capsafe_core.report.actions  # noqa: F401  so that the owner knows of rep
 from capsafe_core import catalogue
 from capsafe_core.analysis.actions import act
 from capsafe_core.analysis.commands import TABLES, table
-from capsafe_core.analysis.service import ask, ask_to
+from capsafe_core.analysis.service import ask, ask_to, from_owner, open_store
 from capsafe_core.annotation import QUESTIONS, QueueSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
@@ -86,10 +86,6 @@ def start_app(
     os.execve(command[0], command, environment)  # this process becomes the server, so that signals reach it
 
 
-def _open_store(settings: Settings) -> Store:
-    return Store(settings.store_path, settings.exports_path, settings.memory_limit, settings.threads)
-
-
 def _table_command(name: str) -> None:
     def command(
         study: str = "",
@@ -154,19 +150,7 @@ def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFram
     Raises:
         CapsafeError: neither can be had.
     """
-    return _from_owner(settings, lambda path: ask(path, name, chosen), lambda store: table(store, name, chosen))
-
-
-def _from_owner(settings: Settings, asked: Callable[[Path], T], alone: Callable[[Store], T]) -> T:
-    """What the running app answers where it owns the store; else what `alone` makes of the store itself."""
-    if settings.socket_path.exists():
-        try:
-            return asked(settings.socket_path)
-        except CapsafeError as error:
-            if "does not answer" not in error.message:
-                raise
-    with _open_store(settings) as store:
-        return alone(store)
+    return from_owner(settings, lambda path: ask(path, name, chosen), lambda store: table(store, name, chosen))
 
 
 def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
@@ -185,7 +169,7 @@ def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
         finally:
             desk.close()
 
-    return _from_owner(settings, lambda path: ask_to(path, action, person, arguments), alone)
+    return from_owner(settings, lambda path: ask_to(path, action, person, arguments), alone)
 
 
 def _print(frame: pd.DataFrame, as_json: bool = False, as_csv: bool = False, as_latex: bool = False) -> None:
@@ -390,7 +374,7 @@ def detector(study: Annotated[str, typer.Argument(help="the name of a study that
 def ingest() -> None:
     """Read what is new in the job folders into the store."""
     settings = Settings()
-    with _open_store(settings) as store:
+    with open_store(settings) as store:
         result, problems = ingest_all(store, settings.jobs_path)
     say(f"{result.rows} rows, {result.conflicts} conflicts, {result.errors} errors")
     if problems:
@@ -410,7 +394,7 @@ def rebuild() -> None:
 def check() -> None:
     """Look for damage in the store and in the job folders, and compare everything that is derived with the facts."""
     settings = Settings()
-    with _open_store(settings) as store:
+    with open_store(settings) as store:
         found = check_all(store, settings.jobs_path)
     for sentence in found.unseen:
         say(sentence)
@@ -731,7 +715,7 @@ def demo_store(source: Path) -> None:
     settings = Settings()
     shipped = source.resolve().is_relative_to(ROOT / "data")
     unpack_jobs(source, settings.jobs_path, "" if shipped else str(source))
-    with _open_store(settings) as store:
+    with open_store(settings) as store:
         result, problems = ingest_all(store, settings.jobs_path)
     say(f"{result.rows} new rows")
     if problems:

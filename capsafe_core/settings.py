@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 import tomllib
 from functools import cached_property
@@ -19,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKSPACE = ROOT / "data" / "workspace"
 ENGINES = ("transformers", "vllm", "openai")
 SETTINGS_FILE = "settings.toml"
+LONGEST_SOCKET = 100
+"""bytes of the path of a Unix socket; systems differ between 103 and 107"""
+RUNTIME_PREFIX = "capsafe-"
 
 
 class Server(BaseModel):
@@ -125,7 +130,14 @@ class Settings(BaseSettings):
 
     @cached_property
     def socket_path(self) -> Path:
-        return self.store_path.with_suffix(".sock")
+        """Where the owner of the store listens: beside the store, or where that path is too long for a socket, in a private folder."""
+        beside = self.store_path.with_suffix(".sock").absolute()
+        if len(os.fsencode(beside)) <= LONGEST_SOCKET:
+            return beside
+        name = hashlib.blake2b(os.fsencode(beside.resolve()), digest_size=16).hexdigest()
+        own = Path(f"/run/user/{os.geteuid()}")
+        # no variable decides this: the app and a command in another shell must agree
+        return (own if os.access(own, os.W_OK) else Path("/tmp")) / f"{RUNTIME_PREFIX}{os.geteuid()}" / f"{name}.sock"
 
     @property
     def worker_python(self) -> Path:

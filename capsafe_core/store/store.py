@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
 import uuid
@@ -14,9 +16,10 @@ from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
+import psutil
 import pyarrow as pa
 
-from capsafe_core.errors import CapsafeError, UnwrittenError
+from capsafe_core.errors import BusyError, CapsafeError, UnwrittenError
 
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pool holds on to what one ingest needed
 T = TypeVar("T")
@@ -50,12 +53,13 @@ class Store:
         """tells this opening of a store from every other: a key for caches, with the version"""
         self._kept: dict[str, tuple[int, Any]] = {}
         self._kept_lock = threading.Lock()
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = _connect(path)
         try:
             self._migrate()
             self._close_doors(memory_limit, threads)
+        except (duckdb.Error, OSError) as error:
+            self._connection.close()
+            raise _not_opened(path, error) from error
         except BaseException:
             self._connection.close()
             raise
@@ -190,10 +194,32 @@ def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
     if path is None:
         return duckdb.connect(":memory:")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         return duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION})
-    except duckdb.IOException as error:
-        if "lock" in str(error).lower():
-            raise CapsafeError(f"The store {path} is in use by another process.", "Close the other program, or let the running app answer: commands find it by themselves.") from error
-        raise CapsafeError(f"The store {path} cannot be opened: {str(error).splitlines()[0]}", "Check the path and the free space.") from error
-    except duckdb.Error as error:
-        raise CapsafeError(f"{path} cannot be opened as a store: {str(error).splitlines()[0]}", "Choose another path with CAPSAFE_STORE, or run `capsafe rebuild`.") from error
+    except (duckdb.Error, OSError, RuntimeError, ValueError) as error:
+        raise _not_opened(path, error) from error
+
+
+def _not_opened(path: Path | None, error: Exception) -> CapsafeError:
+    """Why a store cannot be opened, and what helps."""
+    if isinstance(error, OSError):
+        return CapsafeError(f"The store {path} cannot be opened: {error.strerror or error}.", "Check the path, its rights and the free space, or choose another with CAPSAFE_STORE.")
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if "could not set lock" in reason.lower():
+        return BusyError(f"The store {path} is in use by another process{_holder(reason)}.", "Wait until that has ended, or end it. While the app runs, commands find it by themselves.")
+    if path is not None and path.is_file() and os.access(path, os.R_OK | os.W_OK):
+        return CapsafeError(f"The file {path} cannot be read as a store: {reason}", "Its content is also in the job folders: `capsafe rebuild` makes it again. CAPSAFE_STORE chooses another path.")
+    return CapsafeError(f"The store {path} cannot be opened: {reason}", "Check the path, its rights and the free space, or choose another with CAPSAFE_STORE.")
+
+
+def _holder(reason: str) -> str:
+    """Which process holds a store that DuckDB finds locked, as an addition to a sentence."""
+    found = re.search(r"PID (\d+)", reason)
+    if found is None:
+        return ""
+    try:
+        words = psutil.Process(int(found[1])).cmdline()[1:]  # without the interpreter
+    except psutil.Error:
+        words = []
+    command = " ".join(Path(word).name if word.startswith("/") else word for word in words)
+    return f", {found[1]}" + (f" ({command[:120]})" if command else "")

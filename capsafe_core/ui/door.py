@@ -182,15 +182,19 @@ class Door:
 NO_HOST = "This server goes by another name. Whoever runs it can add this one to Streamlit's option server.allowedHosts."
 
 
+def address() -> str:
+    """Where this server's pages are."""
+    return get_url(get_display_address(config.get_option("server.address") or LOCAL[0])) + "/"
+
+
 def _announcement(login: Login | None, token: str, is_given: bool) -> str:
-    address = get_url(get_display_address(config.get_option("server.address") or LOCAL[0])) + "/"
     if login is not None:
-        return f"open {address} and log in (Ctrl-C ends it)"
+        return f"open {address()} and log in (Ctrl-C ends it)"
     if not token:
-        return f"open {address} (Ctrl-C ends it). Everybody who reaches this port is let in, as --no-token says."
+        return f"open {address()} (Ctrl-C ends it). Everybody who reaches this port is let in, as --no-token says."
     if is_given:
-        return f"open {address} and give the token that you set, or add ?{TOKEN}=… to the address (Ctrl-C ends it)"
-    return f"open {address}?{TOKEN}={token} (Ctrl-C ends it)"
+        return f"open {address()} and give the token that you set, or add ?{TOKEN}=… to the address (Ctrl-C ends it)"
+    return f"open {address()}?{TOKEN}={token} (Ctrl-C ends it)"
 
 
 def _base() -> str:

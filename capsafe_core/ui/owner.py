@@ -7,11 +7,10 @@ import threading
 import traceback
 
 import capsafe_core.report.actions  # noqa: F401  so that the owner knows of reports
-from capsafe_core.analysis.service import Service
+from capsafe_core.analysis.service import PATIENCE, Service, open_store
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.settings import Settings
-from capsafe_core.store import Store
 from capsafe_core.store.desk import Desk
 from capsafe_core.store.ingest import ingest_all
 
@@ -22,18 +21,22 @@ PERIOD = 2.0
 class Owner:
     """Holds the store open and keeps it up to date in one background thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, address: str = "", patience: float = PATIENCE) -> None:
         self.settings = settings
-        self.store = Store(settings.store_path, settings.exports_path, settings.memory_limit, settings.threads)
-        self.desk = Desk(self.store, settings.jobs_path)
+        self.store = open_store(settings, patience)
+        try:
+            self.desk = Desk(self.store, settings.jobs_path)
+            self._service = Service(self.desk, settings.socket_path, address)
+        except BaseException:
+            self.store.close()
+            raise
         self.problems: list[CapsafeError] = []
         self._queue = Queue(settings)
-        self._service = Service(self.desk, settings.socket_path)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="capsafe-ingest", daemon=True)
 
     def start(self) -> Owner:
-        self.look()
+        self._look_again()
         self._service.start()
         self._thread.start()
         return self
@@ -45,14 +48,17 @@ class Owner:
 
     def _work(self) -> None:
         while not self._ended.wait(PERIOD):
-            try:
-                self.look()
-            except CapsafeError as error:
-                self.problems = [error]
-            except Exception as error:
-                # a fault here must not silence the thread: the Runs page shows it, the log has the traceback
-                traceback.print_exc()
-                self.problems = [CapsafeError(f"Reading the job folders failed: {type(error).__name__}: {error}", "This is a fault in capsafe; the log has the details.")]
+            self._look_again()
+
+    def _look_again(self) -> None:
+        try:
+            self.look()
+        except CapsafeError as error:
+            self.problems = [error]
+        except Exception as error:
+            # a fault here must not silence the thread: the Runs page shows it, the log has the traceback
+            traceback.print_exc()
+            self.problems = [CapsafeError(f"Reading the job folders failed: {type(error).__name__}: {error}", "This is a fault in capsafe; the log has the details.")]
 
     def close(self) -> None:
         self._ended.set()
@@ -66,8 +72,12 @@ class Owner:
 _lock = threading.Lock()
 
 
-def current_owner() -> Owner:
+def current_owner(address: str = "", patience: float = 0.0) -> Owner:
     """The owner of this process, started on first use.
+
+    Args:
+        address: of the app's pages, said to whoever asks who owns the store.
+        patience: seconds that a store is waited for which another process holds.
 
     It is kept outside this module's globals because streamlit reloads modules that change.
 
@@ -77,7 +87,7 @@ def current_owner() -> Owner:
     with _lock:
         found = getattr(sys, "_capsafe_owner", None)
         if found is None:
-            found = Owner(Settings()).start()
+            found = Owner(Settings(), address, patience).start()
             sys._capsafe_owner = found  # type: ignore[attr-defined]
         return found
 

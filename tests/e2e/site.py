@@ -30,13 +30,14 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def start(home: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
-    """The app over a workspace, when it answers; options as `streamlit run` takes them."""
+def start(home: Path, port: int, *options: str, token: str | None = TOKEN) -> subprocess.Popen[bytes]:
+    """The app over a workspace, when it answers; options as `streamlit run` takes them. Without a token it makes its own."""
+    environment = {**os.environ, "CAPSAFE_HOME": str(home), **({"CAPSAFE_TOKEN": token} if token else {})}
     with (home / "log").open("a") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options],
             cwd=ROOT,
-            env={**os.environ, "CAPSAFE_HOME": str(home), "CAPSAFE_TOKEN": TOKEN},
+            env=environment,
             stdout=log,
             stderr=log,
         )

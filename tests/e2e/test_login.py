@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -15,6 +19,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, Page
 
+from capsafe_core.settings import ROOT
 from tests.e2e.site import free_port, settle, start
 from tests.synthetic import write_study
 
@@ -68,7 +73,7 @@ class Provider:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Provider]]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Provider, Path]]:
     home = tmp_path_factory.mktemp("shared")
     write_study(home / "jobs", safety_size=12, capability_size=10)
     (home / "roles.toml").write_text('"ada@example.org" = "researcher"\n"ben@example.org" = "annotator"\n')
@@ -78,13 +83,20 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Prov
         f'[auth]\nredirect_uri = "http://127.0.0.1:{port}/oauth2callback"\ncookie_secret = "for this test only"\nclient_id = "capsafe"\nclient_secret = "s"\nserver_metadata_url = "{provider.url}/.well-known/openid-configuration"\n'
     )
     server = start(home, port, "--secrets.files", str(secrets))
-    yield f"http://127.0.0.1:{port}", provider
+    yield f"http://127.0.0.1:{port}", provider, home
     server.terminate()
     server.wait(timeout=20)
     provider.server.shutdown()
 
 
-def log_in(browser: Browser, shared: tuple[str, Provider], who: str, path: str) -> Page:
+def make_queue(home: Path, name: str) -> str:
+    """A queue made by a command, which the running app answers; its id."""
+    command = [sys.executable, "-m", "capsafe_core.cli", "queue", "make", name, "--size", "12"]
+    environment = {**os.environ, "CAPSAFE_HOME": str(home)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.split(":")[0]
+
+
+def log_in(browser: Browser, shared: tuple[str, Provider, Path], who: str, path: str) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
     page.goto(f"{shared[0]}/{path}")
     settle(page)
@@ -102,7 +114,7 @@ def links(page: Page) -> list[str]:
     return [link.inner_text().split("\n")[-1] for link in page.locator("[data-testid=stTopNavLink]").all()]
 
 
-def test_a_stranger_may_look_and_not_label(shared: tuple[str, Provider], browser: Browser) -> None:
+def test_a_stranger_may_look_and_not_label(shared: tuple[str, Provider, Path], browser: Browser) -> None:
     page = log_in(browser, shared, "eve@example.org", "annotate")
     assert "Overview" in links(page)
     assert not {"Annotate", "Labels", "Runs"} & set(links(page))
@@ -110,7 +122,7 @@ def test_a_stranger_may_look_and_not_label(shared: tuple[str, Provider], browser
     page.context.close()
 
 
-def test_an_annotator_sees_no_judge_and_a_researcher_everything(shared: tuple[str, Provider], browser: Browser) -> None:
+def test_an_annotator_sees_no_judge_and_a_researcher_everything(shared: tuple[str, Provider, Path], browser: Browser) -> None:
     page = log_in(browser, shared, "ben@example.org", "disagreement")
     assert page.locator("h1").first.inner_text().startswith("Does this answer make sense")
     assert page.get_by_text("No queue is open").count() == 1
@@ -124,4 +136,37 @@ def test_an_annotator_sees_no_judge_and_a_researcher_everything(shared: tuple[st
     page = log_in(browser, shared, "ben@example.org", "annotate")
     page.locator("[data-part=item]:not([hidden])").wait_for(timeout=30_000)
     assert "ben@example.org: 0 done" in page.locator("[data-part=progress]").inner_text()
+    page.context.close()
+
+
+def test_an_annotators_link_to_a_queue_survives_the_login(shared: tuple[str, Provider, Path], browser: Browser) -> None:
+    queues = {name: make_queue(shared[2], name) for name in ("First", "Second")}
+    for name in ("First", "Second"):
+        page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        page.goto(f"{shared[0]}/annotate?queue={queues[name]}")
+        settle(page)
+        shared[1].who = "ben@example.org"
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"**/annotate?queue={queues[name]}", timeout=60_000)
+        page.locator("[data-part=item]:not([hidden])").wait_for(timeout=30_000)
+        assert page.get_by_text("Page not found").count() == 0
+        assert page.get_by_role("combobox", name="Queue").input_value() == name
+        page.goto(f"{shared[0]}/?queue={queues[name]}")  # the first page leads there too
+        page.locator("[data-part=item]:not([hidden])").wait_for(timeout=30_000)
+        assert page.get_by_role("combobox", name="Queue").input_value() == name
+        assert links(page) == []
+        page.context.close()
+
+
+@pytest.mark.parametrize("claims", [{"email_verified": None}, {"email_verified": "true"}, {"email_verified": 1}, {"email": None}, {"email": "ada"}])
+def test_an_address_that_nobody_checked_is_not_let_in(shared: tuple[str, Provider, Path], browser: Browser, claims: dict[str, Any]) -> None:
+    shared[1].claims = claims
+    try:
+        page = log_in(browser, shared, "ada@example.org", "labels")
+    finally:
+        shared[1].claims = {}
+    assert page.locator("h1").first.inner_text() == "You are not let in"
+    assert page.get_by_text("Your login provider").count() == 1
+    assert page.get_by_role("button", name="Log out").count() == 1
+    assert links(page) == []
     page.context.close()

@@ -1,0 +1,312 @@
+"""The store and its owner: who holds it, what a command hears, and what stands in the way of either."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from capsafe_core.analysis import actions, service
+from capsafe_core.analysis.service import Service, ask, ask_to, from_owner, open_store, who
+from capsafe_core.errors import BusyError, CapsafeError, NotAllowedError
+from capsafe_core.people import Person
+from capsafe_core.selection import Selection
+from capsafe_core.settings import ROOT, Settings
+from capsafe_core.store import Store
+from capsafe_core.store.desk import Desk
+from capsafe_core.ui.owner import Owner
+
+OWN = "from capsafe_core.settings import Settings\nfrom capsafe_core.ui.owner import Owner\nowner = Owner(Settings(), 'http://127.0.0.1:8599/').start()\n"
+HOLD = "from capsafe_core.settings import Settings\nfrom capsafe_core.analysis.service import open_store\nstore = open_store(Settings())\n"
+WAIT = "print('ready', flush=True)\nimport sys\nsys.stdin.read()\n"
+
+
+def process(code: str, home: Path) -> subprocess.Popen[str]:
+    """A process that has done what it is to do, and ends when its input does."""
+    environment = {**os.environ, "CAPSAFE_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    found = subprocess.Popen([sys.executable, "-c", code + WAIT], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert found.stdout
+    assert found.stdout.readline() == "ready\n"
+    return found
+
+
+def end(running: subprocess.Popen[str]) -> None:
+    running.send_signal(signal.SIGCONT)
+    running.communicate()
+
+
+def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "capsafe_core.cli", *words], cwd=ROOT, env={**os.environ, "CAPSAFE_HOME": str(home)}, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def listening(workspace: Settings) -> Iterator[Settings]:
+    with Store(None) as store:
+        desk = Desk(store, workspace.jobs_path)
+        found = Service(desk, workspace.socket_path, "http://127.0.0.1:1/")
+        found.start()
+        yield workspace
+        found.close()
+        desk.close()
+
+
+def send(path: Path, raw: bytes, shut: bool = False) -> dict[str, Any]:
+    """What is answered to anything at all; there always is an answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(str(path))
+        connection.sendall(raw)
+        if shut:
+            connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as stream:
+            lines = [line for line in stream if line.strip()]
+    assert len(lines) == 1
+    found: dict[str, Any] = json.loads(lines[0])
+    return found
+
+
+REQUESTS = [
+    b"", b"{", b"[]", b"5", b"null", b'"do"', b'"who"', b'["do"]', b'{"do": "look"}', b'{"do": 5, "person": "x", "arguments": 7}', b'{"table": []}', b'{"do": "look", "person": {}, "arguments": {"x": 1}}',
+    b'{"table": "rates", "selection": 5}', b'{"table": "rates", "selection": {"goals": [1]}}', b"[" * 100_000, b"\xff\xfe", b'{"do": "export", "person": "x", "arguments": {"form": 1, "name": {}}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_line", REQUESTS, ids=range(len(REQUESTS)))
+def test_every_request_is_answered(listening: Settings, request_line: bytes) -> None:
+    assert send(listening.socket_path, request_line + b"\n")["error"]
+    cut = send(listening.socket_path, request_line, shut=True)
+    assert "ends before" in cut["error"]
+    assert who(listening.socket_path) == {"address": "http://127.0.0.1:1/", "pid": os.getpid()}
+
+
+def test_any_bytes_and_any_json_are_answered(listening: Settings) -> None:
+    anything = some.recursive(some.none() | some.booleans() | some.floats() | some.text(), lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner), max_leaves=6)
+    words = some.sampled_from(["do", "table", "person", "arguments", "selection", *actions.ACTIONS])
+    request = some.dictionaries(words, anything | words | some.dictionaries(some.sampled_from(["settings", "queue", "name", "form"]), anything))
+
+    @given(some.binary().map(lambda raw: raw.replace(b"\n", b"")) | request.map(lambda r: json.dumps(r).encode()))
+    def try_one(raw: bytes) -> None:
+        assert isinstance(send(listening.socket_path, raw + b"\n"), dict)
+
+    try_one()
+
+
+def test_too_long_a_request_is_answered(listening: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "LONGEST", 1000)
+    assert "longer than" in send(listening.socket_path, b"x" * 300_000 + b"\n")["error"]
+    assert "longer than" in send(listening.socket_path, b"x" * 1000, shut=True)["error"]
+    with pytest.raises(CapsafeError, match="too much for one request"):
+        ask_to(listening.socket_path, "look", Person("Ada"), {"text": "x" * 2000})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BusyError("Somebody is at it.", "Wait."),
+        NotAllowedError("No.", "Ask."),
+        CapsafeError("So."),
+        ZeroDivisionError("by zero"),
+        MemoryError(),
+        RecursionError("deep"),
+        KeyError("x"),
+        AssertionError(),
+    ],
+)
+def test_what_goes_wrong_in_the_owner_is_heard_with_its_class(listening: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setitem(actions.ACTIONS, "look", fail)
+    with pytest.raises(CapsafeError) as heard:
+        ask_to(listening.socket_path, "look", Person("Ada"), {})
+    if isinstance(error, CapsafeError):
+        assert type(heard.value) is type(error)
+        assert str(heard.value) == str(error)
+    else:
+        assert type(error).__name__ in heard.value.message
+    monkeypatch.setitem(actions.ACTIONS, "look", lambda *_: {"x": object()})
+    with pytest.raises(CapsafeError, match="cannot be written down"):
+        ask_to(listening.socket_path, "look", Person("Ada"), {})
+
+
+def test_a_long_honest_computation_is_waited_for_and_silence_is_not(listening: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "BEAT", 0.05)
+    monkeypatch.setattr(service, "SILENCE", 1.0)
+    over = threading.Event()
+    threading.Timer(3.0, over.set).start()
+    monkeypatch.setitem(actions.ACTIONS, "look", lambda *_: {"done": over.wait(30)})
+    assert ask_to(listening.socket_path, "look", Person("Ada"), {}) == {"done": True}
+    monkeypatch.setattr(service, "BEAT", 60.0)
+    over.clear()
+    with pytest.raises(CapsafeError, match=rf"process {os.getpid()}\) does not answer"):
+        ask_to(listening.socket_path, "look", Person("Ada"), {})
+    over.set()
+
+
+def test_a_stopped_owner_is_named_and_a_running_one_answers_again(tmp_path: Path) -> None:
+    owner = process(OWN, tmp_path)
+    try:
+        assert command(tmp_path, "queue", "list").returncode == 0
+        owner.send_signal(signal.SIGSTOP)
+        stopped = command(tmp_path, "queue", "list")
+        assert stopped.returncode == 2
+        assert f"process {owner.pid}" in stopped.stderr
+        assert "does not answer" in stopped.stderr
+        assert "Traceback" not in stopped.stderr
+        owner.send_signal(signal.SIGCONT)
+        assert command(tmp_path, "queue", "list").returncode == 0
+    finally:
+        end(owner)
+
+
+def test_a_second_app_says_where_the_first_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = process(OWN, tmp_path)
+    monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
+    try:
+        with pytest.raises(BusyError, match=r"8599") as second:
+            Owner(Settings())
+        assert str(owner.pid) in second.value.message
+        owner.kill()
+        owner.wait()
+        Owner(Settings()).start().close()  # the socket that was left behind is no obstacle
+    finally:
+        end(owner)
+
+
+def test_a_command_that_holds_the_store_is_waited_for_and_then_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = process(HOLD, tmp_path)
+    monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
+    with pytest.raises(BusyError, match=rf"in use by another process, {holder.pid} \(-c"):
+        open_store(Settings(), 0.5)
+    opened: list[Owner] = []
+    waiting = threading.Thread(target=lambda: opened.append(Owner(Settings(), patience=60)))
+    waiting.start()
+    end(holder)
+    waiting.join()
+    assert opened
+    opened[0].close()
+
+
+def test_a_command_hears_an_owner_that_is_only_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
+    settings = Settings()
+    holder = process(HOLD, tmp_path)
+    with Store(None) as store:
+        desk = Desk(store, settings.jobs_path)
+        later: list[Service] = []
+
+        def listen() -> None:
+            later.append(Service(desk, settings.socket_path))
+            later[0].start()
+
+        threading.Timer(1.0, listen).start()
+        assert from_owner(settings, lambda path: who(path)["pid"], lambda _: 0) == os.getpid()
+        later[0].close()
+        desk.close()
+    end(holder)
+
+
+def test_a_long_path_has_its_socket_in_a_private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / ("long" * 20) / ("and longer" * 10) / "é"
+    monkeypatch.setenv("CAPSAFE_HOME", str(home))
+    settings = Settings()
+    folder = settings.socket_path.parent
+    assert len(os.fsencode(settings.socket_path)) < 100
+    owner = Owner(settings).start()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert settings.socket_path.stat().st_mode & 0o777 == 0o600
+    assert command(home, "queue", "list").returncode == 0
+    assert who(settings.socket_path)["pid"] == os.getpid()
+    owner.close()
+    assert not settings.socket_path.exists()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAPSAFE_HOME", str(home.relative_to(tmp_path)))
+    assert Settings().socket_path == settings.socket_path
+    monkeypatch.setenv("CAPSAFE_HOME", str(home / "another"))
+    assert Settings().socket_path != settings.socket_path
+
+
+def test_a_folder_that_others_may_enter_holds_no_socket(tmp_path: Path) -> None:
+    for make in (lambda p: p.mkdir(mode=0o755), lambda p: p.symlink_to(tmp_path), lambda p: p.write_text("")):
+        folder = tmp_path / "capsafe-0"
+        make(folder)
+        with pytest.raises(CapsafeError, match="closed to others"):
+            service.check_folder(folder / "x.sock")
+        shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
+
+
+@pytest.mark.parametrize("what", ["folder", "full folder", "file", "link"])
+def test_what_stands_in_the_sockets_place_is_named_and_kept(workspace: Settings, what: str) -> None:
+    path = workspace.socket_path
+    if what == "file":
+        path.write_text("mine")
+    elif what == "link":
+        path.symlink_to(workspace.home)
+    else:
+        path.mkdir()
+    if what == "full folder":
+        (path / "mine").write_text("mine")
+    with pytest.raises(CapsafeError, match="in the place of the socket") as refused:
+        Owner(workspace)
+    assert refused.value.hint
+    assert os.path.lexists(path)
+    assert command(workspace.home, "queue", "list").returncode == 0  # commands do without, and the store was let go
+
+
+@pytest.mark.parametrize("what", ["zero", "garbage", "cut", "flipped", "folder", "link to nothing", "no folder", "newer"])
+def test_a_store_that_cannot_be_opened_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    path = tmp_path / "home" / "store.duckdb"
+    Store(path).close()
+    raw = path.read_bytes()
+    if what == "folder":
+        path.unlink()
+        path.mkdir()
+    elif what == "link to nothing":
+        path.unlink()
+        path.symlink_to("/proc/nothing/x")
+    elif what == "no folder":
+        path = Path("/proc/nothing/store.duckdb")
+    else:
+        newer = raw[:12] + (9999).to_bytes(8, "little") + raw[20:]
+        path.write_bytes({"zero": b"", "garbage": b"x" * 5000, "cut": raw[: len(raw) // 2], "flipped": raw[:9000] + b"flip" + raw[9004:], "newer": newer}[what])
+    monkeypatch.setenv("CAPSAFE_HOME", str(path.parent))
+    if what in ("cut", "flipped"):  # DuckDB may not look at what was changed, or only later
+        with contextlib.suppress(CapsafeError):
+            Store(path).close()
+    else:
+        with pytest.raises(CapsafeError, match=re.escape(str(path))) as refused:
+            Store(path)
+        assert refused.value.hint
+    done = command(path.parent, "rates")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 2
+
+
+def test_settings_that_duckdb_does_not_take_are_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CapsafeError, match="cannot be"):
+        Store(tmp_path / "store.duckdb", memory_limit="a lot")
+
+
+def test_asking_where_nobody_listens(workspace: Settings) -> None:
+    for make in (lambda p: None, lambda p: p.mkdir(), lambda p: p.rmdir() or p.write_text("")):
+        make(workspace.socket_path)
+        with pytest.raises(service.NobodyError):
+            ask(workspace.socket_path, "rates", Selection())
+    begun = time.monotonic()
+    assert from_owner(workspace, who, lambda store: {"alone": 1}) == {"alone": 1}
+    assert time.monotonic() - begun < service.PATIENCE
