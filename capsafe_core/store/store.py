@@ -208,7 +208,7 @@ def _not_opened(path: Path | None, error: Exception) -> CapsafeError:
     if "could not set lock" in reason.lower():
         return BusyError(f"The store {path} is in use by another process{_holder(reason)}.", "Wait until that has ended, or end it. While the app runs, commands find it by themselves.")
     if path is not None and path.is_file() and os.access(path, os.R_OK | os.W_OK):
-        return CapsafeError(f"The file {path} cannot be read as a store: {reason}", "Its content is also in the job folders: `capsafe rebuild` makes it again. CAPSAFE_STORE chooses another path.")
+        return CapsafeError(f"The file {path} cannot be opened as a store: {reason}", "Its content is also in the job folders: `capsafe rebuild` makes it again. CAPSAFE_STORE chooses another path.")
     return CapsafeError(f"The store {path} cannot be opened: {reason}", "Check the path, its rights and the free space, or choose another with CAPSAFE_STORE.")
 
 
