@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import create_job
+from capsafe_core.jobs.new_run import missing_jobs, planned
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.study import load_study, parse_study
 from tests.synthetic import STUDY
@@ -72,3 +74,14 @@ def test_the_shipped_study_plans_the_whole_graph() -> None:
     checkpoints = 2 + 1 + sum(len(r.steps) * len(r.seeds) for r in study.recipes if r.name != "alignment")
     assert kinds.count("generate") == checkpoints
     assert kinds.count("judge") == len(study.judges)
+
+
+def test_studies_whose_names_begin_alike_are_planned_apart(tmp_path: Path) -> None:
+    """One is there as a whole and the other in four parts; neither takes the other's number."""
+    small, steps = (parse_study(STUDY).model_copy(update={"name": name}) for name in ("small", "small-steps"))
+    whole, parted = plan_study(small), plan_study(steps, 4)
+    for manifest in (*whole, *parted):
+        create_job(tmp_path, manifest)
+    assert planned(tmp_path, small) == whole
+    assert planned(tmp_path, steps) == parted
+    assert missing_jobs(tmp_path, small) == whole

@@ -124,9 +124,12 @@ def missing_jobs(root: Path, study: Study) -> list[Manifest]:
 
 
 def planned(root: Path, study: Study) -> list[Manifest]:
-    """The jobs of a study, in as many parts as those that are there already."""
-    parts = [job.manifest.parts for job in list_jobs(root) if job.manifest.kind == "generate" and job.manifest.name.startswith(f"{study.name}-")]
-    return plan_study(study, max(parts, default=1))
+    """The jobs of a study, in as many parts as those that are there already; which those are, their identity tells."""
+    for parts in sorted({job.manifest.parts for job in list_jobs(root) if job.manifest.kind == "generate"}, reverse=True):
+        jobs = plan_study(study, parts)
+        if any((root / manifest.job_id).exists() for manifest in jobs if manifest.kind == "generate"):
+            return jobs
+    return plan_study(study)
 
 
 def queue_jobs(settings: Settings, manifests: Sequence[Manifest]) -> None:
