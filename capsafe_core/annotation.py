@@ -26,6 +26,8 @@ REASONS = {
 """Why an answer may be incoherent, as the detector tells it and as people choose it."""
 OTHER = "other"
 """a reason that is not among them, told in the note"""
+LONGEST_NOTE = 1 << 17
+"""characters of a note"""
 STRATEGIES = ("random", "stratified", "disagreement", "uncertainty")
 
 

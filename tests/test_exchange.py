@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from capsafe_core.analysis import commands
 from capsafe_core.analysis.annotators import annotators_table, conflicts_table, repeats_table
@@ -30,6 +32,7 @@ from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
 from tests.published import RATERS, REFUSALS, SHARED, committed, write_xstest, xstest_rows
 from tests.test_annotation import ADA, copied, make_once, queue, work_through
+from tests.test_values import ANY
 
 BEN = Person("Ben", "annotator")
 
@@ -250,3 +253,19 @@ def test_imported_labels_of_xstest_correct_the_gpt4_judge(tmp_path: Path) -> Non
         assert found.rate == pytest.approx(golden["ppi_plus_plus"]["est"], abs=5e-5)
         assert (found.low, found.high) == (pytest.approx(golden["ppi_plus_plus"]["ci"][0], abs=5e-5), pytest.approx(golden["ppi_plus_plus"]["ci"][1], abs=5e-5))
         desk.close()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.data())
+def test_any_value_in_any_field_of_a_file_is_a_label_or_a_sentence(desk: Desk, data: st.DataObject) -> None:
+    outputs = desk.store.rows("SELECT CAST(generation_id AS VARCHAR) FROM generations ORDER BY 1 LIMIT 20")
+    row: dict[str, Any] = {"generation_id": outputs[data.draw(st.integers(0, 19))][0], "annotator": "Ada", "dimension": "safety", "label": "safe", "reasons": ["x"], "note": "n"}
+    row |= {"confidence": 1, "created": 5.0, "shown": 4.0, "repeat": 0, "probability": 0.5, "place": 3, "stratum": "s", "queue": "q", "guidelines": "g", "event_id": ""}
+    odd = dict(row)
+    for key in data.draw(st.lists(st.sampled_from(sorted(row)), min_size=1, max_size=3)):
+        odd[key] = data.draw(ANY)
+    if data.draw(st.booleans()):
+        odd.pop(data.draw(st.sampled_from(sorted(odd))))
+    found = desk.bring_in(ADA, json.dumps(odd) + "\n" + json.dumps(row | {"created": data.draw(st.floats(1, 1e9))}), "file")
+    assert found.labels + found.known >= 1
+    assert ingest_all(desk.store, desk.jobs)[1] == []

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from capsafe_core.annotation import OTHER, QUESTIONS, REASONS, Guidelines, QueueSettings, read_guidelines, shipped_guidelines
+from capsafe_core.annotation import LONGEST_NOTE, OTHER, QUESTIONS, REASONS, Guidelines, QueueSettings, read_guidelines, shipped_guidelines
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Shard, append_line, create_job, list_jobs, read_lines
 from capsafe_core.people import Person
@@ -41,8 +41,6 @@ LONGEST_ABSENCE = 60 * 86400.0
 """seconds after which what a browser kept is too old to be taken in"""
 TOLERANCE = 2.0
 """seconds by which a browser's clock may run faster than this one"""
-LONGEST_NOTE = 1 << 17
-"""characters of a note"""
 MOST_PRACTICE = 1000
 """practice items of some guidelines"""
 MOST_MARKS = 200

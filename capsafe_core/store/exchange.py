@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +17,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from capsafe_core.annotation import QUESTIONS
+from capsafe_core.annotation import LONGEST_NOTE, QUESTIONS
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person, person_named
 from capsafe_core.records import LabelEvent, QueueItem, Record, identify
 from capsafe_core.store.export import FORMULA, guarded
 from capsafe_core.store.labels import queue_strata
 from capsafe_core.store.store import Store
+from capsafe_core.values import LATEST, shown, well_formed
 
 FORMATS = ("jsonl", "csv", "label-studio", "argilla")
 COLUMNS = (
@@ -215,6 +215,7 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
     Args:
         queue: under which the probabilities are kept.
     """
+    rows = [well_formed(row) for row in rows]
     told = [{**{k: v for k, v in row.items() if k not in QUESTIONS}, "dimension": d, "label": row[d]} for row in rows if "dimension" not in row for d in QUESTIONS if row.get(d) not in (None, "")]
     told += [row for row in rows if "dimension" in row]
     by_id, by_text = _outputs(store, rows)
@@ -232,20 +233,25 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
             problems.append(f"Label {number}: {problem}")
             continue
         who = people.setdefault(str(row["annotator"]), person_named(str(row["annotator"])))
-        created = float(row.get("created") or now)
-        reasons = row.get("reasons") or ()
         for generation, cell in found:
-            event = _event_id(row, generation, who)
-            records[event] = LabelEvent(
-                event, generation, cell, who.rater.id, row["dimension"], "label", _label(row), float(row.get("shown") or created), created,
-                tuple(r.strip() for r in reasons.split(";")) if isinstance(reasons, str) else tuple(map(str, reasons)), (), str(row.get("note") or ""), queue,
-                None if row.get("confidence") in (None, "") else float(row["confidence"]), str(row.get("guidelines") or ""), int(float(row.get("repeat") or 0)),
-            )  # fmt: skip
+            event = _event(row, generation, cell, who, queue, now)
+            records[event.event_id] = event
     here = {event for (event,) in store.rows("SELECT CAST(event_id AS VARCHAR) FROM label_events WHERE CAST(event_id AS VARCHAR) IN (SELECT unnest(?))", [list(records)])}
     new = [record for event, record in records.items() if event not in here]
     items = _drawn_items(rows, outputs_of, queue) if new else {}
     weighted = sum(record.generation_id in items for record in new)
     return Read([*(p.rater for p in people.values()), *items.values(), *new], len(new), weighted, len(here), problems)
+
+
+def _event(row: Row, generation: str, cell: str, who: Person, queue: str, now: float) -> LabelEvent:
+    """The label of a row about one output."""
+    created = float(row.get("created") or now)
+    reasons = row.get("reasons") or ()
+    return LabelEvent(
+        _event_id(row, generation, who), generation, cell, who.rater.id, row["dimension"], "label", _label(row), float(row.get("shown") or created), created,
+        tuple(r.strip() for r in reasons.split(";")) if isinstance(reasons, str) else tuple(map(str, reasons)), (), str(row.get("note") or ""), queue,
+        None if row.get("confidence") in (None, "") else float(row["confidence"]), str(row.get("guidelines") or ""), int(float(row.get("repeat") or 0)),
+    )  # fmt: skip
 
 
 def _drawn_items(rows: Sequence[Row], outputs_of: Callable[[Row], list[tuple[str, str]]], queue: str) -> dict[str, QueueItem]:
@@ -274,8 +280,10 @@ def _label(row: Row) -> str:
 def _problem(row: Row, found: int) -> str:
     if not found:
         return f"no output {row.get('generation_id') or 'with this prompt and answer'} is in the store."
-    if row["dimension"] not in QUESTIONS:
-        return f"there is no dimension {row['dimension']!r}; use {', '.join(QUESTIONS)}."
+    if not isinstance(row["dimension"], str) or row["dimension"] not in QUESTIONS:
+        return f"there is no dimension {shown(row['dimension'])}; use {', '.join(QUESTIONS)}."
+    if "label" not in row:
+        return "it has no label."
     if _label(row) not in QUESTIONS[row["dimension"]].answers:
         return f"{row['label']!r} is no label of {row['dimension']}; use {', '.join(QUESTIONS[row['dimension']].answers)}."
     try:
@@ -284,6 +292,8 @@ def _problem(row: Row, found: int) -> str:
         return f"its annotator is missing. {error.message}"
     if not isinstance(row.get("reasons") or [], str | list):
         return "its reasons are no list."
+    if len(str(row.get("note") or "")) > LONGEST_NOTE or len(row.get("reasons") or []) > LONGEST_NOTE:
+        return f"its note or its reasons are longer than {LONGEST_NOTE:,} characters."
     if problem := _number_problem(row):
         return problem
     if found > 1 and row.get("probability") not in (None, ""):
@@ -292,16 +302,16 @@ def _problem(row: Row, found: int) -> str:
 
 
 def _number_problem(row: Row) -> str:
-    for key, low, high in (("probability", 1e-9, 1.0), ("created", 0.0, math.inf), ("shown", 0.0, math.inf), ("confidence", 0.0, 1.0), ("repeat", 0, 1), ("place", 0, math.inf)):
+    for key, low, high in (("probability", 1e-9, 1.0), ("created", 0.0, LATEST), ("shown", 0.0, LATEST), ("confidence", 0.0, 1.0), ("repeat", 0, 1), ("place", 0, (1 << 31) - 1)):
         value = row.get(key)
         if value in (None, ""):
             continue
         try:
             number = float(value)
-        except (TypeError, ValueError):
-            return f"{key} = {value!r} is no number."
-        if not low <= number <= high or math.isinf(number):
-            return f"{key} = {value!r} is not between {low:g} and {high:g}."
+        except (TypeError, ValueError, OverflowError):
+            return f"{key} = {shown(value)} is no number."
+        if not low <= number <= high:
+            return f"{key} = {shown(value)} is not between {low:g} and {high:g}."
     return ""
 
 
