@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from streamlit.testing.v1 import AppTest
 
 from capsafe_core.analysis import actions, service
 from capsafe_core.analysis.service import Service, ask, ask_to, from_owner, open_store, who
@@ -29,7 +30,7 @@ from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.desk import Desk
-from capsafe_core.ui.owner import Owner
+from capsafe_core.ui.owner import Owner, close_owner
 
 OWN = "from capsafe_core.settings import Settings\nfrom capsafe_core.ui.owner import Owner\nowner = Owner(Settings(), 'http://127.0.0.1:8599/').start()\n"
 HOLD = "from capsafe_core.settings import Settings\nfrom capsafe_core.analysis.service import open_store\nstore = open_store(Settings())\n"
@@ -310,3 +311,18 @@ def test_asking_where_nobody_listens(workspace: Settings) -> None:
     begun = time.monotonic()
     assert from_owner(workspace, who, lambda store: {"alone": 1}) == {"alone": 1}
     assert time.monotonic() - begun < service.PATIENCE
+
+
+def test_an_app_without_a_store_says_so_on_every_page_and_opens_it_when_it_can(workspace: Settings) -> None:
+    workspace.store_path.write_bytes(b"garbage")
+    page = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=120)
+    try:
+        page.run()
+        assert not page.exception
+        assert [title.value for title in page.title] == ["The store cannot be opened"]
+        assert "capsafe rebuild" in page.text[1].value
+        workspace.store_path.unlink()
+        page.run()
+        assert [title.value for title in page.title] != ["The store cannot be opened"]
+    finally:
+        close_owner()
