@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from capsafe_core.engines.base import Request
+from capsafe_core.engines.base import Message, Request
+from capsafe_core.engines.rendering import renderer
 from capsafe_core.errors import CapsafeError
 
 FALLBACK = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
@@ -27,11 +29,17 @@ def render(tokenizer: Any, request: Request) -> str:
     """
     if request.raw:
         return str(request.messages[0]["content"]) + request.begun
-    try:
-        text = tokenizer.apply_chat_template(list(request.messages), tokenize=False, add_generation_prompt=True, **request.template)
-    except Exception as error:  # whatever a template raises
-        raise CapsafeError(f"The model's chat template does not take these messages: {error}.", "Check the model; many judges need their own weights, whose template knows their form.") from error
-    return str(text) + request.begun
+    return conversation_text(tokenizer, request.messages, request.template) + request.begun
+
+
+def conversation_text(tokenizer: Any, messages: Sequence[Message], more: Mapping[str, Any] | None = None) -> str:
+    """A conversation as the model's chat template writes it, up to where the model answers; rendered in a process of its own.
+
+    Raises:
+        CapsafeError: the template refuses these messages, or takes too long.
+    """
+    template, special = tokenizer.get_chat_template(), json.dumps(tokenizer.special_tokens_map, default=str)
+    return renderer(template, special).render([{k: v for k, v in m.items() if v is not None} for m in messages], dict(more or {}))
 
 
 def request_tokens(tokenizer: Any, request: Request) -> list[int]:

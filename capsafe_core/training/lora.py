@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from capsafe_core.benchmarks.reasoning import Pair
+from capsafe_core.engines.chat import conversation_text
 from capsafe_core.engines.models import Weights
 from capsafe_core.engines.transformers import load_model, load_tokenizer
 from capsafe_core.errors import CapsafeError
@@ -83,7 +84,7 @@ def _tensors(tokenizer: Any, pairs: Sequence[Pair], device: str) -> dict[str, to
     """input_ids, attention_mask and labels, shape (batch, longest); only the answer's tokens carry loss."""
     rows = []
     for pair in pairs:
-        asked = tokenizer.apply_chat_template([{"role": "user", "content": pair.prompt}], tokenize=False, add_generation_prompt=True)
+        asked = conversation_text(tokenizer, [{"role": "user", "content": pair.prompt}])
         prompt = tokenizer(asked, add_special_tokens=False).input_ids
         answer = tokenizer(pair.target + tokenizer.eos_token, add_special_tokens=False).input_ids
         rows.append((prompt, answer))
