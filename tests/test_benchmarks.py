@@ -1,6 +1,7 @@
 import csv
 import importlib.util
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from capsafe_core.benchmarks import load_benchmark, load_training_pairs, score, scorer_of
+from capsafe_core.benchmarks.files import read_rows
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.judges import Item, open_judge
@@ -271,3 +273,14 @@ def test_odd_rows_keep_what_they_say(tmp_path: Path) -> None:
         first, second = load_benchmark(settings(f"file:{path}")).prompts
         assert (first.item, first.text, first.context, first.behaviour_text) == ("0", "a\u2028b", "", "")
         assert len(second.text) == 200_000
+
+
+def test_a_file_that_is_a_pipe_or_a_device_is_not_opened(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would be waited for for ever, and a device has no end."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for path in (tmp_path / "pipe.jsonl", Path("/dev/zero"), tmp_path):
+        with pytest.raises(CapsafeError, match="not a regular file"):
+            read_rows(path)
+    (tmp_path / "deep.jsonl").write_text("[" * 100_000 + "\n")
+    with pytest.raises(CapsafeError, match="not JSON"):
+        read_rows(tmp_path / "deep.jsonl")

@@ -147,9 +147,12 @@ def test_twenty_kills_over_a_troubled_server_lose_and_double_nothing(tmp_path: P
         job = generating(tmp_path / "troubled", seen, size=100, samples=3, retries=8)
         killed = 0
         while killed < 20:
+            before = len(seen.bodies)
             process = start_worker(job, settings=Settings(engine_python=Path(sys.executable)))
+            while len(seen.bodies) == before and process.poll() is None:
+                time.sleep(0.02)
             try:
-                process.wait(timeout=chance.uniform(0.5, 1.0))
+                process.wait(timeout=chance.uniform(0.1, 0.5))
                 break
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)

@@ -15,6 +15,8 @@ from capsafe_core.errors import CapsafeError
 Row = dict[str, Any]
 FIELDS = ("id", "prompt", "category", "behaviour", "behaviour_text", "context", "reference")
 """What a prompt of a benchmark can have."""
+LARGEST = 1 << 30
+"""bytes of a file"""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,10 @@ def read_rows(path: Path) -> list[Row]:
         CapsafeError: the file cannot be read; the first broken line is named.
     """
     ending = path.suffix.lower()
+    if path.exists() and not path.is_file():
+        raise CapsafeError(f"{path} is not a regular file, so it is not opened.", "Name a file.")
+    if path.exists() and path.stat().st_size > LARGEST:
+        raise CapsafeError(f"{path} has more than {LARGEST >> 20} MB.", "Split it, or keep the prompts that are needed.")
     if ending == ".parquet":
         return _parquet(path)
     try:
@@ -96,8 +102,8 @@ def read_rows(path: Path) -> list[Row]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise CapsafeError(f"Line {i} of {path} is not JSON: {error.msg}.", "Mend that line.") from error
+        except (ValueError, RecursionError) as error:
+            raise CapsafeError(f"Line {i} of {path} is not JSON: {getattr(error, 'msg', error)}.", "Mend that line.") from error
         if not isinstance(row, dict):
             raise CapsafeError(f"Line {i} of {path} is not a JSON object.", 'Every line must look like {"id": ..., "prompt": ...}.')
         rows.append(row)
@@ -120,7 +126,7 @@ def _csv(path: Path, text: str) -> list[Row]:
 def _json(path: Path, text: str) -> list[Row]:
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CapsafeError(f"{path} is not JSON: {error}.", "Mend it, or save one object a line as .jsonl.") from error
     lists = [data] if isinstance(data, list) else [v for v in data.values() if isinstance(v, list)] if isinstance(data, dict) else []
     rows = [rows for rows in lists if rows and all(isinstance(row, dict) for row in rows)]
