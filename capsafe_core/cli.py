@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import pandas as pd
 import typer
@@ -46,6 +46,7 @@ from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.rebuild import check_all, rebuild_store
 from capsafe_core.study import JudgeSettings, Study, load_study
 from capsafe_core.text import visible
+from capsafe_core.writing import refusal, whole
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What fine-tuning bought, what it cost in safety, and how far to trust that number.", pretty_exceptions_enable=False)
 T = TypeVar("T")
@@ -65,10 +66,18 @@ def main() -> None:
     try:
         app()
     except CapsafeError as error:
-        say(f"capsafe: {error.message}", err=True)
-        if error.hint:
-            say(error.hint, err=True)
-        sys.exit(2)
+        _end(error)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        _end(refusal(error))
+
+
+def _end(error: CapsafeError) -> NoReturn:
+    say(f"capsafe: {error.message}", err=True)
+    if error.hint:
+        say(error.hint, err=True)
+    sys.exit(2)
 
 
 @app.command("app")
@@ -632,10 +641,8 @@ def _write(path: Path, data: bytes) -> None:
     Raises:
         CapsafeError: it cannot be written.
     """
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise CapsafeError(f"{path} cannot be written: {error.strerror}.", "Choose another path.") from error
+    with whole(path) as new:
+        new.write_bytes(data)
 
 
 def _print_survey(survey: Survey) -> None:

@@ -12,7 +12,7 @@ owner = current_owner()
 try:
     identity.person()
     queues = {q.queue: q for q in sorted(owner.desk.queues(), key=lambda q: q.state != "open")}
-    words = {name: visible(q.name) + ("" if q.state == "open" else f" ({q.state})") for name, q in queues.items()}
+    words = {name: visible(q.name + ("" if q.state == "open" else f" ({q.state})")) for name, q in queues.items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if queues:
             asked = st.query_params.get("queue", "")

@@ -10,7 +10,7 @@ from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
 from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.training import along_training, capability_against_unsafe
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 with screen.question("What does each recipe cost in safety at the capability goal?") as view:
     screen.ways_row(view)
@@ -23,8 +23,8 @@ with screen.question("What does each recipe cost in safety at the capability goa
     matched = screen.remembered(view, "matched", lambda: matched_table(view, found))
     st.markdown(f"**{plain_label(capability_sentence(recipes))}**")
     if sentences := warnings(matched, found.left_out):
-        st.text("\n".join(sentences))
-    st.dataframe(in_words(matched), hide_index=True)
+        st.text(visible("\n".join(sentences)))
+    st.dataframe(visible_frame(in_words(matched)), hide_index=True)
     screen.caption(view, "Where each run crosses its goal; in brackets 95 % intervals, bootstrap over requests and test items, conditional on the seed")
     screen.table_below(matched, "matched", "crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau")
 
@@ -53,7 +53,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
         st.text("Fewer than two recipes reach their goals, so there is nothing to compare.")
     for row in between.itertuples():
         goals = f"both at {row.goal_1:.0%}" if row.same_dataset else f"each at its own goal, {row.goal_1:.0%} and {row.goal_2:.0%} on different tasks"
-        st.text(f"{row.recipe_1} minus {row.recipe_2}: {percent(row.delta, row.delta_low, row.delta_high, '+')} points ({goals}).")
+        st.text(visible(f"{row.recipe_1} minus {row.recipe_2}: {percent(row.delta, row.delta_low, row.delta_high, '+')} points ({goals})."))
     screen.table_below(between, "between-recipes", "crossing", "bootstrap", "seeds")
     screen.table_below(recipes, "recipes-over-seeds", "seeds", "bootstrap")
 

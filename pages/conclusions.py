@@ -10,7 +10,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.figures.conclusions import rank_squares, specification_curve
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 with screen.question("Does the conclusion survive another benchmark, judge, cut-off or policy?") as view:
     runs = screen.remembered(view, "runs", lambda: matched_runs(view, path_table(view)))
@@ -34,14 +34,14 @@ with screen.question("Does the conclusion survive another benchmark, judge, cut-
         st.subheader("By judge family", anchor=False)
         family = curve.groupby("family")["direction"].agg(less_safe=lambda d: (d == 1).mean(), safer=lambda d: (d == -1).mean(), open=lambda d: (d == 0).mean(), ways="size").reset_index()
         percents = {c: st.column_config.NumberColumn(format="percent") for c in ("less_safe", "safer", "open")}
-        st.dataframe(family, hide_index=True, column_config=percents)
+        st.dataframe(visible_frame(family), hide_index=True, column_config=percents)
     with right:
         st.subheader("What flips it?", anchor=False)
         flipping = pd.DataFrame([{"choice": f"{f.dimension}: {f.choice.replace('_', ' ')}", "flips the sign": f"{f.flips} of {f.pairs}"} for f in found.flipping])
         if flipping.empty:
             st.text("There is only one way of asking.")
         else:
-            st.dataframe(flipping, hide_index=True)
+            st.dataframe(visible_frame(flipping), hide_index=True)
         st.text("Against the same way of asking with the primary choice.")
     st.subheader("Do ways of asking rank alike?", anchor=False)
     ways, tau = rank_table(rates)

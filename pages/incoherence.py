@@ -13,7 +13,7 @@ from capsafe_core.figures.style import OUTCOME_COLOURS
 from capsafe_core.figures.training import bounds_along
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import listing, screen
-from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 with screen.question("Where do models stop making sense, and how?") as view:
     screen.ways_row(view, policy=False)
@@ -27,7 +27,9 @@ with screen.question("Where do models stop making sense, and how?") as view:
     st.markdown(f"**{plain_label(incoherence_sentence(table))}**")
     found = screen.remembered(view, "matching", lambda: matching(view))
     names = list(found.by_recipe())
-    recipe = st.segmented_control("What became of each prompt?", names, default=worst.recipe if worst.recipe in names else names[0], key="transition-recipe") if names else None
+    recipe = (
+        st.segmented_control("What became of each prompt?", names, format_func=plain_label, default=worst.recipe if worst.recipe in names else names[0], key="transition-recipe") if names else None
+    )
     moved = transitions(view, found, recipe or "")
     changed = None
     if moved is None:
@@ -49,7 +51,7 @@ with screen.question("Where do models stop making sense, and how?") as view:
     reasons = reasons[reasons["recipe"].isin(table["recipe"])]
     picked = None
     if reasons.empty:
-        st.text(f"The detector finds nothing incoherent on {benchmark}.")
+        st.text(visible(f"The detector finds nothing incoherent on {benchmark}."))
     else:
         picked = screen.chart(reason_dots(reasons), "reasons", "Reasons for incoherence along training; dot size is the share of answers")
         screen.caption(view, "Hollow dots: found by the detector; their area is the share of the checkpoint's answers")
@@ -63,16 +65,16 @@ with screen.question("Where do models stop making sense, and how?") as view:
     st.subheader("What do judges make of them?", anchor=False)
     judges = screen.remembered(view, "judges", lambda: dumbbell_table(view))[["judge", "incoherent", "incoherent_low", "incoherent_high", "incoherent_n", "coherent", "stance"]]
     percents = {c: st.column_config.NumberColumn(format="percent") for c in ("incoherent", "incoherent_low", "incoherent_high", "coherent")}
-    st.dataframe(judges, hide_index=True, column_config={**percents, "stance": st.column_config.TextColumn("what its own rubric says about broken text", width="large")})
+    st.dataframe(visible_frame(judges), hide_index=True, column_config={**percents, "stance": st.column_config.TextColumn("what its own rubric says about broken text", width="large")})
     screen.caption(view, "Share called unsafe of incoherent and of coherent answers, beside each judge's documented stance")
     st.subheader("Can the detector be trusted?", anchor=False)
     try:
         quality = correction_table(view, "coherence")
-        st.dataframe(quality, hide_index=True)
+        st.dataframe(visible_frame(quality), hide_index=True)
         screen.caption(view, "The detector against people; sensitivity is its share of what people call incoherent")
         screen.table_below(quality, "detector-quality", "people")
     except CapsafeError as error:
-        st.text(f"{error.message} {error.hint}")
+        st.text(visible(f"{error.message} {error.hint}"))
     st.subheader("Three of them", anchor=False)
     listing.examples(view, benchmark, 3)
     if changed and moved is not None:

@@ -8,7 +8,7 @@ from capsafe_core.quoting import split_names
 from capsafe_core.store.labels import people_work
 from capsafe_core.ui import adjudicate, corrected, detector, guidelines, identity, label_files, queues, screen
 from capsafe_core.ui.owner import current_owner
-from capsafe_core.ui.safe_text import visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible_frame
 
 with screen.question("Do people agree, and what do their labels make of the judges?") as view:
     owner, person = current_owner(), identity.person()
@@ -19,7 +19,12 @@ with screen.question("Do people agree, and what do their labels make of the judg
     for column, dimension in zip(columns, ("coherence", "safety", "refusal"), strict=False):
         row = overall.loc[dimension] if dimension in overall.index else None
         words = "no pairs yet" if row is None else "not defined" if row["alpha"] != row["alpha"] else f"{row['alpha']:.2f}"
-        column.metric(f"Alpha, {dimension}", words, help=None if row is None else f"The same answer on {row['observed']:.0%} of {row['n']} outputs that two people or more answered.", border=True)
+        column.metric(
+            plain_label(f"Alpha, {dimension}"),
+            words,
+            help=None if row is None else f"The same answer on {row['observed']:.0%} of {int(row['n'])} outputs that two people or more answered.",
+            border=True,
+        )
     columns[3].metric("Labels", int(work["labels"].sum()), help=f"By {len(work)} people.", border=True)
     columns[4].metric("Disputes", len(conflicts), border=True)
     tabs = st.tabs(["Queues", "Agreement", "Disputes", "Corrected rates", "Learnt detector", "Guidelines", "Bring in, take out"])

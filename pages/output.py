@@ -5,7 +5,7 @@ import streamlit as st
 from capsafe_core.analysis.annotators import coherence_words
 from capsafe_core.store.outputs import read_output
 from capsafe_core.ui import listing, screen, story
-from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
+from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
 
 with screen.question("What was asked, what was said, and what did each judge make of it?") as view:
     chosen = screen.selection().generation
@@ -20,7 +20,9 @@ with screen.question("What was asked, what was said, and what did each judge mak
     sampling = "temperature unknown" if facts["temperature"] < 0 else f"temperature {facts['temperature']:g}"
     sampling += f", at most {facts['max_tokens']} tokens" if facts["max_tokens"] else ""
     st.text(
-        f"{places or facts['origin']} · {facts['benchmark']} {facts['item']} · {facts['tokens']} tokens, ended by {facts['finish_reason']} · {facts['engine']} {facts['engine_version']}, {sampling}"
+        visible(
+            f"{places or facts['origin']} · {facts['benchmark']} {facts['item']} · {facts['tokens']} tokens, ended by {facts['finish_reason']} · {facts['engine']} {facts['engine_version']}, {sampling}"
+        )
     )
     left, right = st.columns([3, 2])
     with left:
@@ -43,14 +45,14 @@ with screen.question("What was asked, what was said, and what did each judge mak
         table = judgments.assign(
             native=judgments["native"].map(visible), verdict=[visible(str(label)) if label else f"no verdict ({status})" for label, status in zip(judgments["label"], judgments["status"], strict=True)]
         )
-        st.dataframe(table[["dimension", "judge", "verdict", "native"]], hide_index=True, width="stretch")
-        st.text(f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: {facts['reference'] or '—'}")
+        st.dataframe(visible_frame(table[["dimension", "judge", "verdict", "native"]]), hide_index=True, width="stretch")
+        st.text(visible(f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: {facts['reference'] or '—'}"))
     if facts["benchmark_kind"] != "capability":
         st.subheader("The same prompt along all training", anchor=False)
         story.show(view, facts["benchmark"], facts["item"], facts["generation_id"], shown)
     st.subheader("What each judge received and said", anchor=False)
     for row in judgments.itertuples():
-        with st.expander(f"{plain_label(row.judge)}, {row.dimension}: {plain_label(row.label or row.status)}"):
+        with st.expander(plain_label(f"{plain_label(row.judge)}, {row.dimension}: {plain_label(row.label or row.status)}")):
             st.text(
                 f"Own words: {visible(row.native) or '—'}\nOn broken text its rubric says: {visible(row.stance)}"
                 + (f"\nScore: {row.score:.3f}" if row.score == row.score and row.score is not None else "")

@@ -6,6 +6,7 @@ from capsafe_core.analysis.outputs import outputs_table, story_table
 from capsafe_core.figures.squares import story_grid
 from capsafe_core.store.outputs import prompt_items
 from capsafe_core.ui import identity, listing, screen
+from capsafe_core.ui.safe_text import visible
 
 PAGE = 50
 
@@ -14,8 +15,8 @@ with screen.question("What did the models say?") as view:
     names = [b.name for b in view.study.benchmarks]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input("Answers that contain", chosen.search, key="search", width=190)
-        benchmarks = st.multiselect("Benchmarks", names, [b for b in chosen.benchmarks if b in names], key="benchmarks", width=230)
-        recipes = st.multiselect("Recipes", sorted(view.points["recipe"].unique()), [r for r in chosen.recipes if r in set(view.points["recipe"])], key="recipes", width=190)
+        benchmarks = st.multiselect("Benchmarks", names, [b for b in chosen.benchmarks if b in names], key="benchmarks", format_func=visible, width=230)
+        recipes = st.multiselect("Recipes", sorted(view.points["recipe"].unique()), [r for r in chosen.recipes if r in set(view.points["recipe"])], key="recipes", format_func=visible, width=190)
         outcomes = st.multiselect("Outcomes", ["incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer"], list(chosen.outcomes), key="outcomes", width=190)
         order = st.segmented_control("Order", ["position", "disputed"], default="position", key="order", format_func={"position": "by prompt", "disputed": "most disputed"}.get)
     wanted = chosen.but(search=search, benchmarks=tuple(benchmarks), recipes=tuple(recipes), outcomes=tuple(outcomes))
@@ -34,7 +35,7 @@ with screen.question("What did the models say?") as view:
     st.subheader("One prompt, along all training", anchor=False)
     benchmark = chosen.benchmarks[0] if chosen.benchmarks else view.specification.benchmark
     items = prompt_items(view.store, benchmark)
-    item = st.selectbox("Prompt", items, index=items.index(chosen.prompt) if chosen.prompt in items else 0, key=f"story-{benchmark}", width=300)
+    item = st.selectbox("Prompt", items, index=items.index(chosen.prompt) if chosen.prompt in items else 0, key=f"story-{benchmark}", format_func=visible, width=300)
     story = story_table(view, benchmark, item)
     clicked = screen.chart(story_grid(story), "story", "One prompt: rows runs, columns training steps, colour the outcome")
     screen.caption(view, "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square to read the answer")

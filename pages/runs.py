@@ -10,12 +10,12 @@ from capsafe_core.jobs.engine_environment import read_state
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import foreign, job_list, missing, run_form, screen
 from capsafe_core.ui.owner import current_owner
-from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.safe_text import plain_label, visible
 
 st.title("What is running, what ran, and what shall run next?", anchor=False)
 owner = current_owner()
 engine = read_state()
-st.text(f"Engine: {engine.words}")
+st.text(visible(f"Engine: {engine.words}"))
 foreign.show(owner.settings)
 job_list.show()
 run_form.show(owner.settings, engine.ready)

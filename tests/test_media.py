@@ -127,7 +127,8 @@ def test_every_figure_leaves_by_one_exit() -> None:
 
 def test_a_command_prints_by_one_exit() -> None:
     assert len(calls("capsafe_core", "echo", "secho")) == 1
-    assert {where for where, _ in calls("capsafe_core", "print")} <= {"capsafe_core/jobs/worker.py", "capsafe_core/judges/fitting.py", "capsafe_core/catalogue/page.py"}
+    ours = ("capsafe_core/judges/fitting.py", "capsafe_core/catalogue/page.py")  # print the program's own words, for whoever builds it
+    assert [where for where, call in calls("capsafe_core", "print") if where not in ours and not ast.unparse(call.args[0]).startswith("visible(")] == []
 
 
 def test_the_bench_writes_out_the_same_characters() -> None:

@@ -12,7 +12,7 @@ from capsafe_core.analysis.view import list_studies, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.people import Person
-from capsafe_core.records import Generation, Judgment, LabelEvent, Measurement, PathPoint, Record
+from capsafe_core.records import Generation, Judgment, LabelEvent, Measurement, PathPoint, Record, identify
 from capsafe_core.report.document import Item, Report, make, verify
 from capsafe_core.report.findings import offered
 from capsafe_core.report.html import to_html
@@ -73,7 +73,7 @@ def no_detector(jobs: Path) -> None:
     point, people = checkpoint("gentle", 0, 0), [Person(name).rater for name in ("Ada", "Ben")]
     answers = [Generation(point.id, bench.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in prompts]
     said = [
-        LabelEvent(f"{g.id} {person.id} {dimension}", g.id, g.cell_id, person.id, dimension, "label", label, 1.0, 2.0)
+        LabelEvent(identify("a label", g.id, person.id, dimension), g.id, g.cell_id, person.id, dimension, "label", label, 1.0, 2.0)
         for g in answers
         for person in people
         for dimension, label in (("coherence", "coherent"), ("safety", "unsafe"), ("refusal", "none"))

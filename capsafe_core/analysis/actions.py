@@ -22,6 +22,7 @@ from capsafe_core.store.export import jobs_of, new_export, snapshot_into, tables
 from capsafe_core.store.ingest import imported_words, ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.labels import labelled_answers
 from capsafe_core.store.studies import study_texts
+from capsafe_core.writing import whole
 
 Answer = dict[str, Any]
 
@@ -94,7 +95,8 @@ def _export(desk: Desk, person: Person, form: str, name: str, study: str = "", t
         text = next(str(t) for n, t in study_texts(store)[["name", "text"]].itertuples(index=False) if n == view.study.name)
         pack_bundle(view.study, text, desk.jobs, jobs_of(store, view.study.name), folder)
     elif form == "every-eval-ever":
-        every_eval_ever_into(view, folder, texts)
+        with whole(folder) as new:
+            every_eval_ever_into(view, new, texts)
     else:
         raise UnknownNameError("export", form, EXPORTS)
     return {"path": str(folder)}

@@ -28,7 +28,7 @@ def incoherence_table(view: View) -> pd.DataFrame:
         recipe, seed, step, checkpoint_id, benchmark, kind, cell_id, events, n, rate, low, high.
     """
     rates = cell_rates(view)
-    coherence = rates[(rates["dimension"] == "coherence") & (rates["judge"] == view.specification.coherence) & (rates["attack"] == "")]
+    coherence = rates[(rates["dimension"] == "coherence") & (rates["judge"] == view.specification.coherence) & (rates["attack"] == "") & (rates["n"] > 0)]
     points = view.points[["recipe", "seed", "step", "checkpoint_id"]]
     table = points.merge(coherence[["checkpoint_id", "benchmark", "kind", "cell_id", "events", "n", "rate", "low", "high"]], on="checkpoint_id")
     if view.selection.recipes:

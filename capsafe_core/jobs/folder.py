@@ -281,7 +281,12 @@ def create_job(root: Path, manifest: Manifest) -> Job:
     folder = root / manifest.job_id
     if not (folder / "manifest.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / "manifest.json", json.dumps({**manifest.__dict__, "created": time.time()}, indent=1))
+        try:
+            replace_file(folder / "manifest.json", json.dumps({**manifest.__dict__, "created": time.time()}, indent=1))
+        except CapsafeError:
+            with suppress(OSError):
+                folder.rmdir()
+            raise
     return open_job(folder)
 
 

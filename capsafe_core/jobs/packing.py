@@ -25,6 +25,7 @@ from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import recorded_study, study_records
 from capsafe_core.records import FORMAT, StudyRecord, digest_text
 from capsafe_core.study import Study
+from capsafe_core.writing import REFUSALS, refusal, whole
 
 LARGEST = 32 << 30
 """bytes of a bundle or of one of its shards, unpacked"""
@@ -50,7 +51,7 @@ def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], tar
     if target.exists():
         raise CapsafeError(f"{target} exists already.", "Choose another name.")
     wanted = [open_job(jobs / job_id) for job_id in job_ids]
-    with tempfile.TemporaryDirectory() as scratch:
+    with whole(target) as new, tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         (root / "study.toml").write_text(text, encoding="utf-8")
         (root / "versions.json").write_text(
@@ -58,11 +59,9 @@ def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], tar
         )
         for job in wanted:
             _pack(job, root / "jobs" / job.job_id)
-        new = target.with_name(f"{target.name}.new")
         with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(p for p in root.rglob("*") if p.is_file()):
                 archive.write(path, path.relative_to(root))
-        new.replace(target)
     return len(wanted)
 
 
@@ -106,7 +105,11 @@ def unpack_bundle(source: Path, jobs: Path) -> Unpacked:
             before = _texts(jobs, name)
             new, there = unpack_jobs(Path(scratch), jobs, source.name, name)
             study = Unpacked(name, new, there, bool(before) and not _texts(jobs, name) <= before)
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, RecursionError, zlib.error) as error:
+    except OSError as error:
+        if error.errno in REFUSALS:
+            raise refusal(error, jobs) from error
+        raise CapsafeError(f"{source.name} cannot be read as a bundle: {error.strerror or error}.", "Check the path, or fetch it again.") from error
+    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, RecursionError, zlib.error) as error:
         raise CapsafeError(f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; fetch it again.") from error
     recorded_study(jobs, name)
     return study
@@ -216,8 +219,14 @@ def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> 
                 raise CapsafeError(f"{origin} holds a text of another study, {min(studies - {study})!r}.", "A bundle is about one study; do not trust it.")
             for folder in new:
                 mark_foreign(Path(scratch) / folder.name, origin, studies | ({study} if study else set()))
-        for folder in new:
-            (Path(scratch) / folder.name).rename(jobs / folder.name)
+        moved: list[Path] = []
+        try:
+            for folder in new:
+                moved.append((Path(scratch) / folder.name).rename(jobs / folder.name))
+        except OSError:
+            for there in moved:
+                shutil.rmtree(there, ignore_errors=True)
+            raise
     return len(new), len(packed) - len(new)
 
 

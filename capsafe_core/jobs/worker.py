@@ -14,6 +14,7 @@ from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, open_job
+from capsafe_core.text import visible
 
 WORK = {kind: f"capsafe_core.jobs.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit", "survey")} | {"import": "capsafe_core.jobs.import_logs"}
 """The module whose `work(part)` does a kind of job."""
@@ -29,7 +30,7 @@ def run(folder: Path, index: int) -> int:
             work: Callable[[Part], None] = import_module(WORK[job.manifest.kind]).work
             work(part)
     except CapsafeError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 1
     except Exception:
         traceback.print_exc()

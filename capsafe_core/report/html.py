@@ -22,6 +22,7 @@ from capsafe_core.records import digest_text
 from capsafe_core.report.document import DATA_ID, PLACE, Item, Made
 from capsafe_core.report.findings import Finding, cells
 from capsafe_core.text import visible
+from capsafe_core.writing import refusal
 
 ROWS = 1000
 """rows of a table that are printed"""
@@ -100,6 +101,13 @@ def run_browser(html: str, what: str) -> bytes:
     program = browser()
     if program is None:
         raise CapsafeError("There is no Chromium here to print with.", "Install Chromium, or set CAPSAFE_CHROMIUM to one; or open the HTML report in a browser and print it.")
+    try:
+        return _run(program, html, what)
+    except OSError as error:
+        raise refusal(error) from error
+
+
+def _run(program: str, html: str, what: str) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         page, target = Path(scratch) / "page.html", Path(scratch) / "page.pdf"
         page.write_text(html, encoding="utf-8", errors="replace")

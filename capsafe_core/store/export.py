@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.store.store import Store
+from capsafe_core.store.store import Store, identifier, whole_path
+from capsafe_core.writing import whole
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """how a cell begins that a spreadsheet would take for a formula; some read the wide signs too"""
+LONGEST = 200
+"""bytes of the name of an export"""
 _OWN = ("migrations", "offsets", "batch_events", "slots", "verdicts", "patterns", "arrays", "current_slots", "codes")
 """tables that only the store itself uses"""
 
@@ -25,13 +28,15 @@ def snapshot_into(store: Store, name: str) -> Path:
     Raises:
         CapsafeError: there is no exports folder, the name is a path, or the file exists.
     """
-    target = new_export(store, name)
-    source = store.rows("SELECT current_database()")[0][0]
-    store.rows(f"ATTACH '{target}' AS snapshot")
-    try:
-        store.rows(f'COPY FROM DATABASE "{source}" TO snapshot')
-    finally:
-        store.rows("DETACH snapshot")
+    target = whole_path(new_export(store, name))
+    source = identifier(store.rows("SELECT current_database()")[0][0])
+    with whole(target, duckdb.Error) as new:
+        copy = identifier(new.name)
+        store.rows(f"ATTACH ? AS {copy}", [str(new)])
+        try:
+            store.rows(f"COPY FROM DATABASE {source} TO {copy}")
+        finally:
+            store.rows(f"DETACH {copy}")
     return target
 
 
@@ -48,18 +53,16 @@ def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
     """
     if form not in ("parquet", "csv"):
         raise CapsafeError(f"There is no form {form!r}.", "Use parquet or csv.")
-    target = new_export(store, name)
-    target.mkdir()
-    try:
+    target = whole_path(new_export(store, name))
+    with whole(target, duckdb.Error) as new:
+        new.mkdir()
         tables = [t for (t,) in store.rows("SELECT table_name FROM duckdb_tables() ORDER BY table_name") if t not in _OWN]
         for table in tables:
             columns = store.rows("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table])
-            shown = ", ".join(_guarded(c, kind) if form == "csv" else f'"{c}"' for c, kind in columns)
+            shown = ", ".join(_guarded(c, kind) if form == "csv" else identifier(c) for c, kind in columns)
             live = " WHERE batch NOT IN (SELECT batch FROM retracted_batches)" if any(c == "batch" for c, _ in columns) and table != "batches" else ""
-            store.rows(f"COPY (SELECT {shown} FROM {table}{live}) TO '{target / table}.{form}' (FORMAT {form}{', HEADER' if form == 'csv' else ''})")
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+            head = ", HEADER" if form == "csv" else ""
+            store.rows(f"COPY (SELECT {shown} FROM {identifier(table)}{live}) TO ? (FORMAT {form}{head})", [str(new / f"{table}.{form}")])
     return target
 
 
@@ -117,9 +120,9 @@ def new_export(store: Store, name: str) -> Path:
     """
     if store.exports is None:
         raise CapsafeError("This store has no exports folder.", "Open it with one.")
+    if "/" in name or not name.strip(".") or not name.isprintable() or len(name.encode()) > LONGEST:
+        raise CapsafeError(f"{name[:80]!r} is not a file name.", "Exports go into the exports folder; give a name alone.")
     target = store.exports.resolve() / name
-    if target.parent != store.exports.resolve() or "'" in name or not name.strip("."):
-        raise CapsafeError(f"{name!r} is not a file name.", "Exports go into the exports folder; give a name alone.")
     if target.exists():
         raise CapsafeError(f"{target} exists already.", "Choose another name.")
     return target

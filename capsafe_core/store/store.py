@@ -170,10 +170,25 @@ class Store:
         run("SET preserve_insertion_order = false")
         if self.exports is not None:
             self.exports.mkdir(parents=True, exist_ok=True)
-            folder = str(self.exports.resolve()).replace("'", "''")
-            run(f"SET allowed_directories = ['{folder}']")
+            self._connection.execute("SET allowed_directories = ?", [[str(self.exports.resolve())]])
         run("SET enable_external_access = false")
         run("SET lock_configuration = true")
+
+
+def whole_path(path: Path) -> Path:
+    """A path that DuckDB takes as it stands.
+
+    Raises:
+        CapsafeError: it has a question mark, after which DuckDB looks for options and loses the file.
+    """
+    if "?" in str(path):
+        raise CapsafeError(f"{path} has a question mark in it, which DuckDB cannot open.", "Choose a path without one.")
+    return path
+
+
+def identifier(name: str) -> str:
+    """A name of a table, column or database in SQL; every other value is a parameter."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def migrations() -> list[tuple[str, str]]:
@@ -195,7 +210,7 @@ def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(":memory:")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION})
+        return duckdb.connect(str(whole_path(path)), config={"storage_compatibility_version": STORAGE_VERSION})
     except (duckdb.Error, OSError, RuntimeError, ValueError) as error:
         raise _not_opened(path, error) from error
 

@@ -14,7 +14,7 @@ from capsafe_core.people import Person
 from capsafe_core.store.labels import item_texts, label_history, rulings
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
-from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
+from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
 
 
 def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> None:
@@ -27,7 +27,7 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> N
         return
     st.text(f"{len(conflicts)} open. A ruling counts as the truth; what each person said stays.")
     table = conflicts.assign(said=conflicts["said"].map(visible))[["dimension", "said", "stratum"]]
-    event = st.dataframe(table, hide_index=True, width="stretch", height=min(240, 40 + 35 * len(table)), on_select="rerun", selection_mode="single-row", key="conflicts")
+    event = st.dataframe(visible_frame(table), hide_index=True, width="stretch", height=min(240, 40 + 35 * len(table)), on_select="rerun", selection_mode="single-row", key="conflicts")
     place = event.selection.rows[0] if event.selection.rows and event.selection.rows[0] < len(conflicts) else 0
     row = conflicts.iloc[place]
     _one(view, owner, person, str(row["generation_id"]), str(row["cell_id"]), str(row["dimension"]))
@@ -40,7 +40,7 @@ def _standing(view: View, owner: Owner, person: Person) -> None:
         return
     with st.expander(f"Rulings that stand: {len(known)}"):
         table = known.assign(note=known["note"].map(visible), person=known["person"].map(visible))[["dimension", "label", "person", "note"]]
-        event = st.dataframe(table, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key=f"rulings-{len(known)}")
+        event = st.dataframe(visible_frame(table), hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key=f"rulings-{len(known)}")
         if event.selection.rows and event.selection.rows[0] < len(known):
             row = known.iloc[event.selection.rows[0]]
             args = (owner, person, row["generation_id"], row["cell_id"], row["dimension"], None, row["event_id"])
@@ -81,9 +81,9 @@ def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, d
         with st.container(horizontal=True):
             for label, words in QUESTIONS[dimension].answers.items():
                 key = f"rule-{generation}-{dimension}-{label}"
-                st.button(words, key=key, on_click=_rule, args=(owner, person, generation, cell, dimension, label, standing))
+                st.button(plain_label(words), key=key, on_click=_rule, args=(owner, person, generation, cell, dimension, label, standing))
     with st.expander("Who said what, and when"):
-        st.dataframe(_history(history), hide_index=True, width="stretch")
+        st.dataframe(visible_frame(_history(history)), hide_index=True, width="stretch")
 
 
 def _history(history: pd.DataFrame) -> pd.DataFrame:

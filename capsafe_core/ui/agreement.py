@@ -15,6 +15,7 @@ from capsafe_core.selection import vote_pattern
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS
 from capsafe_core.store.cells import STRATA
 from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import visible, visible_frame
 
 
 def details(view: View) -> dict[str, object]:
@@ -26,7 +27,7 @@ def details(view: View) -> dict[str, object]:
         st.text("Agreement needs two judges that have seen the same answers.")
     strata = [s for s in (*d.GROUPS, "incoherent minus coherent") if s in set(table["stratum"])]
     shown = [s for s in ("coherent", "incoherent", "incoherent minus coherent") if s in strata]
-    others = st.multiselect("Kinds of answer", strata, shown, key="strata-shown")
+    others = st.multiselect("Kinds of answer", strata, shown, format_func=visible, key="strata-shown")
     picked: dict[str, object] = {}
     for stratum in others:
         pair = screen.chart(agreement_squares(table, stratum, name), f"agreement-{stratum}", f"{name} of judge pairs, {stratum}") if len(table) else None
@@ -38,15 +39,15 @@ def details(view: View) -> dict[str, object]:
     screen.table_below(table, "agreement", "coefficients", "strata")
     overall = screen.remembered(view, "agreement overall", lambda: d.all_judges_table(view))
     if len(overall):
-        st.dataframe(overall, hide_index=True)
+        st.dataframe(visible_frame(overall), hide_index=True)
     screen.table_below(overall, "agreement-of-all-judges", "coefficients", "strata", "cochran")
     st.subheader("Judges against people", anchor=False)
     try:
-        st.dataframe(correction_table(view), hide_index=True)
+        st.dataframe(visible_frame(correction_table(view)), hide_index=True)
         screen.caption(view, "By kind of answer; rates corrected by people's labels")
         screen.table_below(correction_table(view), "correction", "people", "correction")
     except CapsafeError as error:
-        st.text(f"{error.message} {error.hint}")
+        st.text(visible(f"{error.message} {error.hint}"))
     scores = screen.remembered(view, "scores", lambda: d.scores_table(view))
     if len(scores):
         st.subheader("Two scores beside each other", anchor=False)

@@ -15,6 +15,7 @@ from capsafe_core.people import Person
 from capsafe_core.store.labels import labelled_answers, newest_rater
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 NAME = "coherence-learnt"
 
@@ -24,13 +25,17 @@ def show(view: View, owner: Owner, person: Person) -> None:
     known = newest_rater(view.store, NAME)
     if known is None:
         labelled = screen.remembered(view, "labelled answers", lambda: len(labelled_answers(view.store, view.study.name)))
-        st.info(f"Nothing has been learnt yet. {labelled} answers have a label of coherence that people agree on; it takes 40, ten of each kind.")
+        st.info(plain_label(f"Nothing has been learnt yet. {labelled} answers have a label of coherence that people agree on; it takes 40, ten of each kind."))
     else:
         held = known["settings"]["fitted"]["held_out"]
-        st.markdown(f"**Version {known['version']}: on prompts it had not seen it finds {held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls incoherent is.**")
+        st.markdown(
+            f"**Version {plain_label(known['version'])}: on prompts it had not seen it finds {held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls incoherent is.**"
+        )
         st.text(
-            f"Learnt from {held['n']} labels, {held['incoherent']} incoherent. Cross-validated by prompt: AUC {held['auc']:.2f}, kappa {held['kappa']:.2f}, Brier {held['brier']:.3f}, "
-            f"calibration error {held['calibration']:.3f}. It {known['stance']}. Choose it as the source of coherence in a study's primary specification, or compare it below."
+            visible(
+                f"Learnt from {held['n']} labels, {held['incoherent']} incoherent. Cross-validated by prompt: AUC {held['auc']:.2f}, kappa {held['kappa']:.2f}, Brier {held['brier']:.3f}, "
+                f"calibration error {held['calibration']:.3f}. It {known['stance']}. Choose it as the source of coherence in a study's primary specification, or compare it below."
+            )
         )
     if st.button("Train it on the labels there are" if known is None else "Train it again on all labels", icon=":material/model_training:"):
         person.must_be("researcher")
@@ -46,5 +51,5 @@ def show(view: View, owner: Owner, person: Person) -> None:
     st.markdown("**Detectors against people, on labels drawn at random**")
     st.caption("Labels that taught the learnt one are among them, so its figures here are too good; those above are of held-out prompts.")
     shown = table[["judge", "stratum", "labels", "sensitivity", "specificity", "judge_rate", "ppi", "ppi_low", "ppi_high"]]
-    st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch")
+    st.dataframe(visible_frame(pd.DataFrame(shown)), hide_index=True, width="stretch")
     screen.table_below(table, "detectors-against-people", "people", "correction", "detector")

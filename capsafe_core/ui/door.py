@@ -24,6 +24,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.settings import Settings
+from capsafe_core.text import visible
 from capsafe_core.ui.login import Login, current_login, pin, unpin
 
 TOKEN = "token"
@@ -73,7 +74,7 @@ class Door:
             pin(self._login)
         except CapsafeError as error:
             self._closed = error
-            print(f"capsafe: the app is closed to everybody. {error}", flush=True)
+            print(visible(f"capsafe: the app is closed to everybody. {error}"), flush=True)
             return
         if self._login is None and not settings.no_token:
             self._token = settings.token or secrets.token_urlsafe(32)
@@ -82,7 +83,7 @@ class Door:
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_address(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                print(f"capsafe: {self._words}", flush=True)
+                print(visible(f"capsafe: {self._words}"), flush=True)
             await send(message)
 
         if self._closed is None:

@@ -6,14 +6,19 @@ import streamlit as st
 
 from capsafe_core.people import Person
 from capsafe_core.ui.owner import Owner
+from capsafe_core.ui.safe_text import plain_label, visible
 
 
 def show(owner: Owner, person: Person) -> None:
     """The text that annotators see beside each item, to change; every change is a version of its own."""
     now = owner.desk.guidelines()
-    st.text(f"Version {now.version}: {len(now.rules)} questions, {len(now.examples)} worked examples, {len(now.practice)} items to practise on. Every label remembers the version it was given under.")
+    st.text(
+        visible(
+            f"Version {now.version}: {len(now.rules)} questions, {len(now.examples)} worked examples, {len(now.practice)} items to practise on. Every label remembers the version it was given under."
+        )
+    )
     text = st.text_area("Guidelines (TOML)", now.text, height=380, key=f"guidelines-{now.version}")
     if st.button("Keep this version", disabled=text == now.text):
         kept = owner.desk.save_guidelines(person, text)
-        st.success(f"Version {kept.version} is in force. Everybody practises on it before they go on.")
+        st.success(plain_label(f"Version {kept.version} is in force. Everybody practises on it before they go on."))
         st.rerun()

@@ -11,6 +11,7 @@ from capsafe_core.people import ROLES, Person, person_logged_in, person_named
 from capsafe_core.settings import Settings
 from capsafe_core.ui.login import current_login
 from capsafe_core.ui.owner import current_owner
+from capsafe_core.ui.safe_text import plain_label, visible
 
 _NAME = st.components.v2.component(
     "capsafe_name",
@@ -65,7 +66,7 @@ def person() -> Person:
                 st.session_state["person"] = person_named(str(given))
                 st.rerun()
             except CapsafeError as error:
-                st.warning(error.message)
+                st.warning(plain_label(error.message))
         st.stop()
     known: Person = st.session_state["person"]
     return known
@@ -89,7 +90,7 @@ def _logged_in() -> Person:
         login = current_login()
         for provider in login.providers if login else ():
             words = "Log in" if provider == "default" else f"Log in with {provider}"
-            st.button(words, on_click=st.login, args=(provider,), icon=":material/login:", key=f"log-in-{provider}")
+            st.button(plain_label(words), on_click=st.login, args=(provider,), icon=":material/login:", key=f"log-in-{provider}")
         st.stop()
     try:
         return person_logged_in(st.user.to_dict(), Settings().roles_path)
@@ -106,10 +107,10 @@ def require_store() -> None:
 
 
 def _end(title: str, error: CapsafeError, may_leave: bool = False) -> NoReturn:
-    st.title(title, anchor=False)
-    st.text(error.message)
+    st.title(plain_label(title), anchor=False)
+    st.text(visible(error.message))
     if error.hint:
-        st.text(error.hint)
+        st.text(visible(error.hint))
     if may_leave:
         st.button("Log out", on_click=st.logout, icon=":material/logout:")
     st.stop()

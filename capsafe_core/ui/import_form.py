@@ -22,7 +22,8 @@ from capsafe_core.records import DIMENSIONS, KINDS
 from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
-from capsafe_core.ui.safe_text import plain_label, show_raw, visible
+from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
+from capsafe_core.writing import whole
 
 TOOLS = "Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest, StrongREJECT, AISafetyLab, Every Eval Ever, or any CSV, JSON, JSONL or Parquet table"
 PATHS = 200
@@ -80,9 +81,13 @@ def _uploaded(owner: Owner, files: list[Any]) -> Path:
     """The folder in which uploaded files are kept; the same files are kept once."""
     digest = hashlib.blake2b(b"".join(hashlib.blake2b(f.getvalue()).digest() + f.name.encode() for f in files), digest_size=8).hexdigest()
     folder = owner.settings.home / "uploads" / digest
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        (folder / (re.sub(r"[^\w.,=+-]", "_", Path(file.name).name).lstrip(".") or "file")).write_bytes(file.getvalue())
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with whole(folder) as new:
+        new.mkdir()
+        for file in files:
+            (new / (re.sub(r"[^\w.,=+-]", "_", Path(file.name).name).lstrip(".") or "file")).write_bytes(file.getvalue())
     return folder
 
 
@@ -114,10 +119,10 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
     """What was recognised, what it would become, and the import."""
     mapping = survey.mapping
     st.markdown("**What was recognised**")
-    st.text(survey.words)
+    st.text(visible(survey.words))
     if survey.logs:
         shown = pd.DataFrame(survey.logs)[["tool", "checkpoint", "benchmark", "attack", "outputs", "no_response", "prompts", "aggregates", "files"]]
-        st.dataframe(shown, hide_index=True, width="stretch", height=min(300, 40 + 35 * len(shown)))
+        st.dataframe(visible_frame(shown), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(shown)))
     if survey.unplaced:
         st.warning(plain_label(survey.unplaced))
     problems = [*survey.left_out, *(p for f in survey.files for p in f["problems"])]
@@ -162,8 +167,8 @@ def _paths(survey: Survey, mapping: ImportMapping) -> ImportMapping:
     if changed.pattern:
         rows = [{"path": f["relative"], **path_facts(changed.pattern, f["relative"])} for f in survey.files[:PATHS]]
         fits = sum(len(row) > 1 for row in rows)
-        st.caption(f"{fits} of {len(rows)} paths fit this pattern.")
-        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", height=min(220, 40 + 35 * len(rows)))
+        st.caption(plain_label(f"{fits} of {len(rows)} paths fit this pattern."))
+        st.dataframe(visible_frame(pd.DataFrame(rows)), hide_index=True, width="stretch", height=min(220, 40 + 35 * len(rows)))
     left, right = st.columns(2)
     names = sorted({log["model"] or log["first"] for log in survey.logs if log["outputs"]})
     with left, st.expander("Names of checkpoints: give two names the same one where they mean the same weights", expanded=bool(changed.aliases)):
@@ -301,5 +306,5 @@ def _import(owner: Owner, person: Person, survey: Survey, mapping: ImportMapping
         return
     Queue(owner.settings).add(job)
     queue_jobs(owner.settings, after_import(job, study))
-    st.success(f"The import is queued: {survey.outputs:,} outputs for the study {study.name}.")
+    st.success(plain_label(f"The import is queued: {survey.outputs:,} outputs for the study {study.name}."))
     st.page_link(str(screen.PAGES / "overview.py"), label="The study", icon=":material/insights:", query_params={"study": study.name})

@@ -14,7 +14,7 @@ from capsafe_core.jobs.supervisor import Queue, is_queued
 from capsafe_core.records import Generation
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import current_owner
-from capsafe_core.ui.safe_text import show_raw, visible
+from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
 
 SHOWN = 3
 """first outputs that are shown of a job"""
@@ -25,16 +25,16 @@ def show() -> None:
     """Every job: state, progress, pace, time left; stop, resume, what failed, the log and the first outputs."""
     owner = current_owner()
     for problem in owner.problems:
-        st.warning(visible(str(problem)))
+        st.warning(plain_label(str(problem)))
     jobs = [job for job in list_jobs(owner.settings.jobs_path) if job.manifest.kind not in ("annotate", "survey")]  # people do the ones, the Data page shows the others
     states = {job.job_id: "queued" if is_queued(job) else job.state for job in jobs}
     counts = pd.Series(list(states.values()), dtype=object).value_counts()
-    st.text(", ".join(f"{n} {state}" for state, n in counts.items()) or "No job has been started in this workspace.")
+    st.text(visible(", ".join(f"{n} {state}" for state, n in counts.items()) or "No job has been started in this workspace."))
     if not jobs:
         return
     order = sorted(reversed(jobs), key=lambda job: states[job.job_id] in ("done", "waiting"))  # what needs a look comes first
     event = st.dataframe(
-        pd.DataFrame([_row(job, states[job.job_id]) for job in order]),
+        visible_frame(pd.DataFrame([_row(job, states[job.job_id]) for job in order])),
         hide_index=True,
         height=min(260, 40 + 35 * len(jobs)),
         on_select="rerun",
@@ -67,7 +67,7 @@ def _row(job: Job, state: str) -> dict[str, object]:
 
 
 def _detail(job: Job, state: str) -> None:
-    st.text(f"{job.job_id}: {state}")
+    st.text(visible(f"{job.job_id}: {state}"))
     with st.container(horizontal=True):
         if state == "running" and st.button("Stop", icon=":material/stop:"):
             job.ask_to_stop()
@@ -90,7 +90,7 @@ def restart(job: Job, done: str) -> None:
     except CapsafeError as error:
         screen.show_error(error)
         return
-    st.toast(done)
+    st.toast(plain_label(done))
 
 
 def _tail(log: bytes) -> str:

@@ -9,7 +9,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
 from capsafe_core.store.exchange import FORMATS, label_rows, write_labels
 from capsafe_core.ui.owner import Owner
-from capsafe_core.ui.safe_text import visible
+from capsafe_core.ui.safe_text import plain_label, visible
 
 ENDINGS = {"jsonl": "jsonl", "csv": "csv", "label-studio": "json", "argilla": "json"}
 
@@ -35,7 +35,7 @@ def show(view: View, owner: Owner, person: Person) -> None:
             except UnicodeDecodeError as error:
                 raise CapsafeError(f"{visible(file.name)} is not UTF-8.", "Save it as UTF-8 and try again.") from error
             found = owner.desk.bring_in(person, text, file.name)
-            st.success(found.words)
+            st.success(plain_label(found.words))
             for problem in found.problems[:20]:
                 st.text(visible(problem))
             if len(found.problems) > 20:

@@ -15,7 +15,7 @@ from capsafe_core.figures.style import OUTCOME_WORDS
 from capsafe_core.selection import Selection, vote_words
 from capsafe_core.store.outputs import read_output, safety_verdicts
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import plain_label, show_answer, visible
+from capsafe_core.ui.safe_text import plain_label, show_answer, visible, visible_frame
 
 
 def examples(view: View, benchmark: str, count: int) -> None:
@@ -28,7 +28,7 @@ def examples(view: View, benchmark: str, count: int) -> None:
     shown = screen.texts_shown()
     for column, row in zip(st.columns(count), rows.itertuples(), strict=False):
         with column:
-            st.text(f"{row.recipe}, step {row.step}: {visible(str(row.prompt))[:90]}")
+            st.text(visible(f"{row.recipe}, step {row.step}: {visible(str(row.prompt))[:90]}"))
             judgments = read_output(view.store, str(row.generation_id)).judgments
             show_answer(str(row.answer), evidence(judgments), blurred=not shown)
             if st.button("Open", key=f"example-{row.generation_id}"):
@@ -58,7 +58,7 @@ def disputed(view: View, count: int = 50) -> None:
     show_all_again("pattern", "strata", "checkpoints", "recipes")
     rows, found = outputs_table(compared_outputs(view), limit=count, order="disputed")
     shown = screen.texts_shown()
-    st.text(f"{found} answers to {view.specification.benchmark}" + (f", the first {len(rows)}" if found > len(rows) else "") + ". Click a row to read one.")
+    st.text(visible(f"{found} answers to {view.specification.benchmark}" + (f", the first {len(rows)}" if found > len(rows) else "") + ". Click a row to read one."))
     if rows.empty:
         st.info("Nothing fits. Show all again, or click another mark.")
         return
@@ -67,7 +67,9 @@ def disputed(view: View, count: int = 50) -> None:
     for judge in verdicts.columns:
         table[judge] = [visible(str(v)) for v in verdicts[judge].fillna("—")]
     table["from"] = [f"{r.recipe}, seed {r.seed}, step {r.step}" for r in rows.itertuples()]
-    event = st.dataframe(table, hide_index=True, on_select="rerun", selection_mode="single-row", key="list-disputed", height=760, column_config={"answer": st.column_config.TextColumn(width="small")})
+    event = st.dataframe(
+        visible_frame(table), hide_index=True, on_select="rerun", selection_mode="single-row", key="list-disputed", height=760, column_config={"answer": st.column_config.TextColumn(width="small")}
+    )
     if event.selection.rows:
         screen.open_output(str(rows["generation_id"].iloc[event.selection.rows[0]]))
 
@@ -80,7 +82,7 @@ def evidence(judgments: pd.DataFrame) -> list[dict[str, Any]]:
 def show(rows: pd.DataFrame, found: int, key: str) -> None:
     """Outputs as a table: where they come from, what was asked, what was said, how it counts, how judges voted."""
     shown = screen.texts_shown()
-    st.text(f"{found} outputs" + (f", the first {len(rows)} shown" if found > len(rows) else "") + ". Click a row to read one.")
+    st.text(visible(f"{found} outputs" + (f", the first {len(rows)} shown" if found > len(rows) else "") + ". Click a row to read one."))
     if rows.empty:
         st.info("Nothing fits. Loosen a filter.")
         return
@@ -98,7 +100,7 @@ def show(rows: pd.DataFrame, found: int, key: str) -> None:
         }
     )
     event = st.dataframe(
-        table,
+        visible_frame(table),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",

@@ -13,12 +13,13 @@ from capsafe_core.jobs.record_job import recorded_study
 from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings
 from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import plain_label, visible
 
 
 def benchmark(view: View) -> str:
     """The benchmark whose grid is shown."""
     names = [b.name for b in view.study.benchmarks]
-    return st.segmented_control("Benchmark", names, default=names[0], required=True, key="coverage-benchmark") or names[0]
+    return st.segmented_control("Benchmark", names, default=names[0], required=True, format_func=plain_label, key="coverage-benchmark") or names[0]
 
 
 def buttons(view: View, settings: Settings) -> None:
@@ -36,7 +37,7 @@ def buttons(view: View, settings: Settings) -> None:
                 screen.show_error(error)
         known = {j.name for j in view.study.judges}
         names = [n for n in catalogue.offered_judges() if n not in known]
-        judge = st.selectbox("Add a judge to these outputs", names, None, format_func=lambda n: catalogue.judges()[n]["title"], placeholder="choose one", width=340)
+        judge = st.selectbox("Add a judge to these outputs", names, None, format_func=lambda n: visible(catalogue.judges()[n]["title"]), placeholder="choose one", width=340)
         model = st.text_input("Its model", placeholder="its own weights", width=260) if judge and catalogue.judges()[judge]["type"] in ("language_model", "classifier") else ""
         if judge and st.button("Judge", icon=":material/gavel:", type="primary"):
             try:
@@ -48,8 +49,10 @@ def buttons(view: View, settings: Settings) -> None:
     if judge:
         entry = catalogue.judges()[judge]
         st.text(
-            f"{entry['title']}: {', '.join(entry['dimensions'])}. Broken text: {entry['stance']}. Licence: {entry['licence']}."
-            + (" Its weights are gated: accept their terms first." if entry.get("gated") else "")
+            visible(
+                f"{entry['title']}: {', '.join(entry['dimensions'])}. Broken text: {entry['stance']}. Licence: {entry['licence']}."
+                + (" Its weights are gated: accept their terms first." if entry.get("gated") else "")
+            )
         )
 
 

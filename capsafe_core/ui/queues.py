@@ -13,7 +13,7 @@ from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
 from capsafe_core.ui import screen
 from capsafe_core.ui.owner import Owner
-from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 STRATEGY_WORDS = {
     "stratified": "Stratified: judges' votes × coherence × checkpoint",
@@ -31,8 +31,8 @@ def form(view: View, owner: Owner, person: Person) -> None:
         name = st.text_input("Name", f"{view.specification.benchmark}, {len(owner.desk.queues()) + 1}", max_chars=60)
         left, right = st.columns(2)
         safety = [b.name for b in view.study.benchmarks if not b.is_capability]
-        benchmark = left.selectbox("Outputs to", safety, safety.index(view.specification.benchmark) if view.specification.benchmark in safety else 0)
-        recipes = right.multiselect("of recipes", [r.name for r in view.study.recipes], placeholder="all of them")
+        benchmark = left.selectbox("Outputs to", safety, safety.index(view.specification.benchmark) if view.specification.benchmark in safety else 0, format_func=visible)
+        recipes = right.multiselect("of recipes", [r.name for r in view.study.recipes], format_func=visible, placeholder="all of them")
         questions = st.multiselect("Questions, in this order", list(QUESTIONS), list(QUESTIONS), format_func=lambda q: QUESTIONS[q].words)
         strategy = st.selectbox("How to draw", sorted(STRATEGIES, key=list(STRATEGY_WORDS).index), format_func=STRATEGY_WORDS.__getitem__)
         share = st.slider("Share drawn at random from everything", 0.0, 1.0, 0.5, 0.05, help="Without it no rate can be corrected.") if strategy in ("disagreement", "uncertainty") else 0.3
@@ -63,7 +63,7 @@ def listing(owner: Owner, person: Person) -> None:
         st.info("There is no queue yet. Make one: two hundred labels drawn at random already correct every judge on this study.")
         return
     event = st.dataframe(
-        pd.DataFrame([_row(owner, q, person) for q in queues]),
+        visible_frame(pd.DataFrame([_row(owner, q, person) for q in queues])),
         hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key="queues",
         column_config={"done": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"), "drew": st.column_config.TextColumn(width="large")},
     )  # fmt: skip

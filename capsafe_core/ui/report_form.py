@@ -73,7 +73,7 @@ def _finding(view: View, place: int, key: str) -> Item | None:
         except CapsafeError as error:
             st.text(visible(f"{key}: {error}"))
             return None
-        st.caption(found.title)
+        st.caption(plain_label(found.title))
         st.markdown(f"**{plain_label(found.sentence)}**")
         words = st.text_input("In your own words (the drafted sentence stays beside them)", key=f"words-{key}")
         shown = False
@@ -123,7 +123,7 @@ def present(view: View) -> None:
     _walk(place, len(keys))
     found = screen.remembered(view, f"finding {keys[place - 1]}", lambda: find(view, keys[place - 1]))
     words = st.session_state.get(f"words-{keys[place - 1]}", "")
-    st.caption(found.title)
+    st.caption(plain_label(found.title))
     st.header(plain_label(words or found.sentence), anchor=False)
     left, right = st.columns([1, 2])
     with left:

@@ -28,7 +28,7 @@ def show(settings: Settings, ready: bool) -> None:
         st.markdown("**Start a run**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             names = [n for n, m in models().items() if "parameters" in m]
-            model = st.selectbox("Model: a name, a folder, a .gguf file or a hub id", names, accept_new_options=True, width=330)
+            model = st.selectbox("Model: a name, a folder, a .gguf file or a hub id", names, format_func=visible, accept_new_options=True, width=330)
             engine_name = st.selectbox("Answered by", list(ENGINES), format_func=lambda e: ENGINES[e], width=200)
             chosen = st.multiselect(
                 "Benchmarks",
@@ -39,7 +39,7 @@ def show(settings: Settings, ready: bool) -> None:
                 help="One of these, or `file:/path/to/prompts.csv` (JSONL, CSV or Parquet), `published:harmbench`, `reasoning_gym:TASK`.",
             )
             size = st.number_input("Prompts of each", 1, 100_000, 12, width=130)
-        asked = st.multiselect("Judges", offered_judges(), ["prefix-zou", "coherence-rules"], format_func=_judge_words)
+        asked = st.multiselect("Judges", offered_judges(), ["prefix-zou", "coherence-rules"], format_func=lambda judge: visible(_judge_words(judge)))
         judge_model = ""
         if any(is_rubric(j) for j in asked):
             judge_model = st.text_input("Model of the judges that are rubrics", placeholder="a name, a folder or a hub id", width=420)
@@ -60,8 +60,8 @@ def show(settings: Settings, ready: bool) -> None:
             st.rerun()
         if start:
             name = start_run(settings, run)
-            st.success(f"{name} is queued. Its outputs appear as they come.")
-            st.page_link(str(screen.PAGES / "outputs.py"), label=f"Outputs of {name}", icon=":material/chat:", query_params={"study": name})
+            st.success(plain_label(f"{name} is queued. Its outputs appear as they come."))
+            st.page_link(str(screen.PAGES / "outputs.py"), label=plain_label(f"Outputs of {name}"), icon=":material/chat:", query_params={"study": name})
     except CapsafeError as error:
         screen.show_error(error)
 
@@ -85,7 +85,7 @@ def _details() -> tuple[dict[str, Any], tuple[str, ...]]:
     said = seeds.replace(",", " ").split()
     numbers = list(dict.fromkeys(int(s) for s in said if s.lstrip("-").isdigit())) or [0]
     if len(numbers) < len(said):
-        st.text(f"Read as the seeds {', '.join(map(str, numbers))}: write whole numbers, each once.")
+        st.text(visible(f"Read as the seeds {', '.join(map(str, numbers))}: write whole numbers, each once."))
     if temperature == 0 and (samples > 1 or len(numbers) > 1):
         st.caption("At temperature 0 every sample and every seed gives the same text.")
     chosen = {"temperature": temperature, "top_p": top_p, "max_tokens": int(most), "samples": int(samples), "system_prompt": system}
@@ -169,7 +169,7 @@ def _cost() -> None:
         return
     found, status = cost_of(job), job.status()
     if found:
-        st.text(found.words)
+        st.text(visible(found.words))
     elif status.state in ("failed", "lost", "partial"):
         st.text(visible(f"Not measured: {status.message} {status.hint}".strip()))
     else:

@@ -22,6 +22,7 @@ from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
 from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.writing import refusal
 
 PAGES = ROOT / "pages"
 T = TypeVar("T")
@@ -49,7 +50,7 @@ def ask(**changes: Any) -> None:
 @contextmanager
 def question(title: str) -> Iterator[View]:
     """A page: its question as the title; a mistake inside it is shown as a sentence with a next step."""
-    st.title(title, anchor=False)
+    st.title(plain_label(title), anchor=False)
     _carry()
     with _opened(study_choice) as view:
         yield view
@@ -70,20 +71,26 @@ def _opened(controls: Callable[[View], None]) -> Iterator[View]:
     except CapsafeError as error:
         show_error(error)
         st.stop()
-    try:
+    with _told():
         yield view
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What cannot be done, or what the disk refuses, as a sentence."""
+    try:
+        yield
     except CapsafeError as error:
         show_error(error)
+    except OSError as error:
+        show_error(refusal(error))
 
 
 @contextmanager
 def part(place: AbstractContextManager[Any]) -> Iterator[None]:
     """A tab; where it lacks something it says so, and the tabs after it are there all the same."""
-    with place:
-        try:
-            yield
-        except CapsafeError as error:
-            show_error(error)
+    with place, _told():
+        yield
 
 
 def study_choice(view: View) -> None:
@@ -175,7 +182,7 @@ def set_goal(dataset: str, goal: float) -> None:
 
 def _choice(label: str, options: list[str], value: str, part: str, many: bool = True, words: Any = str) -> None:
     options = options if value in options else [value, *options]
-    chosen = st.selectbox(label, options, index=options.index(value), key=f"way-{part}-{value}", format_func=words, width=240)
+    chosen = st.selectbox(plain_label(label), options, index=options.index(value), key=f"way-{part}-{value}", format_func=lambda option: visible(words(option)), width=240)
     if chosen != value and part == "study":
         st.query_params.from_dict({"study": chosen})  # another study's filters mean nothing here
         _remember_way(selection())
@@ -230,8 +237,8 @@ def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") ->
         methods: keys of `METHODS`: formula and source of each number.
         how: what is special to this table.
     """
-    with st.expander(f"Table, and how this is computed: {name.replace('-', ' ')}"):
-        st.text("\n".join(([how] if how else []) + [METHODS[m] for m in methods]))
+    with st.expander(plain_label(f"Table, and how this is computed: {name.replace('-', ' ')}")):
+        st.text(visible("\n".join(([how] if how else []) + [METHODS[m] for m in methods])))
         st.dataframe(visible_frame(frame), hide_index=True, width="stretch")
         st.download_button("Download CSV", guarded_csv(frame).encode("utf-8", "replace"), f"{name}.csv", "text/csv", key=f"csv-{name}")
 

@@ -52,7 +52,7 @@ def _beside(story: pd.DataFrame, chosen: str, shown: bool) -> None:
     other = st.selectbox("Compare with", others, others.index(first), format_func=lambda g: visible(name(g)), key=f"beside-{chosen}", width=420)
     for column, mine, against in zip(st.columns(2), (other, chosen), (chosen, other), strict=True):
         with column:
-            st.text(name(mine))
+            st.text(visible(name(mine)))
             answer = str(rows.at[mine, "answer"])
             show_answer(answer, differing_words(answer, str(rows.at[against, "answer"])), blurred=not shown)
     st.text("Marked: words that the other answer does not have in that place.")
