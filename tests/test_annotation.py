@@ -349,6 +349,28 @@ def test_hostile_notes_and_names_are_kept_as_they_are(desk: Desk) -> None:
             person_named(name)
 
 
+def test_a_clock_that_is_set_back_undoes_no_decision_and_keeps_no_item(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = time.time
+    made = queue(desk).queue
+    monkeypatch.setattr(time, "time", lambda: clock() + 86400)
+    item = desk.hand_out(ADA, made, 1)[0]
+    g, c = desk.store.rows("SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations WHERE CAST(generation_id AS VARCHAR) = ?", [item.generation_id])[0]
+    assert desk.submit(ADA, made, sent(item.id)).taken
+    desk.adjudicate(ADA, g, c, "safety", "safe")
+    for jump in (0.0, -86400.0, -2e8):
+        monkeypatch.setattr(time, "time", lambda jump=jump: clock() + jump)
+        for label in ("unsafe", "safe", None, "unsafe"):
+            desk.adjudicate(ADA, g, c, "safety", label)
+            assert desk.store.rows("SELECT label FROM adjudications") == [(label,)] * (label is not None)
+    assert desk.submit(ADA, made, sent(item.id, answers={"safety": "unsafe"})).taken
+    assert desk.recent(ADA, made)[0][1][0].label == "unsafe"
+    begun = time.monotonic()
+    held = {task.id for task in desk.hand_out(BEN, made, 5)}
+    assert not held & {task.id for task in desk.hand_out(ADA, made, 40)}
+    monkeypatch.setattr(time, "monotonic", lambda: begun + 1e4)  # the only clock that ends a hold
+    assert held & {task.id for task in desk.hand_out(ADA, made, 40)}
+
+
 def test_two_people_who_adjudicate_one_item_at_once_do_not_overwrite_each_other(desk: Desk) -> None:
     q = queue(desk, annotators=2, size=10)
     for person, label in ((ADA, "safe"), (BEN, "unsafe")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 import zipfile
@@ -17,12 +18,13 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
-from capsafe_core import __version__
+from capsafe_core import __version__, catalogue
+from capsafe_core.benchmarks import load_training_pairs
 from capsafe_core.cli import app
 from capsafe_core.errors import CapsafeError, NotAllowedError
-from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, open_job
+from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, folder_beside, list_jobs, open_job
 from capsafe_core.jobs.foreign import adopt, foreign_studies, is_foreign, mark_foreign
-from capsafe_core.jobs.new_run import add_judge, probe_job, queue_jobs
+from capsafe_core.jobs.new_run import add_judge, missing_jobs, probe_job, queue_jobs
 from capsafe_core.jobs.packing import unpack_bundle
 from capsafe_core.jobs.permission import foreign_uses, permit
 from capsafe_core.jobs.plan import plan_study
@@ -210,6 +212,44 @@ def test_an_adopted_study_runs_with_what_the_settings_allow(workspace: Settings,
     result = command.invoke(app, ["run", str(path)])
     assert result.exit_code == 0, result.exception
     assert attacker.keys == ["Bearer hunter2"]
+
+
+def test_nothing_that_a_foreign_study_names_is_opened_and_all_of_it_is_shown(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:
+    _, text = study_of(attacker, private)
+    pipe = tmp_path / "judge.toml"
+    os.mkfifo(pipe)  # to open it is to wait for ever
+    text = text.replace('name = "prefix-zou"', f'name = "own"\nfile = "{pipe}"').replace('"prefix-zou"', '"own"')
+    study = parse_study(text)
+    declared = Manifest("import", "gift-study", {"digest": digest_text(text)}, study="gift")
+    engine = {"name": "openai", "base_url": attacker.base_url}
+    named = [
+        declared,
+        Manifest("survey", "gift-look", {"roots": ["/home/somebody/logs"], "mapping": ""}),
+        Manifest("judge", "gift-spy", {"judge": "own", "model": "m", "engine": engine, "generations": ["generate-mine-1"]}),
+        Manifest("judge", "gift-far", {"judge": "llama-guard-3", "model": None, "engine": engine, "generations": ["../elsewhere"]}),
+        Manifest("generate", "gift-g", {"checkpoint": {"model": "m", "adapters": [{"job": "../else", "step": 1}]}, "benchmarks": [], "engine": engine}),
+    ]
+    for manifest in named:
+        job = create_job(workspace.jobs_path, manifest)
+        mark_foreign(job.folder, "gift.zip", ["gift"])
+    with Part(create_job(workspace.jobs_path, declared)) as part:
+        part.write("study", [study.record(text, 1.0)])
+    shown = "\n".join(foreign_uses(workspace.jobs_path, "gift").sentences)
+    weights = catalogue.judges()["llama-guard-3"]["model"]
+    for one in (str(pipe), "/home/somebody/logs", "generate-mine-1", "../elsewhere", "../else", weights, str(private), attacker.base_url):
+        assert one in shown
+    assert missing_jobs(workspace.jobs_path, study) == []
+    with pytest.raises(CapsafeError, match="not opened"):
+        plan_study(study)
+
+
+def test_a_job_takes_nothing_from_outside_its_workspace(tmp_path: Path) -> None:
+    for name in ("../x", "/x", "..", "", "a/b"):
+        with pytest.raises(CapsafeError, match="not the name of a job"):
+            folder_beside(tmp_path / "job", name)
+        with pytest.raises(CapsafeError, match="not the name of one of this project"):
+            load_training_pairs({"name": "d", "source": f"project:../../{name}"})
+    assert folder_beside(tmp_path / "job", "other") == tmp_path / "other"
 
 
 def test_a_second_bundle_is_foreign_again(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:

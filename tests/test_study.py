@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import create_job
 from capsafe_core.jobs.new_run import missing_jobs, planned
 from capsafe_core.jobs.plan import plan_study
+from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.study import load_study, parse_study
 from tests.synthetic import STUDY
 
@@ -85,3 +87,11 @@ def test_studies_whose_names_begin_alike_are_planned_apart(tmp_path: Path) -> No
     assert planned(tmp_path, small) == whole
     assert planned(tmp_path, steps) == parted
     assert missing_jobs(tmp_path, small) == whole
+
+
+def test_what_is_declared_last_counts_also_where_the_clock_was_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for jump in (3e7, 0.0, -3e7):
+        text = f"# {jump}\n{STUDY}"
+        monkeypatch.setattr(time, "time", lambda jump=jump: 1.8e9 + jump)
+        record_study(tmp_path, parse_study(text), text)
+        assert recorded_study(tmp_path, parse_study(text).name)[1] == text

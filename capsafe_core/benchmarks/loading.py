@@ -84,6 +84,8 @@ def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:
         return reasoning_pairs(name, settings["config"], settings["seed"], settings["size"], settings["answer"])
     if where not in ("project", "file"):
         raise CapsafeError(f"The data set {settings['name']!r} has the unknown source {settings['source']!r}.", "Use project:NAME, file:PATH or reasoning_gym:TASK.")
+    if where == "project" and Path(name).name != name:
+        raise CapsafeError(f"The data set {settings['name']!r} names {name!r}, which is not the name of one of this project's.", "Another file is file:PATH.")
     path = DATA / "training" / f"{name}.jsonl" if where == "project" else Path(name)
     rows = read_rows(path)
     for i, row in enumerate(rows, 1):

@@ -47,6 +47,8 @@ PIECE = 1 << 20
 """bytes that are written at a time"""
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which a worker on another machine counts as lost."""
+CLOCKS_APART = 3600.0
+"""Seconds by which another machine's clock may be ahead of this one's."""
 MOST_PARTS = 10_000
 """parts of a job"""
 LONGEST_MESSAGE = 4000
@@ -100,6 +102,8 @@ class Status:
     hint: str = ""
     seconds: Seconds = 0.0
     """working time over all runs of this part"""
+    born: Seconds = 0.0
+    """seconds from the machine's start to the process's, which no change of its clock alters; 0 where it was not kept"""
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -338,6 +342,17 @@ def _check_work(work: dict[str, Any]) -> None:
     _WORK.known(work)
     if "sources" in work and not {"study", "mapping"} <= work.keys():
         raise ValueError("it has sources, and no study or mapping")
+
+
+def folder_beside(folder: Path, job_id: str) -> Path:
+    """The folder of another job of the same workspace.
+
+    Raises:
+        CapsafeError: what a manifest names is no job's name, but a way to somewhere else.
+    """
+    if Path(job_id).name != job_id or job_id in ("", ".."):
+        raise CapsafeError(f"The job {_named(folder)} names {job_id!r}, which is not the name of a job.", "Do not trust where it came from.")
+    return folder.parent / job_id
 
 
 def _named(folder: Path) -> str:
@@ -589,6 +604,8 @@ class Part:
     errors: int = 0
     _seconds_before: float = 0.0
     _began: float = 0.0
+    _since: float = 0.0
+    _born: float = 0.0
     _note: str = ""
     _first_error: str = ""
 
@@ -597,7 +614,7 @@ class Part:
         self.done_units, self.done = self._shard.done_units, self._shard.lines
         before = self.job.status(self.index)
         self._seconds_before, self.tokens = before.seconds, before.tokens
-        self._began = time.time()
+        self._began, self._since, self._born = time.time(), time.monotonic(), _born(psutil.Process())
         self._reporting, self._ended = threading.Lock(), threading.Event()
         self.report("running")
         threading.Thread(target=self._beat, name="capsafe-heartbeat", daemon=True).start()
@@ -643,20 +660,20 @@ class Part:
 
     def _report(self, state: str, message: str, hint: str) -> None:
         self._last = state, message, hint
-        now = time.time()
         status = Status(
             state=state,
             host=socket.gethostname(),
             pid=os.getpid(),
             started=self._began,
-            heartbeat=now,
+            heartbeat=time.time(),
             done=self.done,
             total=self.total,
             tokens=self.tokens,
             errors=self.errors,
             message=message,
             hint=hint,
-            seconds=self._seconds_before + now - self._began,
+            seconds=self._seconds_before + time.monotonic() - self._since,
+            born=self._born,
         )
         replace_file(self.job.path(self.index, "status.json"), json.dumps(status.__dict__))
 
@@ -682,12 +699,18 @@ class Part:
 
 def _alive(status: Status) -> bool:
     if status.host != socket.gethostname():
-        return time.time() - status.heartbeat < STALE_AFTER
+        return -CLOCKS_APART < time.time() - status.heartbeat < STALE_AFTER
     try:
         process = psutil.Process(status.pid)
-        return process.create_time() <= status.started + 1 and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(_born(process) - status.born) < 0.1 if status.born else process.create_time() <= status.started + 1
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _born(process: psutil.Process) -> float:
+    """When a process began, in seconds since the machine did; with its pid it names the process, whatever becomes of the clock."""
+    return max(0.01, round(float(process.create_time() - psutil.boot_time()), 2))
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from capsafe_core.benchmarks import Benchmark, load_benchmark
 from capsafe_core.engines import Completion, Engine, Finished, Request, Sampling, Unit, Weights, find_weights, models_folder, open_engine
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Part, open_job
+from capsafe_core.jobs.folder import Part, folder_beside, open_job
 from capsafe_core.records import BenchmarkRecord, Condition, Generation, PathPoint, Prompt
 
 
@@ -54,7 +54,7 @@ def checkpoint_weights(checkpoint: dict[str, Any], engine: dict[str, Any], job_f
     Raises:
         CapsafeError: the model or an adapter is not there.
     """
-    adapters = tuple(Path(a["path"]) if "path" in a else job_folder.parent / a["job"] / "checkpoints" / f"step-{a['step']:06d}" for a in checkpoint["adapters"])
+    adapters = tuple(Path(a["path"]) if "path" in a else folder_beside(job_folder, a["job"]) / "checkpoints" / f"step-{a['step']:06d}" for a in checkpoint["adapters"])
     return find_weights(engine, checkpoint["model"], models_folder(job_folder), adapters, checkpoint.get("trusted", False), checkpoint.get("pickles", False))
 
 
@@ -160,7 +160,7 @@ def _never_trained(checkpoint: dict[str, Any], job_folder: Path) -> bool:
     """Whether a checkpoint is one that its fine-tuning, done since it reached the goal, has not got."""
     for adapter in checkpoint["adapters"]:
         if "job" in adapter:
-            job = open_job(job_folder.parent / adapter["job"])
+            job = open_job(folder_beside(job_folder, adapter["job"]))
             if not (job.folder / "checkpoints" / f"step-{adapter['step']:06d}").exists() and job.state == "done" and job.manifest.work["stop_at"] is not None:
                 return True
     return False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from capsafe_core.engines import models_folder
-from capsafe_core.jobs.folder import Job, Part, open_job
+from capsafe_core.jobs.folder import Job, Part, folder_beside, open_job
 from capsafe_core.judges import Item, Judge, open_judge
 from capsafe_core.judges.protocol import Verdict, judgment
 from capsafe_core.records import BenchmarkRecord, Generation, Judgment, Prompt
@@ -47,7 +47,7 @@ def _mine(part: Part, judge: Judge) -> Iterator[Item]:
     """The outputs of this part's share of the generate jobs that the judge has something to say about."""
     for i, name in enumerate(part.job.manifest.work["generations"]):
         if i % part.job.manifest.parts == part.index:
-            yield from (item for item in read_items(open_job(part.job.folder.parent / name)) if judge.applies(item.benchmark))
+            yield from (item for item in read_items(open_job(folder_beside(part.job.folder, name))) if judge.applies(item.benchmark))
 
 
 def read_items(job: Job) -> Iterator[Item]:

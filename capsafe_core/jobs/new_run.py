@@ -12,7 +12,7 @@ from typing import Any
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs
-from capsafe_core.jobs.foreign import refuse_foreign
+from capsafe_core.jobs.foreign import foreign_studies, refuse_foreign
 from capsafe_core.jobs.importing import imports
 from capsafe_core.jobs.permission import permit_all
 from capsafe_core.jobs.plan import plan_judge, plan_study
@@ -114,8 +114,8 @@ def start_run(settings: Settings, run: NewRun) -> str:
 
 
 def missing_jobs(root: Path, study: Study) -> list[Manifest]:
-    """The jobs of a study that have not ended and are neither at work nor asked for; none of a study that never ran here, as imported ones."""
-    if study.is_imported:
+    """The jobs of a study that have not ended and are neither at work nor asked for; none of a study that never ran here, as imported ones, or that nobody has adopted."""
+    if study.is_imported or study.name in foreign_studies(root):
         return []
     jobs = [Job(root / manifest.job_id, manifest) for manifest in planned(root, study)]
     if not any(job.folder.exists() for job in jobs):

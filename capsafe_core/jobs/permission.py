@@ -128,17 +128,34 @@ def _engines(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def foreign_uses(root: Path, study: str) -> Uses:
-    """What a study from elsewhere would use: the jobs that came along, and those that its texts ask for."""
+    """What a study from elsewhere would use: the jobs that came along, and those that its texts ask for. Nothing that they name is opened."""
     manifests: list[Manifest] = []
     files: list[str] = []
-    for folder in foreign_folders(root, study):
+    folders = foreign_folders(root, study)
+    for folder in folders:
         job = open_job(folder)
         manifests.append(job.manifest)
         texts = [r.text for r in job.records() if isinstance(r, StudyRecord)]
-        manifests += [manifest for text in texts for manifest in plan_study(parse_study(text, study))]
+        manifests += [manifest for text in texts for manifest in plan_study(parse_study(text, study), read_judge=_unread)]
         files += [path for head in read_heads([job]) for paths in head["paths"].values() for path in paths]
     uses = uses_of(manifests)
-    return replace(uses, files=_each([*uses.files, *map(str, files)]))
+    own = {folder.name for folder in folders} | {manifest.job_id for manifest in manifests}
+    others = [f"what the job {job} here made" for manifest in manifests for job in _jobs_named(manifest.work) if job not in own]
+    return replace(uses, files=_each([*uses.files, *map(str, files), *others]))
+
+
+def _unread(path: Path) -> dict[str, Any]:
+    """In place of a judge's file of somebody else, which is not read before it is adopted; only language models are described so."""
+    return {"type": "language_model", "path": str(path)}
+
+
+def _jobs_named(work: dict[str, Any]) -> Iterator[str]:
+    """The jobs whose outputs or adapters a job takes."""
+    for table in _tables(work):
+        if isinstance(table.get("generations"), list):
+            yield from map(str, table["generations"])
+        if isinstance(table.get("job"), str):
+            yield table["job"]
 
 
 def uses_of(manifests: Iterable[Manifest]) -> Uses:
@@ -150,7 +167,9 @@ def uses_of(manifests: Iterable[Manifest]) -> Uses:
     files = [source.partition(":")[2] for source in sources if source.startswith("file:")]
     files += [str(table["path"]) for table in tables if isinstance(table.get("path"), str)]
     files += [str(table["include_path"]) for table in tables if "include_path" in table]
+    files += [str(path) for table in tables if isinstance(table.get("roots"), list) for path in table["roots"]]
     models = [str(table["model"]) for table in tables if isinstance(table.get("model"), str)]
+    models += [str(catalogue.judges().get(str(m.work.get("judge")), {}).get("model", "")) for m, _ in all_of if m.kind == "judge" and not m.work.get("model")]
     return Uses(
         _each(str(engine.get("name", "transformers")) for engine in engines),
         _each(manifest.python for manifest, _ in all_of if manifest.python and manifest.kind not in HERE),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,23 @@ from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, Study, T
 PROBE_SEED = 777
 """Seed of the items that measure capability during fine-tuning; apart from training and test seeds."""
 PROBE_SIZE = 64
+LARGEST_JUDGE = 1 << 20
+"""bytes of the file of a judge of the user's own"""
 
 
-def plan_study(study: Study, parts: int = 1) -> list[Manifest]:
+ReadJudge = Callable[[Path], dict[str, Any]]
+
+
+def plan_study(study: Study, parts: int = 1, read_judge: ReadJudge | None = None) -> list[Manifest]:
     """Every job of a study, each after those it needs.
 
     Fine-tuning first, then one generate job for each checkpoint, then one judge job for each judge.
 
     Args:
         parts: into how many parts, for as many workers, each job but fine-tuning is split.
+        read_judge: given the file of a judge of the user's own, its entry; `read_own_judge` where left out.
     """
-    return _Planner(study, parts).plan()
+    return _Planner(study, parts, read_judge or read_own_judge).plan()
 
 
 def plan_judge(study: Study, judge: JudgeSettings, generations: Sequence[str], parts: int = 1) -> Manifest:
@@ -37,7 +43,7 @@ def plan_judge(study: Study, judge: JudgeSettings, generations: Sequence[str], p
     Args:
         generations: ids of generate jobs.
     """
-    return _Planner(study, parts).judge(judge, tuple(generations))
+    return _Planner(study, parts, read_own_judge).judge(judge, tuple(generations))
 
 
 def read_own_judge(path: Path) -> dict[str, Any]:
@@ -46,6 +52,8 @@ def read_own_judge(path: Path) -> dict[str, Any]:
     Raises:
         CapsafeError: the file cannot be read or is no TOML.
     """
+    if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_JUDGE):
+        raise CapsafeError(f"The judge's file {path} is not a file of at most {LARGEST_JUDGE >> 20} MB, so it is not opened.", "Name a TOML file.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -70,9 +78,10 @@ class _Wanted:
 
 
 class _Planner:
-    def __init__(self, study: Study, parts: int) -> None:
+    def __init__(self, study: Study, parts: int, read_judge: ReadJudge) -> None:
         self.study = study
         self.parts = parts
+        self.read_judge = read_judge
         self.trained: dict[tuple[str, int], Manifest] = {}
         self.engine = _dump(study.engine)
         trains = study.training or (study.engine if isinstance(study.engine, TransformersSettings) else TransformersSettings())
@@ -190,7 +199,7 @@ class _Planner:
         }
         work |= {k: True for k in ("trusted", "pickles") if getattr(judge, k) or (chosen and getattr(chosen, k))}
         if judge.file:
-            work["entry"] = read_own_judge(judge.file)
+            work["entry"] = self.read_judge(judge.file)
         asks_engine = catalogue.judge_type(judge.name, work.get("entry")) == "language_model"
         return self.manifest("judge", judge.name, work, generations, str(engine.python or "") if asks_engine else "")
 

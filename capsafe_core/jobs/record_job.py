@@ -31,13 +31,14 @@ def study_records(root: Path, name: str) -> list[StudyRecord]:
 
 
 def record_study(root: Path, study: Study, text: str) -> Job:
-    """Declare a study: its text and the time, once for each version of the text."""
+    """Declare a study: its text and the time, once for each version of the text; after those before it, also where the clock was set back."""
     job = create_job(root, Manifest("import", f"{study.name}-study", {"digest": digest_text(text)}, study=study.name))
     while job.state != "done":
         try:
             with Part(job) as part:
                 if "study" not in part.done_units:
-                    part.write("study", [study.record(text, time.time())])
+                    last = max((r.declared for r in study_records(root, study.name)), default=0.0)
+                    part.write("study", [study.record(text, max(time.time(), last + 1e-3))])
         except BusyError:  # another worker of the same study is recording it
             time.sleep(0.1)
     return job

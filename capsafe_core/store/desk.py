@@ -164,7 +164,7 @@ class _OpenQueue:
     done: dict[str, dict[str, float]] = field(default_factory=dict)
     """person -> task -> when they labelled or skipped it; the newest last"""
     held: dict[str, dict[str, float]] = field(default_factory=dict)
-    """generation -> person -> until when it is theirs"""
+    """generation -> person -> until when it is theirs, by a clock that nobody sets"""
     seen: dict[str, dict[str, float]] = field(default_factory=dict)
     """person -> task -> when it was handed to them first"""
     all_seen: bool = False
@@ -325,7 +325,7 @@ class Desk:
             tasks = list(self._next(q, person.name, count))
             self._note_shown(q, person, [task.id for task in tasks])
             for task in tasks:
-                q.held.setdefault(task.generation_id, {})[person.name] = time.time() + LEASE
+                q.held.setdefault(task.generation_id, {})[person.name] = time.monotonic() + LEASE
             return tasks
 
     def _note_shown(self, q: _OpenQueue, person: Person, tasks: Sequence[str]) -> None:
@@ -340,7 +340,7 @@ class Desk:
             seen.update(dict.fromkeys(new.tasks, new.at))
 
     def _next(self, q: _OpenQueue, who: str, count: int) -> Iterator[Task]:
-        now, given = time.time(), 0
+        now, given = time.monotonic(), 0
         if q.gone and now - q.gone_since > LOOK_AGAIN:
             q.gone.clear()
             q.started.clear()
@@ -471,7 +471,7 @@ class Desk:
         q = self._open(queue)
         with q.lock:
             q.gone.update(generations)
-            q.gone_since = time.time()
+            q.gone_since = time.monotonic()
 
     def gone(self, queue: str) -> int:
         """How many of a queue's outputs are no longer in the store."""
@@ -516,7 +516,10 @@ class Desk:
                     f"Somebody decided this meanwhile: {standing[0][2] if standing else 'open again'}. Your decision was not written over it.",
                     "Look at theirs, and decide again if you still disagree.",
                 )
-            now = time.time()
+            ((last,),) = self.store.rows(
+                "SELECT coalesce(max(created), 0) FROM label_events WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ? AND action IN ('adjudicate', 'reopen')", [generation, dimension]
+            )
+            now = max(time.time(), last + 1e-3)  # the newest counts, also where the clock was set back
             event = LabelEvent(str(uuid.uuid4()), generation, cell, person.rater.id, dimension, "reopen" if label is None else "adjudicate", label, now, now, note=note[:LONGEST_NOTE])
             _append(shard, [event.event_id], [person.rater, event])
             ingest_job(self.store, job)
