@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 from streamlit.web.server.server_util import get_display_address, get_url
-from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks, is_host_allowed
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.settings import Settings
@@ -143,7 +143,9 @@ class Door:
         if not self._is_own_origin(connection):
             return _page("Not allowed", ["This request comes from the page of another site."], status=403)
         if self._login is not None:
-            return None
+            # pages ask who looks; a file that somebody was given to download does not
+            is_file = connection.scope["path"].startswith(f"{_base()}/media/")
+            return _page("Not allowed", ["Log in first."], status=403) if is_file and not _is_logged_in(connection) else None
         if not self._token:
             return None if _is_own_host(connection) else _page("Not allowed", [NO_HOST], status=403)
         return None if self._has_cookie(connection) else _form()
@@ -205,6 +207,11 @@ def _base() -> str:
 
 def _same(a: str, b: str) -> bool:
     return hmac.compare_digest(a.encode("utf-8", "surrogatepass"), b.encode("utf-8", "surrogatepass"))
+
+
+def _is_logged_in(connection: HTTPConnection) -> bool:
+    """Whether a request comes with a cookie that this server signed at a login."""
+    return _get_signed_cookie_with_chunks(connection.cookies, USER_COOKIE) is not None
 
 
 def _is_own_host(connection: HTTPConnection) -> bool:

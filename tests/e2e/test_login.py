@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
@@ -136,6 +137,18 @@ def test_an_annotator_sees_no_judge_and_a_researcher_everything(shared: tuple[st
     page = log_in(browser, shared, "ben@example.org", "annotate")
     page.locator("[data-part=item]:not([hidden])").wait_for(timeout=30_000)
     assert "ben@example.org: 0 done" in page.locator("[data-part=progress]").inner_text()
+    page.context.close()
+
+
+def test_a_file_is_given_to_nobody_without_a_login(shared: tuple[str, Provider, Path], browser: Browser) -> None:
+    page = log_in(browser, shared, "ada@example.org", "capability")
+    page.locator("summary").first.click()
+    with page.expect_download() as download:
+        page.get_by_text("Download CSV").first.click()
+    assert "/media/" in download.value.url
+    for cookie in ("", "x", '"x"'):
+        assert httpx.get(download.value.url, cookies={"_streamlit_user": cookie} if cookie else {}).status_code == 403
+    assert page.context.request.get(download.value.url).status == 200
     page.context.close()
 
 
