@@ -42,7 +42,7 @@ vllm:
 
 # Side by side: the tests of a module stay together, and one engine and one browser work at a time (tests/conftest.py).
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered -m "not vllm"
+	@$(BIN)/pytest -n $(WORKERS) --dist loadscope --cov --cov-report=term:skip-covered -m "not vllm"
 
 # The importers on 10,000 damaged logs; `make test` takes some hundred of them.
 fuzz: $(VENV)/.dev

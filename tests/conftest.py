@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from capsafe_core.jobs.engine_environment import FOLDER
 from capsafe_core.settings import ROOT, Settings
@@ -22,17 +24,22 @@ settings.register_profile("no time is asserted", deadline=None)
 settings.load_profile("no time is asserted")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a module run in one process, which has their fixtures; all that load torch in one, and all with a browser in one."""
-    modules: dict[str, str] = {}
-    for item in items:
-        fixtures, module = getattr(item, "fixturenames", ()), str(item.path)
-        for kind in ("engine", "browser"):
-            if item.get_closest_marker(kind) or f"{kind}_python" in fixtures:
-                modules[module] = kind
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(modules.get(str(item.path), str(item.path))))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Tests side by side, `pytest -n`: those of a module in one process, all that load torch in one, all with a browser in one."""
+    return ByModule(config, log)
+
+
+class ByModule(LoadScopeScheduling):
+    """A module to a process; modules that would slow each other down count as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "browser" if "/e2e/" in module else "engine" if _loads_torch(module) else module
+
+
+@cache
+def _loads_torch(module: str) -> bool:
+    return "engine_python" in (ROOT / module).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
