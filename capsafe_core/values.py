@@ -63,7 +63,7 @@ class AtLeast:
     count: int
 
 
-Id = Annotated[str, Like(re.compile("-".join(f"[0-9a-f]{{{n}}}" for n in (8, 4, 4, 4, 12))), "an id (a UUID)")]
+Id = Annotated[str, Like(re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "an id (a UUID)")]
 Long = Annotated[int, Within(-(1 << 63), (1 << 63) - 1)]
 Count = Annotated[int, Within(0, (1 << 63) - 1)]
 Seconds = Annotated[float, Within(0.0, LATEST)]

@@ -371,7 +371,7 @@ def test_paths_begin_at_their_start_in_whatever_order_they_come(workspace: Setti
         points = store.rows("SELECT DISTINCT recipe, seed, step FROM path_points WHERE recipe = 'qwen-chat' ORDER BY ALL")
         study = store.rows("SELECT arg_max(text, declared) FROM studies")[0][0]
     assert points == [("qwen-chat", 0, 0), ("qwen-chat", 0, 10), ("qwen-chat", 0, 20), ("qwen-chat", 1, 0), ("qwen-chat", 1, 10)]
-    assert "steps = [10,20]" in study
+    assert "steps = [10, 20]" in study
     assert "seeds = [0,1]" in study
 
 

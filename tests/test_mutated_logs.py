@@ -62,6 +62,9 @@ def test_mutated_files(tmp_path: Path, form: str) -> None:
     originals = [p for p in (tmp_path / "whole" / form).rglob("*") if p.is_file()]
     rng = random.Random(form)
     seen: Counter[str] = Counter()
+    shutil.copytree(tmp_path / "whole" / form, tmp_path / "one")
+    assert outcome(tmp_path / "one") == "read"
+    shutil.rmtree(tmp_path / "one")
     before, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0
     for _ in range(FILES // len(FORMS) + 1):
         folder = tmp_path / "one"
@@ -75,10 +78,13 @@ def test_mutated_files(tmp_path: Path, form: str) -> None:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
     print(f"{form}: {dict(seen)}; slowest {1000 * slowest:.0f} ms; memory grew by {grown} MB")
     assert sum(seen.values()) >= FILES // len(FORMS)
-    assert seen["read"] > 0
     assert seen["refused in a sentence"] > 0
     assert grown < 500
     assert slowest < 60  # nothing hangs; how fast it is stands in the bench
+
+
+def fail(problem: CapsafeError) -> None:
+    raise problem
 
 
 def outcome(folder: Path) -> str:
@@ -100,7 +106,7 @@ def outcome(folder: Path) -> str:
             except (CapsafeError, *UNREADABLE):
                 failed += 1
     blocks = list(committed_blocks(job.path(0, "shard.jsonl")))
-    assert all(record.id for block in blocks for line in block.lines for record in records_of(line))
+    assert all(record.id for block in blocks for line in block.lines(fail) for record in records_of(line, fail))
     assert len(blocks) == len(find_sources([folder])[0]) - failed  # a file is whole, or nothing of it is there
     shutil.rmtree(folder.parent / "jobs")
     return "refused in a sentence" if problems or failed else "read"

@@ -248,7 +248,8 @@ def test_a_goal_that_is_not_reached_is_not_spoken_of_as_if_it_were(made_up_store
 
 
 def test_a_way_of_asking_that_cannot_be_had_is_said(made_up_store: Store) -> None:
-    chosen = open_view(made_up_store, Selection(judges=("nobody",)))
+    """A judge that has seen nothing on the benchmark that was asked for."""
+    chosen = open_view(made_up_store, Selection(judges=("verifier",)))
     for key in ("conclusion", "capability"):
         try:
             found = find(chosen, key)

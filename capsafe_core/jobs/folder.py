@@ -300,19 +300,28 @@ def open_job(folder: Path) -> Job:
     Raises:
         CapsafeError: there is no readable manifest.
     """
+    if not _is_text(folder.name):  # a name of other bytes can be a key nowhere
+        raise CapsafeError(f"The job folder {_named(folder)} has a name that is not UTF-8.", "Rename it; the other jobs were read.")
     try:
-        folder.name.encode()  # a name of other bytes can be a key nowhere
         data = _read_json(folder / "manifest.json")
         kept = _MANIFEST.known(data)
         _check_work(kept["work"])
-        f"{kept['kind']}{kept['name']}{kept.get('study', '')}".encode()
+        if not _is_text(f"{kept['kind']}{kept['name']}{kept.get('study', '')}"):
+            raise ValueError("its names hold half a character")
         return Job(folder, Manifest(**kept))
     except FileNotFoundError as error:
         raise CapsafeError(f"{_named(folder)} is not a job folder: it has no manifest.json.", "Check the path.") from error
-    except UnicodeEncodeError as error:
-        raise CapsafeError(f"The job folder {_named(folder)} has a name that is not UTF-8.", "Rename it; the other jobs were read.") from error
     except (OSError, ValueError) as error:
         raise CapsafeError(f"The manifest in {_named(folder)} cannot be read: {error}.", "Delete the folder and start the job again.") from error
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
