@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Browser
 from websockets.exceptions import InvalidStatus
@@ -68,12 +68,12 @@ def test_a_browser_without_the_token_gets_a_form_that_takes_it(printed: tuple[st
 def test_neither_websocket_nor_uploads_nor_media_answer_without_the_cookie(printed: tuple[str, str, Path]) -> None:
     base, token, _ = printed
     for method, path in (("PUT", "/_stcore/upload_file/a/b"), ("DELETE", "/_stcore/upload_file/a/b"), ("GET", "/media/a.png"), ("GET", "/_stcore/host-config"), ("GET", "/static/manifest.json")):
-        assert httpx.request(method, base + path).status_code == 403
+        assert httpx2.request(method, base + path).status_code == 403
     stream = base.replace("http", "ws") + "/_stcore/stream"
     for address in (stream, f"{stream}?token={token}"):
         with pytest.raises(InvalidStatus, match="403"), connect(address):
             pass
-    cookie = {"Cookie": httpx.get(f"{base}/?token={token}").headers["set-cookie"].split(";")[0]}
+    cookie = {"Cookie": httpx2.get(f"{base}/?token={token}").headers["set-cookie"].split(";")[0]}
     with connect(stream, additional_headers=cookie):
         pass
     for origin in ("http://127.0.0.1:1", "http://localhost", "http://evil.example", "null"):  # Streamlit itself takes any port of this host

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import httpx
+import httpx2
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
@@ -147,7 +147,7 @@ def test_a_file_is_given_to_nobody_without_a_login(shared: tuple[str, Provider, 
         page.get_by_text("Download CSV").first.click()
     assert "/media/" in download.value.url
     for cookie in ("", "x", '"x"'):
-        assert httpx.get(download.value.url, cookies={"_streamlit_user": cookie} if cookie else {}).status_code == 403
+        assert httpx2.get(download.value.url, cookies={"_streamlit_user": cookie} if cookie else {}).status_code == 403
     assert page.context.request.get(download.value.url).status == 200
     page.context.close()
 
