@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.store.store import Store, identifier, whole_path
+from capsafe_core.store.store import Store, identifier, literal, whole_path
 from capsafe_core.writing import whole
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -32,7 +32,7 @@ def snapshot_into(store: Store, name: str) -> Path:
     source = identifier(store.rows("SELECT current_database()")[0][0])
     with whole(target, duckdb.Error) as new:
         copy = identifier(new.name)
-        store.rows(f"ATTACH ? AS {copy}", [str(new)])
+        store.rows(f"ATTACH {literal(str(new))} AS {copy}")
         try:
             store.rows(f"COPY FROM DATABASE {source} TO {copy}")
         finally:
@@ -62,7 +62,7 @@ def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
             shown = ", ".join(_guarded(c, kind) if form == "csv" else identifier(c) for c, kind in columns)
             live = " WHERE batch NOT IN (SELECT batch FROM retracted_batches)" if any(c == "batch" for c, _ in columns) and table != "batches" else ""
             head = ", HEADER" if form == "csv" else ""
-            store.rows(f"COPY (SELECT {shown} FROM {identifier(table)}{live}) TO ? (FORMAT {form}{head})", [str(new / f"{table}.{form}")])
+            store.rows(f"COPY (SELECT {shown} FROM {identifier(table)}{live}) TO {literal(str(new / f'{table}.{form}'))} (FORMAT {form}{head})")
     return target
 
 

@@ -186,8 +186,13 @@ def whole_path(path: Path) -> Path:
     return path
 
 
+def literal(text: str) -> str:
+    """A text in SQL, where DuckDB's older line takes no parameter."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def identifier(name: str) -> str:
-    """A name of a table, column or database in SQL; every other value is a parameter."""
+    """A name of a table, column or database in SQL; other values are parameters, where DuckDB takes them."""
     return '"' + name.replace('"', '""') + '"'
 
 
