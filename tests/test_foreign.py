@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import sys
@@ -100,8 +101,6 @@ def bundle_of(target: Path, study: Study, text: str, more: dict[str, str] | None
             folder = f"jobs/{manifest.job_id}"
             archive.writestr(f"{folder}/manifest.json", json.dumps({**manifest.__dict__, **changes}))
             if manifest is declared:
-                import gzip
-
                 archive.writestr(f"{folder}/part-000.shard.jsonl.gz", gzip.compress(record.encode()))
                 archive.writestr(f"{folder}/part-000.status.json", json.dumps({"state": "done", "done": 1, "total": 1}))
             for name, content in (more or {QUEUED: "0"}).items():
