@@ -8,12 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from capsafe_core.analysis.service import PATIENCE
 from capsafe_core.errors import CapsafeError
 from capsafe_core.settings import ROOT
 from capsafe_core.ui.door import Door, address
 from capsafe_core.ui.headers import SecurityHeaders
-from capsafe_core.ui.owner import close_owner, current_owner
+from capsafe_core.workspace.owner import close_owner, current_owner
+from capsafe_core.workspace.service import PATIENCE
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ _PUBLIC = {
     "CapsafeError": "capsafe_core.errors",
     "Selection": "capsafe_core.selection",
     "Store": "capsafe_core.store",
-    "open": "capsafe_core.analysis.notebook",
+    "open": "capsafe_core.workspace.notebook",
     "Study": "capsafe_core.study",
     "load_study": "capsafe_core.study",
 }

@@ -15,11 +15,8 @@ import pandas as pd
 import typer
 from plotly.io import from_json
 
-import capsafe_core.report.actions  # noqa: F401  so that the owner knows of reports
 from capsafe_core import catalogue
-from capsafe_core.analysis.actions import act
-from capsafe_core.analysis.commands import TABLES, table
-from capsafe_core.analysis.service import ask, ask_to, from_owner, open_store
+from capsafe_core.analysis.by_name import TABLES, table
 from capsafe_core.annotation import QUESTIONS, QueueSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
@@ -32,6 +29,7 @@ from capsafe_core.jobs.permission import UNTOLD, foreign_uses
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph, start_worker
+from capsafe_core.labelling.desk import Desk
 from capsafe_core.mapping import ImportMapping, parse_mapping
 from capsafe_core.people import person_named
 from capsafe_core.report.document import Report, items_of, read_provenance
@@ -40,12 +38,13 @@ from capsafe_core.report.printed import to_figure_pdf, to_svg
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ENGINES, ROOT, Server, Settings
 from capsafe_core.store import Store
-from capsafe_core.store.desk import Desk
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.rebuild import check_all, rebuild_store
 from capsafe_core.study import JudgeSettings, Study, load_study
 from capsafe_core.text import visible
+from capsafe_core.workspace.actions import act
+from capsafe_core.workspace.service import ask, ask_to, from_owner, open_store
 from capsafe_core.writing import refusal, whole
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What fine-tuning bought, what it cost in safety, and how far to trust that number.", pretty_exceptions_enable=False)
@@ -163,7 +162,7 @@ def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFram
 
 
 def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
-    """One of `analysis.actions`, by the running app where it owns the store, else here.
+    """One of `workspace.actions`, by the running app where it owns the store, else here.
 
     Raises:
         CapsafeError: it cannot be done.

@@ -4,8 +4,8 @@ import streamlit as st
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.ui import annotate, identity, screen
-from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import visible
+from capsafe_core.workspace.owner import current_owner
 
 st.title("Does this answer make sense, and would it help someone do harm?", anchor=False)
 owner = current_owner()

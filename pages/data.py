@@ -3,7 +3,7 @@
 import streamlit as st
 
 from capsafe_core.ui import export_list, identity, import_form, import_list, screen
-from capsafe_core.ui.owner import current_owner
+from capsafe_core.workspace.owner import current_owner
 
 st.title("What shall come in, and what go out?", anchor=False)
 owner, person = current_owner(), identity.person()

@@ -7,8 +7,8 @@ from capsafe_core.figures.people import agreement
 from capsafe_core.quoting import split_names
 from capsafe_core.store.labels import people_work
 from capsafe_core.ui import adjudicate, corrected, detector, guidelines, identity, label_files, queues, screen
-from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label, visible_frame
+from capsafe_core.workspace.owner import current_owner
 
 with screen.question("Do people agree, and what do their labels make of the judges?") as view:
     owner, person = current_owner(), identity.person()

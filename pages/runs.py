@@ -9,8 +9,8 @@ from capsafe_core.figures.squares import coverage_squares
 from capsafe_core.jobs.engine_environment import read_state
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import foreign, job_list, missing, run_form, screen
-from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.workspace.owner import current_owner
 
 st.title("What is running, what ran, and what shall run next?", anchor=False)
 owner = current_owner()

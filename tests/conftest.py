@@ -17,7 +17,7 @@ from capsafe_core.jobs.engine_environment import FOLDER
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
-from capsafe_core.ui.owner import close_owner
+from capsafe_core.workspace.owner import close_owner
 from tests.synthetic import write_study
 
 settings.register_profile("no time is asserted", deadline=None)

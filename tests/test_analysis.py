@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capsafe_core.analysis import commands
+from capsafe_core.analysis import by_name
 from capsafe_core.analysis.arms import Arm, Claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.matched import in_words, matched_runs, matched_table
@@ -119,12 +119,12 @@ def test_overview_counts_add_up_and_the_headline_says_what_the_table_says(made_u
 
 def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> None:
     of_people = {"annotators", "repeats", "conflicts", "people"}  # tests/test_exchange.py has these with labels
-    for name in (n for n in commands.TABLES if not n.startswith("correct")):
-        assert (len(commands.table(made_up_store, name, Selection())) > 0) == (name not in of_people), name
+    for name in (n for n in by_name.TABLES if not n.startswith("correct")):
+        assert (len(by_name.table(made_up_store, name, Selection())) > 0) == (name not in of_people), name
     with pytest.raises(CapsafeError, match="Nobody has labelled"):
-        commands.table(made_up_store, "correct", Selection())
+        by_name.table(made_up_store, "correct", Selection())
     with pytest.raises(CapsafeError, match="no table"):
-        commands.table(made_up_store, "song", Selection())
+        by_name.table(made_up_store, "song", Selection())
 
 
 def test_outputs_are_filtered_by_everything_in_the_selection(made_up_store: Store, made_up_jobs: Path) -> None:

@@ -23,17 +23,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capsafe_core.analysis.people import correction_table
-from capsafe_core.analysis.queues import extend_queue, make_queue
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import LONGEST_NOTE, QUESTIONS, REASONS, QueueSettings, read_guidelines, shipped_guidelines
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
+from capsafe_core.labelling.desk import HANDED_OUT, REPEAT_AFTER, SHOWN, TOLERANCE, Desk, Receipt
+from capsafe_core.labelling.queues import extend_queue, make_queue
 from capsafe_core.people import Person, person_named, role_of
 from capsafe_core.records import Judgment, LabelEvent, QueueItem, QueueRecord, Rater
 from capsafe_core.selection import Selection
 from capsafe_core.stats.design import power_allocation
 from capsafe_core.store import Store
-from capsafe_core.store.desk import HANDED_OUT, REPEAT_AFTER, SHOWN, TOLERANCE, Desk, Receipt
 from capsafe_core.store.ingest import ingest_all, set_retracted
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
@@ -480,7 +480,7 @@ import sys, uuid
 from pathlib import Path
 from capsafe_core.people import Person
 from capsafe_core.store import Store
-from capsafe_core.store.desk import Desk
+from capsafe_core.labelling.desk import Desk
 jobs, queue = Path(sys.argv[1]), sys.argv[2]
 with Store(None) as store:
     desk, person = Desk(store, jobs), Person("Ada")

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from capsafe_core.analysis.commands import TABLES
+from capsafe_core.analysis.by_name import TABLES
 from capsafe_core.cli import app, fetch_table
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
-from capsafe_core.ui.owner import Owner
+from capsafe_core.workspace.owner import Owner
 from tests.synthetic import write_study
 
 run = CliRunner()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capsafe_core.analysis import commands
+from capsafe_core.analysis import by_name
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import OWN, conclusion, policies_table, rank_table
 from capsafe_core.analysis.disagreement import agreement_by_cell, agreement_intervals, agreement_table, all_judges_table, compared_outputs, dumbbell_table, scores_table, text_map, votes_table
@@ -55,7 +55,7 @@ def jbb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def test_the_reversal_in_jailbreakbench_is_the_first_claim(jbb: Store) -> None:
     """GCG succeeds more often than PAIR on Vicuna-13B by one judge (80 % against 69 %), less often by the other (58 % against 82 %)."""
     view = open_view(jbb, Selection())
-    rates = commands.table(jbb, "rates", Selection())
+    rates = by_name.table(jbb, "rates", Selection())
     vicuna = rates[rates["checkpoint_id"] == view.points[view.points["start"] == "vicuna-13b-v1.5"]["checkpoint_id"].iloc[0]]
     assert len(rates) == 34  # 18 attacks on models, two of them without the second judge
     assert dict(zip(zip(vicuna["attack"], vicuna["judge"], strict=True), vicuna["rate"].round(2), strict=True))["PAIR", "llama-guard-1"] == 0.82
@@ -272,7 +272,7 @@ def test_labels_correct_a_judge_that_calls_broken_text_unsafe(labelled: tuple[St
     truth = outputs["text"].str.startswith("Sure").mean()
     label(jobs, outputs.head(400), harmful, 400 / len(outputs))
     ingest_all(store, jobs)
-    table = commands.table(store, "correct", Selection()).set_index(["judge", "stratum"])
+    table = by_name.table(store, "correct", Selection()).set_index(["judge", "stratum"])
     row = table.loc["prefix-zou", "all"]
     assert row["labels"] == 400
     assert row["judge_rate"] > truth + 0.05
@@ -283,7 +283,7 @@ def test_labels_correct_a_judge_that_calls_broken_text_unsafe(labelled: tuple[St
     assert not table.loc[("prefix-zou", "incoherent"), "claimed"]
     people = dumbbell_table(open_view(store, Selection())).set_index("judge").loc["people"]
     assert people["incoherent"] == 0.0
-    rates = commands.table(store, "rates", Selection())
+    rates = by_name.table(store, "rates", Selection())
     assert not set(PEOPLE) & set(rates["judge"])  # people are not judges
 
 
@@ -389,8 +389,8 @@ def test_what_was_retracted_is_on_no_table_and_breaks_none(tmp_path: Path) -> No
     with Store(None) as store:
         ingest_all(store, tmp_path)
         set_retracted(store, jobs[-1].job_id, True)
-        for name in (n for n in commands.TABLES if not n.startswith("correct")):
-            commands.table(store, name, Selection())
+        for name in (n for n in by_name.TABLES if not n.startswith("correct")):
+            by_name.table(store, name, Selection())
         overview(open_view(store, Selection()))
 
 
@@ -534,7 +534,7 @@ def test_answers_that_share_a_behaviour_have_wider_intervals_than_wilsons(tmp_pa
         part.write("all", records)
     with Store(None) as store:
         ingest_all(store, tmp_path)
-        row = commands.table(store, "rates", Selection(policy="as_judged")).iloc[0]
+        row = by_name.table(store, "rates", Selection(policy="as_judged")).iloc[0]
         assert (row["rate"], row["n"]) == (0.5, 120)
         assert row["high"] - row["low"] > 0.4  # Wilson's, of 120 independent outputs, is 0.18 wide
 
@@ -550,12 +550,12 @@ def test_degenerate_studies_answer_in_words(tmp_path: Path) -> None:
         assert view.matched_recipes == []
         with pytest.raises(CapsafeError, match="No recipe has both"):
             overview(view)
-        for name in (n for n in commands.TABLES if not n.startswith(("correct", "conclusions"))):
-            commands.table(store, name, Selection())
+        for name in (n for n in by_name.TABLES if not n.startswith(("correct", "conclusions"))):
+            by_name.table(store, name, Selection())
         listed = claims(view, arm_rates(view, matched_runs(view, path_table(view))))
         assert all(not claim.matched for claim in listed)
 
 
 def test_tables_are_json(made_up_store: Store) -> None:
-    for name in (n for n in commands.TABLES if not n.startswith("correct")):
-        json.loads(commands.table(made_up_store, name, Selection()).to_json(orient="records"))
+    for name in (n for n in by_name.TABLES if not n.startswith("correct")):
+        json.loads(by_name.table(made_up_store, name, Selection()).to_json(orient="records"))

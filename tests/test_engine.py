@@ -225,7 +225,7 @@ print(json.dumps({"lengths": [len(o.logprobs) for o in out], "tokens": [o.tokens
 
 def test_what_a_worker_needs_is_listed(engine_python: Path) -> None:
     """A worker loads none of the reading tower, whatever its environment holds."""
-    code = "import sys, capsafe_core.jobs.worker, capsafe_core.jobs.generate, capsafe_core.jobs.judge, capsafe_core.jobs.finetune; print([m for m in ('duckdb', 'pandas', 'streamlit', 'pyarrow', 'pydantic') if m in sys.modules])"
+    code = "import sys, capsafe_core.work.worker, capsafe_core.work.generate, capsafe_core.work.judge, capsafe_core.work.finetune; print([m for m in ('duckdb', 'pandas', 'streamlit', 'pyarrow', 'pydantic') if m in sys.modules])"
     done = subprocess.run([str(engine_python), "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

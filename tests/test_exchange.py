@@ -12,21 +12,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capsafe_core.analysis import commands
+from capsafe_core.analysis import by_name
 from capsafe_core.analysis.annotators import annotators_table, conflicts_table, repeats_table
 from capsafe_core.analysis.incoherence import reason_table
 from capsafe_core.analysis.people import correction_table
-from capsafe_core.analysis.queues import make_queue
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import reason_dots
+from capsafe_core.labelling.desk import Desk
+from capsafe_core.labelling.exchange import FORMATS, label_rows, read_labels_file, write_labels
+from capsafe_core.labelling.queues import make_queue
 from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.stats.correction import ppi_plus_plus
 from capsafe_core.store import Store
-from capsafe_core.store.desk import Desk
-from capsafe_core.store.exchange import FORMATS, label_rows, read_labels_file, write_labels
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
@@ -189,7 +189,7 @@ def test_tables_of_people(desk: Desk) -> None:
     assert set(said["reason"]) == {"task_format"}
     assert ((said["n"] <= said["of"]) & (said["share"] <= 1)).all()
     reason_dots(reasons)
-    people = commands.table(desk.store, "people", Selection()).set_index("person")
+    people = by_name.table(desk.store, "people", Selection()).set_index("person")
     assert list(people.loc["Ada", ["items", "skipped", "taken_back"]]) == [120, 0, 0]
     assert people.loc["Ada", "seconds"] == pytest.approx(1.0)
 
@@ -237,7 +237,7 @@ def test_imported_labels_of_xstest_correct_the_gpt4_judge(tmp_path: Path) -> Non
         desk = Desk(store, tmp_path)
         labels = [{"generation_id": outputs[key].id, "annotator": "final", "refusal": REFUSALS[final[key]], "probability": 200 / 2239} for key in sorted(drawn)]
         assert desk.bring_in(ADA, "\n".join(map(json.dumps, labels)), "sample").weighted == 200
-        row = commands.table(store, "correct-refusal", Selection()).set_index(["judge", "stratum"]).loc["gpt4", "all"]
+        row = by_name.table(store, "correct-refusal", Selection()).set_index(["judge", "stratum"]).loc["gpt4", "all"]
         assert (row["outputs"], row["labels"]) == (2239, 200)
         assert row["judge_rate"] == pytest.approx(golden["judge_only"], abs=5e-5)
         assert row["people_rate"] == pytest.approx(golden["human_only"]["est"], abs=5e-5)

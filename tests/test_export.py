@@ -15,20 +15,20 @@ import pytest
 from typer.testing import CliRunner
 
 import capsafe_core
-from capsafe_core.analysis.service import Service
 from capsafe_core.cli import app, do, fetch_table
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
 from capsafe_core.jobs.foreign import adopt
 from capsafe_core.jobs.permission import HERE, foreign_uses
 from capsafe_core.jobs.supervisor import start_worker
+from capsafe_core.labelling.desk import Desk
 from capsafe_core.people import Person
 from capsafe_core.records import Generation
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
-from capsafe_core.store.desk import Desk
 from capsafe_core.store.ingest import ingest_all
+from capsafe_core.workspace.service import Service
 from tests.published import SHARED
 from tests.synthetic import CONDITION, benchmark, checkpoint, write_study
 from tests.test_annotation import queue, work_through

@@ -34,7 +34,7 @@ from capsafe_core.jobs.supervisor import QUEUED, Queue, is_queued, run_graph, st
 from capsafe_core.records import FORMAT, digest_text, to_line
 from capsafe_core.settings import ENGINES, ROOT, Server, Settings
 from capsafe_core.study import JudgeSettings, Study, parse_study
-from capsafe_core.ui.owner import Owner, close_owner
+from capsafe_core.workspace.owner import Owner, close_owner
 from tests.server import Seen, allowed, serving
 
 command = CliRunner()

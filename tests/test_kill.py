@@ -29,7 +29,7 @@ def test_twenty_kills_of_worker_and_ingester_lose_and_double_nothing(tmp_path: P
     job = create_job(jobs, Manifest("judge", "again", work))
     chance = random.Random(3)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    worker = [sys.executable, "-m", "capsafe_core.jobs.worker", str(job.folder)]
+    worker = [sys.executable, "-m", "capsafe_core.work.worker", str(job.folder)]
     ingester = [sys.executable, "-c", INGEST, str(jobs), str(tmp_path / "store.duckdb")]
     began = time.monotonic()
     first = subprocess.Popen(worker, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)

@@ -22,7 +22,7 @@ from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.labels import labelled_answers, rulings, truths
-from capsafe_core.ui.owner import current_owner
+from capsafe_core.workspace.owner import current_owner
 from tests.conftest import made_up_home
 from tests.test_annotation import queue, work_through
 

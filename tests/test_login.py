@@ -19,7 +19,7 @@ from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.people import person_logged_in, role_of
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.ui.login import ClosedError, Login, current_login, pin, read_login, unpin
-from capsafe_core.ui.owner import close_owner
+from capsafe_core.workspace.owner import close_owner
 
 AUTH = {
     "redirect_uri": "http://127.0.0.1:8501/oauth2callback",

@@ -122,7 +122,7 @@ def test_every_figure_leaves_by_one_exit() -> None:
         assert ast.unparse(call.args[0]).startswith("sealed("), where
     drawn = [(where, ast.unparse(call)) for where, call in calls("capsafe_core", "to_json") if not call.keywords]
     # the command gets the figure as it is, and seals it where it draws it
-    assert [text for where, text in drawn if not text.startswith("sealed(") and where != "capsafe_core/report/actions.py"] == []
+    assert [text for where, text in drawn if not text.startswith("sealed(") and where != "capsafe_core/workspace/reporting.py"] == []
 
 
 def test_a_command_prints_by_one_exit() -> None:

@@ -18,9 +18,9 @@ from capsafe_core.importers import Problems, find_sources, read_source
 from capsafe_core.importers.records import Converter
 from capsafe_core.importers.survey import Surveyor
 from capsafe_core.jobs.folder import Manifest, Part, committed_blocks, create_job
-from capsafe_core.jobs.import_logs import UNREADABLE
 from capsafe_core.mapping import parse_mapping
 from capsafe_core.records import records_of
+from capsafe_core.work.import_logs import UNREADABLE
 from tests.logs import FORMS, write_forms
 
 FILES = int(os.environ.get("CAPSAFE_FUZZ_FILES", "600"))

@@ -20,11 +20,11 @@ from capsafe_core.engines import Completion, Failure, Request, Sampling, answer_
 from capsafe_core.engines.asking import ServerTrouble
 from capsafe_core.engines.openai import _first_token, read_answer
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs import worker
 from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.records import Condition, Generation, Judgment
 from capsafe_core.settings import Settings
+from capsafe_core.work import worker
 from tests.server import Seen, answer, serving
 
 KEY = "sk-planted-7f3a9c"

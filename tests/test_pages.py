@@ -12,7 +12,7 @@ from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.view import open_view
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
-from capsafe_core.ui.owner import current_owner
+from capsafe_core.workspace.owner import current_owner
 from tests.conftest import made_up_home
 
 PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))

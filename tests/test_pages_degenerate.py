@@ -20,7 +20,7 @@ from capsafe_core.report.slides import to_pptx
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.study import parse_study
-from capsafe_core.ui.owner import close_owner, current_owner
+from capsafe_core.workspace.owner import close_owner, current_owner
 from tests.published import committed, rows_from_counts, write_jbb
 from tests.synthetic import CAPABILITY, CONDITION, RATERS, STEPS, STUDY, benchmark, checkpoint, write_study
 

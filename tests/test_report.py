@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from capsafe_core.analysis.commands import table
+from capsafe_core.analysis.by_name import table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.cli import app

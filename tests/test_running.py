@@ -18,7 +18,6 @@ from capsafe_core.analysis.view import open_view
 from capsafe_core.catalogue.page import page as judges_page
 from capsafe_core.cli import app
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs import worker
 from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
 from capsafe_core.jobs.new_run import NewRun, cost_of, missing_jobs, probe_job
 from capsafe_core.jobs.plan import plan_study
@@ -30,7 +29,8 @@ from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.study import load_study, parse_study
-from capsafe_core.ui.owner import close_owner
+from capsafe_core.work import worker
+from capsafe_core.workspace.owner import close_owner
 from tests.server import Seen, serving
 
 run = CliRunner()

@@ -22,18 +22,18 @@ from hypothesis import given
 from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
-from capsafe_core.analysis import actions, service
-from capsafe_core.analysis.service import Service, ask, ask_to, from_owner, open_store, who
 from capsafe_core.errors import BusyError, CapsafeError, NotAllowedError
+from capsafe_core.labelling.desk import Desk
 from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
-from capsafe_core.store.desk import Desk
-from capsafe_core.ui.owner import Owner, close_owner
+from capsafe_core.workspace import actions, service
+from capsafe_core.workspace.owner import Owner, close_owner
+from capsafe_core.workspace.service import Service, ask, ask_to, from_owner, open_store, who
 
-OWN = "from capsafe_core.settings import Settings\nfrom capsafe_core.ui.owner import Owner\nowner = Owner(Settings(), 'http://127.0.0.1:8599/').start()\n"
-HOLD = "from capsafe_core.settings import Settings\nfrom capsafe_core.analysis.service import open_store\nstore = open_store(Settings())\n"
+OWN = "from capsafe_core.settings import Settings\nfrom capsafe_core.workspace.owner import Owner\nowner = Owner(Settings(), 'http://127.0.0.1:8599/').start()\n"
+HOLD = "from capsafe_core.settings import Settings\nfrom capsafe_core.workspace.service import open_store\nstore = open_store(Settings())\n"
 WAIT = "print('ready', flush=True)\nimport sys\nsys.stdin.read()\n"
 
 

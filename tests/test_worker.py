@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from capsafe_core.jobs import judge as judge_job
 from capsafe_core.jobs import supervisor
 from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.supervisor import Queue, is_queued, ready_jobs, run_graph
-from capsafe_core.jobs.worker import run
 from capsafe_core.judges.prefixes import PrefixJudge
 from capsafe_core.records import Generation, Judgment
 from capsafe_core.settings import Settings
+from capsafe_core.work import judge as judge_job
+from capsafe_core.work.worker import run
 from tests.synthetic import write_study
 
 

@@ -36,7 +36,7 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
     with job.path(part, "log").open("ab") as log:
         try:
             return subprocess.Popen(
-                [python, "-m", "capsafe_core.jobs.worker", str(job.folder.resolve()), "--part", str(part)],
+                [python, "-m", "capsafe_core.work.worker", str(job.folder.resolve()), "--part", str(part)],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,

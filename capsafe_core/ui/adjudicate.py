@@ -13,8 +13,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
 from capsafe_core.store.labels import item_texts, label_history, rulings
 from capsafe_core.ui import screen
-from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
+from capsafe_core.workspace.owner import Owner
 
 
 def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> None:

@@ -10,12 +10,12 @@ import streamlit as st
 
 from capsafe_core.annotation import OTHER, QUESTIONS, REASONS, Example, Guidelines
 from capsafe_core.errors import CapsafeError
+from capsafe_core.labelling.desk import Desk, Receipt, Task
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
-from capsafe_core.store.desk import Desk, Receipt, Task
 from capsafe_core.store.labels import item_texts
 from capsafe_core.ui import identity
-from capsafe_core.ui.owner import Owner
+from capsafe_core.workspace.owner import Owner
 
 _HERE = Path(__file__).parent
 _HTML, _CSS, _JS = ((_HERE / f"annotate.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))

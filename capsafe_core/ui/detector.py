@@ -14,8 +14,8 @@ from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.people import Person
 from capsafe_core.store.labels import labelled_answers, newest_rater
 from capsafe_core.ui import screen
-from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.workspace.owner import Owner
 
 NAME = "coherence-learnt"
 

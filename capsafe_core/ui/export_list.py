@@ -9,14 +9,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from capsafe_core.analysis.actions import act
 from capsafe_core.analysis.view import list_studies
 from capsafe_core.errors import CapsafeError
 from capsafe_core.folders import regular_files
 from capsafe_core.people import Person
 from capsafe_core.ui import screen
-from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import visible
+from capsafe_core.workspace.actions import act
+from capsafe_core.workspace.owner import Owner
 
 WORDS = {
     "bundle": "A study that another machine opens: data, study file and versions",

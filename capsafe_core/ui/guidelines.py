@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from capsafe_core.people import Person
-from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.workspace.owner import Owner
 
 
 def show(owner: Owner, person: Person) -> None:

@@ -21,8 +21,8 @@ from capsafe_core.people import Person
 from capsafe_core.records import DIMENSIONS, KINDS
 from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.ui import screen
-from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
+from capsafe_core.workspace.owner import Owner
 from capsafe_core.writing import whole
 
 TOOLS = "Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest, StrongREJECT, AISafetyLab, Every Eval Ever, or any CSV, JSON, JSONL or Parquet table"

@@ -13,8 +13,8 @@ from capsafe_core.jobs.new_run import duration
 from capsafe_core.jobs.supervisor import Queue, is_queued
 from capsafe_core.records import Generation
 from capsafe_core.ui import screen
-from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
+from capsafe_core.workspace.owner import current_owner
 
 SHOWN = 3
 """first outputs that are shown of a job"""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from capsafe_core.analysis.queues import extend_queue, make_queue
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.annotation import QUESTIONS, STRATEGIES, QueueSettings
+from capsafe_core.labelling.queues import extend_queue, make_queue
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
 from capsafe_core.ui import screen
-from capsafe_core.ui.owner import Owner
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.workspace.owner import Owner
 
 STRATEGY_WORDS = {
     "stratified": "Stratified: judges' votes × coherence × checkpoint",

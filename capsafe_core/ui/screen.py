@@ -20,8 +20,8 @@ from capsafe_core.settings import ROOT
 from capsafe_core.stats.matching import RULES
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
-from capsafe_core.ui.owner import current_owner
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.workspace.owner import current_owner
 from capsafe_core.writing import refusal
 
 PAGES = ROOT / "pages"

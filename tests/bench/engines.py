@@ -19,8 +19,8 @@ from typing import Any
 
 from capsafe_core.benchmarks import load_benchmark
 from capsafe_core.engines import Weights, find_weights, open_engine
-from capsafe_core.jobs import generate
 from capsafe_core.jobs.folder import Manifest, Part, create_job
+from capsafe_core.work import generate
 
 PROMPTS, TOKENS, TURNS = 64, 64, 3
 SETTINGS: dict[str, dict[str, Any]] = {

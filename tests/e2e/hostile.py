@@ -8,16 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from capsafe_core.analysis.queues import make_queue
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.jobs.folder import Manifest, Part, create_job
+from capsafe_core.labelling.desk import Desk
+from capsafe_core.labelling.queues import make_queue
 from capsafe_core.people import Person
 from capsafe_core.records import BenchmarkRecord, Checkpoint, Condition, Generation, Judgment, LabelEvent, PathPoint, Prompt, Rater, Record, identify
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.store import Store
-from capsafe_core.store.desk import Desk
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.study import parse_study
 from tests.logs import inspect_log, inspect_sample, write_eval, write_forms

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from capsafe_core.analysis.queues import make_queue
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QUESTIONS, QueueSettings, shipped_guidelines
 from capsafe_core.jobs.folder import open_job
+from capsafe_core.labelling.desk import Desk
+from capsafe_core.labelling.queues import make_queue
 from capsafe_core.people import Person
 from capsafe_core.records import LabelEvent, Practice
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
-from capsafe_core.store.desk import Desk
 from capsafe_core.store.ingest import ingest_all
 from tests.bench.made_store import make
 from tests.e2e.site import free_port, plant_hostile, serve, settle, start, visitor

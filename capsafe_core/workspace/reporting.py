@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from capsafe_core.analysis.actions import ACTIONS
 from capsafe_core.analysis.citing import bibtex
 from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError
+from capsafe_core.labelling.desk import Desk
 from capsafe_core.people import Person
 from capsafe_core.report.document import Report, make, verify
 from capsafe_core.report.findings import USUAL, find, offered
 from capsafe_core.report.html import to_html
 from capsafe_core.report.slides import to_pptx
 from capsafe_core.selection import Selection
-from capsafe_core.store.desk import Desk
 
 Answer = dict[str, Any]
 
@@ -46,4 +46,4 @@ def _cite(desk: Desk, person: Person, selection: dict[str, str]) -> Answer:
     return {"text": bibtex(open_view(desk.store, Selection.from_query(selection)))}
 
 
-ACTIONS |= {"figure": _figure, "cite": _cite, "report": _make, "verify report": _verify, "list findings": _offered}
+REPORTING: dict[str, Callable[..., Answer]] = {"figure": _figure, "cite": _cite, "report": _make, "verify report": _verify, "list findings": _offered}

@@ -11,9 +11,9 @@ from typing import Any
 from capsafe_core.benchmarks import Benchmark, load_benchmark, load_training_pairs, scorer_of
 from capsafe_core.engines import Completion, Request, Sampling, Weights, answer_all, models_folder, open_engine
 from capsafe_core.jobs.folder import Part
-from capsafe_core.jobs.generate import checkpoint_weights
 from capsafe_core.records import Checkpoint, Measurement, PathPoint, Record
 from capsafe_core.training.lora import Recipe, finetune
+from capsafe_core.work.generate import checkpoint_weights
 
 
 def work(part: Part) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from capsafe_core.benchmarks import load_benchmark
 from capsafe_core.engines import Completion, models_folder, open_engine
 from capsafe_core.jobs.folder import Part, replace_file
-from capsafe_core.jobs.generate import checkpoint_weights, group_checkpoints, plan_requests
+from capsafe_core.work.generate import checkpoint_weights, group_checkpoints, plan_requests
 
 ANSWERS = 16
 """requests that are answered, or one batch where the engine works in batches"""

@@ -24,14 +24,14 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from capsafe_core.analysis.actions import act
-from capsafe_core.analysis.commands import table
+from capsafe_core.analysis.by_name import table
 from capsafe_core.errors import BusyError, CapsafeError, NotAllowedError
+from capsafe_core.labelling.desk import Desk
 from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.settings import RUNTIME_PREFIX, Settings
 from capsafe_core.store import Store
-from capsafe_core.store.desk import Desk
+from capsafe_core.workspace.actions import act
 
 T = TypeVar("T")
 LONGEST = 1 << 28
@@ -168,7 +168,7 @@ def ask(path: Path, name: str, selection: Selection) -> pd.DataFrame:
 
 
 def ask_to(path: Path, action: str, person: Person, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Ask the owner to do one of `analysis.actions`.
+    """Ask the owner to do one of `workspace.actions`.
 
     Raises:
         CapsafeError: nobody listens, or the owner answers with an error.

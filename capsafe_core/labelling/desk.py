@@ -20,10 +20,10 @@ from typing import Annotated, Any
 from capsafe_core.annotation import LONGEST_NOTE, OTHER, QUESTIONS, REASONS, Guidelines, QueueSettings, read_guidelines, shipped_guidelines
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Shard, append_line, create_job, list_jobs, read_lines
+from capsafe_core.labelling.exchange import Read, match_labels, read_labels_file
 from capsafe_core.people import Person
 from capsafe_core.records import GuidelinesRecord, LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, check_records, digest_text, identify
 from capsafe_core.selection import Selection
-from capsafe_core.store.exchange import Read, match_labels, read_labels_file
 from capsafe_core.store.ingest import ingest_job
 from capsafe_core.store.outputs import Asking
 from capsafe_core.store.store import Store

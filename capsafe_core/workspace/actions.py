@@ -6,22 +6,23 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from capsafe_core.analysis.every_eval_ever import every_eval_ever_into
-from capsafe_core.analysis.queues import extend_queue, make_queue
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError, UnknownNameError
+from capsafe_core.exporters.every_eval_ever import every_eval_ever_into
 from capsafe_core.jobs.packing import pack_bundle
+from capsafe_core.labelling.desk import Desk
+from capsafe_core.labelling.exchange import label_rows, write_labels
+from capsafe_core.labelling.queues import extend_queue, make_queue
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
 from capsafe_core.store.contents import outputs_by_content
-from capsafe_core.store.desk import Desk
-from capsafe_core.store.exchange import label_rows, write_labels
 from capsafe_core.store.export import jobs_of, new_export, snapshot_into, tables_into
 from capsafe_core.store.ingest import imported_words, ingest_all, retracted_jobs, set_retracted
 from capsafe_core.store.labels import labelled_answers
 from capsafe_core.store.studies import study_texts
+from capsafe_core.workspace.reporting import REPORTING
 from capsafe_core.writing import whole
 
 Answer = dict[str, Any]
@@ -116,6 +117,7 @@ ACTIONS: dict[str, Callable[..., Answer]] = {
     "make queue": _make, "list queues": _list, "extend queue": _extend, "queue state": _state,
     "bring labels in": _bring_in, "take labels out": _take_out, "labelled answers": _labelled, "guidelines": _guidelines,
     "find outputs": _find_outputs, "look": _look, "retract": _retract, "export": _export,
+    **REPORTING,
 }  # fmt: skip
 
 

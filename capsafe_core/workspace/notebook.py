@@ -7,7 +7,7 @@ from types import TracebackType
 
 import pandas as pd
 
-from capsafe_core.analysis.commands import TABLES, table
+from capsafe_core.analysis.by_name import TABLES, table
 from capsafe_core.analysis.view import list_studies
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings

@@ -6,13 +6,12 @@ import sys
 import threading
 import traceback
 
-import capsafe_core.report.actions  # noqa: F401  so that the owner knows of reports
-from capsafe_core.analysis.service import PATIENCE, Service, open_store
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.supervisor import Queue
+from capsafe_core.labelling.desk import Desk
 from capsafe_core.settings import Settings
-from capsafe_core.store.desk import Desk
 from capsafe_core.store.ingest import ingest_all
+from capsafe_core.workspace.service import PATIENCE, Service, open_store
 
 PERIOD = 2.0
 """seconds between looks at the job folders"""

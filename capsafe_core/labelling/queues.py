@@ -12,11 +12,11 @@ import pandas as pd
 from capsafe_core.analysis.view import View
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError
+from capsafe_core.labelling.desk import Desk, Drawn
 from capsafe_core.people import Person
 from capsafe_core.records import QueueFrame, QueueItem, QueueRecord, Record
 from capsafe_core.selection import Selection
 from capsafe_core.stats.design import LEAST, Design, Stratum, inclusion, power_allocation, priority_design, random_rank, stratified_design
-from capsafe_core.store.desk import Desk, Drawn
 from capsafe_core.store.outputs import Asking, cell_sizes, frame_outputs
 from capsafe_core.store.store import Store
 

@@ -1,6 +1,6 @@
 """The worker: does one part of one job and ends.
 
-python -m capsafe_core.jobs.worker FOLDER [--part I]
+python -m capsafe_core.work.worker FOLDER [--part I]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, open_job
 from capsafe_core.text import visible
 
-WORK = {kind: f"capsafe_core.jobs.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit", "survey")} | {"import": "capsafe_core.jobs.import_logs"}
+WORK = {kind: f"capsafe_core.work.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit", "survey")} | {"import": "capsafe_core.work.import_logs"}
 """The module whose `work(part)` does a kind of job."""
 
 

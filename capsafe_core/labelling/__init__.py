@@ -1,0 +1,1 @@
+"""Labels by hand: queues are drawn, answers taken, files of labels read and written."""

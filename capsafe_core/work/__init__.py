@@ -1,0 +1,1 @@
+"""What workers run: each kind of job, and the worker itself."""

@@ -1,0 +1,1 @@
+"""The workspace: the owner of the store, what it answers to commands, and the notebook."""
