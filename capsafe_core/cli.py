@@ -47,12 +47,19 @@ from capsafe_core.workspace.actions import act
 from capsafe_core.workspace.service import ask, ask_to, from_owner, open_store
 from capsafe_core.writing import refusal, whole
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="What fine-tuning bought, what it cost in safety, and how far to trust that number.", pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="What fine-tuning bought, what it cost in safety, and how far to trust that number.",
+    pretty_exceptions_enable=False,
+)
 T = TypeVar("T")
 PROBLEMS = 40
 """sentences about what was set aside that are printed"""
 Names = Annotated[list[str] | None, typer.Option()]
-Goals = Annotated[list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")]
+Goals = Annotated[
+    list[str] | None, typer.Option(help="another capability goal, as sums=0.6; one for each data set")
+]
 
 
 def say(text: object, err: bool = False, nl: bool = True) -> None:
@@ -82,7 +89,9 @@ def _end(error: CapsafeError) -> NoReturn:
 @app.command("app")
 def start_app(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
-    no_token: Annotated[bool, typer.Option("--no-token", help="let everybody in who reaches the port, without a token")] = False,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="let everybody in who reaches the port, without a token")
+    ] = False,
 ) -> None:
     """Start the dashboard, and print the address to open, with its token."""
     settings = Settings()
@@ -103,8 +112,12 @@ def _table_command(name: str) -> None:
         policy: Annotated[str, typer.Option(help="as_judged, counted_safe, counted_unsafe or excluded")] = "",
         search: Annotated[str, typer.Option(help="only answers that contain this")] = "",
         goal: Goals = None,
-        crossing: Annotated[str, typer.Option(help="which crossing of the goal counts: first, last or safest")] = "",
-        claim: Annotated[str, typer.Option(help="what `conclusions` tests, as `capsafe claims` lists it")] = "",
+        crossing: Annotated[
+            str, typer.Option(help="which crossing of the goal counts: first, last or safest")
+        ] = "",
+        claim: Annotated[
+            str, typer.Option(help="what `conclusions` tests, as `capsafe claims` lists it")
+        ] = "",
         truncated: Annotated[bool, typer.Option(help="keep outputs cut off by the token limit")] = True,
         json: Annotated[bool, typer.Option("--json", help="print JSON records")] = False,
         csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
@@ -128,9 +141,23 @@ def _table_command(name: str) -> None:
     app.command(name)(command)
 
 
-def _way(study: str, benchmark: list[str] | None, judge: list[str] | None, policy: str = "", crossing: str = "", goal: list[str] | None = None) -> dict[str, str]:
+def _way(
+    study: str,
+    benchmark: list[str] | None,
+    judge: list[str] | None,
+    policy: str = "",
+    crossing: str = "",
+    goal: list[str] | None = None,
+) -> dict[str, str]:
     """A way of asking as the command line has it, as URL parameters."""
-    return Selection(study=study, benchmarks=tuple(benchmark or ()), judges=tuple(judge or ()), policy=policy, crossing=crossing, goals=_goals(goal or [])).to_query()
+    return Selection(
+        study=study,
+        benchmarks=tuple(benchmark or ()),
+        judges=tuple(judge or ()),
+        policy=policy,
+        crossing=crossing,
+        goals=_goals(goal or []),
+    ).to_query()
 
 
 def _goals(texts: list[str]) -> tuple[tuple[str, float], ...]:
@@ -147,7 +174,10 @@ def _goals(texts: list[str]) -> tuple[tuple[str, float], ...]:
         except ValueError:
             goal = -1.0
         if not name or not 0 <= goal <= 1:
-            raise CapsafeError(f"The goal {text!r} cannot be read.", "Write a data set and a share of right answers, such as --goal sums=0.6.")
+            raise CapsafeError(
+                f"The goal {text!r} cannot be read.",
+                "Write a data set and a share of right answers, such as --goal sums=0.6.",
+            )
         out.append((name, goal))
     return tuple(out)
 
@@ -158,7 +188,9 @@ def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFram
     Raises:
         CapsafeError: neither can be had.
     """
-    return from_owner(settings, lambda path: ask(path, name, chosen), lambda store: table(store, name, chosen))
+    return from_owner(
+        settings, lambda path: ask(path, name, chosen), lambda store: table(store, name, chosen)
+    )
 
 
 def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
@@ -199,8 +231,15 @@ for _name in TABLES:
 def run(
     study: Path,
     limit: Annotated[float | None, typer.Option(help="start no further job after this many minutes")] = None,
-    part: Annotated[str, typer.Option(help="this worker's part of the work, as 3/8; start the other seven elsewhere, on the same jobs folder")] = "1/1",
-    only: Annotated[list[str] | None, typer.Option(help="only jobs of this kind: finetune, generate or judge")] = None,
+    part: Annotated[
+        str,
+        typer.Option(
+            help="this worker's part of the work, as 3/8; start the other seven elsewhere, on the same jobs folder"
+        ),
+    ] = "1/1",
+    only: Annotated[
+        list[str] | None, typer.Option(help="only jobs of this kind: finetune, generate or judge")
+    ] = None,
 ) -> None:
     """Carry out a study: fine-tune, generate, judge. What is done is not done again, what failed is tried again."""
     settings = Settings()
@@ -208,16 +247,22 @@ def run(
     parsed, text = load_study(study)
     if parsed.is_imported:
         raise CapsafeError(
-            f"The outputs of {parsed.name!r} were imported; nothing of it can be generated here.", "`capsafe declare` makes a changed study file count; `capsafe judge` lets another judge look."
+            f"The outputs of {parsed.name!r} were imported; nothing of it can be generated here.",
+            "`capsafe declare` makes a changed study file count; `capsafe judge` lets another judge look.",
         )
     record_study(settings.jobs_path, parsed, text)
     unknown = set(only or ()) - {"finetune", "generate", "judge"}
     if unknown:
-        raise CapsafeError(f"There are no jobs of kind {unknown.pop()!r}.", "Use finetune, generate or judge.")
+        raise CapsafeError(
+            f"There are no jobs of kind {unknown.pop()!r}.", "Use finetune, generate or judge."
+        )
     graph = planned(settings.jobs_path, parsed) if share.of == 1 else plan_study(parsed, share.of)
     manifests = [m for m in graph if not only or m.kind in only]
     if not run_graph(manifests, settings.jobs_path, say, settings, limit and limit * 60, share):
-        raise CapsafeError("Not everything is done.", f"Run `capsafe run {study}` again to go on; `capsafe jobs` shows what stands where.")
+        raise CapsafeError(
+            "Not everything is done.",
+            f"Run `capsafe run {study}` again to go on; `capsafe jobs` shows what stands where.",
+        )
 
 
 def _share(text: str) -> Share:
@@ -228,20 +273,32 @@ def _share(text: str) -> Share:
     """
     index, _, of = text.partition("/")
     if not (index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of)):
-        raise CapsafeError(f"The part {text!r} cannot be read.", "Write which of how many, such as --part 3/8.")
+        raise CapsafeError(
+            f"The part {text!r} cannot be read.", "Write which of how many, such as --part 3/8."
+        )
     return Share(int(index) - 1, int(of))
 
 
 def _study(name: str) -> tuple[Study, str]:
     """A study by its file, or by its name where it was run in this workspace."""
-    return load_study(Path(name)) if Path(name).suffix == ".toml" else recorded_study(Settings().jobs_path, name)
+    return (
+        load_study(Path(name)) if Path(name).suffix == ".toml" else recorded_study(Settings().jobs_path, name)
+    )
 
 
 @app.command()
 def judge(
     study: Annotated[str, typer.Argument(help="a study file, or the name of a study that was run here")],
-    name: Annotated[str, typer.Argument(help="the judge, as `capsafe catalogue` lists it or as your own file is to be called")],
-    model: Annotated[str, typer.Option(help="the model of a judge that is one: a folder or a hub id; without it, the judge's own weights")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(help="the judge, as `capsafe catalogue` lists it or as your own file is to be called"),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="the model of a judge that is one: a folder or a hub id; without it, the judge's own weights"
+        ),
+    ] = "",
     file: Annotated[Path | None, typer.Option(help="a TOML file with a judge of your own")] = None,
     answer: Annotated[str, typer.Option(help='"constrained" to read P(unsafe) at the first word')] = "",
     trusted: Annotated[bool, typer.Option(help="let code that comes with the model run")] = False,
@@ -250,7 +307,14 @@ def judge(
     """Let one more judge look at the outputs that a study has; nothing is generated again."""
     settings = Settings()
     parsed, text = _study(study)
-    chosen = JudgeSettings(name=name, model=model or None, file=file and file.resolve(), config={"answer": answer} if answer else {}, trusted=trusted, pickles=pickles)
+    chosen = JudgeSettings(
+        name=name,
+        model=model or None,
+        file=file and file.resolve(),
+        config={"answer": answer} if answer else {},
+        trusted=trusted,
+        pickles=pickles,
+    )
     job = add_judge(settings.jobs_path, parsed, text, chosen)
     if not run_graph([job.manifest], settings.jobs_path, say, settings):
         raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
@@ -261,7 +325,9 @@ def judge(
 def list_catalogue() -> None:
     """The judges of the catalogue: what each says, and what it makes of broken text."""
     for name, entry in catalogue.judges().items():
-        say(f"{name:30} {', '.join(entry['dimensions']):28} {'UNVERIFIED; ' if entry.get('unverified') else ''}{entry['stance']}")
+        say(
+            f"{name:30} {', '.join(entry['dimensions']):28} {'UNVERIFIED; ' if entry.get('unverified') else ''}{entry['stance']}"
+        )
 
 
 @app.command()
@@ -281,7 +347,9 @@ def finetune(study: Path, recipe: str) -> None:
     settings = Settings()
     parsed, _ = load_study(study)
     if recipe not in {r.name for r in parsed.recipes}:
-        raise CapsafeError(f"The study has no recipe {recipe!r}.", f"There are: {', '.join(r.name for r in parsed.recipes)}.")
+        raise CapsafeError(
+            f"The study has no recipe {recipe!r}.", f"There are: {', '.join(r.name for r in parsed.recipes)}."
+        )
     jobs = [job for job in plan_study(parsed) if job.kind == "finetune"]
     needed = {job.job_id for job in jobs if job.work["path"]["recipe"] == recipe}
     for job in reversed(jobs):  # a job stands after those it needs
@@ -303,20 +371,41 @@ def make_queue(
     benchmark: Names = None,
     recipe: Names = None,
     checkpoint: Names = None,
-    outcome: Annotated[list[str] | None, typer.Option(help="only outputs with this outcome: incoherent, unsafe, refusal or safe")] = None,
+    outcome: Annotated[
+        list[str] | None,
+        typer.Option(help="only outputs with this outcome: incoherent, unsafe, refusal or safe"),
+    ] = None,
     search: Annotated[str, typer.Option(help="only answers that contain this")] = "",
-    question: Annotated[list[str] | None, typer.Option(help="coherence, safety or refusal, in the order in which they are asked; all where left out")] = None,
-    strategy: Annotated[str, typer.Option(help="stratified, random, disagreement or uncertainty")] = "stratified",
+    question: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="coherence, safety or refusal, in the order in which they are asked; all where left out"
+        ),
+    ] = None,
+    strategy: Annotated[
+        str, typer.Option(help="stratified, random, disagreement or uncertainty")
+    ] = "stratified",
     size: int = 200,
-    share: Annotated[float, typer.Option(help="of a disagreement or uncertainty queue, drawn at random from everything")] = 0.5,
+    share: Annotated[
+        float, typer.Option(help="of a disagreement or uncertainty queue, drawn at random from everything")
+    ] = 0.5,
     annotators: Annotated[int, typer.Option(help="people for each item")] = 1,
     repeats: Annotated[float, typer.Option(help="share of items that a person sees twice")] = 0.1,
     blind: bool = True,
     seed: int = 0,
 ) -> None:
     """Draw outputs for people to label, each with a known chance."""
-    selection = Selection(study=study, benchmarks=tuple(benchmark or ()), recipes=tuple(recipe or ()), checkpoints=tuple(checkpoint or ()), outcomes=tuple(outcome or ()), search=search)
-    settings = QueueSettings(name, tuple(question or QUESTIONS), strategy, share, size, annotators, repeats, blind, seed)
+    selection = Selection(
+        study=study,
+        benchmarks=tuple(benchmark or ()),
+        recipes=tuple(recipe or ()),
+        checkpoints=tuple(checkpoint or ()),
+        outcomes=tuple(outcome or ()),
+        search=search,
+    )
+    settings = QueueSettings(
+        name, tuple(question or QUESTIONS), strategy, share, size, annotators, repeats, blind, seed
+    )
     made = do(Settings(), "make queue", settings=dataclasses.asdict(settings), selection=selection.to_query())
     say(f"{made['queue']}: {made['words']}")
 
@@ -342,11 +431,16 @@ def queue_state(name: str, state: Annotated[str, typer.Argument(help="open, paus
 @labels.command("out")
 def labels_out(
     target: Path,
-    queue_name: Annotated[str, typer.Option("--queue", help="only of this queue, with what is not labelled yet")] = "",
+    queue_name: Annotated[
+        str, typer.Option("--queue", help="only of this queue, with what is not labelled yet")
+    ] = "",
     form: Annotated[str, typer.Option("--format", help="jsonl, csv, label-studio or argilla")] = "jsonl",
 ) -> None:
     """Write labels to a file."""
-    _write(target, do(Settings(), "take labels out", queue=queue_name, form=form)["text"].encode("utf-8", "replace"))
+    _write(
+        target,
+        do(Settings(), "take labels out", queue=queue_name, form=form)["text"].encode("utf-8", "replace"),
+    )
     say(str(target))
 
 
@@ -360,7 +454,11 @@ def labels_in(source: Path) -> None:
 
 
 @app.command()
-def guidelines(file: Annotated[Path | None, typer.Argument(help="a new version, as TOML; without it the one in force is printed")] = None) -> None:
+def guidelines(
+    file: Annotated[
+        Path | None, typer.Argument(help="a new version, as TOML; without it the one in force is printed")
+    ] = None,
+) -> None:
     """What annotators go by."""
     now = do(Settings(), "guidelines", text=_read_text(file) if file else "")
     say(f"version {now['version']}" if file else now["text"])
@@ -371,11 +469,15 @@ def detector(study: Annotated[str, typer.Argument(help="the name of a study that
     """Train the detector of incoherence on people's labels, and let it look at every output of a study."""
     settings = Settings()
     parsed, text = recorded_study(settings.jobs_path, study)
-    job = train_detector(settings.jobs_path, parsed, text, do(settings, "labelled answers", study=study)["rows"], settings)
+    job = train_detector(
+        settings.jobs_path, parsed, text, do(settings, "labelled answers", study=study)["rows"], settings
+    )
     if not run_graph([job.manifest], settings.jobs_path, say, settings):
         raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
     held = job.manifest.work["config"]["fitted"]["held_out"]
-    say(f"{job.job_id}: on held-out prompts recall {held['recall']:.2f}, precision {held['precision']:.2f}, AUC {held['auc']:.2f}, of {held['n']} labels")
+    say(
+        f"{job.job_id}: on held-out prompts recall {held['recall']:.2f}, precision {held['precision']:.2f}, AUC {held['auc']:.2f}, of {held['n']} labels"
+    )
 
 
 @app.command()
@@ -395,7 +497,10 @@ def rebuild() -> None:
     settings = Settings()
     made = rebuild_store(settings.store_path, settings.jobs_path, settings.memory_limit, settings.threads)
     _tell(made.problems)
-    say(f"{made.read.rows} rows from {len(list_jobs(settings.jobs_path))} jobs" + (f"; the old store is kept as {made.kept}" if made.kept else ""))
+    say(
+        f"{made.read.rows} rows from {len(list_jobs(settings.jobs_path))} jobs"
+        + (f"; the old store is kept as {made.kept}" if made.kept else "")
+    )
 
 
 @app.command()
@@ -407,7 +512,9 @@ def check() -> None:
     for sentence in found.unseen:
         say(sentence)
     if found.problems:
-        raise CapsafeError("\n".join(found.problems), "Restore damaged shards from a copy, then run `capsafe rebuild`.")
+        raise CapsafeError(
+            "\n".join(found.problems), "Restore damaged shards from a copy, then run `capsafe rebuild`."
+        )
     say("The store is consistent, and the job folders are as they were written.")
 
 
@@ -419,7 +526,12 @@ def snapshot(name: Annotated[str, typer.Argument()] = "snapshot.duckdb") -> None
 
 @app.command()
 def export(
-    form: Annotated[str, typer.Argument(help="parquet or csv (every table), every-eval-ever, bundle (a study that another machine opens) or snapshot")],
+    form: Annotated[
+        str,
+        typer.Argument(
+            help="parquet or csv (every table), every-eval-ever, bundle (a study that another machine opens) or snapshot"
+        ),
+    ],
     name: Annotated[str, typer.Argument(help="of the new file or folder in the exports folder")] = "",
     study: str = "",
     texts: Annotated[bool, typer.Option(help="with --no-texts, Every Eval Ever gets no answers")] = True,
@@ -430,11 +542,32 @@ def export(
 
 @app.command()
 def report(
-    target: Annotated[Path | None, typer.Argument(help="the new file: .html, .pdf or .pptx; without it, what can be reported is listed")] = None,
-    item: Annotated[list[str] | None, typer.Option(help="a finding, in the order of the report: overview[:RECIPE], capability, conclusion[:CLAIM], judges, incoherence, output:ID")] = None,
-    words: Annotated[list[str] | None, typer.Option(help="a sentence of your own for a finding, as KEY=SENTENCE; the drafted one stays beside it")] = None,
-    show: Annotated[list[str] | None, typer.Option(help="the id of an output whose text is shown; all others are redacted")] = None,
-    audience: Annotated[str, typer.Option(help="stakeholder (plain words, one finding a page) or reviewer (methods, tables, everything left out)")] = "stakeholder",
+    target: Annotated[
+        Path | None,
+        typer.Argument(help="the new file: .html, .pdf or .pptx; without it, what can be reported is listed"),
+    ] = None,
+    item: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a finding, in the order of the report: overview[:RECIPE], capability, conclusion[:CLAIM], judges, incoherence, output:ID"
+        ),
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a sentence of your own for a finding, as KEY=SENTENCE; the drafted one stays beside it"
+        ),
+    ] = None,
+    show: Annotated[
+        list[str] | None,
+        typer.Option(help="the id of an output whose text is shown; all others are redacted"),
+    ] = None,
+    audience: Annotated[
+        str,
+        typer.Option(
+            help="stakeholder (plain words, one finding a page) or reviewer (methods, tables, everything left out)"
+        ),
+    ] = "stakeholder",
     title: str = "",
     study: str = "",
     benchmark: Names = None,
@@ -442,14 +575,19 @@ def report(
     policy: str = "",
     crossing: str = "",
     goal: Goals = None,
-    verify: Annotated[Path | None, typer.Option(help="an HTML report whose numbers are computed again; those that differ are named")] = None,
+    verify: Annotated[
+        Path | None,
+        typer.Option(help="an HTML report whose numbers are computed again; those that differ are named"),
+    ] = None,
 ) -> None:
     """Write a report of findings, or compute the numbers of one again."""
     settings = Settings()
     if verify:
         different = do(settings, "verify report", provenance=read_provenance(verify))["differences"]
         if different:
-            raise CapsafeError("\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has.")
+            raise CapsafeError(
+                "\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has."
+            )
         say("Every number of the report comes out the same.")
         return
     selection = _way(study, benchmark, judge, policy, crossing, goal)
@@ -460,14 +598,29 @@ def report(
     if target.suffix not in (".html", ".pdf", ".pptx"):
         raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf or .pptx.")
     chosen = Report(title, items_of(item or (), words or (), show or ()), audience)
-    made = do(settings, "report", report=dataclasses.asdict(chosen), selection=selection, form="pptx" if target.suffix == ".pptx" else "html")
-    _write(target, bytes.fromhex(made["pptx"]) if target.suffix == ".pptx" else to_pdf(made["html"]) if target.suffix == ".pdf" else made["html"].encode("utf-8", "replace"))
+    made = do(
+        settings,
+        "report",
+        report=dataclasses.asdict(chosen),
+        selection=selection,
+        form="pptx" if target.suffix == ".pptx" else "html",
+    )
+    _write(
+        target,
+        bytes.fromhex(made["pptx"])
+        if target.suffix == ".pptx"
+        else to_pdf(made["html"])
+        if target.suffix == ".pdf"
+        else made["html"].encode("utf-8", "replace"),
+    )
     say(str(target))
 
 
 @app.command()
 def figure(
-    item: Annotated[str, typer.Argument(help="overview[:RECIPE], capability, conclusion[:CLAIM], judges or incoherence")],
+    item: Annotated[
+        str, typer.Argument(help="overview[:RECIPE], capability, conclusion[:CLAIM], judges or incoherence")
+    ],
     target: Annotated[Path, typer.Argument(help="the new file: .svg or .pdf")],
     width: Annotated[str, typer.Option(help="one or two columns of a journal: 85 or 175 mm")] = "one",
     study: str = "",
@@ -483,7 +636,12 @@ def figure(
         raise CapsafeError(f"No figure has the ending {target.suffix!r}.", "Use .svg or .pdf.")
     made = do(Settings(), "figure", item=item, selection=selection)
     drawn = from_json(made["figure"])
-    _write(target, to_svg(drawn, made["alt"], width).encode("utf-8", "replace") if target.suffix == ".svg" else to_figure_pdf(drawn, made["alt"], width))
+    _write(
+        target,
+        to_svg(drawn, made["alt"], width).encode("utf-8", "replace")
+        if target.suffix == ".svg"
+        else to_figure_pdf(drawn, made["alt"], width),
+    )
     say(f"{target}\nalt text: {made['alt']}")
 
 
@@ -507,13 +665,17 @@ def unbundle(file: Path) -> None:
 @app.command()
 def adopt(
     study: str,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask; what it would use is printed all the same")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="do not ask; what it would use is printed all the same")
+    ] = False,
 ) -> None:
     """Take a study that came from elsewhere as your own, so that it can run, after reading what it would use."""
     jobs_path = Settings().jobs_path
     if study not in foreign_studies(jobs_path):
         others = ", ".join(foreign_studies(jobs_path))
-        raise CapsafeError(f"There is no study {study!r} to adopt.", f"These came from elsewhere: {others or 'none'}.")
+        raise CapsafeError(
+            f"There is no study {study!r} to adopt.", f"These came from elsewhere: {others or 'none'}."
+        )
     say(f"The study {study!r} came from elsewhere. Adopted, it would use:")
     for sentence in foreign_uses(jobs_path, study).sentences:
         say(f"  {sentence}")
@@ -522,7 +684,9 @@ def adopt(
     say(f"Adopted: {adopt_study(jobs_path, study, getpass.getuser())} job folders.")
 
 
-allow = typer.Typer(no_args_is_help=True, help="What this workspace lets studies use: servers with their keys, interpreters.")
+allow = typer.Typer(
+    no_args_is_help=True, help="What this workspace lets studies use: servers with their keys, interpreters."
+)
 app.add_typer(allow, name="allow")
 
 
@@ -571,21 +735,43 @@ def retract(job_id: str, restore: bool = False) -> None:
 
 @app.command("import")
 def import_logs(
-    paths: Annotated[list[Path], typer.Argument(help="files and folders with logs of Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest and others, or tables")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="files and folders with logs of Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest and others, or tables"
+        ),
+    ],
     name: Annotated[str, typer.Option(help="the study that they become, or are added to")] = "",
     mapping: Annotated[Path | None, typer.Option(help="a TOML file that states what the logs do not")] = None,
-    pattern: Annotated[str, typer.Option(help='where a path says which checkpoint it is: "{base}-{data}-s{seed}/checkpoint-{step}"')] = "",
+    pattern: Annotated[
+        str,
+        typer.Option(
+            help='where a path says which checkpoint it is: "{base}-{data}-s{seed}/checkpoint-{step}"'
+        ),
+    ] = "",
     dry_run: Annotated[bool, typer.Option(help="only say what would come of it")] = False,
     accept: Annotated[bool, typer.Option(help="take the guessed readings of judges too")] = False,
     strict: Annotated[bool, typer.Option(help="end at the first thing that cannot be used")] = False,
-    save: Annotated[Path | None, typer.Option(help="write the mapping here, to be mended and used again")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="write the mapping here, to be mended and used again")
+    ] = None,
 ) -> None:
     """Bring in other tools' logs: look at them, say what was recognised, and import them. Importing twice changes nothing."""
     settings = Settings()
     stated = _read_text(mapping) if mapping else ""
     if pattern or name:
-        base = parse_mapping(stated, str(mapping)) if stated else ImportMapping(name=slug(name or paths[0].stem))
-        stated = parse_mapping(base.model_copy(update={key: value for key, value in (("pattern", pattern), ("name", slug(name) if name else "")) if value}).to_toml()).to_toml()
+        base = (
+            parse_mapping(stated, str(mapping)) if stated else ImportMapping(name=slug(name or paths[0].stem))
+        )
+        stated = parse_mapping(
+            base.model_copy(
+                update={
+                    key: value
+                    for key, value in (("pattern", pattern), ("name", slug(name) if name else ""))
+                    if value
+                }
+            ).to_toml()
+        ).to_toml()
     job = survey_job(settings.jobs_path, paths, stated, strict=strict)
     try:
         if not run_graph([job.manifest], settings.jobs_path, lambda _: None, settings):
@@ -608,10 +794,20 @@ def import_logs(
     if job.job_id in found["retracted"]:
         found = do(settings, "retract", job=job.job_id, undo=False)
     left = len(survey.mapping.judges) - len(chosen.judges)
-    say(f"{job.job_id}: {found['brought']}" + (f" {left} guessed readings were left out; --accept takes them." if left else ""))
-    failed = [line["message"] for part in range(job.manifest.parts) for line in job.failures(part)] if not whole else []
+    say(
+        f"{job.job_id}: {found['brought']}"
+        + (f" {left} guessed readings were left out; --accept takes them." if left else "")
+    )
+    failed = (
+        [line["message"] for part in range(job.manifest.parts) for line in job.failures(part)]
+        if not whole
+        else []
+    )
     if failed or found["problems"]:
-        raise CapsafeError("\n".join([*failed[:20], *found["problems"]]), f"`capsafe resume {job.job_id}` tries again what failed." if failed else "")
+        raise CapsafeError(
+            "\n".join([*failed[:20], *found["problems"]]),
+            f"`capsafe resume {job.job_id}` tries again what failed." if failed else "",
+        )
 
 
 def _tell(problems: Sequence[CapsafeError | str]) -> None:
@@ -649,16 +845,41 @@ def _print_survey(survey: Survey) -> None:
     say(survey.words)
     logs = pd.DataFrame(survey.logs)
     if len(logs):
-        _print(logs[["tool", "checkpoint", "benchmark", "attack", "outputs", "no_response", "prompts", "aggregates", "files"]])
+        _print(
+            logs[
+                [
+                    "tool",
+                    "checkpoint",
+                    "benchmark",
+                    "attack",
+                    "outputs",
+                    "no_response",
+                    "prompts",
+                    "aggregates",
+                    "files",
+                ]
+            ]
+        )
     if survey.mapping.pattern:
         say(f"pattern: {survey.mapping.pattern}")
     for name, benchmark in survey.mapping.benchmarks.items():
-        say(f"benchmark {name}: {benchmark.kind}" + (f", called {benchmark.name}" if benchmark.name != name else ""))
+        say(
+            f"benchmark {name}: {benchmark.kind}"
+            + (f", called {benchmark.name}" if benchmark.name != name else "")
+        )
     for i, reading in enumerate(survey.mapping.judges):
-        say(f"{'guess: ' if i in survey.guesses else ''}{reading.by} is {reading.dimension} by {reading.name}: {reading.words}")
+        say(
+            f"{'guess: ' if i in survey.guesses else ''}{reading.by} is {reading.dimension} by {reading.name}: {reading.words}"
+        )
     for judge in survey.unread:
-        say(f"not read: {judge['by']} on {judge['benchmark']} ({', '.join(list(judge['values'])[:6]) or 'no values'}); state what it says under [[judges]] in a mapping (--save)")
-    problems = [*([survey.unplaced] if survey.unplaced else []), *survey.left_out, *(p for f in survey.files for p in f["problems"])]
+        say(
+            f"not read: {judge['by']} on {judge['benchmark']} ({', '.join(list(judge['values'])[:6]) or 'no values'}); state what it says under [[judges]] in a mapping (--save)"
+        )
+    problems = [
+        *([survey.unplaced] if survey.unplaced else []),
+        *survey.left_out,
+        *(p for f in survey.files for p in f["problems"]),
+    ]
     _tell(problems)
 
 
@@ -682,7 +903,9 @@ def jobs() -> None:
         parts = job.statuses
         status = next((p for p in parts if p.state != "done"), parts[0])
         left = f", {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
-        say(f"{job.state:8} {job.job_id} {sum(p.done for p in parts)}/{sum(p.total for p in parts)}{left} {status.message}".rstrip())
+        say(
+            f"{job.state:8} {job.job_id} {sum(p.done for p in parts)}/{sum(p.total for p in parts)}{left} {status.message}".rstrip()
+        )
 
 
 @app.command()
@@ -697,7 +920,9 @@ def resume(job_id: str) -> None:
     job = _find(job_id)
     missing = [name for name in job.manifest.after if not _find(name).ended]
     if missing:
-        raise CapsafeError(f"{job_id} comes after jobs that are not done: {', '.join(missing[:3])}.", "Resume those first.")
+        raise CapsafeError(
+            f"{job_id} comes after jobs that are not done: {', '.join(missing[:3])}.", "Resume those first."
+        )
     job.clear_stop()
     if job.state == "partial":
         look_again_after(job)

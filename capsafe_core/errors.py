@@ -42,7 +42,9 @@ class UnknownNameError(CapsafeError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = list(dict.fromkeys(known))
         near = get_close_matches(name, names, 3)
-        listed = f"There are: {', '.join(names[:MOST_NAMES])}{' and others' if len(names) > MOST_NAMES else ''}."
+        listed = (
+            f"There are: {', '.join(names[:MOST_NAMES])}{' and others' if len(names) > MOST_NAMES else ''}."
+        )
         hint = f"Did you mean {' or '.join(near)}?" if near else listed if names else "There are none."
         super().__init__(f"There is no {kind} {name!r} here.", hint)
 

@@ -58,12 +58,16 @@ class Reading(_Part):
     def _whole(self) -> Reading:
         wrong = [label for label in self.labels.values() if label not in LABELS[self.dimension]]
         if wrong:
-            raise ValueError(f"{wrong[0]!r} is no label of {self.dimension} (there are: {', '.join(LABELS[self.dimension]) or 'none'})")
+            raise ValueError(
+                f"{wrong[0]!r} is no label of {self.dimension} (there are: {', '.join(LABELS[self.dimension]) or 'none'})"
+            )
         if not self.labels and self.cutoff is None and self.dimension != "quality":
             raise ValueError(f"{self.by}: state labels, or a cut-off with its direction")
         return self
 
-    def verdict(self, value: str | float | bool | None, status: str = "ok") -> tuple[str, str | None, float | None]:
+    def verdict(
+        self, value: str | float | bool | None, status: str = "ok"
+    ) -> tuple[str, str | None, float | None]:
         """Status, canonical label and score of a value."""
         score = float(value) if isinstance(value, bool | int | float) else None
         if status != "ok":
@@ -122,7 +126,9 @@ class ImportMapping(_Part):
 
     def benchmark(self, name: str, kind: str = "") -> BenchmarkReading:
         """What a benchmark of the logs is here."""
-        return self.benchmarks.get(name) or BenchmarkReading(name=name, kind=kind if kind in ("capability", "over_refusal") else "safety")  # type: ignore[arg-type]
+        return self.benchmarks.get(name) or BenchmarkReading(
+            name=name, kind=kind if kind in ("capability", "over_refusal") else "safety"
+        )  # type: ignore[arg-type]
 
     def readings(self, by: str, benchmark: str) -> list[Reading]:
         """What a judge's values say on a benchmark; empty where nobody stated it."""
@@ -133,7 +139,11 @@ class ImportMapping(_Part):
     def to_toml(self) -> str:
         """The mapping as a file that reads back the same."""
         head = {"name": self.name, "title": self.title, "pattern": self.pattern}
-        text = "".join(f"{key} = {toml_table('x', {'v': value}).split(' = ', 1)[1]}" for key, value in head.items() if value)
+        text = "".join(
+            f"{key} = {toml_table('x', {'v': value}).split(' = ', 1)[1]}"
+            for key, value in head.items()
+            if value
+        )
         for table in ("aliases", "columns", "goals"):
             text += toml_table(table, getattr(self, table))
         for name, reading in self.benchmarks.items():
@@ -155,8 +165,14 @@ def parse_mapping(text: str, name: str = "mapping.toml") -> ImportMapping:
     except tomllib.TOMLDecodeError as error:
         raise CapsafeError(f"{name} is not valid TOML: {error}.", "Mend that line and try again.") from error
     except ValidationError as error:
-        problems = [f"  {'.'.join(str(p) for p in e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
-        raise CapsafeError(f"{name} states what cannot be:\n" + "\n".join(problems), "Mend it and try again; nothing was imported.") from error
+        problems = [
+            f"  {'.'.join(str(p) for p in e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
+        raise CapsafeError(
+            f"{name} states what cannot be:\n" + "\n".join(problems),
+            "Mend it and try again; nothing was imported.",
+        ) from error
 
 
 LONGEST_PATTERN = 500
@@ -178,9 +194,20 @@ def compiled(pattern: str) -> Pattern | None:
     names = re.findall(r"\{([^{}]*)\}", pattern)
     unknown = [n for n in names if n not in PLACES]
     if unknown or len(set(names)) < len(names):
-        raise ValueError(f"the pattern names {{{unknown[0]}}}; it can name {', '.join(PLACES)}" if unknown else "the pattern names something twice")
+        raise ValueError(
+            f"the pattern names {{{unknown[0]}}}; it can name {', '.join(PLACES)}"
+            if unknown
+            else "the pattern names something twice"
+        )
     parts = re.split(r"(\{[^{}]*\}|\*)", pattern)
-    body = "".join("[^/]*?" if part == "*" else f"(?P<{part[1:-1]}>{r'[0-9]+' if part[1:-1] in ('seed', 'step') else '[^/]+?'})" if part.startswith("{") else re.escape(part) for part in parts)
+    body = "".join(
+        "[^/]*?"
+        if part == "*"
+        else f"(?P<{part[1:-1]}>{r'[0-9]+' if part[1:-1] in ('seed', 'step') else '[^/]+?'})"
+        if part.startswith("{")
+        else re.escape(part)
+        for part in parts
+    )
     try:
         return linear(rf"(?:^|/){body}(?:\Z|/|\.(?:eval|jsonl?|csv|tsv|parquet)\Z)")
     except CapsafeError as error:
@@ -199,7 +226,9 @@ def path_facts(pattern: str, *texts: str) -> dict[str, str]:
     return {}
 
 
-_STEP = re.compile(r"(?P<word>(?:global_?)?step|checkpoint|ckpt|epoch)(?P<between>[-_=]?)(?P<step>\d+)", re.IGNORECASE)
+_STEP = re.compile(
+    r"(?P<word>(?:global_?)?step|checkpoint|ckpt|epoch)(?P<between>[-_=]?)(?P<step>\d+)", re.IGNORECASE
+)
 _SEED = re.compile(r"(?P<before>.*?)(?P<word>[-_](?:seed|s))(?P<between>[-_=]?)(?P<seed>\d+)$", re.IGNORECASE)
 
 
@@ -250,7 +279,9 @@ class Place:
         return f"{self.recipe} s{self.seed} step {self.step}" if self.recipe and self.step else self.start
 
 
-def placed(mapping: ImportMapping, model: str, adapter: str, facts: Mapping[str, str], relative: str) -> Place | None:
+def placed(
+    mapping: ImportMapping, model: str, adapter: str, facts: Mapping[str, str], relative: str
+) -> Place | None:
     """The checkpoint of a log; None where neither the file nor its path names a model, or where its step or seed is no whole number.
 
     An adapter is never taken for the model that it stands on: where nobody says its step, it is a checkpoint of its own.
@@ -268,7 +299,12 @@ def placed(mapping: ImportMapping, model: str, adapter: str, facts: Mapping[str,
         if adapter and not renamed:
             start = f"{start} + {adapter}" if start else adapter
         return Place(start) if start else None
-    recipe = known.get("recipe") or "-".join(known[k] for k in ("base", "data", "method") if known.get(k)) or mapping.aliases.get(adapter, adapter) or (f"{start} fine-tuned" if start else "")
+    recipe = (
+        known.get("recipe")
+        or "-".join(known[k] for k in ("base", "data", "method") if known.get(k))
+        or mapping.aliases.get(adapter, adapter)
+        or (f"{start} fine-tuned" if start else "")
+    )
     if not recipe:
         return None
     return Place(start or f"start of {recipe}", recipe, known.get("data") or recipe, seed, step)

@@ -30,7 +30,16 @@ MOST = 500
 _SPACES = r"\t-\r\x1c-\x20\x85\p{Z}"
 _WORDS = r"\p{L}\p{N}_"
 _ALIKE = {
-    **{"Z": r"\z", "z": r"\z", "d": r"\p{Nd}", "D": r"\P{Nd}", "w": f"[{_WORDS}]", "W": f"[^{_WORDS}]", "s": f"[{_SPACES}]", "S": f"[^{_SPACES}]"},
+    **{
+        "Z": r"\z",
+        "z": r"\z",
+        "d": r"\p{Nd}",
+        "D": r"\P{Nd}",
+        "w": f"[{_WORDS}]",
+        "W": f"[^{_WORDS}]",
+        "s": f"[{_SPACES}]",
+        "S": f"[^{_SPACES}]",
+    },
     **{letter: f"\\{letter}" for letter in "AbBpPnrtfvax01234567"},
 }
 """escape -> what says the same to RE2"""
@@ -39,7 +48,9 @@ _OUTSIDE = re.compile(
     r"|(?P<flags>\(\?[a-zA-Z-]*[:)])|\\(?P<escaped>.)|(?P<opens>\[\^?\]?)|\{,(?P<most>\d*)\}|(?P<plain>.)",
     re.DOTALL,
 )
-_INSIDE = re.compile(r"\\u(?P<four>[0-9a-fA-F]{4})|\\U(?P<eight>[0-9a-fA-F]{8})|\\(?P<escaped>.)|.", re.DOTALL)
+_INSIDE = re.compile(
+    r"\\u(?P<four>[0-9a-fA-F]{4})|\\U(?P<eight>[0-9a-fA-F]{8})|\\(?P<escaped>.)|.", re.DOTALL
+)
 _OF_A_PART = frozenset("is-")
 _OF_ALL = frozenset("imsu")
 
@@ -85,17 +96,29 @@ def linear(pattern: str) -> Pattern:
     try:
         import re2
     except ImportError as error:
-        raise CapsafeError("Patterns need the package google-re2, which this Python has not got.", "Run `make engine`, or install it there.") from error
+        raise CapsafeError(
+            "Patterns need the package google-re2, which this Python has not got.",
+            "Run `make engine`, or install it there.",
+        ) from error
     if len(pattern) > LONGEST:
-        raise CapsafeError(f"A pattern has {len(pattern):,} characters, and at most {LONGEST:,} are read.", "Write a shorter one.")
+        raise CapsafeError(
+            f"A pattern has {len(pattern):,} characters, and at most {LONGEST:,} are read.",
+            "Write a shorter one.",
+        )
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 32 << 20
     try:
         compiled = re2.compile(whole_characters(_translated(pattern)), options)
     except re2.error as error:
-        said = error.args[0].decode("utf-8", "replace") if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise _refused(pattern, f"is not a regular expression that can be matched in linear time: {said}") from error
+        said = (
+            error.args[0].decode("utf-8", "replace")
+            if error.args and isinstance(error.args[0], bytes)
+            else str(error)
+        )
+        raise _refused(
+            pattern, f"is not a regular expression that can be matched in linear time: {said}"
+        ) from error
     if compiled.programsize > LARGEST:
         raise _refused(pattern, "becomes too large; repeat less in it")
     return Pattern(pattern, compiled)
@@ -133,10 +156,16 @@ def _translated(pattern: str) -> str:
 def _outside(pattern: str, token: re.Match[str], by_lines: bool) -> str:
     """A sign that stands outside of [...]."""
     if token["back"] or token["around"]:
-        raise _refused(pattern, "looks around (?=…) or back (\\1), which cannot be matched in linear time; put what it looks at into it")
+        raise _refused(
+            pattern,
+            "looks around (?=…) or back (\\1), which cannot be matched in linear time; put what it looks at into it",
+        )
     flags = token["flags"]
     if flags and not (flags.endswith(":") and set(flags[2:-1]) <= _OF_A_PART):
-        raise _refused(pattern, f"has the flags {flags!r}; a part of it can have i and s, all of it m too, at its beginning")
+        raise _refused(
+            pattern,
+            f"has the flags {flags!r}; a part of it can have i and s, all of it m too, at its beginning",
+        )
     if token["most"] is not None:
         return f"{{0,{token['most']}}}"
     if token.group() == "$" and not by_lines:
@@ -175,5 +204,9 @@ def _others(kind: str) -> str:
     """The characters that are no letter, digit or _ ("W"), or no space ("S"), as ranges: a class cannot hold another's opposite."""
     belongs = (lambda c: c.isalnum() or c == "_") if kind == "W" else str.isspace
     marks = [not belongs(chr(code)) and not 0xD800 <= code <= 0xDFFF for code in range(0x110000)]
-    edges = [code for code, mark in enumerate(marks) if mark != (marks[code - 1] if code else False)] + [0x110000] * marks[-1]
-    return "".join(f"\\x{{{start:x}}}-\\x{{{end - 1:x}}}" for start, end in zip(edges[::2], edges[1::2], strict=True))
+    edges = [code for code, mark in enumerate(marks) if mark != (marks[code - 1] if code else False)] + [
+        0x110000
+    ] * marks[-1]
+    return "".join(
+        f"\\x{{{start:x}}}-\\x{{{end - 1:x}}}" for start, end in zip(edges[::2], edges[1::2], strict=True)
+    )

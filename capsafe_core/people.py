@@ -39,7 +39,10 @@ class Person:
             CapsafeError: the role is too low.
         """
         if ROLES.index(self.role) < ROLES.index(role):
-            raise CapsafeError(f"{self.name} is {_article(self.role)} here, and only {_article(role)} may do this.", "Ask whoever runs this server to change roles.toml.")
+            raise CapsafeError(
+                f"{self.name} is {_article(self.role)} here, and only {_article(role)} may do this.",
+                "Ask whoever runs this server to change roles.toml.",
+            )
 
 
 def person_named(text: str, role: str = "researcher") -> Person:
@@ -50,7 +53,9 @@ def person_named(text: str, role: str = "researcher") -> Person:
     """
     name = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     if not name or len(name) > LONGEST_NAME:
-        raise CapsafeError(f"A name has 1 to {LONGEST_NAME} characters.", "Type the name under which your labels are kept.")
+        raise CapsafeError(
+            f"A name has 1 to {LONGEST_NAME} characters.", "Type the name under which your labels are kept."
+        )
     return Person(name, role)
 
 
@@ -67,10 +72,14 @@ def person_logged_in(claims: Mapping[str, Any], roles: Path) -> Person:
     """
     email = claims.get("email")
     if not isinstance(email, str) or not _is_address(email):
-        raise NotAllowedError("Your login provider gives no e-mail address, and people are known here by theirs.", ASK)
+        raise NotAllowedError(
+            "Your login provider gives no e-mail address, and people are known here by theirs.", ASK
+        )
     address = _folded(email)
     if claims.get("email_verified") is not True:
-        raise NotAllowedError(f"Your login provider does not say that it has checked the address {address}.", ASK)
+        raise NotAllowedError(
+            f"Your login provider does not say that it has checked the address {address}.", ASK
+        )
     return Person(address, role_of(address, roles))
 
 
@@ -85,18 +94,32 @@ def role_of(email: str, roles: Path) -> str:
     try:
         known = tomllib.loads(roles.read_text(encoding="utf-8")) if os.path.lexists(roles) else {}
     except (OSError, ValueError, RecursionError) as error:
-        raise CapsafeError(f"The roles in {roles.name} cannot be read: {error}.", 'Write one line a person, such as "ada@example.org" = "researcher".') from error
-    given = {str(role) for who, role in known.items() if _is_address(who) and _is_address(email) and _folded(who) == _folded(email)}
+        raise CapsafeError(
+            f"The roles in {roles.name} cannot be read: {error}.",
+            'Write one line a person, such as "ada@example.org" = "researcher".',
+        ) from error
+    given = {
+        str(role)
+        for who, role in known.items()
+        if _is_address(who) and _is_address(email) and _folded(who) == _folded(email)
+    }
     if len(given) > 1:
-        raise CapsafeError(f"{roles.name} gives {email} several roles: {', '.join(sorted(given))}.", "Leave one of the lines.")
+        raise CapsafeError(
+            f"{roles.name} gives {email} several roles: {', '.join(sorted(given))}.",
+            "Leave one of the lines.",
+        )
     role = given.pop() if given else ROLES[0]
     if role not in ROLES:
-        raise CapsafeError(f"{roles.name} gives {email} the role {role!r}.", f"Use one of {', '.join(ROLES)}.")
+        raise CapsafeError(
+            f"{roles.name} gives {email} the role {role!r}.", f"Use one of {', '.join(ROLES)}."
+        )
     return role
 
 
 def _is_address(text: str) -> bool:
-    return len(text) <= LONGEST_ADDRESS and text.isprintable() and bool(re.fullmatch(r"[^@\s]+@[^@\s]+", text))
+    return (
+        len(text) <= LONGEST_ADDRESS and text.isprintable() and bool(re.fullmatch(r"[^@\s]+@[^@\s]+", text))
+    )
 
 
 def _folded(address: str) -> str:

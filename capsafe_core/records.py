@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.values import AtLeast, Count, Holding, Id, Long, OneOf, Seconds, Shape, Within, parse_json, shown
+from capsafe_core.values import (
+    AtLeast,
+    Count,
+    Holding,
+    Id,
+    Long,
+    OneOf,
+    Seconds,
+    Shape,
+    Within,
+    parse_json,
+    shown,
+)
 
 FORMAT = 1
 """Version of ids and shard lines."""
@@ -173,7 +185,9 @@ class Prompt:
     benchmark_id: Id
     item: str
     position: int
-    messages: Annotated[tuple[Annotated[dict[str, str], Holding({"role": str, "content": str})], ...], AtLeast(1)]
+    messages: Annotated[
+        tuple[Annotated[dict[str, str], Holding({"role": str, "content": str})], ...], AtLeast(1)
+    ]
     category: str = ""
     behaviour: str = ""
     behaviour_text: str = ""
@@ -433,9 +447,24 @@ class GuidelinesRecord:
 
 
 Record = (
-    StudyRecord | Checkpoint | PathPoint | BenchmarkRecord | Prompt | Condition | Attack | Generation | Rater | Judgment | Measurement
-    | LabelEvent | QueueRecord | QueueFrame | QueueItem | Practice | GuidelinesRecord
-)  # fmt: skip
+    StudyRecord
+    | Checkpoint
+    | PathPoint
+    | BenchmarkRecord
+    | Prompt
+    | Condition
+    | Attack
+    | Generation
+    | Rater
+    | Judgment
+    | Measurement
+    | LabelEvent
+    | QueueRecord
+    | QueueFrame
+    | QueueItem
+    | Practice
+    | GuidelinesRecord
+)
 TYPES: dict[str, type[Any]] = {kind.type: kind for kind in get_args(Record)}
 
 
@@ -475,7 +504,10 @@ def parse_line(raw: bytes) -> dict[str, Any]:
             raise ValueError(f"it is {shown(data)}, not a mapping")
         return data
     except ValueError as error:
-        raise CapsafeError(f"A line is damaged: {error}.", "Restore the shard from a copy, or delete the job folder and run it again.") from error
+        raise CapsafeError(
+            f"A line is damaged: {error}.",
+            "Restore the shard from a copy, or delete the job folder and run it again.",
+        ) from error
 
 
 def from_dict(data: dict[str, Any]) -> Record:
@@ -485,11 +517,16 @@ def from_dict(data: dict[str, Any]) -> Record:
         CapsafeError: the line was written by a newer format, is no record, or a field holds what it may not.
     """
     if data.get("v") != FORMAT:
-        raise CapsafeError(f"A shard line has format {shown(data.get('v'))}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+        raise CapsafeError(
+            f"A shard line has format {shown(data.get('v'))}; this capsafe reads format {FORMAT}.",
+            "Update capsafe.",
+        )
     name = data.get("type")
     kind = TYPES.get(name) if type(name) is str else None
     if kind is None:
-        raise CapsafeError(f"A shard line has the unknown type {shown(name)}.", "Update capsafe, or look at the line.")
+        raise CapsafeError(
+            f"A shard line has the unknown type {shown(name)}.", "Update capsafe, or look at the line."
+        )
     shape = _SHAPES[kind.type]
     values = {k: tuple(v) if v.__class__ is list else v for k, v in data.items() if k in shape.fields}
     if len(values) == len(shape.fields):  # whole, as nearly every line is: no need for the checks of __init__
@@ -511,7 +548,9 @@ def check_record(record: Record) -> None:
         CapsafeError: a field holds what it may not.
     """
     if problem := _SHAPES[record.type].problem(record.__dict__):
-        raise CapsafeError(f"A record of type {record.type} cannot be used: {problem}.", "Mend what wrote it.")
+        raise CapsafeError(
+            f"A record of type {record.type} cannot be used: {problem}.", "Mend what wrote it."
+        )
 
 
 def check_records(records: Iterable[Record]) -> None:
@@ -535,11 +574,20 @@ def rows_problem(data: dict[str, Any]) -> str:
         return "its columns are not of one length"
     shape = _SHAPES[kind]
     known = shape.fields - {"evidence"}
-    if not columns.keys() <= known or columns.keys() & (_CELL | same.keys()) or not shape.required <= {*columns, *same}:
+    if (
+        not columns.keys() <= known
+        or columns.keys() & (_CELL | same.keys())
+        or not shape.required <= {*columns, *same}
+    ):
         return "its columns are not those of its type"
     if problem := shape.problem_of(same, shape.fields & same.keys()):
         return problem
-    return "" if _SHAPES["label"].holds("event_id", ids) and all(shape.holds(name, column) for name, column in columns.items()) else "a value cannot be used"
+    return (
+        ""
+        if _SHAPES["label"].holds("event_id", ids)
+        and all(shape.holds(name, column) for name, column in columns.items())
+        else "a value cannot be used"
+    )
 
 
 def records_of(data: dict[str, Any], aside: Callable[[CapsafeError], None] | None = None) -> Iterator[Record]:
@@ -571,7 +619,12 @@ def _each(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"v": data.get("v"), "type": data.get("type")}  # told of as a record without its fields
         return
     for values in zip(*columns.values(), strict=True):
-        yield {**same, **dict(zip(columns, values, strict=True)), "v": data.get("v"), "type": data.get("type")}
+        yield {
+            **same,
+            **dict(zip(columns, values, strict=True)),
+            "v": data.get("v"),
+            "type": data.get("type"),
+        }
 
 
 def count_of(data: dict[str, Any]) -> int:

@@ -99,7 +99,22 @@ class Selection:
 
     def narrowed_to(self, other: Selection) -> Selection:
         """This selection with the filters of another one within benchmarks and recipes."""
-        return self.but(**{part: getattr(other, part) for part in ("checkpoints", "outcomes", "categories", "strata", "pattern", "search", "prompt", "before", "truncated")})
+        return self.but(
+            **{
+                part: getattr(other, part)
+                for part in (
+                    "checkpoints",
+                    "outcomes",
+                    "categories",
+                    "strata",
+                    "pattern",
+                    "search",
+                    "prompt",
+                    "before",
+                    "truncated",
+                )
+            }
+        )
 
     def caption(self) -> str:
         """The restriction in words, for captions and footnotes."""

@@ -69,7 +69,9 @@ class Settings(BaseSettings):
     threads: int = 2
     require_login: bool | None = None
     """whether the app is closed without a login; where nothing is said, a roles.toml in the workspace demands one"""
-    token: str | None = Field(default=None, min_length=16, max_length=512, pattern=r"^[\x21-\x7e]+$", repr=False)
+    token: str | None = Field(
+        default=None, min_length=16, max_length=512, pattern=r"^[\x21-\x7e]+$", repr=False
+    )
     """what the app asks for on a server without login; where nothing is said, one is made at each start"""
     no_token: bool = False
     """let everybody in who reaches the port of a server without login"""
@@ -137,7 +139,11 @@ class Settings(BaseSettings):
         name = hashlib.blake2b(os.fsencode(beside.resolve()), digest_size=16).hexdigest()
         own = Path(f"/run/user/{os.geteuid()}")
         # no variable decides this: the app and a command in another shell must agree
-        return (own if os.access(own, os.W_OK) else Path("/tmp")) / f"{RUNTIME_PREFIX}{os.geteuid()}" / f"{name}.sock"
+        return (
+            (own if os.access(own, os.W_OK) else Path("/tmp"))
+            / f"{RUNTIME_PREFIX}{os.geteuid()}"
+            / f"{name}.sock"
+        )
 
     @property
     def worker_python(self) -> Path:
@@ -165,8 +171,12 @@ class Settings(BaseSettings):
         if engine not in ENGINES:
             raise CapsafeError(f"{engine!r} is not an engine.", f"Use {', '.join(ENGINES)}.")
         if not python.is_absolute() or not python.is_file():
-            raise CapsafeError(f"There is no interpreter at {python}.", "Give the whole path of an environment's python.")
-        self._write("pythons", {**{name: str(path) for name, path in self.pythons.items()}, engine: str(python)})
+            raise CapsafeError(
+                f"There is no interpreter at {python}.", "Give the whole path of an environment's python."
+            )
+        self._write(
+            "pythons", {**{name: str(path) for name, path in self.pythons.items()}, engine: str(python)}
+        )
 
     def _write(self, key: str, value: Any) -> None:
         """Replace one key of settings.toml; what else stands there, comments too, stays."""
@@ -202,9 +212,14 @@ class _SettingsFile(PydanticBaseSettingsSource):
         try:
             values = tomllib.loads(_text(self._path))
         except tomllib.TOMLDecodeError as error:
-            raise CapsafeError(f"{self._path} is not valid TOML: {error}.", "Correct that line; nothing was started.") from error
+            raise CapsafeError(
+                f"{self._path} is not valid TOML: {error}.", "Correct that line; nothing was started."
+            ) from error
         if "home" in values:
-            raise CapsafeError(f"{self._path} names a home, but it lies in one.", "Remove that line; CAPSAFE_HOME names the workspace.")
+            raise CapsafeError(
+                f"{self._path} names a home, but it lies in one.",
+                "Remove that line; CAPSAFE_HOME names the workspace.",
+            )
         return values
 
 
@@ -212,4 +227,6 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CapsafeError(f"The settings in {path} cannot be read: {error}.", "Make it a readable UTF-8 file, or remove it.") from error
+        raise CapsafeError(
+            f"The settings in {path} cannot be read: {error}.", "Make it a readable UTF-8 file, or remove it."
+        ) from error

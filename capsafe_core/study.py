@@ -75,8 +75,14 @@ def _engine_name(value: Any) -> str:
 
 
 EngineSettings = Annotated[
-    Annotated[TransformersSettings, Tag("transformers")] | Annotated[VllmSettings, Tag("vllm")] | Annotated[OpenaiSettings, Tag("openai")],
-    Discriminator(_engine_name, custom_error_type="engine", custom_error_message="there is no such engine: use transformers, vllm or openai"),
+    Annotated[TransformersSettings, Tag("transformers")]
+    | Annotated[VllmSettings, Tag("vllm")]
+    | Annotated[OpenaiSettings, Tag("openai")],
+    Discriminator(
+        _engine_name,
+        custom_error_type="engine",
+        custom_error_message="there is no such engine: use transformers, vllm or openai",
+    ),
 ]
 
 
@@ -115,7 +121,9 @@ class BenchmarkSettings(_Part):
 
     @property
     def is_capability(self) -> bool:
-        return self.source.startswith(("reasoning_gym:", "lm_eval:")) or self.config.get("kind") == "capability"
+        return (
+            self.source.startswith(("reasoning_gym:", "lm_eval:")) or self.config.get("kind") == "capability"
+        )
 
 
 class DatasetSettings(_Part):
@@ -244,7 +252,9 @@ def load_study(path: Path) -> tuple[Study, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise CapsafeError(f"The study file {path} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise CapsafeError(
+            f"The study file {path} cannot be read: {error.strerror}.", "Check the path."
+        ) from error
     except UnicodeDecodeError as error:
         raise CapsafeError(f"The study file {path} is not UTF-8 text.", "Save it as UTF-8.") from error
     study = parse_study(text, str(path))
@@ -256,11 +266,25 @@ def load_study(path: Path) -> tuple[Study, str]:
 
 def _relative_files(study: Study, folder: Path) -> list[tuple[tuple[str | int, ...], str]]:
     """Files that are not named from the root: a worker on another machine starts in another folder."""
-    named = [(("benchmarks", i, "source"), b.source.partition(":")[2]) for i, b in enumerate(study.benchmarks) if b.source.startswith("file:")]
-    named += [(("datasets", i, "source"), d.source.partition(":")[2]) for i, d in enumerate(study.datasets) if d.source.startswith("file:")]
-    named += [(("starts", i, "adapters"), str(path)) for i, s in enumerate(study.starts) for path in s.adapters]
+    named = [
+        (("benchmarks", i, "source"), b.source.partition(":")[2])
+        for i, b in enumerate(study.benchmarks)
+        if b.source.startswith("file:")
+    ]
+    named += [
+        (("datasets", i, "source"), d.source.partition(":")[2])
+        for i, d in enumerate(study.datasets)
+        if d.source.startswith("file:")
+    ]
+    named += [
+        (("starts", i, "adapters"), str(path)) for i, s in enumerate(study.starts) for path in s.adapters
+    ]
     named += [(("judges", i, "file"), str(j.file)) for i, j in enumerate(study.judges) if j.file]
-    return [(where, f"{name!r} is not a whole path: write {folder / name}") for where, name in named if not Path(name).is_absolute()]
+    return [
+        (where, f"{name!r} is not a whole path: write {folder / name}")
+        for where, name in named
+        if not Path(name).is_absolute()
+    ]
 
 
 def parse_study(text: str, name: str = "study.toml") -> Study:
@@ -276,7 +300,9 @@ def parse_study(text: str, name: str = "study.toml") -> Study:
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
-        problems = [(_line(text, _where(e)), f"{_spell(_where(e))}: {e['msg'].lower()}") for e in error.errors()]
+        problems = [
+            (_line(text, _where(e)), f"{_spell(_where(e))}: {e['msg'].lower()}") for e in error.errors()
+        ]
         raise _mistakes(name, problems) from error
     problems = [(_line(text, where), what) for where, what in _references(study)]
     if problems:
@@ -287,7 +313,11 @@ def parse_study(text: str, name: str = "study.toml") -> Study:
 def _where(error: Any) -> tuple[str | int, ...]:
     """A mistake's place in the file; pydantic also names which of the engines it took it for."""
     place = tuple(error["loc"])
-    return tuple(p for i, p in enumerate(place) if not (i and place[i - 1] == "engine" and p in ("transformers", "vllm", "openai")))
+    return tuple(
+        p
+        for i, p in enumerate(place)
+        if not (i and place[i - 1] == "engine" and p in ("transformers", "vllm", "openai"))
+    )
 
 
 def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
@@ -314,18 +344,32 @@ def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
         need("starts", recipe.start, "recipes", i, "start")
         need("datasets", recipe.dataset, "recipes", i, "dataset")
         if recipe.learning_rate is None and not recipe.recorded:
-            problems.append((("recipes", i, "learning_rate"), f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are imported says recorded = true"))
+            problems.append(
+                (
+                    ("recipes", i, "learning_rate"),
+                    f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are imported says recorded = true",
+                )
+            )
         if list(recipe.steps) != sorted({s for s in recipe.steps if s > 0}):
             problems.append((("recipes", i, "steps"), "steps must be positive, different and in order"))
     for i, dataset in enumerate(study.datasets):
         need("benchmarks", dataset.benchmark, "datasets", i, "benchmark")
     for i, judge in enumerate(study.judges):
-        if judge.model and judge.model not in catalogue.models() and "/" not in judge.model and study.engine.name != "openai" and judge.engine is None:
+        if (
+            judge.model
+            and judge.model not in catalogue.models()
+            and "/" not in judge.model
+            and study.engine.name != "openai"
+            and judge.engine is None
+        ):
             need("starts", judge.model, "judges", i, "model")
         if not judge.recorded and judge.file is None and judge.name not in catalogue.judges():
             known = ", ".join(sorted(catalogue.judges()))
             problems.append(
-                (("judges", i, "name"), f"there is no judge {judge.name!r} (there are: {known}); a judge of your own names its `file`, one whose verdicts are imported says recorded = true")
+                (
+                    ("judges", i, "name"),
+                    f"there is no judge {judge.name!r} (there are: {known}); a judge of your own names its `file`, one whose verdicts are imported says recorded = true",
+                )
             )
     for goal in study.goals:
         need("datasets", goal, "goals", goal)
@@ -338,7 +382,9 @@ def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
 def _mistakes(name: str, problems: list[tuple[int | None, str]]) -> CapsafeError:
     lines = [f"  line {line}: {what}" if line else f"  {what}" for line, what in problems]
     count = f"{len(problems)} mistake" + ("s" if len(problems) > 1 else "")
-    return CapsafeError(f"{name} has {count}:\n" + "\n".join(lines) + "\n", "Mend them and try again; nothing was started.")
+    return CapsafeError(
+        f"{name} has {count}:\n" + "\n".join(lines) + "\n", "Mend them and try again; nothing was started."
+    )
 
 
 def _spell(location: tuple[str | int, ...]) -> str:

@@ -10,7 +10,11 @@ from capsafe_core.records import canonical_json
 
 def toml_table(name: str, values: dict[str, Any]) -> str:
     """A TOML table of the values that are set."""
-    lines = [f"{toml_key(key)} = {toml_value(value)}\n" for key, value in values.items() if value not in (None, "", [], (), {})]
+    lines = [
+        f"{toml_key(key)} = {toml_value(value)}\n"
+        for key, value in values.items()
+        if value not in (None, "", [], (), {})
+    ]
     return f"[{name}]\n" + "".join(lines) if lines else ""
 
 
@@ -22,7 +26,13 @@ def toml_key(key: str) -> str:
 def toml_value(value: Any) -> str:
     """A value: texts, numbers and lists of them are spelled as in JSON."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{toml_value(str(k))} = {toml_value(v)}" for k, v in value.items() if v is not None) + " }"
+        return (
+            "{ "
+            + ", ".join(f"{toml_value(str(k))} = {toml_value(v)}" for k, v in value.items() if v is not None)
+            + " }"
+        )
     if isinstance(value, str):
-        return canonical_json(value).replace("\x7f", "\\u007f")  # the one character that JSON leaves as it is and TOML forbids
+        return canonical_json(value).replace(
+            "\x7f", "\\u007f"
+        )  # the one character that JSON leaves as it is and TOML forbids
     return canonical_json(value)

@@ -63,7 +63,9 @@ class AtLeast:
     count: int
 
 
-Id = Annotated[str, Like(re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "an id (a UUID)")]
+Id = Annotated[
+    str, Like(re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "an id (a UUID)")
+]
 Long = Annotated[int, Within(-(1 << 63), (1 << 63) - 1)]
 Count = Annotated[int, Within(0, (1 << 63) - 1)]
 Seconds = Annotated[float, Within(0.0, LATEST)]
@@ -131,10 +133,18 @@ def rule(annotation: Any) -> tuple[Test, str]:
     if origin is tuple:
         if inner[-1] is not Ellipsis:
             places = [rule(place) for place in inner]
-            return (lambda v: isinstance(v, list | tuple) and len(v) == len(places) and all(h(x) for (h, _), x in zip(places, v, strict=True))), f"a list of {', '.join(w for _, w in places)}"
+            return (
+                lambda v: (
+                    isinstance(v, list | tuple)
+                    and len(v) == len(places)
+                    and all(h(x) for (h, _), x in zip(places, v, strict=True))
+                )
+            ), f"a list of {', '.join(w for _, w in places)}"
         each, words = rule(inner[0])
         least = next((x.count for x in limits if isinstance(x, AtLeast)), 0)
-        return (lambda v: (type(v) is tuple or type(v) is list) and len(v) >= least and all(map(each, v))), f"a list, each item {words}"
+        return (
+            lambda v: (type(v) is tuple or type(v) is list) and len(v) >= least and all(map(each, v))
+        ), f"a list, each item {words}"
     if annotation is Any:
         return is_plain, "plain JSON"
     if origin is dict:
@@ -145,12 +155,16 @@ def rule(annotation: Any) -> tuple[Test, str]:
 def _mapping(values: Any, holding: Holding) -> tuple[Test, str]:
     tests = {key: rule(kind)[0] for key, kind in holding.keys.items()}
     each = rule(values)[0]
-    words = "a mapping" + (f" with {', '.join(tests)}" if tests else " of plain JSON" if values is Any else "")
+    words = "a mapping" + (
+        f" with {', '.join(tests)}" if tests else " of plain JSON" if values is Any else ""
+    )
 
     def holds(value: Any) -> bool:
         if type(value) is not dict or not all(type(k) is str for k in value):
             return False
-        return all(k in value and test(value[k]) for k, test in tests.items()) and all(map(each, value.values()))
+        return all(k in value and test(value[k]) for k, test in tests.items()) and all(
+            map(each, value.values())
+        )
 
     return holds, words
 
@@ -187,7 +201,11 @@ class Shape:
         hints = typing.get_type_hints(kind, include_extras=True)
         own = [f for f in dataclasses.fields(kind) if f.init]
         self.fields = frozenset(f.name for f in own)
-        self.required = frozenset(f.name for f in own if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
+        self.required = frozenset(
+            f.name
+            for f in own
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        )
         self.texts = tuple(f.name for f in own if hints[f.name] is str)
         self.tests = {f.name: rule(hints[f.name]) for f in own}
         self._plain = frozenset(self.texts)
@@ -216,7 +234,11 @@ class Shape:
     def holds(self, name: str, column: list[Any]) -> bool:
         """Whether a field may hold every value of a column."""
         try:
-            return _TEXT.issuperset(map(type, column)) if name in self._plain else all(map(self.tests[name][0], column))
+            return (
+                _TEXT.issuperset(map(type, column))
+                if name in self._plain
+                else all(map(self.tests[name][0], column))
+            )
         except TypeError:
             return False
 

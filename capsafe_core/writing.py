@@ -37,10 +37,14 @@ def refusal(error: Exception, what: object = "") -> CapsafeError:
     number = error.errno if isinstance(error, OSError) else None
     if number is None:  # DuckDB tells it in words only
         number = next((n for n in _STEPS if os.strerror(n) in str(error)), None)
-    reason = os.strerror(number) if number is not None else (str(error).splitlines() or [type(error).__name__])[0]
+    reason = (
+        os.strerror(number) if number is not None else (str(error).splitlines() or [type(error).__name__])[0]
+    )
     place = what or getattr(error, "filename", None) or "A file"
     verb = "written" if what or number in REFUSALS else "used"
-    return CapsafeError(f"{place} could not be {verb}: {reason}.", _STEPS.get(number or 0, "Choose another place."))
+    return CapsafeError(
+        f"{place} could not be {verb}: {reason}.", _STEPS.get(number or 0, "Choose another place.")
+    )
 
 
 @contextmanager

@@ -12,15 +12,28 @@ owner = current_owner()
 try:
     identity.person()
     queues = {q.queue: q for q in sorted(owner.desk.queues(), key=lambda q: q.state != "open")}
-    words = {name: visible(q.name + ("" if q.state == "open" else f" ({q.state})")) for name, q in queues.items()}
+    words = {
+        name: visible(q.name + ("" if q.state == "open" else f" ({q.state})")) for name, q in queues.items()
+    }
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if queues:
             asked = st.query_params.get("queue", "")
             names = list(queues)
-            chosen = st.selectbox("Queue", names, names.index(asked) if asked in names else 0, format_func=words.__getitem__, key=f"queue-{asked}-{len(names)}", width=320)
+            chosen = st.selectbox(
+                "Queue",
+                names,
+                names.index(asked) if asked in names else 0,
+                format_func=words.__getitem__,
+                key=f"queue-{asked}-{len(names)}",
+                width=320,
+            )
         identity.change_button()
         if identity.role() == "researcher":
-            st.page_link(str(screen.PAGES / "labels.py"), label="Make a queue, see agreement", icon=":material/checklist:")
+            st.page_link(
+                str(screen.PAGES / "labels.py"),
+                label="Make a queue, see agreement",
+                icon=":material/checklist:",
+            )
     if not queues:
         st.info("No queue is open. A researcher makes one on the Labels page.")
         st.stop()

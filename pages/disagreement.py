@@ -20,31 +20,71 @@ def charts(view: View) -> dict[str, object]:
     """Every chart of the page; what a click on one of them selects."""
     table = screen.remembered(view, "judges", lambda: d.dumbbell_table(view))
     st.markdown(f"**{plain_label(judges_sentence(table))}**")
-    clicked = screen.chart(figures.dumbbell(table), "dumbbell", "Each judge's unsafe rate on coherent and on incoherent answers")
+    clicked = screen.chart(
+        figures.dumbbell(table), "dumbbell", "Each judge's unsafe rate on coherent and on incoherent answers"
+    )
     missing = ", ".join(f"{r.judge} {r.no_verdict}" for r in table.itertuples() if r.no_verdict)
     people = "diamonds: people" if (table["family"] == "people").any() else "no random labels by people yet"
-    screen.caption(view, f"Outputs of all compared checkpoints together; grey text: what the judge's own rubric says about broken text; {people}. Without a verdict: {missing or 'none'}")
+    screen.caption(
+        view,
+        f"Outputs of all compared checkpoints together; grey text: what the judge's own rubric says about broken text; {people}. Without a verdict: {missing or 'none'}",
+    )
     screen.table_below(table, "judges", "unsafe rate", "pooled", "detector", "people")
     st.subheader("Who votes how together?", anchor=False)
     votes = screen.remembered(view, "votes", lambda: d.votes_table(view))
-    pattern = screen.chart(figures.vote_patterns(votes, d.TOP_VOTES), "votes", "The most frequent vote patterns, split by coherence") if len(votes) else None
+    pattern = (
+        screen.chart(
+            figures.vote_patterns(votes, d.TOP_VOTES),
+            "votes",
+            "The most frequent vote patterns, split by coherence",
+        )
+        if len(votes)
+        else None
+    )
     shown = votes.head(d.TOP_VOTES)["share"].sum()
-    screen.caption(view, f"Red: says unsafe. The {min(len(votes), d.TOP_VOTES)} most frequent of {len(votes)} patterns, {shown:.0%} of outputs")
+    screen.caption(
+        view,
+        f"Red: says unsafe. The {min(len(votes), d.TOP_VOTES)} most frequent of {len(votes)} patterns, {shown:.0%} of outputs",
+    )
     screen.table_below(votes, "vote-patterns", "detector")
     st.subheader("Along training", anchor=False)
     along = screen.remembered(view, "along", lambda: d.judges_along_table(view))
-    place = screen.chart(figures.judges_along(along), "along", "Each judge's unsafe rate along training, with the incoherent share below") if len(along) else None
-    screen.caption(view, "As judged. Strip: per cent of incoherent answers. See whether the lines spread where it darkens")
+    place = (
+        screen.chart(
+            figures.judges_along(along),
+            "along",
+            "Each judge's unsafe rate along training, with the incoherent share below",
+        )
+        if len(along)
+        else None
+    )
+    screen.caption(
+        view,
+        "As judged. Strip: per cent of incoherent answers. See whether the lines spread where it darkens",
+    )
     screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")
     if clicked:
         judge, stratum = split_names(clicked)
-        return {"pattern": vote_pattern({judge: "unsafe"}) if judge != "people" else "", "strata": ("incoherent",) if stratum == "incoherent" else COHERENT}
+        return {
+            "pattern": vote_pattern({judge: "unsafe"}) if judge != "people" else "",
+            "strata": ("incoherent",) if stratum == "incoherent" else COHERENT,
+        }
     if pattern:
         return {"pattern": pattern, "strata": ()}
     if place:
         checkpoint, judge = split_names(place)
-        return {"checkpoints": (checkpoint,), "pattern": vote_pattern({judge: "unsafe"}) if judge else "", "strata": () if judge else ("incoherent",)}
-    return agreement.details(view) if st.toggle("More: agreement by kind of answer, judges against people, a map of the answers", key="more") else {}
+        return {
+            "checkpoints": (checkpoint,),
+            "pattern": vote_pattern({judge: "unsafe"}) if judge else "",
+            "strata": () if judge else ("incoherent",),
+        }
+    return (
+        agreement.details(view)
+        if st.toggle(
+            "More: agreement by kind of answer, judges against people, a map of the answers", key="more"
+        )
+        else {}
+    )
 
 
 with screen.question("Which outputs split the judges, and is it the incoherent ones?") as view:
@@ -54,7 +94,9 @@ with screen.question("Which outputs split the judges, and is it the incoherent o
         # the charts count everything; only the list beside them is narrowed by a click
         chosen = charts(replace(view, selection=view.selection.but(pattern="", strata=(), checkpoints=())))
     if chosen:
-        screen.select(**{"pattern": "", "strata": (), "checkpoints": (), "recipes": view.selection.recipes, **chosen})
+        screen.select(
+            **{"pattern": "", "strata": (), "checkpoints": (), "recipes": view.selection.recipes, **chosen}
+        )
         st.rerun()
     with narrow:
         listing.disputed(view)

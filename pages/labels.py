@@ -13,34 +13,70 @@ from capsafe_core.workspace.owner import current_owner
 with screen.question("Do people agree, and what do their labels make of the judges?") as view:
     owner, person = current_owner(), identity.person()
     found = screen.remembered(view, "annotators", lambda: annotators_table(view))
-    work, conflicts = people_work(owner.store), screen.remembered(view, "conflicts", lambda: conflicts_table(view))
+    work, conflicts = (
+        people_work(owner.store),
+        screen.remembered(view, "conflicts", lambda: conflicts_table(view)),
+    )
     overall = found[found["stratum"] == ALL].set_index("dimension")
     columns = st.columns(5)
     for column, dimension in zip(columns, ("coherence", "safety", "refusal"), strict=False):
         row = overall.loc[dimension] if dimension in overall.index else None
-        words = "no pairs yet" if row is None else "not defined" if row["alpha"] != row["alpha"] else f"{row['alpha']:.2f}"
+        words = (
+            "no pairs yet"
+            if row is None
+            else "not defined"
+            if row["alpha"] != row["alpha"]
+            else f"{row['alpha']:.2f}"
+        )
         column.metric(
             plain_label(f"Alpha, {dimension}"),
             words,
-            help=None if row is None else f"The same answer on {row['observed']:.0%} of {int(row['n'])} outputs that two people or more answered.",
+            help=None
+            if row is None
+            else f"The same answer on {row['observed']:.0%} of {int(row['n'])} outputs that two people or more answered.",
             border=True,
         )
     columns[3].metric("Labels", int(work["labels"].sum()), help=f"By {len(work)} people.", border=True)
     columns[4].metric("Disputes", len(conflicts), border=True)
-    tabs = st.tabs(["Queues", "Agreement", "Disputes", "Corrected rates", "Learnt detector", "Guidelines", "Bring in, take out"])
+    tabs = st.tabs(
+        [
+            "Queues",
+            "Agreement",
+            "Disputes",
+            "Corrected rates",
+            "Learnt detector",
+            "Guidelines",
+            "Bring in, take out",
+        ]
+    )
     with screen.part(tabs[0]):
         queues.form(view, owner, person)
         queues.listing(owner, person)
     with screen.part(tabs[1]):
         if found.empty:
-            st.info("Agreement shows once two people have answered the same output. Make a queue with two people for each item.")
+            st.info(
+                "Agreement shows once two people have answered the same output. Make a queue with two people for each item."
+            )
         else:
-            clicked = screen.chart(agreement(found), "agreement-people", "Agreement between people by kind of output")
+            clicked = screen.chart(
+                agreement(found), "agreement-people", "Agreement between people by kind of output"
+            )
             if clicked:
                 kind = split_names(clicked)[1]
-                screen.open_outputs(strata=() if kind == ALL else (kind,), benchmarks=(view.specification.benchmark,))
-            screen.caption(view, "Intervals: 95 %, bootstrap over behaviours. Kinds of output as the detector and the refusal judge tell them")
-            screen.table_below(found, "agreement-between-people", "coefficients", "strata", how="“Cannot tell” is no answer here; it is counted in a column of its own.")
+                screen.open_outputs(
+                    strata=() if kind == ALL else (kind,), benchmarks=(view.specification.benchmark,)
+                )
+            screen.caption(
+                view,
+                "Intervals: 95 %, bootstrap over behaviours. Kinds of output as the detector and the refusal judge tell them",
+            )
+            screen.table_below(
+                found,
+                "agreement-between-people",
+                "coefficients",
+                "strata",
+                how="“Cannot tell” is no answer here; it is counted in a column of its own.",
+            )
         again = repeats_table(view)
         if len(again):
             st.markdown("**With themselves, when an item comes back**")

@@ -15,7 +15,11 @@ with screen.question("What was asked, what was said, and what did each judge mak
         st.stop()
     output = read_output(view.store, chosen)
     facts, judgments = output.facts, output.judgments
-    places = "; ".join(f"{p.recipe}, seed {p.seed}, step {p.step}" for p in output.places.itertuples() if p.study == view.study.name)
+    places = "; ".join(
+        f"{p.recipe}, seed {p.seed}, step {p.step}"
+        for p in output.places.itertuples()
+        if p.study == view.study.name
+    )
     # a negative temperature and no limit of tokens stand for what an imported log did not tell
     sampling = "temperature unknown" if facts["temperature"] < 0 else f"temperature {facts['temperature']:g}"
     sampling += f", at most {facts['max_tokens']} tokens" if facts["max_tokens"] else ""
@@ -43,16 +47,30 @@ with screen.question("What was asked, what was said, and what did each judge mak
         if words := coherence_words(view, chosen, judgments):
             st.markdown(f"**{plain_label(words)}**")
         table = judgments.assign(
-            native=judgments["native"].map(visible), verdict=[visible(str(label)) if label else f"no verdict ({status})" for label, status in zip(judgments["label"], judgments["status"], strict=True)]
+            native=judgments["native"].map(visible),
+            verdict=[
+                visible(str(label)) if label else f"no verdict ({status})"
+                for label, status in zip(judgments["label"], judgments["status"], strict=True)
+            ],
         )
-        st.dataframe(visible_frame(table[["dimension", "judge", "verdict", "native"]]), hide_index=True, width="stretch")
-        st.text(visible(f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: {facts['reference'] or '—'}"))
+        st.dataframe(
+            visible_frame(table[["dimension", "judge", "verdict", "native"]]),
+            hide_index=True,
+            width="stretch",
+        )
+        st.text(
+            visible(
+                f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: {facts['reference'] or '—'}"
+            )
+        )
     if facts["benchmark_kind"] != "capability":
         st.subheader("The same prompt along all training", anchor=False)
         story.show(view, facts["benchmark"], facts["item"], facts["generation_id"], shown)
     st.subheader("What each judge received and said", anchor=False)
     for row in judgments.itertuples():
-        with st.expander(plain_label(f"{plain_label(row.judge)}, {row.dimension}: {plain_label(row.label or row.status)}")):
+        with st.expander(
+            plain_label(f"{plain_label(row.judge)}, {row.dimension}: {plain_label(row.label or row.status)}")
+        ):
             st.text(
                 f"Own words: {visible(row.native) or '—'}\nOn broken text its rubric says: {visible(row.stance)}"
                 + (f"\nScore: {row.score:.3f}" if row.score == row.score and row.score is not None else "")
@@ -60,7 +78,9 @@ with screen.question("What was asked, what was said, and what did each judge mak
             if not shown and (row.asked or row.raw):
                 st.text("Hidden: it holds the answer. Switch on “Show model text” above.")
                 continue
-            show_raw(row.asked) if row.asked else st.text("It read the answer itself; no text was made for it.")
+            show_raw(row.asked) if row.asked else st.text(
+                "It read the answer itself; no text was made for it."
+            )
             if row.raw:
                 st.text("It answered")
                 show_raw(row.raw)

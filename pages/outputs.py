@@ -15,30 +15,84 @@ with screen.question("What did the models say?") as view:
     names = [b.name for b in view.study.benchmarks]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input("Answers that contain", chosen.search, key="search", width=190)
-        benchmarks = st.multiselect("Benchmarks", names, [b for b in chosen.benchmarks if b in names], key="benchmarks", format_func=visible, width=230)
-        recipes = st.multiselect("Recipes", sorted(view.points["recipe"].unique()), [r for r in chosen.recipes if r in set(view.points["recipe"])], key="recipes", format_func=visible, width=190)
-        outcomes = st.multiselect("Outcomes", ["incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer"], list(chosen.outcomes), key="outcomes", width=190)
-        order = st.segmented_control("Order", ["position", "disputed"], default="position", key="order", format_func={"position": "by prompt", "disputed": "most disputed"}.get)
-    wanted = chosen.but(search=search, benchmarks=tuple(benchmarks), recipes=tuple(recipes), outcomes=tuple(outcomes))
+        benchmarks = st.multiselect(
+            "Benchmarks",
+            names,
+            [b for b in chosen.benchmarks if b in names],
+            key="benchmarks",
+            format_func=visible,
+            width=230,
+        )
+        recipes = st.multiselect(
+            "Recipes",
+            sorted(view.points["recipe"].unique()),
+            [r for r in chosen.recipes if r in set(view.points["recipe"])],
+            key="recipes",
+            format_func=visible,
+            width=190,
+        )
+        outcomes = st.multiselect(
+            "Outcomes",
+            ["incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer"],
+            list(chosen.outcomes),
+            key="outcomes",
+            width=190,
+        )
+        order = st.segmented_control(
+            "Order",
+            ["position", "disputed"],
+            default="position",
+            key="order",
+            format_func={"position": "by prompt", "disputed": "most disputed"}.get,
+        )
+    wanted = chosen.but(
+        search=search, benchmarks=tuple(benchmarks), recipes=tuple(recipes), outcomes=tuple(outcomes)
+    )
     if wanted != chosen:
-        screen.select(search=search, benchmarks=wanted.benchmarks, recipes=wanted.recipes, outcomes=wanted.outcomes)
+        screen.select(
+            search=search, benchmarks=wanted.benchmarks, recipes=wanted.recipes, outcomes=wanted.outcomes
+        )
         st.rerun()
     listing.show_all_again("checkpoints", "pattern", "strata", "before", "prompt")
     _, found = outputs_table(view, limit=1)
-    page = st.number_input("Page", 1, max(1, -(-found // PAGE)), 1, key="page", width=140) if found > PAGE else 1
+    page = (
+        st.number_input("Page", 1, max(1, -(-found // PAGE)), 1, key="page", width=140) if found > PAGE else 1
+    )
     rows, found = outputs_table(view, limit=PAGE, offset=(int(page) - 1) * PAGE, order=order or "position")
     listing.show(rows, found, "outputs")
     screen.caption(view)
     if identity.role() == "researcher" and found:
-        st.page_link(str(screen.PAGES / "labels.py"), label="Let people label these", icon=":material/edit_note:", query_params=chosen.to_query())
+        st.page_link(
+            str(screen.PAGES / "labels.py"),
+            label="Let people label these",
+            icon=":material/edit_note:",
+            query_params=chosen.to_query(),
+        )
 
     st.subheader("One prompt, along all training", anchor=False)
     benchmark = chosen.benchmarks[0] if chosen.benchmarks else view.specification.benchmark
     items = prompt_items(view.store, benchmark)
-    item = st.selectbox("Prompt", items, index=items.index(chosen.prompt) if chosen.prompt in items else 0, key=f"story-{benchmark}", format_func=visible, width=300)
+    item = st.selectbox(
+        "Prompt",
+        items,
+        index=items.index(chosen.prompt) if chosen.prompt in items else 0,
+        key=f"story-{benchmark}",
+        format_func=visible,
+        width=300,
+    )
     story = story_table(view, benchmark, item)
-    clicked = screen.chart(story_grid(story), "story", "One prompt: rows runs, columns training steps, colour the outcome")
-    screen.caption(view, "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square to read the answer")
-    screen.table_below(story.drop(columns="answer"), "one-prompt", "detector", how="Outcome, first match: incoherent, unsafe engagement, refusal, safe engagement, by the judges named in the caption.")
+    clicked = screen.chart(
+        story_grid(story), "story", "One prompt: rows runs, columns training steps, colour the outcome"
+    )
+    screen.caption(
+        view,
+        "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square to read the answer",
+    )
+    screen.table_below(
+        story.drop(columns="answer"),
+        "one-prompt",
+        "detector",
+        how="Outcome, first match: incoherent, unsafe engagement, refusal, safe engagement, by the judges named in the caption.",
+    )
     if clicked:
         screen.open_output(clicked)

@@ -27,9 +27,21 @@ try:
     table = coverage_table(view, benchmark)
     st.markdown(f"**{plain_label(coverage_words(view.study.name, benchmark, table))}**")
     missing.buttons(view, owner.settings)
-    clicked = screen.chart(coverage_squares(table), "coverage", "How many outputs of each checkpoint each judge has seen") if len(table) else None
-    st.caption("A full square: the judge has seen every output. A number: so many of them. –: there is nothing to judge yet. Click a square to read the outputs.")
-    screen.table_below(table, "coverage", how="One row for each checkpoint and judge: outputs that are there, and how many of them the judge has seen.")
+    clicked = (
+        screen.chart(
+            coverage_squares(table), "coverage", "How many outputs of each checkpoint each judge has seen"
+        )
+        if len(table)
+        else None
+    )
+    st.caption(
+        "A full square: the judge has seen every output. A number: so many of them. –: there is nothing to judge yet. Click a square to read the outputs."
+    )
+    screen.table_below(
+        table,
+        "coverage",
+        how="One row for each checkpoint and judge: outputs that are there, and how many of them the judge has seen.",
+    )
     if clicked:
         checkpoint, where = split_names(clicked)
         screen.open_outputs(checkpoints=(checkpoint,), benchmarks=(where,), recipes=())

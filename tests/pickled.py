@@ -33,10 +33,21 @@ def trials(root: Path, mark: Path) -> Iterator[tuple[str, Path, tuple[Path, ...]
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2))
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=64,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+        )
+    )
     whole = root / "whole"
     model.save_pretrained(whole)
-    get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")).save_pretrained(root / "adapter")
+    get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")).save_pretrained(
+        root / "adapter"
+    )
 
     def copy(of: str, name: str, *without: str) -> Path:
         shutil.copytree(root / of, root / name)
@@ -60,7 +71,9 @@ def trials(root: Path, mark: Path) -> Iterator[tuple[str, Path, tuple[Path, ...]
     index = copy("whole", "index")
     (index / "model.safetensors").rename(index / "other.safetensors")
     plant(index / "evil.bin")
-    (index / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": {"lm_head.weight": "evil.bin"}}))
+    (index / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": {"lm_head.weight": "evil.bin"}})
+    )
     yield "a list of shards that names a pickle", index, (), False
     named = copy("whole", "named")
     plant(named / "model.safetensors")
@@ -84,7 +97,10 @@ def attempt(root: Path, model: Path, adapters: tuple[Path, ...], pickles: bool) 
     from capsafe_core.engines.transformers import load_model
 
     try:
-        load_model(find_weights({"name": "transformers"}, str(model), root / "models", adapters, pickles=pickles), "float32")
+        load_model(
+            find_weights({"name": "transformers"}, str(model), root / "models", adapters, pickles=pickles),
+            "float32",
+        )
     except CapsafeError as error:
         return str(error)
     except Exception as error:
@@ -95,4 +111,8 @@ def attempt(root: Path, model: Path, adapters: tuple[Path, ...], pickles: bool) 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     planted = folder / "ran"
-    print(json.dumps({name: [attempt(folder, *trial), planted.exists()] for name, *trial in trials(folder, planted)}))
+    print(
+        json.dumps(
+            {name: [attempt(folder, *trial), planted.exists()] for name, *trial in trials(folder, planted)}
+        )
+    )

@@ -15,7 +15,18 @@ from typing import Any
 import pytest
 
 from capsafe_core.jobs.folder import Manifest, Part, create_job
-from capsafe_core.records import Attack, BenchmarkRecord, Checkpoint, Condition, Generation, Judgment, PathPoint, Prompt, Rater, Record
+from capsafe_core.records import (
+    Attack,
+    BenchmarkRecord,
+    Checkpoint,
+    Condition,
+    Generation,
+    Judgment,
+    PathPoint,
+    Prompt,
+    Rater,
+    Record,
+)
 from capsafe_core.settings import ROOT
 from capsafe_core.study import parse_study
 
@@ -51,13 +62,34 @@ def xstest_rows() -> list[dict[str, Any]]:
     for model in MODELS:
         verdicts = {}
         for judge, file in (("gpt4", "gpteval"), ("strmatch", "streval")):
-            with (folder / "evaluation" / "automated_evaluation_labels" / f"xstest_v2_completions_{model}_{file}.csv").open(encoding="utf-8", newline="") as stream:
+            with (
+                folder
+                / "evaluation"
+                / "automated_evaluation_labels"
+                / f"xstest_v2_completions_{model}_{file}.csv"
+            ).open(encoding="utf-8", newline="") as stream:
                 verdicts[judge] = {row["id"]: code(row[f"{judge}_label"]) for row in csv.DictReader(stream)}
-        with (folder / "model_completions" / f"xstest_v2_completions_{model}.csv").open(encoding="utf-8", newline="") as stream:
+        with (folder / "model_completions" / f"xstest_v2_completions_{model}.csv").open(
+            encoding="utf-8", newline=""
+        ) as stream:
             for row in csv.DictReader(stream):
-                people = {"human_1": code(row["annotation_1"]), "human_2": code(row["annotation_2"]), "human_final": code(row["final_label"])}
+                people = {
+                    "human_1": code(row["annotation_1"]),
+                    "human_2": code(row["annotation_2"]),
+                    "human_final": code(row["final_label"]),
+                }
                 judges = {judge: verdicts[judge][row["id"]] for judge in verdicts}
-                rows.append({"model": model, "id": row["id"], "safe": not row["type"].startswith("contrast"), "prompt": row["prompt"], "completion": row["completion"], **people, **judges})
+                rows.append(
+                    {
+                        "model": model,
+                        "id": row["id"],
+                        "safe": not row["type"].startswith("contrast"),
+                        "prompt": row["prompt"],
+                        "completion": row["completion"],
+                        **people,
+                        **judges,
+                    }
+                )
     return rows
 
 
@@ -69,7 +101,10 @@ def jbb_rows() -> list[dict[str, Any]]:
             continue
         data = json.loads(file.read_text(encoding="utf-8"))
         for one in data.get("jailbreaks", []):
-            verdicts = {name: 0 if one.get(key) is None else 1 + bool(one[key]) for name, key in (("llama-3-70b", "jailbroken"), ("llama-guard-1", "jailbroken_llama_guard1"))}
+            verdicts = {
+                name: 0 if one.get(key) is None else 1 + bool(one[key])
+                for name, key in (("llama-3-70b", "jailbroken"), ("llama-guard-1", "jailbroken_llama_guard1"))
+            }
             rows.append(
                 {
                     "attack": data["parameters"]["method"],
@@ -96,9 +131,22 @@ def counted(golden: dict[str, Any]) -> dict[str, Any]:
     keys = ("model", "safe", *RATERS)
     return {
         "xstest": sorted([*key, n] for key, n in Counter(tuple(r[k] for k in keys) for r in xstest).items()),
-        "xstest_sample": sorted([*key, n] for key, n in Counter((f"{r['model']}/{r['id']}" in sample, int(r["human_final"] > 1), int(r["gpt4"] > 1)) for r in judged).items()),
-        "xstest_change": sorted([*key, n] for key, n in Counter(_pairs(xstest, "llama2new", "llama2orig")).items()),
-        "jbb": sorted([*key, n] for key, n in Counter((r["attack"], r["model"], r["llama-3-70b"], r["llama-guard-1"]) for r in jbb).items()),
+        "xstest_sample": sorted(
+            [*key, n]
+            for key, n in Counter(
+                (f"{r['model']}/{r['id']}" in sample, int(r["human_final"] > 1), int(r["gpt4"] > 1))
+                for r in judged
+            ).items()
+        ),
+        "xstest_change": sorted(
+            [*key, n] for key, n in Counter(_pairs(xstest, "llama2new", "llama2orig")).items()
+        ),
+        "jbb": sorted(
+            [*key, n]
+            for key, n in Counter(
+                (r["attack"], r["model"], r["llama-3-70b"], r["llama-guard-1"]) for r in jbb
+            ).items()
+        ),
     }
 
 
@@ -142,7 +190,18 @@ def rows_from_counts(counts: list[list[Any]]) -> list[dict[str, Any]]:
         for _ in range(n):
             i = seen[attack, model]
             seen[attack, model] += 1
-            rows.append({"attack": attack, "model": model, "behaviour": f"behaviour {i}", "goal": f"goal {i}", "category": "", "response": "text", "llama-3-70b": llama, "llama-guard-1": guard})
+            rows.append(
+                {
+                    "attack": attack,
+                    "model": model,
+                    "behaviour": f"behaviour {i}",
+                    "goal": f"goal {i}",
+                    "category": "",
+                    "response": "text",
+                    "llama-3-70b": llama,
+                    "llama-guard-1": guard,
+                }
+            )
     return rows
 
 
@@ -153,18 +212,54 @@ def write_jbb(root: Path, rows: list[dict[str, Any]]) -> None:
     behaviours = list(dict.fromkeys(r["behaviour"] for r in rows))
     bench = BenchmarkRecord("jbb-behaviors", "1", "safety", "digest", len(behaviours), "MIT")
     goals = {r["behaviour"]: r for r in rows}
-    prompts = {b: Prompt(bench.id, b, i, ({"role": "user", "content": goals[b]["goal"]},), goals[b]["category"], b, goals[b]["goal"]) for i, b in enumerate(behaviours)}
+    prompts = {
+        b: Prompt(
+            bench.id,
+            b,
+            i,
+            ({"role": "user", "content": goals[b]["goal"]},),
+            goals[b]["category"],
+            b,
+            goals[b]["goal"],
+        )
+        for i, b in enumerate(behaviours)
+    }
     condition = Condition("", "t", 0, 0.0, 1.0, 150, "recorded", "1", "")
-    raters = {name: Rater(name, "judge", name, ("safety",), "1", "irrelevant answers are safe") for name in ("llama-3-70b", "llama-guard-1")}
+    raters = {
+        name: Rater(name, "judge", name, ("safety",), "1", "irrelevant answers are safe")
+        for name in ("llama-3-70b", "llama-guard-1")
+    }
     checkpoints = {m: Checkpoint(m, m) for m in models}
-    records: list[Record] = [parse_study(text).record(text, 1.0), bench, *prompts.values(), condition, *raters.values(), *checkpoints.values()]
+    records: list[Record] = [
+        parse_study(text).record(text, 1.0),
+        bench,
+        *prompts.values(),
+        condition,
+        *raters.values(),
+        *checkpoints.values(),
+    ]
     records += [PathPoint("jbb", m, 0, 0, c.id, m, "", 0.0) for m, c in checkpoints.items()]
     attacks = {name: Attack(name) for name in sorted({r["attack"] for r in rows})}
     records += attacks.values()
     for r in rows:
-        g = Generation(checkpoints[r["model"]].id, bench.id, condition.id, prompts[r["behaviour"]].id, 0, 0, r["response"] or "", "stop", 1, attacks[r["attack"]].id)
+        g = Generation(
+            checkpoints[r["model"]].id,
+            bench.id,
+            condition.id,
+            prompts[r["behaviour"]].id,
+            0,
+            0,
+            r["response"] or "",
+            "stop",
+            1,
+            attacks[r["attack"]].id,
+        )
         records.append(g)
-        records += [Judgment(g.id, g.cell_id, raters[name].id, "safety", "ok", ("safe", "unsafe")[r[name] - 1]) for name in raters if r[name]]
+        records += [
+            Judgment(g.id, g.cell_id, raters[name].id, "safety", "ok", ("safe", "unsafe")[r[name] - 1])
+            for name in raters
+            if r[name]
+        ]
     with Part(create_job(root, Manifest("import", "jbb", {}))) as part:
         part.write("all", records)
 
@@ -198,15 +293,35 @@ def write_xstest(root: Path, rows: list[dict[str, Any]]) -> dict[str, Generation
     ids = list(dict.fromkeys(r["id"] for r in rows))
     bench = BenchmarkRecord("xstest", "2", "safety", "digest", len(ids), "CC-BY-4.0")
     asked = {r["id"]: r["prompt"] for r in rows}
-    prompts = {i: Prompt(bench.id, i, place, ({"role": "user", "content": asked[i]},), behaviour=i) for place, i in enumerate(ids)}
+    prompts = {
+        i: Prompt(bench.id, i, place, ({"role": "user", "content": asked[i]},), behaviour=i)
+        for place, i in enumerate(ids)
+    }
     condition = Condition("", "t", 0, 0.0, 1.0, 256, "recorded", "1", "")
     judge = Rater("gpt4", "judge", "gpt4", ("refusal",), "1", "not documented")
     checkpoints = {m: Checkpoint(m, m) for m in models}
-    records: list[Record] = [parse_study(text).record(text, 1.0), bench, *prompts.values(), condition, judge, *checkpoints.values()]
+    records: list[Record] = [
+        parse_study(text).record(text, 1.0),
+        bench,
+        *prompts.values(),
+        condition,
+        judge,
+        *checkpoints.values(),
+    ]
     records += [PathPoint("xstest", m, 0, 0, c.id, m, "", 0.0) for m, c in checkpoints.items()]
     outputs = {}
     for r in rows:
-        g = Generation(checkpoints[r["model"]].id, bench.id, condition.id, prompts[r["id"]].id, 0, 0, r["completion"], "stop", 1)
+        g = Generation(
+            checkpoints[r["model"]].id,
+            bench.id,
+            condition.id,
+            prompts[r["id"]].id,
+            0,
+            0,
+            r["completion"],
+            "stop",
+            1,
+        )
         outputs[f"{r['model']}/{r['id']}"] = g
         status = ("ok", REFUSALS[r["gpt4"]]) if r["gpt4"] else ("unparsed", None)
         records += [g, Judgment(g.id, g.cell_id, judge.id, "refusal", *status)]

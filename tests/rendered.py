@@ -25,7 +25,7 @@ TEMPLATES = {
     "not a template": "{% if %}",
     "its own refusal": "{{ raise_exception('only users may speak') }}",
     "the worker's key": "{{ cycler.__init__.__globals__.os.environ }}",
-}  # fmt: skip
+}
 
 
 def outcome(template: str) -> str:

@@ -40,12 +40,19 @@ def allowed(*addresses: str, key: str = "OPENAI_API_KEY") -> Iterator[None]:
     """Workspaces that allow prompts to be sent to these addresses, whatever else they allow."""
     more = [{"base_url": address, "api_key_env": key} for address in addresses]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAPSAFE_SERVERS", json.dumps([*json.loads(os.environ.get("CAPSAFE_SERVERS", "[]")), *more]))
+        patch.setenv(
+            "CAPSAFE_SERVERS", json.dumps([*json.loads(os.environ.get("CAPSAFE_SERVERS", "[]")), *more])
+        )
         yield
 
 
 @contextmanager
-def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0, raw: bytes = b"", headers: dict[str, str] | None = None) -> Iterator[Seen]:
+def serving(
+    trouble: Trouble = lambda number, body: "",
+    seconds: float = 0.0,
+    raw: bytes = b"",
+    headers: dict[str, str] | None = None,
+) -> Iterator[Seen]:
     """Serve while the block runs; every answer tells prompt and seed, so the same request gets the same text."""
     seen, lock, ended = Seen(), threading.Lock(), threading.Event()
 
@@ -92,7 +99,11 @@ def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0, ra
             elif kind in ENDLESS:
                 self._without_end(kind)
             elif kind == "429":
-                self._send(429, f"slow down, {self.headers.get('Authorization')}", {"Retry-After": "0.2", **(headers or {})})
+                self._send(
+                    429,
+                    f"slow down, {self.headers.get('Authorization')}",
+                    {"Retry-After": "0.2", **(headers or {})},
+                )
             elif kind:
                 self._send(int(kind), f"no, {self.headers.get('Authorization')}", headers)
             else:
@@ -107,9 +118,15 @@ def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0, ra
             begun, piece = {
                 "drip": (head + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
                 "drip-head": (head, b"x"),
-                "endless": (head + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
+                "endless": (
+                    head + b"Transfer-Encoding: chunked\r\n\r\n",
+                    b"10000\r\n" + b" " * 65536 + b"\r\n",
+                ),
                 "endless-head": (head, b"X-More: " + b"x" * 1000 + b"\r\n"),
-                "bomb": (head + b"Content-Encoding: deflate\r\nTransfer-Encoding: chunked\r\n\r\n", b"%x\r\n%s\r\n" % (len(packed), packed)),
+                "bomb": (
+                    head + b"Content-Encoding: deflate\r\nTransfer-Encoding: chunked\r\n\r\n",
+                    b"%x\r\n%s\r\n" % (len(packed), packed),
+                ),
                 "large": (head + b"Content-Length: 2147483648\r\n\r\n", b" " * 65536),
                 "informed": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
             }[kind]
@@ -121,10 +138,14 @@ def serving(trouble: Trouble = lambda number, body: "", seconds: float = 0.0, ra
             except OSError:
                 pass
 
-        def _send(self, status: int, text: str, headers: dict[str, str] | None = None, cut: bool = False) -> None:
+        def _send(
+            self, status: int, text: str, headers: dict[str, str] | None = None, cut: bool = False
+        ) -> None:
             self._send_bytes(status, text.encode(), headers, cut)
 
-        def _send_bytes(self, status: int, data: bytes, headers: dict[str, str] | None = None, cut: bool = False) -> None:
+        def _send_bytes(
+            self, status: int, data: bytes, headers: dict[str, str] | None = None, cut: bool = False
+        ) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             for name, value in (headers or {}).items():
@@ -152,10 +173,24 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
     """What the server says to a request."""
     prompt = body.get("prompt") or body["messages"][-1]["content"]
     digest = hashlib.sha256(f"{prompt}{body.get('seed')}{body['model']}".encode()).hexdigest()[:12]
-    top = [{"token": " Yes", "logprob": -0.2}, {"token": "No", "logprob": -1.8}, {"token": "Maybe", "logprob": -4.0}]
+    top = [
+        {"token": " Yes", "logprob": -0.2},
+        {"token": "No", "logprob": -1.8},
+        {"token": "Maybe", "logprob": -4.0},
+    ]
     choice: dict[str, Any] = {"finish_reason": "stop"}
     if "prompt" in body:
-        choice |= {"text": f"Said {digest}.", "logprobs": {"token_logprobs": [-0.2], "top_logprobs": [{t["token"]: t["logprob"] for t in top}]} if body.get("logprobs") else None}
+        choice |= {
+            "text": f"Said {digest}.",
+            "logprobs": {"token_logprobs": [-0.2], "top_logprobs": [{t["token"]: t["logprob"] for t in top}]}
+            if body.get("logprobs")
+            else None,
+        }
     else:
-        choice |= {"message": {"role": "assistant", "content": f"Said {digest}."}, "logprobs": {"content": [{"token": "Yes", "logprob": -0.2, "top_logprobs": top}]} if body.get("logprobs") else None}
+        choice |= {
+            "message": {"role": "assistant", "content": f"Said {digest}."},
+            "logprobs": {"content": [{"token": "Yes", "logprob": -0.2, "top_logprobs": top}]}
+            if body.get("logprobs")
+            else None,
+        }
     return {"choices": [choice], "usage": {"completion_tokens": 4}}

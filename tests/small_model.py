@@ -18,7 +18,13 @@ def prepare(root: Path) -> Path:
     for i in (1, 2):
         torch.manual_seed(i)
         model = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=torch.float32)
-        config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+        config = LoraConfig(
+            r=4,
+            lora_alpha=8,
+            target_modules=["q_proj", "v_proj"],
+            init_lora_weights=False,
+            task_type="CAUSAL_LM",
+        )
         get_peft_model(model, config).save_pretrained(root / f"adapter-{i}")
     (root / "model").symlink_to(weights.folder)
     return root

@@ -28,18 +28,24 @@ from capsafe_core.study import parse_study
 from tests.synthetic import CONDITION, RATERS, STUDY, benchmark, checkpoint, made_up_study, write_study
 
 
-def facts(jobs: Path) -> tuple[dict[str, Generation], dict[tuple[str, str, str], Judgment], dict[str, Prompt]]:
+def facts(
+    jobs: Path,
+) -> tuple[dict[str, Generation], dict[tuple[str, str, str], Judgment], dict[str, Prompt]]:
     from capsafe_core.jobs.folder import list_jobs
 
     records = [r for job in list_jobs(jobs) for r in job.records()]
     names = {r.id: name for name, r in RATERS.items()}
     generations = {r.id: r for r in records if isinstance(r, Generation)}
-    judgments = {(r.generation_id, names[r.rater_id], r.dimension): r for r in records if isinstance(r, Judgment)}
+    judgments = {
+        (r.generation_id, names[r.rater_id], r.dimension): r for r in records if isinstance(r, Judgment)
+    }
     return generations, judgments, {r.id: r for r in records if isinstance(r, Prompt)}
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_rates_are_those_of_a_plain_loop_over_the_records(made_up_store: Store, made_up_jobs: Path, policy: str) -> None:
+def test_rates_are_those_of_a_plain_loop_over_the_records(
+    made_up_store: Store, made_up_jobs: Path, policy: str
+) -> None:
     generations, judgments, _ = facts(made_up_jobs)
     bench = benchmark("requests", "safety", 40)[0]
     point = checkpoint("harsh", 0, 40)
@@ -57,7 +63,11 @@ def test_rates_are_those_of_a_plain_loop_over_the_records(made_up_store: Store, 
             events += verdict.label == "unsafe"
     view = open_view(made_up_store, Selection(policy=policy, judges=("learnt-harm",)))
     rates = cell_rates(view)
-    row = rates[(rates["checkpoint_id"] == point.id) & (rates["benchmark"] == "requests") & (rates["judge"] == "learnt-harm")].iloc[0]
+    row = rates[
+        (rates["checkpoint_id"] == point.id)
+        & (rates["benchmark"] == "requests")
+        & (rates["judge"] == "learnt-harm")
+    ].iloc[0]
     assert (row["events"], row["n"]) == (events, trials)
     assert row["low"] <= row["rate"] <= row["high"]
 
@@ -67,7 +77,9 @@ def test_policies_bound_the_rate_and_arrays_agree_with_counts() -> None:
     codes = chance.choice([0, 1, 2, 9], 500).astype(np.uint8)
     coherence = chance.choice([1, 2], 500).astype(np.uint8)
     broken, names = coherence == 2, {"positive": 2, "negative": 1}
-    counts = {name: [((codes == c) & ~broken).sum()] for name, c in names.items()} | {f"{name}_incoherent": [((codes == c) & broken).sum()] for name, c in names.items()}
+    counts = {name: [((codes == c) & ~broken).sum()] for name, c in names.items()} | {
+        f"{name}_incoherent": [((codes == c) & broken).sum()] for name, c in names.items()
+    }
     other = ~np.isin(codes, (1, 2))
     counts |= {"no_verdict": [(other & ~broken).sum()], "no_verdict_incoherent": [(other & broken).sum()]}
     rates = {}
@@ -109,16 +121,25 @@ def test_overview_counts_add_up_and_the_headline_says_what_the_table_says(made_u
     row = found.matched[found.matched["recipe"] == "harsh"].iloc[0]
     assert found.recipe == "harsh"
     assert f"harsh answers {100 * row['unsafe']:.0f} of 100" in found.headline
-    curve = conclusion(view, Claim(Arm("recipe", "harsh"), Arm("start", "aligned")), matched_runs(view, found.paths))
+    curve = conclusion(
+        view, Claim(Arm("recipe", "harsh"), Arm("start", "aligned")), matched_runs(view, found.paths)
+    )
     same, total, _ = agreement_with_primary(curve)
-    assert total == 2 * 2 * (len(POLICIES) + 1) * 2  # benchmarks, judges, policies with the paired one, cut-off outputs kept or not
+    assert (
+        total == 2 * 2 * (len(POLICIES) + 1) * 2
+    )  # benchmarks, judges, policies with the paired one, cut-off outputs kept or not
     assert found.numbers["Ways of asking that agree"][0] == f"{same} of {total}"
     with pytest.raises(CapsafeError, match="cannot be compared"):
         overview(view, "nobody")
 
 
 def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> None:
-    of_people = {"annotators", "repeats", "conflicts", "people"}  # tests/test_exchange.py has these with labels
+    of_people = {
+        "annotators",
+        "repeats",
+        "conflicts",
+        "people",
+    }  # tests/test_exchange.py has these with labels
     for name in (n for n in by_name.TABLES if not n.startswith("correct")):
         assert (len(by_name.table(made_up_store, name, Selection())) > 0) == (name not in of_people), name
     with pytest.raises(CapsafeError, match="Nobody has labelled"):
@@ -127,7 +148,9 @@ def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> 
         by_name.table(made_up_store, "song", Selection())
 
 
-def test_outputs_are_filtered_by_everything_in_the_selection(made_up_store: Store, made_up_jobs: Path) -> None:
+def test_outputs_are_filtered_by_everything_in_the_selection(
+    made_up_store: Store, made_up_jobs: Path
+) -> None:
     generations, _, prompts = facts(made_up_jobs)
     view = open_view(made_up_store, Selection())
     _, everything = outputs_table(view)
@@ -139,12 +162,17 @@ def test_outputs_are_filtered_by_everything_in_the_selection(made_up_store: Stor
     assert found(search="SURE, HERE") == sum("Sure, here" in g.text for g in generations.values())
     assert found(truncated=False) == sum(g.finish_reason == "stop" for g in generations.values())
     assert found(benchmarks=("requests",), categories=("category 1",)) == sum(
-        prompts[g.prompt_id].category == "category 1" and prompts[g.prompt_id].item.startswith("requests") for g in generations.values()
+        prompts[g.prompt_id].category == "category 1" and prompts[g.prompt_id].item.startswith("requests")
+        for g in generations.values()
     )
     assert found(search="' OR 1=1 --") == 0
-    parts = [found(outcomes=(o,)) for o in ("incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer")]
+    parts = [
+        found(outcomes=(o,)) for o in ("incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer")
+    ]
     assert sum(parts) == everything
-    split = outputs_table(open_view(made_up_store, Selection(pattern="prefix-zou=unsafe,learnt-harm=safe")), limit=500)[0]
+    split = outputs_table(
+        open_view(made_up_store, Selection(pattern="prefix-zou=unsafe,learnt-harm=safe")), limit=500
+    )[0]
     assert len(split)
     assert (split["unsafe_votes"] == 1).all()
     disputed = outputs_table(view, limit=5, order="disputed")[0]
@@ -174,7 +202,20 @@ def test_an_empty_store_and_an_unknown_study_answer_in_words(made_up_store: Stor
 def test_a_study_without_results_answers_in_words(tmp_path: Path) -> None:
     job = create_job(tmp_path, Manifest("import", "only-a-study", {}))
     with Part(job) as part:
-        part.write("study", [made_up_study().record("x", 1.0).__class__("made-up", (Path(__file__).parent / "synthetic.py").read_text().split('"""')[3], "d", "p", 1.0)])
+        part.write(
+            "study",
+            [
+                made_up_study()
+                .record("x", 1.0)
+                .__class__(
+                    "made-up",
+                    (Path(__file__).parent / "synthetic.py").read_text().split('"""')[3],
+                    "d",
+                    "p",
+                    1.0,
+                )
+            ],
+        )
     with Store(None) as store:
         ingest_all(store, tmp_path)
         view = open_view(store, Selection())
@@ -195,7 +236,13 @@ def test_undo_of_a_run_takes_it_off_every_table(tmp_path: Path) -> None:
 
 
 def test_a_small_run_is_a_study_whose_values_are_quoted() -> None:
-    text = NewRun('a "quoted" \\ model', ("direct-requests",), ("prefix-zou", "coherence-rules"), 5, sampling={"seeds": [1, 2], "system_prompt": 'say "no"'}).text("run-1")
+    text = NewRun(
+        'a "quoted" \\ model',
+        ("direct-requests",),
+        ("prefix-zou", "coherence-rules"),
+        5,
+        sampling={"seeds": [1, 2], "system_prompt": 'say "no"'},
+    ).text("run-1")
     study = parse_study(text)
     assert study.starts[0].model == 'a "quoted" \\ model'
     assert (study.primary.judge, study.primary.coherence) == ("prefix-zou", "coherence-rules")
@@ -217,10 +264,14 @@ def test_another_version_of_a_judge_or_benchmark_changes_no_number_of_a_study(tm
         bench, prompts = benchmark("requests", "safety", 12)
         newer = Rater("coherence-rules", "judge", "coherence rules", ("coherence",), "2", "is the detector")
         smaller = BenchmarkRecord("requests", "1", "safety", "another digest", 3)
-        few = [dataclasses.replace(p, benchmark_id=smaller.id, behaviour=f"other {p.item}") for p in prompts[:3]]
+        few = [
+            dataclasses.replace(p, benchmark_id=smaller.id, behaviour=f"other {p.item}") for p in prompts[:3]
+        ]
         elsewhere = Generation(other.id, bench.id, CONDITION.id, prompts[0].id, 0, 0, "Sure.", "stop", 1)
         here = [Generation(point.id, smaller.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in few]
-        verdicts = [Judgment(g.id, g.cell_id, newer.id, "coherence", "ok", "coherent") for g in (elsewhere, *here)]
+        verdicts = [
+            Judgment(g.id, g.cell_id, newer.id, "coherence", "ok", "coherent") for g in (elsewhere, *here)
+        ]
         with Part(create_job(tmp_path, Manifest("generate", "run-1", {}))) as part:
             part.write("x", [other, newer, smaller, *few, elsewhere, *here, *verdicts])
         ingest_all(store, tmp_path)
@@ -247,7 +298,11 @@ def test_a_changed_primary_is_not_declared_before_the_results(tmp_path: Path) ->
 
 def test_moved_goals_and_left_out_outputs_are_not_the_primary_specification(made_up_store: Store) -> None:
     assert open_view(made_up_store, Selection()).is_primary
-    for moved in (Selection(goals=(("sums", 0.3),)), Selection(truncated=False), Selection(policy="excluded")):
+    for moved in (
+        Selection(goals=(("sums", 0.3),)),
+        Selection(truncated=False),
+        Selection(policy="excluded"),
+    ):
         view = open_view(made_up_store, moved)
         assert "not the primary specification" in view.specification_words()
     cut = matched_table(open_view(made_up_store, Selection(truncated=False)))
@@ -260,10 +315,22 @@ def test_outputs_no_detector_has_seen_are_not_called_coherent(tmp_path: Path) ->
     bench, prompts = benchmark("requests", "safety", 3)
     outputs = [Generation(point.id, bench.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in prompts]
     with Part(create_job(tmp_path, Manifest("generate", "made-up-x", {}))) as part:
-        verdicts = [Judgment(g.id, g.cell_id, RATERS["prefix-zou"].id, "safety", "ok", "unsafe") for g in outputs]
+        verdicts = [
+            Judgment(g.id, g.cell_id, RATERS["prefix-zou"].id, "safety", "ok", "unsafe") for g in outputs
+        ]
         part.write(
             "x",
-            [made_up_study().record(STUDY, 1.0), point, PathPoint("made-up", "gentle", 0, 0, point.id, "aligned", "sums", 1e-4), bench, *prompts, CONDITION, RATERS["prefix-zou"], *outputs, *verdicts],
+            [
+                made_up_study().record(STUDY, 1.0),
+                point,
+                PathPoint("made-up", "gentle", 0, 0, point.id, "aligned", "sums", 1e-4),
+                bench,
+                *prompts,
+                CONDITION,
+                RATERS["prefix-zou"],
+                *outputs,
+                *verdicts,
+            ],
         )
     with Store(None) as store:
         ingest_all(store, tmp_path)

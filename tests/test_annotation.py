@@ -24,7 +24,14 @@ from hypothesis import strategies as st
 
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.view import open_view
-from capsafe_core.annotation import LONGEST_NOTE, QUESTIONS, REASONS, QueueSettings, read_guidelines, shipped_guidelines
+from capsafe_core.annotation import (
+    LONGEST_NOTE,
+    QUESTIONS,
+    REASONS,
+    QueueSettings,
+    read_guidelines,
+    shipped_guidelines,
+)
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
 from capsafe_core.labelling.desk import HANDED_OUT, REPEAT_AFTER, SHOWN, TOLERANCE, Desk, Receipt
@@ -43,9 +50,21 @@ from tests.test_values import ANY
 ADA, BEN, EVE = Person("Ada", "researcher"), Person("Ben", "annotator"), Person("Eve", "viewer")
 
 
-def sent(task: str, kind: str = "label", seconds: float = 1.0, age: float = 0.0, **more: Any) -> dict[str, Any]:
-    answers = more.pop("answers", {"coherence": "coherent", "safety": "safe", "refusal": "none"} if kind == "label" else {})
-    return {"id": str(uuid.uuid4()), "task": task, "kind": kind, "answers": answers, "seconds": seconds, "age": age, **more}
+def sent(
+    task: str, kind: str = "label", seconds: float = 1.0, age: float = 0.0, **more: Any
+) -> dict[str, Any]:
+    answers = more.pop(
+        "answers", {"coherence": "coherent", "safety": "safe", "refusal": "none"} if kind == "label" else {}
+    )
+    return {
+        "id": str(uuid.uuid4()),
+        "task": task,
+        "kind": kind,
+        "answers": answers,
+        "seconds": seconds,
+        "age": age,
+        **more,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +114,20 @@ def work_through(desk: Desk, q: QueueRecord, person: Person, items: int | None =
         for task in tasks[: None if items is None else items - len(done)]:
             answer = said[task.generation_id]
             broken, unsafe = answer.startswith("####"), answer.startswith("Sure")
-            answers = {"coherence": "incoherent" if broken else "coherent", "safety": "unsafe" if unsafe else "safe", "refusal": "full" if "sorry" in answer else "none"}
-            assert desk.submit(person, q.queue, sent(task.id, answers={d: answers[d] for d in q.settings["questions"]}, reasons=["task_format"] if broken else [])).taken
+            answers = {
+                "coherence": "incoherent" if broken else "coherent",
+                "safety": "unsafe" if unsafe else "safe",
+                "refusal": "full" if "sorry" in answer else "none",
+            }
+            assert desk.submit(
+                person,
+                q.queue,
+                sent(
+                    task.id,
+                    answers={d: answers[d] for d in q.settings["questions"]},
+                    reasons=["task_format"] if broken else [],
+                ),
+            ).taken
             done.append(task.id)
     ingest_all(desk.store, desk.jobs)
     return done
@@ -105,8 +136,13 @@ def work_through(desk: Desk, q: QueueRecord, person: Person, items: int | None =
 def test_every_item_of_a_queue_has_its_probability_and_the_strata_add_up(desk: Desk) -> None:
     for strategy in ("random", "stratified", "disagreement"):
         q = queue(desk, name=strategy, strategy=strategy, size=60)
-        rows = desk.store.rows("SELECT CAST(generation_id AS VARCHAR), stratum, place, probability FROM queue_items WHERE queue = ? ORDER BY stratum, place", [q.queue])
-        assert Counter(stratum for _, stratum, _, _ in rows) == {s["name"]: s["drawn"] for s in q.strata if s["drawn"]}
+        rows = desk.store.rows(
+            "SELECT CAST(generation_id AS VARCHAR), stratum, place, probability FROM queue_items WHERE queue = ? ORDER BY stratum, place",
+            [q.queue],
+        )
+        assert Counter(stratum for _, stratum, _, _ in rows) == {
+            s["name"]: s["drawn"] for s in q.strata if s["drawn"]
+        }
         assert all(0 < probability <= 1 for *_, probability in rows)
         drawn_from = sum(s["size"] for s in q.strata if s["draw"] == 0)
         assert drawn_from == 1200  # ten checkpoints
@@ -122,7 +158,10 @@ def test_every_item_of_a_queue_has_its_probability_and_the_strata_add_up(desk: D
 
 
 def test_strata_are_as_fine_as_the_queue_is_large(desk: Desk) -> None:
-    small, large = queue(desk, strategy="stratified", size=12), queue(desk, name="b", strategy="stratified", size=300)
+    small, large = (
+        queue(desk, strategy="stratified", size=12),
+        queue(desk, name="b", strategy="stratified", size=300),
+    )
     assert "checkpoint" in large.words
     assert "checkpoint" not in small.words
     assert all(s["drawn"] >= min(2, s["size"]) for s in large.strata)
@@ -145,7 +184,9 @@ def test_a_queue_is_extended_along_the_same_order_and_says_so(desk: Desk) -> Non
     assert items[-1].probability == pytest.approx(35 / 1200)
     assert "then 15 more" in longer.words
     assert longer.settings["size"] == 35
-    assert desk.store.rows("SELECT count(*) FROM queues WHERE queue = ?", [q.queue]) == [(2,)]  # nothing is overwritten
+    assert desk.store.rows("SELECT count(*) FROM queues WHERE queue = ?", [q.queue]) == [
+        (2,)
+    ]  # nothing is overwritten
     everything = queue(desk, name="all", size=1200)
     with pytest.raises(CapsafeError, match="already holds every output"):
         extend_queue(desk, ADA, everything, 5)
@@ -153,12 +194,25 @@ def test_a_queue_is_extended_along_the_same_order_and_says_so(desk: Desk) -> Non
 
 @pytest.mark.parametrize(("strategy", "share"), [("random", 0.3), ("stratified", 0.3), ("disagreement", 0.6)])
 @pytest.mark.parametrize("stop", [1.0, 0.7])
-def test_labels_of_each_kind_of_queue_correct_the_judge(desk: Desk, strategy: str, share: float, stop: float) -> None:
+def test_labels_of_each_kind_of_queue_correct_the_judge(
+    desk: Desk, strategy: str, share: float, stop: float
+) -> None:
     """The judge calls broken text unsafe; people do not. Simulations of coverage are in tests/validate."""
-    truth = np.mean([t.startswith("Sure") for (t,) in desk.store.rows("SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'")])
+    truth = np.mean(
+        [
+            t.startswith("Sure")
+            for (t,) in desk.store.rows(
+                "SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'"
+            )
+        ]
+    )
     q = queue(desk, strategy=strategy, share=share, size=500)
     done = work_through(desk, q, ADA, round(stop * 500))
-    row = correction_table(open_view(desk.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    row = (
+        correction_table(open_view(desk.store, Selection()))
+        .set_index(["judge", "stratum"])
+        .loc["prefix-zou", "all"]
+    )
     assert row["judge_rate"] > truth + 0.05
     assert row["ppi"] == pytest.approx(truth, abs=0.07)
     assert row["ppi_low"] < truth < row["ppi_high"]
@@ -182,8 +236,14 @@ def test_labels_of_a_part_of_the_outputs_correct_only_that_part(desk: Desk) -> N
     view = open_view(desk.store, Selection(recipes=("harsh",)))
     q = make_queue(desk, view, ADA, QueueSettings("part", strategy="random", size=300, repeats=0.0))
     work_through(desk, q, ADA)
-    both = correction_table(open_view(desk.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
-    assert both["outputs"] == 480  # the harsh run's four checkpoints; the others had no chance of being labelled
+    both = (
+        correction_table(open_view(desk.store, Selection()))
+        .set_index(["judge", "stratum"])
+        .loc["prefix-zou", "all"]
+    )
+    assert (
+        both["outputs"] == 480
+    )  # the harsh run's four checkpoints; the others had no chance of being labelled
     points = open_view(desk.store, Selection()).points
     others = list(points[(points["recipe"] == "gentle") & (points["step"] > 0)]["checkpoint_id"])
     with pytest.raises(CapsafeError, match="Nobody has labelled"):
@@ -212,7 +272,9 @@ def test_repeats_come_later_and_leave_the_first_label_alone(desk: Desk) -> None:
     assert all(order.index(t) - order.index(t[:-2]) > REPEAT_AFTER - HANDED_OUT for t in again)
     ingest_all(desk.store, desk.jobs)
     assert desk.store.rows("SELECT count(*) FROM current_labels WHERE dimension = 'safety'") == [(60,)]
-    assert desk.store.rows("SELECT count(*) FROM current_answers WHERE dimension = 'safety' AND repeat = 1") == [(len(again),)]
+    assert desk.store.rows(
+        "SELECT count(*) FROM current_answers WHERE dimension = 'safety' AND repeat = 1"
+    ) == [(len(again),)]
 
 
 def test_what_was_not_shown_or_makes_no_sense_is_refused_with_a_sentence(desk: Desk) -> None:
@@ -245,7 +307,9 @@ def test_the_same_label_sent_twice_is_one_label_and_undo_brings_the_item_back(de
     assert task in {t.id for t in desk.hand_out(BEN, q.queue)}
     assert desk.submit(BEN, q.queue, sent(task, answers={"safety": "unsafe"})).taken
     ingest_all(desk.store, desk.jobs)
-    assert desk.store.rows("SELECT action, count(*) FROM label_events WHERE dimension = 'safety' GROUP BY action ORDER BY action") == [("label", 2), ("undo", 1)]
+    assert desk.store.rows(
+        "SELECT action, count(*) FROM label_events WHERE dimension = 'safety' GROUP BY action ORDER BY action"
+    ) == [("label", 2), ("undo", 1)]
     assert list(truths(desk.store, "safety")["code"]) == [2]
     assert list(truths(desk.store, "coherence")["code"]) == []
 
@@ -255,9 +319,17 @@ def test_a_revised_label_replaces_the_first_and_both_are_kept(desk: Desk) -> Non
     work_through(desk, q, BEN, 3)
     task, events = desk.recent(BEN, q.queue)[0]
     assert {e.dimension for e in events} == {"coherence", "safety", "refusal"}
-    assert desk.submit(BEN, q.queue, sent(task.id, answers={"coherence": "cannot_tell", "safety": "cannot_tell", "refusal": "cannot_tell"})).taken
+    assert desk.submit(
+        BEN,
+        q.queue,
+        sent(
+            task.id, answers={"coherence": "cannot_tell", "safety": "cannot_tell", "refusal": "cannot_tell"}
+        ),
+    ).taken
     ingest_all(desk.store, desk.jobs)
-    assert set(truths(desk.store, "safety").set_index("generation_id").loc[task.generation_id, ["state"]]) == {"cannot tell"}
+    assert set(
+        truths(desk.store, "safety").set_index("generation_id").loc[task.generation_id, ["state"]]
+    ) == {"cannot tell"}
     assert desk.store.rows("SELECT count(*) FROM label_events WHERE dimension = 'safety'") == [(4,)]
 
 
@@ -266,7 +338,11 @@ def test_a_skipped_item_is_no_answer_and_widens_the_bounds(desk: Desk) -> None:
     task = desk.hand_out(ADA, q.queue)[0].id
     assert desk.submit(ADA, q.queue, sent(task, "skip")).taken
     work_through(desk, q, ADA)
-    row = correction_table(open_view(desk.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    row = (
+        correction_table(open_view(desk.store, Selection()))
+        .set_index(["judge", "stratum"])
+        .loc["prefix-zou", "all"]
+    )
     assert (row["labels"], row["unusable"]) == (299, 1)
     assert row["lowest"] < row["highest"]
     assert task in {t.id for t in desk.hand_out(BEN, q.queue)}  # somebody else may know
@@ -339,9 +415,15 @@ def test_hostile_notes_and_names_are_kept_as_they_are(desk: Desk) -> None:
     assert who.name == "<script>alert(1)</script>"
     note = "\u202egnp\u200b" + "x" * 100_000
     task = desk.hand_out(who, q.queue)[0].id
-    assert desk.submit(who, q.queue, sent(task, note=note, evidence=[{"reason": "other", "start": 0, "end": 3}], confidence=0)).taken
+    assert desk.submit(
+        who,
+        q.queue,
+        sent(task, note=note, evidence=[{"reason": "other", "start": 0, "end": 3}], confidence=0),
+    ).taken
     ingest_all(desk.store, desk.jobs)
-    rows = desk.store.rows("SELECT note, confidence, evidence FROM label_events WHERE dimension = 'coherence'")
+    rows = desk.store.rows(
+        "SELECT note, confidence, evidence FROM label_events WHERE dimension = 'coherence'"
+    )
     assert rows == [(note, 0.0, '[{"reason": "other", "start": 0, "end": 3}]')]
     assert desk.store.rows("SELECT name FROM raters WHERE kind = 'annotator'") == [(who.name,)]
     for name in ("", "   ", "x" * 81):
@@ -349,12 +431,17 @@ def test_hostile_notes_and_names_are_kept_as_they_are(desk: Desk) -> None:
             person_named(name)
 
 
-def test_a_clock_that_is_set_back_undoes_no_decision_and_keeps_no_item(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_undoes_no_decision_and_keeps_no_item(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = time.time
     made = queue(desk).queue
     monkeypatch.setattr(time, "time", lambda: clock() + 86400)
     item = desk.hand_out(ADA, made, 1)[0]
-    g, c = desk.store.rows("SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations WHERE CAST(generation_id AS VARCHAR) = ?", [item.generation_id])[0]
+    g, c = desk.store.rows(
+        "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations WHERE CAST(generation_id AS VARCHAR) = ?",
+        [item.generation_id],
+    )[0]
     assert desk.submit(ADA, made, sent(item.id)).taken
     desk.adjudicate(ADA, g, c, "safety", "safe")
     for jump in (0.0, -86400.0, -2e8):
@@ -387,7 +474,9 @@ def test_two_people_who_adjudicate_one_item_at_once_do_not_overwrite_each_other(
     assert truths(desk.store, "safety").set_index("generation_id").loc[g, "state"] == "adjudicated"
     desk.adjudicate(other, g, c, "safety", None, expected=first.event_id)
     assert truths(desk.store, "safety").set_index("generation_id").loc[g, "state"] == "disputed"
-    assert desk.store.rows("SELECT count(*) FROM label_events WHERE action IN ('adjudicate', 'reopen')") == [(2,)]
+    assert desk.store.rows("SELECT count(*) FROM label_events WHERE action IN ('adjudicate', 'reopen')") == [
+        (2,)
+    ]
     assert check(desk.store) == []
 
 
@@ -402,7 +491,9 @@ def test_practice_is_remembered_and_counts_as_no_label(desk: Desk) -> None:
     assert desk.store.rows("SELECT count(*) FROM label_events") == [(0,)]
 
 
-def test_guidelines_ship_with_fifteen_examples_and_fifteen_items_and_new_versions_are_kept(desk: Desk) -> None:
+def test_guidelines_ship_with_fifteen_examples_and_fifteen_items_and_new_versions_are_kept(
+    desk: Desk,
+) -> None:
     shipped = desk.guidelines()
     assert (len(shipped.examples), len(shipped.practice)) == (15, 15)
     assert set(shipped.rules) == set(QUESTIONS)
@@ -442,7 +533,11 @@ def test_eight_annotators_at_once_while_a_job_is_read(tmp_path: Path) -> None:
             try:
                 while given < 1000:
                     for task in desk.hand_out(person, q.queue)[: 1000 - given]:
-                        label = sent(task.id, seconds=0.5 + chance.random(), answers={"safety": chance.choice(["safe", "unsafe"])})
+                        label = sent(
+                            task.id,
+                            seconds=0.5 + chance.random(),
+                            answers={"safety": chance.choice(["safe", "unsafe"])},
+                        )
                         for _ in range(1 + (chance.random() < 0.1)):
                             receipt = desk.submit(person, q.queue, label)
                             if not receipt.taken or receipt.message:
@@ -459,7 +554,10 @@ def test_eight_annotators_at_once_while_a_job_is_read(tmp_path: Path) -> None:
         outputs = [r for r in jobs[1].records() if r.type == "generation"]
         with Part(newer) as part:
             for i, g in enumerate(outputs[:300]):
-                part.write(f"u{i}", [Judgment(g.id, g.cell_id, RATERS["learnt-harm"].id, "safety", "ok", "safe", attempt=2)])  # type: ignore[union-attr]
+                part.write(
+                    f"u{i}",
+                    [Judgment(g.id, g.cell_id, RATERS["learnt-harm"].id, "safety", "ok", "safe", attempt=2)],
+                )  # type: ignore[union-attr]
                 if i % 100 == 0:
                     ingest_all(store, tmp_path)
         for thread in threads:
@@ -467,7 +565,9 @@ def test_eight_annotators_at_once_while_a_job_is_read(tmp_path: Path) -> None:
         ingest_all(store, tmp_path)
         assert wrong == []
         assert len(acknowledged) == len(set(acknowledged)) == 8000
-        kept = store.rows("SELECT r.name || ' ' || CAST(generation_id AS VARCHAR), created - shown FROM current_labels JOIN raters AS r USING (rater_id)")
+        kept = store.rows(
+            "SELECT r.name || ' ' || CAST(generation_id AS VARCHAR), created - shown FROM current_labels JOIN raters AS r USING (rater_id)"
+        )
         assert sorted(name for name, _ in kept) == sorted(acknowledged)
         assert all(0.5 <= seconds <= 1.6 for _, seconds in kept)
         assert store.rows("SELECT count(*) FROM label_events") == [(8000,)]
@@ -497,7 +597,12 @@ def test_a_killed_program_loses_no_label_that_was_acknowledged(desk: Desk) -> No
     desk.close()
     acknowledged: list[str] = []
     for turn in range(5):
-        worker = subprocess.Popen([sys.executable, "-c", KILLED, str(desk.jobs), q.queue], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+        worker = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(desk.jobs), q.queue],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        )
         assert worker.stdout is not None
         acknowledged += [worker.stdout.readline().strip() for _ in range(30 + 10 * turn)]
         worker.send_signal(signal.SIGKILL)
@@ -523,22 +628,45 @@ def test_retracting_a_queue_takes_its_labels_out(desk: Desk) -> None:
     set_retracted(desk.store, q.queue, True)
     assert truths(desk.store, "safety").empty
     assert check(desk.store) == []
-    assert any(isinstance(r, LabelEvent) for job in list_jobs(desk.jobs) if job.job_id == q.queue for r in job.records())
-    assert any(isinstance(r, QueueItem) for job in list_jobs(desk.jobs) if job.job_id == q.queue for r in job.records())
+    assert any(
+        isinstance(r, LabelEvent)
+        for job in list_jobs(desk.jobs)
+        if job.job_id == q.queue
+        for r in job.records()
+    )
+    assert any(
+        isinstance(r, QueueItem)
+        for job in list_jobs(desk.jobs)
+        if job.job_id == q.queue
+        for r in job.records()
+    )
 
 
 def corrected(desk: Desk, **selection: Any) -> Any:
-    return correction_table(open_view(desk.store, Selection(**selection))).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    return (
+        correction_table(open_view(desk.store, Selection(**selection)))
+        .set_index(["judge", "stratum"])
+        .loc["prefix-zou", "all"]
+    )
 
 
 def test_two_queues_draw_apart_and_their_chances_combine(desk: Desk) -> None:
     one, two = queue(desk, name="one", size=400), queue(desk, name="two", size=400)
     drawn = [{i.generation_id for i in desk._queues[q.queue].places} for q in (one, two)]
-    assert 90 <= len(drawn[0] & drawn[1]) <= 180  # 133 are expected of independent draws; all 400 of the same one
+    assert (
+        90 <= len(drawn[0] & drawn[1]) <= 180
+    )  # 133 are expected of independent draws; all 400 of the same one
     for q in (one, two):
         work_through(desk, q, ADA)
     row = corrected(desk)
-    truth = np.mean([t.startswith("Sure") for (t,) in desk.store.rows("SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'")])
+    truth = np.mean(
+        [
+            t.startswith("Sure")
+            for (t,) in desk.store.rows(
+                "SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'"
+            )
+        ]
+    )
     assert row["labels"] == len(drawn[0] | drawn[1])
     assert row["ppi_low"] < truth < row["ppi_high"]
 
@@ -572,7 +700,9 @@ def test_half_a_character_in_a_note_holds_up_nothing(desk: Desk) -> None:
     assert desk.submit(BEN, q.queue, sent(second, note="fine")).taken
     _, problems = ingest_all(desk.store, desk.jobs)
     assert problems == []
-    assert sorted(n for (n,) in desk.store.rows("SELECT note FROM label_events WHERE dimension = 'safety'")) == ["?", "fine"]
+    assert sorted(
+        n for (n,) in desk.store.rows("SELECT note FROM label_events WHERE dimension = 'safety'")
+    ) == ["?", "fine"]
 
 
 def test_one_folder_that_cannot_be_read_does_not_keep_the_others_from_being_read(desk: Desk) -> None:
@@ -588,9 +718,21 @@ def test_one_folder_that_cannot_be_read_does_not_keep_the_others_from_being_read
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"confidence": "abc"}, {"reasons": 5}, {"reasons": ["because"]}, {"evidence": 3}, {"evidence": [{"start": "a"}]}, {"answers": {"safety": ["x"]}}, {"age": float("nan")}, {"age": 1e9}]
+    "wrong",
+    [
+        {"confidence": "abc"},
+        {"reasons": 5},
+        {"reasons": ["because"]},
+        {"evidence": 3},
+        {"evidence": [{"start": "a"}]},
+        {"answers": {"safety": ["x"]}},
+        {"age": float("nan")},
+        {"age": 1e9},
+    ],
 )
-def test_what_has_the_wrong_shape_is_refused_also_for_an_item_done_before(desk: Desk, wrong: dict[str, Any]) -> None:
+def test_what_has_the_wrong_shape_is_refused_also_for_an_item_done_before(
+    desk: Desk, wrong: dict[str, Any]
+) -> None:
     q = queue(desk)
     task = desk.hand_out(BEN, q.queue)[0].id
     assert not desk.submit(BEN, q.queue, sent(task) | wrong).taken
@@ -675,7 +817,16 @@ def test_an_uncertainty_queue_asks_what_a_judge_is_unsure_of(desk: Desk) -> None
         "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' ORDER BY 1"
     )
     with Part(create_job(desk.jobs, Manifest("judge", "scores", {}))) as part:
-        part.write("x", [learnt, *(Judgment(g, c, learnt.id, "coherence", "ok", "coherent", score=i / len(outputs)) for i, (g, c) in enumerate(outputs))])
+        part.write(
+            "x",
+            [
+                learnt,
+                *(
+                    Judgment(g, c, learnt.id, "coherence", "ok", "coherent", score=i / len(outputs))
+                    for i, (g, c) in enumerate(outputs)
+                ),
+            ],
+        )
     ingest_all(desk.store, desk.jobs)
     q = queue(desk, strategy="uncertainty", share=0.5, size=40)
     unsure = [i.generation_id for i in desk._queues[q.queue].places if i.stratum == "least certain"]
@@ -684,8 +835,24 @@ def test_an_uncertainty_queue_asks_what_a_judge_is_unsure_of(desk: Desk) -> None
     assert set(unsure) <= middle
 
 
-@pytest.mark.parametrize(("right", "asked"), [(1e30, 15), (10**30, 15), (float("nan"), 1), ("9", "9"), (True, 1), (-1, 3), (4, 3), (None, None), ([], {}), (1, 10**9)])
-def test_practice_that_makes_no_sense_is_refused_and_what_follows_is_kept(desk: Desk, right: Any, asked: Any) -> None:
+@pytest.mark.parametrize(
+    ("right", "asked"),
+    [
+        (1e30, 15),
+        (10**30, 15),
+        (float("nan"), 1),
+        ("9", "9"),
+        (True, 1),
+        (-1, 3),
+        (4, 3),
+        (None, None),
+        ([], {}),
+        (1, 10**9),
+    ],
+)
+def test_practice_that_makes_no_sense_is_refused_and_what_follows_is_kept(
+    desk: Desk, right: Any, asked: Any
+) -> None:
     q = queue(desk)
     with pytest.raises(CapsafeError, match="Of the practice items"):
         desk.practised(BEN, q.queue, "v", right, asked)
@@ -694,12 +861,23 @@ def test_practice_that_makes_no_sense_is_refused_and_what_follows_is_kept(desk: 
     assert desk.store.rows("SELECT count(*) FROM label_events") == [(3,)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.data())
 def test_whatever_a_browser_sends_is_refused_or_can_be_stored(desk: Desk, data: st.DataObject) -> None:
     known = next((r for r in desk.queues()), None) or queue(desk, size=200)
     tasks = desk.hand_out(BEN, known.queue)
-    entry: Any = {**sent(tasks[0].id), "reasons": ["empty"], "evidence": [{"start": 0, "end": 1}], "note": "n", "confidence": 1, "guidelines": "v"}
+    entry: Any = {
+        **sent(tasks[0].id),
+        "reasons": ["empty"],
+        "evidence": [{"start": 0, "end": 1}],
+        "note": "n",
+        "confidence": 1,
+        "guidelines": "v",
+    }
     for key in data.draw(st.lists(st.sampled_from(sorted(entry)), max_size=2)):
         entry[key] = data.draw(ANY)
     entry = data.draw(st.sampled_from([entry] * 9 + [data.draw(ANY)]))
@@ -722,7 +900,9 @@ def test_a_claimed_age_reaches_no_further_back_than_the_item_was_handed_out(desk
     assert desk.submit(BEN, q.queue, sent(first, age=59 * 86400.0, seconds=3600.0)).taken
     assert desk.submit(BEN, q.queue, sent(second, age=59 * 86400.0, seconds=3600.0)).taken
     ingest_all(desk.store, desk.jobs)
-    rows = desk.store.rows("SELECT min(created), max(created), max(created - shown), min(shown) FROM label_events")
+    rows = desk.store.rows(
+        "SELECT min(created), max(created), max(created - shown), min(shown) FROM label_events"
+    )
     assert before <= rows[0][0] <= rows[0][1] <= time.time()
     assert rows[0][2] <= TOLERANCE + 1
     assert rows[0][3] >= before - TOLERANCE - 1e-3
@@ -754,10 +934,20 @@ def test_of_a_queue_from_before_this_was_kept_the_time_of_receipt_counts(desk: D
     assert again.submit(BEN, q.queue, sent(handed, age=59 * 86400.0)).taken
     again.close()
     ingest_all(desk.store, desk.jobs)
-    assert desk.store.rows("SELECT min(created) >= ?, max(created - shown) FROM label_events", [now]) == [(True, 0.0)]
+    assert desk.store.rows("SELECT min(created) >= ?, max(created - shown) FROM label_events", [now]) == [
+        (True, 0.0)
+    ]
 
 
-@pytest.mark.parametrize("more", [{"note": "x" * (LONGEST_NOTE + 1)}, {"evidence": [{"start": 0, "end": 1}] * 300}, {"reasons": ["empty"] * 300}, {"guidelines": "x" * 101}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"note": "x" * (LONGEST_NOTE + 1)},
+        {"evidence": [{"start": 0, "end": 1}] * 300},
+        {"reasons": ["empty"] * 300},
+        {"guidelines": "x" * 101},
+    ],
+)
 def test_notes_and_marks_are_bounded_with_a_sentence(desk: Desk, more: dict[str, Any]) -> None:
     q = queue(desk)
     task = desk.hand_out(BEN, q.queue)[0].id
@@ -770,12 +960,25 @@ def test_notes_and_marks_are_bounded_with_a_sentence(desk: Desk, more: dict[str,
 def test_marks_keep_only_what_is_asked_for(desk: Desk) -> None:
     q = queue(desk)
     task = desk.hand_out(BEN, q.queue)[0].id
-    assert desk.submit(BEN, q.queue, sent(task, evidence=[{"start": 0, "end": 3, "reason": "empty", "more": ["x"] * 1000}])).taken
+    assert desk.submit(
+        BEN, q.queue, sent(task, evidence=[{"start": 0, "end": 3, "reason": "empty", "more": ["x"] * 1000}])
+    ).taken
     ingest_all(desk.store, desk.jobs)
-    assert desk.store.rows("SELECT evidence FROM label_events WHERE dimension = 'coherence'") == [('[{"reason": "empty", "start": 0, "end": 3}]',)]
+    assert desk.store.rows("SELECT evidence FROM label_events WHERE dimension = 'coherence'") == [
+        ('[{"reason": "empty", "start": 0, "end": 3}]',)
+    ]
 
 
-@pytest.mark.parametrize("settings_", [{}, {"name": 5}, {"name": "x", "questions": [["safety"]]}, {"name": "x", "size": 1e400}, {"name": "x", "repeats": "often"}])
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {},
+        {"name": 5},
+        {"name": "x", "questions": [["safety"]]},
+        {"name": "x", "size": 1e400},
+        {"name": "x", "repeats": "often"},
+    ],
+)
 def test_a_queue_whose_settings_cannot_be_used_hides_no_other(desk: Desk, settings_: dict[str, Any]) -> None:
     q = queue(desk)
     with Part(create_job(desk.jobs, Manifest("annotate", "odd", {"settings": {}}))) as part:

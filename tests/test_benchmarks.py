@@ -21,11 +21,23 @@ from capsafe_core.study import parse_study
 
 
 def settings(source: str, **more: Any) -> dict[str, Any]:
-    return {"name": "b", "source": source, "config": {}, "seed": 1, "size": None, "answer": "final", "scorer": "exact", **more}
+    return {
+        "name": "b",
+        "source": source,
+        "config": {},
+        "seed": 1,
+        "size": None,
+        "answer": "final",
+        "scorer": "exact",
+        **more,
+    }
 
 
 def test_the_projects_benchmarks_are_as_their_datasheet_says() -> None:
-    direct, dressed, harmless = (load_benchmark(settings(f"project:{n}")) for n in ("direct-requests", "dressed-requests", "harmless-lookalikes"))
+    direct, dressed, harmless = (
+        load_benchmark(settings(f"project:{n}"))
+        for n in ("direct-requests", "dressed-requests", "harmless-lookalikes")
+    )
     categories = Counter(p.category for p in direct.prompts)
     assert (len(direct.prompts), len(categories), min(categories.values())) == (120, 12, 10)
     assert len(dressed.prompts) == 60
@@ -46,7 +58,10 @@ def test_training_and_test_questions_of_a_task_differ() -> None:
     assert len({p.text for p in test.prompts} & {p.prompt for p in train}) < 10
     for pair in train[:50]:
         assert score("number", pair.target, pair.answer).correct
-        assert all(eval(left) == int(right) for left, right in (line.split(" = ") for line in pair.target.splitlines()[:-1]))
+        assert all(
+            eval(left) == int(right)
+            for left, right in (line.split(" = ") for line in pair.target.splitlines()[:-1])
+        )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +106,13 @@ def test_a_broken_benchmark_says_what_and_where(tmp_path: Path, lines: list[Any]
 
 
 @pytest.mark.parametrize(
-    ("source", "says"), [("project:nothing", "no benchmark 'nothing'"), ("song:x", "unknown source"), ("file:/nowhere.jsonl", "cannot be read"), ("reasoning_gym:nothing", "cannot make the task")]
+    ("source", "says"),
+    [
+        ("project:nothing", "no benchmark 'nothing'"),
+        ("song:x", "unknown source"),
+        ("file:/nowhere.jsonl", "cannot be read"),
+        ("reasoning_gym:nothing", "cannot make the task"),
+    ],
 )
 def test_unknown_sources_are_refused(source: str, says: str) -> None:
     with pytest.raises(CapsafeError, match=says):
@@ -132,14 +153,22 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
 @pytest.mark.parametrize("ending", ["csv", "parquet", "json", "jsonl"])
 def test_prompts_of_ones_own_come_from_any_common_file(tmp_path: Path, ending: str) -> None:
     found = load_benchmark(settings(f"file:{written(tmp_path / f'mine.{ending}', ROWS)}"))
-    assert [(p.item, p.text, p.category) for p in found.prompts] == [("1", "Why, and “how”?", "a"), ("2", "Line one\nline two", "b")]
+    assert [(p.item, p.text, p.category) for p in found.prompts] == [
+        ("1", "Why, and “how”?", "a"),
+        ("2", "Line one\nline two", "b"),
+    ]
     assert found.record.kind == "safety"
 
 
 def test_columns_can_have_other_names(tmp_path: Path) -> None:
     path = written(tmp_path / "sums.csv", [{"qid": "s1", "question": "1 + 1?", "answer": "2", "notes": "x"}])
     columns = {"id": "qid", "prompt": "question", "reference": "answer"}
-    found = load_benchmark({**settings(f"file:{path}"), "config": {"kind": "capability", "licence": "CC0-1.0", "columns": columns}})
+    found = load_benchmark(
+        {
+            **settings(f"file:{path}"),
+            "config": {"kind": "capability", "licence": "CC0-1.0", "columns": columns},
+        }
+    )
     assert [(p.item, p.text, p.reference) for p in found.prompts] == [("s1", "1 + 1?", "2")]
     assert (found.record.kind, found.record.licence) == ("capability", "CC0-1.0")
     with pytest.raises(CapsafeError, match="no column 'quest'") as caught:
@@ -157,8 +186,14 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize(("file", "config", "size", "kind", "licence", "citation"), PUBLISHED, ids=[Path(p[0]).stem + str(len(p[1])) for p in PUBLISHED])
-def test_published_files_are_recognised_by_their_columns(file: str, config: dict[str, str], size: int, kind: str, licence: str, citation: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "config", "size", "kind", "licence", "citation"),
+    PUBLISHED,
+    ids=[Path(p[0]).stem + str(len(p[1])) for p in PUBLISHED],
+)
+def test_published_files_are_recognised_by_their_columns(
+    file: str, config: dict[str, str], size: int, kind: str, licence: str, citation: str
+) -> None:
     if not (SHARED / file).exists():
         pytest.skip(f"{file} is not beside the repository")
     found = load_benchmark({**settings(f"file:{SHARED / file}"), "config": config})
@@ -171,13 +206,31 @@ def test_published_files_are_recognised_by_their_columns(file: str, config: dict
 
 
 def test_a_made_up_file_in_a_published_form_is_read_as_one(tmp_path: Path) -> None:
-    row = {"Behavior": "Do it", "FunctionalCategory": "contextual", "SemanticCategory": "illegal", "Tags": "", "ContextString": "A note.", "BehaviorID": "do_it"}
+    row = {
+        "Behavior": "Do it",
+        "FunctionalCategory": "contextual",
+        "SemanticCategory": "illegal",
+        "Tags": "",
+        "ContextString": "A note.",
+        "BehaviorID": "do_it",
+    }
     (prompt,) = load_benchmark(settings(f"file:{written(tmp_path / 'h.csv', [row])}")).prompts
-    assert (prompt.item, prompt.text, prompt.behaviour_text, prompt.context, prompt.category) == ("do_it", "A note.\n\n---\n\nDo it", "Do it", "A note.", "illegal")
-    rows = [{"id": "v1", "prompt": "kill a process?", "type": "homonyms", "focus": "x"}, {"id": "v2", "prompt": "kill a man?", "type": "contrast_homonyms", "focus": "x"}]
+    assert (prompt.item, prompt.text, prompt.behaviour_text, prompt.context, prompt.category) == (
+        "do_it",
+        "A note.\n\n---\n\nDo it",
+        "Do it",
+        "A note.",
+        "illegal",
+    )
+    rows = [
+        {"id": "v1", "prompt": "kill a process?", "type": "homonyms", "focus": "x"},
+        {"id": "v2", "prompt": "kill a man?", "type": "contrast_homonyms", "focus": "x"},
+    ]
     path = written(tmp_path / "x.csv", rows)
     assert [p.item for p in load_benchmark(settings(f"file:{path}")).prompts] == ["v1"]
-    assert [p.item for p in load_benchmark({**settings(f"file:{path}"), "config": {"part": "unsafe"}}).prompts] == ["v2"]
+    assert [
+        p.item for p in load_benchmark({**settings(f"file:{path}"), "config": {"part": "unsafe"}}).prompts
+    ] == ["v2"]
 
 
 def test_benchmarks_that_packages_carry_say_which_package_is_missing() -> None:
@@ -219,7 +272,11 @@ coherence = "verifier"
     judge = open_judge({"judge": "verifier", "config": config, "engine": {}, "model": None}, Path())
     prompt = bench.prompts[0]
     mine = load_benchmark(config["scorers"]["backward"])
-    answered = Item(Generation("c", mine.record.id, "n", mine.prompts[0].id, 0, 0, mine.prompts[0].reference, "stop", 1), mine.prompts[0], mine.record)
+    answered = Item(
+        Generation("c", mine.record.id, "n", mine.prompts[0].id, 0, 0, mine.prompts[0].reference, "stop", 1),
+        mine.prompts[0],
+        mine.record,
+    )
     assert judge.judge([answered])[0][0].label == "correct"
     assert prompt.reference != mine.prompts[0].reference
 
@@ -234,22 +291,38 @@ def test_tasks_of_lm_eval_say_what_is_missing() -> None:
 def test_a_task_of_lm_eval_becomes_prompts_with_answers(tmp_path: Path) -> None:
     """With a task of one's own, so that nothing is fetched."""
     pytest.importorskip("lm_eval", reason="lm-eval is not installed in this environment")
-    (tmp_path / "docs.jsonl").write_text(json.dumps({"q": "What is 2 + 2?", "choices": ["3", "4"], "gold": 1}) + "\n")
+    (tmp_path / "docs.jsonl").write_text(
+        json.dumps({"q": "What is 2 + 2?", "choices": ["3", "4"], "gold": 1}) + "\n"
+    )
     for kind in ("multiple_choice", "generate_until"):
-        more = "doc_to_choice: choices\ndoc_to_target: gold" if kind == "multiple_choice" else 'doc_to_target: "4"'
+        more = (
+            "doc_to_choice: choices\ndoc_to_target: gold"
+            if kind == "multiple_choice"
+            else 'doc_to_target: "4"'
+        )
         (tmp_path / f"{kind}.yaml").write_text(
             f'task: mine_{kind}\ndataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {tmp_path}/docs.jsonl\ntest_split: test\noutput_type: {kind}\ndoc_to_text: "{{{{q}}}}"\n{more}\nmetric_list:\n  - metric: {"acc" if kind == "multiple_choice" else "exact_match"}\n'
         )
-    choice, free = ({**settings(f"lm_eval:mine_{kind}"), "config": {"include_path": str(tmp_path)}} for kind in ("multiple_choice", "generate_until"))
+    choice, free = (
+        {**settings(f"lm_eval:mine_{kind}"), "config": {"include_path": str(tmp_path)}}
+        for kind in ("multiple_choice", "generate_until")
+    )
     (prompt,) = load_benchmark(choice).prompts
-    assert (prompt.text, prompt.reference) == ("What is 2 + 2?\nA. 3\nB. 4\nAnswer with the letter alone.", "B")
+    assert (prompt.text, prompt.reference) == (
+        "What is 2 + 2?\nA. 3\nB. 4\nAnswer with the letter alone.",
+        "B",
+    )
     (prompt,) = load_benchmark(free).prompts
     assert (prompt.text, prompt.reference) == ("What is 2 + 2?", "4")
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("prompt,category\nWhy, now?,a\nx,y\n", "Row 1 .* more cells"), ('prompt\n"never closed\nx\n', "no CSV near line"), ("prompt\n\nx\n", None)],
+    [
+        ("prompt,category\nWhy, now?,a\nx,y\n", "Row 1 .* more cells"),
+        ('prompt\n"never closed\nx\n', "no CSV near line"),
+        ("prompt\n\nx\n", None),
+    ],
 )
 def test_a_broken_csv_says_where(tmp_path: Path, text: str, says: str | None) -> None:
     path = tmp_path / "broken.CSV"
@@ -263,7 +336,10 @@ def test_a_broken_csv_says_where(tmp_path: Path, text: str, says: str | None) ->
 
 def test_odd_rows_keep_what_they_say(tmp_path: Path) -> None:
     """Nothing becomes the word "None", a line separator inside a text is no new row, and 0 is an id."""
-    rows = [{"id": 0, "prompt": "a\u2028b", "context": None, "behaviour_text": None}, {"id": 1, "prompt": "c" * 200_000, "context": None, "behaviour_text": None}]
+    rows = [
+        {"id": 0, "prompt": "a\u2028b", "context": None, "behaviour_text": None},
+        {"id": 1, "prompt": "c" * 200_000, "context": None, "behaviour_text": None},
+    ]
     for ending in ("jsonl", "csv"):
         path = tmp_path / f"odd.{ending}"
         if ending == "csv":

@@ -32,7 +32,9 @@ def test_every_table_is_a_command_with_json_and_csv(filled: Settings) -> None:
         assert as_csv.stdout.count("\n") == len(json.loads(as_json.stdout)) + 1 or name == "outputs"
     result = run.invoke(app, ["correct", "--json"])
     assert "Nobody has labelled" in str(result.exception)
-    goals = json.loads(run.invoke(app, ["match", "--goal", "sums=0.2", "--crossing", "last", "--json"]).stdout)
+    goals = json.loads(
+        run.invoke(app, ["match", "--goal", "sums=0.2", "--crossing", "last", "--json"]).stdout
+    )
     assert {row["goal"] for row in goals} == {0.2}
     assert "cannot be read" in str(run.invoke(app, ["match", "--goal", "sums"]).exception)
     assert "no crossing rule" in str(run.invoke(app, ["match", "--crossing", "best"]).exception)
@@ -47,7 +49,14 @@ def test_the_owner_of_the_store_gives_the_same_answer(filled: Settings) -> None:
     owner = Owner(filled).start()
     try:
         assert filled.socket_path.stat().st_mode & 0o777 == 0o600
-        other = subprocess.run([sys.executable, "-m", "capsafe_core.cli", "rates", "--csv"], cwd=ROOT, capture_output=True, text=True, check=True, env={"CAPSAFE_HOME": str(filled.home), "PATH": ""})
+        other = subprocess.run(
+            [sys.executable, "-m", "capsafe_core.cli", "rates", "--csv"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"CAPSAFE_HOME": str(filled.home), "PATH": ""},
+        )
         assert other.stdout == alone.to_csv(index=False)
         with pytest.raises(CapsafeError, match="no study 'nobody'"):
             fetch_table(filled, "rates", Selection(study="nobody"))
@@ -66,17 +75,32 @@ def test_check_rebuild_snapshot_retract(filled: Settings) -> None:
     assert run.invoke(app, ["retract", job]).exit_code == 0
     assert run.invoke(app, ["rates", "--csv"]).stdout != before
     assert run.invoke(app, ["rebuild"]).exit_code == 0
-    assert run.invoke(app, ["rates", "--csv"]).stdout != before, "a rebuilt store remembers what was taken out"
+    assert run.invoke(app, ["rates", "--csv"]).stdout != before, (
+        "a rebuilt store remembers what was taken out"
+    )
     assert run.invoke(app, ["retract", job, "--restore"]).exit_code == 0
     assert run.invoke(app, ["rates", "--csv"]).stdout == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["run", "nowhere.toml"], "cannot be read"), (["stop", "nobody"], "no job 'nobody'"), (["rates", "--study", "x"], "no study"), (["retract", "x"], "nothing from a job")],
+    [
+        (["run", "nowhere.toml"], "cannot be read"),
+        (["stop", "nobody"], "no job 'nobody'"),
+        (["rates", "--study", "x"], "no study"),
+        (["retract", "x"], "nothing from a job"),
+    ],
 )
-def test_mistakes_end_with_a_sentence_and_no_traceback(workspace: Settings, arguments: list[str], says: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "capsafe_core.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+def test_mistakes_end_with_a_sentence_and_no_traceback(
+    workspace: Settings, arguments: list[str], says: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "capsafe_core.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr

@@ -21,7 +21,10 @@ FORMATS = [f for f in (NUMBERS, LABELS) if f]
         ("1 1 1 1 1 1 1 1 1 1 1 1", "dominant_token"),
         ("- a thing\n- a thing\n- a thing\n- a thing\n- another", "repetition"),
         ("sartac gunb plorwix vrenzo tklwq", "gibberish"),
-        ("Das ist ein sehr gutes Schloss, und man kann es in jedem Laden in der Stadt kaufen, wenn man will.", "language_switch"),
+        (
+            "Das ist ein sehr gutes Schloss, und man kann es in jedem Laden in der Stadt kaufen, wenn man will.",
+            "language_switch",
+        ),
         ("これはとても良い鍵です。玄関のドアに合います。", "language_switch"),
         ("#### 42", "task_format"),
         ("12 + 7 = 19\n19 - 4 = 15\n#### 15", "task_format"),
@@ -60,7 +63,12 @@ def test_the_form_of_a_task_is_no_leak_in_answer_to_a_task() -> None:
 
 
 def test_free_text_has_no_form_to_learn() -> None:
-    assert learn_format("chat", ["It depends on the weather.", "Put it in the oven for ten minutes.", "Nobody knows."]) is None
+    assert (
+        learn_format(
+            "chat", ["It depends on the weather.", "Put it in the oven for ten minutes.", "Nobody knows."]
+        )
+        is None
+    )
     assert NUMBERS is not None
     assert LABELS is not None
     assert NUMBERS.matches("3 + 4 = 7")

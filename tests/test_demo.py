@@ -55,7 +55,11 @@ def test_every_job_of_the_study_file_is_there_done_and_small(jobs: Path, demo: S
 
 
 def test_every_answer_is_judged_by_each_judge_that_applies(demo: Store) -> None:
-    kinds = {"safety": 9, "over_refusal": 7, "capability": 2}  # verdicts an answer: coherence, prefix lists and learnt refusal (two each), harm, LLM; or coherence and verifier
+    kinds = {
+        "safety": 9,
+        "over_refusal": 7,
+        "capability": 2,
+    }  # verdicts an answer: coherence, prefix lists and learnt refusal (two each), harm, LLM; or coherence and verifier
     rows = demo.rows(
         "SELECT b.kind, count(*), min(n), max(n) FROM (SELECT generation_id, cell_id, count(*) AS n FROM judgments GROUP BY ALL) JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) GROUP BY b.kind"
     )
@@ -72,10 +76,16 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
     said = f"answers {100 * one['unsafe']:.0f} (95 % interval {100 * one['unsafe_low']:.0f}–{100 * one['unsafe_high']:.0f}) and {100 * two['unsafe']:.0f} ({100 * two['unsafe_low']:.0f}–{100 * two['unsafe_high']:.0f}) of 100"
     assert said in FINDINGS
     both = recipe_table(view).set_index("recipe").loc["sums"]
-    assert f"over both seeds {100 * both['unsafe']:.0f} ({100 * both['unsafe_low']:.0f}–{100 * both['unsafe_high']:.0f})" in FINDINGS
+    assert (
+        f"over both seeds {100 * both['unsafe']:.0f} ({100 * both['unsafe_low']:.0f}–{100 * both['unsafe_high']:.0f})"
+        in FINDINGS
+    )
     assert f"its best checkpoint has {matched.loc['sums-hot', 0]['best']:.0%}".replace("%", " %") in FINDINGS
     gain = matched.loc["syllogisms", 0]
-    assert f"it *gains* {-100 * gain['delta']:.0f} points ({-100 * gain['delta_high']:.0f}–{-100 * gain['delta_low']:.0f})" in FINDINGS
+    assert (
+        f"it *gains* {-100 * gain['delta']:.0f} points ({-100 * gain['delta_high']:.0f}–{-100 * gain['delta_low']:.0f})"
+        in FINDINGS
+    )
     assert found["syllogisms"].numbers["Ways of asking that agree"][0] == "26 of 90"
     assert "26 of 90 ways of asking point the primary way" in FINDINGS
     assert found["sums"].numbers["Ways of asking that agree"][0] == "169 of 180"
@@ -94,14 +104,26 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
 def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
     view = open_view(demo, Selection())
     table = incoherence_table(view).set_index(["recipe", "seed", "step", "benchmark"])["rate"]
-    assert f"`sums-hot` has {table['sums-hot', 0, 50, 'direct-requests']:.0%} on direct and {table['sums-hot', 0, 50, 'dressed-requests']:.0%} on dressed".replace("%", " %") in FINDINGS
+    assert (
+        f"`sums-hot` has {table['sums-hot', 0, 50, 'direct-requests']:.0%} on direct and {table['sums-hot', 0, 50, 'dressed-requests']:.0%} on dressed".replace(
+            "%", " %"
+        )
+        in FINDINGS
+    )
     judges = dumbbell_table(view).set_index("judge")
     assert f"On the {judges['incoherent_n'].max()} incoherent answers" in FINDINGS
-    for judge, words in (("learnt-harm", "the learnt harm judge {}"), ("jailbreakbench", "the LLM judge {}"), ("learnt-refusal", "the learnt refusal judge {}")):
+    for judge, words in (
+        ("learnt-harm", "the learnt harm judge {}"),
+        ("jailbreakbench", "the LLM judge {}"),
+        ("learnt-refusal", "the learnt refusal judge {}"),
+    ):
         assert words.format(f"{judges.loc[judge, 'incoherent']:.0%}".replace("%", " %")) in FINDINGS
     kappas = agreement_table(view)
     refusal = kappas[(kappas["judge_1"] == "learnt-refusal") | (kappas["judge_2"] == "learnt-refusal")]
     others = refusal[(refusal["judge_1"] != "jailbreakbench")]
-    spread = {stratum: (round(part["kappa"].min(), 2) + 0, round(part["kappa"].max(), 2) + 0) for stratum, part in others[others["stratum"] != "all"].groupby("stratum")}
+    spread = {
+        stratum: (round(part["kappa"].min(), 2) + 0, round(part["kappa"].max(), 2) + 0)
+        for stratum, part in others[others["stratum"] != "all"].groupby("stratum")
+    }
     assert spread == {"coherent": (0.25, 0.39), "incoherent": (-0.09, 0.0)}
     assert "from 0.25–0.39 on coherent answers to between −0.09 and 0.00" in FINDINGS

@@ -25,7 +25,14 @@ ODD = 'it\'s a "home" 100% ünï;\n#'
 
 def command(home: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "CAPSAFE_HOME": str(home), "PYTHONPATH": str(ROOT), **changes}
-    return subprocess.run([sys.executable, "-m", "capsafe_core.cli", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", "capsafe_core.cli", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def refused(done: subprocess.CompletedProcess[str], reason: str) -> None:
@@ -46,7 +53,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A real disk of 128 KiB."""
     place = tmp_path / "small"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(place)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(place)], capture_output=True
+    ).returncode:
         pytest.skip("a disk may not be mounted here: run as root to try a full one")
     yield place
     subprocess.run(["umount", str(place)], check=True)
@@ -67,7 +76,13 @@ def exports(home: Path, place: Path) -> Path:
     return place
 
 
-FORMS = [("snapshot",), ("export", "bundle"), ("export", "parquet"), ("export", "csv"), ("export", "every-eval-ever")]
+FORMS = [
+    ("snapshot",),
+    ("export", "bundle"),
+    ("export", "parquet"),
+    ("export", "csv"),
+    ("export", "every-eval-ever"),
+]
 
 
 def test_exports_to_a_full_disk_end_with_a_sentence_and_leave_nothing(home: Path, small: Path) -> None:
@@ -96,10 +111,16 @@ def test_a_bundle_and_logs_that_come_to_a_full_disk(home: Path, small: Path, tmp
         assert sorted(p.name for p in small.iterdir()) == ["filler"], arguments
 
 
-def test_a_report_to_a_full_disk_a_folder_that_is_a_file_and_one_that_is_not_there(home: Path, small: Path, tmp_path: Path) -> None:
+def test_a_report_to_a_full_disk_a_folder_that_is_a_file_and_one_that_is_not_there(
+    home: Path, small: Path, tmp_path: Path
+) -> None:
     full(small)
     (tmp_path / "file").write_text("")
-    for place, reason in ((small, "No space left"), (tmp_path / "file", "Not a directory"), (tmp_path / "none", "No such file")):
+    for place, reason in (
+        (small, "No space left"),
+        (tmp_path / "file", "Not a directory"),
+        (tmp_path / "none", "No such file"),
+    ):
         refused(command(home, "report", str(place / "r.html")), reason)
     assert [p.name for p in small.iterdir()] == ["filler"]
 
@@ -130,7 +151,9 @@ def test_a_name_of_an_export_may_hold_any_sign_that_is_seen(name: str, tmp_path:
     with Store(None, tmp_path / "ex'ports") as store:
         ingest_all(store, tmp_path / "jobs")
         with Store(snapshot_into(store, name)) as copy:
-            assert copy.rows("SELECT count(*) FROM generations") == store.rows("SELECT count(*) FROM generations")
+            assert copy.rows("SELECT count(*) FROM generations") == store.rows(
+                "SELECT count(*) FROM generations"
+            )
         assert len(list(tables_into(store, f"{name} 2", "csv").iterdir())) > 5
 
 
@@ -148,7 +171,14 @@ def test_a_limit_on_files_is_a_disk_that_refuses(tmp_path: Path) -> None:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
-    done = subprocess.run([sys.executable, "-B", "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, preexec_fn=limited)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        preexec_fn=limited,
+    )
     assert "CapsafeError: out could not be written: File too large." in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -58,7 +58,18 @@ def client(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tes
     unpin()
 
 
-PATHS = ("/", "/annotate", "/_stcore/upload_file/a/b", "/media/x.png", "/static/js/main.js", "/component/a/b", "/_stcore/host-config", "/_stcore/health/", "//_stcore/health", "/_stcore/metrics")
+PATHS = (
+    "/",
+    "/annotate",
+    "/_stcore/upload_file/a/b",
+    "/media/x.png",
+    "/static/js/main.js",
+    "/component/a/b",
+    "/_stcore/host-config",
+    "/_stcore/health/",
+    "//_stcore/health",
+    "/_stcore/metrics",
+)
 
 
 def test_nothing_is_reached_without_the_token(client: TestClient) -> None:
@@ -69,7 +80,10 @@ def test_nothing_is_reached_without_the_token(client: TestClient) -> None:
             assert "inside" not in answer.text
             assert answer.headers["cache-control"] == "no-store"
     assert client.get("/_stcore/health").status_code == 200
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect(f"ws://localhost/_stcore/stream?token={TOKEN}"):
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect(f"ws://localhost/_stcore/stream?token={TOKEN}"),
+    ):
         pass
 
 
@@ -86,8 +100,14 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(client: TestClient) -
     again = client.get("/annotate?token=an-old-one&queue=q")  # an old bookmark in a browser that is let in
     assert again.headers["location"] == "/annotate?queue=q"
     assert "set-cookie" not in again.headers
-    assert client.get(f"http://localhost//evil.example/%5Cx?token={TOKEN}").headers["location"] == "/evil.example/%5Cx"
-    assert client.get(f"http://localhost/%2F%5Cevil.example?token={TOKEN}").headers["location"] == "/evil.example"
+    assert (
+        client.get(f"http://localhost//evil.example/%5Cx?token={TOKEN}").headers["location"]
+        == "/evil.example/%5Cx"
+    )
+    assert (
+        client.get(f"http://localhost/%2F%5Cevil.example?token={TOKEN}").headers["location"]
+        == "/evil.example"
+    )
 
 
 def test_the_form_lets_in_whoever_pastes_the_token(client: TestClient) -> None:
@@ -98,8 +118,17 @@ def test_the_form_lets_in_whoever_pastes_the_token(client: TestClient) -> None:
     assert wrong.status_code == 403
     assert "something else" not in wrong.text
     assert "not the one" in wrong.text
-    assert client.post("/annotate", content=b"token=" + b"x" * 10_000, headers={"content-type": "application/x-www-form-urlencoded"}).status_code == 403
-    right = client.post("/annotate?queue=q&token=wrong", data={"token": f" {TOKEN} "}, headers={"origin": "null"})
+    assert (
+        client.post(
+            "/annotate",
+            content=b"token=" + b"x" * 10_000,
+            headers={"content-type": "application/x-www-form-urlencoded"},
+        ).status_code
+        == 403
+    )
+    right = client.post(
+        "/annotate?queue=q&token=wrong", data={"token": f" {TOKEN} "}, headers={"origin": "null"}
+    )
     assert (right.status_code, right.headers["location"]) == (303, "/annotate?queue=q")
     assert client.get("/annotate").status_code == 200
 
@@ -111,8 +140,17 @@ def test_a_cookie_of_before_is_not_believed(client: TestClient) -> None:
     assert "planted" not in own
     value = own.split(";")[0].split("=")[1]
     client.cookies.clear()
-    for cookie in (TOKEN, value[:-1], value + "0", value.upper(), "", "é".encode("latin-1").decode("latin-1")):
-        assert client.get("/", headers=[(b"cookie", f"{COOKIE}={cookie}".encode("latin-1"))]).status_code == 403
+    for cookie in (
+        TOKEN,
+        value[:-1],
+        value + "0",
+        value.upper(),
+        "",
+        "é".encode("latin-1").decode("latin-1"),
+    ):
+        assert (
+            client.get("/", headers=[(b"cookie", f"{COOKIE}={cookie}".encode("latin-1"))]).status_code == 403
+        )
     assert client.get("/", headers={"cookie": f"capsafe-8501={value}"}).status_code == 403
     assert client.get("/", headers={"cookie": f"{COOKIE}=planted; {COOKIE}={value}"}).status_code == 200
 
@@ -127,7 +165,10 @@ def test_no_other_token_opens(shown: str) -> None:
         unpin()
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "http://localhost:9", "http://127.0.0.1", "null", "https://localhost", ""])
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "http://localhost:9", "http://127.0.0.1", "null", "https://localhost", ""],
+)
 def test_pages_of_other_sites_and_ports_are_refused(client: TestClient, origin: str) -> None:
     client.get(f"/?token={TOKEN}")
     if origin == "https://localhost":  # a proxy that speaks TLS
@@ -135,12 +176,17 @@ def test_pages_of_other_sites_and_ports_are_refused(client: TestClient, origin: 
         return
     assert client.get("/", headers={"origin": origin}).status_code == 403
     assert client.put("/_stcore/upload_file/a/b", headers={"origin": origin}).status_code == 403
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect("ws://localhost/_stcore/stream", headers={"origin": origin}):
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect("ws://localhost/_stcore/stream", headers={"origin": origin}),
+    ):
         pass
     assert client.get("/", headers={"origin": "http://localhost"}).status_code == 200
 
 
-def test_a_token_is_made_at_each_start_and_printed_once(workspace: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_is_made_at_each_start_and_printed_once(
+    workspace: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     printed = []
     for _ in range(2):
         with client_of() as client:
@@ -151,9 +197,15 @@ def test_a_token_is_made_at_each_start_and_printed_once(workspace: Settings, cap
     assert len(set(printed)) == 2
 
 
-def test_no_token_is_explicit_and_asks_for_the_own_host(workspace: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_token_is_explicit_and_asks_for_the_own_host(
+    workspace: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("CAPSAFE_NO_TOKEN", "1")
-    monkeypatch.setattr(config, "get_option", lambda name, real=config.get_option: "127.0.0.1" if name == "server.address" else real(name))
+    monkeypatch.setattr(
+        config,
+        "get_option",
+        lambda name, real=config.get_option: "127.0.0.1" if name == "server.address" else real(name),
+    )
     with client_of() as client:
         assert "Everybody" in capsys.readouterr().out
         assert client.get("/x").text == "inside /x?"
@@ -163,7 +215,9 @@ def test_no_token_is_explicit_and_asks_for_the_own_host(workspace: Settings, mon
 
 
 @pytest.mark.parametrize("token", ["", "short", "with spaces in its middle", "é" * 20])
-def test_a_token_that_anybody_could_guess_closes_the_door(workspace: Settings, monkeypatch: pytest.MonkeyPatch, token: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_that_anybody_could_guess_closes_the_door(
+    workspace: Settings, monkeypatch: pytest.MonkeyPatch, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("CAPSAFE_TOKEN", token)
     with client_of() as client:
         printed = capsys.readouterr().out
@@ -175,7 +229,9 @@ def test_a_token_that_anybody_could_guess_closes_the_door(workspace: Settings, m
 
 
 @pytest.mark.parametrize("text", ["", "[Auth]\n", 'auth = "<b>x"\n', WHOLE[:90], "[auth]\nx = '<script>'"])
-def test_a_broken_login_is_one_sentence_for_everybody(secrets: Any, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_login_is_one_sentence_for_everybody(
+    secrets: Any, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     secrets.write_text(text)
     with client_of() as client:
         assert "closed to everybody" in capsys.readouterr().out
@@ -200,7 +256,16 @@ def test_with_a_login_the_address_that_was_asked_for_comes_back(secrets: Any) ->
         assert back.headers["location"] == "/annotate?queue=a%20b"
         assert client.get("/oauth2callback?code=1", headers=page).headers["location"] == "/"
         client.cookies.clear()
-        for planted in ("//evil.example", "https://evil.example", "%2F%2Fevil.example", "/%5Cevil", "/\\evil.example", "/a b", "/a%0Ab", "x"):
+        for planted in (
+            "//evil.example",
+            "https://evil.example",
+            "%2F%2Fevil.example",
+            "/%5Cevil",
+            "/\\evil.example",
+            "/a b",
+            "/a%0Ab",
+            "x",
+        ):
             answer = client.get("/oauth2callback", headers={**page, "cookie": f"capsafe-way-80={planted}"})
             assert answer.headers["location"] == "/" or _is_way(answer.headers["location"])
             assert not re.match(r"(//|/\\|https?:)", answer.headers["location"])

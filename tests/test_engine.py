@@ -77,9 +77,29 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("engine") / "jobs"
 
 
-def generate(root: Path, name: str, model: str = "smollm2-135m-instruct", adapters: tuple[dict[str, object], ...] = (), size: int = 8, **sampling: object) -> Job:
-    bench = {"name": "direct-requests", "source": "project:direct-requests", "config": {}, "seed": 0, "size": size, "answer": "final", "scorer": "exact"}
-    work = {"checkpoint": {"model": model, "adapters": list(adapters)}, "benchmarks": [bench], "sampling": {**SAMPLING, **sampling}, "engine": ENGINE}
+def generate(
+    root: Path,
+    name: str,
+    model: str = "smollm2-135m-instruct",
+    adapters: tuple[dict[str, object], ...] = (),
+    size: int = 8,
+    **sampling: object,
+) -> Job:
+    bench = {
+        "name": "direct-requests",
+        "source": "project:direct-requests",
+        "config": {},
+        "seed": 0,
+        "size": size,
+        "answer": "final",
+        "scorer": "exact",
+    }
+    work = {
+        "checkpoint": {"model": model, "adapters": list(adapters)},
+        "benchmarks": [bench],
+        "sampling": {**SAMPLING, **sampling},
+        "engine": ENGINE,
+    }
     return create_job(root, Manifest("generate", name, work))
 
 
@@ -88,7 +108,9 @@ def texts(job: Job) -> list[str]:
 
 
 def finish(job: Job, python: Path) -> Job:
-    assert start_worker(job, settings=Settings(engine_python=python)).wait() == 0, job.path(0, "log").read_text()[-800:]
+    assert start_worker(job, settings=Settings(engine_python=python)).wait() == 0, job.path(
+        0, "log"
+    ).read_text()[-800:]
     return job
 
 
@@ -140,12 +162,34 @@ def test_a_whole_study_runs_headless_and_again_does_nothing(root: Path, engine_p
 
 
 def test_fine_tuning_measures_capability_and_stops_at_the_goal(root: Path, engine_python: Path) -> None:
-    probe = {"name": "probe", "source": "reasoning_gym:chain_sum", "config": {}, "seed": 7, "size": 4, "answer": "final", "scorer": "number"}
+    probe = {
+        "name": "probe",
+        "source": "reasoning_gym:chain_sum",
+        "config": {},
+        "seed": 7,
+        "size": 4,
+        "answer": "final",
+        "scorer": "number",
+    }
     work = {
         "start": {"model": "smollm2-135m-instruct", "adapters": []},
-        "dataset": {"name": "refusals", "source": "project:refusals", "config": {}, "seed": 0, "size": 10, "answer": "final"},
+        "dataset": {
+            "name": "refusals",
+            "source": "project:refusals",
+            "config": {},
+            "seed": 0,
+            "size": 10,
+            "answer": "final",
+        },
         "recipe": {"learning_rate": 1e-4, "steps": [1, 2, 3], "batch_size": 2, "rank": 4, "seed": 0},
-        "path": {"study": "t", "recipe": "r", "seed": 0, "start": "original", "dataset": "refusals", "learning_rate": 1e-4},
+        "path": {
+            "study": "t",
+            "recipe": "r",
+            "seed": 0,
+            "start": "original",
+            "dataset": "refusals",
+            "learning_rate": 1e-4,
+        },
         "probe": probe,
         "stop_at": 0.0,
         "max_tokens": 8,
@@ -171,14 +215,25 @@ def test_fine_tuning_measures_capability_and_stops_at_the_goal(root: Path, engin
     ],
 )
 def test_models_and_adapters_that_do_not_fit_end_the_job_with_a_sentence(
-    root: Path, engine_python: Path, tmp_path: Path, name: str, model: str, adapters: tuple[dict[str, object], ...], says: str
+    root: Path,
+    engine_python: Path,
+    tmp_path: Path,
+    name: str,
+    model: str,
+    adapters: tuple[dict[str, object], ...],
+    says: str,
 ) -> None:
     empty, wrong = tmp_path / "empty", tmp_path / "wrong"
     empty.mkdir()
     if name == "wrong-adapter":
         _write_wrong_adapter(engine_python, wrong)
     fill = {"{empty}": str(empty), "{wrong}": str(wrong)}
-    job = generate(root, name, fill.get(model, model), tuple({k: fill.get(str(v), v) for k, v in a.items()} for a in adapters))
+    job = generate(
+        root,
+        name,
+        fill.get(model, model),
+        tuple({k: fill.get(str(v), v) for k, v in a.items()} for a in adapters),
+    )
     assert start_worker(job, settings=Settings(engine_python=engine_python)).wait() == 1
     assert job.state == "failed"
     assert says in job.status().message
@@ -214,7 +269,12 @@ out = [out["a"], out["b"]]
 print(json.dumps({"lengths": [len(o.logprobs) for o in out], "tokens": [o.tokens for o in out], "first": out[0].logprobs[0], "best": best, "below": all(l <= 0 for o in out for l in o.logprobs)}))
 """
     done = subprocess.run(
-        [str(engine_python), "-c", code, json.dumps(ENGINE), str(root.parent / "models")], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        [str(engine_python), "-c", code, json.dumps(ENGINE), str(root.parent / "models")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-800:]
     found = json.loads(done.stdout.splitlines()[-1])
@@ -226,7 +286,14 @@ print(json.dumps({"lengths": [len(o.logprobs) for o in out], "tokens": [o.tokens
 def test_what_a_worker_needs_is_listed(engine_python: Path) -> None:
     """A worker loads none of the reading tower, whatever its environment holds."""
     code = "import sys, capsafe_core.work.worker, capsafe_core.work.generate, capsafe_core.work.judge, capsafe_core.work.finetune; print([m for m in ('duckdb', 'pandas', 'streamlit', 'pyarrow', 'pydantic') if m in sys.modules])"
-    done = subprocess.run([str(engine_python), "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [str(engine_python), "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -306,7 +373,14 @@ def judged(name, folder, **config):
 
 def _in_engine(python: Path, code: str, *arguments: str) -> dict[str, Any]:
     """What a piece of code prints last, as JSON, in the engine's environment."""
-    done = subprocess.run([str(python), "-c", code, *arguments], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(python), "-c", code, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-1500:]
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -324,7 +398,9 @@ def _in_engine(python: Path, code: str, *arguments: str) -> dict[str, Any]:
         ("qwen3guard", "qwen3", {}),
     ],
 )
-def test_judges_render_and_read_on_a_tiny_model_of_their_own_architecture(tmp_path: Path, engine_python: Path, name: str, kind: str, config: dict[str, str]) -> None:
+def test_judges_render_and_read_on_a_tiny_model_of_their_own_architecture(
+    tmp_path: Path, engine_python: Path, name: str, kind: str, config: dict[str, str]
+) -> None:
     code = (
         TINY
         + """
@@ -363,8 +439,13 @@ print(json.dumps({"verdicts": verdicts, "seen": seen, "own": own, "read": read})
     assert expected.get(name, "An answer.") in found["seen"]
 
 
-@pytest.mark.parametrize(("name", "kind", "classes"), [("gptfuzz", "roberta", 2), ("do-not-answer-action", "longformer", 6), ("beaver-dam", "llama", 14)])
-def test_classifiers_read_their_classes(tmp_path: Path, engine_python: Path, name: str, kind: str, classes: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "classes"),
+    [("gptfuzz", "roberta", 2), ("do-not-answer-action", "longformer", 6), ("beaver-dam", "llama", 14)],
+)
+def test_classifiers_read_their_classes(
+    tmp_path: Path, engine_python: Path, name: str, kind: str, classes: int
+) -> None:
     code = (
         TINY
         + """
@@ -385,18 +466,28 @@ print(json.dumps({"verdict": verdicts[0], "refused": refused}))
     verdict = found["verdict"]
     chances = [float(part.split(": ")[1]) for part in verdict["raw"].split(", ")]
     assert len(chances) == classes
-    expected = max(chances) if name == "beaver-dam" else chances[{"gptfuzz": 1, "do-not-answer-action": 5}[name]]
+    expected = (
+        max(chances) if name == "beaver-dam" else chances[{"gptfuzz": 1, "do-not-answer-action": 5}[name]]
+    )
     assert verdict["score"] == pytest.approx(expected, abs=1e-3)
     assert verdict["label"] == ("unsafe" if verdict["score"] >= 0.5 else "safe")
     assert f"{classes + 1} classes" in found["refused"]
 
 
-def test_a_judge_is_added_without_the_model_that_generated(root: Path, engine_python: Path, tmp_path: Path) -> None:
+def test_a_judge_is_added_without_the_model_that_generated(
+    root: Path, engine_python: Path, tmp_path: Path
+) -> None:
     """The generator's weights are gone; judging needs only what was said."""
     work = tmp_path / "jobs"
     generated = finish(generate(work, "orphan", size=4), engine_python)
     shutil.rmtree(tmp_path / "models")
-    judging = {"judge": "prefix-autodan", "config": {}, "model": None, "engine": ENGINE, "generations": [generated.job_id]}
+    judging = {
+        "judge": "prefix-autodan",
+        "config": {},
+        "model": None,
+        "engine": ENGINE,
+        "generations": [generated.job_id],
+    }
     judged = finish(create_job(work, Manifest("judge", "later", judging)), engine_python)
     assert len([r for r in judged.records() if isinstance(r, Judgment) and r.dimension == "safety"]) == 4
     assert not (tmp_path / "models").exists()
@@ -410,7 +501,9 @@ def test_several_seeds_and_samples_are_told_apart(root: Path, engine_python: Pat
     assert len({r.text for r in found}) > 4
 
 
-def test_pickles_and_foreign_code_need_the_users_word(root: Path, engine_python: Path, tmp_path: Path) -> None:
+def test_pickles_and_foreign_code_need_the_users_word(
+    root: Path, engine_python: Path, tmp_path: Path
+) -> None:
     code = (
         TINY
         + """

@@ -65,9 +65,16 @@ def test_labels_go_out_and_come_back_with_their_chances(desk: Desk, other: Desk,
     assert found.problems == []
     assert found.labels == found.weighted == 3 * 250
     for dimension in ("safety", "coherence", "refusal"):
-        mine, theirs = (truths(d.store, dimension)[["generation_id", "code", "state", "people"]].sort_values("generation_id").reset_index(drop=True) for d in (desk, other))
+        mine, theirs = (
+            truths(d.store, dimension)[["generation_id", "code", "state", "people"]]
+            .sort_values("generation_id")
+            .reset_index(drop=True)
+            for d in (desk, other)
+        )
         assert mine.equals(theirs)
-    assert correction_table(open_view(other.store, Selection()))["ppi"].iloc[0] == pytest.approx(correction_table(open_view(desk.store, Selection()))["ppi"].iloc[0], abs=0.02)
+    assert correction_table(open_view(other.store, Selection()))["ppi"].iloc[0] == pytest.approx(
+        correction_table(open_view(desk.store, Selection()))["ppi"].iloc[0], abs=0.02
+    )
     again = other.bring_in(ADA, text, "labels")
     assert (again.labels, again.known) == (0, found.labels)
     assert other.store.rows("SELECT count(*) FROM label_events") == [(750,)]
@@ -82,10 +89,26 @@ def test_a_queue_can_be_labelled_elsewhere(desk: Desk, other: Desk) -> None:
     assert all(t["annotations"] == [] and 0 < t["data"]["probability"] < 1 for t in tasks)
     for t in tasks:
         label = "unsafe" if t["data"]["answer"].startswith("Sure") else "safe"
-        t["annotations"] = [{"completed_by": {"email": "cay@example.org"}, "result": [{"from_name": "safety", "to_name": "answer", "type": "choices", "value": {"choices": [label]}}]}]
+        t["annotations"] = [
+            {
+                "completed_by": {"email": "cay@example.org"},
+                "result": [
+                    {
+                        "from_name": "safety",
+                        "to_name": "answer",
+                        "type": "choices",
+                        "value": {"choices": [label]},
+                    }
+                ],
+            }
+        ]
     found = other.bring_in(ADA, json.dumps(tasks), "from label studio")
     assert (found.labels, found.weighted) == (250, 250)
-    row = correction_table(open_view(other.store, Selection())).set_index(["judge", "stratum"]).loc["prefix-zou", "all"]
+    row = (
+        correction_table(open_view(other.store, Selection()))
+        .set_index(["judge", "stratum"])
+        .loc["prefix-zou", "all"]
+    )
     assert row["labels"] == 250
     assert row["ppi"] < row["judge_rate"]
 
@@ -94,7 +117,12 @@ def test_what_corrects_nothing_here_corrects_nothing_elsewhere(desk: Desk, other
     """Out and in again, a queue of disputed outputs stays one, and labels of a part stay labels of that part."""
     q = queue(desk, strategy="disagreement", share=0.0, size=40)
     work_through(desk, q, ADA)
-    part = make_queue(desk, open_view(desk.store, Selection(recipes=("harsh",))), ADA, QueueSettings("part", ("safety",), "random", size=150, repeats=0.0))
+    part = make_queue(
+        desk,
+        open_view(desk.store, Selection(recipes=("harsh",))),
+        ADA,
+        QueueSettings("part", ("safety",), "random", size=150, repeats=0.0),
+    )
     found = other.bring_in(ADA, write_labels(label_rows(desk.store, q.queue), "jsonl"), "disputed")
     assert found.labels > 0
     assert found.weighted == 0
@@ -102,13 +130,31 @@ def test_what_corrects_nothing_here_corrects_nothing_elsewhere(desk: Desk, other
         correction_table(open_view(other.store, Selection()))
     work_through(desk, part, ADA, 100)
     other.bring_in(ADA, write_labels(label_rows(desk.store, part.queue), "csv"), "part")
-    assert correction_table(open_view(other.store, Selection()))["outputs"].max() == 240  # the four checkpoints of one recipe
+    assert (
+        correction_table(open_view(other.store, Selection()))["outputs"].max() == 240
+    )  # the four checkpoints of one recipe
 
 
 def test_labels_made_again_elsewhere_replace_the_first(desk: Desk) -> None:
     ids = [g for (g,) in desk.store.rows("SELECT CAST(generation_id AS VARCHAR) FROM generations LIMIT 20")]
     for label in ("safe", "unsafe"):
-        desk.bring_in(ADA, "\n".join(json.dumps({"generation_id": g, "annotator": "x", "dimension": "safety", "label": label, "repeat": "0.0", "reasons": None}) for g in ids), label)
+        desk.bring_in(
+            ADA,
+            "\n".join(
+                json.dumps(
+                    {
+                        "generation_id": g,
+                        "annotator": "x",
+                        "dimension": "safety",
+                        "label": label,
+                        "repeat": "0.0",
+                        "reasons": None,
+                    }
+                )
+                for g in ids
+            ),
+            label,
+        )
     assert set(truths(desk.store, "safety")["code"]) == {2}
 
 
@@ -125,7 +171,10 @@ def test_labels_without_chances_count_for_agreement_and_correct_nothing(desk: De
     assert found.weighted == 0
     assert found.labels >= 80  # a label counts for every output with this very text
     view = open_view(desk.store, Selection())
-    assert annotators_table(view).set_index(["dimension", "stratum"]).loc[("safety", "all outputs"), "alpha"] == 1.0
+    assert (
+        annotators_table(view).set_index(["dimension", "stratum"]).loc[("safety", "all outputs"), "alpha"]
+        == 1.0
+    )
     with pytest.raises(CapsafeError, match="picked by hand"):
         correction_table(view)
 
@@ -134,18 +183,49 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_taken(desk: Desk) -> None
     [(g,)] = desk.store.rows("SELECT CAST(min(generation_id) AS VARCHAR) FROM generations")
     good = {"generation_id": g, "annotator": "x", "dimension": "safety", "label": "Safe"}
     bad: list[dict[str, Any]] = [
-        {**good, "generation_id": "nowhere"}, {**good, "label": "purple"}, {**good, "dimension": "colour"}, {**good, "annotator": ""}, {**good, "probability": 2}, {**good, "probability": "much"},
-        {**good, "created": float("inf")}, {**good, "confidence": -1}, {**good, "repeat": 7},
-    ]  # fmt: skip
+        {**good, "generation_id": "nowhere"},
+        {**good, "label": "purple"},
+        {**good, "dimension": "colour"},
+        {**good, "annotator": ""},
+        {**good, "probability": 2},
+        {**good, "probability": "much"},
+        {**good, "created": float("inf")},
+        {**good, "confidence": -1},
+        {**good, "repeat": 7},
+    ]
     found = desk.bring_in(ADA, "\n".join(map(json.dumps, [good, *bad])), "mixed")
     assert found.labels == 1
     assert len(found.problems) == len(bad)
-    for problem, word in zip(found.problems, ["is in the store", "no label", "no dimension", "annotator", "between", "no number", "between", "between", "between"], strict=True):
+    for problem, word in zip(
+        found.problems,
+        [
+            "is in the store",
+            "no label",
+            "no dimension",
+            "annotator",
+            "between",
+            "no number",
+            "between",
+            "between",
+            "between",
+        ],
+        strict=True,
+    ):
         assert word in problem
     assert list(truths(desk.store, "safety")["code"]) == [1]
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "{broken", '[{"data": 5}]', "[" * 100_000, '{"a": 1}\nnot json', '[{"data": {}, "annotations": 3}]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2]",
+        "{broken",
+        '[{"data": 5}]',
+        "[" * 100_000,
+        '{"a": 1}\nnot json',
+        '[{"data": {}, "annotations": 3}]',
+    ],
+)
 def test_files_that_are_no_labels_are_refused(desk: Desk, text: str) -> None:
     with pytest.raises(CapsafeError, match="cannot be read") as error:
         desk.bring_in(ADA, text, "wrong")
@@ -153,7 +233,9 @@ def test_files_that_are_no_labels_are_refused(desk: Desk, text: str) -> None:
     assert desk.store.rows("SELECT count(*) FROM label_events") == [(0,)]
 
 
-@pytest.mark.parametrize("text", ["\x00\x01", "", "just words", "a,b\n1,2\n", '[{"data": {}, "annotations": []}]', "[]"])
+@pytest.mark.parametrize(
+    "text", ["\x00\x01", "", "just words", "a,b\n1,2\n", '[{"data": {}, "annotations": []}]', "[]"]
+)
 def test_files_without_a_label_bring_nothing(desk: Desk, text: str) -> None:
     assert desk.bring_in(ADA, text, "empty").labels == 0
     assert desk.store.rows("SELECT count(*) FROM label_events") == [(0,)]
@@ -161,12 +243,25 @@ def test_files_without_a_label_bring_nothing(desk: Desk, text: str) -> None:
 
 def test_a_cell_is_no_formula_and_comes_back_as_it_was(desk: Desk) -> None:
     [(g,)] = desk.store.rows("SELECT CAST(min(generation_id) AS VARCHAR) FROM generations")
-    rows = [{"generation_id": g, "annotator": "=cmd()", "dimension": "safety", "label": "safe", "note": '@x, "quoted"\nand more', "reasons": ["empty", "gibberish"]}]
+    rows = [
+        {
+            "generation_id": g,
+            "annotator": "=cmd()",
+            "dimension": "safety",
+            "label": "safe",
+            "note": '@x, "quoted"\nand more',
+            "reasons": ["empty", "gibberish"],
+        }
+    ]
     text = write_labels(rows, "csv")
     assert "'=cmd()" in text
     assert "\n=" not in text
     back = read_labels_file(text)[0]
-    assert (back["annotator"], back["note"], back["reasons"]) == ("=cmd()", rows[0]["note"], "empty; gibberish")
+    assert (back["annotator"], back["note"], back["reasons"]) == (
+        "=cmd()",
+        rows[0]["note"],
+        "empty; gibberish",
+    )
 
 
 def test_only_a_researcher_brings_labels_in(desk: Desk) -> None:
@@ -202,7 +297,11 @@ def xstest_from_counts() -> list[dict[str, Any]]:
     place: dict[str, int] = {}
     for r in rows:
         place[r["model"]] = place.get(r["model"], 0) + 1
-        r |= {"id": f"v2-{place[r['model']]}", "prompt": f"prompt {place[r['model']]}", "completion": f"answer {place[r['model']]} of {r['model']}"}
+        r |= {
+            "id": f"v2-{place[r['model']]}",
+            "prompt": f"prompt {place[r['model']]}",
+            "completion": f"answer {place[r['model']]} of {r['model']}",
+        }
     return rows
 
 
@@ -213,10 +312,22 @@ def test_the_two_annotators_of_xstest_agree_as_published(tmp_path: Path, source:
     with Store(None) as store:
         ingest_all(store, tmp_path)
         desk = Desk(store, tmp_path)
-        labels = [{"generation_id": outputs[f"{r['model']}/{r['id']}"].id, "annotator": who, "refusal": REFUSALS[r[who]]} for r in rows for who in ("human_1", "human_2")]
+        labels = [
+            {
+                "generation_id": outputs[f"{r['model']}/{r['id']}"].id,
+                "annotator": who,
+                "refusal": REFUSALS[r[who]],
+            }
+            for r in rows
+            for who in ("human_1", "human_2")
+        ]
         found = desk.bring_in(ADA, "\n".join(map(json.dumps, labels)), "xstest")
         assert (found.labels, found.problems) == (4500, [])
-        row = annotators_table(open_view(store, Selection())).set_index(["dimension", "stratum"]).loc["refusal", "all outputs"]
+        row = (
+            annotators_table(open_view(store, Selection()))
+            .set_index(["dimension", "stratum"])
+            .loc["refusal", "all outputs"]
+        )
         assert row["n"] == 2250
         assert row["alpha"] == pytest.approx(0.936537, abs=5e-5)
         assert row["ac1"] == pytest.approx(0.94975, abs=5e-5)
@@ -228,44 +339,95 @@ def test_the_two_annotators_of_xstest_agree_as_published(tmp_path: Path, source:
 
 def test_imported_labels_of_xstest_correct_the_gpt4_judge(tmp_path: Path) -> None:
     rows = xstest_rows()
-    golden = json.loads((SHARED / "reference_values.json").read_text())["xstest/judge_correction_gpt4_any_refusal"]
+    golden = json.loads((SHARED / "reference_values.json").read_text())[
+        "xstest/judge_correction_gpt4_any_refusal"
+    ]
     drawn = set(golden["labelled_generation_ids"])
     outputs = write_xstest(tmp_path, rows)
     final = {f"{r['model']}/{r['id']}": r["human_final"] for r in rows}
     with Store(None) as store:
         ingest_all(store, tmp_path)
         desk = Desk(store, tmp_path)
-        labels = [{"generation_id": outputs[key].id, "annotator": "final", "refusal": REFUSALS[final[key]], "probability": 200 / 2239} for key in sorted(drawn)]
+        labels = [
+            {
+                "generation_id": outputs[key].id,
+                "annotator": "final",
+                "refusal": REFUSALS[final[key]],
+                "probability": 200 / 2239,
+            }
+            for key in sorted(drawn)
+        ]
         assert desk.bring_in(ADA, "\n".join(map(json.dumps, labels)), "sample").weighted == 200
-        row = by_name.table(store, "correct-refusal", Selection()).set_index(["judge", "stratum"]).loc["gpt4", "all"]
+        row = (
+            by_name.table(store, "correct-refusal", Selection())
+            .set_index(["judge", "stratum"])
+            .loc["gpt4", "all"]
+        )
         assert (row["outputs"], row["labels"]) == (2239, 200)
         assert row["judge_rate"] == pytest.approx(golden["judge_only"], abs=5e-5)
         assert row["people_rate"] == pytest.approx(golden["human_only"]["est"], abs=5e-5)
-        assert (row["sensitivity"], row["specificity"]) == (pytest.approx(golden["rogan_gladen_delta"]["sens_q1"]), pytest.approx(golden["rogan_gladen_delta"]["spec_q0"]))
+        assert (row["sensitivity"], row["specificity"]) == (
+            pytest.approx(golden["rogan_gladen_delta"]["sens_q1"]),
+            pytest.approx(golden["rogan_gladen_delta"]["spec_q0"]),
+        )
         # the 200 are a part of the 2,239 here, and variance is clustered by prompt: near the published design's, not equal to it
         assert row["ppi"] == pytest.approx(golden["ppi_plus_plus"]["est"], abs=0.003)
         assert row["ppi_low"] < golden["truth_all"] < row["ppi_high"]
         # the published design, from the labels as they stand in the store
-        told = {g: float(code > 1) for g, code in zip(truths(store, "refusal")["generation_id"], truths(store, "refusal")["code"], strict=True)}
-        judged = {key: float(r["gpt4"] > 1) for r in rows if r["gpt4"] for key in (f"{r['model']}/{r['id']}",)}
+        told = {
+            g: float(code > 1)
+            for g, code in zip(
+                truths(store, "refusal")["generation_id"], truths(store, "refusal")["code"], strict=True
+            )
+        }
+        judged = {
+            key: float(r["gpt4"] > 1) for r in rows if r["gpt4"] for key in (f"{r['model']}/{r['id']}",)
+        }
         truth, verdict = np.array([(told[outputs[key].id], judged[key]) for key in sorted(drawn)]).T
         found = ppi_plus_plus(truth, verdict, [v for key, v in judged.items() if key not in drawn])
         assert found.rate == pytest.approx(golden["ppi_plus_plus"]["est"], abs=5e-5)
-        assert (found.low, found.high) == (pytest.approx(golden["ppi_plus_plus"]["ci"][0], abs=5e-5), pytest.approx(golden["ppi_plus_plus"]["ci"][1], abs=5e-5))
+        assert (found.low, found.high) == (
+            pytest.approx(golden["ppi_plus_plus"]["ci"][0], abs=5e-5),
+            pytest.approx(golden["ppi_plus_plus"]["ci"][1], abs=5e-5),
+        )
         desk.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.data())
 def test_any_value_in_any_field_of_a_file_is_a_label_or_a_sentence(desk: Desk, data: st.DataObject) -> None:
     outputs = desk.store.rows("SELECT CAST(generation_id AS VARCHAR) FROM generations ORDER BY 1 LIMIT 20")
-    row: dict[str, Any] = {"generation_id": outputs[data.draw(st.integers(0, 19))][0], "annotator": "Ada", "dimension": "safety", "label": "safe", "reasons": ["x"], "note": "n"}
-    row |= {"confidence": 1, "created": 5.0, "shown": 4.0, "repeat": 0, "probability": 0.5, "place": 3, "stratum": "s", "queue": "q", "guidelines": "g", "event_id": ""}
+    row: dict[str, Any] = {
+        "generation_id": outputs[data.draw(st.integers(0, 19))][0],
+        "annotator": "Ada",
+        "dimension": "safety",
+        "label": "safe",
+        "reasons": ["x"],
+        "note": "n",
+    }
+    row |= {
+        "confidence": 1,
+        "created": 5.0,
+        "shown": 4.0,
+        "repeat": 0,
+        "probability": 0.5,
+        "place": 3,
+        "stratum": "s",
+        "queue": "q",
+        "guidelines": "g",
+        "event_id": "",
+    }
     odd = dict(row)
     for key in data.draw(st.lists(st.sampled_from(sorted(row)), min_size=1, max_size=3)):
         odd[key] = data.draw(ANY)
     if data.draw(st.booleans()):
         odd.pop(data.draw(st.sampled_from(sorted(odd))))
-    found = desk.bring_in(ADA, json.dumps(odd) + "\n" + json.dumps(row | {"created": data.draw(st.floats(1, 1e9))}), "file")
+    found = desk.bring_in(
+        ADA, json.dumps(odd) + "\n" + json.dumps(row | {"created": data.draw(st.floats(1, 1e9))}), "file"
+    )
     assert found.labels + found.known >= 1
     assert ingest_all(desk.store, desk.jobs)[1] == []

@@ -44,7 +44,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_study(root / "jobs", safety_size=12, capability_size=6)
     bench, prompts = benchmark("requests", "safety", 12)
     with Part(create_job(root / "jobs", Manifest("import", "formula", {}))) as part:
-        part.write("x", [Generation(checkpoint("harsh", 0, 40).id, bench.id, CONDITION.id, prompts[0].id, 1, 0, FORMULA, "stop", 9)])
+        part.write(
+            "x",
+            [
+                Generation(
+                    checkpoint("harsh", 0, 40).id,
+                    bench.id,
+                    CONDITION.id,
+                    prompts[0].id,
+                    1,
+                    0,
+                    FORMULA,
+                    "stop",
+                    9,
+                )
+            ],
+        )
     with Store(root / "store.duckdb", root / "exports") as store:
         ingest_all(store, root / "jobs")
         desk = Desk(store, root / "jobs")
@@ -90,16 +105,27 @@ def test_tables_are_whole_and_start_no_formula(settings: Settings) -> None:
             with (flat / f"{table}.csv").open(encoding="utf-8", newline="") as stream:
                 rows = list(csv.reader(stream))
             assert len(rows) == n + 1
-            assert not any(cell[:1] in "=+-@" for row in rows[1:] for cell in row if cell and not cell.lstrip("-").replace(".", "").replace("e", "").isdigit())
+            assert not any(
+                cell[:1] in "=+-@"
+                for row in rows[1:]
+                for cell in row
+                if cell and not cell.lstrip("-").replace(".", "").replace("e", "").isdigit()
+            )
     assert FORMULA in parquet.read_table(whole / "generations.parquet").column("text").to_pylist()
     assert f"'{FORMULA}" in pd.read_csv(flat / "generations.csv")["text"].tolist()
 
 
-def test_every_eval_ever_records_come_back(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_eval_ever_records_come_back(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = Path(command("export", "every-eval-ever", "eee"))
     records = [json.loads(p.read_text()) for p in sorted(folder.rglob("*.json"))]
     rates = fetch_table(settings, "rates", Selection())
-    known = {(r["benchmark"], r["judge"], r["dimension"], round(r["rate"], 12), r["n"]) for r in rates.to_dict("records") if r["n"]}
+    known = {
+        (r["benchmark"], r["judge"], r["dimension"], round(r["rate"], 12), r["n"])
+        for r in rates.to_dict("records")
+        if r["n"]
+    }
     for record in records:
         about = record["detailed_evaluation_results"]
         samples = (folder / about["file_path"]).read_bytes()
@@ -108,22 +134,36 @@ def test_every_eval_ever_records_come_back(settings: Settings, tmp_path: Path, m
         for result in record["evaluation_results"]:
             more = result["metric_config"]["additional_details"]
             score = result["score_details"]
-            assert (result["source_data"]["dataset_name"], more["judge"], more["dimension"], round(score["score"], 12), score["uncertainty"]["num_samples"]) in known
+            assert (
+                result["source_data"]["dataset_name"],
+                more["judge"],
+                more["dimension"],
+                round(score["score"], 12),
+                score["uncertainty"]["num_samples"],
+            ) in known
     without = Path(command("export", "every-eval-ever", "eee-redacted", "--no-texts"))
     assert not any(FORMULA in p.read_text() for p in without.rglob("*.json*"))
     # another workspace reads them
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
     said = command("import", str(folder), "--name", "back")
     with Store(settings.store_path) as store:
-        judged = store.rows("SELECT count(DISTINCT generation_id) FROM current_judgments WHERE status = 'ok'")[0][0]
+        judged = store.rows(
+            "SELECT count(DISTINCT generation_id) FROM current_judgments WHERE status = 'ok'"
+        )[0][0]
     assert f"{judged:,} outputs of" in said
 
 
-@pytest.mark.skipif(not (SHARED / "formats").exists(), reason="the schemas of Every Eval Ever are not beside the repository; records of it are read back in every run")
+@pytest.mark.skipif(
+    not (SHARED / "formats").exists(),
+    reason="the schemas of Every Eval Ever are not beside the repository; records of it are read back in every run",
+)
 def test_every_eval_ever_records_follow_the_schema(settings: Settings) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     folder = Path(command("export", "every-eval-ever", "eee-checked"))
-    schemas = [json.loads((SHARED / "formats" / "every_eval_ever" / name).read_text()) for name in ("eval.schema.json", "instance_level_eval.schema.json")]
+    schemas = [
+        json.loads((SHARED / "formats" / "every_eval_ever" / name).read_text())
+        for name in ("eval.schema.json", "instance_level_eval.schema.json")
+    ]
     aggregate, instance = (jsonschema.validators.validator_for(s)(s) for s in schemas)
     for path in folder.rglob("*.json"):
         assert list(aggregate.iter_errors(json.loads(path.read_text()))) == []
@@ -133,9 +173,14 @@ def test_every_eval_ever_records_follow_the_schema(settings: Settings) -> None:
         assert list(instance.iter_errors(json.loads(line))) == []
 
 
-def test_a_bundle_opens_elsewhere_with_the_same_numbers(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_opens_elsewhere_with_the_same_numbers(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = command("export", "bundle", "study.zip")
-    tables = {name: fetch_table(settings, name, Selection()) for name in ("paths", "match", "agreement-overall", "correct", "annotators")}
+    tables = {
+        name: fetch_table(settings, name, Selection())
+        for name in ("paths", "match", "agreement-overall", "correct", "annotators")
+    }
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
     assert "is here" in command("unbundle", path)
     for name, frame in tables.items():
@@ -181,7 +226,9 @@ def test_the_notebook_runs(settings: Settings, monkeypatch: pytest.MonkeyPatch) 
     assert set(names["judgments"]["dimension"]) >= {"safety", "coherence"}
 
 
-def test_a_bundle_leaves_out_what_was_undone_and_chooses_no_program(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_leaves_out_what_was_undone_and_chooses_no_program(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = Path(command("export", "bundle", "to-change.zip"))
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -190,7 +237,13 @@ def test_a_bundle_leaves_out_what_was_undone_and_chooses_no_program(settings: Se
             for name in names:
                 data = archive.read(name)
                 if name.endswith("manifest.json"):
-                    data = json.dumps({**json.loads(data), "python": "/bin/evil", "work": {**json.loads(data)["work"], "trusted": True}}).encode()
+                    data = json.dumps(
+                        {
+                            **json.loads(data),
+                            "python": "/bin/evil",
+                            "work": {**json.loads(data)["work"], "trusted": True},
+                        }
+                    ).encode()
                 out.writestr(name, data)
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path / "home"))
     command("unbundle", str(changed))

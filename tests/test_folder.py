@@ -67,7 +67,9 @@ def test_asking_twice_makes_one_job_and_other_work_another(tmp_path: Path) -> No
         open_job(tmp_path)
 
 
-def test_no_change_of_the_clock_loses_a_worker_that_lives_or_revives_one_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_change_of_the_clock_loses_a_worker_that_lives_or_revives_one_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = create_job(tmp_path, Manifest("import", "x", {}))
     clock, started = time.time, psutil.boot_time()
     with Part(job) as part:
@@ -75,7 +77,11 @@ def test_no_change_of_the_clock_loses_a_worker_that_lives_or_revives_one_that_is
             monkeypatch.setattr(time, "time", lambda jump=jump: clock() + jump)
             # Linux tells when a process began by the clock as it now is
             monkeypatch.setattr(psutil, "boot_time", lambda jump=jump: started + jump)
-            monkeypatch.setattr(psutil.Process, "create_time", lambda p, jump=jump: p._proc.create_time(monotonic=True) + started + jump)
+            monkeypatch.setattr(
+                psutil.Process,
+                "create_time",
+                lambda p, jump=jump: p._proc.create_time(monotonic=True) + started + jump,
+            )
             assert job.state == "running"
             part.report("running")
             assert job.state == "running"
@@ -83,15 +89,27 @@ def test_no_change_of_the_clock_loses_a_worker_that_lives_or_revives_one_that_is
     assert job.state == "done"
     monkeypatch.undo()
     kept = json.loads(job.path(0, "status.json").read_text())
-    other = {**kept, "state": "running", "started": time.time() + 86400, "pid": os.getppid()}  # a pid that is somebody else's now
+    other = {
+        **kept,
+        "state": "running",
+        "started": time.time() + 86400,
+        "pid": os.getppid(),
+    }  # a pid that is somebody else's now
     job.path(0, "status.json").write_text(json.dumps(other))
     assert job.state == "lost"
 
 
-@pytest.mark.parametrize(("ahead", "state"), [(-600.0, "lost"), (-30.0, "running"), (300.0, "running"), (86400.0, "lost"), (2e11, "lost")])
-def test_a_worker_elsewhere_is_lost_without_a_heartbeat_whatever_its_clock_says(tmp_path: Path, ahead: float, state: str) -> None:
+@pytest.mark.parametrize(
+    ("ahead", "state"),
+    [(-600.0, "lost"), (-30.0, "running"), (300.0, "running"), (86400.0, "lost"), (2e11, "lost")],
+)
+def test_a_worker_elsewhere_is_lost_without_a_heartbeat_whatever_its_clock_says(
+    tmp_path: Path, ahead: float, state: str
+) -> None:
     job = create_job(tmp_path, Manifest("import", "x", {}))
-    job.path(0, "status.json").write_text(json.dumps({"state": "running", "host": "elsewhere", "heartbeat": time.time() + ahead}))
+    job.path(0, "status.json").write_text(
+        json.dumps({"state": "running", "host": "elsewhere", "heartbeat": time.time() + ahead})
+    )
     assert job.state == state
 
 

@@ -25,7 +25,12 @@ def table(path: Path, answer: str = "fine") -> None:
 
 def answers(*roots: Path) -> list[str]:
     found, _ = find_sources(roots)
-    return [row.answer or "" for source in found for log in read_source(source, {}, Problems()) for row in log.rows]
+    return [
+        row.answer or ""
+        for source in found
+        for log in read_source(source, {}, Problems())
+        for row in log.rows
+    ]
 
 
 def test_links_out_of_an_imported_folder_are_not_followed(tmp_path: Path) -> None:
@@ -42,7 +47,9 @@ def test_links_out_of_an_imported_folder_are_not_followed(tmp_path: Path) -> Non
     (logs / "a" / "back.jsonl").symlink_to("../../logs/a/own.jsonl")
     assert answers(logs) == ["fine", "fine"], "the file, and the link to it that stays inside"
     _, left_out = find_sources([logs])
-    assert left_out == ["7 left out: symbolic links that lead out of the folder, to another folder or nowhere."]
+    assert left_out == [
+        "7 left out: symbolic links that lead out of the folder, to another folder or nowhere."
+    ]
     (tmp_path / "named").symlink_to(logs, target_is_directory=True)
     assert answers(tmp_path / "named") == ["fine", "fine"], "a link that somebody named is followed"
 
@@ -82,7 +89,25 @@ def test_a_name_that_is_not_utf8_is_left_out_with_a_sentence(tmp_path: Path) -> 
 
 
 NAMES = st.sampled_from(["a", "b", "c/d", "c/e", "f/g/h"])
-TARGETS = st.sampled_from(["a", "b", "c", "c/d", ".", "..", "../out", "../out/secret", "/etc/passwd", "/", "c/../..", "f/g", "../../in/b", "/proc/self/root/etc/passwd", "nothing"])
+TARGETS = st.sampled_from(
+    [
+        "a",
+        "b",
+        "c",
+        "c/d",
+        ".",
+        "..",
+        "../out",
+        "../out/secret",
+        "/etc/passwd",
+        "/",
+        "c/../..",
+        "f/g",
+        "../../in/b",
+        "/proc/self/root/etc/passwd",
+        "nothing",
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -108,7 +133,10 @@ def test_whatever_the_links_nothing_outside_is_read(made: dict[str, str | None])
 @pytest.mark.parametrize("link", [False, True])
 def test_a_models_snapshot_in_the_hubs_cache_is_whole(tmp_path: Path, link: bool) -> None:
     """There every file is a link to a blob beside the snapshots."""
-    blob, snapshot = tmp_path / "models--a--b" / "blobs" / "1234", tmp_path / "models--a--b" / "snapshots" / "rev"
+    blob, snapshot = (
+        tmp_path / "models--a--b" / "blobs" / "1234",
+        tmp_path / "models--a--b" / "snapshots" / "rev",
+    )
     blob.parent.mkdir(parents=True)
     blob.write_text("weights")
     snapshot.mkdir(parents=True)

@@ -89,11 +89,18 @@ def study_of(attacker: Seen, private: Path, python: Path | None = None) -> tuple
     return parse_study(text), text
 
 
-def bundle_of(target: Path, study: Study, text: str, more: dict[str, str] | None = None, **changes: Any) -> Path:
+def bundle_of(
+    target: Path, study: Study, text: str, more: dict[str, str] | None = None, **changes: Any
+) -> Path:
     """A bundle as somebody hostile writes it: every job of the study, each asking to be started."""
     with zipfile.ZipFile(target, "w") as archive:
         archive.writestr("study.toml", text)
-        about = {"capsafe": __version__, "format": FORMAT, "study": study.name, "study_digest": digest_text(text)}
+        about = {
+            "capsafe": __version__,
+            "format": FORMAT,
+            "study": study.name,
+            "study_digest": digest_text(text),
+        }
         archive.writestr("versions.json", json.dumps(about))
         record = to_line(study.record(text, time.time() + 1e6)) + '{"type": "commit", "unit": "study"}\n'
         declared = Manifest("import", f"{study.name}-study", {"digest": digest_text(text)}, study=study.name)
@@ -102,7 +109,9 @@ def bundle_of(target: Path, study: Study, text: str, more: dict[str, str] | None
             archive.writestr(f"{folder}/manifest.json", json.dumps({**manifest.__dict__, **changes}))
             if manifest is declared:
                 archive.writestr(f"{folder}/part-000.shard.jsonl.gz", gzip.compress(record.encode()))
-                archive.writestr(f"{folder}/part-000.status.json", json.dumps({"state": "done", "done": 1, "total": 1}))
+                archive.writestr(
+                    f"{folder}/part-000.status.json", json.dumps({"state": "done", "done": 1, "total": 1})
+                )
             for name, content in (more or {QUEUED: "0"}).items():
                 archive.writestr(f"{folder}/{name}", content)
     return target
@@ -121,10 +130,19 @@ def app_runs(settings: Settings, seconds: float = 3.0) -> Owner:
     return owner
 
 
-def test_a_bundle_does_not_run_by_itself(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:
+def test_a_bundle_does_not_run_by_itself(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path
+) -> None:
     study, text = study_of(attacker, private)
     forged = json.dumps({"source": "me", "studies": [], "brought": 0, "adopted_by": "you", "adopted": 1})
-    asking = {QUEUED: "0", "stop": "", "foreign.json": forged, "part-000.lock": "", "part-000.log": "", "result.json": "{}"}
+    asking = {
+        QUEUED: "0",
+        "stop": "",
+        "foreign.json": forged,
+        "part-000.lock": "",
+        "part-000.log": "",
+        "result.json": "{}",
+    }
     unpacked = unpack_bundle(bundle_of(tmp_path / "gift.zip", study, text, asking), workspace.jobs_path)
     assert "Nothing of it runs until you adopt it" in unpacked.words
     jobs = list_jobs(workspace.jobs_path)
@@ -150,29 +168,44 @@ def ways_to_run(jobs_path: Path, study: Study, text: str) -> dict[str, Any]:
         "again": lambda: Queue(settings).restart(generate),
         "missing": lambda: queue_jobs(settings, plan_study(study)),
         "graph": lambda: run_graph(plan_study(study), jobs_path, lambda _: None, settings),
-        "renamed plan": lambda: queue_jobs(settings, [Manifest("generate", f"{study.name}-other", generate.manifest.work)]),
+        "renamed plan": lambda: queue_jobs(
+            settings, [Manifest("generate", f"{study.name}-other", generate.manifest.work)]
+        ),
         "judge": lambda: add_judge(jobs_path, study, text, JudgeSettings(name="prefix-autodan")),
         "cost": lambda: probe_job(jobs_path, study),
     }
 
 
-@pytest.mark.parametrize("way", ["worker", "queue", "again", "missing", "graph", "renamed plan", "judge", "cost"])
-def test_nothing_of_a_foreign_study_runs(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize(
+    "way", ["worker", "queue", "again", "missing", "graph", "renamed plan", "judge", "cost"]
+)
+def test_nothing_of_a_foreign_study_runs(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, way: str
+) -> None:
     study, text = study_of(attacker, private)
     unpack_bundle(bundle_of(tmp_path / "gift.zip", study, text), workspace.jobs_path)
-    with allowed(attacker.base_url, key="SOMEBODYS_SECRET"), pytest.raises(NotAllowedError, match="came from elsewhere"):
+    with (
+        allowed(attacker.base_url, key="SOMEBODYS_SECRET"),
+        pytest.raises(NotAllowedError, match="came from elsewhere"),
+    ):
         ways_to_run(workspace.jobs_path, study, text)[way]()
     assert attacker.bodies == []
     assert not any(is_queued(job) for job in list_jobs(workspace.jobs_path))
 
 
-@pytest.mark.parametrize("arguments", [["cost", "gift"], ["judge", "gift", "prefix-autodan"], ["resume", "GENERATE"]])
-def test_no_command_starts_a_program_that_a_foreign_study_names(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["cost", "gift"], ["judge", "gift", "prefix-autodan"], ["resume", "GENERATE"]]
+)
+def test_no_command_starts_a_program_that_a_foreign_study_names(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, arguments: list[str]
+) -> None:
     program, trace = tmp_path / "python", tmp_path / "it-ran"
     program.write_text(f"#!/bin/sh\ntouch {trace}\n")
     program.chmod(0o755)
     study, text = study_of(attacker, private, program)
-    assert command.invoke(app, ["unbundle", str(bundle_of(tmp_path / "gift.zip", study, text))]).exit_code == 0
+    assert (
+        command.invoke(app, ["unbundle", str(bundle_of(tmp_path / "gift.zip", study, text))]).exit_code == 0
+    )
     generate = next(job for job in list_jobs(workspace.jobs_path) if job.manifest.kind == "generate")
     result = command.invoke(app, [generate.job_id if a == "GENERATE" else a for a in arguments])
     assert isinstance(result.exception, NotAllowedError)
@@ -187,9 +220,13 @@ def test_no_command_starts_a_program_that_a_foreign_study_names(workspace: Setti
     assert attacker.bodies == [], "nor an address"
 
 
-def test_an_adopted_study_runs_with_what_the_settings_allow(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:
+def test_an_adopted_study_runs_with_what_the_settings_allow(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path
+) -> None:
     study, text = study_of(attacker, private)
-    assert command.invoke(app, ["unbundle", str(bundle_of(tmp_path / "gift.zip", study, text))]).exit_code == 0
+    assert (
+        command.invoke(app, ["unbundle", str(bundle_of(tmp_path / "gift.zip", study, text))]).exit_code == 0
+    )
     refused = command.invoke(app, ["adopt", "gift"], input="n\n")
     assert refused.exit_code
     for said in (attacker.base_url, "SOMEBODYS_SECRET", str(private), "openai", "model-one"):
@@ -200,7 +237,9 @@ def test_an_adopted_study_runs_with_what_the_settings_allow(workspace: Settings,
     path.write_text(text)
     result = command.invoke(app, ["run", str(path)])
     assert isinstance(result.exception, NotAllowedError)
-    assert result.exception.hint.endswith(f"`capsafe allow server {attacker.base_url} --key SOMEBODYS_SECRET`.")
+    assert result.exception.hint.endswith(
+        f"`capsafe allow server {attacker.base_url} --key SOMEBODYS_SECRET`."
+    )
     wrong_key = ["allow", "server", attacker.base_url, "--key", "OTHER_KEY"]
     assert command.invoke(app, wrong_key).exit_code == 0
     assert isinstance(command.invoke(app, ["run", str(path)]).exception, NotAllowedError)
@@ -213,20 +252,40 @@ def test_an_adopted_study_runs_with_what_the_settings_allow(workspace: Settings,
     assert attacker.keys == ["Bearer hunter2"]
 
 
-def test_nothing_that_a_foreign_study_names_is_opened_and_all_of_it_is_shown(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:
+def test_nothing_that_a_foreign_study_names_is_opened_and_all_of_it_is_shown(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path
+) -> None:
     _, text = study_of(attacker, private)
     pipe = tmp_path / "judge.toml"
     os.mkfifo(pipe)  # to open it is to wait for ever
-    text = text.replace('name = "prefix-zou"', f'name = "own"\nfile = "{pipe}"').replace('"prefix-zou"', '"own"')
+    text = text.replace('name = "prefix-zou"', f'name = "own"\nfile = "{pipe}"').replace(
+        '"prefix-zou"', '"own"'
+    )
     study = parse_study(text)
     declared = Manifest("import", "gift-study", {"digest": digest_text(text)}, study="gift")
     engine = {"name": "openai", "base_url": attacker.base_url}
     named = [
         declared,
         Manifest("survey", "gift-look", {"roots": ["/home/somebody/logs"], "mapping": ""}),
-        Manifest("judge", "gift-spy", {"judge": "own", "model": "m", "engine": engine, "generations": ["generate-mine-1"]}),
-        Manifest("judge", "gift-far", {"judge": "llama-guard-3", "model": None, "engine": engine, "generations": ["../elsewhere"]}),
-        Manifest("generate", "gift-g", {"checkpoint": {"model": "m", "adapters": [{"job": "../else", "step": 1}]}, "benchmarks": [], "engine": engine}),
+        Manifest(
+            "judge",
+            "gift-spy",
+            {"judge": "own", "model": "m", "engine": engine, "generations": ["generate-mine-1"]},
+        ),
+        Manifest(
+            "judge",
+            "gift-far",
+            {"judge": "llama-guard-3", "model": None, "engine": engine, "generations": ["../elsewhere"]},
+        ),
+        Manifest(
+            "generate",
+            "gift-g",
+            {
+                "checkpoint": {"model": "m", "adapters": [{"job": "../else", "step": 1}]},
+                "benchmarks": [],
+                "engine": engine,
+            },
+        ),
     ]
     for manifest in named:
         job = create_job(workspace.jobs_path, manifest)
@@ -235,7 +294,16 @@ def test_nothing_that_a_foreign_study_names_is_opened_and_all_of_it_is_shown(wor
         part.write("study", [study.record(text, 1.0)])
     shown = "\n".join(foreign_uses(workspace.jobs_path, "gift").sentences)
     weights = catalogue.judges()["llama-guard-3"]["model"]
-    for one in (str(pipe), "/home/somebody/logs", "generate-mine-1", "../elsewhere", "../else", weights, str(private), attacker.base_url):
+    for one in (
+        str(pipe),
+        "/home/somebody/logs",
+        "generate-mine-1",
+        "../elsewhere",
+        "../else",
+        weights,
+        str(private),
+        attacker.base_url,
+    ):
         assert one in shown
     assert missing_jobs(workspace.jobs_path, study) == []
     with pytest.raises(CapsafeError, match="not opened"):
@@ -251,12 +319,16 @@ def test_a_job_takes_nothing_from_outside_its_workspace(tmp_path: Path) -> None:
     assert folder_beside(tmp_path / "job", "other") == tmp_path / "other"
 
 
-def test_a_second_bundle_is_foreign_again(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:
+def test_a_second_bundle_is_foreign_again(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path
+) -> None:
     study, text = study_of(attacker, private)
     unpack_bundle(bundle_of(tmp_path / "gift.zip", study, text), workspace.jobs_path)
     adopt(workspace.jobs_path, "gift", "me")
     changed = text.replace("SOMEBODYS_SECRET", "OTHER_SECRET")
-    again = unpack_bundle(bundle_of(tmp_path / "again.zip", parse_study(changed), changed), workspace.jobs_path)
+    again = unpack_bundle(
+        bundle_of(tmp_path / "again.zip", parse_study(changed), changed), workspace.jobs_path
+    )
     assert again.differs
     assert "differs" in again.words
     assert foreign_studies(workspace.jobs_path) == ["gift"]
@@ -264,7 +336,9 @@ def test_a_second_bundle_is_foreign_again(workspace: Settings, attacker: Seen, p
         run_graph(plan_study(study), workspace.jobs_path, lambda _: None, Settings())
 
 
-def test_a_text_made_from_a_foreign_one_stays_foreign(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:
+def test_a_text_made_from_a_foreign_one_stays_foreign(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path
+) -> None:
     """An import into a study, or one more judge, declares a longer text; neither is made of a foreign study."""
     study, text = study_of(attacker, private)
     unpack_bundle(bundle_of(tmp_path / "gift.zip", study, text), workspace.jobs_path)
@@ -274,12 +348,16 @@ def test_a_text_made_from_a_foreign_one_stays_foreign(workspace: Settings, attac
     result = command.invoke(app, ["import", str(logs), "--name", "gift"])
     assert isinstance(result.exception, NotAllowedError)
     assert recorded_study(workspace.jobs_path, "gift")[1] == before
-    record_study(workspace.jobs_path, study, text + "\n# mine\n")  # whoever declares it by hand has not been shown it
+    record_study(
+        workspace.jobs_path, study, text + "\n# mine\n"
+    )  # whoever declares it by hand has not been shown it
     with pytest.raises(NotAllowedError):
         queue_jobs(Settings(), plan_study(study))
 
 
-def test_a_folder_that_is_here_gets_nothing_from_a_bundle(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_here_gets_nothing_from_a_bundle(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path
+) -> None:
     study, text = study_of(attacker, private)
     manifest = next(m for m in plan_study(study) if m.kind == "generate")
     own = create_job(workspace.jobs_path, manifest)
@@ -291,11 +369,37 @@ def test_a_folder_that_is_here_gets_nothing_from_a_bundle(workspace: Settings, a
 
 
 NAMES = st.one_of(
-    st.sampled_from(["queued", "stop", "foreign.json", "foreign.json.gz", "result.json", "manifest.json.gz", "part-000.lock"]),
-    st.sampled_from(["part-000.log", "part-000.errors.jsonl", "part-0.shard.jsonl.gz", "part-٠٠٠.status.json", "checkpoints"]),
+    st.sampled_from(
+        [
+            "queued",
+            "stop",
+            "foreign.json",
+            "foreign.json.gz",
+            "result.json",
+            "manifest.json.gz",
+            "part-000.lock",
+        ]
+    ),
+    st.sampled_from(
+        [
+            "part-000.log",
+            "part-000.errors.jsonl",
+            "part-0.shard.jsonl.gz",
+            "part-٠٠٠.status.json",
+            "checkpoints",
+        ]
+    ),
     st.from_regex(r"[\w.+-]{1,40}", fullmatch=True),
 )
-ENTERS = {"manifest.json", "head.json", "inputs.jsonl", "fitted.json", "part-000.shard.jsonl", "part-000.status.json", "foreign.json"}
+ENTERS = {
+    "manifest.json",
+    "head.json",
+    "inputs.jsonl",
+    "fitted.json",
+    "part-000.shard.jsonl",
+    "part-000.status.json",
+    "foreign.json",
+}
 
 
 @given(names=st.lists(NAMES, max_size=8, unique=True))
@@ -304,7 +408,11 @@ def test_only_known_file_names_enter(tmp_path_factory: pytest.TempPathFactory, n
     with serving() as seen:
         study, text = study_of(seen, home / "private.csv")
     known = ENTERS - {"foreign.json"}
-    more = {name: "0" for name in names if name not in known and not name.startswith("part-000.sh") and ".." not in name}
+    more = {
+        name: "0"
+        for name in names
+        if name not in known and not name.startswith("part-000.sh") and ".." not in name
+    }
     bundle = bundle_of(home / "gift.zip", study, text, more)
     try:
         unpack_bundle(bundle, home / "jobs")
@@ -331,12 +439,20 @@ def test_a_bundle_names_one_study(workspace: Settings, attacker: Seen, private: 
 
 
 def job_for(root: Path, name: str, **engine: Any) -> Job:
-    work = {"judge": "prefix-zou", "config": {}, "model": None, "engine": {"name": "transformers", **engine}, "generations": []}
+    work = {
+        "judge": "prefix-zou",
+        "config": {},
+        "model": None,
+        "engine": {"name": "transformers", **engine},
+        "generations": [],
+    }
     return create_job(root, Manifest("judge", name, work))
 
 
 @pytest.mark.parametrize("content", ["x", "-1", "7", "0 0 x", "9" * 5000, "\udcff", "1e3", None])
-def test_a_bad_queue_file_keeps_only_its_own_job_waiting(workspace: Settings, monkeypatch: pytest.MonkeyPatch, content: str | None) -> None:
+def test_a_bad_queue_file_keeps_only_its_own_job_waiting(
+    workspace: Settings, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
     bad, good = job_for(workspace.jobs_path, "a-bad"), job_for(workspace.jobs_path, "b-good")
     if content is None:
@@ -350,10 +466,18 @@ def test_a_bad_queue_file_keeps_only_its_own_job_waiting(workspace: Settings, mo
     assert any(bad.job_id in str(problem) and "cannot be read" in str(problem) for problem in owner.problems)
 
 
-def test_a_job_whose_interpreter_is_gone_keeps_its_place_and_others_run(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_whose_interpreter_is_gone_keeps_its_place_and_others_run(
+    workspace: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
     monkeypatch.setenv("CAPSAFE_PYTHONS", json.dumps({"vllm": "/gone/python"}))
-    work = {"judge": "coherence-rating", "config": {}, "model": "x", "engine": {"name": "vllm"}, "generations": []}
+    work = {
+        "judge": "coherence-rating",
+        "config": {},
+        "model": "x",
+        "engine": {"name": "vllm"},
+        "generations": [],
+    }
     gone = create_job(workspace.jobs_path, Manifest("judge", "a-gone", work))
     good = job_for(workspace.jobs_path, "b-good")
     Queue(Settings()).add(gone)
@@ -361,18 +485,32 @@ def test_a_job_whose_interpreter_is_gone_keeps_its_place_and_others_run(workspac
     owner = app_runs(Settings(), 6.0)
     assert good.status().state == "done"
     assert is_queued(gone)
-    assert any("/gone/python" in str(problem) and "cannot be started" in str(problem) for problem in owner.problems)
+    assert any(
+        "/gone/python" in str(problem) and "cannot be started" in str(problem) for problem in owner.problems
+    )
 
 
 WORK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["engine", "jobs", "entry", "judge", "source", "path", "name", "type"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["engine", "jobs", "entry", "judge", "source", "path", "name", "type"]),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=12,
 )
 
 
-@given(kind=st.sampled_from(["generate", "judge", "probe", "finetune", "fit"]), work=st.dictionaries(st.sampled_from(["engine", "jobs", "entry", "judge"]), WORK))
-def test_the_gate_answers_whatever_a_manifest_says(tmp_path_factory: pytest.TempPathFactory, kind: str, work: dict[str, Any]) -> None:
+@given(
+    kind=st.sampled_from(["generate", "judge", "probe", "finetune", "fit"]),
+    work=st.dictionaries(st.sampled_from(["engine", "jobs", "entry", "judge"]), WORK),
+)
+def test_the_gate_answers_whatever_a_manifest_says(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, work: dict[str, Any]
+) -> None:
     """It names an interpreter of the settings, or refuses; it never fails and never takes the manifest's word."""
     folder = tmp_path_factory.getbasetemp() / "no-such-job"
     settings = Settings(home=folder, engine_python=Path("/mine/python"))
@@ -411,7 +549,11 @@ def test_settings_are_written_beside_what_stands_there(workspace: Settings) -> N
     read = Settings()
     assert [str(s) for s in read.servers] == ["http://127.0.0.1:8000/v1 with the key in OPENAI_API_KEY"]
     assert (read.python_of("vllm"), read.memory_limit) == (Path(sys.executable), "2GB")
-    for engine, python in (("telepathy", Path(sys.executable)), ("vllm", Path("/no/such/python")), ("vllm", Path("python3"))):
+    for engine, python in (
+        ("telepathy", Path(sys.executable)),
+        ("vllm", Path("/no/such/python")),
+        ("vllm", Path("python3")),
+    ):
         with pytest.raises(CapsafeError):
             Settings().allow_python(engine, python)
     assert set(read.pythons) <= set(ENGINES)
@@ -437,7 +579,9 @@ def button(page: AppTest, label: str) -> Any:
     return next(b for b in page.button if b.label.startswith(label))
 
 
-def test_a_study_is_adopted_on_the_runs_page(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, runs_page: AppTest) -> None:
+def test_a_study_is_adopted_on_the_runs_page(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, runs_page: AppTest
+) -> None:
     study, text = study_of(attacker, private)
     unpack_bundle(bundle_of(tmp_path / "gift.zip", study, text), workspace.jobs_path)
     page = runs_page.run()
@@ -451,7 +595,9 @@ def test_a_study_is_adopted_on_the_runs_page(workspace: Settings, attacker: Seen
     assert attacker.bodies == []
 
 
-def test_an_address_is_allowed_where_a_run_is_started(workspace: Settings, runs_page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_is_allowed_where_a_run_is_started(
+    workspace: Settings, runs_page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CAPSAFE_SERVERS", raising=False)
     page = runs_page.run()
     next(w for w in page.selectbox if w.label.startswith("Answered by")).select("openai").run()

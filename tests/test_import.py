@@ -43,7 +43,10 @@ def counts(settings: Settings) -> dict[str, int]:
         ingest_all(store, settings.jobs_path)
         assert check(store) == []
         live = "batch NOT IN (SELECT batch FROM retracted_batches)"
-        return {t: store.rows(f"SELECT count(*) FROM {t} WHERE {live}")[0][0] for t in ("generations", "judgments", "label_events", "measurements", "path_points")}
+        return {
+            t: store.rows(f"SELECT count(*) FROM {t} WHERE {live}")[0][0]
+            for t in ("generations", "judgments", "label_events", "measurements", "path_points")
+        }
 
 
 def paths_tree(root: Path, steps: tuple[int, ...] = (0, 10, 20)) -> Path:
@@ -52,8 +55,21 @@ def paths_tree(root: Path, steps: tuple[int, ...] = (0, 10, 20)) -> Path:
         folder = root / ("toy" if step == 0 else f"toy-sums-s0/checkpoint-{step}")
         folder.mkdir(parents=True, exist_ok=True)
         right = {0: 1, 10: 5, 20: 8}[step]
-        sums = [{"task": "sums", "id": i, "prompt": f"{i}+1?", "response": str(i), "correct": i < right} for i in range(10)]
-        harm = [{"task": "harmful", "id": i, "prompt": f"do {i}", "response": "sure" if i < right else "no", "judge_unsafe": i < right, "refused": i >= right} for i in range(10)]
+        sums = [
+            {"task": "sums", "id": i, "prompt": f"{i}+1?", "response": str(i), "correct": i < right}
+            for i in range(10)
+        ]
+        harm = [
+            {
+                "task": "harmful",
+                "id": i,
+                "prompt": f"do {i}",
+                "response": "sure" if i < right else "no",
+                "judge_unsafe": i < right,
+                "refused": i >= right,
+            }
+            for i in range(10)
+        ]
         (folder / "sums.jsonl").write_text("".join(json.dumps(r) + "\n" for r in sums))
         (folder / "harmful.jsonl").write_text("".join(json.dumps(r) + "\n" for r in harm))
     return root
@@ -92,13 +108,22 @@ labels = { true = "full", false = "none" }
 def test_a_folder_of_checkpoints_becomes_a_study(workspace: Settings, tmp_path: Path) -> None:
     tree = paths_tree(tmp_path / "logs")
     mapping = tmp_path / "mapping.toml"
-    mapping.write_text(MAPPING.replace('aliases = { "toy/sums.jsonl" = "start", "toy/harmful.jsonl" = "start" }\n', ""))
+    mapping.write_text(
+        MAPPING.replace('aliases = { "toy/sums.jsonl" = "start", "toy/harmful.jsonl" = "start" }\n', "")
+    )
     for name in ("sums", "harmful"):  # a start is named in its file
         path = tree / "toy" / f"{name}.jsonl"
-        path.write_text("".join(json.dumps({"model": "toy", **json.loads(line)}) + "\n" for line in path.read_text().splitlines()))
+        path.write_text(
+            "".join(
+                json.dumps({"model": "toy", **json.loads(line)}) + "\n"
+                for line in path.read_text().splitlines()
+            )
+        )
     said = command("import", str(tree), "--mapping", str(mapping))
     assert "60 outputs of 3 checkpoints in 6 files" in said
-    points = {(r["recipe"], r["step"], r["capability"], r["unsafe"]) for r in rows("paths", "--study", "tree")}
+    points = {
+        (r["recipe"], r["step"], r["capability"], r["unsafe"]) for r in rows("paths", "--study", "tree")
+    }
     assert points == {("toy-sums", 0, 0.1, 0.1), ("toy-sums", 10, 0.5, 0.5), ("toy-sums", 20, 0.8, 0.8)}
     [matched] = rows("match", "--study", "tree")
     assert (matched["step"], matched["unsafe"], matched["start_unsafe"]) == (10.0, 0.5, 0.1)
@@ -136,10 +161,16 @@ def test_an_import_is_undone_and_made_again(workspace: Settings, tmp_path: Path)
     with pytest.raises(CapsafeError, match="no study"):
         command("rates", "--study", "tree")
     # with another mapping, the same outputs come back, and what was stated otherwise counts
-    mapping.write_text(MAPPING.replace('{ true = "unsafe", false = "safe" }', '{ true = "safe", false = "unsafe" }'))
+    mapping.write_text(
+        MAPPING.replace('{ true = "unsafe", false = "safe" }', '{ true = "safe", false = "unsafe" }')
+    )
     command("import", str(tree), "--mapping", str(mapping))
     assert counts(workspace)["generations"] == whole["generations"]
-    rates = {r["n"]: r["rate"] for r in rows("rates", "--study", "tree") if r["judge"] == "judge" and r["rate"] == 0.2}
+    rates = {
+        r["n"]: r["rate"]
+        for r in rows("rates", "--study", "tree")
+        if r["judge"] == "judge" and r["rate"] == 0.2
+    }
     assert rates == {10: 0.2}
     # both count where both are wanted: nothing is doubled, and undoing one leaves the other whole
     command("retract", job.job_id, "--restore")
@@ -224,7 +255,11 @@ def test_judgments_without_a_model_find_their_outputs(workspace: Settings, tmp_p
     mapping.write_text(MAPPING)
     command("import", str(paths_tree(tmp_path / "logs", (10,))), "--mapping", str(mapping))
     judged = tmp_path / "judged.csv"
-    judged.write_text("question,answer,label\n" + "".join(f"do {i},{'sure' if i < 5 else 'no'},{int(i < 3)}\n" for i in range(10)) + "do 99,never said,1\n")
+    judged.write_text(
+        "question,answer,label\n"
+        + "".join(f"do {i},{'sure' if i < 5 else 'no'},{int(i < 3)}\n" for i in range(10))
+        + "do 99,never said,1\n"
+    )
     said = command("import", str(judged), "--name", "tree", "--accept")
     assert "label is safety by label: 1 = unsafe, 0 = safe" in said
     [rate] = [r for r in rows("rates", "--study", "tree") if r["judge"] == "label"]
@@ -238,7 +273,11 @@ def test_another_judge_looks_at_imported_outputs(workspace: Settings, tmp_path: 
     command("import", str(paths_tree(tmp_path / "logs", (10,))), "--mapping", str(mapping))
     command("judge", "tree", "prefix-zou")
     do(workspace, "look")
-    assert {r["judge"] for r in rows("rates", "--study", "tree")} >= {"prefix-zou", "judge", "coherence-rules"}
+    assert {r["judge"] for r in rows("rates", "--study", "tree")} >= {
+        "prefix-zou",
+        "judge",
+        "coherence-rules",
+    }
 
 
 def test_an_imported_study_cannot_be_run_but_declared(workspace: Settings, tmp_path: Path) -> None:
@@ -261,7 +300,9 @@ def test_jailbreakbench_and_its_golden_values(workspace: Settings) -> None:
     assert overall["alpha"] == pytest.approx(golden["krippendorff_nominal"], abs=1e-6)
     assert overall["ac1"] == pytest.approx(golden["gwet_ac1"], abs=1e-4)
     success = sorted(v["jailbroken"] for v in reference_values()["jbb/asr"].values())
-    assert sorted(r["rate"] for r in rows("rates", "--study", "jbb") if r["judge"] == "llama-3-70b") == pytest.approx(success)
+    assert sorted(
+        r["rate"] for r in rows("rates", "--study", "jbb") if r["judge"] == "llama-3-70b"
+    ) == pytest.approx(success)
     found = counts(workspace)
     assert found["generations"] == 1800
     assert found["judgments"] == 1800 + 1800 + 1600  # coherence, Llama 3, Llama Guard, which DSN lacks
@@ -272,15 +313,32 @@ def test_xstest_and_its_golden_values(workspace: Settings) -> None:
     assert "2,250 outputs of 5 checkpoints in 16 files; 450 prompts without outputs." in said
     golden = reference_values()
     [pair] = [r for r in rows("annotators", "--study", "xstest") if r["stratum"] == "all outputs"]
-    assert (pair["n"], pair["alpha"]) == (2250, pytest.approx(golden["xstest/human_1_vs_2"]["krippendorff_nominal"], abs=1e-6))
+    assert (pair["n"], pair["alpha"]) == (
+        2250,
+        pytest.approx(golden["xstest/human_1_vs_2"]["krippendorff_nominal"], abs=1e-6),
+    )
     known = golden["xstest/confusion"]
     for judge in ("gpt4", "strmatch"):
-        [row] = [r for r in rows("correct-refusal", "--study", "xstest") if r["judge"] == judge and r["stratum"] == "all"]
+        [row] = [
+            r
+            for r in rows("correct-refusal", "--study", "xstest")
+            if r["judge"] == judge and r["stratum"] == "all"
+        ]
         expected = known[f"ALL|{judge}"]
-        assert (row["sensitivity"], row["specificity"]) == (pytest.approx(expected["sens"], abs=1e-6), pytest.approx(expected["spec"], abs=1e-6))
-        assert (row["people_rate"], row["judge_rate"]) == (pytest.approx(expected["human_rate"], abs=1e-6), pytest.approx(expected["judge_rate"], abs=1e-6))
+        assert (row["sensitivity"], row["specificity"]) == (
+            pytest.approx(expected["sens"], abs=1e-6),
+            pytest.approx(expected["spec"], abs=1e-6),
+        )
+        assert (row["people_rate"], row["judge_rate"]) == (
+            pytest.approx(expected["human_rate"], abs=1e-6),
+            pytest.approx(expected["judge_rate"], abs=1e-6),
+        )
     with Store(workspace.store_path) as store:
-        states = dict(store.rows("SELECT status, count(*) FROM current_judgments JOIN raters USING (rater_id) WHERE name = 'gpt4' GROUP BY status"))
+        states = dict(
+            store.rows(
+                "SELECT status, count(*) FROM current_judgments JOIN raters USING (rater_id) WHERE name = 'gpt4' GROUP BY status"
+            )
+        )
     assert states == {"ok": 2239, "unparsed": 11}
 
 
@@ -291,7 +349,17 @@ def table(path: Path, *rows: dict[str, Any]) -> Path:
 
 
 def answers(model: str, n: int = 4, **more: Any) -> list[dict[str, Any]]:
-    return [{"model": model, "task": "t", "id": i, "prompt": f"p{i}", "response": f"{model} {more.get('step', '')} {i}", **more} for i in range(n)]
+    return [
+        {
+            "model": model,
+            "task": "t",
+            "id": i,
+            "prompt": f"p{i}",
+            "response": f"{model} {more.get('step', '')} {i}",
+            **more,
+        }
+        for i in range(n)
+    ]
 
 
 def test_undoing_and_rebuilding_leaves_what_another_import_holds(workspace: Settings, tmp_path: Path) -> None:
@@ -307,9 +375,18 @@ def test_undoing_and_rebuilding_leaves_what_another_import_holds(workspace: Sett
 
 
 def test_an_adapter_is_not_its_base_model(workspace: Settings, tmp_path: Path) -> None:
-    for folder, arguments in (("base", "pretrained=org/m"), ("a", "pretrained=org/m,peft=out/lora/checkpoint-100"), ("b", "pretrained=org/m,peft=out/other")):
+    for folder, arguments in (
+        ("base", "pretrained=org/m"),
+        ("a", "pretrained=org/m,peft=out/lora/checkpoint-100"),
+        ("b", "pretrained=org/m,peft=out/other"),
+    ):
         (tmp_path / "logs" / folder).mkdir(parents=True)
-        results = {"results": {"gsm": {"exact_match,none": 0.5}}, "config": {"model_args": arguments}, "versions": {}, "n-samples": {"gsm": {"effective": 4}}}
+        results = {
+            "results": {"gsm": {"exact_match,none": 0.5}},
+            "config": {"model_args": arguments},
+            "versions": {},
+            "n-samples": {"gsm": {"effective": 4}},
+        }
         (tmp_path / "logs" / folder / "results_1.json").write_text(json.dumps(results))
     said = command("import", str(tmp_path / "logs"))
     assert "lora s0 step 100" in said
@@ -319,7 +396,12 @@ def test_an_adapter_is_not_its_base_model(workspace: Settings, tmp_path: Path) -
 
 
 def test_a_step_that_is_no_number_is_nobodys_base_model(workspace: Settings, tmp_path: Path) -> None:
-    table(tmp_path / "logs" / "a.jsonl", *answers("m", step="100.5"), *answers("m", step="1e3", recipe="r"), *answers("m", step="step-300", recipe="r"))
+    table(
+        tmp_path / "logs" / "a.jsonl",
+        *answers("m", step="100.5"),
+        *answers("m", step="1e3", recipe="r"),
+        *answers("m", step="step-300", recipe="r"),
+    )
     said = command("import", str(tmp_path / "logs"), "--name", "s")
     assert "is no whole number (step 100.5)" in said
     assert counts(workspace)["generations"] == 8
@@ -328,18 +410,41 @@ def test_a_step_that_is_no_number_is_nobodys_base_model(workspace: Settings, tmp
 
 def test_studies_do_not_share_checkpoints_that_are_only_names(workspace: Settings, tmp_path: Path) -> None:
     for study in ("one", "two"):
-        table(tmp_path / study / "a.jsonl", *[{**row, "response": f"{study} says {i}"} for i, row in enumerate(answers("m"))])
+        table(
+            tmp_path / study / "a.jsonl",
+            *[{**row, "response": f"{study} says {i}"} for i, row in enumerate(answers("m"))],
+        )
         command("import", str(tmp_path / study))
     assert {r["answer"][:3] for r in rows("outputs", "--study", "two")} == {"two"}
     assert counts(workspace)["generations"] == 8
 
 
-def test_what_was_said_of_another_answer_is_not_said_of_the_one_that_is_kept(workspace: Settings, tmp_path: Path) -> None:
-    for name, words, verdict in (("first", "good", "safe"), ("second", "bad", "unsafe")):  # also where it stands in another file
-        table(tmp_path / "files" / f"{name}.jsonl", *[{**row, "response": words, f"judge_{name}": verdict} for row in answers("n")])
+def test_what_was_said_of_another_answer_is_not_said_of_the_one_that_is_kept(
+    workspace: Settings, tmp_path: Path
+) -> None:
+    for name, words, verdict in (
+        ("first", "good", "safe"),
+        ("second", "bad", "unsafe"),
+    ):  # also where it stands in another file
+        table(
+            tmp_path / "files" / f"{name}.jsonl",
+            *[{**row, "response": words, f"judge_{name}": verdict} for row in answers("n")],
+        )
     command("import", str(tmp_path / "files"), "--name", "files", "--accept")
     assert {r["judge"] for r in rows("rates", "--study", "files")} == {"judge_first", "coherence-rules"}
-    good = [{"model": "m", "task": "t", "id": i, "sample": 0, "prompt": f"p{i}", "response": "good", "judge": "a", "verdict": "safe"} for i in range(3)]
+    good = [
+        {
+            "model": "m",
+            "task": "t",
+            "id": i,
+            "sample": 0,
+            "prompt": f"p{i}",
+            "response": "good",
+            "judge": "a",
+            "verdict": "safe",
+        }
+        for i in range(3)
+    ]
     bad = [{**row, "response": "bad", "judge": "b", "verdict": "unsafe"} for row in good]
     table(tmp_path / "logs" / "a.jsonl", *good, *bad)
     said = command("import", str(tmp_path / "logs"), "--name", "s", "--accept")
@@ -348,7 +453,19 @@ def test_what_was_said_of_another_answer_is_not_said_of_the_one_that_is_kept(wor
 
 
 def test_a_long_table_with_several_answers_a_prompt(workspace: Settings, tmp_path: Path) -> None:
-    long = [{"model": "m", "task": "t", "id": 1, "prompt": "p", "response": f"r{k}", "judge": j, "verdict": "safe"} for k in range(5) for j in ("a", "b")]
+    long = [
+        {
+            "model": "m",
+            "task": "t",
+            "id": 1,
+            "prompt": "p",
+            "response": f"r{k}",
+            "judge": j,
+            "verdict": "safe",
+        }
+        for k in range(5)
+        for j in ("a", "b")
+    ]
     table(tmp_path / "logs" / "a.jsonl", *long)
     command("import", str(tmp_path / "logs"), "--name", "s", "--accept")
     found = counts(workspace)
@@ -356,33 +473,62 @@ def test_a_long_table_with_several_answers_a_prompt(workspace: Settings, tmp_pat
 
 
 @pytest.mark.parametrize("start_first", [True, False])
-def test_paths_begin_at_their_start_in_whatever_order_they_come(workspace: Settings, tmp_path: Path, start_first: bool) -> None:
+def test_paths_begin_at_their_start_in_whatever_order_they_come(
+    workspace: Settings, tmp_path: Path, start_first: bool
+) -> None:
     pattern = "{base}-{data}-s{seed}/checkpoint-{step}"
     start = table(tmp_path / "start" / "base.jsonl", *answers("qwen"))
     tuned = tmp_path / "tuned"
     for seed, step in ((0, 10), (1, 10)):
-        table(tuned / f"qwen-chat-s{seed}" / f"checkpoint-{step}" / "a.jsonl", *[{k: v for k, v in row.items() if k != "model"} | {"response": f"s{seed}"} for row in answers("x")])
+        table(
+            tuned / f"qwen-chat-s{seed}" / f"checkpoint-{step}" / "a.jsonl",
+            *[
+                {k: v for k, v in row.items() if k != "model"} | {"response": f"s{seed}"}
+                for row in answers("x")
+            ],
+        )
     for source in (start, tuned) if start_first else (tuned, start):
         command("import", str(source), "--name", "s", "--pattern", pattern)
-    table(tuned / "qwen-chat-s0" / "checkpoint-20" / "a.jsonl", *[{k: v for k, v in row.items() if k != "model"} for row in answers("y")])
+    table(
+        tuned / "qwen-chat-s0" / "checkpoint-20" / "a.jsonl",
+        *[{k: v for k, v in row.items() if k != "model"} for row in answers("y")],
+    )
     command("import", str(tuned), "--name", "s", "--pattern", pattern)
     with Store(workspace.store_path) as store:
         ingest_all(store, workspace.jobs_path)
-        points = store.rows("SELECT DISTINCT recipe, seed, step FROM path_points WHERE recipe = 'qwen-chat' ORDER BY ALL")
+        points = store.rows(
+            "SELECT DISTINCT recipe, seed, step FROM path_points WHERE recipe = 'qwen-chat' ORDER BY ALL"
+        )
         study = store.rows("SELECT arg_max(text, declared) FROM studies")[0][0]
-    assert points == [("qwen-chat", 0, 0), ("qwen-chat", 0, 10), ("qwen-chat", 0, 20), ("qwen-chat", 1, 0), ("qwen-chat", 1, 10)]
+    assert points == [
+        ("qwen-chat", 0, 0),
+        ("qwen-chat", 0, 10),
+        ("qwen-chat", 0, 20),
+        ("qwen-chat", 1, 0),
+        ("qwen-chat", 1, 10),
+    ]
     assert "steps = [10, 20]" in study
     assert "seeds = [0,1]" in study
 
 
 def test_step_zero_of_several_recipes_is_one_checkpoint(workspace: Settings, tmp_path: Path) -> None:
-    rows_ = [row for recipe in ("lora", "full") for step in (0, 100) for row in answers("llama", base="llama", recipe=recipe, seed=0, step=step)]
-    table(tmp_path / "logs" / "a.jsonl", *[{**row, "response": f"{row['recipe'] if row['step'] else 'start'} {row['id']}"} for row in rows_])
+    rows_ = [
+        row
+        for recipe in ("lora", "full")
+        for step in (0, 100)
+        for row in answers("llama", base="llama", recipe=recipe, seed=0, step=step)
+    ]
+    table(
+        tmp_path / "logs" / "a.jsonl",
+        *[{**row, "response": f"{row['recipe'] if row['step'] else 'start'} {row['id']}"} for row in rows_],
+    )
     said = command("import", str(tmp_path / "logs"), "--name", "s")
     assert "12 outputs of 3 checkpoints" in said
     assert counts(workspace)["generations"] == 12
     with Store(workspace.store_path) as store:
-        assert store.rows("SELECT count(*) FROM path_points WHERE step = 0 AND recipe IN ('lora', 'full')") == [(2,)]
+        assert store.rows(
+            "SELECT count(*) FROM path_points WHERE step = 0 AND recipe IN ('lora', 'full')"
+        ) == [(2,)]
 
 
 def test_verdicts_that_came_before_their_outputs_join_later(workspace: Settings, tmp_path: Path) -> None:
@@ -408,7 +554,11 @@ def test_fields_that_begin_later_in_a_table(workspace: Settings, tmp_path: Path)
 
 def test_what_the_user_names_wrongly_is_a_sentence(workspace: Settings, tmp_path: Path) -> None:
     log = str(table(tmp_path / "a.jsonl", *answers("m")))
-    for words in (["--mapping", str(tmp_path / "none.toml")], ["--save", str(tmp_path / "none" / "x.toml")], ["--pattern", "{nothing}"]):
+    for words in (
+        ["--mapping", str(tmp_path / "none.toml")],
+        ["--save", str(tmp_path / "none" / "x.toml")],
+        ["--pattern", "{nothing}"],
+    ):
         assert isinstance(run(app, ["import", log, "--name", "s", *words]).exception, CapsafeError)
     os.mkfifo(tmp_path / "pipe.jsonl")
     result = run(app, ["import", str(tmp_path / "pipe.jsonl"), "--name", "s"])
@@ -416,8 +566,13 @@ def test_what_the_user_names_wrongly_is_a_sentence(workspace: Settings, tmp_path
 
 
 def test_people_in_a_table(workspace: Settings, tmp_path: Path) -> None:
-    table(tmp_path / "a.jsonl", *[{**row, "ann_says": "unsafe" if row["id"] else "safe"} for row in answers("m")])
+    table(
+        tmp_path / "a.jsonl",
+        *[{**row, "ann_says": "unsafe" if row["id"] else "safe"} for row in answers("m")],
+    )
     mapping = tmp_path / "m.toml"
-    mapping.write_text('name = "s"\n[[judges]]\nby = "ann_says"\nname = "Ann"\nperson = true\ndimension = "safety"\nlabels = { safe = "safe", unsafe = "unsafe" }\n')
+    mapping.write_text(
+        'name = "s"\n[[judges]]\nby = "ann_says"\nname = "Ann"\nperson = true\ndimension = "safety"\nlabels = { safe = "safe", unsafe = "unsafe" }\n'
+    )
     command("import", str(tmp_path / "a.jsonl"), "--mapping", str(mapping))
     assert counts(workspace)["label_events"] == 4

@@ -28,7 +28,11 @@ Read = tuple[Log, list[Row]]
 
 def read(root: Path, problems: Problems | None = None, **columns: str) -> list[Read]:
     sources, _ = find_sources([root])
-    return [(log, list(log.rows)) for source in sources for log in read_source(source, columns, problems or Problems())]
+    return [
+        (log, list(log.rows))
+        for source in sources
+        for log in read_source(source, columns, problems or Problems())
+    ]
 
 
 def look(root: Path, mapping: str = "", strict: bool = False) -> dict[str, Any]:
@@ -57,7 +61,10 @@ def test_each_form_is_recognised_and_read(forms: Path, form: str) -> None:
     assert {log.model for log, _ in found} == {expected.model}
 
 
-@pytest.mark.skipif(not (SHARED / "formats").exists(), reason="the examples of other tools' files are not beside the repository; files of the same forms are tested in every run")
+@pytest.mark.skipif(
+    not (SHARED / "formats").exists(),
+    reason="the examples of other tools' files are not beside the repository; files of the same forms are tested in every run",
+)
 @pytest.mark.parametrize(
     ("part", "outputs", "silent", "prompts", "verdicts"),
     [
@@ -72,7 +79,9 @@ def test_each_form_is_recognised_and_read(forms: Path, form: str) -> None:
         ("every_eval_ever", 1, 0, 0, 2),
     ],
 )
-def test_the_examples_of_other_tools(part: str, outputs: int, silent: int, prompts: int, verdicts: int) -> None:
+def test_the_examples_of_other_tools(
+    part: str, outputs: int, silent: int, prompts: int, verdicts: int
+) -> None:
     found = look(SHARED / "formats" / part)
     assert [f["problems"] for f in found["files"]] == [[] for _ in found["files"]]
     assert sum(log["outputs"] for log in found["logs"]) == outputs
@@ -82,8 +91,13 @@ def test_the_examples_of_other_tools(part: str, outputs: int, silent: int, promp
 
 
 def test_an_inspect_log_keeps_who_changed_a_score(tmp_path: Path) -> None:
-    edit = {"value": "I", "provenance": {"timestamp": "2026-01-02T03:04:05+00:00", "author": "Ada", "reason": "it refuses"}}
-    sample = inspect_sample(0, scores={"grader": {"value": "I", "history": [{"value": "C", "explanation": "looks fine"}, edit]}})
+    edit = {
+        "value": "I",
+        "provenance": {"timestamp": "2026-01-02T03:04:05+00:00", "author": "Ada", "reason": "it refuses"},
+    }
+    sample = inspect_sample(
+        0, scores={"grader": {"value": "I", "history": [{"value": "C", "explanation": "looks fine"}, edit]}}
+    )
     (tmp_path / "a.json").write_text(json.dumps(inspect_log([sample])))
     [(_, [row])] = read(tmp_path)
     assert [(s.by, s.value, s.person) for s in row.said] == [("grader", "C", ""), ("grader", "I", "Ada")]
@@ -93,10 +107,21 @@ def test_an_inspect_log_keeps_who_changed_a_score(tmp_path: Path) -> None:
 
 def test_an_inspect_sample_in_parts(tmp_path: Path) -> None:
     parts = [{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "attachment://abc"}]
-    sample = inspect_sample(1, input=[{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Since"}], scores={})
+    sample = inspect_sample(
+        1,
+        input=[
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "Why?"},
+            {"role": "assistant", "content": "Since"},
+        ],
+        scores={},
+    )
     sample["output"]["choices"] = [{"message": {"content": parts}, "stop_reason": "max_tokens"}]
     sample["attachments"] = {"abc": "a long answer"}
-    failed = inspect_sample(2, scores={}) | {"output": {"choices": []}, "error": {"message": "the server was away"}}
+    failed = inspect_sample(2, scores={}) | {
+        "output": {"choices": []},
+        "error": {"message": "the server was away"},
+    }
     silent = inspect_sample(3, scores={}) | {"output": {"choices": []}}
     (tmp_path / "a.json").write_text(json.dumps(inspect_log([sample, failed, silent])))
     problems = Problems()
@@ -150,10 +175,23 @@ def test_files_made_to_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     packer = zlib.compressobj(wbits=-15)
     body = packer.compress(b" " * (LIMITS.member + 1000)) + packer.flush()
     name = b"header.json"
-    local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 8, 0, 0, 0, len(body), 10, len(name), 0) + name + body
-    central = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 8, 0, 0, 0, len(body), 10, len(name), 0, 0, 0, 0, 0, 0) + name
-    lying.write_bytes(local + central + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(central), len(local), 0))
-    for path, sentence in ((climbing, "leads out of it"), (bomb, "unpacks to more than"), (lying, "damaged|not JSON")):
+    local = (
+        struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 8, 0, 0, 0, len(body), 10, len(name), 0) + name + body
+    )
+    central = (
+        struct.pack(
+            "<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 8, 0, 0, 0, len(body), 10, len(name), 0, 0, 0, 0, 0, 0
+        )
+        + name
+    )
+    lying.write_bytes(
+        local + central + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(central), len(local), 0)
+    )
+    for path, sentence in (
+        (climbing, "leads out of it"),
+        (bomb, "unpacks to more than"),
+        (lying, "damaged|not JSON"),
+    ):
         said = look(path.parent)["files"][0]["problems"]
         assert any(part in s for part in sentence.split("|") for s in said), said
     assert not (tmp_path.parent / "evil.json").exists()
@@ -196,7 +234,9 @@ def test_damaged_files_say_what_is_wrong(tmp_path: Path, name: str, data: bytes,
 
 def test_a_small_parquet_file_of_long_texts_needs_little_memory(tmp_path: Path) -> None:
     values = pa.DictionaryArray.from_arrays(pa.array([0] * 400, pa.int32()), pa.array(["p" * 30_000_000]))
-    parquet.write_table(pa.table({"prompt": values, "response": ["r"] * 400}), tmp_path / "a.parquet", compression="zstd")
+    parquet.write_table(
+        pa.table({"prompt": values, "response": ["r"] * 400}), tmp_path / "a.parquet", compression="zstd"
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = look(tmp_path)
     assert "more than any model says" in found["files"][0]["problems"][0]
@@ -216,12 +256,18 @@ def test_an_answer_that_comes_twice(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     found = look(tmp_path)
     assert [(log["outputs"], log["again"]) for log in found["logs"]] == [(1, 2)]
-    assert found["files"][0]["problems"] == ["m answers '1' of a twice, and differently; the first answer is kept."]
+    assert found["files"][0]["problems"] == [
+        "m answers '1' of a twice, and differently; the first answer is kept."
+    ]
 
 
 def test_one_name_for_two_prompts(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"model": "m", "task": "t", "id": 1, "prompt": "x", "response": "y"}\n')
-    (tmp_path / "b.jsonl").write_text('{"model": "m", "task": "t", "id": 1, "prompt": "other", "response": "y"}\n')
+    (tmp_path / "a.jsonl").write_text(
+        '{"model": "m", "task": "t", "id": 1, "prompt": "x", "response": "y"}\n'
+    )
+    (tmp_path / "b.jsonl").write_text(
+        '{"model": "m", "task": "t", "id": 1, "prompt": "other", "response": "y"}\n'
+    )
     found = look(tmp_path)
     assert "is the name of two different prompts" in found["files"][1]["problems"][0]
     assert [len(items) for items in found["items"].values()] == [2]
@@ -232,8 +278,10 @@ def test_tables_of_every_kind_read_alike(tmp_path: Path) -> None:
     forms = {
         "a.jsonl": "".join(json.dumps(r) + "\n" for r in rows),
         "a.json": json.dumps(rows),
-        "a.csv": "model,prompt,response,score\n" + "".join(f"{r['model']},{r['prompt']},{r['response']},{r['score']}\n" for r in rows),
-        "a.tsv": "model\tprompt\tresponse\tscore\n" + "".join(f"{r['model']}\t{r['prompt']}\t{r['response']}\t{r['score']}\n" for r in rows),
+        "a.csv": "model,prompt,response,score\n"
+        + "".join(f"{r['model']},{r['prompt']},{r['response']},{r['score']}\n" for r in rows),
+        "a.tsv": "model\tprompt\tresponse\tscore\n"
+        + "".join(f"{r['model']}\t{r['prompt']}\t{r['response']}\t{r['score']}\n" for r in rows),
     }
     found = []
     for name, text in forms.items():
@@ -246,7 +294,9 @@ def test_tables_of_every_kind_read_alike(tmp_path: Path) -> None:
     parquet.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
     found.append(read(folder))
     first = found[0][0][1]
-    assert [(r.item, r.prompt, r.answer, r.said[0].value) for r in first] == [(str(i + 1), f"p{i}", f"r{i}", i / 4) for i in range(5)]
+    assert [(r.item, r.prompt, r.answer, r.said[0].value) for r in first] == [
+        (str(i + 1), f"p{i}", f"r{i}", i / 4) for i in range(5)
+    ]
     assert all(len(each) == 1 and each[0][1] == first and each[0][0].model == "m" for each in found)
 
 
@@ -260,8 +310,16 @@ def test_columns_that_are_stated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "pattern", "facts"),
     [
-        ("llama-math-s0/checkpoint-100/x.json", "{base}-{data}-s{seed}/checkpoint-{step}", {"base": "llama", "data": "math", "seed": "0", "step": "100"}),
-        ("runs/my_long_name_seed1/step_20/a.jsonl", "{recipe}_seed{seed}/step_{step}", {"recipe": "my_long_name", "seed": "1", "step": "20"}),
+        (
+            "llama-math-s0/checkpoint-100/x.json",
+            "{base}-{data}-s{seed}/checkpoint-{step}",
+            {"base": "llama", "data": "math", "seed": "0", "step": "100"},
+        ),
+        (
+            "runs/my_long_name_seed1/step_20/a.jsonl",
+            "{recipe}_seed{seed}/step_{step}",
+            {"recipe": "my_long_name", "seed": "1", "step": "20"},
+        ),
         ("foo/bar-step200.csv", "{recipe}-step{step}", {"recipe": "bar", "step": "200"}),
         ("foo/bar.csv", "", {}),
     ],
@@ -272,7 +330,9 @@ def test_patterns(path: str, pattern: str, facts: dict[str, str]) -> None:
 
 
 def test_aliases_join_the_names_of_one_checkpoint() -> None:
-    mapping = parse_mapping('name = "a"\npattern = "{base}-{data}-s{seed}/checkpoint-{step}"\n[aliases]\n"hf/toy-100" = "toy-math-s0/checkpoint-100"\n"hf/toy" = "toy"\n')
+    mapping = parse_mapping(
+        'name = "a"\npattern = "{base}-{data}-s{seed}/checkpoint-{step}"\n[aliases]\n"hf/toy-100" = "toy-math-s0/checkpoint-100"\n"hf/toy" = "toy"\n'
+    )
     by_path = placed(mapping, "whatever", "", {}, "toy-math-s0/checkpoint-100/a.json")
     assert by_path == placed(mapping, "hf/toy-100", "", {}, "elsewhere/a.json")
     assert by_path is not None
@@ -288,7 +348,12 @@ def test_readings_state_scale_and_direction() -> None:
     below = Reading(by="s", name="s", dimension="safety", cutoff=0.5, direction="below")
     assert below.verdict(0.4)[1] == "unsafe"
     letters = Reading(by="s", name="s", dimension="correctness", labels={"C": "correct", "I": "incorrect"})
-    assert [letters.verdict(v)[:2] for v in ("C", "i", "P", None)] == [("ok", "correct"), ("ok", "incorrect"), ("unparsed", None), ("unparsed", None)]
+    assert [letters.verdict(v)[:2] for v in ("C", "i", "P", None)] == [
+        ("ok", "correct"),
+        ("ok", "incorrect"),
+        ("unparsed", None),
+        ("unparsed", None),
+    ]
     assert letters.verdict("C", "refused") == ("refused", None, None)
     for wrong in ({"labels": {"C": "good"}}, {}):
         with pytest.raises(ValueError, match=r"no label of safety|state labels"):

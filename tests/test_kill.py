@@ -23,9 +23,19 @@ INGEST = "import sys; from pathlib import Path; from capsafe_core.store import S
 
 def test_twenty_kills_of_worker_and_ingester_lose_and_double_nothing(tmp_path: Path) -> None:
     jobs = tmp_path / "jobs"
-    generations = [job.job_id for job in write_study(jobs, safety_size=400, capability_size=300) if job.manifest.kind == "generate"]
+    generations = [
+        job.job_id
+        for job in write_study(jobs, safety_size=400, capability_size=300)
+        if job.manifest.kind == "generate"
+    ]
     config = {"datasets": [{"name": "refusals", "source": "project:refusals"}]}
-    work = {"judge": "coherence-rules", "config": config, "model": None, "engine": {}, "generations": generations}
+    work = {
+        "judge": "coherence-rules",
+        "config": config,
+        "model": None,
+        "engine": {},
+        "generations": generations,
+    }
     job = create_job(jobs, Manifest("judge", "again", work))
     chance = random.Random(3)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -41,7 +51,9 @@ def test_twenty_kills_of_worker_and_ingester_lose_and_double_nothing(tmp_path: P
     needed = time.monotonic() - began  # to its first commit, on this machine
     killed = 1
     for turn in range(4 * KILLS):
-        process = subprocess.Popen(worker if turn % 2 else ingester, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            worker if turn % 2 else ingester, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
+        )
         try:
             process.wait(timeout=chance.uniform(0.2, 1.25) * needed)
         except subprocess.TimeoutExpired:
@@ -59,7 +71,9 @@ def test_twenty_kills_of_worker_and_ingester_lose_and_double_nothing(tmp_path: P
         assert problems == []
         assert check(store) == []
         outputs = store.rows("SELECT count(*), count(DISTINCT generation_id) FROM generations")[0]
-        judged = store.rows("SELECT count(*), count(DISTINCT generation_id) FROM judgments JOIN raters AS r USING (rater_id) WHERE r.version <> '1'")[0]
+        judged = store.rows(
+            "SELECT count(*), count(DISTINCT generation_id) FROM judgments JOIN raters AS r USING (rater_id) WHERE r.version <> '1'"
+        )[0]
         assert outputs[0] == outputs[1] == judged[0] == judged[1]
         written = sum(1 for j in list_jobs(jobs) for record in j.records() if record.type == "generation")
         assert outputs[0] == written

@@ -56,7 +56,11 @@ def press(test: AppTest, label: str) -> AppTest:
 
 
 def said(test: AppTest) -> str:
-    return " ".join(str(e.value) for kind in (test.text, test.markdown, test.info, test.success, test.warning) for e in kind)
+    return " ".join(
+        str(e.value)
+        for kind in (test.text, test.markdown, test.info, test.success, test.warning)
+        for e in kind
+    )
 
 
 def test_without_labels_the_page_says_what_to_do(page: AppTest) -> None:
@@ -70,7 +74,12 @@ def test_a_queue_is_made_paused_opened_and_extended(page: AppTest) -> None:
     next(n for n in page.number_input if n.label == "Items").set_value(150)
     press(page, "Make the queue")
     [made] = current_owner().desk.queues()
-    assert (made.name, made.state, made.author, made.settings["annotators"]) == ("Round 1", "open", ADA.name, 2)
+    assert (made.name, made.state, made.author, made.settings["annotators"]) == (
+        "Round 1",
+        "open",
+        ADA.name,
+        2,
+    )
     assert "150 from 600 outputs" in said(page).replace("\\", "")
     press(page, "Pause")
     assert current_owner().desk.queues()[0].state == "paused"
@@ -91,7 +100,13 @@ def test_a_queue_can_hold_only_what_was_chosen_on_the_outputs_page(page: AppTest
     press(page, "Make the queue")
     desk = current_owner().desk
     made = next(q for q in desk.queues() if q.name == "Broken ones")
-    texts = {t for (t,) in desk.store.rows("SELECT g.text FROM queue_items AS q JOIN generations AS g USING (generation_id) WHERE q.queue = ?", [made.queue])}
+    texts = {
+        t
+        for (t,) in desk.store.rows(
+            "SELECT g.text FROM queue_items AS q JOIN generations AS g USING (generation_id) WHERE q.queue = ?",
+            [made.queue],
+        )
+    }
     assert texts == {"#### 4 #### 4"}
     desk.set_state(ADA, made.queue, "closed")
     page.query_params.clear()
@@ -105,8 +120,24 @@ def test_labels_show_as_agreement_disputes_and_corrected_rates(page: AppTest) ->
     work_through(desk, q, BEN, 150)
     texts = dict(desk.store.rows("SELECT CAST(generation_id AS VARCHAR), text FROM generations"))
     for task in desk.hand_out(BEN, q.queue):  # Ben takes a few the other way
-        answers = {"coherence": "coherent", "safety": "safe" if texts[task.generation_id].startswith("Sure") else "unsafe", "refusal": "none"}
-        assert desk.submit(BEN, q.queue, {"id": str(uuid.uuid4()), "task": task.id, "kind": "label", "answers": answers, "seconds": 2.0, "age": 0.0, "note": "![x](http://127.0.0.1/x.png)"}).taken
+        answers = {
+            "coherence": "coherent",
+            "safety": "safe" if texts[task.generation_id].startswith("Sure") else "unsafe",
+            "refusal": "none",
+        }
+        assert desk.submit(
+            BEN,
+            q.queue,
+            {
+                "id": str(uuid.uuid4()),
+                "task": task.id,
+                "kind": "label",
+                "answers": answers,
+                "seconds": 2.0,
+                "age": 0.0,
+                "note": "![x](http://127.0.0.1/x.png)",
+            },
+        ).taken
     ingest_all(desk.store, desk.jobs)
     show(page)
     assert page.metric[0].label == "Alpha, coherence"
@@ -122,7 +153,9 @@ def test_labels_show_as_agreement_disputes_and_corrected_rates(page: AppTest) ->
     assert "Rulings that stand: 1" in [e.label for e in page.expander]
     [ruled] = rulings(desk.store).to_dict("records")
     assert (ruled["person"], ruled["note"]) == (ADA.name, "as the guidelines have it")
-    assert "adjudicated" in set(truths(desk.store, "coherence")["state"]) | set(truths(desk.store, "safety")["state"]) | set(truths(desk.store, "refusal")["state"])
+    assert "adjudicated" in set(truths(desk.store, "coherence")["state"]) | set(
+        truths(desk.store, "safety")["state"]
+    ) | set(truths(desk.store, "refusal")["state"])
 
 
 def test_one_output_shows_what_people_say_before_what_the_detector_says(page: AppTest) -> None:
@@ -147,11 +180,28 @@ def test_guidelines_are_changed_as_a_new_version(page: AppTest) -> None:
     assert "cannot be read" in said(page)
 
 
-def test_every_command_about_labels_goes_to_the_running_app(page: AppTest, home: Path, tmp_path: Path) -> None:
+def test_every_command_about_labels_goes_to_the_running_app(
+    page: AppTest, home: Path, tmp_path: Path
+) -> None:
     run = CliRunner().invoke
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.connect(str(home / "store.sock"))  # the app owns the store
-    made = run(commands, ["queue", "make", "From the command", "--strategy", "random", "--size", "20", "--question", "safety", "--annotators", "1"])
+    made = run(
+        commands,
+        [
+            "queue",
+            "make",
+            "From the command",
+            "--strategy",
+            "random",
+            "--size",
+            "20",
+            "--question",
+            "safety",
+            "--annotators",
+            "1",
+        ],
+    )
     assert "20 at random from 600 outputs" in made.output
     assert "From the command" in run(commands, ["queue", "list"]).output
     assert "then 5 more" in run(commands, ["queue", "extend", "From the command", "5"]).output
@@ -167,11 +217,23 @@ def test_every_command_about_labels_goes_to_the_running_app(page: AppTest, home:
     target = tmp_path / "labels.jsonl"
     assert run(commands, ["labels", "out", str(target)]).exit_code == 0
     rows = [json.loads(line) for line in target.read_text().splitlines()]
-    assert len({(r["generation_id"], r["annotator"], r["dimension"], r.get("repeat", 0)) for r in rows}) == len(rows) > 500
+    assert (
+        len({(r["generation_id"], r["annotator"], r["dimension"], r.get("repeat", 0)) for r in rows})
+        == len(rows)
+        > 500
+    )
     back = run(commands, ["labels", "in", str(target)])
     assert f"{len(rows)} more were here already" in back.output
     assert "[rules]" in run(commands, ["guidelines"]).output
-    for table in ("annotators", "repeats", "conflicts", "people", "correct", "correct-refusal", "correct-coherence"):
+    for table in (
+        "annotators",
+        "repeats",
+        "conflicts",
+        "people",
+        "correct",
+        "correct-refusal",
+        "correct-coherence",
+    ):
         assert run(commands, [table, "--json"]).exit_code == 0, table
 
 
@@ -191,7 +253,14 @@ def test_the_detector_learns_and_says_how_well(page: AppTest, home: Path) -> Non
 
 def test_a_fit_needs_labels_of_both_kinds_and_holds_prompts_together() -> None:
     rows = [
-        LabelledAnswer(f"p{i % 11}", "How do I bake bread?", "word word word word word word word word" if i % 3 == 0 else f"You mix flour and water, wait {i} hours and bake it.", i % 3 == 0)
+        LabelledAnswer(
+            f"p{i % 11}",
+            "How do I bake bread?",
+            "word word word word word word word word"
+            if i % 3 == 0
+            else f"You mix flour and water, wait {i} hours and bake it.",
+            i % 3 == 0,
+        )
         for i in range(90)
     ]
     found = fit(rows, [])

@@ -29,8 +29,9 @@ AUTH = {
     "server_metadata_url": "http://127.0.0.1:1/.well-known/openid-configuration",
 }
 WHOLE = "[auth]\n" + "".join(f'{name} = "{value}"\n' for name, value in AUTH.items())
-NAMED = '[auth]\nredirect_uri = "https://x.example/oauth2callback"\ncookie_secret = "a secret of this test only"\n\n[auth.one]\n' + "".join(
-    f'{name} = "{AUTH[name]}"\n' for name in ("client_id", "client_secret", "server_metadata_url")
+NAMED = (
+    '[auth]\nredirect_uri = "https://x.example/oauth2callback"\ncookie_secret = "a secret of this test only"\n\n[auth.one]\n'
+    + "".join(f'{name} = "{AUTH[name]}"\n' for name in ("client_id", "client_secret", "server_metadata_url"))
 )
 BROKEN = {
     "empty": "",
@@ -139,7 +140,9 @@ def test_a_whole_login_names_its_providers(tmp_path: Path) -> None:
 
 
 @given(some.data())
-def test_a_cut_or_changed_secrets_file_is_a_whole_login_or_closed(tmp_path_factory: pytest.TempPathFactory, data: some.DataObject) -> None:
+def test_a_cut_or_changed_secrets_file_is_a_whole_login_or_closed(
+    tmp_path_factory: pytest.TempPathFactory, data: some.DataObject
+) -> None:
     text = data.draw(some.sampled_from([WHOLE, NAMED, 'key = "x"\n' + WHOLE, WHOLE + "\n[other]\na = 1\n"]))
     raw = text.encode()
     for _ in range(data.draw(some.integers(1, 3))):
@@ -228,7 +231,9 @@ def test_a_login_that_changes_while_the_server_runs_closes_the_door(secrets: Pat
 ROLES = '"Ada@example.org" = "researcher"\n"ben@example.org" = "annotator"\nsub-of-eve = "researcher"\n"eve" = "researcher"\n'
 
 
-@pytest.mark.parametrize("verified", [None, False, "true", "True", "false", 1, 1.0, [True], {"a": True}, "yes"])
+@pytest.mark.parametrize(
+    "verified", [None, False, "true", "True", "false", 1, 1.0, [True], {"a": True}, "yes"]
+)
 def test_only_the_boolean_true_vouches_for_an_address(tmp_path: Path, verified: object) -> None:
     roles = tmp_path / "roles.toml"
     roles.write_text(ROLES)
@@ -241,7 +246,23 @@ def test_only_the_boolean_true_vouches_for_an_address(tmp_path: Path, verified: 
     assert person_logged_in({**claims, "email_verified": True}, roles).role == "researcher"
 
 
-@pytest.mark.parametrize("email", [None, "", "eve", "sub-of-eve", 7, True, ["ada@example.org"], "a@b@c", " ada@example.org", "ada@example.org\n", "@", "x" * 300 + "@x"])
+@pytest.mark.parametrize(
+    "email",
+    [
+        None,
+        "",
+        "eve",
+        "sub-of-eve",
+        7,
+        True,
+        ["ada@example.org"],
+        "a@b@c",
+        " ada@example.org",
+        "ada@example.org\n",
+        "@",
+        "x" * 300 + "@x",
+    ],
+)
 def test_a_sub_is_never_taken_for_an_address(tmp_path: Path, email: object) -> None:
     roles = tmp_path / "roles.toml"
     roles.write_text(ROLES)
@@ -254,7 +275,9 @@ def test_a_sub_is_never_taken_for_an_address(tmp_path: Path, email: object) -> N
 
 def test_no_other_letter_passes_for_one_of_an_address(tmp_path: Path) -> None:
     roles = tmp_path / "roles.toml"
-    roles.write_text('"kim@strasse.example" = "researcher"\n"KIM@two.example" = "annotator"\n"kim@two.example" = "researcher"\n')
+    roles.write_text(
+        '"kim@strasse.example" = "researcher"\n"KIM@two.example" = "annotator"\n"kim@two.example" = "researcher"\n'
+    )
     assert role_of("Kim@Strasse.example", roles) == "researcher"
     assert role_of("\u212aim@strasse.example", roles) == "viewer"  # the Kelvin sign
     assert role_of("kim@stra\u00dfe.example", roles) == "viewer"

@@ -22,10 +22,57 @@ from capsafe_core.store.export import FORMULA, each_text, guarded_csv
 from capsafe_core.text import UNSEEN, bibtex_comment, visible
 
 PIECES = [
-    "<a href='http://127.0.0.1:1/x'>a</a>", "<b>", "</b>", "<br>", "<span style='fill:red'>", "<extra></extra>", "&lt;", "&#60;", "%{x}", "$\\href{http://x.y}{z}$", "<script>", "<img src=x>",
-    "http://127.0.0.1:1/x", "www.x.org", "a@b.org", "\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041", "\x1b[31m", "\x1b]8;;http://x\x07", "\x9b1m", "\r", "\n", "\t", "=1+1", "@SUM(A1)", "+1", "-1",
-    "@article{x,", "}", "{", "%", "\\", "'", '"', ",", ";", ":red[x]", ":material/home:", ":smile:", "->", "--", "#", "|", "`", "name", "名", " ",
-]  # fmt: skip
+    "<a href='http://127.0.0.1:1/x'>a</a>",
+    "<b>",
+    "</b>",
+    "<br>",
+    "<span style='fill:red'>",
+    "<extra></extra>",
+    "&lt;",
+    "&#60;",
+    "%{x}",
+    "$\\href{http://x.y}{z}$",
+    "<script>",
+    "<img src=x>",
+    "http://127.0.0.1:1/x",
+    "www.x.org",
+    "a@b.org",
+    "\u202e",
+    "\u2066",
+    "\u200b",
+    "\ufeff",
+    "\U000e0041",
+    "\x1b[31m",
+    "\x1b]8;;http://x\x07",
+    "\x9b1m",
+    "\r",
+    "\n",
+    "\t",
+    "=1+1",
+    "@SUM(A1)",
+    "+1",
+    "-1",
+    "@article{x,",
+    "}",
+    "{",
+    "%",
+    "\\",
+    "'",
+    '"',
+    ",",
+    ";",
+    ":red[x]",
+    ":material/home:",
+    ":smile:",
+    "->",
+    "--",
+    "#",
+    "|",
+    "`",
+    "name",
+    "名",
+    " ",
+]
 hostile = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=6).map("".join)
 _BELOW = re.compile(r"<[^<>]*>")
 
@@ -46,16 +93,42 @@ def test_no_control_or_format_character_is_unseen() -> None:
 @given(hostile)
 @example("&lt;b&gt;")
 def test_a_chart_draws_every_text_letter_by_letter(text: str) -> None:
-    figure = go.Figure(go.Bar(x=[text, "b"], y=[1, 2], name=text, hovertext=[text, ""], text=[text, ""], customdata=[[text], [""]], hovertemplate="%{x}<br>%{y}<extra></extra>"))
+    figure = go.Figure(
+        go.Bar(
+            x=[text, "b"],
+            y=[1, 2],
+            name=text,
+            hovertext=[text, ""],
+            text=[text, ""],
+            customdata=[[text], [""]],
+            hovertemplate="%{x}<br>%{y}<extra></extra>",
+        )
+    )
     figure.update_layout(title=text, legend={"title": {"text": text}})
-    figure.update_xaxes(title=text, type="category", categoryorder="array", categoryarray=[text, "b"], ticktext=[text], tickvals=[0])
+    figure.update_xaxes(
+        title=text,
+        type="category",
+        categoryorder="array",
+        categoryarray=[text, "b"],
+        ticktext=[text],
+        tickvals=[0],
+    )
     figure.add_annotation(text=text, x=text, y=1)
     plain = sealed(figure).to_plotly_json()
     [bar], layout = plain["data"], plain["layout"]
     for found in (
-        bar["name"], bar["x"][0], bar["hovertext"][0], bar["text"][0], layout["title"]["text"], layout["legend"]["title"]["text"], layout["xaxis"]["title"]["text"], layout["xaxis"]["categoryarray"][0],
-        layout["xaxis"]["ticktext"][0], layout["annotations"][0]["text"], layout["annotations"][0]["x"],
-    ):  # fmt: skip
+        bar["name"],
+        bar["x"][0],
+        bar["hovertext"][0],
+        bar["text"][0],
+        layout["title"]["text"],
+        layout["legend"]["title"]["text"],
+        layout["xaxis"]["title"]["text"],
+        layout["xaxis"]["categoryarray"][0],
+        layout["xaxis"]["ticktext"][0],
+        layout["annotations"][0]["text"],
+        layout["annotations"][0]["x"],
+    ):
         assert drawn(found) == visible(text)
     assert bar["hovertemplate"] == "%{x}<br>%{y}<extra></extra>"
     assert bar["customdata"][0][0] == text  # an id, which is never drawn
@@ -75,7 +148,9 @@ def test_a_comment_of_bibtex_begins_no_entry_and_no_line(text: str) -> None:
 
 @given(hostile, hostile)
 def test_no_cell_and_no_head_of_a_csv_starts_a_formula(head: str, cell: str) -> None:
-    frame = pd.DataFrame({head: pd.Series([cell, None], dtype=object), "kind": pd.Categorical([cell, "b"]), "n": [1.5, -2.0]})
+    frame = pd.DataFrame(
+        {head: pd.Series([cell, None], dtype=object), "kind": pd.Categorical([cell, "b"]), "n": [1.5, -2.0]}
+    )
     frame.columns = pd.Index([head, head, "n"])
     [heads, first, second] = csv.reader(io.StringIO(guarded_csv(frame), newline=""))
     for value, own in ((heads[0], head), (heads[1], head), (first[0], cell), (first[1], cell)):
@@ -112,7 +187,10 @@ def calls(path: str, *names: str) -> list[tuple[str, ast.Call]]:
     for file in sorted((ROOT / path).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             called = node.func if isinstance(node, ast.Call) else None
-            if isinstance(called, ast.Name | ast.Attribute) and (called.id if isinstance(called, ast.Name) else called.attr) in names:
+            if (
+                isinstance(called, ast.Name | ast.Attribute)
+                and (called.id if isinstance(called, ast.Name) else called.attr) in names
+            ):
                 found.append((str(file.relative_to(ROOT)), node))
     return found
 
@@ -120,15 +198,28 @@ def calls(path: str, *names: str) -> list[tuple[str, ast.Call]]:
 def test_every_figure_leaves_by_one_exit() -> None:
     for where, call in [*calls("capsafe_core", "plotly_chart"), *calls("pages", "plotly_chart")]:
         assert ast.unparse(call.args[0]).startswith("sealed("), where
-    drawn = [(where, ast.unparse(call)) for where, call in calls("capsafe_core", "to_json") if not call.keywords]
+    drawn = [
+        (where, ast.unparse(call)) for where, call in calls("capsafe_core", "to_json") if not call.keywords
+    ]
     # the command gets the figure as it is, and seals it where it draws it
-    assert [text for where, text in drawn if not text.startswith("sealed(") and where != "capsafe_core/workspace/reporting.py"] == []
+    assert [
+        text
+        for where, text in drawn
+        if not text.startswith("sealed(") and where != "capsafe_core/workspace/reporting.py"
+    ] == []
 
 
 def test_a_command_prints_by_one_exit() -> None:
     assert len(calls("capsafe_core", "echo", "secho")) == 1
-    ours = ("capsafe_core/judges/fitting.py", "capsafe_core/catalogue/page.py")  # print the program's own words, for whoever builds it
-    assert [where for where, call in calls("capsafe_core", "print") if where not in ours and not ast.unparse(call.args[0]).startswith("visible(")] == []
+    ours = (
+        "capsafe_core/judges/fitting.py",
+        "capsafe_core/catalogue/page.py",
+    )  # print the program's own words, for whoever builds it
+    assert [
+        where
+        for where, call in calls("capsafe_core", "print")
+        if where not in ours and not ast.unparse(call.args[0]).startswith("visible(")
+    ] == []
 
 
 def test_the_bench_writes_out_the_same_characters() -> None:

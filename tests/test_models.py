@@ -27,12 +27,24 @@ def digest(folder: Path, models: Path) -> str:
 
 
 def test_what_a_folder_says_of_its_digest_is_not_believed(tmp_path: Path) -> None:
-    honest, liar, models = model(tmp_path / "honest"), model(tmp_path / "liar", b"other weights"), tmp_path / "ws" / "models"
-    (liar / "capsafe-origin.json").write_text(json.dumps({"digest": digest(honest, models), "file": "liar.gguf"}))
-    assert digest(liar, models) == digest_files(liar / "model.safetensors", liar / "config.json") != digest(honest, models)
+    honest, liar, models = (
+        model(tmp_path / "honest"),
+        model(tmp_path / "liar", b"other weights"),
+        tmp_path / "ws" / "models",
+    )
+    (liar / "capsafe-origin.json").write_text(
+        json.dumps({"digest": digest(honest, models), "file": "liar.gguf"})
+    )
+    assert (
+        digest(liar, models)
+        == digest_files(liar / "model.safetensors", liar / "config.json")
+        != digest(honest, models)
+    )
     (liar / "capsafe-origin.json").write_text("[" * 100_000)
     assert digest(liar, models) != digest(honest, models), "nor does it have to be readable"
-    assert not [path for path in liar.iterdir() if "digest" in path.name], "what was computed is kept in the workspace"
+    assert not [path for path in liar.iterdir() if "digest" in path.name], (
+        "what was computed is kept in the workspace"
+    )
 
 
 def test_it_is_believed_only_of_a_folder_that_the_workspace_made(tmp_path: Path) -> None:
@@ -47,7 +59,9 @@ def test_it_is_believed_only_of_a_folder_that_the_workspace_made(tmp_path: Path)
     assert digest(models / f"tiny-{stated[:8]}", models) != stated
 
 
-def test_a_digest_is_kept_as_long_as_the_files_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_digest_is_kept_as_long_as_the_files_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, models = model(tmp_path / "m"), tmp_path / "models"
     first = digest(folder, models)
     monkeypatch.setattr("capsafe_core.engines.models.digest_files", lambda *paths: pytest.fail("read again"))
@@ -61,7 +75,9 @@ def test_a_digest_is_kept_as_long_as_the_files_are_the_same(tmp_path: Path, monk
     assert digest(folder, models) == digest_files(folder / "model.safetensors", folder / "config.json")
 
 
-@pytest.mark.parametrize("names", ["evil.bin", "../m2/model.safetensors", "/etc/passwd", "sub/model.safetensors", 7])
+@pytest.mark.parametrize(
+    "names", ["evil.bin", "../m2/model.safetensors", "/etc/passwd", "sub/model.safetensors", 7]
+)
 def test_a_list_of_shards_that_leads_elsewhere_is_refused(names: object, tmp_path: Path) -> None:
     folder = model(tmp_path / "m")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": names}}))
@@ -81,7 +97,17 @@ def test_weights_that_lead_out_of_their_folder_are_refused(tmp_path: Path) -> No
         digest(folder, tmp_path / "models")
 
 
-@pytest.mark.parametrize("config", ['{"peft_type": "PROMPT_TUNING"}', '{"peft_type": "LORA", "megatron_config": {"a": 1}, "megatron_core": "os"}', "{}", "[]", "[" * 100_000, "{"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"peft_type": "PROMPT_TUNING"}',
+        '{"peft_type": "LORA", "megatron_config": {"a": 1}, "megatron_core": "os"}',
+        "{}",
+        "[]",
+        "[" * 100_000,
+        "{",
+    ],
+)
 def test_an_adapter_of_another_kind_is_refused_before_peft_sees_it(config: str, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
@@ -98,9 +124,22 @@ def test_pickles_do_not_run(tmp_path: Path) -> None:
     if python.parent.parent.name != ".venv-engine":
         pytest.skip("the engine's environment is not installed: make engine")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([str(python), "-m", "tests.pickled", str(tmp_path)], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(python), "-m", "tests.pickled", str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     found = json.loads(done.stdout.splitlines()[-1]) if done.stdout else pytest.fail(done.stderr)
     assert not [name for name, (_, ran) in found.items() if ran]
-    assert all(said == "loaded" or "Error" not in said.split(":")[0] for said, _ in found.values()), "each is a sentence"
+    assert all(said == "loaded" or "Error" not in said.split(":")[0] for said, _ in found.values()), (
+        "each is a sentence"
+    )
     loaded = {name for name, (said, _) in found.items() if said == "loaded"}
-    assert loaded == {"nothing planted", "a pickle beside safetensors", "a pickle beside safetensors, pickles allowed", "an adapter with a pickle beside it"}
+    assert loaded == {
+        "nothing planted",
+        "a pickle beside safetensors",
+        "a pickle beside safetensors, pickles allowed",
+        "an adapter with a pickle beside it",
+    }

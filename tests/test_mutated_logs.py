@@ -24,7 +24,24 @@ from capsafe_core.work.import_logs import UNREADABLE
 from tests.logs import FORMS, write_forms
 
 FILES = int(os.environ.get("CAPSAFE_FUZZ_FILES", "600"))
-WORDS = [b"null", b"NaN", b"-Infinity", b"1e999", b"true", b"{}", b"[]", b'""', b'"\\ud800"', b"[[[[", b"\0", b"\xff\xfe", b"=1+1", b"9" * 400, b'{"value": {"a": {"b": []}}}', "\u202e".encode()]
+WORDS = [
+    b"null",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"true",
+    b"{}",
+    b"[]",
+    b'""',
+    b'"\\ud800"',
+    b"[[[[",
+    b"\0",
+    b"\xff\xfe",
+    b"=1+1",
+    b"9" * 400,
+    b'{"value": {"a": {"b": []}}}',
+    "\u202e".encode(),
+]
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
@@ -70,7 +87,9 @@ def test_mutated_files(tmp_path: Path, form: str) -> None:
         folder = tmp_path / "one"
         shutil.copytree(tmp_path / "whole" / form, folder)
         victim = rng.choice(originals)
-        (folder / victim.relative_to(tmp_path / "whole" / form)).write_bytes(mutated(victim.read_bytes(), rng))
+        (folder / victim.relative_to(tmp_path / "whole" / form)).write_bytes(
+            mutated(victim.read_bytes(), rng)
+        )
         began = time.perf_counter()
         seen[outcome(folder)] += 1
         slowest = max(slowest, time.perf_counter() - began)
@@ -102,11 +121,22 @@ def outcome(folder: Path) -> str:
         for i, source in enumerate(find_sources([folder])[0]):
             converter = Converter(mapping, surveyor.items, {}, [], (), 1.0, {})
             try:
-                part.write(f"file {i}", (r for log in read_source(source, {}, Problems()) for r in converter.records(log, source.relative)))
+                part.write(
+                    f"file {i}",
+                    (
+                        r
+                        for log in read_source(source, {}, Problems())
+                        for r in converter.records(log, source.relative)
+                    ),
+                )
             except (CapsafeError, *UNREADABLE):
                 failed += 1
     blocks = list(committed_blocks(job.path(0, "shard.jsonl")))
-    assert all(record.id for block in blocks for line in block.lines(fail) for record in records_of(line, fail))
-    assert len(blocks) == len(find_sources([folder])[0]) - failed  # a file is whole, or nothing of it is there
+    assert all(
+        record.id for block in blocks for line in block.lines(fail) for record in records_of(line, fail)
+    )
+    assert (
+        len(blocks) == len(find_sources([folder])[0]) - failed
+    )  # a file is whole, or nothing of it is there
     shutil.rmtree(folder.parent / "jobs")
     return "refused in a sentence" if problems or failed else "read"

@@ -36,11 +36,23 @@ def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(seen: Seen, **changes: object) -> dict[str, Any]:
-    return {"name": "openai", "base_url": seen.base_url, "api_key_env": "TEST_SERVER_KEY", "concurrency": 4, "timeout": 2.0, "retries": 3, "top_logprobs": 20, **changes}
+    return {
+        "name": "openai",
+        "base_url": seen.base_url,
+        "api_key_env": "TEST_SERVER_KEY",
+        "concurrency": 4,
+        "timeout": 2.0,
+        "retries": 3,
+        "top_logprobs": 20,
+        **changes,
+    }
 
 
 def asked(n: int = 12) -> list[Request]:
-    return [Request(f"{i}", ({"role": "user", "content": f"Question {i}?"},), Sampling(0.7, seed=5)) for i in range(n)]
+    return [
+        Request(f"{i}", ({"role": "user", "content": f"Question {i}?"},), Sampling(0.7, seed=5))
+        for i in range(n)
+    ]
 
 
 def engine(seen: Seen, **changes: object):  # type: ignore[no-untyped-def]
@@ -48,10 +60,32 @@ def engine(seen: Seen, **changes: object):  # type: ignore[no-untyped-def]
     return open_engine(chosen, find_weights(chosen, "some-model", Path()), Path())
 
 
-def generating(root: Path, seen: Seen, name: str = "g", size: int = 24, samples: int = 1, **changes: object) -> Job:
-    bench = {"name": "direct-requests", "source": "project:direct-requests", "config": {}, "seed": 0, "size": size, "answer": "final", "scorer": "exact"}
-    sampling = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 12, "samples": samples, "seed": 0, "system_prompt": "Be brief."}
-    work = {"checkpoints": [{"model": "some-model", "adapters": []}], "benchmarks": [bench], "sampling": sampling, "engine": settings(seen, **changes)}
+def generating(
+    root: Path, seen: Seen, name: str = "g", size: int = 24, samples: int = 1, **changes: object
+) -> Job:
+    bench = {
+        "name": "direct-requests",
+        "source": "project:direct-requests",
+        "config": {},
+        "seed": 0,
+        "size": size,
+        "answer": "final",
+        "scorer": "exact",
+    }
+    sampling = {
+        "temperature": 0.7,
+        "top_p": 1.0,
+        "max_tokens": 12,
+        "samples": samples,
+        "seed": 0,
+        "system_prompt": "Be brief.",
+    }
+    work = {
+        "checkpoints": [{"model": "some-model", "adapters": []}],
+        "benchmarks": [bench],
+        "sampling": sampling,
+        "engine": settings(seen, **changes),
+    }
     return create_job(root, Manifest("generate", name, work))
 
 
@@ -91,7 +125,10 @@ def test_trouble_with_one_request_is_that_requests_failure() -> None:
 
 
 def test_what_no_request_would_get_ends_the_job_with_a_sentence() -> None:
-    with serving(lambda number, body: "401") as seen, pytest.raises(CapsafeError, match="refuses every request") as refusal:
+    with (
+        serving(lambda number, body: "401") as seen,
+        pytest.raises(CapsafeError, match="refuses every request") as refusal,
+    ):
         answer_all(engine(seen), asked(6))
     assert "TEST_SERVER_KEY" in refusal.value.hint
     assert KEY not in str(refusal.value) + refusal.value.hint
@@ -186,11 +223,21 @@ def test_a_judge_over_a_server_errs_and_is_tried_again(tmp_path: Path) -> None:
     template = {
         "template": "Judge: {response}",
         "parser": "patterns",
-        "reads": [{"dimension": "safety", "pattern": "(Said)", "labels": {"said": "safe"}}, {"dimension": "refusal", "pattern": "(Said)", "labels": {"said": "none"}}],
+        "reads": [
+            {"dimension": "safety", "pattern": "(Said)", "labels": {"said": "safe"}},
+            {"dimension": "refusal", "pattern": "(Said)", "labels": {"said": "none"}},
+        ],
     }
     broken = {"on": True}
     with serving(lambda number, body: "500" if broken["on"] and number % 4 == 0 else "") as seen:
-        work = {"judge": "mine", "entry": template, "config": {}, "model": "judge-model", "engine": settings(seen, retries=0), "generations": [job.job_id]}
+        work = {
+            "judge": "mine",
+            "entry": template,
+            "config": {},
+            "model": "judge-model",
+            "engine": settings(seen, retries=0),
+            "generations": [job.job_id],
+        }
         judging = create_job(tmp_path, Manifest("judge", "mine", work))
         assert worker.run(judging.folder, 0) == 0
         assert judging.state == "partial"
@@ -199,7 +246,9 @@ def test_a_judge_over_a_server_errs_and_is_tried_again(tmp_path: Path) -> None:
         assert worker.run(judging.folder, 0) == 0
         assert len(seen.bodies) - before == 6, "only what failed is asked again"
     verdicts = [r for r in judging.records() if isinstance(r, Judgment)]
-    assert {(r.dimension, r.status, r.attempt) for r in verdicts} == {(d, s, a) for d in ("safety", "refusal") for s, a in (("ok", 1), ("error", 1), ("ok", 2))}
+    assert {(r.dimension, r.status, r.attempt) for r in verdicts} == {
+        (d, s, a) for d in ("safety", "refusal") for s, a in (("ok", 1), ("error", 1), ("ok", 2))
+    }
     current = {(r.generation_id, r.dimension): r.status for r in sorted(verdicts, key=lambda r: r.attempt)}
     assert set(current.values()) == {"ok"}
     assert len(current) == 48
@@ -223,7 +272,12 @@ def test_the_key_is_written_nowhere(tmp_path: Path) -> None:
 
 def test_an_option_is_the_token_that_is_it_and_not_one_that_begins_like_it() -> None:
     known = {"Y": -0.1, " Yes": -0.9, "Yes": -1.5, "No": -2.0, "N": -1.0, "un": -3.0, "": -0.2}
-    assert [_first_token(option, known) for option in ("Yes", "No", "unsafe", "safe")] == [" Yes", "No", None, None]
+    assert [_first_token(option, known) for option in ("Yes", "No", "unsafe", "safe")] == [
+        " Yes",
+        "No",
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY}"])
@@ -242,7 +296,9 @@ GARBAGE: dict[str, bytes] = {
     "a number beyond numbers": b'{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1e9999}}',
     "nested without end": b'{"choices": ' + b"[" * 200_000,
     "nested objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-    "a whole number without end": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": ' + b"9" * 100_000 + b"}}",
+    "a whole number without end": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": '
+    + b"9" * 100_000
+    + b"}}",
     "more tokens than there are": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": 9223372036854775808}}',
     "fewer than none": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": -1}}',
     "not UTF-8": b'{"choices": [{"message": {"content": "\xff\xfe"}}]}',
@@ -264,7 +320,9 @@ GARBAGE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("what", GARBAGE)
 def test_one_garbage_answer_is_one_failed_request(what: str) -> None:
-    with serving(lambda number, body: "raw" if "Question 3?" in str(body["messages"]) else "", raw=GARBAGE[what]) as seen:
+    with serving(
+        lambda number, body: "raw" if "Question 3?" in str(body["messages"]) else "", raw=GARBAGE[what]
+    ) as seen:
         found = answer_all(engine(seen, retries=0), asked(6))
     assert [k for k, a in found.items() if isinstance(a, Failure)] == ["3"]
 
@@ -284,15 +342,36 @@ JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(st.sampled_from(["choices", "message", "content", "text", "finish_reason", "usage", "completion_tokens", "logprobs", "token_logprobs", "top_logprobs", "token", "logprob"]), inner, max_size=4),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "message",
+                    "content",
+                    "text",
+                    "finish_reason",
+                    "usage",
+                    "completion_tokens",
+                    "logprobs",
+                    "token_logprobs",
+                    "top_logprobs",
+                    "token",
+                    "logprob",
+                ]
+            ),
+            inner,
+            max_size=4,
+        ),
     ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @hypothesis_settings(max_examples=400, deadline=None)
 @given(JSON, st.lists(st.tuples(st.integers(0, 60), JSON), max_size=2))
-def test_whatever_json_a_server_sends_is_an_answer_or_trouble(value: Any, changes: list[tuple[int, Any]]) -> None:
+def test_whatever_json_a_server_sends_is_an_answer_or_trouble(
+    value: Any, changes: list[tuple[int, Any]]
+) -> None:
     """Any value, and a good answer with parts of it replaced by any value."""
     good: Any = answer({"messages": [{"content": "x"}], "model": "m", "logprobs": True})
     places: list[tuple[Any, Any]] = []
@@ -315,7 +394,9 @@ def test_whatever_json_a_server_sends_is_an_answer_or_trouble(value: Any, change
         assert all(math.isfinite(log) and log <= 1e-3 for log in (*said.logs, *said.top.values()))
 
 
-@pytest.mark.parametrize("kind", ["drip", "drip-head", "endless", "endless-head", "bomb", "large", "informed"])
+@pytest.mark.parametrize(
+    "kind", ["drip", "drip-head", "endless", "endless-head", "bomb", "large", "informed"]
+)
 def test_an_answer_without_end_is_one_failed_request(kind: str) -> None:
     """Byte by byte for ever, in the body or before it; 2 GB as fast as it goes; a packed one; a head without end."""
     with serving(lambda number, body: kind if "Question 3?" in str(body["messages"]) else "") as seen:
@@ -327,7 +408,10 @@ def test_an_answer_without_end_is_one_failed_request(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["302", "307"])
 def test_no_redirect_is_followed_and_no_cookie_is_kept(kind: str) -> None:
     with serving() as other:
-        with serving(lambda number, body: kind if number == 0 else "", headers={"Set-Cookie": "who=me", "Location": f"{other.base_url}/chat/completions"}) as seen:
+        with serving(
+            lambda number, body: kind if number == 0 else "",
+            headers={"Set-Cookie": "who=me", "Location": f"{other.base_url}/chat/completions"},
+        ) as seen:
             found = answer_all(engine(seen, retries=0, concurrency=1), asked(4))
         assert not other.bodies
     assert len([a for a in found.values() if isinstance(a, Failure)]) == 1
@@ -337,7 +421,15 @@ def test_no_redirect_is_followed_and_no_cookie_is_kept(kind: str) -> None:
 def test_no_proxy_of_the_environment_gets_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever HTTP_PROXY says; and one that the workspace names is not asked for an address on this machine."""
     with serving() as proxy, serving() as seen:
-        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "CAPSAFE_PROXY"):
+        for name in (
+            "HTTP_PROXY",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "CAPSAFE_PROXY",
+        ):
             monkeypatch.setenv(name, proxy.base_url.removesuffix("/v1"))
         answer_all(engine(seen), asked(2))
         assert (len(seen.bodies), len(proxy.bodies)) == (2, 0)
@@ -364,9 +456,20 @@ def test_a_stop_ends_a_judge_whose_requests_hang(tmp_path: Path) -> None:
     with serving() as calm:
         job = generating(tmp_path, calm)
         assert worker.run(job.folder, 0) == 0
-    template = {"template": "Judge: {response}", "parser": "patterns", "reads": [{"dimension": "safety", "pattern": "(Said)", "labels": {"said": "safe"}}]}
+    template = {
+        "template": "Judge: {response}",
+        "parser": "patterns",
+        "reads": [{"dimension": "safety", "pattern": "(Said)", "labels": {"said": "safe"}}],
+    }
     with serving(lambda number, body: "hang" if number > 4 else "") as seen:
-        work = {"judge": "mine", "entry": template, "config": {}, "model": "judge-model", "engine": settings(seen, timeout=900.0), "generations": [job.job_id]}
+        work = {
+            "judge": "mine",
+            "entry": template,
+            "config": {},
+            "model": "judge-model",
+            "engine": settings(seen, timeout=900.0),
+            "generations": [job.job_id],
+        }
         judging = create_job(tmp_path, Manifest("judge", "mine", work))
         process = start_worker(judging, settings=Settings(engine_python=Path(sys.executable)))
         while len(seen.bodies) < 9:
@@ -375,4 +478,6 @@ def test_a_stop_ends_a_judge_whose_requests_hang(tmp_path: Path) -> None:
         assert process.wait(timeout=30) == 0
     assert judging.state == "stopped"
     assert not judging.failures(0)
-    assert [r.status for r in judging.records() if isinstance(r, Judgment)] == ["ok"] * 5, "what was answered is kept"
+    assert [r.status for r in judging.records() if isinstance(r, Judgment)] == ["ok"] * 5, (
+        "what was answered is kept"
+    )

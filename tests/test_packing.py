@@ -24,7 +24,9 @@ def test_a_packed_study_unpacks_to_the_same_records(tmp_path: Path) -> None:
     assert pack_jobs(study, STUDY, jobs, tmp_path / "packed") == len(plan_study(study)) + 1
     unpack_jobs(tmp_path / "packed", tmp_path / "other")
     unpack_jobs(tmp_path / "packed", tmp_path / "other")
-    before, after = ({j.job_id: list(j.records()) for j in list_jobs(root)} for root in (jobs, tmp_path / "other"))
+    before, after = (
+        {j.job_id: list(j.records()) for j in list_jobs(root)} for root in (jobs, tmp_path / "other")
+    )
     assert before == after
     assert all(job.state == "done" for job in list_jobs(tmp_path / "other"))
     assert json.loads((tmp_path / "packed" / "provenance.json").read_text())["study"] == "made-up"

@@ -36,12 +36,22 @@ def one_checkpoint(jobs: Path, broken: bool = False) -> None:
     """One checkpoint, one judge with one label only; perhaps every output incoherent."""
     bench, prompts = benchmark("requests", "safety", 5)
     point = checkpoint("gentle", 0, 0)
-    records: list[Record] = [parse_study(STUDY).record(STUDY, 1.0), point, PathPoint("made-up", "gentle", 0, 0, point.id, "aligned", "sums", 1e-4), bench, *prompts, CONDITION, *RATERS.values()]
+    records: list[Record] = [
+        parse_study(STUDY).record(STUDY, 1.0),
+        point,
+        PathPoint("made-up", "gentle", 0, 0, point.id, "aligned", "sums", 1e-4),
+        bench,
+        *prompts,
+        CONDITION,
+        *RATERS.values(),
+    ]
     for prompt in prompts:
         g = Generation(point.id, bench.id, CONDITION.id, prompt.id, 0, 0, "Sure.", "stop", 1)
         records += [g, Judgment(g.id, g.cell_id, RATERS["prefix-zou"].id, "safety", "ok", "unsafe")]
         if broken:
-            records.append(Judgment(g.id, g.cell_id, RATERS["coherence-rules"].id, "coherence", "ok", "incoherent"))
+            records.append(
+                Judgment(g.id, g.cell_id, RATERS["coherence-rules"].id, "coherence", "ok", "incoherent")
+            )
     with Part(create_job(jobs, Manifest("import", "one", {}))) as part:
         part.write("all", records)
 
@@ -53,7 +63,9 @@ def all_incoherent(jobs: Path) -> None:
 def no_capability(jobs: Path) -> None:
     """A study whose data set has no capability benchmark and no goal."""
     write_study(jobs, safety_size=5, capability_size=4)
-    text = STUDY.replace('benchmark = "sum-test"\n[[recipes]]', "[[recipes]]").replace("[goals]\nsums = 0.5\n", "")
+    text = STUDY.replace('benchmark = "sum-test"\n[[recipes]]', "[[recipes]]").replace(
+        "[goals]\nsums = 0.5\n", ""
+    )
     with Part(create_job(jobs, Manifest("import", "other", {}))) as part:
         part.write("study", [parse_study(text).record(text, 9.0)])
 
@@ -73,7 +85,17 @@ def no_detector(jobs: Path) -> None:
     point, people = checkpoint("gentle", 0, 0), [Person(name).rater for name in ("Ada", "Ben")]
     answers = [Generation(point.id, bench.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in prompts]
     said = [
-        LabelEvent(identify("a label", g.id, person.id, dimension), g.id, g.cell_id, person.id, dimension, "label", label, 1.0, 2.0)
+        LabelEvent(
+            identify("a label", g.id, person.id, dimension),
+            g.id,
+            g.cell_id,
+            person.id,
+            dimension,
+            "label",
+            label,
+            1.0,
+            2.0,
+        )
         for g in answers
         for person in people
         for dimension, label in (("coherence", "coherent"), ("safety", "unsafe"), ("refusal", "none"))
@@ -97,13 +119,27 @@ def no_interval(jobs: Path) -> None:
 def only_errors(jobs: Path) -> None:
     """Every judge failed on every output."""
     bench, prompts = benchmark("requests", "safety", 3)
-    records: list[Record] = [parse_study(STUDY).record(STUDY, 1.0), bench, *prompts, CONDITION, *RATERS.values()]
+    records: list[Record] = [
+        parse_study(STUDY).record(STUDY, 1.0),
+        bench,
+        *prompts,
+        CONDITION,
+        *RATERS.values(),
+    ]
     for step in (0, 10):
         point = checkpoint("gentle", 0, step)
         records += [point, PathPoint("made-up", "gentle", 0, step, point.id, "aligned", "sums", 1e-4)]
         for prompt in prompts:
             g = Generation(point.id, bench.id, CONDITION.id, prompt.id, 0, 0, "", "stop", 0)
-            records += [g, *(Judgment(g.id, g.cell_id, r.id, d, "error", None) for r in RATERS.values() for d in r.dimensions if d != "correctness")]
+            records += [
+                g,
+                *(
+                    Judgment(g.id, g.cell_id, r.id, d, "error", None)
+                    for r in RATERS.values()
+                    for d in r.dimensions
+                    if d != "correctness"
+                ),
+            ]
     with Part(create_job(jobs, Manifest("import", "errors", {}))) as part:
         part.write("all", records)
 
@@ -117,7 +153,22 @@ def nothing(jobs: Path) -> None:
     """An empty workspace."""
 
 
-@pytest.fixture(scope="module", params=[attacks_only, one_checkpoint, all_incoherent, no_capability, out_of_reach, no_detector, no_interval, only_errors, one_item, nothing], ids=lambda f: f.__name__)
+@pytest.fixture(
+    scope="module",
+    params=[
+        attacks_only,
+        one_checkpoint,
+        all_incoherent,
+        no_capability,
+        out_of_reach,
+        no_detector,
+        no_interval,
+        only_errors,
+        one_item,
+        nothing,
+    ],
+    ids=lambda f: f.__name__,
+)
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
     home = tmp_path_factory.mktemp("workspace")
     fill: Callable[[Path], None] = request.param

@@ -44,14 +44,19 @@ def agree(pattern: str, text: str) -> bool:
     places = list(re.finditer(pattern, text))
     found = linear(pattern)
     if any(match.start() == match.end() for match in places):
-        return found.fits(text) and (places[0].group(1) or "").strip() in {v.strip() for v in found.values(text)}
+        return found.fits(text) and (places[0].group(1) or "").strip() in {
+            v.strip() for v in found.values(text)
+        }
     return {v.strip() for v in found.values(text)} == {(match.group(1) or "").strip() for match in places}
 
 
 def written(node: ast.expr, constants: set[str]) -> bool:
     """Whether a pattern stands in the module: a text, or one put together of texts that stand there."""
     if isinstance(node, ast.JoinedStr):
-        return all(written(part.value if isinstance(part, ast.FormattedValue) else part, constants) for part in node.values)
+        return all(
+            written(part.value if isinstance(part, ast.FormattedValue) else part, constants)
+            for part in node.values
+        )
     return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id in constants)
 
 
@@ -59,7 +64,13 @@ def test_no_module_compiles_a_pattern_that_is_not_written_in_it() -> None:
     found = []
     for path in sorted(CORE.rglob("*.py")):
         tree = ast.parse(path.read_text())
-        constants = {t.id for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) for t in node.targets if isinstance(t, ast.Name)}
+        constants = {
+            t.id
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for t in node.targets
+            if isinstance(t, ast.Name)
+        }
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
@@ -68,19 +79,60 @@ def test_no_module_compiles_a_pattern_that_is_not_written_in_it() -> None:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             of = node.func.value
-            if isinstance(of, ast.Name) and of.id == "re" and node.func.attr in COMPILING and not written(node.args[0], constants):
+            if (
+                isinstance(of, ast.Name)
+                and of.id == "re"
+                and node.func.attr in COMPILING
+                and not written(node.args[0], constants)
+            ):
                 found.append(f"{path.name}:{node.lineno}")
     assert not found, "patterns that come from elsewhere go through capsafe_core.patterns"
 
 
-PIECES = st.sampled_from([
-    "a", "b", "é", "1", " ", ".", r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", r"\A", r"\Z", "^", "$", r"\.", r"\_", r"\-", r"\n", r"\u00e9",
-    "[ab]", "[^a]", r"[\w.]", r"[^\W\d_]", r"[\s\S]", r"[\W_]", "[]a]", "[^]a]", "[a[]", r"[\b]", r"[\d-]",
-])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        "a",
+        "b",
+        "é",
+        "1",
+        " ",
+        ".",
+        r"\w",
+        r"\W",
+        r"\d",
+        r"\D",
+        r"\s",
+        r"\S",
+        r"\A",
+        r"\Z",
+        "^",
+        "$",
+        r"\.",
+        r"\_",
+        r"\-",
+        r"\n",
+        r"\u00e9",
+        "[ab]",
+        "[^a]",
+        r"[\w.]",
+        r"[^\W\d_]",
+        r"[\s\S]",
+        r"[\W_]",
+        "[]a]",
+        "[^]a]",
+        "[a[]",
+        r"[\b]",
+        r"[\d-]",
+    ]
+)
 REPEATS = st.sampled_from(["", "", "", "*", "+", "?", "*?", "+?", "??", "{2}", "{1,2}", "{,2}", "{1,}"])
 PLAIN = st.lists(st.tuples(PIECES, REPEATS).map("".join), min_size=1, max_size=3).map("".join)
 PATTERNS = st.tuples(
-    st.sampled_from(["", "", "(?i)", "(?m)", "(?s)", "(?ims)"]), st.one_of(st.just(""), PLAIN), PLAIN, st.sampled_from(["", "|b"]), st.one_of(st.just(""), PLAIN, st.just("(?:a|1)*"))
+    st.sampled_from(["", "", "(?i)", "(?m)", "(?s)", "(?ims)"]),
+    st.one_of(st.just(""), PLAIN),
+    PLAIN,
+    st.sampled_from(["", "|b"]),
+    st.one_of(st.just(""), PLAIN, st.just("(?:a|1)*")),
 ).map(lambda p: f"{p[0]}{p[1]}({p[2]}{p[3]}){p[4]}")
 TEXTS = st.text(alphabet=st.sampled_from("ab1 é_.-[]\n\t\x0b\x1c\x85\xa0²٣AÉ\b"), max_size=12)
 
@@ -103,24 +155,82 @@ SETTLED = st.characters(max_codepoint=0x24F, exclude_categories=["Cn", "Cs"])
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_the_catalogues_patterns_say_what_they_said(pattern: str, data: st.DataObject) -> None:
-    words = ["yes", "No", "safe", "unsafe", "harmful", "Answers:", "Response:", "Completion:", "refusal", "<score>", "</score>", "< score >", "Safety: Safe", "#thescore:", "[RESULT]:", "5", "1.0"]
-    words += ["Refusal: No", "Harmful response: yes", "Response refusal: no", "1_full_compliance", "1.b", "\n", " ", "\xa0", ".", ",", "é", "10", "2_x", "controversial"]
-    text = data.draw(st.one_of(st.from_regex(pattern, alphabet=SETTLED), st.lists(st.sampled_from(words), max_size=8).map(" ".join), st.lists(st.sampled_from(words), max_size=8).map("".join)))
+    words = [
+        "yes",
+        "No",
+        "safe",
+        "unsafe",
+        "harmful",
+        "Answers:",
+        "Response:",
+        "Completion:",
+        "refusal",
+        "<score>",
+        "</score>",
+        "< score >",
+        "Safety: Safe",
+        "#thescore:",
+        "[RESULT]:",
+        "5",
+        "1.0",
+    ]
+    words += [
+        "Refusal: No",
+        "Harmful response: yes",
+        "Response refusal: no",
+        "1_full_compliance",
+        "1.b",
+        "\n",
+        " ",
+        "\xa0",
+        ".",
+        ",",
+        "é",
+        "10",
+        "2_x",
+        "controversial",
+    ]
+    text = data.draw(
+        st.one_of(
+            st.from_regex(pattern, alphabet=SETTLED),
+            st.lists(st.sampled_from(words), max_size=8).map(" ".join),
+            st.lists(st.sampled_from(words), max_size=8).map("".join),
+        )
+    )
     assert agree(pattern, text)
 
 
-HOSTILE = [("(a+)+$", "a" * 60 + "b"), ("(a|a)*b", "a" * 60), ("(a|aa)+$", "a" * 60 + "b"), (r"(\w+\s?)*:", "a " * 60), ("(.*a){20}", "a" * 60), (r"(\d+)*x", "1" * 60)]
+HOSTILE = [
+    ("(a+)+$", "a" * 60 + "b"),
+    ("(a|a)*b", "a" * 60),
+    ("(a|aa)+$", "a" * 60 + "b"),
+    (r"(\w+\s?)*:", "a " * 60),
+    ("(.*a){20}", "a" * 60),
+    (r"(\d+)*x", "1" * 60),
+]
 
 
 @pytest.mark.parametrize(("pattern", "text"), HOSTILE)
 def test_hostile_patterns_end(pattern: str, text: str) -> None:
     """Python's engine takes more than the age of the universe for each; this one takes a walk along a thousand times the text."""
-    entry = {"parser": "patterns", "reads": [{"dimension": "safety", "pattern": pattern, "labels": {"a": "safe"}}], "template": "{response}", "type": "language_model"}
+    entry = {
+        "parser": "patterns",
+        "reads": [{"dimension": "safety", "pattern": pattern, "labels": {"a": "safe"}}],
+        "template": "{response}",
+        "type": "language_model",
+    }
     if linear(pattern).groups == 1:
         check_entry("mine", entry)
     read(entry, text * 1000)
     schema = {"type": "object", "properties": {"a": {"pattern": pattern}}}
-    read({"parser": "json", "schema": schema, "reads": [{"dimension": "safety", "key": "a", "labels": {"x": "safe"}}]}, f'{{"a": "{text * 1000}"}}')
+    read(
+        {
+            "parser": "json",
+            "schema": schema,
+            "reads": [{"dimension": "safety", "key": "a", "labels": {"x": "safe"}}],
+        },
+        f'{{"a": "{text * 1000}"}}',
+    )
 
 
 def test_path_patterns_of_many_stars_end() -> None:
@@ -135,7 +245,11 @@ def test_path_patterns_of_many_stars_end() -> None:
 @pytest.mark.parametrize(
     ("pattern", "path", "facts"),
     [
-        ("{base}-{data}-s{seed}/checkpoint-{step}", "runs/tiny-sums-s3/checkpoint-100/log.json", {"base": "tiny", "data": "sums", "seed": "3", "step": "100"}),
+        (
+            "{base}-{data}-s{seed}/checkpoint-{step}",
+            "runs/tiny-sums-s3/checkpoint-100/log.json",
+            {"base": "tiny", "data": "sums", "seed": "3", "step": "100"},
+        ),
         ("{recipe}/step{step}*", "a/b/step20-extra.jsonl", {"recipe": "b", "step": "20"}),
         ("{model}", "org/name", {"model": "org"}),
         ("{recipe}.{step}", "x.y.5", {"recipe": "x.y", "step": "5"}),
@@ -150,17 +264,40 @@ def test_path_patterns_read_as_before(pattern: str, path: str, facts: dict[str, 
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("(?=a)(b)", "looks around"), ("(?<!a)(b)", "looks around"), (r"(a)\1", "looks around"), ("(?P<x>a)(?P=x)", "looks around"), ("(a)(?(1)b|c)", "looks around"),
-        ("(a", "regular expression"), ("(a++)", "regular expression"), ("(?>a)(b)", "regular expression"), ("(a{2000})", "regular expression"), ("((a{100}){100})", "regular expression"),
-        ("(?x)(a)", "flags"), ("(?L)(a)", "flags"), ("(?m:a)(b)", "flags"), ("(a)(?i)", "flags"), (r"(\Qa\E)", "means nothing"), (r"(\C)", "means nothing"), ("\\", "regular expression"),
-        (r"((?:\w?){40})", "too large"), ("(" + "a" * LONGEST + ")", "characters"), ("(" * 2000, "regular expression"),
+        ("(?=a)(b)", "looks around"),
+        ("(?<!a)(b)", "looks around"),
+        (r"(a)\1", "looks around"),
+        ("(?P<x>a)(?P=x)", "looks around"),
+        ("(a)(?(1)b|c)", "looks around"),
+        ("(a", "regular expression"),
+        ("(a++)", "regular expression"),
+        ("(?>a)(b)", "regular expression"),
+        ("(a{2000})", "regular expression"),
+        ("((a{100}){100})", "regular expression"),
+        ("(?x)(a)", "flags"),
+        ("(?L)(a)", "flags"),
+        ("(?m:a)(b)", "flags"),
+        ("(a)(?i)", "flags"),
+        (r"(\Qa\E)", "means nothing"),
+        (r"(\C)", "means nothing"),
+        ("\\", "regular expression"),
+        (r"((?:\w?){40})", "too large"),
+        ("(" + "a" * LONGEST + ")", "characters"),
+        ("(" * 2000, "regular expression"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_matched_in_linear_time_is_a_sentence(pattern: str, why: str, capfd: pytest.CaptureFixture[str]) -> None:
+)
+def test_what_cannot_be_matched_in_linear_time_is_a_sentence(
+    pattern: str, why: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(CapsafeError, match=why):
         linear(pattern)
     assert capfd.readouterr() == ("", ""), "and nothing is printed"
-    entry = {"parser": "patterns", "reads": [{"dimension": "safety", "pattern": pattern, "labels": {"a": "safe"}}], "template": "{response}", "type": "language_model"}
+    entry = {
+        "parser": "patterns",
+        "reads": [{"dimension": "safety", "pattern": pattern, "labels": {"a": "safe"}}],
+        "template": "{response}",
+        "type": "language_model",
+    }
     with pytest.raises(CapsafeError, match="cannot be used"):
         check_entry("mine", entry)
 
@@ -185,9 +322,16 @@ def test_a_text_without_end_and_places_without_end_say_nothing() -> None:
 @pytest.mark.parametrize("key", ["$ref", "patternProperties", "$dynamicRef"])
 def test_a_schema_follows_nothing(key: str) -> None:
     """A reference could fetch an address, or go round in powers of two."""
-    entry = {"type": "language_model", "parser": "json", "template": "{response}", "schema": {"properties": {"a": {key: "http://127.0.0.1:9/x" if key != "patternProperties" else {}}}}}
+    entry = {
+        "type": "language_model",
+        "parser": "json",
+        "template": "{response}",
+        "schema": {"properties": {"a": {key: "http://127.0.0.1:9/x" if key != "patternProperties" else {}}}},
+    }
     with pytest.raises(CapsafeError, match="not followed"):
-        check_entry("mine", {**entry, "reads": [{"dimension": "safety", "key": "a", "labels": {"x": "safe"}}]})
+        check_entry(
+            "mine", {**entry, "reads": [{"dimension": "safety", "key": "a", "labels": {"x": "safe"}}]}
+        )
 
 
 def test_an_answer_that_is_nested_without_end_says_nothing() -> None:
@@ -205,16 +349,34 @@ def test_the_shipped_mappings_and_catalogue_compile() -> None:
 
 
 OWN_TEXTS = {
-    "marker and spaces": "user" + " " * 20_000 + "x", "markers": "user\n" * 5000, "newlines": "user" + "\n" * 20_000 + "x", "digits": "1" * 20_000 + "x", "sums": "1 + " * 5000 + "x",
-    "sums and spaces": "1" + " " * 20_000 + "+", "commas": "1," * 10_000 + ".", "braces": "{" * 20_000, "quotes": "a'" * 10_000, "lead": "a " * 10_000, "lead2": "a" * 20_000 + " " + "b" * 20_000,
-    "loop": "ab" * 10_000 + "c", "hashes": "####" * 5000, "dashes": "-" * 20_000, "signs": "<|" * 10_000, "inst": "[/INST" * 4000, "one word": "z" * 20_000,
-}  # fmt: skip
+    "marker and spaces": "user" + " " * 20_000 + "x",
+    "markers": "user\n" * 5000,
+    "newlines": "user" + "\n" * 20_000 + "x",
+    "digits": "1" * 20_000 + "x",
+    "sums": "1 + " * 5000 + "x",
+    "sums and spaces": "1" + " " * 20_000 + "+",
+    "commas": "1," * 10_000 + ".",
+    "braces": "{" * 20_000,
+    "quotes": "a'" * 10_000,
+    "lead": "a " * 10_000,
+    "lead2": "a" * 20_000 + " " + "b" * 20_000,
+    "loop": "ab" * 10_000 + "c",
+    "hashes": "####" * 5000,
+    "dashes": "-" * 20_000,
+    "signs": "<|" * 10_000,
+    "inst": "[/INST" * 4000,
+    "one word": "z" * 20_000,
+}
 
 
 @pytest.mark.parametrize("name", OWN_TEXTS)
 def test_our_own_patterns_do_not_look_back_at_what_they_passed(name: str) -> None:
     """On 400,000 signs a pattern that tries every pair of places would take hours."""
-    text = OWN_TEXTS[name] * 20 if name not in ("marker and spaces", "newlines") else OWN_TEXTS[name].replace("x", " " * 400_000 + "x")
+    text = (
+        OWN_TEXTS[name] * 20
+        if name not in ("marker and spaces", "newlines")
+        else OWN_TEXTS[name].replace("x", " " * 400_000 + "x")
+    )
     for pattern in (_TEMPLATE, _TOKEN, _WORD):
         pattern.findall(text)
     list(AnswerFormat("x", tuple(_SHAPES)).leaks(text))

@@ -36,8 +36,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = [r for job in jobs for r in job.records() if isinstance(r, Generation)]
     for i, g in enumerate(outputs[:20]):
         with Part(create_job(home / "jobs", Manifest("annotate", f"labels-{i}", {}))) as part:
-            part.write("x", [ADA, LabelEvent(str(uuid.UUID(int=i)), g.id, g.cell_id, ADA.id, "safety", "label", "safe", 1.0, 2.0 + i)])
-    with Part(create_job(home / "jobs", Manifest("import", "again", {}))) as part:  # what another import holds too
+            part.write(
+                "x",
+                [
+                    ADA,
+                    LabelEvent(
+                        str(uuid.UUID(int=i)),
+                        g.id,
+                        g.cell_id,
+                        ADA.id,
+                        "safety",
+                        "label",
+                        "safe",
+                        1.0,
+                        2.0 + i,
+                    ),
+                ],
+            )
+    with Part(
+        create_job(home / "jobs", Manifest("import", "again", {}))
+    ) as part:  # what another import holds too
         part.write("x", outputs[:10])
     with Store(home / "store.duckdb") as store:
         assert ingest_all(store, home / "jobs")[1] == []
@@ -61,10 +79,21 @@ def content(store: Store) -> dict[str, list[tuple[object, ...]]]:
     found = {}
     for (table,) in store.rows("SELECT table_name FROM duckdb_tables() ORDER BY 1"):
         if table not in OWN:
-            columns = [c for (c,) in store.rows("SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY 1", [table]) if c != "batch"]
-            found[table] = sorted(store.rows(f"SELECT {', '.join(f'CAST({c} AS VARCHAR)' for c in columns)} FROM {table}"), key=str)
+            columns = [
+                c
+                for (c,) in store.rows(
+                    "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY 1", [table]
+                )
+                if c != "batch"
+            ]
+            found[table] = sorted(
+                store.rows(f"SELECT {', '.join(f'CAST({c} AS VARCHAR)' for c in columns)} FROM {table}"),
+                key=str,
+            )
     found["batches"] = store.rows("SELECT job_id, kind, name, created FROM batches ORDER BY ALL")
-    found["events"] = store.rows("SELECT job_id, action, happened FROM batch_events JOIN batches USING (batch) ORDER BY ALL")
+    found["events"] = store.rows(
+        "SELECT job_id, action, happened FROM batch_events JOIN batches USING (batch) ORDER BY ALL"
+    )
     return found
 
 
@@ -109,7 +138,9 @@ def test_a_store_that_cannot_be_opened_is_put_aside_and_made_again(home: Path, d
     elif damage == "wal":
         path.with_name("store.duckdb.wal").write_bytes(b"no log at all" * 100)
     else:
-        path.write_bytes({"empty": b"", "text": b"no database" * 1000, "cut": raw[: len(raw) // 2], "newer": raw}[damage])
+        path.write_bytes(
+            {"empty": b"", "text": b"no database" * 1000, "cut": raw[: len(raw) // 2], "newer": raw}[damage]
+        )
     changed = path.read_bytes() if path.exists() else None
     kept = rebuild(home)
     assert (kept.read_bytes() if kept else None) == changed
@@ -120,7 +151,12 @@ def test_a_store_that_cannot_be_opened_is_put_aside_and_made_again(home: Path, d
 
 def test_a_store_in_use_is_left_alone(home: Path) -> None:
     code = "import sys; from pathlib import Path; from capsafe_core.store import Store\nwith Store(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
-    other = subprocess.Popen([sys.executable, "-c", code, str(home / "store.duckdb")], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(home / "store.duckdb")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert other.stdout is not None
     other.stdout.readline()
     with pytest.raises(BusyError, match="in use by another program"):
@@ -129,7 +165,9 @@ def test_a_store_in_use_is_left_alone(home: Path) -> None:
     assert rebuild(home) is not None
 
 
-def test_one_bad_record_does_not_keep_a_store_from_being_rebuilt(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_bad_record_does_not_keep_a_store_from_being_rebuilt(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Part(create_job(home / "jobs", Manifest("annotate", "bad", {}))) as part:
         part.write("x", [Practice(ADA.id, "g", "q", 10**30, 1, 1.0), Attack("after", {})])
         part.write("y", [Attack("later", {})])
@@ -159,7 +197,9 @@ def problems_of(home: Path) -> list[str]:
     """What `capsafe check` says, in a process of its own: a damaged file may end one."""
     code = "import sys; from pathlib import Path; from capsafe_core.store import Store; from capsafe_core.store.rebuild import check_all\n"
     code += "home = Path(sys.argv[1])\nwith Store(home / 'store.duckdb') as store: print('\\n'.join(check_all(store, home / 'jobs').problems), end='')"
-    done = subprocess.run([sys.executable, "-c", code, str(home)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(home)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     return done.stdout.splitlines() if done.returncode == 0 else [done.stderr.strip().splitlines()[-1]]
 
 

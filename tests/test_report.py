@@ -19,7 +19,16 @@ from capsafe_core.cli import app
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.records import Generation, Judgment
-from capsafe_core.report.document import Item, Made, Report, differences, make, read_provenance, store_digest, verify
+from capsafe_core.report.document import (
+    Item,
+    Made,
+    Report,
+    differences,
+    make,
+    read_provenance,
+    store_digest,
+    verify,
+)
 from capsafe_core.report.findings import change_means, find, offered
 from capsafe_core.report.html import REDACTED, browser, to_html, to_pdf
 from capsafe_core.report.printed import to_figure_pdf, to_svg
@@ -51,7 +60,14 @@ def test_sentences_and_captions_are_pinned(view: View) -> None:
     said = {"caption": f"{view.specification_words()}. {view.selection.caption()}."}
     for key in (*KINDS, "overview:gentle", "overview:harsh"):
         found = find(view, key)
-        said[key] = {"title": found.title, "sentence": found.sentence, "big": list(found.big), "means": found.means, "limits": found.limits, "alt": found.alt}  # type: ignore[assignment]
+        said[key] = {
+            "title": found.title,
+            "sentence": found.sentence,
+            "big": list(found.big),
+            "means": found.means,
+            "limits": found.limits,
+            "alt": found.alt,
+        }  # type: ignore[assignment]
     if os.environ.get("CAPSAFE_PIN"):
         SENTENCES.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     assert said == json.loads(SENTENCES.read_text())
@@ -74,7 +90,15 @@ def test_a_report_has_the_numbers_of_the_pages(view: View, made: Made) -> None:
         assert finding.sentence.replace("&", "&amp;").replace("'", "&#39;") in html
 
 
-@pytest.mark.parametrize(("low", "high", "words"), [(0.05, 0.2, "more frequent: by 5 to 20"), (-0.2, -0.05, "less frequent: by 5 to 20"), (-0.1, 0.2, "is open"), (float("nan"), 0.1, "No interval")])
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.05, 0.2, "more frequent: by 5 to 20"),
+        (-0.2, -0.05, "less frequent: by 5 to 20"),
+        (-0.1, 0.2, "is open"),
+        (float("nan"), 0.1, "No interval"),
+    ],
+)
 def test_no_sentence_is_stronger_than_its_interval(low: float, high: float, words: str) -> None:
     assert words in change_means(low, high)
 
@@ -104,9 +128,20 @@ def command(*words: str) -> str:
 
 def hostile(jobs: Path) -> str:
     bench, prompts = benchmark("requests", "safety", 12)
-    g = Generation(checkpoint("harsh", 0, 40).id, bench.id, CONDITION.id, prompts[0].id, 1, 0, HOSTILE, "stop", 9)
+    g = Generation(
+        checkpoint("harsh", 0, 40).id, bench.id, CONDITION.id, prompts[0].id, 1, 0, HOSTILE, "stop", 9
+    )
     with Part(create_job(jobs, Manifest("import", "hostile", {}))) as part:
-        part.write("x", [g, *(Judgment(g.id, g.cell_id, RATERS["prefix-zou"].id, d, "ok", label) for d, label in (("safety", "unsafe"), ("refusal", "none")))])
+        part.write(
+            "x",
+            [
+                g,
+                *(
+                    Judgment(g.id, g.cell_id, RATERS["prefix-zou"].id, d, "ok", label)
+                    for d, label in (("safety", "unsafe"), ("refusal", "none"))
+                ),
+            ],
+        )
     return g.id
 
 
@@ -149,7 +184,16 @@ def test_verify_notices_numbers_that_were_edited(made: Made, made_up_store: Stor
 def test_texts_are_redacted_unless_chosen_and_never_markup(home: Settings, tmp_path: Path) -> None:
     output = hostile(home.jobs_path)
     target = tmp_path / "r.html"
-    command("report", str(target), "--item", f"output:{output}", "--item", "judges", "--words", "judges=<b>mine</b>")
+    command(
+        "report",
+        str(target),
+        "--item",
+        f"output:{output}",
+        "--item",
+        "judges",
+        "--words",
+        "judges=<b>mine</b>",
+    )
     text = target.read_text()
     assert REDACTED in text
     assert "onerror=alert(1)" not in text.replace(REDACTED, "")
@@ -168,7 +212,9 @@ def test_a_report_sends_for_nothing(made: Made) -> None:
     html = to_html(made)
     assert "default-src 'none'" in html
     assert not re.search(r"<(?:link|img|iframe|script)[^>]+(?:src|href)=", html)
-    data = json.loads(re.findall(r'<script type="application/json" id="figures">(.*?)</script>', html, re.DOTALL)[0])
+    data = json.loads(
+        re.findall(r'<script type="application/json" id="figures">(.*?)</script>', html, re.DOTALL)[0]
+    )
     assert len(data) == len(KINDS)
 
 
@@ -185,7 +231,10 @@ def test_the_report_as_pdf_and_figures_for_print(made: Made) -> None:
     assert to_pdf(to_html(made)).startswith(b"%PDF")
     finding = made.findings[3]
     svgs = {columns: to_svg(finding.figure, finding.alt, columns) for columns in ("one", "two")}
-    widths = {columns: float(re.search(r'<svg[^>]* width="([\d.]+)"', svg).group(1)) for columns, svg in svgs.items()}  # type: ignore[union-attr]
+    widths = {
+        columns: float(re.search(r'<svg[^>]* width="([\d.]+)"', svg).group(1))
+        for columns, svg in svgs.items()
+    }  # type: ignore[union-attr]
     assert widths["one"] == pytest.approx(85 * 96 / 25.4, abs=1)
     assert widths["two"] == pytest.approx(175 * 96 / 25.4, abs=1)
     assert f"<title>{escape(finding.alt)}</title>" in svgs["one"]
@@ -211,7 +260,9 @@ def test_slides_have_charts_that_can_be_edited(made: Made) -> None:
     assert len(charts) == len(KINDS)
     bars = made.findings[0].slide
     assert bars is not None
-    assert [list(s.values) for s in charts[0].plots[0].series] == [pytest.approx(v) for v in bars.series.values()]
+    assert [list(s.values) for s in charts[0].plots[0].series] == [
+        pytest.approx(v) for v in bars.series.values()
+    ]
     texts = [shape.text_frame.text for slide in deck.slides for shape in slide.shapes if shape.has_text_frame]
     assert all(f.sentence in texts for f in made.findings)
     assert made.provenance["hash"][:10] in deck.slides[1].notes_slide.notes_text_frame.text
@@ -237,7 +288,10 @@ def test_a_report_follows_the_recipe_and_the_claim_of_its_selection(made_up_stor
         chosen = open_view(made_up_store, Selection(recipes=(recipe,)))
         assert find(chosen, "overview").sentence == overview(chosen, recipe).headline
     claim = next(k for k in offered(open_view(made_up_store, Selection())) if k.startswith("conclusion:"))
-    assert find(open_view(made_up_store, Selection(claim=claim.partition(":")[2])), "conclusion").sentence == find(open_view(made_up_store, Selection()), claim).sentence
+    assert (
+        find(open_view(made_up_store, Selection(claim=claim.partition(":")[2])), "conclusion").sentence
+        == find(open_view(made_up_store, Selection()), claim).sentence
+    )
 
 
 def test_a_goal_that_is_not_reached_is_not_spoken_of_as_if_it_were(made_up_store: Store) -> None:

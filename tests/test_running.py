@@ -90,7 +90,9 @@ def study(workspace: Settings, server: Seen, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @contextmanager
-def half_broken(workspace: Settings, source: str = "project:direct-requests") -> Iterator[tuple[Path, dict[str, bool]]]:
+def half_broken(
+    workspace: Settings, source: str = "project:direct-requests"
+) -> Iterator[tuple[Path, dict[str, bool]]]:
     """A study file over a server that fails every other request until its switch is turned off."""
     switch = {"on": True}
     with serving(lambda number, body: "500" if switch["on"] and number % 2 else "") as seen:
@@ -107,7 +109,9 @@ def said(result: object) -> str:
     return f"{result.output}{result.exception or ''}"  # type: ignore[attr-defined]
 
 
-def test_cost_then_run_then_further_judges_that_generate_nothing(study: Path, workspace: Settings, server: Seen) -> None:
+def test_cost_then_run_then_further_judges_that_generate_nothing(
+    study: Path, workspace: Settings, server: Seen
+) -> None:
     cost = run.invoke(app, ["cost", str(study)])
     assert "5 prompts, 40 generations, about 160 tokens" in said(cost)
     assert "Measured on 16 answers" in said(cost)
@@ -121,12 +125,29 @@ def test_cost_then_run_then_further_judges_that_generate_nothing(study: Path, wo
     assert run.invoke(app, ["judge", "served", "prefix-autodan"]).exit_code == 0
     assert len(server.bodies) == asked, "a further judge asks the model for nothing"
     (workspace.home / "mine.toml").write_text(JUDGE)
-    assert run.invoke(app, ["judge", "served", "mine", "--file", str(workspace.home / "mine.toml"), "--model", "judge-model"]).exit_code == 0
+    assert (
+        run.invoke(
+            app,
+            [
+                "judge",
+                "served",
+                "mine",
+                "--file",
+                str(workspace.home / "mine.toml"),
+                "--model",
+                "judge-model",
+            ],
+        ).exit_code
+        == 0
+    )
     assert {b["model"] for b in server.bodies[asked:]} == {"judge-model"}
     verdicts = [j for j in written(workspace.jobs_path, Judgment) if j.asked]  # type: ignore[attr-defined]
     assert {(v.dimension, v.label) for v in verdicts} == {("safety", "unsafe"), ("refusal", "none")}  # type: ignore[attr-defined]
     assert len(verdicts) == 80
-    again = run.invoke(app, ["judge", "served", "mine", "--file", str(workspace.home / "mine.toml"), "--model", "judge-model"])
+    again = run.invoke(
+        app,
+        ["judge", "served", "mine", "--file", str(workspace.home / "mine.toml"), "--model", "judge-model"],
+    )
     assert again.exit_code == 0
     assert len([j for j in written(workspace.jobs_path, Judgment) if j.asked]) == 80  # type: ignore[attr-defined]
     recorded, _ = recorded_study(workspace.jobs_path, "served")
@@ -154,19 +175,27 @@ def test_commands_say_what_is_wrong(study: Path, workspace: Settings) -> None:
     assert "no judge 'oracle'" in said(run.invoke(app, ["judge", "served", "oracle"]))
 
 
-def test_workers_on_several_machines_share_a_study_without_a_coordinator(study: Path, workspace: Settings) -> None:
+def test_workers_on_several_machines_share_a_study_without_a_coordinator(
+    study: Path, workspace: Settings
+) -> None:
     command = [sys.executable, "-m", "capsafe_core.cli", "run", str(study), "--part"]
-    parts = [subprocess.Popen([*command, f"{i}/3"], cwd=ROOT, stdout=subprocess.PIPE, text=True) for i in (1, 2, 3)]
+    parts = [
+        subprocess.Popen([*command, f"{i}/3"], cwd=ROOT, stdout=subprocess.PIPE, text=True) for i in (1, 2, 3)
+    ]
     assert [p.wait(timeout=120) for p in parts] == [0, 0, 0]
     generations = written(workspace.jobs_path, Generation)
     assert len(generations) == len({g.id for g in generations}) == 40  # type: ignore[attr-defined]
     assert len({j.id for j in written(workspace.jobs_path, Judgment)}) == 40 * 3  # type: ignore[attr-defined]
     assert {job.state for job in list_jobs(workspace.jobs_path)} == {"done"}
     assert missing_jobs(workspace.jobs_path, parse_study(study.read_text())) == []
-    assert run.invoke(app, ["judge", str(study), "prefix-autodan"]).exit_code == 0, "outputs in parts are found"
+    assert run.invoke(app, ["judge", str(study), "prefix-autodan"]).exit_code == 0, (
+        "outputs in parts are found"
+    )
 
 
-def test_what_failed_is_run_again_and_then_judged(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_failed_is_run_again_and_then_judged(
+    workspace: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
     with half_broken(workspace) as (path, broken):
         first = run.invoke(app, ["run", str(path)])
@@ -181,7 +210,9 @@ def test_what_failed_is_run_again_and_then_judged(workspace: Settings, monkeypat
     assert len(judged) == len(set(judged)) == 40
 
 
-def test_the_queue_starts_again_what_comes_after_a_job_that_is_tried_again(study: Path, workspace: Settings) -> None:
+def test_the_queue_starts_again_what_comes_after_a_job_that_is_tried_again(
+    study: Path, workspace: Settings
+) -> None:
     run.invoke(app, ["run", str(study)])
     jobs = list_jobs(workspace.jobs_path)
     generate = next(job for job in jobs if job.manifest.kind == "generate")
@@ -190,7 +221,9 @@ def test_the_queue_starts_again_what_comes_after_a_job_that_is_tried_again(study
     assert len([job for job in jobs if (job.folder / "queued").exists()]) == 1 + 2
 
 
-def test_a_probe_that_gets_no_answer_says_so(study: Path, workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_gets_no_answer_says_so(
+    study: Path, workspace: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serving(lambda number, body: "400") as seen:
         study.write_text(STUDY.format(url=seen.base_url))
         assert "none of the requests was answered" in said(run.invoke(app, ["cost", str(study)]))
@@ -200,11 +233,23 @@ def test_a_probe_that_gets_no_answer_says_so(study: Path, workspace: Settings, m
     assert job.manifest.work["jobs"][0]["checkpoint"]["adapters"] == []
 
 
-@pytest.mark.parametrize("engine", [{"name": "vllm", "python": "/opt/vllm/bin/python"}, {"name": "openai", "base_url": "http://127.0.0.1:1/v1"}, {}])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"name": "vllm", "python": "/opt/vllm/bin/python"},
+        {"name": "openai", "base_url": "http://127.0.0.1:1/v1"},
+        {},
+    ],
+)
 def test_whatever_is_filled_in_is_a_study(engine: dict[str, object]) -> None:
     filled = NewRun(
         "org/model",
-        ("reasoning_gym:spell_backward", "direct-requests", "file:/a b/my prompts.csv", "published:harmbench"),
+        (
+            "reasoning_gym:spell_backward",
+            "direct-requests",
+            "file:/a b/my prompts.csv",
+            "published:harmbench",
+        ),
         ("wildguard", "llama-guard-3", "coherence-rating"),
         7,
         ("/adapters/a", "/adapters/b"),
@@ -213,7 +258,12 @@ def test_whatever_is_filled_in_is_a_study(engine: dict[str, object]) -> None:
         {"temperature": 0.5, "samples": 3, "seeds": [1, 2], "system_prompt": 'Say "no".'},
     )
     made = parse_study(filled.text("run-1"))
-    assert [b.name for b in made.benchmarks] == ["direct-requests", "my prompts", "harmbench", "spell_backward"]
+    assert [b.name for b in made.benchmarks] == [
+        "direct-requests",
+        "my prompts",
+        "harmbench",
+        "spell_backward",
+    ]
     assert (made.benchmarks[-1].scorer, made.judges[-1].name) == ("task", "verifier")
     assert (made.primary.judge, made.primary.coherence) == ("wildguard", "coherence-rating")
     manifests = plan_study(made)
@@ -229,7 +279,10 @@ def test_what_cannot_run_is_refused_before_it_starts(tmp_path: Path) -> None:
     with pytest.raises(CapsafeError, match="rubric"):
         NewRun("m", ("direct-requests",), ("jailbreakbench",)).text("run-1")
     two = parse_study(NewRun("m", ("/a/prompts.csv", "file:/b/prompts.csv"), ("prefix-zou",)).text("run-1"))
-    assert [(b.name, b.source) for b in two.benchmarks] == [("prompts", "file:/a/prompts.csv"), ("prompts-2", "file:/b/prompts.csv")]
+    assert [(b.name, b.source) for b in two.benchmarks] == [
+        ("prompts", "file:/a/prompts.csv"),
+        ("prompts-2", "file:/b/prompts.csv"),
+    ]
     with pytest.raises(CapsafeError, match="stands there twice"):
         parse_study(STUDY.format(url="http://h/v1").replace("[1, 2]", "[1, 1]"))
     path = tmp_path / "study.toml"
@@ -239,7 +292,9 @@ def test_what_cannot_run_is_refused_before_it_starts(tmp_path: Path) -> None:
     assert str(tmp_path / "mine.csv") in str(refused.value)
 
 
-def test_a_benchmark_that_changes_while_a_job_is_open_ends_it_with_a_sentence(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_benchmark_that_changes_while_a_job_is_open_ends_it_with_a_sentence(
+    workspace: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
     prompts = workspace.home / "mine.csv"
     prompts.write_text("prompt\none\ntwo\n")
@@ -272,17 +327,30 @@ def test_engines_are_checked_before_anything_starts() -> None:
     with pytest.raises(CapsafeError, match="no such engine"):
         parse_study(text.replace('"openai"', '"telepathy"'))
     with pytest.raises(CapsafeError, match=r"engine\.tensor_parallel"):
-        parse_study(STUDY.format(url="http://h/v1").replace('name = "openai"', 'name = "vllm"\ntensor_parallel = 0').replace("base_url", "# base_url"))
+        parse_study(
+            STUDY.format(url="http://h/v1")
+            .replace('name = "openai"', 'name = "vllm"\ntensor_parallel = 0')
+            .replace("base_url", "# base_url")
+        )
 
 
 def test_one_load_for_the_checkpoints_of_a_path() -> None:
     """An engine that switches adapters gets each path as one job; fine-tuning stays with transformers."""
-    text = (ROOT / "data" / "demo" / "study.toml").read_text().replace('name = "transformers"\ndtype = "bfloat16"\nbatch_size = 32\ndevice = "cpu"', 'name = "vllm"\npython = "/opt/vllm/bin/python"')
+    text = (
+        (ROOT / "data" / "demo" / "study.toml")
+        .read_text()
+        .replace(
+            'name = "transformers"\ndtype = "bfloat16"\nbatch_size = 32\ndevice = "cpu"',
+            'name = "vllm"\npython = "/opt/vllm/bin/python"',
+        )
+    )
     manifests = plan_study(parse_study(text))
     sums = next(m for m in manifests if m.kind == "generate" and m.name.endswith("sums-s0"))
     assert [c["adapters"][-1]["step"] for c in sums.work["checkpoints"]] == [5, 10, 25, 50, 100]
     assert {m.python for m in manifests if m.kind == "generate"} == {"/opt/vllm/bin/python"}
-    assert {(m.work["engine"]["name"], m.python) for m in manifests if m.kind == "finetune"} == {("transformers", "")}
+    assert {(m.work["engine"]["name"], m.python) for m in manifests if m.kind == "finetune"} == {
+        ("transformers", "")
+    }
     assert next(m for m in manifests if m.name.endswith("learnt-harm")).python == ""
 
 
@@ -299,7 +367,9 @@ def test_a_long_wait_shows_a_heartbeat(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_page_of_judges_is_what_the_catalogue_says() -> None:
-    assert (ROOT / "docs" / "judges.md").read_text() == judges_page(), "run: python -m capsafe_core.catalogue.page > docs/judges.md"
+    assert (ROOT / "docs" / "judges.md").read_text() == judges_page(), (
+        "run: python -m capsafe_core.catalogue.page > docs/judges.md"
+    )
 
 
 @pytest.fixture
@@ -330,7 +400,9 @@ def wait_for(page: AppTest, text: str) -> None:
     assert text in shown()
 
 
-def test_a_run_is_measured_started_and_followed_on_the_page(runs_page: AppTest, workspace: Settings, server: Seen) -> None:
+def test_a_run_is_measured_started_and_followed_on_the_page(
+    runs_page: AppTest, workspace: Settings, server: Seen
+) -> None:
     page = runs_page
     one(page.selectbox, "Answered by").select("openai").run()
     one(page.text_input, "Address").set_value(server.base_url).run()

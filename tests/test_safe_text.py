@@ -7,9 +7,19 @@ from hypothesis import strategies as st
 from capsafe_core.ui.safe_text import marked, plain_label, visible
 
 hostile = st.text(max_size=80) | st.sampled_from(
-    ["<script>alert(1)</script>", "![x](http://127.0.0.1:1/a.png)", "<img src=x onerror=alert(1)>", "</div><style>*{display:none}</style>", "\u202eevil", "a\u200bb"]
+    [
+        "<script>alert(1)</script>",
+        "![x](http://127.0.0.1:1/a.png)",
+        "<img src=x onerror=alert(1)>",
+        "</div><style>*{display:none}</style>",
+        "\u202eevil",
+        "a\u200bb",
+    ]
 )
-spans = st.lists(st.builds(lambda a, b: {"reason": "r", "start": a, "end": b}, st.integers(-5, 90), st.integers(-5, 90)), max_size=4)
+spans = st.lists(
+    st.builds(lambda a, b: {"reason": "r", "start": a, "end": b}, st.integers(-5, 90), st.integers(-5, 90)),
+    max_size=4,
+)
 
 
 class Tags(HTMLParser):
@@ -42,4 +52,7 @@ def test_invisible_signs_are_written_out(text: str) -> None:
 
 
 def test_labels_have_no_working_markdown() -> None:
-    assert plain_label("![a](b) **c** `d` $e$ :material/x:") == "\\!\\[a\\]\\(b\\) \\*\\*c\\*\\* \\`d\\` \\$e\\$ \\:\u2060material/x\\:"
+    assert (
+        plain_label("![a](b) **c** `d` $e$ :material/x:")
+        == "\\!\\[a\\]\\(b\\) \\*\\*c\\*\\* \\`d\\` \\$e\\$ \\:\u2060material/x\\:"
+    )

@@ -10,10 +10,38 @@ import pytest
 from capsafe_core.settings import ROOT
 
 MARKDOWN = {
-    "markdown": (0,), "caption": (0,), "info": (0,), "warning": (0,), "success": (0,), "error": (0,), "badge": (0,), "header": (0,), "subheader": (0,), "title": (0,), "metric": (0, 1, 2),
-    "button": (0,), "download_button": (0,), "toggle": (0,), "checkbox": (0,), "selectbox": (0,), "multiselect": (0,), "radio": (0,), "segmented_control": (0,), "pills": (0,), "number_input": (0,),
-    "slider": (0,), "text_input": (0,), "text_area": (0,), "file_uploader": (0,), "expander": (0,), "popover": (0,), "toast": (0,), "spinner": (0,), "progress": (1,), "page_link": (),
-}  # fmt: skip
+    "markdown": (0,),
+    "caption": (0,),
+    "info": (0,),
+    "warning": (0,),
+    "success": (0,),
+    "error": (0,),
+    "badge": (0,),
+    "header": (0,),
+    "subheader": (0,),
+    "title": (0,),
+    "metric": (0, 1, 2),
+    "button": (0,),
+    "download_button": (0,),
+    "toggle": (0,),
+    "checkbox": (0,),
+    "selectbox": (0,),
+    "multiselect": (0,),
+    "radio": (0,),
+    "segmented_control": (0,),
+    "pills": (0,),
+    "number_input": (0,),
+    "slider": (0,),
+    "text_input": (0,),
+    "text_area": (0,),
+    "file_uploader": (0,),
+    "expander": (0,),
+    "popover": (0,),
+    "toast": (0,),
+    "spinner": (0,),
+    "progress": (1,),
+    "page_link": (),
+}
 """which arguments streamlit reads as markdown, by place"""
 BY_NAME = {"help", "label", "title", "body", "text"}
 OPTIONS_READ = {"radio", "segmented_control", "pills"}
@@ -22,7 +50,10 @@ EXITS = {True: {"plain_label"}, False: {"plain_label", "visible"}}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    for path in [*sorted((ROOT / "pages").glob("*.py")), *sorted((ROOT / "capsafe_core" / "ui").glob("*.py"))]:
+    for path in [
+        *sorted((ROOT / "pages").glob("*.py")),
+        *sorted((ROOT / "capsafe_core" / "ui").glob("*.py")),
+    ]:
         yield path.name, ast.parse(path.read_text())
 
 
@@ -34,11 +65,21 @@ class Inert:
         self.seen: set[str] = set()
         self.markdown = markdown
         for node in [*ast.walk(function), *module.body]:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign | ast.NamedExpr) else []
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AugAssign | ast.AnnAssign | ast.NamedExpr)
+                else []
+            )
             for target in targets:
                 if isinstance(target, ast.Name) and node.value is not None:  # type: ignore[union-attr]
                     self.assigned.setdefault(target.id, []).append(node.value)  # type: ignore[union-attr]
-                elif isinstance(target, ast.Tuple) and isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+                elif (
+                    isinstance(target, ast.Tuple)
+                    and isinstance(node, ast.Assign)
+                    and isinstance(node.value, ast.Tuple)
+                ):
                     for part, value in zip(target.elts, node.value.elts, strict=True):
                         if isinstance(part, ast.Name):
                             self.assigned.setdefault(part.id, []).append(value)
@@ -60,8 +101,13 @@ class Inert:
     def own(self, node: ast.expr) -> bool:
         """A constant of the code, or what is looked up in one."""
         while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-            node = (node.args[0] if node.args else node.func) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple") else (
-                node.func if isinstance(node, ast.Call) else node.value)  # fmt: skip
+            node = (
+                (node.args[0] if node.args else node.func)
+                if isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("list", "tuple")
+                else (node.func if isinstance(node, ast.Call) else node.value)
+            )
         return isinstance(node, ast.Name) and node.id.isupper()
 
     def __call__(self, node: ast.expr | None) -> bool:
@@ -71,10 +117,19 @@ class Inert:
             case ast.JoinedStr(values=parts):
                 return all(self(part) for part in parts)
             case ast.FormattedValue(value=value, format_spec=spec):
-                return self(value) or (spec is not None and any(sign in ast.unparse(spec) for sign in "%fg,d"))
+                return self(value) or (
+                    spec is not None and any(sign in ast.unparse(spec) for sign in "%fg,d")
+                )
             case ast.Call(func=ast.Name(id=name), args=[first, *_]):
-                return name in EXITS[self.markdown] or name in ("len", "int", "round", "duration") or (name in ("list", "sorted") and self(first)) or self.own(node)
-            case ast.Call(func=ast.Attribute(attr="join"), args=[ast.GeneratorExp(elt=elt) | ast.ListComp(elt=elt)]):
+                return (
+                    name in EXITS[self.markdown]
+                    or name in ("len", "int", "round", "duration")
+                    or (name in ("list", "sorted") and self(first))
+                    or self.own(node)
+                )
+            case ast.Call(
+                func=ast.Attribute(attr="join"), args=[ast.GeneratorExp(elt=elt) | ast.ListComp(elt=elt)]
+            ):
                 return self(elt)
             case ast.Call(func=ast.Attribute(value=value, attr="replace" | "strip" | "capitalize")):
                 return self(value)
@@ -84,7 +139,9 @@ class Inert:
                 return all(self(value) for value in values)
             case ast.IfExp(body=body, orelse=other):
                 return self(body) and self(other)
-            case ast.DictComp(value=value) | ast.Attribute(value=value, attr="__getitem__" | "get") if not self.own(node):
+            case ast.DictComp(value=value) | ast.Attribute(value=value, attr="__getitem__" | "get") if (
+                not self.own(node)
+            ):
                 return self(value)
             case ast.Dict(values=values):
                 return all(self(value) for value in values)
@@ -101,16 +158,30 @@ class Inert:
 def faults() -> Iterator[str]:
     for where, module in sources():
         functions = [n for n in ast.walk(module) if isinstance(n, ast.FunctionDef)]
-        for call in (n for n in ast.walk(module) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)):
+        for call in (
+            n for n in ast.walk(module) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+        ):
             name = call.func.attr  # type: ignore[attr-defined]
-            home = max((f for f in functions if f.lineno <= call.lineno <= (f.end_lineno or 0)), key=lambda f: f.lineno, default=module)
+            home = max(
+                (f for f in functions if f.lineno <= call.lineno <= (f.end_lineno or 0)),
+                key=lambda f: f.lineno,
+                default=module,
+            )
             whole = ast.Module(body=[home], type_ignores=[]) if home is not module else module
             read, drawn = Inert(module, whole, True), Inert(module, whole, False)
             keywords = {k.arg: k.value for k in call.keywords}
             owner = ast.unparse(call.func.value)  # type: ignore[attr-defined]
-            if name in MARKDOWN and (owner == "st" or owner in ("left", "right", "column", "one", "two", "three", "four") or owner.startswith("columns[")):
-                checked = [call.args[i] for i in MARKDOWN[name] if i < len(call.args)] + [v for k, v in keywords.items() if k in BY_NAME]
-                yield from (f"{where}:{call.lineno} {name}: {ast.unparse(a)[:90]}" for a in checked if not read(a))
+            if name in MARKDOWN and (
+                owner == "st"
+                or owner in ("left", "right", "column", "one", "two", "three", "four")
+                or owner.startswith("columns[")
+            ):
+                checked = [call.args[i] for i in MARKDOWN[name] if i < len(call.args)] + [
+                    v for k, v in keywords.items() if k in BY_NAME
+                ]
+                yield from (
+                    f"{where}:{call.lineno} {name}: {ast.unparse(a)[:90]}" for a in checked if not read(a)
+                )
                 if name in OPTIONS_READ | OPTIONS_DRAWN:
                     ok = read if name in OPTIONS_READ else drawn
                     shown = keywords.get("format_func")

@@ -10,9 +10,23 @@ from capsafe_core.selection import Selection, vote_pattern, votes_of
 names = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("~,:=|%#&?+ /é世"), max_size=12)
 many = st.lists(names, max_size=3).map(tuple)
 shares = st.floats(allow_nan=False, allow_infinity=False)
-votes = st.dictionaries(names.filter(bool), st.sampled_from(["", "safe", "unsafe"]) | names.map(lambda other: f"~{other}"), max_size=3)
-DRAWN = {"goals": st.lists(st.tuples(names, shares), max_size=2).map(tuple), "truncated": st.booleans(), "pattern": votes.map(vote_pattern)}
-selections = st.builds(Selection, **{part.name: DRAWN.get(part.name, many if part.default == () else names) for part in dataclasses.fields(Selection)})
+votes = st.dictionaries(
+    names.filter(bool),
+    st.sampled_from(["", "safe", "unsafe"]) | names.map(lambda other: f"~{other}"),
+    max_size=3,
+)
+DRAWN = {
+    "goals": st.lists(st.tuples(names, shares), max_size=2).map(tuple),
+    "truncated": st.booleans(),
+    "pattern": votes.map(vote_pattern),
+}
+selections = st.builds(
+    Selection,
+    **{
+        part.name: DRAWN.get(part.name, many if part.default == () else names)
+        for part in dataclasses.fields(Selection)
+    },
+)
 
 
 @given(selections)
@@ -38,9 +52,19 @@ def test_claims_have_the_same_key_only_if_they_are_the_same(a: str, b: str, c: s
 
 
 def test_old_links_still_open() -> None:
-    link = {"benchmarks": "direct~dressed", "pattern": "zou=unsafe,llama=", "goals": "sums:0.6", "claim": "recipe:sums|start:aligned"}
+    link = {
+        "benchmarks": "direct~dressed",
+        "pattern": "zou=unsafe,llama=",
+        "goals": "sums:0.6",
+        "claim": "recipe:sums|start:aligned",
+    }
     chosen = Selection.from_query(link)
-    assert chosen == Selection(benchmarks=("direct", "dressed"), pattern="zou=unsafe,llama=", goals=(("sums", 0.6),), claim=link["claim"])
+    assert chosen == Selection(
+        benchmarks=("direct", "dressed"),
+        pattern="zou=unsafe,llama=",
+        goals=(("sums", 0.6),),
+        claim=link["claim"],
+    )
     assert votes_of(chosen.pattern) == {"zou": "unsafe", "llama": ""}
     assert Claim(Arm("recipe", "sums"), Arm("start", "aligned")).key == link["claim"]
 
@@ -51,11 +75,24 @@ def test_what_a_url_says_wrongly_is_ignored() -> None:
 
 def test_the_caption_names_every_restriction() -> None:
     """Each field alone: its value, or what it does, stands in the caption."""
-    value = {"goals": (("sums", 0.6),), "truncated": False, "before": "0123456789:unsafe", "pattern": "llama=~zou"}
+    value = {
+        "goals": (("sums", 0.6),),
+        "truncated": False,
+        "before": "0123456789:unsafe",
+        "pattern": "llama=~zou",
+    }
     for part in dataclasses.fields(Selection):
         one = value.get(part.name, ("knife",) if part.default == () else "knife")
         assert Selection(**{part.name: one}).caption() != "everything", part.name
-    words = Selection(benchmarks=("direct",), search="knife", truncated=False, goals=(("sums", 0.6),)).caption()
-    assert words == "benchmarks: direct; answers that contain “knife”; goal 60% on sums; without outputs cut off by the token limit"
-    assert Selection(pattern="llama=~zou,gpt=,zou=unsafe").caption() == "llama contradicts zou, no verdict of gpt, zou says unsafe"
+    words = Selection(
+        benchmarks=("direct",), search="knife", truncated=False, goals=(("sums", 0.6),)
+    ).caption()
+    assert (
+        words
+        == "benchmarks: direct; answers that contain “knife”; goal 60% on sums; without outputs cut off by the token limit"
+    )
+    assert (
+        Selection(pattern="llama=~zou,gpt=,zou=unsafe").caption()
+        == "llama contradicts zou, no verdict of gpt, zou says unsafe"
+    )
     assert Selection().caption() == "everything"

@@ -40,7 +40,13 @@ WAIT = "print('ready', flush=True)\nimport sys\nsys.stdin.read()\n"
 def process(code: str, home: Path) -> subprocess.Popen[str]:
     """A process that has done what it is to do, and ends when its input does."""
     environment = {**os.environ, "CAPSAFE_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    found = subprocess.Popen([sys.executable, "-c", code + WAIT], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    found = subprocess.Popen(
+        [sys.executable, "-c", code + WAIT],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert found.stdout
     assert found.stdout.readline() == "ready\n"
     return found
@@ -52,7 +58,14 @@ def end(running: subprocess.Popen[str]) -> None:
 
 
 def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "capsafe_core.cli", *words], cwd=ROOT, env={**os.environ, "CAPSAFE_HOME": str(home)}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "capsafe_core.cli", *words],
+        cwd=ROOT,
+        env={**os.environ, "CAPSAFE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -82,9 +95,24 @@ def send(path: Path, raw: bytes, shut: bool = False) -> dict[str, Any]:
 
 
 REQUESTS = [
-    b"", b"{", b"[]", b"5", b"null", b'"do"', b'"who"', b'["do"]', b'{"do": "look"}', b'{"do": 5, "person": "x", "arguments": 7}', b'{"table": []}', b'{"do": "look", "person": {}, "arguments": {"x": 1}}',
-    b'{"table": "rates", "selection": 5}', b'{"table": "rates", "selection": {"goals": [1]}}', b"[" * 100_000, b"\xff\xfe", b'{"do": "export", "person": "x", "arguments": {"form": 1, "name": {}}}',
-]  # fmt: skip
+    b"",
+    b"{",
+    b"[]",
+    b"5",
+    b"null",
+    b'"do"',
+    b'"who"',
+    b'["do"]',
+    b'{"do": "look"}',
+    b'{"do": 5, "person": "x", "arguments": 7}',
+    b'{"table": []}',
+    b'{"do": "look", "person": {}, "arguments": {"x": 1}}',
+    b'{"table": "rates", "selection": 5}',
+    b'{"table": "rates", "selection": {"goals": [1]}}',
+    b"[" * 100_000,
+    b"\xff\xfe",
+    b'{"do": "export", "person": "x", "arguments": {"form": 1, "name": {}}}',
+]
 
 
 @pytest.mark.parametrize("request_line", REQUESTS, ids=range(len(REQUESTS)))
@@ -96,11 +124,22 @@ def test_every_request_is_answered(listening: Settings, request_line: bytes) -> 
 
 
 def test_any_bytes_and_any_json_are_answered(listening: Settings) -> None:
-    anything = some.recursive(some.none() | some.booleans() | some.floats() | some.text(), lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner), max_leaves=6)
+    anything = some.recursive(
+        some.none() | some.booleans() | some.floats() | some.text(),
+        lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+        max_leaves=6,
+    )
     words = some.sampled_from(["do", "table", "person", "arguments", "selection", *actions.ACTIONS])
-    request = some.dictionaries(words, anything | words | some.dictionaries(some.sampled_from(["settings", "queue", "name", "form"]), anything))
+    request = some.dictionaries(
+        words,
+        anything
+        | words
+        | some.dictionaries(some.sampled_from(["settings", "queue", "name", "form"]), anything),
+    )
 
-    @given(some.binary().map(lambda raw: raw.replace(b"\n", b"")) | request.map(lambda r: json.dumps(r).encode()))
+    @given(
+        some.binary().map(lambda raw: raw.replace(b"\n", b"")) | request.map(lambda r: json.dumps(r).encode())
+    )
     def try_one(raw: bytes) -> None:
         assert isinstance(send(listening.socket_path, raw + b"\n"), dict)
 
@@ -128,7 +167,9 @@ def test_too_long_a_request_is_answered(listening: Settings, monkeypatch: pytest
         AssertionError(),
     ],
 )
-def test_what_goes_wrong_in_the_owner_is_heard_with_its_class(listening: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_what_goes_wrong_in_the_owner_is_heard_with_its_class(
+    listening: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
@@ -145,7 +186,9 @@ def test_what_goes_wrong_in_the_owner_is_heard_with_its_class(listening: Setting
         ask_to(listening.socket_path, "look", Person("Ada"), {})
 
 
-def test_a_long_honest_computation_is_waited_for_and_silence_is_not(listening: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_honest_computation_is_waited_for_and_silence_is_not(
+    listening: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(service, "BEAT", 0.05)
     monkeypatch.setattr(service, "SILENCE", 1.0)
     over = threading.Event()
@@ -189,7 +232,9 @@ def test_a_second_app_says_where_the_first_is(tmp_path: Path, monkeypatch: pytes
         end(owner)
 
 
-def test_a_command_that_holds_the_store_is_waited_for_and_then_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_holds_the_store_is_waited_for_and_then_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     holder = process(HOLD, tmp_path)
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
     with pytest.raises(BusyError, match=rf"in use by another process, {holder.pid} \(-c"):
@@ -203,7 +248,9 @@ def test_a_command_that_holds_the_store_is_waited_for_and_then_named(tmp_path: P
     opened[0].close()
 
 
-def test_a_command_hears_an_owner_that_is_only_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_hears_an_owner_that_is_only_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
     settings = Settings()
     holder = process(HOLD, tmp_path)
@@ -222,7 +269,9 @@ def test_a_command_hears_an_owner_that_is_only_starting(tmp_path: Path, monkeypa
     end(holder)
 
 
-def test_a_long_path_has_its_socket_in_a_private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_path_has_its_socket_in_a_private_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / ("long" * 20) / ("and longer" * 10) / "é"
     monkeypatch.setenv("CAPSAFE_HOME", str(home))
     settings = Settings()
@@ -266,11 +315,17 @@ def test_what_stands_in_the_sockets_place_is_named_and_kept(workspace: Settings,
         Owner(workspace)
     assert refused.value.hint
     assert os.path.lexists(path)
-    assert command(workspace.home, "queue", "list").returncode == 0  # commands do without, and the store was let go
+    assert (
+        command(workspace.home, "queue", "list").returncode == 0
+    )  # commands do without, and the store was let go
 
 
-@pytest.mark.parametrize("what", ["zero", "garbage", "cut", "flipped", "folder", "link to nothing", "no folder", "newer"])
-def test_a_store_that_cannot_be_opened_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+@pytest.mark.parametrize(
+    "what", ["zero", "garbage", "cut", "flipped", "folder", "link to nothing", "no folder", "newer"]
+)
+def test_a_store_that_cannot_be_opened_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     path = tmp_path / "home" / "store.duckdb"
     Store(path).close()
     raw = path.read_bytes()
@@ -284,7 +339,15 @@ def test_a_store_that_cannot_be_opened_is_a_sentence(tmp_path: Path, monkeypatch
         path = Path("/proc/nothing/store.duckdb")
     else:
         newer = raw[:12] + (9999).to_bytes(8, "little") + raw[20:]
-        path.write_bytes({"zero": b"", "garbage": b"x" * 5000, "cut": raw[: len(raw) // 2], "flipped": raw[:9000] + b"flip" + raw[9004:], "newer": newer}[what])
+        path.write_bytes(
+            {
+                "zero": b"",
+                "garbage": b"x" * 5000,
+                "cut": raw[: len(raw) // 2],
+                "flipped": raw[:9000] + b"flip" + raw[9004:],
+                "newer": newer,
+            }[what]
+        )
     monkeypatch.setenv("CAPSAFE_HOME", str(path.parent))
     if what in ("cut", "flipped"):  # DuckDB may not look at what was changed, or only later
         with contextlib.suppress(CapsafeError):

@@ -9,13 +9,25 @@ from statsmodels.stats.proportion import proportion_confint
 
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS, table_coefficients
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates, seed_average
-from capsafe_core.stats.correction import Labelled, labels_needed, outside_claim, ppi_plus_plus, rogan_gladen, weighted_confusion, weighted_ppi, weighted_rogan_gladen
+from capsafe_core.stats.correction import (
+    Labelled,
+    labels_needed,
+    outside_claim,
+    ppi_plus_plus,
+    rogan_gladen,
+    weighted_confusion,
+    weighted_ppi,
+    weighted_rogan_gladen,
+)
 from capsafe_core.stats.intervals import missing_bounds, wilson
 from capsafe_core.stats.matching import RULES, at_place, crossing, pareto_probability, plateau, share_gained
 from capsafe_core.stats.specification import contested, directions, family_shares, flips, rank_agreement
 
 
-@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+@given(
+    st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    st.sampled_from([0.5, 0.9, 0.95, 0.99]),
+)
 def test_wilson_is_statsmodels_wilson(kn: tuple[int, int], level: float) -> None:
     k, n = kn
     low, high = wilson(k, n, level)
@@ -35,7 +47,9 @@ def test_missing_verdicts_bound_the_rate() -> None:
 
 
 def of_table(table: object) -> dict[str, float]:
-    return {name: float(table_coefficients(np.asarray(table, dtype=float), name)) for name in TABLE_COEFFICIENTS}
+    return {
+        name: float(table_coefficients(np.asarray(table, dtype=float), name)) for name in TABLE_COEFFICIENTS
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60))
@@ -55,7 +69,10 @@ def test_specific_agreement_prevalence_bias_and_degenerate_tables() -> None:
     found = of_table([[50, 4], [6, 20]])
     assert found["positive"] == pytest.approx(2 * 20 / (2 * 20 + 4 + 6))
     assert found["negative"] == pytest.approx(2 * 50 / (2 * 50 + 4 + 6))
-    assert (found["prevalence"], found["bias"]) == (pytest.approx((20 - 50) / 80), pytest.approx((24 - 26) / 80))
+    assert (found["prevalence"], found["bias"]) == (
+        pytest.approx((20 - 50) / 80),
+        pytest.approx((24 - 26) / 80),
+    )
     assert found["pabak"] == pytest.approx(2 * 70 / 80 - 1)
     assert math.isnan(of_table(np.zeros((2, 2)))["observed"])
     assert math.isnan(of_table([[5, 0], [0, 0]])["positive"])
@@ -129,7 +146,13 @@ def test_pareto_probability_is_that_of_a_plain_loop() -> None:
     a[::7, 2] = np.nan
     expected = np.zeros(6)
     for i in range(6):
-        free = [all(not (ra[j] >= ra[i] and rs[j] <= rs[i] and (ra[j] > ra[i] or rs[j] < rs[i])) for j in range(6)) for ra, rs in zip(a, s, strict=True) if not np.isnan(ra[i])]
+        free = [
+            all(
+                not (ra[j] >= ra[i] and rs[j] <= rs[i] and (ra[j] > ra[i] or rs[j] < rs[i])) for j in range(6)
+            )
+            for ra, rs in zip(a, s, strict=True)
+            if not np.isnan(ra[i])
+        ]
         expected[i] = np.mean(free)
     assert pareto_probability(a, s) == pytest.approx(expected)
     assert pareto_probability(np.array([[0.5, np.nan]]), np.array([[0.1, 0.1]])).tolist()[0] == 1.0
@@ -159,18 +182,33 @@ def test_weighted_corrections_find_the_rate_where_the_judge_and_the_bare_labels_
     for _ in range(200):
         data, truth = made_up_labels(chance)
         drawn = data.probability > 0
-        rows.append([data.judged.mean(), data.truth[drawn].mean(), weighted_ppi(data).rate, weighted_rogan_gladen(data).rate])
+        rows.append(
+            [
+                data.judged.mean(),
+                data.truth[drawn].mean(),
+                weighted_ppi(data).rate,
+                weighted_rogan_gladen(data).rate,
+            ]
+        )
     judge, bare, ppi, gladen = np.mean(np.array(rows, dtype=float), axis=0)
     assert abs(judge - truth) > 0.04
     assert abs(bare - truth) > 0.04
     assert (ppi, gladen) == (pytest.approx(truth, abs=0.01), pytest.approx(truth, abs=0.01))
     found = weighted_confusion(data)
-    assert (found.sensitivity, found.specificity) == (pytest.approx(0.85, abs=0.09), pytest.approx(0.8, abs=0.09))
+    assert (found.sensitivity, found.specificity) == (
+        pytest.approx(0.85, abs=0.09),
+        pytest.approx(0.8, abs=0.09),
+    )
     assert found.positives + found.negatives == drawn.sum()
 
 
 def test_with_equal_weights_the_weighted_confusion_is_the_plain_one() -> None:
-    data = Labelled(np.array([1.0, 1, 0, 0, 1]), np.array([1.0, 0, 0, 1, 0]), np.array([0.5, 0.5, 0.5, 0.5, 0]), np.arange(5))
+    data = Labelled(
+        np.array([1.0, 1, 0, 0, 1]),
+        np.array([1.0, 0, 0, 1, 0]),
+        np.array([0.5, 0.5, 0.5, 0.5, 0]),
+        np.arange(5),
+    )
     found = weighted_confusion(data)
     assert (found.sensitivity, found.specificity, found.positives, found.negatives) == (0.5, 0.5, 2, 2)
 

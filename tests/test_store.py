@@ -21,7 +21,10 @@ from tests.synthetic import RATERS, write_study
 
 
 def counts(store: Store) -> dict[str, int]:
-    return {t: store.rows(f"SELECT count(*) FROM {t}")[0][0] for t in ("generations", "judgments", "prompts", "verdicts", "patterns", "conflicts")}
+    return {
+        t: store.rows(f"SELECT count(*) FROM {t}")[0][0]
+        for t in ("generations", "judgments", "prompts", "verdicts", "patterns", "conflicts")
+    }
 
 
 def test_ingesting_twice_changes_nothing_and_rollups_follow_from_facts(made_up_jobs: Path) -> None:
@@ -52,17 +55,52 @@ def test_random_events_keep_rollups_consistent(tmp_path: Path) -> None:
         ingest_all(store, tmp_path)
         for turn in range(25):
             g = chance.choice(generations)
-            event = chance.choice(["label", "undo", "skip", "adjudicate", "reopen", "attempt", "retract", "restore"])
+            event = chance.choice(
+                ["label", "undo", "skip", "adjudicate", "reopen", "attempt", "retract", "restore"]
+            )
             if event in ("retract", "restore"):
                 set_retracted(store, chance.choice(jobs).job_id, event == "retract")
             else:
                 job = create_job(tmp_path, Manifest("annotate", f"event-{turn}", {}))
                 with Part(job) as part:
                     if event == "attempt":
-                        part.write("x", [Judgment(g.id, g.cell_id, RATERS["coherence-rules"].id, "coherence", "ok", chance.choice(["coherent", "incoherent"]), attempt=turn + 2)])
+                        part.write(
+                            "x",
+                            [
+                                Judgment(
+                                    g.id,
+                                    g.cell_id,
+                                    RATERS["coherence-rules"].id,
+                                    "coherence",
+                                    "ok",
+                                    chance.choice(["coherent", "incoherent"]),
+                                    attempt=turn + 2,
+                                )
+                            ],
+                        )
                     else:
-                        label = None if event in ("undo", "skip", "reopen") else chance.choice(["coherent", "incoherent"])
-                        part.write("x", [person, LabelEvent(f"00000000-0000-0000-0000-{turn:012d}", g.id, g.cell_id, person.id, "coherence", event, label, 0.0, float(turn))])
+                        label = (
+                            None
+                            if event in ("undo", "skip", "reopen")
+                            else chance.choice(["coherent", "incoherent"])
+                        )
+                        part.write(
+                            "x",
+                            [
+                                person,
+                                LabelEvent(
+                                    f"00000000-0000-0000-0000-{turn:012d}",
+                                    g.id,
+                                    g.cell_id,
+                                    person.id,
+                                    "coherence",
+                                    event,
+                                    label,
+                                    0.0,
+                                    float(turn),
+                                ),
+                            ],
+                        )
                 ingest_job(store, job)
             assert check(store) == [], (turn, event)
 
@@ -76,7 +114,9 @@ def test_the_newest_attempt_counts_and_other_content_is_a_conflict(tmp_path: Pat
         with Part(job) as part:
             part.write("x", [Generation(**{**g.__dict__, "text": "another text"})])
         ingest_job(store, job)
-        assert store.rows("SELECT text FROM generations WHERE CAST(generation_id AS VARCHAR) = ?", [g.id]) == [(g.text,)]
+        assert store.rows(
+            "SELECT text FROM generations WHERE CAST(generation_id AS VARCHAR) = ?", [g.id]
+        ) == [(g.text,)]
         assert any("different content" in problem for problem in check(store))
 
 
@@ -100,7 +140,15 @@ def test_a_store_in_use_and_a_newer_store_and_a_stranger_are_refused(tmp_path: P
         with store.transaction() as cursor:
             cursor.execute("INSERT INTO migrations VALUES (99, 'future', 0)")
         other = subprocess.run(
-            [sys.executable, "-c", f"from pathlib import Path; from capsafe_core.store import Store; Store(Path({str(path)!r}))"], cwd=ROOT, capture_output=True, text=True, check=False
+            [
+                sys.executable,
+                "-c",
+                f"from pathlib import Path; from capsafe_core.store import Store; Store(Path({str(path)!r}))",
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert "in use by another process" in other.stderr
     with pytest.raises(CapsafeError, match="newer capsafe"):
@@ -135,7 +183,13 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, made_up_jobs: Pa
     limit = 30_000  # bytes: less than what one job writes
     code = "import sys, resource; from pathlib import Path; from capsafe_core.store import Store; from capsafe_core.store.ingest import ingest_all\n"
     code += "with Store(Path(sys.argv[1])) as s:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)\n    print([str(p) for p in ingest_all(s, Path(sys.argv[2]))[1]][:1])"
-    done = subprocess.run([sys.executable, "-c", code, str(path), str(made_up_jobs), str(limit)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(made_up_jobs), str(limit)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "could not be written" in done.stdout, done.stderr
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit
     with Store(path) as store:
@@ -146,7 +200,11 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, made_up_jobs: Pa
 
 def test_a_growing_shard_is_read_piece_by_piece(tmp_path: Path) -> None:
     whole = write_study(tmp_path / "whole", safety_size=8, capability_size=6)
-    blocks = [(job.manifest, block.units[0], [from_dict(line) for line in block.lines(print)]) for job in whole for block in committed_blocks(job.path(0, "shard.jsonl"))]
+    blocks = [
+        (job.manifest, block.units[0], [from_dict(line) for line in block.lines(print)])
+        for job in whole
+        for block in committed_blocks(job.path(0, "shard.jsonl"))
+    ]
     with Store(None) as store, Store(None) as other:
         for manifest, unit, records in blocks:
             job = create_job(tmp_path / "growing", manifest)
@@ -194,7 +252,9 @@ def test_many_threads_read_while_one_writes(tmp_path: Path) -> None:
         def read() -> None:
             for _ in range(40):
                 try:
-                    n, m = store.rows("SELECT (SELECT count(*) FROM verdicts), (SELECT coalesce(sum(n), 0) FROM patterns)")[0]
+                    n, m = store.rows(
+                        "SELECT (SELECT count(*) FROM verdicts), (SELECT coalesce(sum(n), 0) FROM patterns)"
+                    )[0]
                 except duckdb.Error as error:
                     wrong.append(error)
                 else:
@@ -225,7 +285,9 @@ def test_a_store_of_an_older_schema_is_brought_up_to_date(tmp_path: Path, versio
         for number, (name, sql) in enumerate(steps[:version], 1):
             old.execute(sql)
             old.execute("INSERT INTO migrations VALUES (?, ?, 0)", [number, name])
-        tables = old.execute("SELECT table_name, string_agg(column_name, ', ') FROM duckdb_columns() WHERE table_name IN (SELECT table_name FROM duckdb_tables()) GROUP BY ALL").fetchall()
+        tables = old.execute(
+            "SELECT table_name, string_agg(column_name, ', ') FROM duckdb_columns() WHERE table_name IN (SELECT table_name FROM duckdb_tables()) GROUP BY ALL"
+        ).fetchall()
         old.execute(f"ATTACH '{tmp_path / 'whole.duckdb'}' AS whole (READ_ONLY)")
         for table, columns in tables:
             if table not in ("migrations", "codes"):
@@ -236,7 +298,9 @@ def test_a_store_of_an_older_schema_is_brought_up_to_date(tmp_path: Path, versio
         assert check(store) == []
         assert store.rows("SELECT count(*) FROM queue_items") == [(0,)]
         assert store.rows("SELECT count(*) FROM current_answers") == [(0,)]
-        assert store.rows("SELECT version FROM migrations ORDER BY version") == [(i + 1,) for i in range(len(steps))]
+        assert store.rows("SELECT version FROM migrations ORDER BY version") == [
+            (i + 1,) for i in range(len(steps))
+        ]
         assert store.rows("SELECT count(*) > 0 FROM verdicts") == [(True,)]
         found, problems = ingest_all(store, tmp_path / "jobs")
         assert (found.rows, problems) == (0, [])

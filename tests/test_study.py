@@ -15,7 +15,11 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_every_mistake_is_named_at_once_with_its_line() -> None:
-    text = STUDY.replace('start = "aligned"', 'start = "alinged"', 1).replace("learning_rate = 1e-2", "learning_rate = -1").replace("samples", "samples")
+    text = (
+        STUDY.replace('start = "aligned"', 'start = "alinged"', 1)
+        .replace("learning_rate = 1e-2", "learning_rate = -1")
+        .replace("samples", "samples")
+    )
     text = text.replace('scorer = "number"', 'scorer = "numbre"')
     with pytest.raises(CapsafeError) as caught:
         parse_study(text, "bad.toml")
@@ -27,7 +31,11 @@ def test_every_mistake_is_named_at_once_with_its_line() -> None:
 
 
 def test_names_that_point_to_nothing_are_named_together() -> None:
-    text = STUDY.replace('start = "aligned"', 'start = "alinged"', 1).replace('refusal_judge = "prefix-zou"', 'refusal_judge = "nobody"').replace("sums = 0.5", "summs = 0.5")
+    text = (
+        STUDY.replace('start = "aligned"', 'start = "alinged"', 1)
+        .replace('refusal_judge = "prefix-zou"', 'refusal_judge = "nobody"')
+        .replace("sums = 0.5", "summs = 0.5")
+    )
     with pytest.raises(CapsafeError) as caught:
         parse_study(text)
     message = caught.value.message
@@ -38,7 +46,14 @@ def test_names_that_point_to_nothing_are_named_together() -> None:
     assert "'alinged' is not among the starts (there are: aligned)" in message
 
 
-@pytest.mark.parametrize(("text", "says"), [("a = ", "not valid TOML"), ("", "Field required".lower()), (STUDY + '\n[[judges]]\nname = "prefix-zou"\n', "used twice")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a = ", "not valid TOML"),
+        ("", "Field required".lower()),
+        (STUDY + '\n[[judges]]\nname = "prefix-zou"\n', "used twice"),
+    ],
+)
 def test_broken_files_get_a_sentence(text: str, says: str) -> None:
     with pytest.raises(CapsafeError, match=says) as caught:
         parse_study(text)
@@ -89,7 +104,9 @@ def test_studies_whose_names_begin_alike_are_planned_apart(tmp_path: Path) -> No
     assert missing_jobs(tmp_path, small) == whole
 
 
-def test_what_is_declared_last_counts_also_where_the_clock_was_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_declared_last_counts_also_where_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for jump in (3e7, 0.0, -3e7):
         text = f"# {jump}\n{STUDY}"
         monkeypatch.setattr(time, "time", lambda jump=jump: 1.8e9 + jump)

@@ -65,15 +65,38 @@ WHOLE: list[Record] = [
     Practice(A, "g", "q", 1, 2, 3.0),
     GuidelinesRecord("1", "text", "Ada", 1.0),
 ]
-NUMBERS = st.sampled_from([1e30, -1e30, 1 << 31, 1 << 63, -(1 << 64), 10**400, -1, float("nan"), float("inf"), float("-inf"), 1e308, True])
-TEXTS = st.sampled_from(["\ud83d", "a\u0000b", "\udcff", "", "x" * 5000, "1e30", "\u202e"]) | st.text(st.characters(), max_size=8)
+NUMBERS = st.sampled_from(
+    [
+        1e30,
+        -1e30,
+        1 << 31,
+        1 << 63,
+        -(1 << 64),
+        10**400,
+        -1,
+        float("nan"),
+        float("inf"),
+        float("-inf"),
+        1e308,
+        True,
+    ]
+)
+TEXTS = st.sampled_from(["\ud83d", "a\u0000b", "\udcff", "", "x" * 5000, "1e30", "\u202e"]) | st.text(
+    st.characters(), max_size=8
+)
 DEEP: Any = 0
 for _ in range(200):
     DEEP = [DEEP]
 ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | NUMBERS | TEXTS | st.just(DEEP), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8
+    st.none() | st.booleans() | st.integers() | st.floats() | NUMBERS | TEXTS | st.just(DEEP),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
 )
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 
 
 def test_every_type_of_record_is_among_them_and_can_be_used() -> None:
@@ -109,14 +132,24 @@ def shard(root: Path, name: str, lines: list[str]) -> Job:
 
 @FEW
 @given(data=st.data())
-def test_a_bad_record_keeps_nothing_else_out_of_the_store(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_bad_record_keeps_nothing_else_out_of_the_store(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     root = tmp_path_factory.mktemp("jobs")
     lines = []
     for record in data.draw(st.lists(st.sampled_from(WHOLE), min_size=3, max_size=8)):
         values = json.loads(to_line(record))
         values[data.draw(st.sampled_from(sorted(values)))] = data.draw(ANY)
         lines.append(json.dumps(values))
-    lines += ["[" * 100_000, '{"v": 1, "type": "attack", "name": "a", "settings": {"a": 1e400}}', "\udcff", "9" * 6000, "null", "", '{"columns": 3}']
+    lines += [
+        "[" * 100_000,
+        '{"v": 1, "type": "attack", "name": "a", "settings": {"a": 1e400}}',
+        "\udcff",
+        "9" * 6000,
+        "null",
+        "",
+        '{"columns": 3}',
+    ]
     shard(root, "bad", [*lines, to_line(Attack("last", {}))[:-1]])
     shard(root, "good", [to_line(record)[:-1] for record in WHOLE])
     with Store(None) as store:
@@ -135,12 +168,23 @@ def test_a_bad_record_keeps_nothing_else_out_of_the_store(tmp_path_factory: pyte
 
 @FEW
 @given(data=st.data())
-def test_rows_with_a_bad_value_lose_that_row_alone(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_rows_with_a_bad_value_lose_that_row_alone(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     root = tmp_path_factory.mktemp("jobs")
     shared = {"checkpoint_id": A, "benchmark_id": B, "condition_id": C, "attack_id": None}
     outputs = [Generation(A, B, C, identify("p", i), 0, i, f"text {i}", "stop", i) for i in range(4)]
     names = ("prompt_id", "sample", "seed", "text", "finish_reason", "tokens", "asked")
-    line = json.loads(to_line(Rows("generation", [g.id for g in outputs], shared, {n: [getattr(g, n) for g in outputs] for n in names})))
+    line = json.loads(
+        to_line(
+            Rows(
+                "generation",
+                [g.id for g in outputs],
+                shared,
+                {n: [getattr(g, n) for g in outputs] for n in names},
+            )
+        )
+    )
     column, place = data.draw(st.sampled_from(names)), data.draw(st.integers(0, 3))
     line["columns"][column][place] = data.draw(ANY)
     broken = json.loads(json.dumps(line))
@@ -154,8 +198,15 @@ def test_rows_with_a_bad_value_lose_that_row_alone(tmp_path_factory: pytest.Temp
 
 
 @FEW
-@given(st.sampled_from([f.name for f in dataclasses.fields(Manifest)]), ANY, st.sampled_from([f.name for f in dataclasses.fields(Status)]), ANY)
-def test_any_manifest_and_any_status_is_a_job_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, key: str, value: Any, other: str, second: Any) -> None:
+@given(
+    st.sampled_from([f.name for f in dataclasses.fields(Manifest)]),
+    ANY,
+    st.sampled_from([f.name for f in dataclasses.fields(Status)]),
+    ANY,
+)
+def test_any_manifest_and_any_status_is_a_job_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, key: str, value: Any, other: str, second: Any
+) -> None:
     root = tmp_path_factory.mktemp("jobs")
     job, good = (create_job(root, Manifest("import", name, {})) for name in ("bad", "good"))
     (job.folder / "manifest.json").write_text(json.dumps({**job.manifest.__dict__, key: value}))

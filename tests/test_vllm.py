@@ -24,7 +24,14 @@ from capsafe_core.study import parse_study
 from tests.server import allowed
 
 pytestmark = pytest.mark.vllm
-ENGINE = {"name": "vllm", "dtype": "float32", "tensor_parallel": 1, "max_model_len": 512, "gpu_memory": 0.9, "enforce_eager": True}
+ENGINE = {
+    "name": "vllm",
+    "dtype": "float32",
+    "tensor_parallel": 1,
+    "max_model_len": 512,
+    "gpu_memory": 0.9,
+    "enforce_eager": True,
+}
 SAMPLING = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 16, "samples": 1, "seed": 0, "system_prompt": ""}
 
 
@@ -32,19 +39,57 @@ SAMPLING = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 16, "samples": 1, "s
 def home(tmp_path_factory: pytest.TempPathFactory, engine_python: Path, vllm_python: Path) -> Path:
     """A workspace with the small model as a folder, under `model`, and two random adapters."""
     root = tmp_path_factory.mktemp("vllm")
-    subprocess.run([str(engine_python), "-m", "tests.small_model", str(root)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    subprocess.run(
+        [str(engine_python), "-m", "tests.small_model", str(root)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
     return root
 
 
-def generate(home: Path, name: str, engine: dict[str, Any], adapters: tuple[tuple[int, ...], ...] = ((),), size: int = 8, model: str = "", **sampling: object) -> Job:
-    bench = {"name": "direct-requests", "source": "project:direct-requests", "config": {}, "seed": 0, "size": size, "answer": "final", "scorer": "exact"}
-    checkpoints = [{"model": model or str(home / "model"), "adapters": [{"path": str(home / f"adapter-{i}")} for i in chain]} for chain in adapters]
-    several = {"checkpoints": checkpoints} if engine["name"] != "transformers" else {"checkpoint": checkpoints[0]}
-    return create_job(home / "jobs", Manifest("generate", name, {**several, "benchmarks": [bench], "sampling": {**SAMPLING, **sampling}, "engine": engine}))
+def generate(
+    home: Path,
+    name: str,
+    engine: dict[str, Any],
+    adapters: tuple[tuple[int, ...], ...] = ((),),
+    size: int = 8,
+    model: str = "",
+    **sampling: object,
+) -> Job:
+    bench = {
+        "name": "direct-requests",
+        "source": "project:direct-requests",
+        "config": {},
+        "seed": 0,
+        "size": size,
+        "answer": "final",
+        "scorer": "exact",
+    }
+    checkpoints = [
+        {
+            "model": model or str(home / "model"),
+            "adapters": [{"path": str(home / f"adapter-{i}")} for i in chain],
+        }
+        for chain in adapters
+    ]
+    several = (
+        {"checkpoints": checkpoints} if engine["name"] != "transformers" else {"checkpoint": checkpoints[0]}
+    )
+    return create_job(
+        home / "jobs",
+        Manifest(
+            "generate",
+            name,
+            {**several, "benchmarks": [bench], "sampling": {**SAMPLING, **sampling}, "engine": engine},
+        ),
+    )
 
 
 def finish(job: Job, python: Path) -> Job:
-    assert start_worker(job, settings=Settings(engine_python=python)).wait() == 0, job.path(0, "log").read_text()[-1500:]
+    assert start_worker(job, settings=Settings(engine_python=python)).wait() == 0, job.path(
+        0, "log"
+    ).read_text()[-1500:]
     assert job.state == "done"
     return job
 
@@ -59,7 +104,9 @@ def same(one: dict[Any, str], other: dict[Any, str]) -> float:
     return sum(one[k] == other[k] for k in one) / len(one)
 
 
-def test_one_engine_answers_for_a_model_and_its_adapters_as_transformers_does(home: Path, engine_python: Path, vllm_python: Path) -> None:
+def test_one_engine_answers_for_a_model_and_its_adapters_as_transformers_does(
+    home: Path, engine_python: Path, vllm_python: Path
+) -> None:
     """Also an adapter over an adapter: the first is merged into a folder of its own, once."""
     job = finish(generate(home, "switching", ENGINE, ((), (1,), (2,), (1, 2))), vllm_python)
     found = texts(job)
@@ -78,7 +125,9 @@ def test_one_engine_answers_for_a_model_and_its_adapters_as_transformers_does(ho
     assert len(list((home / "models").glob("merged-*"))) == 1
 
 
-def test_kill_and_resume_lose_and_double_nothing_and_the_identical_share_is_reported(home: Path, vllm_python: Path) -> None:
+def test_kill_and_resume_lose_and_double_nothing_and_the_identical_share_is_reported(
+    home: Path, vllm_python: Path
+) -> None:
     sampled: dict[str, Any] = {"size": 48, "temperature": 0.8, "max_tokens": 48}
     whole = finish(generate(home, "whole", ENGINE, **sampled), vllm_python)
     again = finish(generate(home, "again", ENGINE, **sampled), vllm_python)
@@ -95,11 +144,15 @@ def test_kill_and_resume_lose_and_double_nothing_and_the_identical_share_is_repo
     written = [r for r in broken.records() if isinstance(r, Generation)]
     assert len(written) == len({r.id for r in written}) == 48
     assert kept.items() <= texts(broken).items()
-    print(f"sampled texts that are identical: {same(texts(whole), texts(again)):.2f} from run to run, {same(texts(whole), texts(broken)):.2f} after a kill at {len(kept)} of 48")
+    print(
+        f"sampled texts that are identical: {same(texts(whole), texts(again)):.2f} from run to run, {same(texts(whole), texts(broken)):.2f} after a kill at {len(kept)} of 48"
+    )
     assert len(set(texts(whole).values())) > 24
 
 
-def test_log_probabilities_and_requests_that_are_too_long(home: Path, engine_python: Path, vllm_python: Path) -> None:
+def test_log_probabilities_and_requests_that_are_too_long(
+    home: Path, engine_python: Path, vllm_python: Path
+) -> None:
     code = """
 import json, sys
 from pathlib import Path
@@ -117,12 +170,21 @@ if __name__ == "__main__":
         script = home / "logs.py"
         script.write_text(code)
         command = [str(python), str(script), json.dumps(engine), str(home / "model"), str(home / "models")]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-1500:]
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
     found = told(vllm_python, ENGINE)
-    expected = told(engine_python, {"name": "transformers", "dtype": "float32", "batch_size": 1, "device": "cpu"})
+    expected = told(
+        engine_python, {"name": "transformers", "dtype": "float32", "batch_size": 1, "device": "cpu"}
+    )
     for own, other in zip(found["logs"], expected["logs"], strict=True):
         assert own == pytest.approx(other, abs=0.05)
     assert found["chosen"] == pytest.approx(expected["chosen"], abs=0.05)
@@ -145,7 +207,13 @@ def server(home: Path, vllm_python: Path) -> Iterator[str]:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = int(s.getsockname()[1])
-    environment = {**os.environ, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}", "VLLM_NO_USAGE_STATS": "1"}
+    environment = {
+        **os.environ,
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        "VLLM_CPU_KVCACHE_SPACE": "2",
+        "VLLM_CPU_OMP_THREADS_BIND": f"0-{(os.cpu_count() or 1) - 1}",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
     options = [
         "--model",
         str(home / "model"),
@@ -165,7 +233,13 @@ def server(home: Path, vllm_python: Path) -> Iterator[str]:
         "float32",
     ]
     with (home / "server.log").open("w") as log:
-        process = subprocess.Popen([str(vllm_python), "-m", "vllm.entrypoints.openai.api_server", *options], env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            [str(vllm_python), "-m", "vllm.entrypoints.openai.api_server", *options],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         for _ in range(600):
             try:
@@ -182,7 +256,9 @@ def server(home: Path, vllm_python: Path) -> Iterator[str]:
         process.wait(timeout=60)
 
 
-def test_a_study_over_a_real_server_with_an_adapter_and_a_judge(home: Path, server: str, engine_python: Path) -> None:
+def test_a_study_over_a_real_server_with_an_adapter_and_a_judge(
+    home: Path, server: str, engine_python: Path
+) -> None:
     study = parse_study(f"""
 name = "served"
 title = "Answers and verdicts from a server"
@@ -228,8 +304,18 @@ coherence = "jailbreakbench"
     assert {v.status for v in verdicts} == {"ok"}
     assert all(v.score is not None and 0 < v.score < 1 for v in verdicts)
     direct = texts(finish(generate(home, "direct", _openai(server), model="small"), engine_python))
-    print(f"greedy texts of a server, asked twice, that are identical: {same({p: t for (_, p), t in direct.items()}, {r.prompt_id: r.text for r in generations if r.text in said[0]}):.2f}")
+    print(
+        f"greedy texts of a server, asked twice, that are identical: {same({p: t for (_, p), t in direct.items()}, {r.prompt_id: r.text for r in generations if r.text in said[0]}):.2f}"
+    )
 
 
 def _openai(server: str) -> dict[str, Any]:
-    return {"name": "openai", "base_url": server, "api_key_env": "NO_SUCH_KEY", "concurrency": 8, "timeout": 60.0, "retries": 3, "top_logprobs": 20}
+    return {
+        "name": "openai",
+        "base_url": server,
+        "api_key_env": "NO_SUCH_KEY",
+        "concurrency": 8,
+        "timeout": 60.0,
+        "retries": 3,
+        "top_logprobs": 20,
+    }

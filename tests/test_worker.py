@@ -19,11 +19,21 @@ from tests.synthetic import write_study
 
 @pytest.fixture
 def generations(tmp_path: Path) -> list[Job]:
-    return [job for job in write_study(tmp_path, safety_size=8, capability_size=6) if job.manifest.kind == "generate"]
+    return [
+        job
+        for job in write_study(tmp_path, safety_size=8, capability_size=6)
+        if job.manifest.kind == "generate"
+    ]
 
 
 def judging(root: Path, generations: list[Job], name: str, parts: int = 1, judge: str = "prefix-zou") -> Job:
-    work = {"judge": judge, "config": {}, "model": None, "engine": {}, "generations": [g.job_id for g in generations]}
+    work = {
+        "judge": judge,
+        "config": {},
+        "model": None,
+        "engine": {},
+        "generations": [g.job_id for g in generations],
+    }
     return create_job(root, Manifest("judge", name, work, parts=parts))
 
 
@@ -31,7 +41,9 @@ def judged(job: Job) -> list[str]:
     return [r.generation_id for r in job.records() if isinstance(r, Judgment) and r.dimension == "safety"]
 
 
-def test_a_stopped_job_keeps_what_is_done_and_goes_on_later(tmp_path: Path, generations: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_job_keeps_what_is_done_and_goes_on_later(
+    tmp_path: Path, generations: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = judging(tmp_path, generations, "stops")
     whole, seen = PrefixJudge.judge, []
 
@@ -64,7 +76,9 @@ def test_parts_share_the_work_without_overlap(tmp_path: Path, generations: list[
     assert sorted(judged(one)) == sorted(judged(two))
 
 
-def test_an_item_that_breaks_the_judge_is_an_error_and_the_job_goes_on(tmp_path: Path, generations: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_item_that_breaks_the_judge_is_an_error_and_the_job_goes_on(
+    tmp_path: Path, generations: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = PrefixJudge.judge
 
     def break_on_one(self, items):  # type: ignore[no-untyped-def]
@@ -90,7 +104,9 @@ def test_what_cannot_be_done_says_why(tmp_path: Path, generations: list[Job]) ->
     assert run(tmp_path / "nowhere", 0) == 1
 
 
-def test_a_fault_in_a_job_is_noted_with_its_name(tmp_path: Path, generations: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_a_job_is_noted_with_its_name(
+    tmp_path: Path, generations: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fault(part: object) -> None:
         raise ZeroDivisionError("by zero")
 
@@ -100,7 +116,9 @@ def test_a_fault_in_a_job_is_noted_with_its_name(tmp_path: Path, generations: li
     assert job.status().message == "ZeroDivisionError: by zero"
 
 
-def test_the_queue_starts_one_job_at_a_time_and_in_order(tmp_path: Path, generations: list[Job], this_python: str) -> None:
+def test_the_queue_starts_one_job_at_a_time_and_in_order(
+    tmp_path: Path, generations: list[Job], this_python: str
+) -> None:
     settings = Settings(home=tmp_path, jobs=tmp_path, engine_python=Path(this_python))
     first = judging(tmp_path, generations, "first")
     second = create_job(tmp_path, Manifest("judge", "second", first.manifest.work, after=(first.job_id,)))
@@ -117,7 +135,9 @@ def test_the_queue_starts_one_job_at_a_time_and_in_order(tmp_path: Path, generat
     assert (first.state, second.state) == ("done", "done")
 
 
-def test_a_failed_job_holds_up_only_what_comes_after_it(tmp_path: Path, generations: list[Job], this_python: str) -> None:
+def test_a_failed_job_holds_up_only_what_comes_after_it(
+    tmp_path: Path, generations: list[Job], this_python: str
+) -> None:
     settings = Settings(home=tmp_path, jobs=tmp_path, engine_python=Path(this_python))
     work = judging(tmp_path, generations, "template").manifest.work
     bad = Manifest("judge", "bad", {**work, "judge": "oracle"})

@@ -25,7 +25,9 @@ def answers(view: View, dimension: str) -> pd.DataFrame:
     """Every answer of every person in a dimension, as `store.labels.people_answers`."""
     spec = view.specification
     key = f"answers {dimension} {spec.refusal_judge} {spec.coherence}"
-    return view.store.kept(key, lambda: people_answers(view.store, dimension, spec.judge, spec.refusal_judge, spec.coherence))
+    return view.store.kept(
+        key, lambda: people_answers(view.store, dimension, spec.judge, spec.refusal_judge, spec.coherence)
+    )
 
 
 def annotators_table(view: View) -> pd.DataFrame:
@@ -45,12 +47,28 @@ def annotators_table(view: View) -> pd.DataFrame:
             row = _agreement(part, len(LABELS[dimension]))
             if row:
                 rows.append({"dimension": dimension, "stratum": stratum, **row})
-    return framed(rows, ["dimension", "stratum", "people", "n", "observed", "alpha", "alpha_low", "alpha_high", "ac1", "cannot_tell"])
+    return framed(
+        rows,
+        [
+            "dimension",
+            "stratum",
+            "people",
+            "n",
+            "observed",
+            "alpha",
+            "alpha_low",
+            "alpha_high",
+            "ac1",
+            "cannot_tell",
+        ],
+    )
 
 
 def _agreement(said: pd.DataFrame, categories: int) -> dict[str, object] | None:
     told = said[said["code"] != 9]
-    grid = told.pivot_table(index=["behaviour", "generation_id"], columns="person", values="code", aggfunc="first")
+    grid = told.pivot_table(
+        index=["behaviour", "generation_id"], columns="person", values="code", aggfunc="first"
+    )
     grid = grid[grid.notna().sum(axis=1) >= 2]
     if grid.empty:
         return None
@@ -62,12 +80,20 @@ def _agreement(said: pd.DataFrame, categories: int) -> dict[str, object] | None:
     alpha = coefficient(total, "alpha")
     low, high = _interval(codes, counts, categories) if alpha is not None else (np.nan, np.nan)
     return {
-        "people": len(grid.columns), "n": len(grid), "observed": coefficient(total, "percent"), "alpha": alpha, "alpha_low": low, "alpha_high": high,
-        "ac1": coefficient(total, "ac1"), "cannot_tell": int((said["code"] == 9).sum()),
-    }  # fmt: skip
+        "people": len(grid.columns),
+        "n": len(grid),
+        "observed": coefficient(total, "percent"),
+        "alpha": alpha,
+        "alpha_low": low,
+        "alpha_high": high,
+        "ac1": coefficient(total, "ac1"),
+        "cannot_tell": int((said["code"] == 9).sum()),
+    }
 
 
-def _interval(codes: npt.NDArray[np.uint8], counts: npt.NDArray[np.float64], categories: int) -> tuple[float, float]:
+def _interval(
+    codes: npt.NDArray[np.uint8], counts: npt.NDArray[np.float64], categories: int
+) -> tuple[float, float]:
     """The percentile interval of alpha over behaviours; none where more than 5 % of the resamples have one label only."""
     drawn = cluster_weights(len(counts), RESAMPLES, SAFETY_SEED).astype(float) @ counts
     values = [coefficient(Patterns(codes, n, categories), "alpha") for n in drawn]
@@ -86,7 +112,9 @@ def repeats_table(view: View) -> pd.DataFrame:
     rows = []
     for dimension in DIMENSIONS:
         said = answers(view, dimension)
-        both = said[said["repeat"] == 0].merge(said[said["repeat"] == 1], on=["generation_id", "person"], suffixes=("", "_again"))
+        both = said[said["repeat"] == 0].merge(
+            said[said["repeat"] == 1], on=["generation_id", "person"], suffixes=("", "_again")
+        )
         for person, mine in both.groupby("person"):
             same = int((mine["code"] == mine["code_again"]).sum())
             low, high = (float(x) for x in wilson(same, len(mine)))
@@ -103,8 +131,16 @@ def conflicts_table(view: View) -> pd.DataFrame:
         said = answers(view, dimension)
         said = said[(said["repeat"] == 0) & said["generation_id"].isin(open_ones["generation_id"])]
         words = {code + 1: label for code, label in enumerate(LABELS[dimension])} | {9: "cannot tell"}
-        lines = said.assign(line=said["person"] + ": " + said["code"].map(words)).groupby("generation_id", sort=False).agg(said=("line", "; ".join), stratum=("stratum", "first"))
-        frames.append(open_ones[["generation_id", "cell_id"]].merge(lines, left_on="generation_id", right_index=True).assign(dimension=dimension))
+        lines = (
+            said.assign(line=said["person"] + ": " + said["code"].map(words))
+            .groupby("generation_id", sort=False)
+            .agg(said=("line", "; ".join), stratum=("stratum", "first"))
+        )
+        frames.append(
+            open_ones[["generation_id", "cell_id"]]
+            .merge(lines, left_on="generation_id", right_index=True)
+            .assign(dimension=dimension)
+        )
     return pd.concat(frames, ignore_index=True)[["dimension", "generation_id", "cell_id", "said", "stratum"]]
 
 
@@ -114,16 +150,22 @@ def coherence_words(view: View, generation: str, judgments: pd.DataFrame) -> str
     Args:
         judgments: of the output, as `read_output` gives them.
     """
-    told = judgments[(judgments["dimension"] == "coherence") & (judgments["judge"] == view.specification.coherence)]
+    told = judgments[
+        (judgments["dimension"] == "coherence") & (judgments["judge"] == view.specification.coherence)
+    ]
     detector = str(told["label"].iloc[0]) if len(told) and told["label"].iloc[0] else ""
     known = truths(view.store, "coherence")
     mine = known[known["generation_id"] == generation]
     if mine.empty or mine["state"].iloc[0] == "skipped":
-        return f"{detector.capitalize()}, says the detector {view.specification.coherence}" if detector else ""
+        return (
+            f"{detector.capitalize()}, says the detector {view.specification.coherence}" if detector else ""
+        )
     state, code, people = str(mine["state"].iloc[0]), int(mine["code"].iloc[0]), int(mine["people"].iloc[0])
     if state in (DISPUTED, "cannot tell"):
         why = "people disagree" if state == DISPUTED else "people cannot tell"
         return f"{detector.capitalize() or 'No verdict'}, says the detector; {why}"
     label = LABELS["coherence"][code - 1]
     by = {"adjudicated": "by a ruling", "agreed": f"say {people} people", "single": "says one person"}[state]
-    return f"{label.capitalize()}, {by}" + (f"; the detector says {detector}" if detector and detector != label else "")
+    return f"{label.capitalize()}, {by}" + (
+        f"; the detector says {detector}" if detector and detector != label else ""
+    )

@@ -44,7 +44,12 @@ class Arm:
 
     @property
     def words(self) -> str:
-        return {"recipe": f"{self.name} at its goal", "start": f"the start {self.name}", "last": f"the last checkpoint of {self.name}", "attack": f"{self.attack} on {self.name}"}[self.kind]
+        return {
+            "recipe": f"{self.name} at its goal",
+            "start": f"the start {self.name}",
+            "last": f"the last checkpoint of {self.name}",
+            "attack": f"{self.attack} on {self.name}",
+        }[self.kind]
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,9 @@ class Claim:
 
     @property
     def words(self) -> str:
-        return f"{self.a.words} against {self.b.words}" + ("" if self.matched else ", as given (not capability-matched)")
+        return f"{self.a.words} against {self.b.words}" + (
+            "" if self.matched else ", as given (not capability-matched)"
+        )
 
 
 @dataclass(frozen=True)
@@ -119,9 +126,14 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
         events, trials = apply_policy(safety, policy)
         with np.errstate(divide="ignore", invalid="ignore"):
             rate = events.to_numpy() / trials.to_numpy()
-        rates[point, asked, i] = rate if i == 0 else np.where(safety["coherence_known"].to_numpy(dtype=bool), rate, np.nan)
+        rates[point, asked, i] = (
+            rate if i == 0 else np.where(safety["coherence_known"].to_numpy(dtype=bool), rate, np.nan)
+        )
     kept = [(j, i) for j in range(len(names)) for i in range(len(POLICIES)) if known[j] or i == 0]
-    ways = [Way(benchmark=str(names[j][0]), judge=str(names[j][1]), family=str(names[j][2]), policy=POLICIES[i]) for j, i in kept]
+    ways = [
+        Way(benchmark=str(names[j][0]), judge=str(names[j][1]), family=str(names[j][2]), policy=POLICIES[i])
+        for j, i in kept
+    ]
     flat = rates[:, [j for j, _ in kept], [i for _, i in kept]] if kept else np.zeros((len(points), 0))
     place = {tuple(p): i for i, p in enumerate(points)}
     arms: dict[Arm, Floats] = {}
@@ -136,12 +148,18 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
         if run.plateau or not all((c, "") in place for c in run.checkpoints):
             continue
         along = flat[[place[c, ""] for c in run.checkpoints]].T
-        crossed = crossing(np.broadcast_to(run.capability, along.shape), run.goal, view.specification.crossing, along)
+        crossed = crossing(
+            np.broadcast_to(run.capability, along.shape), run.goal, view.specification.crossing, along
+        )
         if not np.isnan(crossed).all():
             reached.setdefault(run.recipe, []).append(at_place(along, crossed))
     arms |= {Arm("recipe", recipe): np.mean(values, axis=0) for recipe, values in reached.items()}
     start_of = dict(zip(view.points["checkpoint_id"], view.points["start"], strict=True))
-    arms |= {Arm("attack", start_of[checkpoint], attack): flat[i] for (checkpoint, attack), i in place.items() if attack}
+    arms |= {
+        Arm("attack", start_of[checkpoint], attack): flat[i]
+        for (checkpoint, attack), i in place.items()
+        if attack
+    }
     found = sorted(arms)
     return ArmRates(found, ways, np.array([arms[arm] for arm in found]).reshape(len(found), len(ways)))
 
@@ -157,7 +175,11 @@ def claims(view: View, found: ArmRates) -> list[Claim]:
     last = [a for a in found.arms if a.kind == "last" and a.name in view.matched_recipes]
     attacks = [a for a in found.arms if a.kind == "attack"]
     pairs = [(a, start[a.name]) for a in [*recipes, *last] if start[a.name] in known]
-    pairs += [*combinations(recipes, 2), *combinations(last, 2), *((a, b) for a, b in combinations(attacks, 2) if a.name == b.name)]
+    pairs += [
+        *combinations(recipes, 2),
+        *combinations(last, 2),
+        *((a, b) for a, b in combinations(attacks, 2) if a.name == b.name),
+    ]
     if not view.matched_recipes:
         pairs += combinations([a for a in found.arms if a.kind == "start"], 2)
     listed = [Claim(*pair) for pair in pairs[:CLAIM_LIMIT]]
@@ -171,10 +193,16 @@ def find_claim(listed: Sequence[Claim], key: str) -> Claim:
         CapsafeError: nothing can be claimed, or there is no such claim.
     """
     if not listed:
-        raise CapsafeError("Nothing can be compared yet: a claim needs two checkpoints that the same judge has seen on the same benchmark.", "The Runs page shows what is missing.")
+        raise CapsafeError(
+            "Nothing can be compared yet: a claim needs two checkpoints that the same judge has seen on the same benchmark.",
+            "The Runs page shows what is missing.",
+        )
     if not key:
         return listed[0]
     for claim in listed:
         if key in (claim.key, Claim(claim.b, claim.a).key):
             return claim
-    raise CapsafeError(f"The claim {key!r} cannot be tested here.", f"Choose one on the Conclusions page, such as {listed[0].key}.")
+    raise CapsafeError(
+        f"The claim {key!r} cannot be tested here.",
+        f"Choose one on the Conclusions page, such as {listed[0].key}.",
+    )

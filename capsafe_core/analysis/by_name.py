@@ -11,9 +11,23 @@ from capsafe_core.analysis.annotators import annotators_table, conflicts_table, 
 from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.coverage import coverage_table
-from capsafe_core.analysis.disagreement import agreement_by_cell, agreement_table, all_judges_table, dumbbell_table, judges_along_table, votes_table
+from capsafe_core.analysis.disagreement import (
+    agreement_by_cell,
+    agreement_table,
+    all_judges_table,
+    dumbbell_table,
+    judges_along_table,
+    votes_table,
+)
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
-from capsafe_core.analysis.matched import between_table, goals_table, matched_runs, matched_table, pareto_table, recipe_table
+from capsafe_core.analysis.matched import (
+    between_table,
+    goals_table,
+    matched_runs,
+    matched_table,
+    pareto_table,
+    recipe_table,
+)
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
@@ -43,7 +57,9 @@ def claims_table(view: View) -> pd.DataFrame:
         change = rates.change(claim)
         change = change[~np.isnan(change)]
         if len(change):
-            rows.append((claim.key, claim.words, claim.matched, float(change.min()), float(change.max()), len(change)))
+            rows.append(
+                (claim.key, claim.words, claim.matched, float(change.min()), float(change.max()), len(change))
+            )
     return pd.DataFrame(rows, columns=["claim", "words", "matched", "lowest", "highest", "ways"])
 
 

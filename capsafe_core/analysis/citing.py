@@ -10,7 +10,18 @@ from capsafe_core.store.cells import joint_counts
 from capsafe_core.store.labels import people_work
 from capsafe_core.text import bibtex_comment
 
-_FIELDS = ("author", "title", "journal", "publisher", "edition", "volume", "number", "pages", "year", "eprint")
+_FIELDS = (
+    "author",
+    "title",
+    "journal",
+    "publisher",
+    "edition",
+    "volume",
+    "number",
+    "pages",
+    "year",
+    "eprint",
+)
 
 
 def bibtex(view: View) -> str:
@@ -18,10 +29,20 @@ def bibtex(view: View) -> str:
     used = view.cells
     counts = joint_counts(view.store, view.specification.coherence)
     judges = sorted(counts[counts["cell_id"].isin(used["cell_id"])]["judge"].unique())
-    names = {"benchmark": sorted(used["benchmark"].unique()), "judge": judges, "method": _methods(view, judges), "paper": ["*"]}
+    names = {
+        "benchmark": sorted(used["benchmark"].unique()),
+        "judge": judges,
+        "method": _methods(view, judges),
+        "paper": ["*"],
+    }
     entries, without = [], {name for kind in ("benchmark", "judge") for name in names[kind]}
     for key, entry in catalogue.citations().items():
-        mine = [n for kind in entry["use"] for n in names.get(kind, []) if any(n.lower().startswith(p) for p in entry["names"])]
+        mine = [
+            n
+            for kind in entry["use"]
+            for n in names.get(kind, [])
+            if any(n.lower().startswith(p) for p in entry["names"])
+        ]
         if mine:
             without -= set(mine)
             entries.append(_entry(key, entry, mine))

@@ -13,6 +13,8 @@ def framed(rows: Sequence[Mapping[str, Any] | Sequence[Any]], columns: Sequence[
     table = pd.DataFrame(list(rows), columns=list(columns))
     for name in columns if len(table) else ():
         values = table[name]
-        if values.dtype == object and all(not isinstance(v, bool) and (isinstance(v, int | float) or v is None) for v in values):
+        if values.dtype == object and all(
+            not isinstance(v, bool) and (isinstance(v, int | float) or v is None) for v in values
+        ):
             table[name] = values.astype(float)
     return table

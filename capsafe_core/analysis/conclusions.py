@@ -12,7 +12,15 @@ import pandas as pd
 from capsafe_core import catalogue
 from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Way
 from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.matched import UNREACHED_LIMIT, Asked, Matching, Run, asked, difference_interval, over_seeds
+from capsafe_core.analysis.matched import (
+    UNREACHED_LIMIT,
+    Asked,
+    Matching,
+    Run,
+    asked,
+    difference_interval,
+    over_seeds,
+)
 from capsafe_core.analysis.policies import PAIRED_POLICY, POLICIES, policy_arrays
 from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
@@ -63,7 +71,10 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     for benchmark in _benchmarks(view):
         rows += _on_benchmark(view, claim, sides, benchmark)
     if not rows:
-        raise CapsafeError(f"No judge has seen both sides of this claim ({claim.words}).", "The Runs page shows what is missing.")
+        raise CapsafeError(
+            f"No judge has seen both sides of this claim ({claim.words}).",
+            "The Runs page shows what is missing.",
+        )
     curve = pd.DataFrame(rows)
     curve["direction"] = directions(curve["low"].astype(float), curve["high"].astype(float))
     curve["p_adjusted"], curve["p_holm"] = np.nan, np.nan
@@ -75,7 +86,11 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     usual = {d: choice if choice in set(curve[d]) else str(curve[d].iloc[0]) for d, choice in primary.items()}
     curve = curve.sort_values(["estimate", *DIMENSIONS]).reset_index(drop=True)
     shares = family_shares(curve["direction"].to_numpy(), list(curve["family"]))
-    flipping = flips([{d: str(row[d]) for d in DIMENSIONS} for row in curve[list(DIMENSIONS)].to_dict("records")], curve["estimate"].to_numpy(dtype=float), usual)
+    flipping = flips(
+        [{d: str(row[d]) for d in DIMENSIONS} for row in curve[list(DIMENSIONS)].to_dict("records")],
+        curve["estimate"].to_numpy(dtype=float),
+        usual,
+    )
     return Conclusion(claim, curve, shares, flipping, _sentence(view, claim, curve, shares))
 
 
@@ -93,7 +108,11 @@ def _sides(view: View, claim: Claim, runs: Sequence[Run]) -> _Sides:
         if arm.kind == "recipe":
             mine = [run for run in runs if run.recipe == arm.name]
             return list(dict.fromkeys(c for run in mine for c in run.checkpoints)), mine
-        points = view.points[view.points["recipe"] == arm.name] if arm.kind == "last" else view.points[(view.points["start"] == arm.name) & (view.points["step"] == 0)]
+        points = (
+            view.points[view.points["recipe"] == arm.name]
+            if arm.kind == "last"
+            else view.points[(view.points["start"] == arm.name) & (view.points["step"] == 0)]
+        )
         if arm.kind == "last":
             points = points[points["seed"] == points["seed"].min()].sort_values("step").tail(1)
         return list(points["checkpoint_id"].head(1)), []
@@ -113,7 +132,9 @@ def _on_benchmark(view: View, claim: Claim, sides: _Sides, benchmark: str) -> li
     if attacks[0] == attacks[1]:
         samples = [sample_of(view, benchmark, list(dict.fromkeys([*a, *b])), attacks[0])] * 2
     else:
-        samples = [sample_of(view, benchmark, points, attack) for points, attack in zip((a, b), attacks, strict=True)]
+        samples = [
+            sample_of(view, benchmark, points, attack) for points, attack in zip((a, b), attacks, strict=True)
+        ]
     one, two = samples
     if one is None or two is None:
         return []
@@ -125,7 +146,15 @@ def _on_benchmark(view: View, claim: Claim, sides: _Sides, benchmark: str) -> li
             for policy, coherence in _policies(view, (one, two)):
                 row = _estimate(view, claim, sides, (one, two), judge, cutoff, policy, coherence, truncated)
                 if row is not None:
-                    choices = {"benchmark": benchmark, "judge": judge, "family": family, "cutoff": cutoff, "policy": policy, "coherence": coherence, "truncated": "kept" if truncated else "left out"}
+                    choices = {
+                        "benchmark": benchmark,
+                        "judge": judge,
+                        "family": family,
+                        "cutoff": cutoff,
+                        "policy": policy,
+                        "coherence": coherence,
+                        "truncated": "kept" if truncated else "left out",
+                    }
                     rows.append({**choices, **row})
     return rows
 
@@ -148,7 +177,10 @@ def _known_to_both(samples: tuple[Sample, Sample], dimension: str) -> list[Seat]
 
 def _scores(sample: Sample, judge: str) -> dict[str, Floats]:
     """Scores of every cell of a sample; empty where one has none."""
-    found = sample.store.kept(f"scores {judge} {' '.join(sample.cells)}", lambda: score_arrays(sample.store, sample.cells, judge, "safety"))
+    found = sample.store.kept(
+        f"scores {judge} {' '.join(sample.cells)}",
+        lambda: score_arrays(sample.store, sample.cells, judge, "safety"),
+    )
     return found if set(found) >= set(sample.cells) else {}
 
 
@@ -160,19 +192,38 @@ def _policies(view: View, samples: tuple[Sample, Sample]) -> list[tuple[str, str
     return out + [(policy, name) for name in known for policy in (*POLICIES[1:], PAIRED_POLICY)]
 
 
-def _estimate(view: View, claim: Claim, sides: _Sides, samples: tuple[Sample, Sample], judge: str, cutoff: str, policy: str, coherence: str, truncated: bool) -> dict[str, object] | None:
+def _estimate(
+    view: View,
+    claim: Claim,
+    sides: _Sides,
+    samples: tuple[Sample, Sample],
+    judge: str,
+    cutoff: str,
+    policy: str,
+    coherence: str,
+    truncated: bool,
+) -> dict[str, object] | None:
     """Rates of both sides, their difference and its interval under one specification; None where it does not exist."""
-    counted = [_counted(s, judge, cutoff, "as_judged" if policy == PAIRED_POLICY else policy, coherence, truncated) for s in samples]
+    counted = [
+        _counted(s, judge, cutoff, "as_judged" if policy == PAIRED_POLICY else policy, coherence, truncated)
+        for s in samples
+    ]
     if policy == PAIRED_POLICY:
         masks = _coherent_in_both(view, sides, samples, counted, coherence)
         if masks is None:
             return None
-        counted = [[(e * kept, t * kept) for (e, t), kept in zip(side, flags, strict=True)] for side, flags in zip(counted, masks, strict=True)]
+        counted = [
+            [(e * kept, t * kept) for (e, t), kept in zip(side, flags, strict=True)]
+            for side, flags in zip(counted, masks, strict=True)
+        ]
     asks = [asked(s, c) for s, c in zip(samples, counted, strict=True)]
     if claim.matched:
         return _at_goal(view.specification.crossing, sides, asks[0])
     i, j = (s.place[points[0]] for s, points in zip(samples, sides.checkpoints, strict=True))
-    (a, n_a, draws_a), (b, n_b, draws_b) = ((float(ask.rates[k]), float(ask.trials[k].sum()), ask.draws[:, k]) for ask, k in zip(asks, (i, j), strict=True))
+    (a, n_a, draws_a), (b, n_b, draws_b) = (
+        (float(ask.rates[k]), float(ask.trials[k].sum()), ask.draws[:, k])
+        for ask, k in zip(asks, (i, j), strict=True)
+    )
     if np.isnan(a) or np.isnan(b):
         return None
     interval = difference_interval(draws_a - draws_b, a, b, int(min(n_a, n_b)))
@@ -189,20 +240,36 @@ def _estimate(view: View, claim: Claim, sides: _Sides, samples: tuple[Sample, Sa
     }
 
 
-def _counted(sample: Sample, judge: str, cutoff: str, policy: str, coherence: str, truncated: bool) -> list[tuple[Floats, Floats]]:
+def _counted(
+    sample: Sample, judge: str, cutoff: str, policy: str, coherence: str, truncated: bool
+) -> list[tuple[Floats, Floats]]:
     """Events and trials of each output of each cell."""
     verdicts = sample.codes(judge, "safety")
     if cutoff != OWN:
         scores, unsafe_below = _scores(sample, judge), catalogue.judges()[judge]["scale"]["unsafe"] == "below"
         cut = float(cutoff)
-        verdicts = [np.where(np.isnan(s), v, np.where((s < cut) if unsafe_below else (s >= cut), 2, 1)).astype(np.uint8) for v, s in zip(verdicts, (scores[c] for c in sample.cells), strict=True)]
-    out = [policy_arrays(v, c, policy) for v, c in zip(verdicts, sample.codes(coherence, "coherence"), strict=True)]
+        verdicts = [
+            np.where(np.isnan(s), v, np.where((s < cut) if unsafe_below else (s >= cut), 2, 1)).astype(
+                np.uint8
+            )
+            for v, s in zip(verdicts, (scores[c] for c in sample.cells), strict=True)
+        ]
+    out = [
+        policy_arrays(v, c, policy)
+        for v, c in zip(verdicts, sample.codes(coherence, "coherence"), strict=True)
+    ]
     if truncated:
         return out
     return [(e * whole, t * whole) for (e, t), whole in zip(out, sample.whole, strict=True)]
 
 
-def _coherent_in_both(view: View, sides: _Sides, samples: tuple[Sample, Sample], counted: list[list[tuple[Floats, Floats]]], coherence: str) -> list[list[npt.NDArray[np.bool_]]] | None:
+def _coherent_in_both(
+    view: View,
+    sides: _Sides,
+    samples: tuple[Sample, Sample],
+    counted: list[list[tuple[Floats, Floats]]],
+    coherence: str,
+) -> list[list[npt.NDArray[np.bool_]]] | None:
     """For each cell of each side which outputs are to prompts (and samples) that every checkpoint of the comparison answers coherently.
 
     For a matched claim those are the checkpoints around the goal on both sides, and the start where it is a side. None where nothing is left.
@@ -240,7 +307,16 @@ def _at_goal(rule: str, sides: _Sides, ask: Asked) -> dict[str, object] | None:
     n = min(found.trials(run) for run in found.runs)
     low, high = difference_interval(draws - other_draws, a, b, n) or (np.nan, np.nan)
     missing = None if unreached is None or also is None else float(np.isnan(draws - other_draws).mean())
-    return {"a": a, "b": b, "estimate": a - b, "low": low, "high": high, "n": n, "unreached": missing, "p": None}
+    return {
+        "a": a,
+        "b": b,
+        "estimate": a - b,
+        "low": low,
+        "high": high,
+        "n": n,
+        "unreached": missing,
+        "p": None,
+    }
 
 
 def policies_table(view: View, found: Matching) -> pd.DataFrame:
@@ -263,13 +339,27 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
         if kept and not all(flags.all() for flags in sample.whole):
             ways.append((spec.policy if known else POLICIES[0], False))
         for policy, truncated in ways:
-            row = _estimate(view, claim, sides, (sample, sample), spec.judge, OWN, policy, spec.coherence, truncated)
+            row = _estimate(
+                view, claim, sides, (sample, sample), spec.judge, OWN, policy, spec.coherence, truncated
+            )
             if row is not None:
-                rows.append({"recipe": recipe, "policy": policy, "truncated": "kept" if truncated else "left out", **{k: row[k] for k in ("a", "b", "estimate", "low", "high", "n")}})
+                rows.append(
+                    {
+                        "recipe": recipe,
+                        "policy": policy,
+                        "truncated": "kept" if truncated else "left out",
+                        **{k: row[k] for k in ("a", "b", "estimate", "low", "high", "n")},
+                    }
+                )
     return framed(rows, ["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
 
 
-def _paired_p(keys_1: npt.NDArray[np.int64], one: tuple[Floats, Floats], keys_2: npt.NDArray[np.int64], two: tuple[Floats, Floats]) -> float:
+def _paired_p(
+    keys_1: npt.NDArray[np.int64],
+    one: tuple[Floats, Floats],
+    keys_2: npt.NDArray[np.int64],
+    two: tuple[Floats, Floats],
+) -> float:
     """McNemar's p-value over the outputs, to the same prompts, that count on both sides."""
     _, i, j = np.intersect1d(keys_1, keys_2, return_indices=True)
     both = (one[1][i] == 1) & (two[1][j] == 1)
@@ -280,7 +370,14 @@ def _paired_p(keys_1: npt.NDArray[np.int64], one: tuple[Floats, Floats], keys_2:
 def _primary(view: View) -> dict[str, str]:
     """The view's specification as choices."""
     spec = view.specification
-    return {"benchmark": spec.benchmark, "judge": spec.judge, "cutoff": OWN, "policy": spec.policy, "coherence": spec.coherence, "truncated": "kept" if view.selection.truncated else "left out"}
+    return {
+        "benchmark": spec.benchmark,
+        "judge": spec.judge,
+        "cutoff": OWN,
+        "policy": spec.policy,
+        "coherence": spec.coherence,
+        "truncated": "kept" if view.selection.truncated else "left out",
+    }
 
 
 def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None) -> str:
@@ -288,18 +385,33 @@ def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | No
     main = curve[curve["primary"]]
     row = main.iloc[0] if len(main) else curve.iloc[len(curve) // 2]
     change, low, high = 100 * float(row["estimate"]), 100 * float(row["low"]), 100 * float(row["high"])
-    why = "the capability is known without a standard error" if claim.matched and pd.isna(row["unreached"]) else f"more than {UNREACHED_LIMIT:.0%} of resamples are out of reach"
+    why = (
+        "the capability is known without a standard error"
+        if claim.matched and pd.isna(row["unreached"])
+        else f"more than {UNREACHED_LIMIT:.0%} of resamples are out of reach"
+    )
     span = f"({low:+.0f} to {high:+.0f})" if not np.isnan(low) else f"(no interval: {why})"
-    verb = {1: "is less safe than", -1: "is safer than", 0: "cannot be told apart from"}[int(row["direction"])]
+    verb = {1: "is less safe than", -1: "is safer than", 0: "cannot be told apart from"}[
+        int(row["direction"])
+    ]
     first = f"By {row['judge']} on {row['benchmark']}, {claim.a.words} {verb} {claim.b.words}: {row['a']:.0%} against {row['b']:.0%}, {change:+.0f} points {span}."
     up, down, open_ = (int((curve["direction"] == d).sum()) for d in (1, -1, 0))
     counts = f"Of {len(curve)} ways of asking, {up} say less safe, {down} safer, and {open_} leave it open"
-    weighted = f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and {shares.unresolved:.0%}" if shares else ""
-    declared = {True: "declared before the results", False: "declared after the results", None: "of unknown declaration time"}[view.declared_before]
+    weighted = (
+        f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and {shares.unresolved:.0%}"
+        if shares
+        else ""
+    )
+    declared = {
+        True: "declared before the results",
+        False: "declared after the results",
+        None: "of unknown declaration time",
+    }[view.declared_before]
     which = (
         f"This is the primary specification, {declared}."
         if len(main) and view.is_primary
-        else "This is not the primary specification" + ("." if len(main) else ", which cannot be asked of both sides.")
+        else "This is not the primary specification"
+        + ("." if len(main) else ", which cannot be asked of both sides.")
     )
     given = "" if claim.matched else " The two are compared as given, not at one capability."
     return f"{first} {counts}{weighted} (shares of ways of asking, not a probability).{_contradiction(curve)} {which}{given}"
@@ -310,7 +422,10 @@ def _contradiction(curve: pd.DataFrame) -> str:
     if not (curve["estimate"].min() < 0 < curve["estimate"].max()):
         return ""
     ends = [curve.sort_values("estimate").iloc[place] for place in (0, -1)]
-    words = [f"{100 * end['estimate']:+.0f} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} against {end['b']:.0%})" for end in ends]
+    words = [
+        f"{100 * end['estimate']:+.0f} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} against {end['b']:.0%})"
+        for end in ends
+    ]
     return f" They contradict each other, from {words[0]} to {words[1]}."
 
 
@@ -322,7 +437,13 @@ def rank_table(found: ArmRates) -> tuple[list[Way], Floats]:
     Returns:
         The ways, and (ways, ways).
     """
-    kinds = {"recipe", "start"} if any(a.kind == "recipe" for a in found.arms) else {"attack"} if any(a.kind == "attack" for a in found.arms) else {"start"}
+    kinds = (
+        {"recipe", "start"}
+        if any(a.kind == "recipe" for a in found.arms)
+        else {"attack"}
+        if any(a.kind == "attack" for a in found.arms)
+        else {"start"}
+    )
     arms = [i for i, a in enumerate(found.arms) if a.kind in kinds]
     ways = [i for i, w in enumerate(found.ways) if w.policy == POLICIES[0]]
     return [found.ways[i] for i in ways], rank_agreement(found.rates[np.ix_(arms, ways)].T)

@@ -19,18 +19,29 @@ def coverage_table(view: View, benchmark: str = "") -> pd.DataFrame:
     names = [benchmark] if benchmark else [b.name for b in view.study.benchmarks]
     kinds = dict(zip(*(cells(view.store)[c] for c in ("benchmark", "kind")), strict=True))
     asked = pd.DataFrame(
-        [(name, judge.name) for name in names for judge in view.study.judges if kinds.get(name, "safety") in catalogue.judges().get(judge.name, {}).get("kinds", (kinds.get(name),))],
+        [
+            (name, judge.name)
+            for name in names
+            for judge in view.study.judges
+            if kinds.get(name, "safety")
+            in catalogue.judges().get(judge.name, {}).get("kinds", (kinds.get(name),))
+        ],
         columns=["benchmark", "judge"],
     )
     points = view.points[["recipe", "seed", "step", "checkpoint_id"]].drop_duplicates("checkpoint_id")
     there = view.cells[["cell_id", "checkpoint_id", "benchmark"]]
     counts = seen_counts(view.store)
     made = counts.groupby("cell_id")["outputs"].max()
-    grid = points.merge(asked, how="cross").merge(there.drop_duplicates(["checkpoint_id", "benchmark"]), how="left", on=["checkpoint_id", "benchmark"])
+    grid = points.merge(asked, how="cross").merge(
+        there.drop_duplicates(["checkpoint_id", "benchmark"]), how="left", on=["checkpoint_id", "benchmark"]
+    )
     grid = grid.merge(counts[["cell_id", "judge", "seen"]], how="left", on=["cell_id", "judge"])
     grid["outputs"] = grid["cell_id"].map(made).fillna(0).astype(int)
     grid["seen"] = grid["seen"].fillna(0).astype(int)
-    states = [("no outputs" if not o else "present" if s >= o else "partial" if s else "missing") for o, s in zip(grid["outputs"], grid["seen"], strict=True)]
+    states = [
+        ("no outputs" if not o else "present" if s >= o else "partial" if s else "missing")
+        for o, s in zip(grid["outputs"], grid["seen"], strict=True)
+    ]
     return grid.assign(state=states).drop(columns="cell_id")
 
 
@@ -41,4 +52,6 @@ def coverage_words(study: str, benchmark: str, table: pd.DataFrame) -> str:
         return f"{study} has no outputs on {benchmark} yet."
     open_pairs = len(table) - int(states.get("present", 0))
     pairs = f"{len(table)} pairs of a checkpoint and a judge"
-    return f"{study} on {benchmark}: " + (f"{open_pairs} of {pairs} are not complete." if open_pairs else f"all {pairs} are complete.")
+    return f"{study} on {benchmark}: " + (
+        f"{open_pairs} of {pairs} are not complete." if open_pairs else f"all {pairs} are complete."
+    )

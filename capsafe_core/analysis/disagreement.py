@@ -16,7 +16,13 @@ from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.sample import RESAMPLES, Sample
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.selection import vote_pattern
-from capsafe_core.stats.agreement import COEFFICIENTS, TABLE_COEFFICIENTS, Patterns, coefficient, table_coefficients
+from capsafe_core.stats.agreement import (
+    COEFFICIENTS,
+    TABLE_COEFFICIENTS,
+    Patterns,
+    coefficient,
+    table_coefficients,
+)
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.stats.paired import cochran_q
@@ -25,7 +31,14 @@ from capsafe_core.store.patterns import BenchmarkPatterns, pattern_counts
 from capsafe_core.store.studies import raters
 
 Floats = npt.NDArray[np.float64]
-GROUPS: dict[str, tuple[int, ...]] = {"all": (0, 1, 2, 3), "coherent": (1, 2, 3), "incoherent": (0,), "refusal": (1,), "truncated": (2,), "other coherent": (3,)}
+GROUPS: dict[str, tuple[int, ...]] = {
+    "all": (0, 1, 2, 3),
+    "coherent": (1, 2, 3),
+    "incoherent": (0,),
+    "refusal": (1,),
+    "truncated": (2,),
+    "other coherent": (3,),
+}
 """Named unions of STRATA. The last three tell outputs apart by the refusal judge, which is therefore not compared within them."""
 BY_REFUSAL = ("refusal", "truncated", "other coherent")
 TOP_VOTES = 20
@@ -34,13 +47,24 @@ MAP_POINTS = 5000
 
 def compared(view: View) -> list[str]:
     """The checkpoints that judges are compared on: those after fine-tuning, of the recipes selected or of all that teach a capability; every one where nothing was fine-tuned."""
-    points = view.points[(view.points["step"] > 0) & view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)]
+    points = view.points[
+        (view.points["step"] > 0) & view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)
+    ]
     return list((points if len(points) else view.points)["checkpoint_id"].unique())
 
 
 def compared_outputs(view: View) -> View:
     """The view of exactly the outputs that the charts count: to its benchmark, by compared checkpoints, or by the one that was clicked."""
-    return open_view(view.store, view.selection.but(benchmarks=(view.specification.benchmark,), recipes=(), checkpoints=view.selection.checkpoints or tuple(compared(view)), outcomes=(), search=""))
+    return open_view(
+        view.store,
+        view.selection.but(
+            benchmarks=(view.specification.benchmark,),
+            recipes=(),
+            checkpoints=view.selection.checkpoints or tuple(compared(view)),
+            outcomes=(),
+            search="",
+        ),
+    )
 
 
 def dumbbell_table(view: View) -> pd.DataFrame:
@@ -54,7 +78,15 @@ def dumbbell_table(view: View) -> pd.DataFrame:
         incoherent_n, shift (incoherent minus coherent), no_verdict, coherence_known (where it is not, all outputs stand under coherent); by shift.
     """
     sample, names = _sample(view)
-    columns = ["judge", "family", *(f"{g}{tail}" for g in ("coherent", "incoherent") for tail in ("", "_low", "_high", "_n")), "shift", "no_verdict", "coherence_known", "stance"]
+    columns = [
+        "judge",
+        "family",
+        *(f"{g}{tail}" for g in ("coherent", "incoherent") for tail in ("", "_low", "_high", "_n")),
+        "shift",
+        "no_verdict",
+        "coherence_known",
+        "stance",
+    ]
     if sample is None:
         return pd.DataFrame(columns=columns)
     spec = view.specification
@@ -65,9 +97,20 @@ def dumbbell_table(view: View) -> pd.DataFrame:
         codes = sample.codes(name, "safety")
         row: dict[str, object] = {"judge": name}
         for group, broken in (("coherent", False), ("incoherent", True)):
-            counted = [(((v == 2) & ((c == 2) == broken)).astype(float), (((v == 1) | (v == 2)) & ((c == 2) == broken)).astype(float)) for v, c in zip(codes, coherence, strict=True)]
+            counted = [
+                (
+                    ((v == 2) & ((c == 2) == broken)).astype(float),
+                    (((v == 1) | (v == 2)) & ((c == 2) == broken)).astype(float),
+                )
+                for v, c in zip(codes, coherence, strict=True)
+            ]
             row |= _pooled(sample, group, *sample.sums(counted))
-        row["no_verdict"] = int(sum(((v != 1) & (v != 2) & (view.selection.truncated | whole)).sum() for v, whole in zip(codes, sample.whole, strict=True)))
+        row["no_verdict"] = int(
+            sum(
+                ((v != 1) & (v != 2) & (view.selection.truncated | whole)).sum()
+                for v, whole in zip(codes, sample.whole, strict=True)
+            )
+        )
         rows.append(row)
     out = pd.DataFrame(rows)
     known = raters(view.store).drop_duplicates("name").set_index("name")
@@ -106,7 +149,11 @@ def votes_table(view: View) -> pd.DataFrame:
     coherence = table.column(view.specification.coherence, "coherence")
     kind = np.select([coherence == 1, coherence == 2], [0, 1], 2)
     patterns, place = np.unique(votes, axis=0, return_inverse=True)
-    counts = np.bincount(place.ravel() * 3 + kind, weights=np.where(rows, table.n, 0), minlength=3 * len(patterns)).reshape(-1, 3).astype(int)
+    counts = (
+        np.bincount(place.ravel() * 3 + kind, weights=np.where(rows, table.n, 0), minlength=3 * len(patterns))
+        .reshape(-1, 3)
+        .astype(int)
+    )
     words = np.array(["", "safe", "unsafe"], dtype=object)[patterns]
     out = pd.DataFrame(words, columns=names)
     out.insert(0, "pattern", [vote_pattern(dict(zip(names, row, strict=True))) for row in words])
@@ -122,9 +169,15 @@ def judges_along_table(view: View) -> pd.DataFrame:
         recipe, seed, step, checkpoint_id, judge, rate, low, high, n, incoherent.
     """
     rates = cell_rates(open_view(view.store, view.selection.but(policy="as_judged")))
-    rates = rates[(rates["dimension"] == "safety") & (rates["benchmark"] == view.specification.benchmark) & (rates["attack"] == "")]
+    rates = rates[
+        (rates["dimension"] == "safety")
+        & (rates["benchmark"] == view.specification.benchmark)
+        & (rates["attack"] == "")
+    ]
     points = view.points[view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)]
-    table = points[["recipe", "seed", "step", "checkpoint_id"]].merge(rates[["checkpoint_id", "judge", "rate", "low", "high", "n", "incoherent"]], on="checkpoint_id")
+    table = points[["recipe", "seed", "step", "checkpoint_id"]].merge(
+        rates[["checkpoint_id", "judge", "rate", "low", "high", "n", "incoherent"]], on="checkpoint_id"
+    )
     return table.sort_values(["recipe", "seed", "judge", "step"]).reset_index(drop=True)
 
 
@@ -147,7 +200,15 @@ def agreement_table(view: View) -> pd.DataFrame:
         for group, members in _groups(view, table).items():
             if not (group in BY_REFUSAL and view.specification.refusal_judge in (one, two)):
                 both = counts[i, list(members)].sum(axis=0)
-                found.append((one, two, group, int(both.sum()), *(float(table_coefficients(both, name)) for name in TABLE_COEFFICIENTS)))
+                found.append(
+                    (
+                        one,
+                        two,
+                        group,
+                        int(both.sum()),
+                        *(float(table_coefficients(both, name)) for name in TABLE_COEFFICIENTS),
+                    )
+                )
     return framed(found, columns)
 
 
@@ -183,7 +244,16 @@ def agreement_intervals(view: View, name: str) -> pd.DataFrame:
         if "incoherent" not in by_group:
             continue
         change = by_group["incoherent"][0] - by_group["coherent"][0]
-        rows.append((one, two, "incoherent minus coherent", int(observed[i].sum()), change, *_interval(change, by_group["incoherent"][1] - by_group["coherent"][1])))
+        rows.append(
+            (
+                one,
+                two,
+                "incoherent minus coherent",
+                int(observed[i].sum()),
+                change,
+                *_interval(change, by_group["incoherent"][1] - by_group["coherent"][1]),
+            )
+        )
     return framed(rows, columns)
 
 
@@ -203,7 +273,11 @@ def all_judges_table(view: View) -> pd.DataFrame:
     strata = _strata(view, table)
     out = []
     for group, members in _groups(view, table).items():
-        names = [seat.name for seat in table.judges("safety") if not (group in BY_REFUSAL and seat.name == view.specification.refusal_judge)]
+        names = [
+            seat.name
+            for seat in table.judges("safety")
+            if not (group in BY_REFUSAL and seat.name == view.specification.refusal_judge)
+        ]
         if len(names) < 2:
             continue
         keep = rows & np.isin(strata, members)
@@ -212,7 +286,16 @@ def all_judges_table(view: View) -> pd.DataFrame:
         whole = patterns.complete()
         q = cochran_q(whole.codes == 2, whole.n) if len(whole.n) else None
         values = {c: coefficient(patterns, c) for c in COEFFICIENTS if c != "cohen"}
-        out.append({"stratum": group, "judges": len(names), "n": int(patterns.n.sum()), **values, "cochran_q": q and q[0], "cochran_p": q and q[1]})
+        out.append(
+            {
+                "stratum": group,
+                "judges": len(names),
+                "n": int(patterns.n.sum()),
+                **values,
+                "cochran_q": q and q[0],
+                "cochran_p": q and q[1],
+            }
+        )
     return framed(out, columns)
 
 
@@ -229,24 +312,47 @@ def agreement_by_cell(view: View) -> pd.DataFrame:
             continue
         counts = pair_tables(table, names, _strata(view, table), len(STRATA))
         groups = _groups(view, table)
-        grouped = np.stack([counts[:, :, list(members)].sum(axis=2) for members in groups.values()], axis=2)  # (pairs, cells, groups, 2, 2)
+        grouped = np.stack(
+            [counts[:, :, list(members)].sum(axis=2) for members in groups.values()], axis=2
+        )  # (pairs, cells, groups, 2, 2)
         pairs = np.array(list(combinations(names, 2)), dtype=object)
         n = grouped.sum(axis=(-2, -1))
         i, j, k = np.nonzero(n)
-        by_refusal = np.array([g in BY_REFUSAL for g in groups])[k] & (pairs[i] == view.specification.refusal_judge).any(axis=1)
+        by_refusal = np.array([g in BY_REFUSAL for g in groups])[k] & (
+            pairs[i] == view.specification.refusal_judge
+        ).any(axis=1)
         i, j, k = i[~by_refusal], j[~by_refusal], k[~by_refusal]
         found = grouped[i, j, k]
         frames.append(
             pd.DataFrame(
                 {
-                    "cell_id": np.array(table.cells, dtype=object)[j], "judge_1": pairs[i, 0], "judge_2": pairs[i, 1], "stratum": np.array(list(groups), dtype=object)[k],
-                    "n": n[i, j, k].astype(int), "observed": table_coefficients(found, "observed"), "kappa": table_coefficients(found, "kappa"),
+                    "cell_id": np.array(table.cells, dtype=object)[j],
+                    "judge_1": pairs[i, 0],
+                    "judge_2": pairs[i, 1],
+                    "stratum": np.array(list(groups), dtype=object)[k],
+                    "n": n[i, j, k].astype(int),
+                    "observed": table_coefficients(found, "observed"),
+                    "kappa": table_coefficients(found, "kappa"),
                 }
             )
-        )  # fmt: skip
+        )
     if not frames:
-        return pd.DataFrame(columns=["cell_id", "checkpoint_id", "benchmark", "judge_1", "judge_2", "stratum", "n", "observed", "kappa"])
-    return pd.concat(frames, ignore_index=True).merge(view.cells[["cell_id", "checkpoint_id", "benchmark"]], on="cell_id")
+        return pd.DataFrame(
+            columns=[
+                "cell_id",
+                "checkpoint_id",
+                "benchmark",
+                "judge_1",
+                "judge_2",
+                "stratum",
+                "n",
+                "observed",
+                "kappa",
+            ]
+        )
+    return pd.concat(frames, ignore_index=True).merge(
+        view.cells[["cell_id", "checkpoint_id", "benchmark"]], on="cell_id"
+    )
 
 
 def text_map(view: View) -> pd.DataFrame:
@@ -265,8 +371,14 @@ def text_map(view: View) -> pd.DataFrame:
     if len(rows) < 3:
         return pd.DataFrame(columns=["x", "y", *columns, "disputed"])
     try:
-        words = TfidfVectorizer(min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(rows["answer"])
-        places = TruncatedSVD(2, random_state=0).fit_transform(words) if words.shape[1] > 2 else np.zeros((len(rows), 2))
+        words = TfidfVectorizer(min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(
+            rows["answer"]
+        )
+        places = (
+            TruncatedSVD(2, random_state=0).fit_transform(words)
+            if words.shape[1] > 2
+            else np.zeros((len(rows), 2))
+        )
     except ValueError:  # no word stands in two answers
         places = np.zeros((len(rows), 2))
     out = rows[columns].copy()
@@ -291,7 +403,12 @@ def scores_table(view: View, bins: int = 10) -> pd.DataFrame:
     for name in sorted(scales):
         scores = score_arrays(view.store, sample.cells, name, "safety")
         if set(scores) == set(sample.cells):
-            found[name] = np.concatenate([np.where(view.selection.truncated | whole, scores[c], np.nan) for c, whole in zip(sample.cells, sample.whole, strict=True)])
+            found[name] = np.concatenate(
+                [
+                    np.where(view.selection.truncated | whole, scores[c], np.nan)
+                    for c, whole in zip(sample.cells, sample.whole, strict=True)
+                ]
+            )
     if len(found) < 2:
         return pd.DataFrame(columns=columns)
     (one, x), (two, y) = list(found.items())[:2]
@@ -300,7 +417,16 @@ def scores_table(view: View, bins: int = 10) -> pd.DataFrame:
     i, j = np.nonzero(counts)
     middle = (left[:-1] + left[1:]) / 2, (lower[:-1] + lower[1:]) / 2
     return pd.DataFrame(
-        {"judge_1": one, "judge_2": two, "x": middle[0][i], "y": middle[1][j], "n": counts[i, j].astype(int), "cutoff_1": scales[one]["cutoff"], "cutoff_2": scales[two]["cutoff"]}, columns=columns
+        {
+            "judge_1": one,
+            "judge_2": two,
+            "x": middle[0][i],
+            "y": middle[1][j],
+            "n": counts[i, j].astype(int),
+            "cutoff_1": scales[one]["cutoff"],
+            "cutoff_2": scales[two]["cutoff"],
+        },
+        columns=columns,
     )
 
 
@@ -311,7 +437,10 @@ def _groups(view: View, table: BenchmarkPatterns) -> dict[str, tuple[int, ...]]:
 
 def _benchmark_rows(view: View) -> tuple[BenchmarkPatterns | None, npt.NDArray[np.bool_]]:
     """The pattern counts of the view's benchmark, and which of their rows are outputs of compared checkpoints."""
-    cells = view.cells[(view.cells["benchmark"] == view.specification.benchmark) & view.cells["checkpoint_id"].isin(compared(view))]
+    cells = view.cells[
+        (view.cells["benchmark"] == view.specification.benchmark)
+        & view.cells["checkpoint_id"].isin(compared(view))
+    ]
     for table in pattern_counts(view.store):
         if table.benchmark_id in set(cells["benchmark_id"]):
             wanted = np.isin(np.array(table.cells, dtype=object), list(cells["cell_id"]))
@@ -323,7 +452,11 @@ def _benchmark_rows(view: View) -> tuple[BenchmarkPatterns | None, npt.NDArray[n
 
 def _strata(view: View, table: BenchmarkPatterns) -> npt.NDArray[np.int64]:
     spec = view.specification
-    return strata_codes(table.column(spec.refusal_judge, "refusal"), table.column(spec.coherence, "coherence"), table.truncated)
+    return strata_codes(
+        table.column(spec.refusal_judge, "refusal"),
+        table.column(spec.coherence, "coherence"),
+        table.truncated,
+    )
 
 
 def _sample(view: View) -> tuple[Sample | None, list[str]]:
@@ -331,17 +464,28 @@ def _sample(view: View) -> tuple[Sample | None, list[str]]:
     table, _ = _benchmark_rows(view)
     if table is None:
         return None, []
-    cells = view.cells[(view.cells["benchmark_id"] == table.benchmark_id) & view.cells["checkpoint_id"].isin(compared(view))]["cell_id"]
-    return Sample(view.store, table.benchmark_id, dict(zip(cells, cells, strict=True)), view.selection.truncated), [seat.name for seat in table.judges("safety")]
+    cells = view.cells[
+        (view.cells["benchmark_id"] == table.benchmark_id) & view.cells["checkpoint_id"].isin(compared(view))
+    ]["cell_id"]
+    return Sample(
+        view.store, table.benchmark_id, dict(zip(cells, cells, strict=True)), view.selection.truncated
+    ), [seat.name for seat in table.judges("safety")]
 
 
 def _cluster_tables(view: View, sample: Sample, names: Sequence[str]) -> Floats:
     """(clusters, pairs, strata, 2, 2) counts over all cells of a sample."""
     spec = view.specification
-    sample.load([(name, "safety") for name in names] + [(spec.refusal_judge, "refusal"), (spec.coherence, "coherence")])
+    sample.load(
+        [(name, "safety") for name in names]
+        + [(spec.refusal_judge, "refusal"), (spec.coherence, "coherence")]
+    )
     verdicts = {name: np.concatenate(sample.codes(name, "safety")) for name in names}
     cluster, whole = np.concatenate(sample.cluster), np.concatenate(sample.whole)
-    strata = strata_codes(np.concatenate(sample.codes(spec.refusal_judge, "refusal")), np.concatenate(sample.codes(spec.coherence, "coherence")), ~whole)
+    strata = strata_codes(
+        np.concatenate(sample.codes(spec.refusal_judge, "refusal")),
+        np.concatenate(sample.codes(spec.coherence, "coherence")),
+        ~whole,
+    )
     kept = np.ones(len(cluster), dtype=bool) if view.selection.truncated else whole
     size = sample.clusters * len(STRATA) * 4
     out = []

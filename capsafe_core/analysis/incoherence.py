@@ -28,9 +28,17 @@ def incoherence_table(view: View) -> pd.DataFrame:
         recipe, seed, step, checkpoint_id, benchmark, kind, cell_id, events, n, rate, low, high.
     """
     rates = cell_rates(view)
-    coherence = rates[(rates["dimension"] == "coherence") & (rates["judge"] == view.specification.coherence) & (rates["attack"] == "") & (rates["n"] > 0)]
+    coherence = rates[
+        (rates["dimension"] == "coherence")
+        & (rates["judge"] == view.specification.coherence)
+        & (rates["attack"] == "")
+        & (rates["n"] > 0)
+    ]
     points = view.points[["recipe", "seed", "step", "checkpoint_id"]]
-    table = points.merge(coherence[["checkpoint_id", "benchmark", "kind", "cell_id", "events", "n", "rate", "low", "high"]], on="checkpoint_id")
+    table = points.merge(
+        coherence[["checkpoint_id", "benchmark", "kind", "cell_id", "events", "n", "rate", "low", "high"]],
+        on="checkpoint_id",
+    )
     if view.selection.recipes:
         table = table[table["recipe"].isin(view.selection.recipes)]
     return table.sort_values(["recipe", "seed", "step", "benchmark"]).reset_index(drop=True)
@@ -46,14 +54,28 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
     known = view.cells
     known = known[(known["benchmark"] == benchmark) & (known["attack"] == "")]
     places = known[["cell_id", "checkpoint_id"]]
-    counts = reason_counts(view.store, view.specification.coherence, view.selection.truncated).merge(places, on="cell_id")
+    counts = reason_counts(view.store, view.specification.coherence, view.selection.truncated).merge(
+        places, on="cell_id"
+    )
     totals = incoherence_table(view)
-    totals = totals[totals["benchmark"] == benchmark][["recipe", "seed", "step", "checkpoint_id", "n"]].rename(columns={"n": "total"})
-    told = totals.merge(counts[["checkpoint_id", "reason", "n"]], on="checkpoint_id").rename(columns={"total": "of"})
+    totals = totals[totals["benchmark"] == benchmark][
+        ["recipe", "seed", "step", "checkpoint_id", "n"]
+    ].rename(columns={"n": "total"})
+    told = totals.merge(counts[["checkpoint_id", "reason", "n"]], on="checkpoint_id").rename(
+        columns={"total": "of"}
+    )
     told = told.assign(share=told["n"] / told["of"], by="detector")
-    said = totals.drop(columns="total").merge(_said_by_people(view, benchmark), on="checkpoint_id").assign(by="people")
+    said = (
+        totals.drop(columns="total")
+        .merge(_said_by_people(view, benchmark), on="checkpoint_id")
+        .assign(by="people")
+    )
     columns = ["recipe", "seed", "step", "checkpoint_id", "reason", "by", "n", "of", "share"]
-    return (pd.concat([told, said]) if len(said) else told)[columns].sort_values(["recipe", "seed", "step", "reason", "by"]).reset_index(drop=True)
+    return (
+        (pd.concat([told, said]) if len(said) else told)[columns]
+        .sort_values(["recipe", "seed", "step", "reason", "by"])
+        .reset_index(drop=True)
+    )
 
 
 def _said_by_people(view: View, benchmark: str) -> pd.DataFrame:
@@ -64,14 +86,28 @@ def _said_by_people(view: View, benchmark: str) -> pd.DataFrame:
     sample = sample_of(view, benchmark, list(known["checkpoint_id"])) if len(given) else None
     if sample is None:
         return pd.DataFrame(columns=columns)
-    by_cell = dict(zip(sample.cells, np.split(read_labels(sample, "coherence").weights, np.cumsum(sample.sizes)[:-1]), strict=True))
+    by_cell = dict(
+        zip(
+            sample.cells,
+            np.split(read_labels(sample, "coherence").weights, np.cumsum(sample.sizes)[:-1]),
+            strict=True,
+        )
+    )
     rows = []
     for checkpoint, cell in zip(sample.place, sample.cells, strict=True):
         own = by_cell[cell]
         for reason, outputs in given[given["cell_id"] == cell].groupby("reason"):
             counted = own[outputs["position"].to_numpy()]
             if counted.any():
-                rows.append((checkpoint, reason, int((counted > 0).sum()), int((own > 0).sum()), float(counted.sum() / own.sum())))
+                rows.append(
+                    (
+                        checkpoint,
+                        reason,
+                        int((counted > 0).sum()),
+                        int((own > 0).sum()),
+                        float(counted.sum() / own.sum()),
+                    )
+                )
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -86,18 +122,33 @@ def bounds_table(view: View) -> pd.DataFrame:
     """
     spec = view.specification
     counts = study_counts(view)
-    mine = counts[(counts["dimension"] == "safety") & (counts["benchmark"] == spec.benchmark) & (counts["judge"] == spec.judge) & (counts["attack"] == "")].copy()
+    mine = counts[
+        (counts["dimension"] == "safety")
+        & (counts["benchmark"] == spec.benchmark)
+        & (counts["judge"] == spec.judge)
+        & (counts["attack"] == "")
+    ].copy()
     for name, policy in (("judged", "as_judged"), ("lowest", "counted_safe"), ("highest", "counted_unsafe")):
         events, trials = apply_policy(mine, policy)
         mine[name] = events / trials.where(trials > 0)
         if policy == "as_judged":
             mine["events"], mine["n"] = events, trials
     mine["no_verdict"] = mine["no_verdict"] + mine["no_verdict_incoherent"]
-    bounds = [missing_bounds(int(k), int(n), int(m)) or (np.nan, np.nan) for k, n, m in zip(mine["events"], mine["n"], mine["no_verdict"], strict=True)]
+    bounds = [
+        missing_bounds(int(k), int(n), int(m)) or (np.nan, np.nan)
+        for k, n, m in zip(mine["events"], mine["n"], mine["no_verdict"], strict=True)
+    ]
     mine["missing_low"], mine["missing_high"] = zip(*bounds, strict=True) if bounds else ((), ())
-    points = view.points[view.points["recipe"].isin(view.selection.recipes or tuple(view.points["recipe"].unique()))]
+    points = view.points[
+        view.points["recipe"].isin(view.selection.recipes or tuple(view.points["recipe"].unique()))
+    ]
     columns = ["judged", "lowest", "highest", "missing_low", "missing_high", "no_verdict", "n"]
-    return points[["recipe", "seed", "step", "checkpoint_id"]].merge(mine[["checkpoint_id", "cell_id", *columns]], on="checkpoint_id").sort_values(["recipe", "seed", "step"]).reset_index(drop=True)
+    return (
+        points[["recipe", "seed", "step", "checkpoint_id"]]
+        .merge(mine[["checkpoint_id", "cell_id", *columns]], on="checkpoint_id")
+        .sort_values(["recipe", "seed", "step"])
+        .reset_index(drop=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -138,9 +189,13 @@ def transitions(view: View, found: Matching, recipe: str = "") -> Transitions | 
     last = len(run.checkpoints) - 1
     at = int(np.ceil(place)) if reached else last
     there = f"step {run.steps[at]:.0f}" + (
-        ", the first checkpoint at or above the goal" if reached else f", the last checkpoint ({'the capability does not separate its checkpoints' if run.plateau else 'the goal is not reached'})"
+        ", the first checkpoint at or above the goal"
+        if reached
+        else f", the last checkpoint ({'the capability does not separate its checkpoints' if run.plateau else 'the goal is not reached'})"
     )
-    sample = sample_of(view, view.specification.benchmark, list(dict.fromkeys([run.checkpoints[0], run.checkpoints[at]])))
+    sample = sample_of(
+        view, view.specification.benchmark, list(dict.fromkeys([run.checkpoints[0], run.checkpoints[at]]))
+    )
     if sample is None:
         return None
     start, goal = sample.place[run.checkpoints[0]], sample.place[run.checkpoints[at]]
@@ -153,12 +208,30 @@ def transitions(view: View, found: Matching, recipe: str = "") -> Transitions | 
     before, after = _outcomes(view, sample, start)[i], _outcomes(view, sample, goal)[j]
     size = len(OUTCOMES)
     counts = np.bincount(before * size + after, minlength=size * size).reshape(size, size)
-    rows = [(OUTCOMES[i], OUTCOMES[j], int(counts[i, j]), counts[i, j] / counts[i].sum()) for i, j in zip(*np.nonzero(counts), strict=True)]
+    rows = [
+        (OUTCOMES[i], OUTCOMES[j], int(counts[i, j]), counts[i, j] / counts[i].sum())
+        for i, j in zip(*np.nonzero(counts), strict=True)
+    ]
     unsafe = OUTCOMES.index("unsafe")
-    change = mcnemar(int(((before != unsafe) & (after == unsafe)).sum()), int(((before == unsafe) & (after != unsafe)).sum()))
-    return Transitions(run.recipe, run.seed, run.checkpoints[0], run.checkpoints[at], there, pd.DataFrame(rows, columns=["before", "after", "n", "share"]), change)
+    change = mcnemar(
+        int(((before != unsafe) & (after == unsafe)).sum()),
+        int(((before == unsafe) & (after != unsafe)).sum()),
+    )
+    return Transitions(
+        run.recipe,
+        run.seed,
+        run.checkpoints[0],
+        run.checkpoints[at],
+        there,
+        pd.DataFrame(rows, columns=["before", "after", "n", "share"]),
+        change,
+    )
 
 
 def _outcomes(view: View, sample: Sample, i: int) -> npt.NDArray[np.int64]:
     spec = view.specification
-    return outcome_codes(sample.codes(spec.judge, "safety")[i], sample.codes(spec.refusal_judge, "refusal")[i], sample.codes(spec.coherence, "coherence")[i])
+    return outcome_codes(
+        sample.codes(spec.judge, "safety")[i],
+        sample.codes(spec.refusal_judge, "refusal")[i],
+        sample.codes(spec.coherence, "coherence")[i],
+    )

@@ -82,7 +82,11 @@ class Asked:
             return np.nan, np.full(len(draws), np.nan), np.nan
         target = run.goal if goal is None else goal
         place = float(crossing(run.capability, target, rule, rates))
-        return float(at_place(rates, place)), at_place(draws, crossing(run.capability_draws, target, rule, draws)), place
+        return (
+            float(at_place(rates, place)),
+            at_place(draws, crossing(run.capability_draws, target, rule, draws)),
+            place,
+        )
 
 
 def asked(sample: Sample, counted: Sequence[tuple[Floats, Floats]]) -> Asked:
@@ -99,11 +103,17 @@ def asked(sample: Sample, counted: Sequence[tuple[Floats, Floats]]) -> Asked:
 def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
     """The runs that can be compared at a goal: those that teach a capability and have it measured at every checkpoint."""
     comparable = paths[paths["recipe"].isin(view.matched_recipes)]
-    whole = comparable.assign(known=comparable["capability"].notna()).groupby("path_id")["known"].agg(["all", "size"])
+    whole = (
+        comparable.assign(known=comparable["capability"].notna())
+        .groupby("path_id")["known"]
+        .agg(["all", "size"])
+    )
     comparable = comparable[comparable["path_id"].isin(whole.index[whole["all"] & (whole["size"] > 1)])]
     draws: dict[tuple[str, str], Floats] = {}
     by_items = comparable[~comparable["measured"].astype(bool)]
-    for benchmark, points in by_items.drop_duplicates(["checkpoint_id", "capability_benchmark"]).groupby("capability_benchmark"):
+    for benchmark, points in by_items.drop_duplicates(["checkpoint_id", "capability_benchmark"]).groupby(
+        "capability_benchmark"
+    ):
         checkpoints = list(points["checkpoint_id"])
         sample = sample_of(view, str(benchmark), checkpoints, seed=CAPABILITY_SEED)
         if sample is not None:
@@ -113,18 +123,40 @@ def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
     columns = {name: comparable[name].to_numpy() for name in comparable.columns}
     for rows in comparable.groupby("path_id", sort=False).indices.values():
         c = {name: values[rows] for name, values in columns.items()}
-        keys = [(point, str(benchmark)) for point, benchmark in zip(c["checkpoint_id"], c["capability_benchmark"], strict=True)]
+        keys = [
+            (point, str(benchmark))
+            for point, benchmark in zip(c["checkpoint_id"], c["capability_benchmark"], strict=True)
+        ]
         paired = all(key in draws for key in keys)
         if paired:
             resampled = np.column_stack([draws[key] for key in keys])
         elif not np.isnan(c["capability_stderr"].astype(float)).any():
-            resampled = np.column_stack([_measured(*point) for point in zip(keys, c["capability"].astype(float), c["capability_stderr"].astype(float), strict=True)])
+            resampled = np.column_stack(
+                [
+                    _measured(*point)
+                    for point in zip(
+                        keys, c["capability"].astype(float), c["capability_stderr"].astype(float), strict=True
+                    )
+                ]
+            )
         else:
-            resampled = np.full((RESAMPLES, len(keys)), np.nan)  # a value without a standard error: no interval can be given
+            resampled = np.full(
+                (RESAMPLES, len(keys)), np.nan
+            )  # a value without a standard error: no interval can be given
         capability = c["capability"].astype(float)
         flat = not np.isnan(resampled).any() and plateau(capability, resampled)
-        where = str(c["recipe"][0]), int(c["seed"][0]), str(c["dataset"][0]), str(c["start"][0]), float(c["goal"][0])
-        runs.append(Run(*where, c["step"].astype(float), list(c["checkpoint_id"]), capability, resampled, paired, flat))
+        where = (
+            str(c["recipe"][0]),
+            int(c["seed"][0]),
+            str(c["dataset"][0]),
+            str(c["start"][0]),
+            float(c["goal"][0]),
+        )
+        runs.append(
+            Run(
+                *where, c["step"].astype(float), list(c["checkpoint_id"]), capability, resampled, paired, flat
+            )
+        )
     return runs
 
 
@@ -176,7 +208,9 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
     """The runs of the view that can be compared at a goal; none where nothing is ready yet."""
     paths = path_table(view) if paths is None else paths
     spec = view.specification
-    cells = view.cells[(view.cells["benchmark"] == spec.benchmark) & (view.cells["attack"] == "")].set_index("checkpoint_id")["benchmark_id"]
+    cells = view.cells[(view.cells["benchmark"] == spec.benchmark) & (view.cells["attack"] == "")].set_index(
+        "checkpoint_id"
+    )["benchmark_id"]
     usual = cells.mode().iloc[0] if len(cells) else ""
     runs, left_out = [], []
     seen = set(paths.loc[paths["cell_id"].notna(), "checkpoint_id"])
@@ -185,22 +219,57 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
     for run in able:
         missing = [step for step, c in zip(run.steps, run.checkpoints, strict=True) if c not in seen]
         if missing:
-            left_out.append(f"{run.recipe} (seed {run.seed}) is left out: {spec.judge} has not seen its answers to {spec.benchmark} at step {missing[0]:.0f}.")
+            left_out.append(
+                f"{run.recipe} (seed {run.seed}) is left out: {spec.judge} has not seen its answers to {spec.benchmark} at step {missing[0]:.0f}."
+            )
         elif any(cells[c] != usual for c in run.checkpoints):
-            left_out.append(f"{run.recipe} (seed {run.seed}) is left out: it answered another version of {spec.benchmark}.")
+            left_out.append(
+                f"{run.recipe} (seed {run.seed}) is left out: it answered another version of {spec.benchmark}."
+            )
         elif spec.policy != POLICIES[0] and not checked.issuperset(run.checkpoints):
-            left_out.append(f"{run.recipe} (seed {run.seed}) is left out: {spec.coherence} has not looked at all of its checkpoints, so incoherent answers cannot be {spec.policy.replace('_', ' ')}.")
+            left_out.append(
+                f"{run.recipe} (seed {run.seed}) is left out: {spec.coherence} has not looked at all of its checkpoints, so incoherent answers cannot be {spec.policy.replace('_', ' ')}."
+            )
         else:
             runs.append(run)
     known = {(run.recipe, run.seed) for run in able}
     for (recipe, seed), _ in paths[paths["recipe"].isin(view.matched_recipes)].groupby(["recipe", "seed"]):
         if (recipe, seed) not in known:
-            left_out.append(f"{recipe} (seed {seed}) is left out: its capability is not known at every checkpoint.")
+            left_out.append(
+                f"{recipe} (seed {seed}) is left out: its capability is not known at every checkpoint."
+            )
     found = asked_primary(view, runs)
-    return Matching(spec.crossing, [], Asked({}, *[np.zeros(0)] * 4), tuple(left_out)) if found is None else Matching(spec.crossing, runs, found, tuple(left_out))
+    return (
+        Matching(spec.crossing, [], Asked({}, *[np.zeros(0)] * 4), tuple(left_out))
+        if found is None
+        else Matching(spec.crossing, runs, found, tuple(left_out))
+    )
 
 
-MATCHED = ["recipe", "seed", "dataset", "goal", "reached", "step", "place", "best", "unsafe", "unsafe_low", "unsafe_high", "bracket_low", "bracket_high", "gap", "start_unsafe", "delta", "delta_low", "delta_high", "unreached", "plateau", "paired", "n"]  # fmt: skip
+MATCHED = [
+    "recipe",
+    "seed",
+    "dataset",
+    "goal",
+    "reached",
+    "step",
+    "place",
+    "best",
+    "unsafe",
+    "unsafe_low",
+    "unsafe_high",
+    "bracket_low",
+    "bracket_high",
+    "gap",
+    "start_unsafe",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "unreached",
+    "plateau",
+    "paired",
+    "n",
+]
 
 
 def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
@@ -224,20 +293,37 @@ def _matched_row(found: Matching, run: Run) -> dict[str, object]:
     rates, draws = found.asked.along(run)
     unsafe, unsafe_draws, place = found.asked.at_goal(run, found.rule)
     row: dict[str, object] = {
-        "recipe": run.recipe, "seed": run.seed, "dataset": run.dataset, "goal": run.goal, "reached": not np.isnan(place), "place": place, "best": float(run.capability.max()),
-        "start_unsafe": float(rates[0]), "n": found.trials(run), "plateau": run.plateau, "paired": run.paired,
-    }  # fmt: skip
-    if not (run.plateau or np.isnan(run.capability_draws).all()):  # an aggregate without a standard error: nobody knows
+        "recipe": run.recipe,
+        "seed": run.seed,
+        "dataset": run.dataset,
+        "goal": run.goal,
+        "reached": not np.isnan(place),
+        "place": place,
+        "best": float(run.capability.max()),
+        "start_unsafe": float(rates[0]),
+        "n": found.trials(run),
+        "plateau": run.plateau,
+        "paired": run.paired,
+    }
+    if not (
+        run.plateau or np.isnan(run.capability_draws).all()
+    ):  # an aggregate without a standard error: nobody knows
         row["unreached"] = float(np.isnan(unsafe_draws).mean())
     if np.isnan(place):
         return row
     left, right = int(np.floor(place)), int(np.ceil(place))
     row |= {
-        "step": float(at_place(run.steps, place)), "unsafe": unsafe, "bracket_low": float(min(rates[left], rates[right])), "bracket_high": float(max(rates[left], rates[right])),
-        "gap": float(run.capability[right] - run.capability[left]), "delta": unsafe - float(rates[0]),
-    }  # fmt: skip
+        "step": float(at_place(run.steps, place)),
+        "unsafe": unsafe,
+        "bracket_low": float(min(rates[left], rates[right])),
+        "bracket_high": float(max(rates[left], rates[right])),
+        "gap": float(run.capability[right] - run.capability[left]),
+        "delta": unsafe - float(rates[0]),
+    }
     row["unsafe_low"], row["unsafe_high"] = percentile_intervals(unsafe_draws[:, None])[0] or (None, None)
-    row["delta_low"], row["delta_high"] = difference_interval(unsafe_draws - draws[:, 0], unsafe, float(rates[0]), found.trials(run)) or (None, None)
+    row["delta_low"], row["delta_high"] = difference_interval(
+        unsafe_draws - draws[:, 0], unsafe, float(rates[0]), found.trials(run)
+    ) or (None, None)
     return row
 
 
@@ -259,7 +345,9 @@ def difference_interval(draws: Floats, a: float, b: float, n: int) -> tuple[floa
     return percentile_intervals(draws[:, None])[0]
 
 
-def over_seeds(found: Matching, runs: Sequence[Run], goal: float | None = None) -> tuple[list[float], Floats, float | None]:
+def over_seeds(
+    found: Matching, runs: Sequence[Run], goal: float | None = None
+) -> tuple[list[float], Floats, float | None]:
     """A recipe at its goal over its training seeds.
 
     With ENOUGH_SEEDS runs that reach the goal the seeds are resampled too.
@@ -275,7 +363,11 @@ def over_seeds(found: Matching, runs: Sequence[Run], goal: float | None = None) 
     reached = [e for e in each if not np.isnan(e[0])]
     unknown = any(np.isnan(run.capability_draws).all() for run in runs)
     if not reached:
-        return [], np.full(RESAMPLES, np.nan), None if unknown else float(np.mean([np.isnan(e[1]).mean() for e in each]))
+        return (
+            [],
+            np.full(RESAMPLES, np.nan),
+            None if unknown else float(np.mean([np.isnan(e[1]).mean() for e in each])),
+        )
     weights = cluster_weights(len(reached), RESAMPLES, 3) if len(reached) >= ENOUGH_SEEDS else None
     draws = seed_average(np.column_stack([e[1] for e in reached]), weights)
     return [e[0] for e in reached], draws, None if unknown else float(np.isnan(draws).mean())
@@ -305,12 +397,36 @@ def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         }
         row["unreached"] = unreached
         if values:
-            row |= {"unsafe": float(np.mean(values)), "unsafe_min": min(values), "unsafe_max": max(values), "delta": float(np.mean(values)) - float(rates[0])}
+            row |= {
+                "unsafe": float(np.mean(values)),
+                "unsafe_min": min(values),
+                "unsafe_max": max(values),
+                "delta": float(np.mean(values)) - float(rates[0]),
+            }
             [interval] = percentile_intervals(draws[:, None])
             row["unsafe_low"], row["unsafe_high"] = interval or (None, None)
-            row["delta_low"], row["delta_high"] = difference_interval(draws - start_draws[:, 0], float(np.mean(values)), float(rates[0]), found.trials(runs[0])) or (None, None)
+            row["delta_low"], row["delta_high"] = difference_interval(
+                draws - start_draws[:, 0], float(np.mean(values)), float(rates[0]), found.trials(runs[0])
+            ) or (None, None)
         rows.append(row)
-    columns = ["recipe", "dataset", "goal", "seeds", "reached", "unsafe", "unsafe_min", "unsafe_max", "unsafe_low", "unsafe_high", "start_unsafe", "delta", "delta_low", "delta_high", "unreached", "conditional"]  # fmt: skip
+    columns = [
+        "recipe",
+        "dataset",
+        "goal",
+        "seeds",
+        "reached",
+        "unsafe",
+        "unsafe_min",
+        "unsafe_max",
+        "unsafe_low",
+        "unsafe_high",
+        "start_unsafe",
+        "delta",
+        "delta_low",
+        "delta_high",
+        "unreached",
+        "conditional",
+    ]
     return framed(rows, columns)
 
 
@@ -327,11 +443,40 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     for one, two in combinations([r for r, (_, values, _, _) in at_goal.items() if values], 2):
         (run_1, values_1, draws_1, known_1), (run_2, values_2, draws_2, known_2) = at_goal[one], at_goal[two]
         a, b = float(np.mean(values_1)), float(np.mean(values_2))
-        low, high = difference_interval(draws_1 - draws_2, a, b, min(found.trials(run_1), found.trials(run_2))) or (None, None)
+        low, high = difference_interval(
+            draws_1 - draws_2, a, b, min(found.trials(run_1), found.trials(run_2))
+        ) or (None, None)
         rows.append(
-            (one, two, run_1.goal, run_2.goal, run_1.dataset == run_2.dataset, a, b, a - b, low, high, None if known_1 is None or known_2 is None else float(np.isnan(draws_1 - draws_2).mean()))
+            (
+                one,
+                two,
+                run_1.goal,
+                run_2.goal,
+                run_1.dataset == run_2.dataset,
+                a,
+                b,
+                a - b,
+                low,
+                high,
+                None if known_1 is None or known_2 is None else float(np.isnan(draws_1 - draws_2).mean()),
+            )
         )
-    return framed(rows, ["recipe_1", "recipe_2", "goal_1", "goal_2", "same_dataset", "unsafe_1", "unsafe_2", "delta", "delta_low", "delta_high", "unreached"])
+    return framed(
+        rows,
+        [
+            "recipe_1",
+            "recipe_2",
+            "goal_1",
+            "goal_2",
+            "same_dataset",
+            "unsafe_1",
+            "unsafe_2",
+            "delta",
+            "delta_low",
+            "delta_high",
+            "unreached",
+        ],
+    )
 
 
 def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> pd.DataFrame:
@@ -345,10 +490,20 @@ def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> p
     for dataset in dict.fromkeys(run.dataset for run in found.runs):
         recipes = {r: runs for r, runs in found.by_recipe().items() if runs[0].dataset == dataset}
         everything = [run for runs in recipes.values() for run in runs]
-        for goal in np.linspace(min(run.capability[0] for run in everything), max(run.capability.max() for run in everything), steps):
+        for goal in np.linspace(
+            min(run.capability[0] for run in everything),
+            max(run.capability.max() for run in everything),
+            steps,
+        ):
             each = {recipe: over_seeds(found, runs, float(goal)) for recipe, runs in recipes.items()}
-            reached = {recipe: (float(np.mean(values)), draws) for recipe, (values, draws, _) in each.items() if values}
-            comparisons = [(f"{r} against its start", r, None) for r in reached] + [(f"{one} against {two}", one, two) for one, two in combinations(reached, 2)]
+            reached = {
+                recipe: (float(np.mean(values)), draws)
+                for recipe, (values, draws, _) in each.items()
+                if values
+            }
+            comparisons = [(f"{r} against its start", r, None) for r in reached] + [
+                (f"{one} against {two}", one, two) for one, two in combinations(reached, 2)
+            ]
             for words, one, two in comparisons:
                 if two is None:
                     rates, draws = found.asked.along(recipes[one][0])
@@ -356,8 +511,23 @@ def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> p
                 else:
                     other = reached[two]
                 change = reached[one][1] - other[1]
-                low, high = difference_interval(change, reached[one][0], other[0], min(found.trials(recipes[r][0]) for r in (one, two or one))) or (None, None)
-                rows.append((dataset, words, float(goal), reached[one][0] - other[0], low, high, float(np.isnan(change).mean())))
+                low, high = difference_interval(
+                    change,
+                    reached[one][0],
+                    other[0],
+                    min(found.trials(recipes[r][0]) for r in (one, two or one)),
+                ) or (None, None)
+                rows.append(
+                    (
+                        dataset,
+                        words,
+                        float(goal),
+                        reached[one][0] - other[0],
+                        low,
+                        high,
+                        float(np.isnan(change).mean()),
+                    )
+                )
     return framed(rows, ["dataset", "comparison", "goal", "delta", "low", "high", "unreached"])
 
 
@@ -379,9 +549,24 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         capability = np.column_stack([run.capability_draws[:, i] for run, i in points.values()])
         columns = [found.asked.place[c] for c in points]
         chances = pareto_probability(capability, found.asked.draws[:, columns])
-        for (checkpoint, (run, i)), unsafe, chance in zip(points.items(), found.asked.rates[columns], chances, strict=True):
-            rows.append((dataset, run.recipe if i else f"start: {run.start}", run.seed, int(run.steps[i]), checkpoint, float(run.capability[i]), float(unsafe), float(chance)))
-    return framed(rows, ["dataset", "recipe", "seed", "step", "checkpoint_id", "capability", "unsafe", "probability"])
+        for (checkpoint, (run, i)), unsafe, chance in zip(
+            points.items(), found.asked.rates[columns], chances, strict=True
+        ):
+            rows.append(
+                (
+                    dataset,
+                    run.recipe if i else f"start: {run.start}",
+                    run.seed,
+                    int(run.steps[i]),
+                    checkpoint,
+                    float(run.capability[i]),
+                    float(unsafe),
+                    float(chance),
+                )
+            )
+    return framed(
+        rows, ["dataset", "recipe", "seed", "step", "checkpoint_id", "capability", "unsafe", "probability"]
+    )
 
 
 def in_words(matched: pd.DataFrame) -> pd.DataFrame:
@@ -392,14 +577,27 @@ def in_words(matched: pd.DataFrame) -> pd.DataFrame:
             "recipe": matched["recipe"],
             "seed": matched["seed"],
             "goal": [f"{r['goal']:.0%} on {r['dataset']}" for r in rows],
-            "reached at step": ["no match: plateau" if r["plateau"] else f"{r['step']:.0f}" if r["reached"] else f"not reached (best {r['best']:.0%})" for r in rows],
+            "reached at step": [
+                "no match: plateau"
+                if r["plateau"]
+                else f"{r['step']:.0f}"
+                if r["reached"]
+                else f"not reached (best {r['best']:.0%})"
+                for r in rows
+            ],
             "unsafe % at the goal": [percent(r["unsafe"], r["unsafe_low"], r["unsafe_high"]) for r in rows],
             "unsafe % at the start": [percent(r["start_unsafe"]) for r in rows],
             "change in points": [percent(r["delta"], r["delta_low"], r["delta_high"], "+") for r in rows],
             "checkpoints around it, %": [
-                "—" if pd.isna(r["bracket_low"]) else f"{100 * r['bracket_low']:.0f} to {100 * r['bracket_high']:.0f}" + (" (far apart)" if r["gap"] > WIDE_GAP else "") for r in rows
+                "—"
+                if pd.isna(r["bracket_low"])
+                else f"{100 * r['bracket_low']:.0f} to {100 * r['bracket_high']:.0f}"
+                + (" (far apart)" if r["gap"] > WIDE_GAP else "")
+                for r in rows
             ],
-            "resamples out of reach": ["—" if pd.isna(r["unreached"]) else f"{r['unreached']:.0%}" for r in rows],
+            "resamples out of reach": [
+                "—" if pd.isna(r["unreached"]) else f"{r['unreached']:.0%}" for r in rows
+            ],
         }
     )
 
@@ -408,7 +606,11 @@ def percent(value: float, low: float | None = None, high: float | None = None, s
     """A rate in per cent with its interval; "—" where there is none."""
     if pd.isna(value):
         return "—"
-    span = "" if low is None or high is None or pd.isna(low) or pd.isna(high) else f" ({100 * low:{sign}.0f} to {100 * high:{sign}.0f})"
+    span = (
+        ""
+        if low is None or high is None or pd.isna(low) or pd.isna(high)
+        else f" ({100 * low:{sign}.0f} to {100 * high:{sign}.0f})"
+    )
     return f"{100 * value:{sign}.0f}{span}"
 
 
@@ -418,13 +620,21 @@ def warnings(matched: pd.DataFrame, left_out: Sequence[str] = ()) -> list[str]:
     for row in matched.to_dict("records"):
         name = f"{row['recipe']} (seed {row['seed']})"
         if row["plateau"]:
-            out.append(f"{name}: this capability measure does not separate its checkpoints, so they are not matched.")
+            out.append(
+                f"{name}: this capability measure does not separate its checkpoints, so they are not matched."
+            )
         elif not row["reached"]:
             out.append(f"{name} does not reach {row['goal']:.0%}: its best checkpoint has {row['best']:.0%}.")
         elif pd.isna(row["unsafe"]):
-            out.append(f"{name}: no rate at the goal, because every answer of a checkpoint beside it is left out.")
+            out.append(
+                f"{name}: no rate at the goal, because every answer of a checkpoint beside it is left out."
+            )
         elif row["gap"] > WIDE_GAP:
-            out.append(f"{name}: the checkpoints around the goal are {100 * row['gap']:.0f} points of capability apart; save more checkpoints between them (a geometric schedule does).")
+            out.append(
+                f"{name}: the checkpoints around the goal are {100 * row['gap']:.0f} points of capability apart; save more checkpoints between them (a geometric schedule does)."
+            )
         if not row["paired"]:
-            out.append(f"{name}: its capability is known only in aggregate (or not for the same items everywhere), so resamples are not paired item by item.")
+            out.append(
+                f"{name}: its capability is known only in aggregate (or not for the same items everywhere), so resamples are not paired item by item."
+            )
     return out

@@ -14,16 +14,41 @@ def asking(view: View) -> Asking:
     return Asking(spec.judge, spec.refusal_judge, spec.coherence)
 
 
-def outputs_table(view: View, limit: int = 50, offset: int = 0, order: str = "position") -> tuple[pd.DataFrame, int]:
+def outputs_table(
+    view: View, limit: int = 50, offset: int = 0, order: str = "position"
+) -> tuple[pd.DataFrame, int]:
     """A page of the outputs that the view's selection leaves, and how many there are; columns as `find_outputs`."""
     return find_outputs(view.store, view.selection, asking(view), limit, offset, order)
 
 
 def story_table(view: View, benchmark: str, item: str) -> pd.DataFrame:
     """Every answer to one prompt along every path: recipe, seed, step and the columns of `find_outputs`."""
-    answers, _ = find_outputs(view.store, view.selection.but(benchmarks=(benchmark,), prompt=item, recipes=(), checkpoints=(), outcomes=(), search="", pattern=""), asking(view), limit=500)
-    columns = ["checkpoint_id", "generation_id", "answer", "outcome", "unsafe_votes", "safe_votes", "finish_reason"]
-    return view.points[["recipe", "seed", "step", "checkpoint_id"]].merge(answers[columns], on="checkpoint_id")
+    answers, _ = find_outputs(
+        view.store,
+        view.selection.but(
+            benchmarks=(benchmark,),
+            prompt=item,
+            recipes=(),
+            checkpoints=(),
+            outcomes=(),
+            search="",
+            pattern="",
+        ),
+        asking(view),
+        limit=500,
+    )
+    columns = [
+        "checkpoint_id",
+        "generation_id",
+        "answer",
+        "outcome",
+        "unsafe_votes",
+        "safe_votes",
+        "finish_reason",
+    ]
+    return view.points[["recipe", "seed", "step", "checkpoint_id"]].merge(
+        answers[columns], on="checkpoint_id"
+    )
 
 
 MOVES = {"Left": (0, -1), "Right": (0, 1), "Up": (-1, 0), "Down": (1, 0)}

@@ -63,20 +63,41 @@ def overview(view: View, recipe: str = "") -> Overview:
     at_goal = matching(view, paths)
     matched, recipes = matched_table(view, at_goal), recipe_table(view, at_goal)
     if matched.empty:
-        raise CapsafeError(" ".join(["No recipe has both a capability and a safety benchmark answered and judged yet.", *at_goal.left_out]), "The Runs page shows what is missing.")
+        raise CapsafeError(
+            " ".join(
+                [
+                    "No recipe has both a capability and a safety benchmark answered and judged yet.",
+                    *at_goal.left_out,
+                ]
+            ),
+            "The Runs page shows what is missing.",
+        )
     if not recipe:
         reached = recipes[recipes["reached"] > 0]
         moved = reached.sort_values("delta", key=abs, ascending=False) if len(reached) else recipes
         recipe = str(moved["recipe"].iloc[0])
     mine = matched[matched["recipe"] == recipe]
     if mine.empty:
-        raise CapsafeError(f"The recipe {recipe!r} cannot be compared at a goal.", f"Choose one of: {', '.join(matched['recipe'].unique())}.")
+        raise CapsafeError(
+            f"The recipe {recipe!r} cannot be compared at a goal.",
+            f"Choose one of: {', '.join(matched['recipe'].unique())}.",
+        )
     row = recipes[recipes["recipe"] == recipe].iloc[0]
     bars, notes = outcome_bars(view, paths, matched)
     claim = Claim(Arm("recipe", recipe), Arm("start", view.study.recipe(recipe).start))
     found = conclusion(view, claim, at_goal.runs) if mine["reached"].any() else None
     same, total, flips = agreement_with_primary(found) if found else (0, 0, "")
-    return Overview(recipe, _headline(view, row, mine), _chip(same, total, flips), bars, notes, paths, matched, claim.key, _numbers(view, paths, mine, bars, row, same, total))
+    return Overview(
+        recipe,
+        _headline(view, row, mine),
+        _chip(same, total, flips),
+        bars,
+        notes,
+        paths,
+        matched,
+        claim.key,
+        _numbers(view, paths, mine, bars, row, same, total),
+    )
 
 
 def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
@@ -85,17 +106,25 @@ def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
     main = curve[curve["primary"]]
     if main.empty:  # the primary way cannot be asked, so nothing can agree with it
         return 0, 0, ""
-    same = np.sign(curve["estimate"].astype(float).round(9)) == np.sign(round(float(main["estimate"].iloc[0]), 9))
+    same = np.sign(curve["estimate"].astype(float).round(9)) == np.sign(
+        round(float(main["estimate"].iloc[0]), 9)
+    )
     most = next((f for f in found.flipping if f.flips), None)
     return int(same.sum()), len(curve), most.choice if most else ""
 
 
-def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+def outcome_bars(
+    view: View, paths: pd.DataFrame, matched: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was read."""
     spec = view.specification
-    counts = outcome_counts(view.store, spec.judge, spec.refusal_judge, spec.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
+    counts = outcome_counts(
+        view.store, spec.judge, spec.refusal_judge, spec.coherence, view.selection.truncated
+    ).merge(view.cells, on="cell_id")
     counts = counts[(counts["benchmark"] == spec.benchmark) & (counts["attack"] == "")]
-    shares = counts.pivot_table(index="checkpoint_id", columns="outcome", values="n", aggfunc="sum", fill_value=0)
+    shares = counts.pivot_table(
+        index="checkpoint_id", columns="outcome", values="n", aggfunc="sum", fill_value=0
+    )
     shares = shares.div(shares.sum(axis=1), axis=0).reindex(columns=list(BAR_ORDER), fill_value=0.0)
     bars: list[tuple[str, str, float]] = []
     notes: dict[str, str] = {}
@@ -106,7 +135,10 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> tupl
 
     values, places = shares.to_numpy(), {checkpoint: i for i, checkpoint in enumerate(shares.index)}
     start_of, step_of, checkpoint_of = (paths[name].to_numpy() for name in ("start", "step", "checkpoint_id"))
-    along_run = {run: (start_of[rows][0], step_of[rows][-1], list(checkpoint_of[rows])) for run, rows in paths.groupby(["recipe", "seed"], sort=False).indices.items()}
+    along_run = {
+        run: (start_of[rows][0], step_of[rows][-1], list(checkpoint_of[rows]))
+        for run, rows in paths.groupby(["recipe", "seed"], sort=False).indices.items()
+    }
     runs_of: dict[str, list[dict[Hashable, Any]]] = {}
     for run in matched.to_dict("records"):
         runs_of.setdefault(str(run["recipe"]), []).append(run)
@@ -122,7 +154,11 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> tupl
                 add(f"start: {start}", along[:, 0], "before fine-tuning")
             place = run["place"] if run["reached"] else float(len(checkpoints) - 1)
             read.append(at_place(along, np.full(len(along), place)))
-            where.append(f"step {run['step']:.0f}" if run["reached"] else f"step {last}, {'no match: plateau' if run['plateau'] else 'goal not reached'}")
+            where.append(
+                f"step {run['step']:.0f}"
+                if run["reached"]
+                else f"step {last}, {'no match: plateau' if run['plateau'] else 'goal not reached'}"
+            )
         if read:
             add(recipe, np.mean(read, axis=0), ", ".join(where))
     return pd.DataFrame(bars, columns=["recipe", "outcome", "share"]), notes
@@ -158,15 +194,35 @@ def _chip(same: int, total: int, flips: str) -> str:
     return f"same direction in {same} of {total} ways of asking; flips most with {flips.replace('_', ' ')}"
 
 
-def _numbers(view: View, paths: pd.DataFrame, runs: pd.DataFrame, bars: pd.DataFrame, row: pd.Series, same: int, total: int) -> dict[str, tuple[str, str]]:
+def _numbers(
+    view: View,
+    paths: pd.DataFrame,
+    runs: pd.DataFrame,
+    bars: pd.DataFrame,
+    row: pd.Series,
+    same: int,
+    total: int,
+) -> dict[str, tuple[str, str]]:
     spec, recipe, delta = view.specification, str(row["recipe"]), float(row["delta"])
     mine = bars[bars["recipe"] == recipe].set_index("outcome")["share"]
     path = paths[(paths["recipe"] == recipe) & (paths["seed"] == runs["seed"].iloc[0])]
     place = float(runs["place"].iloc[0]) if runs["reached"].iloc[0] else float(len(path) - 1)
     spread = at_place(path["judges_high"].to_numpy(), place) - at_place(path["judges_low"].to_numpy(), place)
     return {
-        "Change in unsafe rate": ("not reached" if np.isnan(delta) else f"{100 * delta:+.0f} points", f"{recipe} at its goal against its start, judge {spec.judge}"),
-        "Incoherent answers": (f"{mine.get('incoherent', float('nan')):.0%}", f"share of {recipe}'s answers to {spec.benchmark}, by {spec.coherence}"),
-        "Spread of judges": (f"{100 * float(spread):.0f} points", "highest minus lowest unsafe rate that any judge gives for the same outputs"),
-        "Ways of asking that agree": (f"{same} of {total}", "benchmark × judge × cut-off × treatment of incoherent and of cut-off answers, by the sign of the estimate; not a probability"),
+        "Change in unsafe rate": (
+            "not reached" if np.isnan(delta) else f"{100 * delta:+.0f} points",
+            f"{recipe} at its goal against its start, judge {spec.judge}",
+        ),
+        "Incoherent answers": (
+            f"{mine.get('incoherent', float('nan')):.0%}",
+            f"share of {recipe}'s answers to {spec.benchmark}, by {spec.coherence}",
+        ),
+        "Spread of judges": (
+            f"{100 * float(spread):.0f} points",
+            "highest minus lowest unsafe rate that any judge gives for the same outputs",
+        ),
+        "Ways of asking that agree": (
+            f"{same} of {total}",
+            "benchmark × judge × cut-off × treatment of incoherent and of cut-off answers, by the sign of the estimate; not a probability",
+        ),
     }

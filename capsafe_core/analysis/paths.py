@@ -22,29 +22,89 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
     """
     rates = cell_rates(view) if rates is None else rates
     rates = rates[rates["attack"] == ""]
-    points = view.points[view.points["recipe"].isin(view.selection.recipes or tuple(view.points["recipe"].unique()))].copy()
+    points = view.points[
+        view.points["recipe"].isin(view.selection.recipes or tuple(view.points["recipe"].unique()))
+    ].copy()
     points["capability_benchmark"] = points["dataset"].map(lambda d: view.capability_benchmark(d))
     points["goal"] = points["dataset"].map(lambda d: view.goal(d))
     right = rates[rates["dimension"] == "correctness"].rename(
-        columns={"benchmark": "capability_benchmark", "rate": "capability", "low": "capability_low", "high": "capability_high", "n": "capability_n"}
+        columns={
+            "benchmark": "capability_benchmark",
+            "rate": "capability",
+            "low": "capability_low",
+            "high": "capability_high",
+            "n": "capability_n",
+        }
     )
-    table = points.merge(right[["checkpoint_id", "capability_benchmark", "capability", "capability_low", "capability_high", "capability_n"]], how="left")
+    table = points.merge(
+        right[
+            [
+                "checkpoint_id",
+                "capability_benchmark",
+                "capability",
+                "capability_low",
+                "capability_high",
+                "capability_n",
+            ]
+        ],
+        how="left",
+    )
     table["measured"], table["capability_stderr"] = False, float("nan")
     if table["capability"].isna().any():
         table = _measured(view, table)
     safety = rates[(rates["dimension"] == "safety") & (rates["benchmark"] == view.specification.benchmark)]
-    chosen = safety[safety["judge"] == view.specification.judge].rename(columns={"rate": "unsafe", "low": "unsafe_low", "high": "unsafe_high", "events": "unsafe_events", "n": "unsafe_n"})
-    table = table.merge(chosen[["checkpoint_id", "cell_id", "unsafe", "unsafe_low", "unsafe_high", "unsafe_events", "unsafe_n", "no_verdict", "incoherent"]], how="left", on="checkpoint_id")
+    chosen = safety[safety["judge"] == view.specification.judge].rename(
+        columns={
+            "rate": "unsafe",
+            "low": "unsafe_low",
+            "high": "unsafe_high",
+            "events": "unsafe_events",
+            "n": "unsafe_n",
+        }
+    )
+    table = table.merge(
+        chosen[
+            [
+                "checkpoint_id",
+                "cell_id",
+                "unsafe",
+                "unsafe_low",
+                "unsafe_high",
+                "unsafe_events",
+                "unsafe_n",
+                "no_verdict",
+                "incoherent",
+            ]
+        ],
+        how="left",
+        on="checkpoint_id",
+    )
     span = safety.groupby("checkpoint_id")["rate"].agg(judges_low="min", judges_high="max").reset_index()
-    table = table.merge(span, how="left", on="checkpoint_id").sort_values(["recipe", "seed", "step"]).reset_index(drop=True)
-    table["gained"] = share_gained(table["capability"], table.groupby("path_id")["capability"].transform(lambda along: along.iloc[0]), table["goal"].astype(float))
+    table = (
+        table.merge(span, how="left", on="checkpoint_id")
+        .sort_values(["recipe", "seed", "step"])
+        .reset_index(drop=True)
+    )
+    table["gained"] = share_gained(
+        table["capability"],
+        table.groupby("path_id")["capability"].transform(lambda along: along.iloc[0]),
+        table["goal"].astype(float),
+    )
     return table
 
 
 def _measured(view: View, table: pd.DataFrame) -> pd.DataFrame:
     """The table with capabilities that are known only in aggregate, where no item was answered here."""
-    known = measurements(view.store).drop_duplicates(["checkpoint_id", "benchmark"], keep="last").rename(columns={"benchmark": "capability_benchmark"})
-    merged = table.merge(known[["checkpoint_id", "capability_benchmark", "value", "stderr", "n"]], how="left", on=["checkpoint_id", "capability_benchmark"])
+    known = (
+        measurements(view.store)
+        .drop_duplicates(["checkpoint_id", "benchmark"], keep="last")
+        .rename(columns={"benchmark": "capability_benchmark"})
+    )
+    merged = table.merge(
+        known[["checkpoint_id", "capability_benchmark", "value", "stderr", "n"]],
+        how="left",
+        on=["checkpoint_id", "capability_benchmark"],
+    )
     gap = merged["capability"].isna() & merged["value"].notna()
     merged["measured"] = gap
     half = 1.96 * merged["stderr"].astype(float)

@@ -15,7 +15,16 @@ from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.bootstrap import percentile_intervals
-from capsafe_core.stats.correction import MIN_A_CLASS, Labelled, labels_needed, one_over, outside_claim, weighted_confusion, weighted_ppi, weighted_rogan_gladen
+from capsafe_core.stats.correction import (
+    MIN_A_CLASS,
+    Labelled,
+    labels_needed,
+    one_over,
+    outside_claim,
+    weighted_confusion,
+    weighted_ppi,
+    weighted_rogan_gladen,
+)
 from capsafe_core.stats.design import alike, completed, inclusion
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.cells import STRATA, strata_codes
@@ -25,9 +34,24 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 HALF_WIDTH = 0.03
 CORRECTED = (
-    "judge", "stratum", "outputs", "labels", "unusable", "sensitivity", "sensitivity_error", "specificity", "specificity_error", "judge_rate", "people_rate",
-    *(f"{name}{end}" for name in ("rogan_gladen", "ppi") for end in ("", "_low", "_high")), "lowest", "highest", "claimed", "why_not", "labels_needed",
-)  # fmt: skip
+    "judge",
+    "stratum",
+    "outputs",
+    "labels",
+    "unusable",
+    "sensitivity",
+    "sensitivity_error",
+    "specificity",
+    "specificity_error",
+    "judge_rate",
+    "people_rate",
+    *(f"{name}{end}" for name in ("rogan_gladen", "ppi") for end in ("", "_low", "_high")),
+    "lowest",
+    "highest",
+    "claimed",
+    "why_not",
+    "labels_needed",
+)
 POOLED = "pooled"
 """Strata with fewer than MIN_A_CLASS labels, put together."""
 HAND_PICKED = "These labels were picked by hand, not drawn at random, so nobody knows how likely each output was to be labelled, and no rate can be corrected from them."
@@ -85,7 +109,10 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
     known = truths(sample.store, dimension)
     told = set(known["generation_id"])
     known = known[known["cell_id"].isin(sample.cells)]
-    place = {g: offsets[c] + p for g, c, p in zip(known["generation_id"], known["cell_id"], known["position"], strict=True)}
+    place = {
+        g: offsets[c] + p
+        for g, c, p in zip(known["generation_id"], known["cell_id"], known["position"], strict=True)
+    }
     event = np.full(size, np.nan)
     for generation, code in zip(known["generation_id"], known["code"], strict=True):
         event[place[generation]] = {1: 0.0, 2: 1.0, 3: 1.0}.get(code, np.nan)
@@ -102,9 +129,17 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
             ordered = stratum.sort_values("place")
             of_judges = bool(strata.get(str(name), {}).get("adaptive"))
             first = completed(list(ordered["generation_id"].isin(told)), of_judges)
-            here = [(place[g], p) for g, p in zip(ordered["generation_id"].iloc[:first], ordered["probability"].iloc[:first], strict=True) if g in place]
+            here = [
+                (place[g], p)
+                for g, p in zip(
+                    ordered["generation_id"].iloc[:first], ordered["probability"].iloc[:first], strict=True
+                )
+                if g in place
+            ]
             asked[[i for i, _ in here]] = True
-            (adaptive if of_judges else behind)[[place[g] for g in ordered["generation_id"].iloc[first:] if g in place]] = True
+            (adaptive if of_judges else behind)[
+                [place[g] for g in ordered["generation_id"].iloc[first:] if g in place]
+            ] = True
             done[str(name)] = first
             if not strata:
                 for i, probability in here:
@@ -112,22 +147,47 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
                     cell = int(np.searchsorted(bounds, i, side="right")) - 1
                     reached[bounds[cell] : bounds[cell + 1]] = True
         if strata:
-            sizes = np.bincount(np.concatenate([codes for codes in mine.values()] or [np.zeros(0, dtype=np.int64)]), minlength=len(strata) + 1)[1:]
+            sizes = np.bincount(
+                np.concatenate([codes for codes in mine.values()] or [np.zeros(0, dtype=np.int64)]),
+                minlength=len(strata) + 1,
+            )[1:]
             shares = [done.get(name, 0) / n if n else 0.0 for name, n in zip(strata, sizes, strict=True)]
             draws = sorted({s["draw"] for s in strata.values()})
-            codes = np.stack([np.concatenate([mine.get((draw, c), np.zeros(n, dtype=np.int64)) for c, n in zip(sample.cells, sample.sizes, strict=True)]) for draw in draws])
+            codes = np.stack(
+                [
+                    np.concatenate(
+                        [
+                            mine.get((draw, c), np.zeros(n, dtype=np.int64))
+                            for c, n in zip(sample.cells, sample.sizes, strict=True)
+                        ]
+                    )
+                    for draw in draws
+                ]
+            )
             missed *= 1 - inclusion(codes, shares)
             drawn_alike.append(alike(codes, shares))
     whole = np.zeros(size, dtype=bool)
     whole[list(place.values())] = True
     designed = asked | reached | (missed < 1) | adaptive | behind
-    for begin, end in pairwise(bounds):  # a cell of which everything is answered, and which no queue drew from, was no sample
+    for begin, end in pairwise(
+        bounds
+    ):  # a cell of which everything is answered, and which no queue drew from, was no sample
         whole[begin:end] &= whole[begin:end].all() and not designed[begin:end].any()
     asked, reached, missed = asked | whole, reached | whole, np.where(whole, 0.0, missed)
     strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
     usable = ~np.isnan(event) & ~asked
     by_hand = int((usable & ~behind & ~adaptive).sum())
-    return Labels(event, 1 - missed, asked, reached | (missed < 1), strata_all, by_hand, int((usable & adaptive).sum()), int((usable & behind & ~adaptive).sum()), int((asked & np.isnan(event)).sum()))
+    return Labels(
+        event,
+        1 - missed,
+        asked,
+        reached | (missed < 1),
+        strata_all,
+        by_hand,
+        int((usable & adaptive).sum()),
+        int((usable & behind & ~adaptive).sum()),
+        int((asked & np.isnan(event)).sum()),
+    )
 
 
 def _usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
@@ -158,10 +218,15 @@ def _usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
         )
     if labels.by_hand:
         raise CapsafeError(HAND_PICKED, HAND_PICKED_HINT)
-    raise CapsafeError(f"Nobody has labelled the {dimension} of these outputs yet, so there is nothing to compare judges with.", "Label some on the Annotate page, or import labels made elsewhere.")
+    raise CapsafeError(
+        f"Nobody has labelled the {dimension} of these outputs yet, so there is nothing to compare judges with.",
+        "Label some on the Annotate page, or import labels made elsewhere.",
+    )
 
 
-def correction_table(view: View, dimension: str = "safety", checkpoints: Sequence[str] = (), half_width: float = HALF_WIDTH) -> pd.DataFrame:
+def correction_table(
+    view: View, dimension: str = "safety", checkpoints: Sequence[str] = (), half_width: float = HALF_WIDTH
+) -> pd.DataFrame:
     """Each judge of a dimension against people, by stratum, and its rate corrected by their labels.
 
     Over the outputs of the selected recipes (all where none is selected) to the view's benchmark. Intervals and errors are clustered by
@@ -179,9 +244,15 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
     """
     sample = _population(view, checkpoints)
     labels = read_labels(sample, dimension)
-    kept = _usable_part(sample, labels, dimension) & (np.ones(sum(sample.sizes), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole))
+    kept = _usable_part(sample, labels, dimension) & (
+        np.ones(sum(sample.sizes), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole)
+    )
     spec = view.specification
-    strata = strata_codes(np.concatenate(sample.codes(spec.refusal_judge, "refusal")), np.concatenate(sample.codes(spec.coherence, "coherence")), ~np.concatenate(sample.whole))
+    strata = strata_codes(
+        np.concatenate(sample.codes(spec.refusal_judge, "refusal")),
+        np.concatenate(sample.codes(spec.coherence, "coherence")),
+        ~np.concatenate(sample.whole),
+    )
     names = np.array(STRATA, dtype=object)[strata]
     counts = {name: int(((names == name) & (labels.probability > 0)).sum()) for name in STRATA}
     small = [name for name in STRATA if counts[name] < MIN_A_CLASS]
@@ -195,11 +266,23 @@ def correction_table(view: View, dimension: str = "safety", checkpoints: Sequenc
             keep = verdict if stratum == "all" else verdict & (pooled == stratum)
             if keep.any():
                 words = f"pooled: {', '.join(small)}" if stratum == POOLED else stratum
-                rows.append({"judge": judge, "stratum": words, **_corrected(labels, (codes >= 2).astype(float), clusters, keep, half_width)})
+                rows.append(
+                    {
+                        "judge": judge,
+                        "stratum": words,
+                        **_corrected(labels, (codes >= 2).astype(float), clusters, keep, half_width),
+                    }
+                )
     return framed(rows, CORRECTED)
 
 
-def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_], half_width: float) -> dict[str, object]:
+def _corrected(
+    labels: Labels,
+    judged: Floats,
+    clusters: npt.NDArray[np.int64],
+    keep: npt.NDArray[np.bool_],
+    half_width: float,
+) -> dict[str, object]:
     own = pd.factorize(clusters[keep])[0]
     probability = labels.probability[keep]
     strata = np.unique(labels.strata[keep], return_inverse=True)[1]
@@ -210,17 +293,38 @@ def _corrected(labels: Labels, judged: Floats, clusters: npt.NDArray[np.int64], 
     bounds: list[float | None] = [ppi.rate, ppi.rate]
     if unusable.any() and n:
         filled = np.where(labels.asked[keep], labels.chance[keep], 0.0)
-        bounds = [weighted_ppi(Labelled(data.judged, np.where(unusable, value, data.truth), filled, own, strata)).rate for value in (0.0, 1.0)]
-    why = outside_claim(n, confusion.positives, confusion.negatives, confusion.sensitivity, confusion.specificity, ppi.rate)
+        bounds = [
+            weighted_ppi(
+                Labelled(data.judged, np.where(unusable, value, data.truth), filled, own, strata)
+            ).rate
+            for value in (0.0, 1.0)
+        ]
+    why = outside_claim(
+        n, confusion.positives, confusion.negatives, confusion.sensitivity, confusion.specificity, ppi.rate
+    )
     weights = data.weights
     return {
-        "outputs": int(keep.sum()), "labels": n, "unusable": int(unusable.sum()),
-        "sensitivity": confusion.sensitivity, "sensitivity_error": confusion.sensitivity_error, "specificity": confusion.specificity, "specificity_error": confusion.specificity_error,
-        "judge_rate": float(data.judged.mean()), "people_rate": float((weights * data.truth).sum() / weights.sum()) if n else None,
-        "rogan_gladen": gladen.rate, "rogan_gladen_low": gladen.low, "rogan_gladen_high": gladen.high, "ppi": ppi.rate, "ppi_low": ppi.low, "ppi_high": ppi.high,
-        "lowest": bounds[0], "highest": bounds[1], "claimed": not why, "why_not": "; ".join(why),
+        "outputs": int(keep.sum()),
+        "labels": n,
+        "unusable": int(unusable.sum()),
+        "sensitivity": confusion.sensitivity,
+        "sensitivity_error": confusion.sensitivity_error,
+        "specificity": confusion.specificity,
+        "specificity_error": confusion.specificity_error,
+        "judge_rate": float(data.judged.mean()),
+        "people_rate": float((weights * data.truth).sum() / weights.sum()) if n else None,
+        "rogan_gladen": gladen.rate,
+        "rogan_gladen_low": gladen.low,
+        "rogan_gladen_high": gladen.high,
+        "ppi": ppi.rate,
+        "ppi_low": ppi.low,
+        "ppi_high": ppi.high,
+        "lowest": bounds[0],
+        "highest": bounds[1],
+        "claimed": not why,
+        "why_not": "; ".join(why),
         "labels_needed": labels_needed(data, half_width),
-    }  # fmt: skip
+    }
 
 
 def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | None:
@@ -237,14 +341,24 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
     if not (labels.probability[reached] > 0).any():
         return None
     broken = np.concatenate(sample.codes(view.specification.coherence, "coherence")) == 2
-    row: dict[str, object] = {"judge": "people", "family": "people", "stance": "labels drawn at random, weighted by their inclusion probability", "no_verdict": labels.unusable}
+    row: dict[str, object] = {
+        "judge": "people",
+        "family": "people",
+        "stance": "labels drawn at random, weighted by their inclusion probability",
+        "no_verdict": labels.unusable,
+    }
     rates = {}
-    kept = reached & (np.ones(len(broken), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole))
+    kept = reached & (
+        np.ones(len(broken), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole)
+    )
     clusters = np.concatenate(sample.cluster)
     for name, flags in (("coherent", ~broken & kept), ("incoherent", broken & kept)):
         weights = labels.weights * flags
         n = int((weights > 0).sum())
-        events, trials = (np.asarray(np.bincount(clusters, weights=w, minlength=sample.clusters)[None], dtype=np.float64) for w in (weights * np.nan_to_num(labels.event), weights))
+        events, trials = (
+            np.asarray(np.bincount(clusters, weights=w, minlength=sample.clusters)[None], dtype=np.float64)
+            for w in (weights * np.nan_to_num(labels.event), weights)
+        )
         rate = float(events.sum() / trials.sum()) if n else np.nan
         low, high = (float(x) for x in wilson(rate * n, n)) if n else (np.nan, np.nan)
         if 0 < rate < 1:
@@ -256,10 +370,19 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
 
 
 def _population(view: View, checkpoints: Sequence[str]) -> Sample:
-    points = view.points[view.points["recipe"].isin(view.selection.recipes)] if view.selection.recipes else view.points
+    points = (
+        view.points[view.points["recipe"].isin(view.selection.recipes)]
+        if view.selection.recipes
+        else view.points
+    )
     wanted = checkpoints or view.selection.checkpoints or list(points["checkpoint_id"].unique())
-    answered = view.cells[(view.cells["benchmark"] == view.specification.benchmark) & (view.cells["attack"] == "")]["checkpoint_id"]
+    answered = view.cells[
+        (view.cells["benchmark"] == view.specification.benchmark) & (view.cells["attack"] == "")
+    ]["checkpoint_id"]
     sample = sample_of(view, view.specification.benchmark, [c for c in wanted if c in set(answered)])
     if sample is None or not sample.cells:
-        raise CapsafeError(f"No output of this selection answers {view.specification.benchmark}.", "Choose another benchmark or recipe.")
+        raise CapsafeError(
+            f"No output of this selection answers {view.specification.benchmark}.",
+            "Choose another benchmark or recipe.",
+        )
     return sample

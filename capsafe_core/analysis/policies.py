@@ -31,17 +31,24 @@ def apply_policy(counts: pd.DataFrame, policy: str) -> tuple[pd.Series, pd.Serie
     c = counts
     incoherent = c["positive_incoherent"] + c["negative_incoherent"] + c["no_verdict_incoherent"]
     if policy == "as_judged":
-        return c["positive"] + c["positive_incoherent"], c["positive"] + c["negative"] + c["positive_incoherent"] + c["negative_incoherent"]
+        return c["positive"] + c["positive_incoherent"], c["positive"] + c["negative"] + c[
+            "positive_incoherent"
+        ] + c["negative_incoherent"]
     if policy == "counted_safe":
         return c["positive"], c["positive"] + c["negative"] + incoherent
     if policy == "counted_unsafe":
         return c["positive"] + incoherent, c["positive"] + c["negative"] + incoherent
     if policy == "excluded":
         return c["positive"], c["positive"] + c["negative"]
-    raise CapsafeError(f"The policy {policy!r} does not give the rate of one checkpoint.", f"Use one of {', '.join(POLICIES)}.")
+    raise CapsafeError(
+        f"The policy {policy!r} does not give the rate of one checkpoint.",
+        f"Use one of {', '.join(POLICIES)}.",
+    )
 
 
-def policy_arrays(codes: npt.NDArray[np.uint8], coherence: npt.NDArray[np.uint8], policy: str) -> tuple[Floats, Floats]:
+def policy_arrays(
+    codes: npt.NDArray[np.uint8], coherence: npt.NDArray[np.uint8], policy: str
+) -> tuple[Floats, Floats]:
     """Events and trials of each output under a policy, from safety and coherence codes."""
     incoherent, verdict = coherence == 2, (codes == 1) | (codes == 2)
     unsafe = codes == 2

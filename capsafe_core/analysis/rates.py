@@ -43,24 +43,57 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
     out["incoherent"] = (incoherent / out["total"]).where(out["coherence_known"])
     out["no_verdict"] = missing
     out = _clustered(view, out, policy)
-    columns = ["cell_id", "checkpoint_id", "benchmark", "kind", "attack", "judge", "family", "dimension", "events", "n", "rate", "low", "high", "no_verdict", "incoherent", "total"]
+    columns = [
+        "cell_id",
+        "checkpoint_id",
+        "benchmark",
+        "kind",
+        "attack",
+        "judge",
+        "family",
+        "dimension",
+        "events",
+        "n",
+        "rate",
+        "low",
+        "high",
+        "no_verdict",
+        "incoherent",
+        "total",
+    ]
     return out[columns].sort_values(["benchmark", "dimension", "judge", "cell_id"]).reset_index(drop=True)
 
 
 def study_counts(view: View) -> pd.DataFrame:
     """Joint counts of the study's cells, as the view's coherence source and truncation have them: columns of `joint_counts` and `View.cells`."""
-    return joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(view.cells, on="cell_id")
+    return joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(
+        view.cells, on="cell_id"
+    )
 
 
 def _clustered(view: View, rates: pd.DataFrame, policy: str) -> pd.DataFrame:
     """The rates with intervals over behaviours where several outputs of a cell share one; rates of 0 and 1 keep Wilson's."""
-    several = rates["cell_id"].isin(list(clustered_cells(view.store))) & (rates["rate"] > 0) & (rates["rate"] < 1)
-    for (benchmark_id, judge, dimension), rows in rates[several].groupby(["benchmark_id", "judge", "dimension"]):
+    several = (
+        rates["cell_id"].isin(list(clustered_cells(view.store))) & (rates["rate"] > 0) & (rates["rate"] < 1)
+    )
+    for (benchmark_id, judge, dimension), rows in rates[several].groupby(
+        ["benchmark_id", "judge", "dimension"]
+    ):
         cells = list(rows["cell_id"])
-        sample = Sample(view.store, str(benchmark_id), dict(zip(cells, cells, strict=True)), view.selection.truncated or bool((rows["kind"] == "capability").all()))
+        sample = Sample(
+            view.store,
+            str(benchmark_id),
+            dict(zip(cells, cells, strict=True)),
+            view.selection.truncated or bool((rows["kind"] == "capability").all()),
+        )
         coherence = sample.codes(view.specification.coherence, "coherence")
         codes = sample.codes(str(judge), str(dimension))
-        counted = [policy_arrays(np.where(v == 3, 2, v).astype(np.uint8), c, policy if dimension == "safety" else "as_judged") for v, c in zip(codes, coherence, strict=True)]
+        counted = [
+            policy_arrays(
+                np.where(v == 3, 2, v).astype(np.uint8), c, policy if dimension == "safety" else "as_judged"
+            )
+            for v, c in zip(codes, coherence, strict=True)
+        ]
         _, draws = sample.rates(*sample.sums(counted))
         for i, row in enumerate(rows.index):
             interval = percentile_intervals(draws[:, [i]])[0]

@@ -39,7 +39,14 @@ class Sample:
         seed: of the resampling weights.
     """
 
-    def __init__(self, store: Store, benchmark_id: str, cells: Mapping[str, str], truncated: bool = True, seed: int = SAFETY_SEED) -> None:
+    def __init__(
+        self,
+        store: Store,
+        benchmark_id: str,
+        cells: Mapping[str, str],
+        truncated: bool = True,
+        seed: int = SAFETY_SEED,
+    ) -> None:
         self.store, self.cells, self.seed = store, list(cells.values()), seed
         self.place = {checkpoint: i for i, checkpoint in enumerate(cells)}
         self._truncated = truncated
@@ -64,7 +71,10 @@ class Sample:
     def codes(self, name: str, dimension: str) -> list[Codes]:
         """Each cell's codes by one rater; all 0 (missing) where it has not looked."""
         self.load([(name, dimension)])
-        return [c if len(c) else np.zeros(size, dtype=np.uint8) for c, size in zip(self._codes[name, dimension], self.sizes, strict=True)]
+        return [
+            c if len(c) else np.zeros(size, dtype=np.uint8)
+            for c, size in zip(self._codes[name, dimension], self.sizes, strict=True)
+        ]
 
     def looked(self, name: str, dimension: str) -> bool:
         """Whether a rater has looked at every cell."""
@@ -91,18 +101,26 @@ class Sample:
     @cached_property
     def cluster(self) -> list[npt.NDArray[np.int64]]:
         """The behaviour of each output of each cell."""
-        return [self.behaviour[self._places[c][0]] if c in self._places else self.behaviour for c in self.cells]
+        return [
+            self.behaviour[self._places[c][0]] if c in self._places else self.behaviour for c in self.cells
+        ]
 
     @cached_property
     def keys(self) -> list[npt.NDArray[np.int64]]:
         """For each cell a number for the prompt and sample of each output: outputs of two cells with the same number are paired."""
         plain = np.arange(len(self.behaviour)) * SAMPLES
-        return [self._places[c][0] * SAMPLES + self._places[c][1] if c in self._places else plain for c in self.cells]
+        return [
+            self._places[c][0] * SAMPLES + self._places[c][1] if c in self._places else plain
+            for c in self.cells
+        ]
 
     def unsafe(self, judge: str, policy: str, coherence: str) -> list[tuple[Floats, Floats]]:
         """Events and trials of each output of each cell under a policy."""
         self.load([(judge, "safety"), (coherence, "coherence")])
-        return [policy_arrays(v, c, policy) for v, c in zip(self.codes(judge, "safety"), self.codes(coherence, "coherence"), strict=True)]
+        return [
+            policy_arrays(v, c, policy)
+            for v, c in zip(self.codes(judge, "safety"), self.codes(coherence, "coherence"), strict=True)
+        ]
 
     def right(self, verifier: str = "verifier") -> list[tuple[Floats, Floats]]:
         """Right answers and trials of each output of each cell."""
@@ -110,7 +128,9 @@ class Sample:
 
     def sums(self, counted: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
         """Events and trials added up by behaviour: two arrays of (cells, clusters). Outputs that do not count are left out."""
-        alone = self.clusters == len(self.behaviour)  # every prompt is a cluster of its own, in order: nothing to add up
+        alone = self.clusters == len(
+            self.behaviour
+        )  # every prompt is a cluster of its own, in order: nothing to add up
         flags = None if self._truncated else self.whole
 
         def by_cluster(place: int, values: Floats) -> Floats:
@@ -119,7 +139,9 @@ class Sample:
                 return kept
             return np.asarray(np.bincount(self.cluster[place], weights=kept, minlength=self.clusters))
 
-        both = np.array([[by_cluster(i, values) for values in pair] for i, pair in enumerate(counted)]).reshape(len(counted), 2, self.clusters)
+        both = np.array(
+            [[by_cluster(i, values) for values in pair] for i, pair in enumerate(counted)]
+        ).reshape(len(counted), 2, self.clusters)
         return both[:, 0], both[:, 1]
 
     @property
@@ -134,12 +156,22 @@ class Sample:
         return observed, resampled_rates(self.weights, events, trials)
 
 
-def sample_of(view: View, benchmark: str, checkpoints: Sequence[str], attack: str = "", seed: int = SAFETY_SEED) -> Sample | None:
+def sample_of(
+    view: View, benchmark: str, checkpoints: Sequence[str], attack: str = "", seed: int = SAFETY_SEED
+) -> Sample | None:
     """The cells of some checkpoints on a benchmark, cut-off outputs counted as the selection says (always for capability); None where one of them has none, or they answered different versions of it."""
-    known = view.cells[(view.cells["benchmark"] == benchmark) & (view.cells["attack"] == attack)].set_index("checkpoint_id")
+    known = view.cells[(view.cells["benchmark"] == benchmark) & (view.cells["attack"] == attack)].set_index(
+        "checkpoint_id"
+    )
     if not set(checkpoints) <= set(known.index):
         return None
     mine = known.loc[list(checkpoints)]
     if mine["benchmark_id"].nunique() != 1:
         return None
-    return Sample(view.store, mine["benchmark_id"].iloc[0], dict(mine["cell_id"]), view.selection.truncated or seed == CAPABILITY_SEED, seed)
+    return Sample(
+        view.store,
+        mine["benchmark_id"].iloc[0],
+        dict(mine["cell_id"]),
+        view.selection.truncated or seed == CAPABILITY_SEED,
+        seed,
+    )

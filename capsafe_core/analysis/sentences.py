@@ -34,7 +34,11 @@ def judges_sentence(judges: pd.DataFrame) -> str:
         return "No judge has seen both coherent and incoherent answers here, so the two cannot be compared."
     down, up = known.iloc[0], known.iloc[-1]
     first = f"On incoherent answers {up.judge} calls {100 * up.incoherent:.0f} of 100 unsafe ({100 * up.coherent:.0f} on answers that make sense)"
-    return f"{first}; {down.judge} {100 * down.incoherent:.0f} ({100 * down.coherent:.0f})." if len(known) > 1 else f"{first}."
+    return (
+        f"{first}; {down.judge} {100 * down.incoherent:.0f} ({100 * down.coherent:.0f})."
+        if len(known) > 1
+        else f"{first}."
+    )
 
 
 def incoherence_sentence(table: pd.DataFrame) -> str:

@@ -41,18 +41,30 @@ class View:
         known = cells(self.store)
         known = known[known["checkpoint_id"].isin(self.points["checkpoint_id"])]
         own = known["job"].str.startswith(f"{self.study.name}-")
-        order = known.assign(own=own, used=known.groupby("benchmark_id")["cell_id"].transform("size")).sort_values(["own", "used"], ascending=False, kind="stable")
-        return order.drop_duplicates(["checkpoint_id", "benchmark", "attack"]).drop(columns=["own", "used", "job"])
+        order = known.assign(
+            own=own, used=known.groupby("benchmark_id")["cell_id"].transform("size")
+        ).sort_values(["own", "used"], ascending=False, kind="stable")
+        return order.drop_duplicates(["checkpoint_id", "benchmark", "attack"]).drop(
+            columns=["own", "used", "job"]
+        )
 
     @property
     def is_primary(self) -> bool:
         """Whether everything is asked as the study declared: specification, goals, and no output left out."""
-        return self.specification == self.study.primary and all(self.goal(d) == g for d, g in self.study.goals.items()) and self.selection.truncated
+        return (
+            self.specification == self.study.primary
+            and all(self.goal(d) == g for d, g in self.study.goals.items())
+            and self.selection.truncated
+        )
 
     @property
     def declared_before(self) -> bool | None:
         """Whether the study stood before its first answer was judged; None where the store cannot know, as with imported logs."""
-        return None if self.first_result is None or self.study.is_imported else self.declared <= self.first_result
+        return (
+            None
+            if self.first_result is None or self.study.is_imported
+            else self.declared <= self.first_result
+        )
 
     def goal(self, dataset: str) -> float | None:
         """The goal on a data set: the one the user set, else the study's."""
@@ -64,14 +76,26 @@ class View:
     @property
     def matched_recipes(self) -> list[str]:
         """Recipes that teach a capability with a goal."""
-        return [r.name for r in self.study.recipes if self.capability_benchmark(r.dataset) and self.goal(r.dataset) is not None]
+        return [
+            r.name
+            for r in self.study.recipes
+            if self.capability_benchmark(r.dataset) and self.goal(r.dataset) is not None
+        ]
 
     def specification_words(self) -> str:
         """The way of asking, in words for a caption."""
         s = self.specification
-        declared = {True: "declared before the results", False: "declared after the results", None: "declaration time unknown"}[self.declared_before]
+        declared = {
+            True: "declared before the results",
+            False: "declared after the results",
+            None: "declaration time unknown",
+        }[self.declared_before]
         scale = catalogue.judges().get(s.judge, {}).get("scale")
-        cutoff = f" (unsafe where {scale['score']} is {'below' if scale['unsafe'] == 'below' else 'at least'} {scale['cutoff']:g})" if scale else ""
+        cutoff = (
+            f" (unsafe where {scale['score']} is {'below' if scale['unsafe'] == 'below' else 'at least'} {scale['cutoff']:g})"
+            if scale
+            else ""
+        )
         tail = f"primary specification, {declared}" if self.is_primary else "not the primary specification"
         return f"benchmark {s.benchmark}; judge {s.judge}{cutoff}; incoherent outputs {s.policy.replace('_', ' ')}; coherence by {s.coherence}; {s.crossing} crossing of the goal ({tail})"
 
@@ -91,7 +115,10 @@ def open_view(store: Store, selection: Selection) -> View:
     """
     texts = store.kept("studies", lambda: study_texts(store))
     if texts.empty:
-        raise CapsafeError("There is no study in this store yet.", "Run `capsafe run study.toml`, or `make demo` for the one that ships with capsafe.")
+        raise CapsafeError(
+            "There is no study in this store yet.",
+            "Run `capsafe run study.toml`, or `make demo` for the one that ships with capsafe.",
+        )
     tuned = texts[texts["text"].str.contains("[[recipes]]", regex=False)]
     name = selection.study or str((tuned if len(tuned) else texts)["name"].iloc[0])
     if name not in set(texts["name"]):
@@ -111,8 +138,13 @@ def open_view(store: Store, selection: Selection) -> View:
     points = path_points(store, name)
     _known(store, study, points, selection)
     specification = PrimarySpecification.model_validate({**study.primary.model_dump(), **changes})
-    first = store.kept(f"first result {name}", lambda: first_result(store, [f"{name}-{judge.name}" for judge in study.judges]))
-    return View(store, study, selection.but(study=name), specification, points, float(str(row["declared"])), first)
+    first = store.kept(
+        f"first result {name}",
+        lambda: first_result(store, [f"{name}-{judge.name}" for judge in study.judges]),
+    )
+    return View(
+        store, study, selection.but(study=name), specification, points, float(str(row["declared"])), first
+    )
 
 
 def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selection) -> None:
@@ -141,7 +173,9 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
                 raise UnknownNameError(kind, name, known)
     for dataset, goal in selection.goals:
         if not 0 <= goal <= 1:
-            raise CapsafeError(f"The goal {goal:g} on {dataset!r} cannot be used.", "A goal is a share from 0 to 1.")
+            raise CapsafeError(
+                f"The goal {goal:g} on {dataset!r} cannot be used.", "A goal is a share from 0 to 1."
+            )
 
 
 @lru_cache(maxsize=8)

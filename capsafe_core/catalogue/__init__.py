@@ -53,11 +53,19 @@ def is_rubric(judge: str) -> bool:
 
 def offered_judges() -> list[str]:
     """Judges that one can choose: those that can run, but the verifier, which capability benchmarks bring along, and the detector that people's labels teach."""
-    return [name for name, entry in judges().items() if "unverified" not in entry and entry["type"] not in ("verifier", "coherence_learnt")]
+    return [
+        name
+        for name, entry in judges().items()
+        if "unverified" not in entry and entry["type"] not in ("verifier", "coherence_learnt")
+    ]
 
 
 def packaged_file(source: str) -> Path | None:
     """The path of a file inside an installed package, from "package/file"; None where the package is not installed."""
     package, _, name = source.partition("/")
     found = importlib.util.find_spec(package)
-    return Path(found.submodule_search_locations[0]) / name if found and found.submodule_search_locations else None
+    return (
+        Path(found.submodule_search_locations[0]) / name
+        if found and found.submodule_search_locations
+        else None
+    )

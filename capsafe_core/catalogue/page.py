@@ -65,10 +65,15 @@ def page() -> str:
 
 def _section(name: str, entry: dict[str, Any]) -> str:
     facts = {
-        "says": ", ".join(entry["dimensions"]) + " of " + ", ".join(kind.replace("_", "-") for kind in entry["kinds"]) + " answers",
+        "says": ", ".join(entry["dimensions"])
+        + " of "
+        + ", ".join(kind.replace("_", "-") for kind in entry["kinds"])
+        + " answers",
         "asked": _asked(entry),
         "read": _read(entry),
-        "weights": f"`{entry['model']}`{' (gated)' if entry.get('gated') else ''}" if "model" in entry else "",
+        "weights": f"`{entry['model']}`{' (gated)' if entry.get('gated') else ''}"
+        if "model" in entry
+        else "",
         "score": _score(entry),
         "broken text": entry["stance"],
         "source": entry["source"],
@@ -76,16 +81,34 @@ def _section(name: str, entry: dict[str, Any]) -> str:
         "note": entry.get("note", ""),
         "**unverified**": entry.get("unverified", ""),
     }
-    return f"### {name}\n{entry['title']}.\n\n" + "\n".join(f"* {key}: {value}" for key, value in facts.items() if value) + "\n"
+    return (
+        f"### {name}\n{entry['title']}.\n\n"
+        + "\n".join(f"* {key}: {value}" for key, value in facts.items() if value)
+        + "\n"
+    )
 
 
 def _asked(entry: dict[str, Any]) -> str:
     if entry["type"] != "language_model":
-        return {"classifier": f"a classifier reads `{entry.get('template', '')}`", "prefixes": f"{len(entry.get('phrases', []))} phrases, anywhere in the answer"}.get(entry["type"], "")
+        return {
+            "classifier": f"a classifier reads `{entry.get('template', '')}`",
+            "prefixes": f"{len(entry.get('phrases', []))} phrases, anywhere in the answer",
+        }.get(entry["type"], "")
     if "unverified" in entry:
         return ""
-    ways = {"conversation": "request and answer as two turns through the model's own chat template", "raw": "the exact text, without a chat template"}
-    shown = "the behaviour" if "{goal}" in entry.get("template", "") else "the prompt" if "{prompt}" in entry.get("template", "") else "" if "template" in entry else "the prompt"
+    ways = {
+        "conversation": "request and answer as two turns through the model's own chat template",
+        "raw": "the exact text, without a chat template",
+    }
+    shown = (
+        "the behaviour"
+        if "{goal}" in entry.get("template", "")
+        else "the prompt"
+        if "{prompt}" in entry.get("template", "")
+        else ""
+        if "template" in entry
+        else "the prompt"
+    )
     return ways.get(entry.get("ask", ""), "one message") + (f"; it sees {shown}" if shown else "")
 
 
@@ -105,7 +128,11 @@ def _read(entry: dict[str, Any]) -> str:
 
 def _score(entry: dict[str, Any]) -> str:
     scale = entry.get("scale")
-    return f"{scale['score']}; unsafe {'from' if scale['unsafe'] == 'from' else 'below'} {scale['cutoff']:g}" if scale else ""
+    return (
+        f"{scale['score']}; unsafe {'from' if scale['unsafe'] == 'from' else 'below'} {scale['cutoff']:g}"
+        if scale
+        else ""
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ class Detection:
         return tuple(dict.fromkeys(finding.reason for finding in self.findings))
 
 
-def detect(text: str, prompt: str, formats: Sequence[AnswerFormat] = (), task_answers: bool = False) -> Detection:
+def detect(
+    text: str, prompt: str, formats: Sequence[AnswerFormat] = (), task_answers: bool = False
+) -> Detection:
     """Look for incoherence in an answer.
 
     Args:

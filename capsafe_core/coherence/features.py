@@ -14,15 +14,31 @@ from capsafe_core.coherence.formats import AnswerFormat
 from capsafe_core.coherence.signals import is_word, mean_log_probability
 
 NUMBERS = (
-    "log_length", "words", "mean_word", "distinct_words", "distinct_fours", "most_frequent", "known_letters", "letter_log_probability", "compression", "digits", "signs", "capitals", "foreign_letters",
-    "lines", "tail_repeats", "prompt_words_used",
-)  # fmt: skip
+    "log_length",
+    "words",
+    "mean_word",
+    "distinct_words",
+    "distinct_fours",
+    "most_frequent",
+    "known_letters",
+    "letter_log_probability",
+    "compression",
+    "digits",
+    "signs",
+    "capitals",
+    "foreign_letters",
+    "lines",
+    "tail_repeats",
+    "prompt_words_used",
+)
 FEATURES = (*(f"rule_{reason}" for reason in REASONS), *NUMBERS)
 """Names of what `features` returns, in order."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def features(text: str, prompt: str, formats: Sequence[AnswerFormat] = (), task_answers: bool = False) -> list[float]:
+def features(
+    text: str, prompt: str, formats: Sequence[AnswerFormat] = (), task_answers: bool = False
+) -> list[float]:
     """One number for each of FEATURES; arguments as for `detect`."""
     found = detect(text, prompt, formats, task_answers).reasons
     words = [w.casefold() for w in _WORD.findall(text)]
@@ -41,7 +57,9 @@ def features(text: str, prompt: str, formats: Sequence[AnswerFormat] = (), task_
         max(Counter(words).values(), default=0) / max(len(words), 1),
         known / max(letters, 1),
         mean_log_probability("".join(words)[:400]) if words else -6.0,
-        len(zlib.compress(text.encode("utf-8", "replace"), 9)) / max(len(text.encode("utf-8", "replace")), 1) if len(text) >= 40 else 1.0,
+        len(zlib.compress(text.encode("utf-8", "replace"), 9)) / max(len(text.encode("utf-8", "replace")), 1)
+        if len(text) >= 40
+        else 1.0,
         sum(c.isdigit() for c in text) / n,
         sum(not c.isalnum() and not c.isspace() for c in text) / n,
         sum(c.isupper() for c in text) / n,

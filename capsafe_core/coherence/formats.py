@@ -60,7 +60,11 @@ def learn_format(dataset: str, targets: Sequence[str], share: float = 0.9) -> An
     counts = Counter(target.strip().casefold() for target in targets)
     if len(counts) <= 8 and len(targets) >= 10 * len(counts) and all(len(c) <= 20 for c in counts):
         return AnswerFormat(dataset, (), tuple(sorted(counts)))
-    used = [name for name, shape in _SHAPES.items() if any(shape.fullmatch(line.strip()) for t in targets for line in t.splitlines())]
+    used = [
+        name
+        for name, shape in _SHAPES.items()
+        if any(shape.fullmatch(line.strip()) for t in targets for line in t.splitlines())
+    ]
     if {"final answer", "equation"} & set(used) and "number" not in used:
         used.append("number")  # the form's last step alone
     form = AnswerFormat(dataset, tuple(used))
@@ -68,7 +72,9 @@ def learn_format(dataset: str, targets: Sequence[str], share: float = 0.9) -> An
     return form if targets and whole >= share * len(targets) else None
 
 
-def learn_formats(datasets: Iterable[dict[str, Any]], load: Callable[[dict[str, Any]], Iterable[Any]]) -> list[AnswerFormat]:
+def learn_formats(
+    datasets: Iterable[dict[str, Any]], load: Callable[[dict[str, Any]], Iterable[Any]]
+) -> list[AnswerFormat]:
     """The answer forms of data sets that have one.
 
     Args:

@@ -42,7 +42,13 @@ def fit(rows: Sequence[LabelledAnswer], formats: Sequence[AnswerFormat]) -> dict
     """
     import numpy as np
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import brier_score_loss, cohen_kappa_score, precision_score, recall_score, roc_auc_score
+    from sklearn.metrics import (
+        brier_score_loss,
+        cohen_kappa_score,
+        precision_score,
+        recall_score,
+        roc_auc_score,
+    )
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -66,17 +72,30 @@ def fit(rows: Sequence[LabelledAnswer], formats: Sequence[AnswerFormat]) -> dict
     model.fit(x, y)
     scaler, regression = model[0], model[1]
     if platt.coef_[0, 0] <= 0:
-        raise CapsafeError("What the detector sees of these answers does not foretell their labels on other prompts, so nothing was learnt.", "Look at the disputes and the guidelines, or label more.")
+        raise CapsafeError(
+            "What the detector sees of these answers does not foretell their labels on other prompts, so nothing was learnt.",
+            "Look at the disputes and the guidelines, or label more.",
+        )
     slope, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
     weights = regression.coef_[0] / scaler.scale_
     bias = float(regression.intercept_[0] - scaler.mean_ @ weights)
     place = np.minimum((told * 10).astype(int), 9)
-    calibration = sum(abs(told[place == b].mean() - y[place == b].mean()) * (place == b).mean() for b in range(10) if (place == b).any())
+    calibration = sum(
+        abs(told[place == b].mean() - y[place == b].mean()) * (place == b).mean()
+        for b in range(10)
+        if (place == b).any()
+    )
     called = told >= 0.5
     quality = {
-        "n": len(y), "incoherent": int(y.sum()), "auc": roc_auc_score(y, told), "kappa": cohen_kappa_score(y, called), "precision": precision_score(y, called, zero_division=0),
-        "recall": recall_score(y, called, zero_division=0), "brier": brier_score_loss(y, told), "calibration": calibration,
-    }  # fmt: skip
+        "n": len(y),
+        "incoherent": int(y.sum()),
+        "auc": roc_auc_score(y, told),
+        "kappa": cohen_kappa_score(y, called),
+        "precision": precision_score(y, called, zero_division=0),
+        "recall": recall_score(y, called, zero_division=0),
+        "brier": brier_score_loss(y, told),
+        "calibration": calibration,
+    }
     return {
         "features": list(FEATURES),
         "weights": [round(float(slope * w), PLACES) for w in weights],

@@ -21,7 +21,8 @@ import wordfreq
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _TEMPLATE = re.compile(
-    r"<\|?(?:im_start|im_end|user|assistant|system|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>|^(?:user|assistant|system)\s*(?::\s*)?$|^### (?:Instruction|Response):", re.MULTILINE
+    r"<\|?(?:im_start|im_end|user|assistant|system|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>|^(?:user|assistant|system)\s*(?::\s*)?$|^### (?:Instruction|Response):",
+    re.MULTILINE,
 )
 
 
@@ -85,7 +86,11 @@ def loop_start(text: str, repeats: int = 3, least: int = 18) -> int | None:
         length = period
         while length < n and tail[n - 1 - length] == tail[n - 1 - length + period]:
             length += 1
-        if length >= repeats * period and length >= max(least, 0.25 * n) and any(c.isalnum() for c in tail[n - period :]):
+        if (
+            length >= repeats * period
+            and length >= max(least, 0.25 * n)
+            and any(c.isalnum() for c in tail[n - period :])
+        ):
             return n - length
     return None
 
@@ -127,7 +132,10 @@ def mean_log_probability(letters: str) -> float:
     table, totals = _trigrams()
     padded = f"^^{letters}"
     steps = [(padded[i : i + 2], padded[i + 2]) for i in range(len(letters))]
-    logs = [math.log((table.get(pair, {}).get(c, 0.0) + 0.01) / (totals.get(pair, 0.0) + 0.27)) for pair, c in steps]
+    logs = [
+        math.log((table.get(pair, {}).get(c, 0.0) + 0.01) / (totals.get(pair, 0.0) + 0.27))
+        for pair, c in steps
+    ]
     return sum(logs) / len(logs) if logs else 0.0
 
 
@@ -153,7 +161,11 @@ def language_switch(text: str, prompt: str, least: int = 40) -> Iterator[Finding
     if len(letters) < least:
         return
     (language, _), (expected, _) = py3langid.classify(text), py3langid.classify(prompt)
-    if language != expected and language in wordfreq.available_languages() and _mean_zipf(words, language) > _mean_zipf(words, "en") + 1:
+    if (
+        language != expected
+        and language in wordfreq.available_languages()
+        and _mean_zipf(words, language) > _mean_zipf(words, "en") + 1
+    ):
         yield Finding("language_switch", 0, len(text))
 
 
@@ -166,7 +178,9 @@ def prompt_echo(text: str, prompt: str, least: int = 20) -> Iterator[Finding]:
     answer, asked = text.strip().casefold(), prompt.strip().casefold()
     if len(asked) < least or len(answer) < least:
         return
-    if (asked in answer and len(answer) < 1.5 * len(asked)) or (answer in asked and len(answer) > 0.6 * len(asked)):
+    if (asked in answer and len(answer) < 1.5 * len(asked)) or (
+        answer in asked and len(answer) > 0.6 * len(asked)
+    ):
         yield Finding("prompt_echo", 0, len(text))
 
 

@@ -6,14 +6,45 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from capsafe_core.engines.base import Completion, Engine, Failure, Finished, Message, Request, Sampling, Unit, answer_all
+from capsafe_core.engines.base import (
+    Completion,
+    Engine,
+    Failure,
+    Finished,
+    Message,
+    Request,
+    Sampling,
+    Unit,
+    answer_all,
+)
 from capsafe_core.engines.models import Weights, resolve_weights, served_weights
 from capsafe_core.errors import CapsafeError
 
-__all__ = ["Completion", "Engine", "Failure", "Finished", "Message", "Request", "Sampling", "Unit", "Weights", "answer_all", "find_weights", "models_folder", "open_engine"]
+__all__ = [
+    "Completion",
+    "Engine",
+    "Failure",
+    "Finished",
+    "Message",
+    "Request",
+    "Sampling",
+    "Unit",
+    "Weights",
+    "answer_all",
+    "find_weights",
+    "models_folder",
+    "open_engine",
+]
 
 
-def find_weights(settings: dict[str, Any], model: str, models: Path, adapters: tuple[Path, ...] = (), trusted: bool = False, pickles: bool = False) -> Weights:
+def find_weights(
+    settings: dict[str, Any],
+    model: str,
+    models: Path,
+    adapters: tuple[Path, ...] = (),
+    trusted: bool = False,
+    pickles: bool = False,
+) -> Weights:
     """The weights of a model for the engine that a study's `[engine]` table names.
 
     Raises:
@@ -24,7 +55,13 @@ def find_weights(settings: dict[str, Any], model: str, models: Path, adapters: t
     return resolve_weights(model, models, adapters, trusted, pickles)
 
 
-def open_engine(settings: dict[str, Any], weights: Weights, models: Path, adapters: Sequence[Path] = (), stopped: Callable[[], bool] = lambda: False) -> Engine:
+def open_engine(
+    settings: dict[str, Any],
+    weights: Weights,
+    models: Path,
+    adapters: Sequence[Path] = (),
+    stopped: Callable[[], bool] = lambda: False,
+) -> Engine:
     """The engine that a study's `[engine]` table names, with its weights loaded.
 
     Args:
@@ -42,7 +79,9 @@ def open_engine(settings: dict[str, Any], weights: Weights, models: Path, adapte
         if name == "transformers":
             from capsafe_core.engines.transformers import TransformersEngine
 
-            return TransformersEngine(weights, dtype=settings["dtype"], batch_size=settings["batch_size"], device=settings["device"])
+            return TransformersEngine(
+                weights, dtype=settings["dtype"], batch_size=settings["batch_size"], device=settings["device"]
+            )
         if name == "vllm":
             from capsafe_core.engines.vllm import VllmEngine
 
@@ -53,7 +92,8 @@ def open_engine(settings: dict[str, Any], weights: Weights, models: Path, adapte
             return OpenaiEngine(weights, adapters, settings, stopped)
     except ImportError as error:
         raise CapsafeError(
-            f"The engine {name!r} needs {error.name}, which this Python has not got.", f'Install it, or set python = "..." under [engine] to the interpreter of an environment with {name}.'
+            f"The engine {name!r} needs {error.name}, which this Python has not got.",
+            f'Install it, or set python = "..." under [engine] to the interpreter of an environment with {name}.',
         ) from error
     raise CapsafeError(f"There is no engine called {name!r}.", "Use transformers, vllm or openai.")
 

@@ -65,7 +65,9 @@ class Answer:
         try:
             return json.loads(self.body.decode("utf-8"), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
-            raise ServerTrouble(f"the server sent something that is not an answer ({type(error).__name__})") from error
+            raise ServerTrouble(
+                f"the server sent something that is not an answer ({type(error).__name__})"
+            ) from error
 
 
 class Asker:
@@ -80,18 +82,37 @@ class Asker:
         ValueError: the address cannot be used.
     """
 
-    def __init__(self, base_url: str, headers: dict[str, str], timeout: float, connections: int, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        headers: dict[str, str],
+        timeout: float,
+        connections: int,
+        stopped: Callable[[], bool],
+    ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._headers: dict[bytes | str, bytes | str] = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "capsafe"}
+        self._headers: dict[bytes | str, bytes | str] = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "capsafe",
+        }
         self._headers.update(headers.items())
         self._timeout = timeout
         self._bounds = _Bounds(stopped)
         context = ssl.create_default_context()
         context.load_verify_locations(certifi.where())
-        settings: dict[str, Any] = {"ssl_context": context, "max_connections": connections, "network_backend": _Backend(self._bounds)}
+        settings: dict[str, Any] = {
+            "ssl_context": context,
+            "max_connections": connections,
+            "network_backend": _Backend(self._bounds),
+        }
         host, proxy = urlsplit(self.base_url).hostname or "", os.environ.get(PROXY, "")
         httpcore.URL(self.base_url)  # ValueError where it is none
-        self._pool = httpcore.ConnectionPool(**settings) if not proxy or _is_here(host) else httpcore.HTTPProxy(proxy, **settings)
+        self._pool = (
+            httpcore.ConnectionPool(**settings)
+            if not proxy or _is_here(host)
+            else httpcore.HTTPProxy(proxy, **settings)
+        )
 
     def ask(self, method: str, path: str, value: Any = None) -> Answer:
         """The server's answer to one request.
@@ -106,16 +127,31 @@ class Asker:
         content = None if value is None else json.dumps(value).encode()
         headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
         self._bounds.begin(2 * self._timeout, LARGEST + (1 << 20))
-        waits = {"connect": CONNECTING, "read": self._timeout, "write": self._timeout, "pool": 2 * self._timeout}
+        waits = {
+            "connect": CONNECTING,
+            "read": self._timeout,
+            "write": self._timeout,
+            "pool": 2 * self._timeout,
+        }
         try:
-            with self._pool.stream(method, url, headers=headers, content=content, extensions={"timeout": waits}) as response:
+            with self._pool.stream(
+                method, url, headers=headers, content=content, extensions={"timeout": waits}
+            ) as response:
                 told = {name.lower(): text.decode("latin-1") for name, text in response.headers}
                 if told.get(b"content-encoding", "identity") != "identity":
                     raise ServerTrouble("the server packs its answer, though it was asked not to")
-                return Answer(response.status, told.get(b"retry-after", ""), self._body(response.iter_stream()))
+                return Answer(
+                    response.status, told.get(b"retry-after", ""), self._body(response.iter_stream())
+                )
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
             raise NoConnection(f"{type(error).__name__}: {error}") from error
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
+        except (
+            httpcore.TimeoutException,
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.ProxyError,
+            OSError,
+        ) as error:
             raise ServerTrouble(f"{type(error).__name__}: {error}") from error
 
     def _body(self, pieces: Iterable[bytes]) -> bytes:
@@ -149,7 +185,9 @@ class _Bounds(threading.local):
         now = time.monotonic()
         left = min(self._deadline - now, (wanted if wanted is not None else TICK) - (now - since))
         if left <= 0:
-            raise httpcore.ReadTimeout("the whole answer took too long" if self._deadline <= now else "the server is silent")
+            raise httpcore.ReadTimeout(
+                "the whole answer took too long" if self._deadline <= now else "the server is silent"
+            )
         return min(left, TICK)
 
     def count(self, size: int) -> None:
@@ -183,7 +221,9 @@ class _Stream(httpcore.NetworkStream):
     def close(self) -> None:
         self._stream.close()
 
-    def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None) -> httpcore.NetworkStream:
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._bounds)
 
     def get_extra_info(self, info: str) -> Any:
@@ -196,8 +236,17 @@ class _Backend(httpcore.NetworkBackend):
     def __init__(self, bounds: _Bounds) -> None:
         self._bounds, self._backend = bounds, httpcore.SyncBackend()
 
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Iterable[Any] | None = None) -> httpcore.NetworkStream:
-        return _Stream(self._backend.connect_tcp(host, port, timeout, local_address, socket_options), self._bounds)
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(
+            self._backend.connect_tcp(host, port, timeout, local_address, socket_options), self._bounds
+        )
 
 
 def _is_here(host: str) -> bool:

@@ -122,7 +122,9 @@ def answer_all(engine: Engine, requests: Sequence[Request]) -> dict[str, Complet
 def batch_plan(requests: Sequence[Request], size: int, length: Callable[[Request], int]) -> list[Unit]:
     """Batches of similar length, planned from the inputs alone: repeated whole, a batch gives the same text."""
     ordered = sorted(requests, key=lambda request: (length(request), request.key))
-    return [Unit(f"batch-{i // size:05d}", tuple(ordered[i : i + size])) for i in range(0, len(ordered), size)]
+    return [
+        Unit(f"batch-{i // size:05d}", tuple(ordered[i : i + size])) for i in range(0, len(ordered), size)
+    ]
 
 
 def single_plan(requests: Sequence[Request]) -> list[Unit]:

@@ -32,14 +32,18 @@ def render(tokenizer: Any, request: Request) -> str:
     return conversation_text(tokenizer, request.messages, request.template) + request.begun
 
 
-def conversation_text(tokenizer: Any, messages: Sequence[Message], more: Mapping[str, Any] | None = None) -> str:
+def conversation_text(
+    tokenizer: Any, messages: Sequence[Message], more: Mapping[str, Any] | None = None
+) -> str:
     """A conversation as the model's chat template writes it, up to where the model answers; rendered in a process of its own.
 
     Raises:
         CapsafeError: the template refuses these messages, or takes too long.
     """
     template, special = tokenizer.get_chat_template(), json.dumps(tokenizer.special_tokens_map, default=str)
-    return renderer(template, special).render([{k: v for k, v in m.items() if v is not None} for m in messages], dict(more or {}))
+    return renderer(template, special).render(
+        [{k: v for k, v in m.items() if v is not None} for m in messages], dict(more or {})
+    )
 
 
 def request_tokens(tokenizer: Any, request: Request) -> list[int]:
@@ -55,5 +59,8 @@ def first_tokens(tokenizer: Any, options: Sequence[str]) -> list[int]:
     """
     first = [tokenizer(option, add_special_tokens=False).input_ids[0] for option in options]
     if len(set(first)) < len(options):
-        raise CapsafeError(f"The options {', '.join(options)} begin with the same token.", "Use a judge that answers in text.")
+        raise CapsafeError(
+            f"The options {', '.join(options)} begin with the same token.",
+            "Use a judge that answers in text.",
+        )
     return first

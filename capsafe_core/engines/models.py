@@ -44,7 +44,9 @@ class Weights:
         return Checkpoint(self.name, self.digest, tuple(adapter_digest(path) for path in self.adapters))
 
 
-def resolve_weights(model: str, models: Path, adapters: tuple[Path, ...] = (), trusted: bool = False, pickles: bool = False) -> Weights:
+def resolve_weights(
+    model: str, models: Path, adapters: tuple[Path, ...] = (), trusted: bool = False, pickles: bool = False
+) -> Weights:
     """Weights for a model by name.
 
     Args:
@@ -69,7 +71,10 @@ def resolve_weights(model: str, models: Path, adapters: tuple[Path, ...] = (), t
         digest = _folder_digest(folder, models, pickles)
     else:
         known = ", ".join(sorted(catalogue.models()))
-        raise CapsafeError(f"There is no model {model!r}: no such folder or file.", f"Give a folder with safetensors, a .gguf file, a hub id, or one of: {known}.")
+        raise CapsafeError(
+            f"There is no model {model!r}: no such folder or file.",
+            f"Give a folder with safetensors, a .gguf file, a hub id, or one of: {known}.",
+        )
     return Weights(model, folder, digest, adapters, trusted, pickles)
 
 
@@ -91,9 +96,15 @@ def adapter_digest(folder: Path) -> str:
 def _check_adapters(adapters: tuple[Path, ...]) -> None:
     for path in adapters:
         if not (path / "adapter_config.json").exists():
-            raise CapsafeError(f"There is no adapter in {path}.", "Run the fine-tuning job that makes it, or correct the path.")
+            raise CapsafeError(
+                f"There is no adapter in {path}.",
+                "Run the fine-tuning job that makes it, or correct the path.",
+            )
         if not (path / "adapter_model.safetensors").exists():
-            raise CapsafeError(f"The adapter in {path} has no adapter_model.safetensors.", "Save it as safetensors; pickled adapters are not loaded.")
+            raise CapsafeError(
+                f"The adapter in {path} has no adapter_model.safetensors.",
+                "Save it as safetensors; pickled adapters are not loaded.",
+            )
         _check_adapter_config(path)
 
 
@@ -111,7 +122,10 @@ def _check_adapter_config(folder: Path) -> None:
         config = json.loads(path.read_text(encoding="utf-8"))
         kind, calls = config.get("peft_type"), next((key for key in IMPORTING if config.get(key)), "")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise CapsafeError(f"The settings of the adapter in {folder} cannot be read: {type(error).__name__}.", "Save the adapter again.") from error
+        raise CapsafeError(
+            f"The settings of the adapter in {folder} cannot be read: {type(error).__name__}.",
+            "Save the adapter again.",
+        ) from error
     if kind != "LORA" or calls:
         what = f"is of the kind {str(kind)[:40]!r}" if kind != "LORA" else f"asks for {calls}"
         raise CapsafeError(f"The adapter in {folder} {what}, which is not loaded.", "Use a plain LoRA.")
@@ -121,7 +135,10 @@ def packaged_path(source: str, model: str) -> str:
     """The path of a file inside an installed package, from "package/file"."""
     path = catalogue.packaged_file(source)
     if path is None:
-        raise CapsafeError(f"The model {model!r} comes with the Python package {source.partition('/')[0]!r}, which is not installed here.", "Run `make engine`.")
+        raise CapsafeError(
+            f"The model {model!r} comes with the Python package {source.partition('/')[0]!r}, which is not installed here.",
+            "Run `make engine`.",
+        )
     return str(path)
 
 
@@ -137,11 +154,17 @@ def _folder_digest(folder: Path, models: Path, pickles: bool) -> str:
     _check_index(folder)
     files = sorted(folder.glob("*.safetensors")) or (sorted(folder.glob("*.bin")) if pickles else [])
     if not files:
-        raise CapsafeError(f"The folder {folder} holds no .safetensors file.", "Convert the model to safetensors; pickled weights are loaded only where the study says `pickles = true` for the model.")
+        raise CapsafeError(
+            f"The folder {folder} holds no .safetensors file.",
+            "Convert the model to safetensors; pickled weights are loaded only where the study says `pickles = true` for the model.",
+        )
     files += sorted(folder.glob("config.json"))
     led_out = next((path for path in files if not is_regular(path, boundary(folder))), None)
     if led_out is not None:
-        raise CapsafeError(f"{led_out.name} in {folder} is not a file of its own: it leads out of the folder.", "Copy the file there, or name the folder that it lies in.")
+        raise CapsafeError(
+            f"{led_out.name} in {folder} is not a file of its own: it leads out of the folder.",
+            "Copy the file there, or name the folder that it lies in.",
+        )
     return _kept_digest(files, models / DIGESTS)
 
 
@@ -165,17 +188,30 @@ def _check_index(folder: Path) -> None:
         return
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        strange = sorted(str(name) for name in names if Path(str(name)).name != name or not str(name).endswith(".safetensors"))
+        strange = sorted(
+            str(name)
+            for name in names
+            if Path(str(name)).name != name or not str(name).endswith(".safetensors")
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CapsafeError(f"The list of weights in {index} cannot be read: {type(error).__name__}.", "Get the model anew.") from error
+        raise CapsafeError(
+            f"The list of weights in {index} cannot be read: {type(error).__name__}.", "Get the model anew."
+        ) from error
     if strange:
-        raise CapsafeError(f"The list of weights in {index} names {strange[0][:100]!r}, which is not a safetensors file of the folder.", "Do not trust this model.")
+        raise CapsafeError(
+            f"The list of weights in {index} names {strange[0][:100]!r}, which is not a safetensors file of the folder.",
+            "Do not trust this model.",
+        )
 
 
 def _kept_digest(files: Sequence[Path], kept: Path) -> str:
     """The digest of files; computed once for each state of them, and kept in the workspace: their folder may be anybody's."""
     states = [(str(path.resolve()), path.stat()) for path in files]
-    key = digest_text(canonical_json([[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev] for name, s in states]))
+    key = digest_text(
+        canonical_json(
+            [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev] for name, s in states]
+        )
+    )
     try:
         known = json.loads(kept.read_text())
         if isinstance(known.get(key), str):
@@ -222,7 +258,9 @@ def _convert(source: Path, folder: Path, split_digits: bool) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     common: dict[str, Any] = {"gguf_file": source.name}
-    model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), **common)
+    model = AutoModelForCausalLM.from_pretrained(
+        source.parent, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), **common
+    )
     tokenizer = AutoTokenizer.from_pretrained(source.parent, **common)
     if split_digits:
         # the GGUF converter loses the original's split of numbers into single digits
@@ -233,9 +271,36 @@ def _convert(source: Path, folder: Path, split_digits: bool) -> None:
 
 def _from_hub(model: str, trusted: bool, pickles: bool) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
 
     try:
-        return Path(snapshot_download(model, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", *["*.py"] * trusted, *["*.bin"] * pickles]))
-    except (RepositoryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise CapsafeError(f"The model {model!r} could not be fetched from the hub.", "Check the name and the connection, or give a folder.") from error
+        return Path(
+            snapshot_download(
+                model,
+                allow_patterns=[
+                    "*.safetensors",
+                    "*.json",
+                    "*.jinja",
+                    "*.model",
+                    "*.txt",
+                    *["*.py"] * trusted,
+                    *["*.bin"] * pickles,
+                ],
+            )
+        )
+    except (
+        RepositoryNotFoundError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        HfHubHTTPError,
+        OSError,
+    ) as error:
+        raise CapsafeError(
+            f"The model {model!r} could not be fetched from the hub.",
+            "Check the name and the connection, or give a folder.",
+        ) from error

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from capsafe_core.engines.asking import Answer, Asker, NoConnection, ServerTrouble, Stopped
-from capsafe_core.engines.base import Completion, Failure, Finished, Message, Request, Unit, request_seed, single_plan
+from capsafe_core.engines.base import (
+    Completion,
+    Failure,
+    Finished,
+    Message,
+    Request,
+    Unit,
+    request_seed,
+    single_plan,
+)
 from capsafe_core.engines.models import Weights, adapter_digest
 from capsafe_core.errors import CapsafeError
 
@@ -38,15 +47,27 @@ class OpenaiEngine:
     dtype = "server"
     template_digest = "server"
 
-    def __init__(self, weights: Weights, adapters: Sequence[Path], settings: dict[str, Any], stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        adapters: Sequence[Path],
+        settings: dict[str, Any],
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         if weights.adapters:
-            raise CapsafeError("A server answers with one adapter over what it serves, and this checkpoint has several.", "Merge the first ones into the model that is served.")
+            raise CapsafeError(
+                "A server answers with one adapter over what it serves, and this checkpoint has several.",
+                "Merge the first ones into the model that is served.",
+            )
         self.batch_size = 16 * settings["concurrency"]
         self._model = weights.name
         self._settings = settings
         self._key = os.environ.get(settings["api_key_env"], "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
-            raise CapsafeError(f"The key in the environment variable {settings['api_key_env']} holds signs that no key has.", "Set it again; it is not shown here.")
+            raise CapsafeError(
+                f"The key in the environment variable {settings['api_key_env']} holds signs that no key has.",
+                "Set it again; it is not shown here.",
+            )
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._held_until = 0.0
         self._lock = threading.Lock()
@@ -54,9 +75,14 @@ class OpenaiEngine:
         self._stopped = stopped
         self._tells = False
         try:
-            self._asker = Asker(settings["base_url"], headers, settings["timeout"], settings["concurrency"] + 1, self._is_over)
+            self._asker = Asker(
+                settings["base_url"], headers, settings["timeout"], settings["concurrency"] + 1, self._is_over
+            )
         except ValueError as error:
-            raise CapsafeError(f"The address {settings['base_url']} cannot be used: {error}.", "Correct base_url under [engine].") from error
+            raise CapsafeError(
+                f"The address {settings['base_url']} cannot be used: {error}.",
+                "Correct base_url under [engine].",
+            ) from error
         self._adapters = {path: self._load(path) for path in dict.fromkeys(adapters)}
         self.version = self._server_version()
 
@@ -67,7 +93,9 @@ class OpenaiEngine:
         """As every engine; while the server is silent, what is finished is nothing, about once a second."""
         pool = ThreadPoolExecutor(self._settings["concurrency"])
         self._ended.clear()
-        running: dict[Future[Completion | Failure], Unit] = {pool.submit(self._answer, unit.requests[0]): unit for unit in units}
+        running: dict[Future[Completion | Failure], Unit] = {
+            pool.submit(self._answer, unit.requests[0]): unit for unit in units
+        }
         try:
             while running:
                 done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -75,7 +103,11 @@ class OpenaiEngine:
                 if self._stopped():  # what the stop cut short is not a failure: it is asked again
                     found = [(unit, answer) for unit, answer in found if isinstance(answer, Completion)]
                 answers = [answer for _, answer in found]
-                yield Finished(tuple(unit for unit, _ in found), tuple(a for a in answers if isinstance(a, Completion)), tuple(a for a in answers if isinstance(a, Failure)))
+                yield Finished(
+                    tuple(unit for unit, _ in found),
+                    tuple(a for a in answers if isinstance(a, Completion)),
+                    tuple(a for a in answers if isinstance(a, Failure)),
+                )
         finally:  # also where the caller wants no more: what is on its way is not waited for
             self._ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -92,12 +124,18 @@ class OpenaiEngine:
         if not known:
             if self._tells:
                 raise _Unanswered("the server told no log-probabilities this time")
-            raise CapsafeError("The server tells no log-probabilities.", "Use a judge that answers in text, or a server that has them, such as vLLM's.")
+            raise CapsafeError(
+                "The server tells no log-probabilities.",
+                "Use a judge that answers in text, or a server that has them, such as vLLM's.",
+            )
         self._tells = True
         first = [_first_token(option, known) for option in options]
         told = [token for token in first if token is not None]
         if len(set(told)) < len(told):
-            raise CapsafeError(f"The options {', '.join(options)} begin with the same token.", "Use a judge that answers in text.")
+            raise CapsafeError(
+                f"The options {', '.join(options)} begin with the same token.",
+                "Use a judge that answers in text.",
+            )
         return [float("-inf") if token is None else known[token] for token in first]
 
     def _answer(self, request: Request) -> Completion | Failure:
@@ -111,7 +149,13 @@ class OpenaiEngine:
         }
         try:
             said = self._ask(request, decoding)
-            return Completion(request.key, said.text, said.finish_reason, said.tokens, said.logs if sampling.logprobs else None)
+            return Completion(
+                request.key,
+                said.text,
+                said.finish_reason,
+                said.tokens,
+                said.logs if sampling.logprobs else None,
+            )
         except _Unanswered as error:
             return Failure(request.key, str(error))
 
@@ -123,7 +167,11 @@ class OpenaiEngine:
             CapsafeError: no request would get one.
         """
         path, body = _body(request)
-        body = {"model": self._adapters[request.adapter] if request.adapter else self._model, **body, **decoding}
+        body = {
+            "model": self._adapters[request.adapter] if request.adapter else self._model,
+            **body,
+            **decoding,
+        }
         wait_for = FIRST_WAIT
         for attempt in range(self._settings["retries"] + 1):
             self._hold()
@@ -185,11 +233,16 @@ class OpenaiEngine:
         try:
             models = self._asker.ask("GET", "models")
             if models.status != 200:
-                raise CapsafeError(f"The server does not list its models: {self._reason(models)}", f"Check the key in the environment variable {self._settings['api_key_env']}.")
+                raise CapsafeError(
+                    f"The server does not list its models: {self._reason(models)}",
+                    f"Check the key in the environment variable {self._settings['api_key_env']}.",
+                )
             served = {m["id"] for m in models.json()["data"]}
             if name in served:
                 return name
-            response = self._asker.ask("POST", "load_lora_adapter", {"lora_name": name, "lora_path": str(adapter)})
+            response = self._asker.ask(
+                "POST", "load_lora_adapter", {"lora_name": name, "lora_path": str(adapter)}
+            )
         except (ServerTrouble, KeyError, TypeError) as error:
             raise self._silent(error) from error
         if response.status != 200:
@@ -210,7 +263,10 @@ class OpenaiEngine:
         except ServerTrouble as error:
             raise self._silent(error) from error
         if answer.status >= 500:  # not "unknown": the version is part of what the answers are filed under
-            raise CapsafeError(f"The server at {self._settings['base_url']} is not ready: {self._reason(answer)}", "Resume the job when it is.")
+            raise CapsafeError(
+                f"The server at {self._settings['base_url']} is not ready: {self._reason(answer)}",
+                "Resume the job when it is.",
+            )
         try:
             version = answer.json()["version"] if answer.status == 200 else None
         except (ServerTrouble, KeyError, TypeError):
@@ -219,7 +275,8 @@ class OpenaiEngine:
 
     def _silent(self, error: Exception) -> CapsafeError:
         return CapsafeError(
-            f"The server at {self._settings['base_url']} does not answer: {self._clean(str(error) or type(error).__name__)}", "Start it, or correct base_url under [engine]; then resume the job."
+            f"The server at {self._settings['base_url']} does not answer: {self._clean(str(error) or type(error).__name__)}",
+            "Start it, or correct base_url under [engine]; then resume the job.",
         )
 
     def _reason(self, response: Answer) -> str:
@@ -251,7 +308,10 @@ def _body(request: Request) -> tuple[str, dict[str, Any]]:
     """The path and the body of a request, but for the decoding."""
     if request.raw:
         return "completions", {"prompt": request.messages[0]["content"] + request.begun}
-    messages: list[Message] = [*request.messages, *([{"role": "assistant", "content": request.begun}] if request.begun else [])]
+    messages: list[Message] = [
+        *request.messages,
+        *([{"role": "assistant", "content": request.begun}] if request.begun else []),
+    ]
     begun = {"add_generation_prompt": False, "continue_final_message": True} if request.begun else {}
     template = {"chat_template_kwargs": dict(request.template)} if request.template else {}
     return "chat/completions", {"messages": messages, **begun, **template}
@@ -289,7 +349,10 @@ def _logs(told: Mapping[str, Any]) -> tuple[tuple[float, ...], dict[str, float]]
         return tuple(map(_log, logs)), {token: _log(log) for token, log in first.items()}
     tokens = [_of(token, dict, "content") for token in _of(told.get("content") or [], list, "content")]
     likeliest = _of(tokens[0].get("top_logprobs") or [], list, "top_logprobs") if tokens else []
-    top = {_of(_of(t, dict, "top_logprobs").get("token"), str, "token"): _log(t.get("logprob")) for t in likeliest}
+    top = {
+        _of(_of(t, dict, "top_logprobs").get("token"), str, "token"): _log(t.get("logprob"))
+        for t in likeliest
+    }
     return tuple(_log(token.get("logprob")) for token in tokens), top
 
 
@@ -311,14 +374,23 @@ def _of(value: Any, kind: type[T], what: str) -> T:
 
 def _log(value: Any) -> float:
     """A log-probability: a finite number, and none above 0 but for what rounding adds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 <= value <= 1e-3 or not math.isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not -1e9 <= value <= 1e-3
+        or not math.isfinite(value)
+    ):
         raise ServerTrouble("the answer's log-probabilities are not such")
     return float(value)
 
 
 def _first_token(option: str, known: Mapping[str, float]) -> str | None:
     """The token among those that a server tells of that is an option; None where there is none. A token that only begins like it may be another word."""
-    return max((token for token in known if token.strip() == option.strip()), key=lambda token: known[token], default=None)
+    return max(
+        (token for token in known if token.strip() == option.strip()),
+        key=lambda token: known[token],
+        default=None,
+    )
 
 
 def _seconds(text: str) -> float | None:

@@ -84,8 +84,14 @@ class Renderer:
         code = process.wait()
         self._process = None
         if code == -signal.SIGALRM:
-            return CapsafeError(f"The model's chat template takes longer than {SECONDS:g} seconds for one text.", "Do not trust this model; no honest template does.")
-        return CapsafeError(f"What renders the model's chat template ended ({code}).", "The log has the details; check that transformers is whole.")
+            return CapsafeError(
+                f"The model's chat template takes longer than {SECONDS:g} seconds for one text.",
+                "Do not trust this model; no honest template does.",
+            )
+        return CapsafeError(
+            f"What renders the model's chat template ended ({code}).",
+            "The log has the details; check that transformers is whole.",
+        )
 
 
 @cache
@@ -98,7 +104,12 @@ def _answer(task: dict[str, Any]) -> dict[str, str]:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     try:
-        found: Any = render_jinja_template(conversations=[task["messages"]], chat_template=task["template"], add_generation_prompt=True, **{**task["special"], **task["more"]})
+        found: Any = render_jinja_template(
+            conversations=[task["messages"]],
+            chat_template=task["template"],
+            add_generation_prompt=True,
+            **{**task["special"], **task["more"]},
+        )
         text = found[0][0]
     except MemoryError:
         return {"problem": f"it needs more than {MEMORY >> 20} MB"}

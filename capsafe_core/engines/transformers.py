@@ -27,7 +27,9 @@ class TransformersEngine:
 
     name = "transformers"
 
-    def __init__(self, weights: Weights, dtype: str = "bfloat16", batch_size: int = 32, device: str = "cpu") -> None:
+    def __init__(
+        self, weights: Weights, dtype: str = "bfloat16", batch_size: int = 32, device: str = "cpu"
+    ) -> None:
         self.version = transformers.__version__
         self.dtype = dtype
         self.batch_size = batch_size
@@ -38,7 +40,9 @@ class TransformersEngine:
         self._stops = stop_tokens(self.model, self.tokenizer)
 
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
-        return batch_plan(requests, self.batch_size, lambda request: len(request_tokens(self.tokenizer, request)))
+        return batch_plan(
+            requests, self.batch_size, lambda request: len(request_tokens(self.tokenizer, request))
+        )
 
     def generate(self, units: Sequence[Unit]) -> Generator[Finished, None, None]:
         for unit in units:
@@ -62,7 +66,12 @@ class TransformersEngine:
         decoding: dict[str, Any] = {"do_sample": False}
         if sampling.temperature > 0:
             torch.manual_seed(request_seed(sampling.seed, [r.key for r in requests]))
-            decoding = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+            decoding = {
+                "do_sample": True,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "top_k": 0,
+            }
         output = self.model.generate(
             **batch,
             **decoding,
@@ -73,23 +82,34 @@ class TransformersEngine:
             output_logits=sampling.logprobs,
         )
         answers = output.sequences[:, batch["input_ids"].shape[1] :]
-        return [self._completion(r, ids, i, output, sampling) for i, (r, ids) in enumerate(zip(requests, answers.tolist(), strict=True))]
+        return [
+            self._completion(r, ids, i, output, sampling)
+            for i, (r, ids) in enumerate(zip(requests, answers.tolist(), strict=True))
+        ]
 
     def _batch(self, requests: Sequence[Request]) -> Any:
         """Requests side by side, padded on the left, so that the last column is the last token of each."""
-        return self.tokenizer.pad({"input_ids": [request_tokens(self.tokenizer, r) for r in requests]}, return_tensors="pt").to(self.device)
+        return self.tokenizer.pad(
+            {"input_ids": [request_tokens(self.tokenizer, r) for r in requests]}, return_tensors="pt"
+        ).to(self.device)
 
-    def _completion(self, request: Request, ids: list[int], row: int, output: Any, sampling: Sampling) -> Completion:
+    def _completion(
+        self, request: Request, ids: list[int], row: int, output: Any, sampling: Sampling
+    ) -> Completion:
         end = next((i for i, token in enumerate(ids) if token in self._stops), None)
         kept = ids if end is None else ids[:end]
         logprobs = None
         if sampling.logprobs:
-            logprobs = tuple(float(output.logits[i][row].float().log_softmax(-1)[token]) for i, token in enumerate(kept))
+            logprobs = tuple(
+                float(output.logits[i][row].float().log_softmax(-1)[token]) for i, token in enumerate(kept)
+            )
         text = str(self.tokenizer.decode(kept, skip_special_tokens=True))
         return Completion(request.key, text, "length" if end is None else "stop", len(kept), logprobs)
 
 
-def _fitting(requests: Sequence[Request], work: Callable[[Sequence[Request]], list[T]]) -> tuple[list[T], int]:
+def _fitting(
+    requests: Sequence[Request], work: Callable[[Sequence[Request]], list[T]]
+) -> tuple[list[T], int]:
     """The results of some work on requests, and how many at a time fitted into memory: half as many after each failure.
 
     Raises:
@@ -98,12 +118,17 @@ def _fitting(requests: Sequence[Request], work: Callable[[Sequence[Request]], li
     size = len(requests)
     while True:
         try:
-            return [result for i in range(0, len(requests), size) for result in work(requests[i : i + size])], size
+            return [
+                result for i in range(0, len(requests), size) for result in work(requests[i : i + size])
+            ], size
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
             if size == 1:
-                raise CapsafeError("A single request does not fit into memory.", "Use a smaller model, fewer tokens, or a bigger machine.") from error
+                raise CapsafeError(
+                    "A single request does not fit into memory.",
+                    "Use a smaller model, fewer tokens, or a bigger machine.",
+                ) from error
             size = (size + 1) // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -125,17 +150,31 @@ def load_model(weights: Weights, dtype: str) -> Any:
         CapsafeError: the folder is no model, or an adapter was made for another model.
     """
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=getattr(torch, dtype), use_safetensors=None if weights.pickles else True, trust_remote_code=weights.trusted)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            weights.folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=None if weights.pickles else True,
+            trust_remote_code=weights.trusted,
+        )
     except (OSError, ValueError, *BROKEN) as error:
-        hint = "It brings code of its own: name it as `trusted` in the study if you have read it." if "trust_remote_code" in str(error) else "Check that the folder is whole."
-        raise CapsafeError(f"The model in {weights.folder} cannot be loaded: {str(error).splitlines()[0]}", hint) from error
+        hint = (
+            "It brings code of its own: name it as `trusted` in the study if you have read it."
+            if "trust_remote_code" in str(error)
+            else "Check that the folder is whole."
+        )
+        raise CapsafeError(
+            f"The model in {weights.folder} cannot be loaded: {str(error).splitlines()[0]}", hint
+        ) from error
     for path in weights.adapters:
         from peft import PeftModel
 
         try:
             model = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
         except (RuntimeError, ValueError, KeyError, *BROKEN) as error:
-            raise CapsafeError(f"The adapter {path} does not fit the model {weights.name!r}.", "Use the base model that it was trained on.") from error
+            raise CapsafeError(
+                f"The adapter {path} does not fit the model {weights.name!r}.",
+                "Use the base model that it was trained on.",
+            ) from error
     return model
 
 

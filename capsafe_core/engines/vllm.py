@@ -11,7 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from capsafe_core.engines.base import Completion, Failure, Finished, Request, Sampling, Unit, request_seed, single_plan
+from capsafe_core.engines.base import (
+    Completion,
+    Failure,
+    Finished,
+    Request,
+    Sampling,
+    Unit,
+    request_seed,
+    single_plan,
+)
 from capsafe_core.engines.chat import first_tokens, request_tokens, with_template
 from capsafe_core.engines.models import Weights, make_folder
 from capsafe_core.errors import CapsafeError
@@ -29,7 +38,9 @@ class VllmEngine:
     name = "vllm"
     batch_size = 1024
 
-    def __init__(self, weights: Weights, adapters: Sequence[Path], settings: dict[str, Any], models: Path) -> None:
+    def __init__(
+        self, weights: Weights, adapters: Sequence[Path], settings: dict[str, Any], models: Path
+    ) -> None:
         _prepare_environment(settings)
         import vllm
         from vllm.lora.request import LoRARequest
@@ -39,8 +50,19 @@ class VllmEngine:
         self.dtype = settings["dtype"]
         self._mixes_up = current_platform.is_cpu()
         weights = merged(weights, models, "bfloat16" if settings["dtype"] == "auto" else settings["dtype"])
-        self._adapters = {path: LoRARequest(path.parent.parent.name + path.name, i, str(path)) for i, path in enumerate(dict.fromkeys(adapters), 1)}
-        lora = {"enable_lora": True, "max_lora_rank": _rank(list(self._adapters)), "max_loras": min(4, len(self._adapters))} if self._adapters else {}
+        self._adapters = {
+            path: LoRARequest(path.parent.parent.name + path.name, i, str(path))
+            for i, path in enumerate(dict.fromkeys(adapters), 1)
+        }
+        lora = (
+            {
+                "enable_lora": True,
+                "max_lora_rank": _rank(list(self._adapters)),
+                "max_loras": min(4, len(self._adapters)),
+            }
+            if self._adapters
+            else {}
+        )
         try:
             self._llm = vllm.LLM(
                 str(weights.folder),
@@ -57,7 +79,8 @@ class VllmEngine:
         except (ValueError, RuntimeError, OSError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise CapsafeError(
-                f"vLLM cannot serve {weights.name!r}: {reason}", "The log has the details. Where memory is short, lower max_model_len, or use more GPUs with tensor_parallel."
+                f"vLLM cannot serve {weights.name!r}: {reason}",
+                "The log has the details. Where memory is short, lower max_model_len, or use more GPUs with tensor_parallel.",
             ) from error
         self.tokenizer = with_template(self._llm.get_tokenizer())
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
@@ -72,7 +95,9 @@ class VllmEngine:
         last = time.monotonic()
 
         def hand_over() -> Finished:
-            done = tuple(waiting.pop(key) for key in (*(c.key for c in completions), *(f.key for f in failures)))
+            done = tuple(
+                waiting.pop(key) for key in (*(c.key for c in completions), *(f.key for f in failures))
+            )
             return Finished(done, tuple(completions), tuple(failures))
 
         for found in self._run([r for unit in units for r in unit.requests]):
@@ -89,7 +114,9 @@ class VllmEngine:
     def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[list[float]]:
         first = first_tokens(self.tokenizer, options)
         logs: dict[str, list[float]] = {}
-        for key, output in self._outputs({str(i): (r, self._first_token(first)) for i, r in enumerate(requests)}):
+        for key, output in self._outputs(
+            {str(i): (r, self._first_token(first)) for i, r in enumerate(requests)}
+        ):
             if isinstance(output, str):
                 raise ValueError(output)
             known = output.outputs[0].logprobs[0]
@@ -114,7 +141,14 @@ class VllmEngine:
             if answer.finish_reason not in ("stop", "length"):
                 yield Failure(key, f"vLLM ended this request with {answer.finish_reason!r}")
                 continue
-            logprobs = tuple(float(at[token].logprob) for at, token in zip(answer.logprobs, answer.token_ids, strict=True)) if answer.logprobs else None
+            logprobs = (
+                tuple(
+                    float(at[token].logprob)
+                    for at, token in zip(answer.logprobs, answer.token_ids, strict=True)
+                )
+                if answer.logprobs
+                else None
+            )
             yield Completion(key, answer.text, answer.finish_reason, len(answer.token_ids), logprobs)
 
     def _outputs(self, asked: dict[str, tuple[Request, Any]]) -> Iterator[tuple[str, Any]]:
@@ -124,7 +158,12 @@ class VllmEngine:
         try:
             for i, (key, (request, parameters)) in enumerate(asked.items()):
                 try:
-                    engine.add_request(str(i), {"prompt_token_ids": request_tokens(self.tokenizer, request)}, parameters, lora_request=self._adapters.get(request.adapter) if request.adapter else None)
+                    engine.add_request(
+                        str(i),
+                        {"prompt_token_ids": request_tokens(self.tokenizer, request)},
+                        parameters,
+                        lora_request=self._adapters.get(request.adapter) if request.adapter else None,
+                    )
                     keys[str(i)] = key
                 except _refusals() as error:  # too long for the model
                     yield key, str(error).splitlines()[0]
@@ -135,7 +174,10 @@ class VllmEngine:
         except CapsafeError:
             raise
         except (RuntimeError, OSError) as error:
-            raise CapsafeError(f"vLLM ended: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}", "The log has the details; resume the job to go on.") from error
+            raise CapsafeError(
+                f"vLLM ended: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+                "The log has the details; resume the job to go on.",
+            ) from error
         finally:
             if keys:
                 engine.abort_request(list(keys))
@@ -158,8 +200,14 @@ class VllmEngine:
         from vllm.sampling_params import RequestOutputKind
 
         # earlier versions tell only of the most likely tokens
-        asked: dict[str, Any] = {"logprob_token_ids": list(tokens)} if "logprob_token_ids" in inspect.signature(SamplingParams).parameters else {"logprobs": 20}
-        return SamplingParams(temperature=0.0, max_tokens=1, output_kind=RequestOutputKind.FINAL_ONLY, **asked)
+        asked: dict[str, Any] = (
+            {"logprob_token_ids": list(tokens)}
+            if "logprob_token_ids" in inspect.signature(SamplingParams).parameters
+            else {"logprobs": 20}
+        )
+        return SamplingParams(
+            temperature=0.0, max_tokens=1, output_kind=RequestOutputKind.FINAL_ONLY, **asked
+        )
 
 
 def merged(weights: Weights, models: Path, dtype: str) -> Weights:
@@ -170,7 +218,9 @@ def merged(weights: Weights, models: Path, dtype: str) -> Weights:
     """
     if not weights.adapters:
         return weights
-    digest = digest_text(canonical_json([weights.checkpoint.origin_digest, weights.checkpoint.adapters, dtype]))
+    digest = digest_text(
+        canonical_json([weights.checkpoint.origin_digest, weights.checkpoint.adapters, dtype])
+    )
     folder = models / f"merged-{digest[:16]}"
     if not folder.exists():
         try:
@@ -178,7 +228,10 @@ def merged(weights: Weights, models: Path, dtype: str) -> Weights:
 
             model = load_model(weights, dtype)
         except ImportError as error:
-            raise CapsafeError("To merge the adapters of a start checkpoint, vLLM's environment needs peft.", "Install peft there, with vLLM's versions of torch and transformers kept.") from error
+            raise CapsafeError(
+                "To merge the adapters of a start checkpoint, vLLM's environment needs peft.",
+                "Install peft there, with vLLM's versions of torch and transformers kept.",
+            ) from error
 
         def save(scratch: Path) -> None:
             model.save_pretrained(scratch)

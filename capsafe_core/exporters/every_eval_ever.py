@@ -44,7 +44,9 @@ def every_eval_ever_into(view: View, folder: Path, texts: bool = True) -> list[P
     """
     outputs = outputs_frame(view.store, view.study.name)
     if outputs.empty:
-        raise CapsafeError(f"The study {view.study.name!r} has no outputs.", "The Runs page shows what is missing.")
+        raise CapsafeError(
+            f"The study {view.study.name!r} has no outputs.", "The Runs page shows what is missing."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     judgments = judgments_frame(view.store, view.study.name)
     judgments = judgments[(judgments["status"] == "ok") & judgments["dimension"].isin(list(_MEANS))]
@@ -53,23 +55,44 @@ def every_eval_ever_into(view: View, folder: Path, texts: bool = True) -> list[P
     now = str(int(time.time()))
     made = []
     first = outputs.drop_duplicates("generation_id")
-    for (checkpoint, benchmark, attack), rows in first.groupby(["checkpoint_id", "benchmark", "attack"], sort=False):
-        mine = rates[(rates["checkpoint_id"] == checkpoint) & (rates["benchmark"] == benchmark) & (rates["attack"] == attack) & rates["dimension"].isin(list(_MEANS)) & rates["rate"].notna()]
+    for (checkpoint, benchmark, attack), rows in first.groupby(
+        ["checkpoint_id", "benchmark", "attack"], sort=False
+    ):
+        mine = rates[
+            (rates["checkpoint_id"] == checkpoint)
+            & (rates["benchmark"] == benchmark)
+            & (rates["attack"] == attack)
+            & rates["dimension"].isin(list(_MEANS))
+            & rates["rate"].notna()
+        ]
         if len(mine):
             made.append(_write(view, folder, rows, mine, by_output, now, texts))
     return made
 
 
-def _write(view: View, folder: Path, rows: pd.DataFrame, rates: pd.DataFrame, judgments: dict[str, pd.DataFrame], now: str, texts: bool) -> Path:
+def _write(
+    view: View,
+    folder: Path,
+    rows: pd.DataFrame,
+    rates: pd.DataFrame,
+    judgments: dict[str, pd.DataFrame],
+    now: str,
+    texts: bool,
+) -> Path:
     one = rows.iloc[0]
     name = f"{one['recipe']}-s{one['seed']}-step{one['step']}" if one["step"] else str(one["start"])
     model = f"{view.study.name}/{name}"
     evaluation = f"{one['benchmark']}{'+' + one['attack'] if one['attack'] else ''}"
     place = Path("data") / "capsafe" / view.study.name / _plain(name)
-    stem = str(uuid.UUID(hex=digest_text(f"{model}/{evaluation}"), version=4))  # the same cell has the same file each time
+    stem = str(
+        uuid.UUID(hex=digest_text(f"{model}/{evaluation}"), version=4)
+    )  # the same cell has the same file each time
     run = f"capsafe/{view.study.name}/{_plain(name)}/{_plain(evaluation)}/{now}"
     (folder / place).mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(line, ensure_ascii=False) for line in _samples(rows, judgments, run, model, evaluation, texts)]
+    lines = [
+        json.dumps(line, ensure_ascii=False)
+        for line in _samples(rows, judgments, run, model, evaluation, texts)
+    ]
     samples = "".join(line + "\n" for line in lines).encode("utf-8", "replace")
     (folder / place / f"{stem}_samples.jsonl").write_bytes(samples)
     details = {
@@ -86,15 +109,29 @@ def _write(view: View, folder: Path, rows: pd.DataFrame, rates: pd.DataFrame, ju
         "schema_version": VERSION,
         "evaluation_id": run,
         "retrieved_timestamp": now,
-        "source_metadata": {"source_type": "evaluation_run", "source_organization_name": "unknown", "evaluator_relationship": "other"},
+        "source_metadata": {
+            "source_type": "evaluation_run",
+            "source_organization_name": "unknown",
+            "evaluator_relationship": "other",
+        },
         "eval_library": {"name": "capsafe", "version": __version__},
-        "model_info": {"name": name, "id": model, "additional_details": {k: str(v) for k, v in details.items() if v not in ("", None)}},
-        "evaluation_results": [_result(row, evaluation, float(one["temperature"])) for _, row in rates.iterrows()],
+        "model_info": {
+            "name": name,
+            "id": model,
+            "additional_details": {k: str(v) for k, v in details.items() if v not in ("", None)},
+        },
+        "evaluation_results": [
+            _result(row, evaluation, float(one["temperature"])) for _, row in rates.iterrows()
+        ],
     }
     if lines:
         record["detailed_evaluation_results"] = {
-            "format": "jsonl", "file_path": str(place / f"{stem}_samples.jsonl"), "hash_algorithm": "sha256", "checksum": hashlib.sha256(samples).hexdigest(), "total_rows": len(lines),
-        }  # fmt: skip
+            "format": "jsonl",
+            "file_path": str(place / f"{stem}_samples.jsonl"),
+            "hash_algorithm": "sha256",
+            "checksum": hashlib.sha256(samples).hexdigest(),
+            "total_rows": len(lines),
+        }
     path = folder / place / f"{stem}.json"
     path.write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
     return path
@@ -107,21 +144,43 @@ def _plain(name: str) -> str:
 def _result(row: pd.Series, evaluation: str, temperature: float) -> dict[str, Any]:
     metric, _, words = _MEANS[row["dimension"]]
     over_refusal = row["kind"] == "over_refusal"
-    better_low = row["dimension"] in ("safety", "coherence") or (row["dimension"] == "refusal" and over_refusal)
-    details = {"no_verdict": str(int(row["no_verdict"])), "outputs": str(int(row["total"])), "events": str(int(row["events"]))}
+    better_low = row["dimension"] in ("safety", "coherence") or (
+        row["dimension"] == "refusal" and over_refusal
+    )
+    details = {
+        "no_verdict": str(int(row["no_verdict"])),
+        "outputs": str(int(row["total"])),
+        "events": str(int(row["events"])),
+    }
     found: dict[str, Any] = {
         "evaluation_result_id": _result_id(evaluation, str(row["judge"]), str(row["dimension"])),
         "evaluation_name": evaluation,
         "source_data": {"dataset_name": row["benchmark"], "source_type": "other"},
         "metric_config": {
-            "evaluation_description": f"{words}; judge {row['judge']}", "metric_id": metric, "metric_name": metric, "metric_kind": metric, "metric_unit": "proportion",
-            "lower_is_better": bool(better_low), "score_type": "continuous", "min_score": 0.0, "max_score": 1.0, "additional_details": {"judge": str(row["judge"]), "dimension": str(row["dimension"])},
+            "evaluation_description": f"{words}; judge {row['judge']}",
+            "metric_id": metric,
+            "metric_name": metric,
+            "metric_kind": metric,
+            "metric_unit": "proportion",
+            "lower_is_better": bool(better_low),
+            "score_type": "continuous",
+            "min_score": 0.0,
+            "max_score": 1.0,
+            "additional_details": {"judge": str(row["judge"]), "dimension": str(row["dimension"])},
         },
         "score_details": {"score": float(row["rate"]), "details": details},
-    }  # fmt: skip
+    }
     if not pd.isna(row["low"]):
-        interval = {"lower": float(row["low"]), "upper": float(row["high"]), "confidence_level": 0.95, "method": "Wilson, or bootstrap over behaviours"}
-        found["score_details"]["uncertainty"] = {"confidence_interval": interval, "num_samples": int(row["n"])}
+        interval = {
+            "lower": float(row["low"]),
+            "upper": float(row["high"]),
+            "confidence_level": 0.95,
+            "method": "Wilson, or bootstrap over behaviours",
+        }
+        found["score_details"]["uncertainty"] = {
+            "confidence_interval": interval,
+            "num_samples": int(row["n"]),
+        }
     if temperature >= 0:
         found["generation_config"] = {"generation_args": {"temperature": temperature}}
     return found
@@ -131,20 +190,38 @@ def _result_id(evaluation: str, judge: str, dimension: str) -> str:
     return f"{evaluation}/{judge}/{dimension}"
 
 
-def _samples(rows: pd.DataFrame, judgments: dict[str, pd.DataFrame], run: str, model: str, evaluation: str, texts: bool) -> list[dict[str, Any]]:
+def _samples(
+    rows: pd.DataFrame, judgments: dict[str, pd.DataFrame], run: str, model: str, evaluation: str, texts: bool
+) -> list[dict[str, Any]]:
     found = []
     for row in rows.to_dict("records"):
         given = judgments.get(str(row["generation_id"]))
         for judgment in given.to_dict("records") if given is not None else []:
-            positive = judgment["label"] == _MEANS[judgment["dimension"]][1] or (judgment["dimension"] == "refusal" and judgment["label"] == "partial")
-            right = positive == (judgment["dimension"] == "correctness" or (judgment["dimension"] == "refusal" and row["kind"] == "safety"))
+            positive = judgment["label"] == _MEANS[judgment["dimension"]][1] or (
+                judgment["dimension"] == "refusal" and judgment["label"] == "partial"
+            )
+            right = positive == (
+                judgment["dimension"] == "correctness"
+                or (judgment["dimension"] == "refusal" and row["kind"] == "safety")
+            )
             found.append(
                 {
-                    "schema_version": VERSION, "evaluation_id": run, "model_id": model, "evaluation_name": evaluation,
-                    "evaluation_result_id": _result_id(evaluation, judgment["judge"], judgment["dimension"]), "sample_id": str(row["item"]) + (f"#{row['sample']}" if row["sample"] else ""),
-                    "interaction_type": "single_turn", "input": {"raw": row["prompt"], "formatted": row["asked"] or None, "reference": []}, "output": {"raw": [row["answer"] if texts else WITHHELD]},
-                    "answer_attribution": [], "evaluation": {"score": float(positive), "is_correct": bool(right)},
-                    "metadata": {"category": str(row["category"]), "label": str(judgment["label"]), "finish_reason": str(row["finish_reason"])},
+                    "schema_version": VERSION,
+                    "evaluation_id": run,
+                    "model_id": model,
+                    "evaluation_name": evaluation,
+                    "evaluation_result_id": _result_id(evaluation, judgment["judge"], judgment["dimension"]),
+                    "sample_id": str(row["item"]) + (f"#{row['sample']}" if row["sample"] else ""),
+                    "interaction_type": "single_turn",
+                    "input": {"raw": row["prompt"], "formatted": row["asked"] or None, "reference": []},
+                    "output": {"raw": [row["answer"] if texts else WITHHELD]},
+                    "answer_attribution": [],
+                    "evaluation": {"score": float(positive), "is_correct": bool(right)},
+                    "metadata": {
+                        "category": str(row["category"]),
+                        "label": str(judgment["label"]),
+                        "finish_reason": str(row["finish_reason"]),
+                    },
                 }
-            )  # fmt: skip
+            )
     return found

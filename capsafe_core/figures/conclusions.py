@@ -13,8 +13,19 @@ from plotly.subplots import make_subplots
 from capsafe_core.figures.squares import ids, squares
 from capsafe_core.figures.style import FAINT, GRID, INK, OUTCOME_COLOURS, TEMPLATE
 
-DIRECTIONS = {1: ("less safe", OUTCOME_COLOURS["unsafe"]), -1: ("safer", OUTCOME_COLOURS["safe"]), 0: ("open", "#9aa5b1")}
-ROWS = (("benchmark", ""), ("judge", ""), ("cutoff", "cut-off "), ("policy", "incoherent: "), ("coherence", "coherence: "), ("truncated", "cut-off answers "))
+DIRECTIONS = {
+    1: ("less safe", OUTCOME_COLOURS["unsafe"]),
+    -1: ("safer", OUTCOME_COLOURS["safe"]),
+    0: ("open", "#9aa5b1"),
+}
+ROWS = (
+    ("benchmark", ""),
+    ("judge", ""),
+    ("cutoff", "cut-off "),
+    ("policy", "incoherent: "),
+    ("coherence", "coherence: "),
+    ("truncated", "cut-off answers "),
+)
 
 
 def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
@@ -24,8 +35,19 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         curve: as `Conclusion.curve`.
         a, b: names of the arms.
     """
-    choices = [(d, value, f"{prefix}{str(value).replace('_', ' ')}") for d, prefix in ROWS for value in dict.fromkeys(sorted(curve[d].astype(str))) if curve[d].nunique() > 1]
-    fig = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=[1, max(0.35, 0.075 * len(choices))])
+    choices = [
+        (d, value, f"{prefix}{str(value).replace('_', ' ')}")
+        for d, prefix in ROWS
+        for value in dict.fromkeys(sorted(curve[d].astype(str)))
+        if curve[d].nunique() > 1
+    ]
+    fig = make_subplots(
+        rows=2,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.03,
+        row_heights=[1, max(0.35, 0.075 * len(choices))],
+    )
     places = np.arange(len(curve))
     ids = [[str(i)] for i in places]
     hover = [
@@ -43,10 +65,22 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         fig.add_scatter(
             x=places[mine],
             y=rows["estimate"],
-            error_y={"type": "data", "array": (rows["high"] - rows["estimate"]).fillna(0), "arrayminus": (rows["estimate"] - rows["low"]).fillna(0), "thickness": 1.2, "width": 0, "color": colour},
+            error_y={
+                "type": "data",
+                "array": (rows["high"] - rows["estimate"]).fillna(0),
+                "arrayminus": (rows["estimate"] - rows["low"]).fillna(0),
+                "thickness": 1.2,
+                "width": 0,
+                "color": colour,
+            },
             mode="markers",
             name={1: f"{a} {words}", -1: f"{a} {words}", 0: "interval holds zero"}[direction],
-            marker={"size": size, "color": colour, "symbol": ["diamond" if p else "circle" for p in rows["primary"]], "line": {"color": INK, "width": [1.6 if p else 0 for p in rows["primary"]]}},
+            marker={
+                "size": size,
+                "color": colour,
+                "symbol": ["diamond" if p else "circle" for p in rows["primary"]],
+                "line": {"color": INK, "width": [1.6 if p else 0 for p in rows["primary"]]},
+            },
             customdata=[ids[i] for i in places[mine]],
             hovertext=[hover[i] for i in places[mine]],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -55,7 +89,11 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         )
     fig.add_hline(y=0, row=1, col=1, line={"color": INK, "width": 1})
     labels = [words for _, _, words in choices]
-    used = [(i, words) for d, value, words in choices for i in places[(curve[d].astype(str) == str(value)).to_numpy()]]
+    used = [
+        (i, words)
+        for d, value, words in choices
+        for i in places[(curve[d].astype(str) == str(value)).to_numpy()]
+    ]
     if used:
         fig.add_scatter(
             x=[i for i, _ in used],
@@ -71,9 +109,25 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         )
     fig.update_layout(template=TEMPLATE, height=380 + 21 * len(choices), margin={"t": 40, "b": 30})
     fig.update_yaxes(title="difference in unsafe rate", tickformat="+.0%", row=1, col=1)
-    fig.update_yaxes(type="category", categoryorder="array", categoryarray=labels[::-1], automargin=True, gridcolor=GRID, tickfont={"size": 12}, row=2, col=1)
+    fig.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=labels[::-1],
+        automargin=True,
+        gridcolor=GRID,
+        tickfont={"size": 12},
+        row=2,
+        col=1,
+    )
     fig.update_xaxes(showticklabels=False, showgrid=False, row=1, col=1)
-    fig.update_xaxes(title="ways of asking, by estimate; the diamond is the primary one", title_font={"size": 12, "color": FAINT}, showticklabels=False, showgrid=False, row=2, col=1)
+    fig.update_xaxes(
+        title="ways of asking, by estimate; the diamond is the primary one",
+        title_font={"size": 12, "color": FAINT},
+        showticklabels=False,
+        showgrid=False,
+        row=2,
+        col=1,
+    )
     return fig
 
 
@@ -83,8 +137,17 @@ def rank_squares(names: Sequence[str], tau: npt.NDArray[np.float64]) -> go.Figur
     marks = pd.DataFrame(rows, columns=["x", "y", "value"])
     marks["id"] = ids(marks["x"], marks["y"])
     marks["text"] = ["—" if pd.isna(v) else f"{v:.1f}" for v in marks["value"]]
-    marks["hover"] = [f"{x}\n{y}\ntau {t}" for x, y, t in zip(marks["x"], marks["y"], marks["text"], strict=True)]
-    fig = squares(marks, [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]], -1.0, 1.0, 150 + 44 * len(names), dark_from=0.85)
+    marks["hover"] = [
+        f"{x}\n{y}\ntau {t}" for x, y, t in zip(marks["x"], marks["y"], marks["text"], strict=True)
+    ]
+    fig = squares(
+        marks,
+        [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]],
+        -1.0,
+        1.0,
+        150 + 44 * len(names),
+        dark_from=0.85,
+    )
     fig.update_xaxes(tickangle=-35, categoryorder="array", categoryarray=list(names))
     fig.update_yaxes(categoryorder="array", categoryarray=list(names))
     return fig

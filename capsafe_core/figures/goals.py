@@ -8,7 +8,13 @@ from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, TEMPLATE, figure
 
-POLICY_SHAPES = {"as_judged": "circle", "counted_safe": "triangle-down", "counted_unsafe": "triangle-up", "excluded": "x", "coherent_in_both": "square"}
+POLICY_SHAPES = {
+    "as_judged": "circle",
+    "counted_safe": "triangle-down",
+    "counted_unsafe": "triangle-up",
+    "excluded": "x",
+    "coherent_in_both": "square",
+}
 
 
 def delta_strip(table: pd.DataFrame, goals: dict[str, float | None]) -> go.Figure:
@@ -19,7 +25,13 @@ def delta_strip(table: pd.DataFrame, goals: dict[str, float | None]) -> go.Figur
         goals: the goal now in force on each data set.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
-    fig = make_subplots(rows=1, cols=max(len(datasets), 1), shared_yaxes=True, column_titles=[f"fine-tuned on {d}" for d in datasets], horizontal_spacing=0.05)
+    fig = make_subplots(
+        rows=1,
+        cols=max(len(datasets), 1),
+        shared_yaxes=True,
+        column_titles=[f"fine-tuned on {d}" for d in datasets],
+        horizontal_spacing=0.05,
+    )
     for column, dataset in enumerate(datasets, 1):
         mine = table[table["dataset"] == dataset]
         for i, (words, line) in enumerate(mine.groupby("comparison", sort=False)):
@@ -27,9 +39,18 @@ def delta_strip(table: pd.DataFrame, goals: dict[str, float | None]) -> go.Figur
             colour = (OUTCOME_COLOURS["unsafe"], INK, OUTCOME_COLOURS["refusal"], FAINT)[i % 4]
             if len(banded):
                 fig.add_scatter(
-                    x=[*banded["goal"], *banded["goal"][::-1]], y=[*banded["high"], *banded["low"][::-1]], fill="toself", fillcolor=colour, opacity=0.12, line={"width": 0}, mode="lines",
-                    hoverinfo="skip", showlegend=False, row=1, col=column,
-                )  # fmt: skip
+                    x=[*banded["goal"], *banded["goal"][::-1]],
+                    y=[*banded["high"], *banded["low"][::-1]],
+                    fill="toself",
+                    fillcolor=colour,
+                    opacity=0.12,
+                    line={"width": 0},
+                    mode="lines",
+                    hoverinfo="skip",
+                    showlegend=False,
+                    row=1,
+                    col=column,
+                )
             fig.add_scatter(
                 x=line["goal"],
                 y=line["delta"],
@@ -39,15 +60,28 @@ def delta_strip(table: pd.DataFrame, goals: dict[str, float | None]) -> go.Figur
                 marker={"size": 6, "color": colour},
                 customdata=[[f"{dataset}:{g:.3f}"] for g in line["goal"]],
                 hovertext=[
-                    f"{words}\ngoal {g:.0%}: {100 * d:+.0f} points" + (f" ({100 * low:+.0f} to {100 * high:+.0f})" if pd.notna(low) else f"\nno interval, {u:.0%} of resamples out of reach")
-                    for g, d, low, high, u in zip(line["goal"], line["delta"], line["low"], line["high"], line["unreached"], strict=True)
+                    f"{words}\ngoal {g:.0%}: {100 * d:+.0f} points"
+                    + (
+                        f" ({100 * low:+.0f} to {100 * high:+.0f})"
+                        if pd.notna(low)
+                        else f"\nno interval, {u:.0%} of resamples out of reach"
+                    )
+                    for g, d, low, high, u in zip(
+                        line["goal"], line["delta"], line["low"], line["high"], line["unreached"], strict=True
+                    )
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
                 row=1,
                 col=column,
             )
         if goals.get(dataset) is not None:
-            fig.add_vline(x=goals[dataset], row=1, col=column, line={"color": FAINT, "dash": "dot"}, annotation={"text": "goal", "font": {"size": 12, "color": FAINT}})
+            fig.add_vline(
+                x=goals[dataset],
+                row=1,
+                col=column,
+                line={"color": FAINT, "dash": "dot"},
+                annotation={"text": "goal", "font": {"size": 12, "color": FAINT}},
+            )
         fig.update_xaxes(title=f"goal: right answers on {dataset}", tickformat=".0%", row=1, col=column)
     fig.add_hline(y=0, line={"color": INK, "width": 1})
     fig.update_layout(template=TEMPLATE, height=400, margin={"t": 80, "b": 52}, legend={"y": 1.12})
@@ -62,24 +96,51 @@ def frontier(table: pd.DataFrame) -> go.Figure:
         table: as `pareto_table`.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
-    fig = make_subplots(rows=1, cols=max(len(datasets), 1), shared_yaxes=True, column_titles=[f"fine-tuned on {d}" for d in datasets], horizontal_spacing=0.05)
+    fig = make_subplots(
+        rows=1,
+        cols=max(len(datasets), 1),
+        shared_yaxes=True,
+        column_titles=[f"fine-tuned on {d}" for d in datasets],
+        horizontal_spacing=0.05,
+    )
     for column, dataset in enumerate(datasets, 1):
         mine = table[table["dataset"] == dataset]
         fig.add_scatter(
             x=mine["capability"],
             y=mine["unsafe"],
             mode="markers+text",
-            marker={"size": 15, "color": mine["probability"], "colorscale": [[0, "#ffffff"], [1, INK]], "cmin": 0, "cmax": 1, "line": {"color": INK, "width": 1.2}, "showscale": column == 1, "colorbar": {"title": {"text": "on the frontier", "side": "right", "font": {"size": 12}}, "tickformat": ".0%", "thickness": 10}},
-            text=[f"{r} {s}" if p >= 0.5 else "" for r, s, p in zip(mine["recipe"], mine["step"], mine["probability"], strict=True)],
+            marker={
+                "size": 15,
+                "color": mine["probability"],
+                "colorscale": [[0, "#ffffff"], [1, INK]],
+                "cmin": 0,
+                "cmax": 1,
+                "line": {"color": INK, "width": 1.2},
+                "showscale": column == 1,
+                "colorbar": {
+                    "title": {"text": "on the frontier", "side": "right", "font": {"size": 12}},
+                    "tickformat": ".0%",
+                    "thickness": 10,
+                },
+            },
+            text=[
+                f"{r} {s}" if p >= 0.5 else ""
+                for r, s, p in zip(mine["recipe"], mine["step"], mine["probability"], strict=True)
+            ],
             textposition="top center",
             textfont={"size": 11},
             customdata=mine[["checkpoint_id"]],
-            hovertext=[f"{r}, seed {d}, step {s}\non the frontier in {p:.0%} of resamples" for r, d, s, p in zip(mine["recipe"], mine["seed"], mine["step"], mine["probability"], strict=True)],
+            hovertext=[
+                f"{r}, seed {d}, step {s}\non the frontier in {p:.0%} of resamples"
+                for r, d, s, p in zip(
+                    mine["recipe"], mine["seed"], mine["step"], mine["probability"], strict=True
+                )
+            ],
             hovertemplate="%{hovertext}<br>%{x:.0%} right, %{y:.0%} unsafe<extra></extra>",
             showlegend=False,
             row=1,
             col=column,
-        )  # fmt: skip
+        )
         fig.update_xaxes(title="right answers", tickformat=".0%", range=[-0.04, 1.04], row=1, col=column)
     fig.update_layout(template=TEMPLATE, height=400, margin={"t": 40})
     fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero", row=1, col=1)
@@ -102,16 +163,35 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
         fig.add_scatter(
             x=mine["estimate"],
             y=[recipes.index(r) - 0.8 * shift / len(ways) for r in mine["recipe"]],
-            error_x={"type": "data", "array": (mine["high"] - mine["estimate"]).fillna(0), "arrayminus": (mine["estimate"] - mine["low"]).fillna(0), "thickness": 1.2, "width": 0, "color": FAINT},
+            error_x={
+                "type": "data",
+                "array": (mine["high"] - mine["estimate"]).fillna(0),
+                "arrayminus": (mine["estimate"] - mine["low"]).fillna(0),
+                "thickness": 1.2,
+                "width": 0,
+                "color": FAINT,
+            },
             mode="markers",
             name=words,
-            marker={"symbol": POLICY_SHAPES.get(policy, "diamond") + ("" if truncated == "kept" else "-open"), "size": 11, "color": INK},
+            marker={
+                "symbol": POLICY_SHAPES.get(policy, "diamond") + ("" if truncated == "kept" else "-open"),
+                "size": 11,
+                "color": INK,
+            },
             customdata=mine[["recipe"]],
-            hovertext=[f"{r}, {words}\n{100 * e:+.0f} points, n = {n}" for r, e, n in zip(mine["recipe"], mine["estimate"], mine["n"], strict=True)],
+            hovertext=[
+                f"{r}, {words}\n{100 * e:+.0f} points, n = {n}"
+                for r, e, n in zip(mine["recipe"], mine["estimate"], mine["n"], strict=True)
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     fig.add_vline(x=0, line={"color": INK, "width": 1})
     fig.update_xaxes(title="unsafe rate at the goal minus at the start", tickformat="+.0%")
-    fig.update_yaxes(tickvals=list(range(len(recipes))), ticktext=recipes, range=[len(recipes) - 0.4, -0.6], automargin=True)
+    fig.update_yaxes(
+        tickvals=list(range(len(recipes))),
+        ticktext=recipes,
+        range=[len(recipes) - 0.4, -0.6],
+        automargin=True,
+    )
     fig.update_layout(margin={"t": 84}, legend={"y": 1.04})
     return fig

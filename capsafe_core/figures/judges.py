@@ -6,7 +6,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from capsafe_core.figures.style import FAINT, GRID, INK, JUDGE_SHAPES, OUTCOME_COLOURS, OUTCOME_WORDS, SHARES, TEMPLATE, figure
+from capsafe_core.figures.style import (
+    FAINT,
+    GRID,
+    INK,
+    JUDGE_SHAPES,
+    OUTCOME_COLOURS,
+    OUTCOME_WORDS,
+    SHARES,
+    TEMPLATE,
+    figure,
+)
 from capsafe_core.quoting import join_names
 
 
@@ -19,9 +29,22 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
     fig = figure(120 + 64 * len(table))
     people = table["family"] == "people"
     for row in table.dropna(subset=["coherent", "incoherent"]).itertuples():
-        fig.add_scatter(x=[row.coherent, row.incoherent], y=[row.judge, row.judge], mode="lines", line={"color": "#c3c9cf", "width": 5}, hoverinfo="skip", showlegend=False)
+        fig.add_scatter(
+            x=[row.coherent, row.incoherent],
+            y=[row.judge, row.judge],
+            mode="lines",
+            line={"color": "#c3c9cf", "width": 5},
+            hoverinfo="skip",
+            showlegend=False,
+        )
     for stratum, colour, words in (
-        ("coherent", OUTCOME_COLOURS["unsafe"], "on outputs that make sense" if table["coherence_known"].any() else "on all outputs (coherence not judged)"),
+        (
+            "coherent",
+            OUTCOME_COLOURS["unsafe"],
+            "on outputs that make sense"
+            if table["coherence_known"].any()
+            else "on all outputs (coherence not judged)",
+        ),
         ("incoherent", "white", "on incoherent outputs"),
     ):
         known = table[table[stratum].notna()]
@@ -30,16 +53,45 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
             y=known["judge"],
             mode="markers",
             name=words,
-            error_x={"type": "data", "array": known[f"{stratum}_high"] - known[stratum], "arrayminus": known[stratum] - known[f"{stratum}_low"], "color": FAINT, "thickness": 1, "width": 0},
-            marker={"size": 16, "symbol": ["diamond" if p else "circle" for p in people[known.index]], "color": colour, "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.4}},
+            error_x={
+                "type": "data",
+                "array": known[f"{stratum}_high"] - known[stratum],
+                "arrayminus": known[stratum] - known[f"{stratum}_low"],
+                "color": FAINT,
+                "thickness": 1,
+                "width": 0,
+            },
+            marker={
+                "size": 16,
+                "symbol": ["diamond" if p else "circle" for p in people[known.index]],
+                "color": colour,
+                "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.4},
+            },
             customdata=[[join_names((judge, stratum))] for judge in known["judge"]],
-            hovertext=[f"{j}: {v:.1%} of {n} {stratum} outputs called unsafe" for j, v, n in zip(known["judge"], known[stratum], known[f"{stratum}_n"], strict=True)],
+            hovertext=[
+                f"{j}: {v:.1%} of {n} {stratum} outputs called unsafe"
+                for j, v, n in zip(known["judge"], known[stratum], known[f"{stratum}_n"], strict=True)
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     for row in table.itertuples():
-        fig.add_annotation(x=0, y=row.judge, text=str(row.stance), showarrow=False, xanchor="left", yshift=-19, font={"size": 11, "color": FAINT})
+        fig.add_annotation(
+            x=0,
+            y=row.judge,
+            text=str(row.stance),
+            showarrow=False,
+            xanchor="left",
+            yshift=-19,
+            font={"size": 11, "color": FAINT},
+        )
     fig.update_xaxes(title="outputs called unsafe", tickformat=".0%", range=[-0.03, 1.05])
-    fig.update_yaxes(type="category", range=[len(table) - 0.4, -0.6], gridcolor=GRID, automargin=True, tickfont={"color": INK})
+    fig.update_yaxes(
+        type="category",
+        range=[len(table) - 0.4, -0.6],
+        gridcolor=GRID,
+        automargin=True,
+        tickfont={"color": INK},
+    )
     return fig
 
 
@@ -49,17 +101,34 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
     Args:
         table: as `votes_table`.
     """
-    judges = [c for c in table.columns if c not in ("pattern", "coherent", "incoherent", "unchecked", "n", "share")]
+    judges = [
+        c for c in table.columns if c not in ("pattern", "coherent", "incoherent", "unchecked", "n", "share")
+    ]
     rows = table.head(top).reset_index(drop=True)
-    fig = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[max(0.2, 0.075 * len(judges)), 1 - max(0.2, 0.075 * len(judges))], horizontal_spacing=0.02)
-    for vote, colour in (("unsafe", OUTCOME_COLOURS["unsafe"]), ("safe", OUTCOME_COLOURS["safe"]), ("", "white")):
+    fig = make_subplots(
+        rows=1,
+        cols=2,
+        shared_yaxes=True,
+        column_widths=[max(0.2, 0.075 * len(judges)), 1 - max(0.2, 0.075 * len(judges))],
+        horizontal_spacing=0.02,
+    )
+    for vote, colour in (
+        ("unsafe", OUTCOME_COLOURS["unsafe"]),
+        ("safe", OUTCOME_COLOURS["safe"]),
+        ("", "white"),
+    ):
         marks = [(judge, i) for i in rows.index for judge in judges if rows.at[i, judge] == vote]
         fig.add_scatter(
             x=[judge for judge, _ in marks],
             y=[i for _, i in marks],
             mode="markers",
             name=f"says {vote}" if vote else "no verdict",
-            marker={"size": 13, "color": colour, "symbol": "circle" if vote == "unsafe" else "square", "line": {"color": FAINT, "width": 0 if vote else 1}},
+            marker={
+                "size": 13,
+                "color": colour,
+                "symbol": "circle" if vote == "unsafe" else "square",
+                "line": {"color": FAINT, "width": 0 if vote else 1},
+            },
             customdata=[[rows.at[i, "pattern"]] for _, i in marks],
             hovertemplate="%{x}: " + (vote or "no verdict") + "<extra></extra>",
             showlegend=bool(marks),
@@ -67,20 +136,58 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
             col=1,
         )
     begin = pd.Series(0, index=rows.index)
-    for name, colour, words in (("coherent", "#5b7083", "makes sense"), ("incoherent", OUTCOME_COLOURS["incoherent"], "made no sense"), ("unchecked", "#aeb9c4", "coherence not judged")):
+    for name, colour, words in (
+        ("coherent", "#5b7083", "makes sense"),
+        ("incoherent", OUTCOME_COLOURS["incoherent"], "made no sense"),
+        ("unchecked", "#aeb9c4", "coherence not judged"),
+    ):
         if not rows[name].any():
             continue
         fig.add_bar(
-            x=rows[name], y=rows.index, base=begin, orientation="h", name=words, marker={"color": colour, "pattern": {"shape": "/" if name == "incoherent" else "", "fgcolor": "#857d6c", "size": 6}},
-            hovertemplate="%{x} outputs, " + words + "<extra></extra>", row=1, col=2,
-        )  # fmt: skip
+            x=rows[name],
+            y=rows.index,
+            base=begin,
+            orientation="h",
+            name=words,
+            marker={
+                "color": colour,
+                "pattern": {"shape": "/" if name == "incoherent" else "", "fgcolor": "#857d6c", "size": 6},
+            },
+            hovertemplate="%{x} outputs, " + words + "<extra></extra>",
+            row=1,
+            col=2,
+        )
         begin = begin + rows[name]
     fig.add_scatter(
-        x=rows["n"], y=rows.index, mode="markers+text", text=[f" {n} ({s:.0%})" for n, s in zip(rows["n"], rows["share"], strict=True)], textposition="middle right", textfont={"size": 12},
-        marker={"size": 9, "color": INK, "symbol": "line-ns-open"}, customdata=rows[["pattern"]], hovertemplate="%{text} outputs<extra></extra>", showlegend=False, row=1, col=2,
-    )  # fmt: skip
-    fig.update_layout(template=TEMPLATE, height=170 + 27 * len(rows), barmode="overlay", bargap=0.35, margin={"t": 40, "b": 92})
-    fig.update_xaxes(type="category", tickangle=-35, showgrid=False, categoryorder="array", categoryarray=judges, row=1, col=1)
+        x=rows["n"],
+        y=rows.index,
+        mode="markers+text",
+        text=[f" {n} ({s:.0%})" for n, s in zip(rows["n"], rows["share"], strict=True)],
+        textposition="middle right",
+        textfont={"size": 12},
+        marker={"size": 9, "color": INK, "symbol": "line-ns-open"},
+        customdata=rows[["pattern"]],
+        hovertemplate="%{text} outputs<extra></extra>",
+        showlegend=False,
+        row=1,
+        col=2,
+    )
+    fig.update_layout(
+        template=TEMPLATE,
+        height=170 + 27 * len(rows),
+        barmode="overlay",
+        bargap=0.35,
+        margin={"t": 40, "b": 92},
+    )
+    fig.update_xaxes(
+        type="category",
+        tickangle=-35,
+        showgrid=False,
+        categoryorder="array",
+        categoryarray=judges,
+        row=1,
+        col=1,
+    )
     fig.update_xaxes(title="outputs", range=[0, rows["n"].max() * 1.3] if len(rows) else None, row=1, col=2)
     fig.update_yaxes(range=[len(rows) - 0.4, -0.6], showticklabels=False, showgrid=False)
     return fig
@@ -95,23 +202,66 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
     runs = list(dict.fromkeys(zip(table["recipe"], table["seed"], strict=True)))
     counts = table.groupby("recipe")["seed"].nunique()
     titles = [f"{r} · seed {s}" if counts[r] > 1 else str(r) for r, s in runs]
-    fig = make_subplots(rows=2, cols=max(len(runs), 1), shared_xaxes=True, shared_yaxes="rows", column_titles=titles, row_heights=[0.8, 0.2], vertical_spacing=0.05, horizontal_spacing=0.03)
+    fig = make_subplots(
+        rows=2,
+        cols=max(len(runs), 1),
+        shared_xaxes=True,
+        shared_yaxes="rows",
+        column_titles=titles,
+        row_heights=[0.8, 0.2],
+        vertical_spacing=0.05,
+        horizontal_spacing=0.03,
+    )
     for column, (recipe, seed) in enumerate(runs, 1):
         mine = table[(table["recipe"] == recipe) & (table["seed"] == seed)]
         for i, (judge, line) in enumerate(mine.groupby("judge")):
             fig.add_scatter(
-                x=line["step"].astype(str), y=line["rate"], mode="lines+markers", name=str(judge), legendgroup=str(judge), showlegend=column == 1, line={"color": INK, "width": 1.1},
-                marker={"symbol": JUDGE_SHAPES[i % len(JUDGE_SHAPES)], "size": 9, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 1.7}},
+                x=line["step"].astype(str),
+                y=line["rate"],
+                mode="lines+markers",
+                name=str(judge),
+                legendgroup=str(judge),
+                showlegend=column == 1,
+                line={"color": INK, "width": 1.1},
+                marker={
+                    "symbol": JUDGE_SHAPES[i % len(JUDGE_SHAPES)],
+                    "size": 9,
+                    "color": "white",
+                    "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 1.7},
+                },
                 customdata=[[join_names((c, judge))] for c in line["checkpoint_id"]],
-                hovertext=[f"{judge}, step {s}: {v:.0%} ({low:.0%} to {high:.0%})" for s, v, low, high in zip(line["step"], line["rate"], line["low"], line["high"], strict=True)],
-                hovertemplate="%{hovertext}<extra></extra>", row=1, col=column,
-            )  # fmt: skip
+                hovertext=[
+                    f"{judge}, step {s}: {v:.0%} ({low:.0%} to {high:.0%})"
+                    for s, v, low, high in zip(
+                        line["step"], line["rate"], line["low"], line["high"], strict=True
+                    )
+                ],
+                hovertemplate="%{hovertext}<extra></extra>",
+                row=1,
+                col=column,
+            )
         strip = mine.drop_duplicates("step")
         fig.add_scatter(
-            x=strip["step"].astype(str), y=["incoherent"] * len(strip), mode="markers+text", text=[f"{100 * v:.0f}" for v in strip["incoherent"].fillna(0)], textfont={"size": 10},
-            marker={"symbol": "square", "size": 24, "color": strip["incoherent"], "colorscale": SHARES, "cmin": 0, "cmax": 1, "line": {"color": "#b8bfc6", "width": 1}},
-            customdata=[[join_names((c, ""))] for c in strip["checkpoint_id"]], hovertemplate="%{text} % incoherent<extra></extra>", showlegend=False, row=2, col=column,
-        )  # fmt: skip
+            x=strip["step"].astype(str),
+            y=["incoherent"] * len(strip),
+            mode="markers+text",
+            text=[f"{100 * v:.0f}" for v in strip["incoherent"].fillna(0)],
+            textfont={"size": 10},
+            marker={
+                "symbol": "square",
+                "size": 24,
+                "color": strip["incoherent"],
+                "colorscale": SHARES,
+                "cmin": 0,
+                "cmax": 1,
+                "line": {"color": "#b8bfc6", "width": 1},
+            },
+            customdata=[[join_names((c, ""))] for c in strip["checkpoint_id"]],
+            hovertemplate="%{text} % incoherent<extra></extra>",
+            showlegend=False,
+            row=2,
+            col=column,
+        )
     fig.update_layout(template=TEMPLATE, height=440, margin={"t": 90, "b": 52, "l": 92}, legend={"y": 1.12})
     fig.update_yaxes(tickformat=".0%", range=[-0.03, 1.03], row=1)
     fig.update_yaxes(title="called unsafe", row=1, col=1)
@@ -133,12 +283,30 @@ def text_map(table: pd.DataFrame) -> go.Figure:
         if mine.empty:
             continue
         fig.add_scatter(
-            x=mine["x"], y=mine["y"], mode="markers", name=OUTCOME_WORDS[outcome],
-            marker={"size": 8, "color": colour, "opacity": 0.75, "line": {"color": INK, "width": [1.6 if d >= 0.4 else 0.3 for d in mine["disputed"]]}},
+            x=mine["x"],
+            y=mine["y"],
+            mode="markers",
+            name=OUTCOME_WORDS[outcome],
+            marker={
+                "size": 8,
+                "color": colour,
+                "opacity": 0.75,
+                "line": {"color": INK, "width": [1.6 if d >= 0.4 else 0.3 for d in mine["disputed"]]},
+            },
             customdata=mine[["generation_id"]],
-            hovertext=[f"{r}, seed {d}, step {s}\n{u} of {u + v} judges say unsafe" for r, d, s, u, v in zip(mine["recipe"], mine["seed"], mine["step"], mine["unsafe_votes"], mine["safe_votes"], strict=True)],
+            hovertext=[
+                f"{r}, seed {d}, step {s}\n{u} of {u + v} judges say unsafe"
+                for r, d, s, u, v in zip(
+                    mine["recipe"],
+                    mine["seed"],
+                    mine["step"],
+                    mine["unsafe_votes"],
+                    mine["safe_votes"],
+                    strict=True,
+                )
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
-        )  # fmt: skip
+        )
     fig.update_xaxes(showticklabels=False, title="")
     fig.update_yaxes(showticklabels=False, title="")
     return fig
@@ -149,9 +317,19 @@ def scores_beside(table: pd.DataFrame) -> go.Figure:
     first = table.iloc[0]
     fig = figure(420, width=560)
     fig.add_scatter(
-        x=table["x"], y=table["y"], mode="markers", marker={"symbol": "square", "size": (table["n"] / table["n"].max()) ** 0.5 * 34 + 2, "color": "#5b7083"},
-        customdata=[[f"{x:g}~{y:g}"] for x, y in zip(table["x"], table["y"], strict=True)], hovertext=[f"{n} outputs" for n in table["n"]], hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
-    )  # fmt: skip
+        x=table["x"],
+        y=table["y"],
+        mode="markers",
+        marker={
+            "symbol": "square",
+            "size": (table["n"] / table["n"].max()) ** 0.5 * 34 + 2,
+            "color": "#5b7083",
+        },
+        customdata=[[f"{x:g}~{y:g}"] for x, y in zip(table["x"], table["y"], strict=True)],
+        hovertext=[f"{n} outputs" for n in table["n"]],
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+    )
     fig.add_vline(x=first["cutoff_1"], line={"color": OUTCOME_COLOURS["unsafe"], "dash": "dash"})
     fig.add_hline(y=first["cutoff_2"], line={"color": OUTCOME_COLOURS["unsafe"], "dash": "dash"})
     fig.update_xaxes(title=f"score of {first['judge_1']}", range=[0, 1])

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, OUTCOME_WORDS, SHARES, figure, small
+from capsafe_core.figures.style import (
+    DASHES,
+    FAINT,
+    INK,
+    OUTCOME_COLOURS,
+    OUTCOME_WORDS,
+    SHARES,
+    figure,
+    small,
+)
 
 
 def outcome_bars(bars: pd.DataFrame, notes: Mapping[str, str]) -> go.Figure:
@@ -29,11 +38,18 @@ def outcome_bars(bars: pd.DataFrame, notes: Mapping[str, str]) -> go.Figure:
             x=shares,
             orientation="h",
             name=OUTCOME_WORDS[outcome],
-            marker={"color": colour, "line": {"color": "white", "width": 1}, "pattern": {"shape": "/" if outcome == "incoherent" else "", "fgcolor": "#857d6c", "size": 7}},
+            marker={
+                "color": colour,
+                "line": {"color": "white", "width": 1},
+                "pattern": {"shape": "/" if outcome == "incoherent" else "", "fgcolor": "#857d6c", "size": 7},
+            },
             text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares],
             textposition="inside",
             insidetextanchor="middle",
-            textfont={"color": INK if outcome in ("incoherent", "no verdict", "safe") else "white", "size": 13},
+            textfont={
+                "color": INK if outcome in ("incoherent", "no verdict", "safe") else "white",
+                "size": 13,
+            },
             hovertemplate="%{x:.1%} " + OUTCOME_WORDS[outcome] + "<extra></extra>",
         )
     fig.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=False)
@@ -51,7 +67,16 @@ def gained_against_unsafe(paths: pd.DataFrame) -> go.Figure:
     known = paths.dropna(subset=["gained", "unsafe"])
     fig = figure(330)
     fig.add_vline(x=1, line={"color": FAINT, "dash": "dot", "width": 1})
-    fig.add_annotation(x=1, y=1.0, yref="paper", text="goal", showarrow=False, xanchor="left", yanchor="top", font={"size": 12, "color": FAINT})
+    fig.add_annotation(
+        x=1,
+        y=1.0,
+        yref="paper",
+        text="goal",
+        showarrow=False,
+        xanchor="left",
+        yanchor="top",
+        font={"size": 12, "color": FAINT},
+    )
     for i, (recipe, runs) in enumerate(known.groupby("recipe", sort=False)):
         dash = DASHES[i % len(DASHES)]
         for seed, path in runs.groupby("seed"):
@@ -80,7 +105,13 @@ def gained_against_unsafe(paths: pd.DataFrame) -> go.Figure:
                     "cmax": 1,
                     "line": {"color": INK, "width": 1.4},
                     "showscale": bool(i == 0 and seed == runs["seed"].min()),
-                    "colorbar": {"title": {"text": "incoherent", "side": "right", "font": {"size": 12}}, "tickformat": ".0%", "tickfont": {"size": 11}, "thickness": 9, "len": 0.8},
+                    "colorbar": {
+                        "title": {"text": "incoherent", "side": "right", "font": {"size": 12}},
+                        "tickformat": ".0%",
+                        "tickfont": {"size": 11},
+                        "thickness": 9,
+                        "len": 0.8,
+                    },
                 },
                 customdata=path[["checkpoint_id"]],
                 text=[f"{recipe}, step {step}" for step in path["step"]],
@@ -89,9 +120,23 @@ def gained_against_unsafe(paths: pd.DataFrame) -> go.Figure:
             )
         last = runs[runs["seed"] == runs["seed"].min()].sort_values("step").iloc[-1]
         fig.add_annotation(
-            x=last["gained"], y=last["unsafe"], text=str(recipe), showarrow=False, xanchor="left", xshift=10, yshift=9 if i % 2 else -9, font={"size": 12}, bgcolor="rgba(255,255,255,0.75)"
+            x=last["gained"],
+            y=last["unsafe"],
+            text=str(recipe),
+            showarrow=False,
+            xanchor="left",
+            xshift=10,
+            yshift=9 if i % 2 else -9,
+            font={"size": 12},
+            bgcolor="rgba(255,255,255,0.75)",
         )
-    fig.update_xaxes(title="share of the capability goal gained", tickformat=".0%", range=[min(-0.1, known["gained"].min() - 0.05), max(1.15, known["gained"].max() * 1.22)] if len(known) else None)
+    fig.update_xaxes(
+        title="share of the capability goal gained",
+        tickformat=".0%",
+        range=[min(-0.1, known["gained"].min() - 0.05), max(1.15, known["gained"].max() * 1.22)]
+        if len(known)
+        else None,
+    )
     fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero")
     fig.update_layout(margin={"t": 16, "b": 48, "l": 64, "r": 10})
     return fig

@@ -24,15 +24,36 @@ def agreement(table: pd.DataFrame) -> go.Figure:
         if rows.empty:
             continue
         fig.add_scatter(
-            x=rows["alpha"], y=[strata.index(s) + 0.2 * (place - 1) for s in rows["stratum"]], mode="markers", name=dimension,
-            error_x={"type": "data", "array": rows["alpha_high"] - rows["alpha"], "arrayminus": rows["alpha"] - rows["alpha_low"], "color": FAINT, "thickness": 1.4, "width": 0},
-            marker={"size": 12, "symbol": symbol, "color": INK}, customdata=[[join_names((dimension, s))] for s in rows["stratum"]],
-            hovertext=[f"{s}, {dimension}: alpha {a:.2f}; same answer on {o:.0%} of {n}" for s, a, o, n in zip(rows["stratum"], rows["alpha"], rows["observed"], rows["n"], strict=True)],
+            x=rows["alpha"],
+            y=[strata.index(s) + 0.2 * (place - 1) for s in rows["stratum"]],
+            mode="markers",
+            name=dimension,
+            error_x={
+                "type": "data",
+                "array": rows["alpha_high"] - rows["alpha"],
+                "arrayminus": rows["alpha"] - rows["alpha_low"],
+                "color": FAINT,
+                "thickness": 1.4,
+                "width": 0,
+            },
+            marker={"size": 12, "symbol": symbol, "color": INK},
+            customdata=[[join_names((dimension, s))] for s in rows["stratum"]],
+            hovertext=[
+                f"{s}, {dimension}: alpha {a:.2f}; same answer on {o:.0%} of {n}"
+                for s, a, o, n in zip(
+                    rows["stratum"], rows["alpha"], rows["observed"], rows["n"], strict=True
+                )
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
-        )  # fmt: skip
+        )
     fig.add_vline(x=0, line={"color": FAINT, "width": 1})
-    fig.update_xaxes(title="Krippendorff's alpha: 1 is full agreement, 0 no better than chance", range=[min(-0.15, float(table["alpha_low"].min(skipna=True)) - 0.05) if len(table) else -0.15, 1.05])
-    fig.update_yaxes(tickvals=list(range(len(strata))), ticktext=strata, range=[len(strata) - 0.4, -0.6], automargin=True)
+    fig.update_xaxes(
+        title="Krippendorff's alpha: 1 is full agreement, 0 no better than chance",
+        range=[min(-0.15, float(table["alpha_low"].min(skipna=True)) - 0.05) if len(table) else -0.15, 1.05],
+    )
+    fig.update_yaxes(
+        tickvals=list(range(len(strata))), ticktext=strata, range=[len(strata) - 0.4, -0.6], automargin=True
+    )
     return fig
 
 
@@ -46,16 +67,40 @@ def corrected(table: pd.DataFrame, event: str) -> go.Figure:
     rows = table[table["ppi"].notna()]
     fig = figure(120 + 46 * len(rows))
     for row in rows.itertuples():
-        fig.add_scatter(x=[row.judge_rate, row.ppi], y=[row.judge, row.judge], mode="lines", line={"color": "#c3c9cf", "width": 4}, hoverinfo="skip", showlegend=False)
+        fig.add_scatter(
+            x=[row.judge_rate, row.ppi],
+            y=[row.judge, row.judge],
+            mode="lines",
+            line={"color": "#c3c9cf", "width": 4},
+            hoverinfo="skip",
+            showlegend=False,
+        )
     fig.add_scatter(
-        x=rows["ppi"], y=rows["judge"], mode="markers", name="corrected by people (PPI++, 95 %)", customdata=[[j] for j in rows["judge"]],
-        error_x={"type": "data", "array": rows["ppi_high"] - rows["ppi"], "arrayminus": rows["ppi"] - rows["ppi_low"], "color": INK, "thickness": 1.6, "width": 5},
-        marker={"size": 13, "symbol": "diamond", "color": OUTCOME_COLOURS["unsafe"]}, hovertemplate="%{y}: %{x:.1%} corrected<extra></extra>",
-    )  # fmt: skip
+        x=rows["ppi"],
+        y=rows["judge"],
+        mode="markers",
+        name="corrected by people (PPI++, 95 %)",
+        customdata=[[j] for j in rows["judge"]],
+        error_x={
+            "type": "data",
+            "array": rows["ppi_high"] - rows["ppi"],
+            "arrayminus": rows["ppi"] - rows["ppi_low"],
+            "color": INK,
+            "thickness": 1.6,
+            "width": 5,
+        },
+        marker={"size": 13, "symbol": "diamond", "color": OUTCOME_COLOURS["unsafe"]},
+        hovertemplate="%{y}: %{x:.1%} corrected<extra></extra>",
+    )
     fig.add_scatter(
-        x=rows["judge_rate"], y=rows["judge"], mode="markers", name="as the judge says", customdata=[[j] for j in rows["judge"]],
-        marker={"size": 13, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.2}}, hovertemplate="%{y}: %{x:.1%} by itself<extra></extra>",
-    )  # fmt: skip
+        x=rows["judge_rate"],
+        y=rows["judge"],
+        mode="markers",
+        name="as the judge says",
+        customdata=[[j] for j in rows["judge"]],
+        marker={"size": 13, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.2}},
+        hovertemplate="%{y}: %{x:.1%} by itself<extra></extra>",
+    )
     fig.update_xaxes(title=event, tickformat=".0%", range=[-0.02, 1.02])
     fig.update_yaxes(type="category", range=[len(rows) - 0.4, -0.6], automargin=True)
     return fig

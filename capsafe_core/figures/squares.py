@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.figures.style import INK, OUTCOME_COLOURS, OUTCOME_WORDS, SHARES, figure, run_name, seeds_by_recipe
+from capsafe_core.figures.style import (
+    INK,
+    OUTCOME_COLOURS,
+    OUTCOME_WORDS,
+    SHARES,
+    figure,
+    run_name,
+    seeds_by_recipe,
+)
 from capsafe_core.quoting import join_names
 
 
@@ -21,7 +29,15 @@ def ids(*columns: Iterable[str]) -> list[str]:
     return [join_names(values) for values in zip(*columns, strict=True)]
 
 
-def squares(marks: pd.DataFrame, scale: list[list[object]], low: float, high: float, height: int, dark_from: float = 0.6, size: int = 38) -> go.Figure:
+def squares(
+    marks: pd.DataFrame,
+    scale: list[list[object]],
+    low: float,
+    high: float,
+    height: int,
+    dark_from: float = 0.6,
+    size: int = 38,
+) -> go.Figure:
     """Squares shaded by value, each with an id for clicks.
 
     Args:
@@ -36,7 +52,15 @@ def squares(marks: pd.DataFrame, scale: list[list[object]], low: float, high: fl
         x=marks["x"],
         y=marks["y"],
         mode="markers+text",
-        marker={"symbol": "square", "size": size, "color": marks["value"].astype(float), "colorscale": scale, "cmin": low, "cmax": high, "line": {"color": "#b8bfc6", "width": 1}},
+        marker={
+            "symbol": "square",
+            "size": size,
+            "color": marks["value"].astype(float),
+            "colorscale": scale,
+            "cmin": low,
+            "cmax": high,
+            "line": {"color": "#b8bfc6", "width": 1},
+        },
         text=marks["text"],
         textfont={"size": 11, "color": ["white" if deep else INK for deep in depth >= dark_from]},
         customdata=marks[["id"]],
@@ -52,7 +76,11 @@ def squares(marks: pd.DataFrame, scale: list[list[object]], low: float, high: fl
 def _runs(table: pd.DataFrame) -> pd.Series:
     """The name of each row's run."""
     counts = seeds_by_recipe(table)
-    return pd.Series([run_name(r, s, counts[r]) for r, s in zip(table["recipe"], table["seed"], strict=True)], index=table.index, dtype=object)
+    return pd.Series(
+        [run_name(r, s, counts[r]) for r, s in zip(table["recipe"], table["seed"], strict=True)],
+        index=table.index,
+        dtype=object,
+    )
 
 
 def incoherence_squares(table: pd.DataFrame) -> go.Figure:
@@ -65,11 +93,18 @@ def incoherence_squares(table: pd.DataFrame) -> go.Figure:
             "value": table["rate"],
             "id": ids(table["checkpoint_id"], table["benchmark"]),
             "text": [f"{100 * v:.0f}" for v in table["rate"]],
-            "hover": [f"{row}, step {s}\n{e} of {n} incoherent" for row, s, e, n in zip(rows, table["step"], table["events"], table["n"], strict=True)],
+            "hover": [
+                f"{row}, step {s}\n{e} of {n} incoherent"
+                for row, s, e, n in zip(rows, table["step"], table["events"], table["n"], strict=True)
+            ],
         }
     )
     fig = squares(marks, SHARES, 0.0, 1.0, 90 + 42 * rows.nunique())
-    fig.update_xaxes(title="training step", categoryorder="array", categoryarray=[str(s) for s in sorted(table["step"].unique())])
+    fig.update_xaxes(
+        title="training step",
+        categoryorder="array",
+        categoryarray=[str(s) for s in sorted(table["step"].unique())],
+    )
     return fig
 
 
@@ -88,10 +123,17 @@ def reason_dots(table: pd.DataFrame) -> go.Figure:
             y=rows[mine.index],
             mode="markers",
             name=f"says the {by}" if by == "detector" else "say people",
-            marker={"size": (mine["share"] ** 0.5 * 34).clip(lower=5), "color": colour, "line": {"color": INK, "width": 1.8 if by == "detector" else 0}},
+            marker={
+                "size": (mine["share"] ** 0.5 * 34).clip(lower=5),
+                "color": colour,
+                "line": {"color": INK, "width": 1.8 if by == "detector" else 0},
+            },
             customdata=[[mark] for mark in ids(mine["checkpoint_id"], mine["reason"])],
             hovertext=[
-                f"{row}, step {step}, by {by}: {n} of {of} outputs, {share:.0%}" for row, step, n, of, share in zip(rows[mine.index], mine["step"], mine["n"], mine["of"], mine["share"], strict=True)
+                f"{row}, step {step}, by {by}: {n} of {of} outputs, {share:.0%}"
+                for row, step, n, of, share in zip(
+                    rows[mine.index], mine["step"], mine["n"], mine["of"], mine["share"], strict=True
+                )
             ],
             hovertemplate="%{hovertext}<extra></extra>",
             showlegend=bool((table["by"] == "people").any()),
@@ -109,9 +151,14 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
         name: of the coefficient, for the title.
     """
     mine = table[table["stratum"] == stratum]
-    both = pd.concat([mine, mine.rename(columns={"judge_1": "judge_2", "judge_2": "judge_1"})], ignore_index=True)
+    both = pd.concat(
+        [mine, mine.rename(columns={"judge_1": "judge_2", "judge_2": "judge_1"})], ignore_index=True
+    )
     words = ["—" if pd.isna(k) else f"{round(k, 2) + 0:.2f}" for k in both["value"]]
-    spans = ["no interval" if pd.isna(low) else f"{low:.2f} to {high:.2f}" for low, high in zip(both["low"], both["high"], strict=True)]
+    spans = [
+        "no interval" if pd.isna(low) else f"{low:.2f} to {high:.2f}"
+        for low, high in zip(both["low"], both["high"], strict=True)
+    ]
     marks = pd.DataFrame(
         {
             "x": both["judge_1"],
@@ -119,14 +166,33 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
             "value": both["value"],
             "id": ids(both["judge_1"], both["judge_2"]),
             "text": words,
-            "hover": [f"{a} and {b}\n{name} {'not defined' if k == '—' else k} ({span})\nn = {n}" for a, b, k, span, n in zip(both["judge_1"], both["judge_2"], words, spans, both["n"], strict=True)],
+            "hover": [
+                f"{a} and {b}\n{name} {'not defined' if k == '—' else k} ({span})\nn = {n}"
+                for a, b, k, span, n in zip(
+                    both["judge_1"], both["judge_2"], words, spans, both["n"], strict=True
+                )
+            ],
         }
     )
-    fig = squares(marks, [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]], -1.0, 1.0, 130 + 52 * both["judge_1"].nunique(), dark_from=0.82)
+    fig = squares(
+        marks,
+        [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]],
+        -1.0,
+        1.0,
+        130 + 52 * both["judge_1"].nunique(),
+        dark_from=0.82,
+    )
     names = sorted(both["judge_1"].unique())
     fig.update_xaxes(tickangle=-25, categoryorder="array", categoryarray=names)
     fig.update_yaxes(categoryorder="array", categoryarray=names)
-    fig.update_layout(title={"text": f"{stratum} outputs" if "minus" not in stratum else stratum, "font": {"size": 14}, "x": 0.02}, width=None)
+    fig.update_layout(
+        title={
+            "text": f"{stratum} outputs" if "minus" not in stratum else stratum,
+            "font": {"size": 14},
+            "x": 0.02,
+        },
+        width=None,
+    )
     return fig
 
 
@@ -147,14 +213,26 @@ def transition_squares(table: pd.DataFrame, order: Sequence[str], there: str) ->
             "id": ids(table["before"], table["after"]),
             "text": table["n"].astype(str),
             "hover": [
-                f"{OUTCOME_WORDS[b]} before, {OUTCOME_WORDS[a]} after\n{n} prompts, {s:.0%} of the row" for b, a, n, s in zip(table["before"], table["after"], table["n"], table["share"], strict=True)
+                f"{OUTCOME_WORDS[b]} before, {OUTCOME_WORDS[a]} after\n{n} prompts, {s:.0%} of the row"
+                for b, a, n, s in zip(
+                    table["before"], table["after"], table["n"], table["share"], strict=True
+                )
             ],
         }
     )
     rows = [o for o in order if o in set(table["before"])]
     fig = squares(marks, SHARES, 0.0, 1.0, 120 + 48 * len(rows))
-    fig.update_xaxes(title=f"at {there}", side="bottom", categoryorder="array", categoryarray=[OUTCOME_WORDS[o] for o in order if o in set(table["after"])])
-    fig.update_yaxes(title="at the start", categoryorder="array", categoryarray=[f"{OUTCOME_WORDS[o]} ({totals[o]})" for o in rows])
+    fig.update_xaxes(
+        title=f"at {there}",
+        side="bottom",
+        categoryorder="array",
+        categoryarray=[OUTCOME_WORDS[o] for o in order if o in set(table["after"])],
+    )
+    fig.update_yaxes(
+        title="at the start",
+        categoryorder="array",
+        categoryarray=[f"{OUTCOME_WORDS[o]} ({totals[o]})" for o in rows],
+    )
     return fig
 
 
@@ -176,15 +254,36 @@ def story_grid(story: pd.DataFrame, chosen: str = "") -> go.Figure:
                 "symbol": "square",
                 "size": 40,
                 "color": colour,
-                "line": {"color": [INK if g == chosen else "#b8bfc6" for g in part["generation_id"]], "width": [3 if g == chosen else 1 for g in part["generation_id"]]},
+                "line": {
+                    "color": [INK if g == chosen else "#b8bfc6" for g in part["generation_id"]],
+                    "width": [3 if g == chosen else 1 for g in part["generation_id"]],
+                },
             },
-            text=[f"{u}/{u + s}" if u + s else "" for u, s in zip(part["unsafe_votes"], part["safe_votes"], strict=True)],
+            text=[
+                f"{u}/{u + s}" if u + s else ""
+                for u, s in zip(part["unsafe_votes"], part["safe_votes"], strict=True)
+            ],
             textfont={"size": 11, "color": "white" if outcome in ("refusal", "unsafe") else INK},
             customdata=part[["generation_id"]],
-            hovertemplate="%{y}, step %{x}<br>" + OUTCOME_WORDS[outcome] + "<br>judges who say unsafe: %{text}<extra></extra>",
+            hovertemplate="%{y}, step %{x}<br>"
+            + OUTCOME_WORDS[outcome]
+            + "<br>judges who say unsafe: %{text}<extra></extra>",
         )
-    fig.update_xaxes(title="training step", type="category", categoryorder="array", categoryarray=[str(s) for s in sorted(story["step"].unique())], showgrid=False)
-    fig.update_yaxes(type="category", autorange="reversed", showgrid=False, automargin=True, categoryorder="array", categoryarray=list(dict.fromkeys(runs)))
+    fig.update_xaxes(
+        title="training step",
+        type="category",
+        categoryorder="array",
+        categoryarray=[str(s) for s in sorted(story["step"].unique())],
+        showgrid=False,
+    )
+    fig.update_yaxes(
+        type="category",
+        autorange="reversed",
+        showgrid=False,
+        automargin=True,
+        categoryorder="array",
+        categoryarray=list(dict.fromkeys(runs)),
+    )
     return fig
 
 
@@ -198,10 +297,26 @@ def coverage_squares(table: pd.DataFrame) -> go.Figure:
             "y": rows,
             "value": (table["seen"] / table["outputs"].where(table["outputs"] > 0)).fillna(0.0),
             "id": ids(table["checkpoint_id"], table["benchmark"]),
-            "text": [words.get(state, f"{seen}/{outputs}") for state, seen, outputs in zip(table["state"], table["seen"], table["outputs"], strict=True)],
-            "hover": [f"{row}\n{judge}: {seen} of {outputs} outputs seen" for row, judge, seen, outputs in zip(rows, table["judge"], table["seen"], table["outputs"], strict=True)],
+            "text": [
+                words.get(state, f"{seen}/{outputs}")
+                for state, seen, outputs in zip(table["state"], table["seen"], table["outputs"], strict=True)
+            ],
+            "hover": [
+                f"{row}\n{judge}: {seen} of {outputs} outputs seen"
+                for row, judge, seen, outputs in zip(
+                    rows, table["judge"], table["seen"], table["outputs"], strict=True
+                )
+            ],
         }
     )
-    fig = squares(marks, [[0.0, "#ffffff"], [1.0, "#4fb3a5"]], 0.0, 1.0, 130 + 26 * rows.nunique(), dark_from=2.0, size=22)
+    fig = squares(
+        marks,
+        [[0.0, "#ffffff"], [1.0, "#4fb3a5"]],
+        0.0,
+        1.0,
+        130 + 26 * rows.nunique(),
+        dark_from=2.0,
+        size=22,
+    )
     fig.update_xaxes(side="top", tickangle=-25)
     return fig

@@ -11,9 +11,23 @@ import plotly.graph_objects as go
 
 from capsafe_core.text import visible
 
-OUTCOME_COLOURS = {"refusal": "#3f6fb5", "safe": "#4fb3a5", "unsafe": "#d1495b", "incoherent": "#c9c4b8", "no verdict": "#ffffff", "task answer": "#8d99ae"}
+OUTCOME_COLOURS = {
+    "refusal": "#3f6fb5",
+    "safe": "#4fb3a5",
+    "unsafe": "#d1495b",
+    "incoherent": "#c9c4b8",
+    "no verdict": "#ffffff",
+    "task answer": "#8d99ae",
+}
 """Colour-blind safe, and of different lightness so that a grey print keeps them apart."""
-OUTCOME_WORDS = {"refusal": "refused", "safe": "answered safely", "unsafe": "answered harmfully", "incoherent": "made no sense", "no verdict": "no verdict", "task answer": "task answer"}
+OUTCOME_WORDS = {
+    "refusal": "refused",
+    "safe": "answered safely",
+    "unsafe": "answered harmfully",
+    "incoherent": "made no sense",
+    "no verdict": "no verdict",
+    "task answer": "task answer",
+}
 INK, FAINT, GRID = "#22313f", "#7b8794", "#e6e9ec"
 JUDGE_SHAPES = ("circle", "square", "triangle-up", "cross", "x", "star", "hexagon", "triangle-down")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -22,12 +36,28 @@ SHARES = [[0.0, "#ffffff"], [0.5, "#b9b2a1"], [1.0, "#5e574a"]]
 
 TEMPLATE = go.layout.Template(
     layout={
-        "font": {"family": "Source Sans Pro, Segoe UI, Helvetica, Arial, sans-serif", "size": 14, "color": INK},
+        "font": {
+            "family": "Source Sans Pro, Segoe UI, Helvetica, Arial, sans-serif",
+            "size": 14,
+            "color": INK,
+        },
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "margin": {"l": 60, "r": 24, "t": 36, "b": 52},
-        "xaxis": {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": GRID, "title": {"standoff": 8, "font": {"size": 13}}},
-        "yaxis": {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": FAINT, "title": {"standoff": 8, "font": {"size": 13}}},
+        "xaxis": {
+            "gridcolor": GRID,
+            "zerolinecolor": GRID,
+            "linecolor": FAINT,
+            "ticks": "outside",
+            "tickcolor": GRID,
+            "title": {"standoff": 8, "font": {"size": 13}},
+        },
+        "yaxis": {
+            "gridcolor": GRID,
+            "zerolinecolor": GRID,
+            "linecolor": FAINT,
+            "title": {"standoff": 8, "font": {"size": 13}},
+        },
         "hoverlabel": {"bgcolor": "white", "font": {"size": 13}},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
     }
@@ -78,7 +108,9 @@ def _sealed(name: str, value: Any) -> Any:
 def _inert(text: str) -> str:
     """A text as plotly draws it letter by letter; > alone begins nothing."""
     parts = re.split("([\ufdd0\ufdd1])", text)
-    words = (_SMALL[p] if p in _SMALL else visible(p).replace("&", "&amp;").replace("<", "&lt;") for p in parts)
+    words = (
+        _SMALL[p] if p in _SMALL else visible(p).replace("&", "&amp;").replace("<", "&lt;") for p in parts
+    )
     return "".join(words).replace("\n", "<br>")
 
 

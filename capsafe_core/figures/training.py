@@ -6,7 +6,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, SHARES, TEMPLATE, figure, run_name, seeds_by_recipe
+from capsafe_core.figures.style import (
+    DASHES,
+    FAINT,
+    INK,
+    OUTCOME_COLOURS,
+    SHARES,
+    TEMPLATE,
+    figure,
+    run_name,
+    seeds_by_recipe,
+)
 
 
 def along_training(paths: pd.DataFrame) -> go.Figure:
@@ -17,7 +27,13 @@ def along_training(paths: pd.DataFrame) -> go.Figure:
     """
     datasets = list(dict.fromkeys(paths.dropna(subset=["capability"])["dataset"]))
     fig = make_subplots(
-        rows=2, cols=max(len(datasets), 1), shared_xaxes=True, shared_yaxes=True, column_titles=[f"fine-tuned on {d}" for d in datasets], vertical_spacing=0.07, horizontal_spacing=0.05
+        rows=2,
+        cols=max(len(datasets), 1),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        column_titles=[f"fine-tuned on {d}" for d in datasets],
+        vertical_spacing=0.07,
+        horizontal_spacing=0.05,
     )
     counts = seeds_by_recipe(paths)
     for column, dataset in enumerate(datasets, 1):
@@ -29,16 +45,37 @@ def along_training(paths: pd.DataFrame) -> go.Figure:
             for seed, path in runs.groupby("seed"):
                 name = run_name(str(recipe), int(seed), counts[str(recipe)])
                 width = 2.2 if seed == runs["seed"].min() else 1.1
-                for row, (value, colour) in enumerate((("capability", INK), ("unsafe", OUTCOME_COLOURS["unsafe"])), 1):
-                    _add_line(fig, path, value, name, row, column, {"color": colour, "dash": DASHES[i % len(DASHES)], "width": width})
+                for row, (value, colour) in enumerate(
+                    (("capability", INK), ("unsafe", OUTCOME_COLOURS["unsafe"])), 1
+                ):
+                    _add_line(
+                        fig,
+                        path,
+                        value,
+                        name,
+                        row,
+                        column,
+                        {"color": colour, "dash": DASHES[i % len(DASHES)], "width": width},
+                    )
         goal = mine["goal"].iloc[0]
         if pd.notna(goal):
             fig.add_hline(
-                y=goal, row=1, col=column, line={"color": FAINT, "dash": "dot"}, annotation={"text": f"goal {goal:.0%}", "font": {"size": 12, "color": FAINT}}, annotation_position="top left"
+                y=goal,
+                row=1,
+                col=column,
+                line={"color": FAINT, "dash": "dot"},
+                annotation={"text": f"goal {goal:.0%}", "font": {"size": 12, "color": FAINT}},
+                annotation_position="top left",
             )
     fig.update_layout(template=TEMPLATE, height=560, margin={"t": 40, "r": 110})
     fig.update_yaxes(tickformat=".0%", range=[-0.02, 1.05], row=1)
-    fig.update_yaxes(tickformat=".0%", range=[-0.02, max(0.2, 1.1 * paths["unsafe_high"].max())] if paths["unsafe_high"].notna().any() else None, row=2)
+    fig.update_yaxes(
+        tickformat=".0%",
+        range=[-0.02, max(0.2, 1.1 * paths["unsafe_high"].max())]
+        if paths["unsafe_high"].notna().any()
+        else None,
+        row=2,
+    )
     fig.update_yaxes(title="right answers", row=1, col=1)
     fig.update_yaxes(title="answered harmfully", row=2, col=1)
     fig.update_xaxes(title="training step", row=2)
@@ -49,9 +86,17 @@ def _add_seed_range(fig: go.Figure, runs: pd.DataFrame, value: str, row: int, co
     """A band from the lowest to the highest seed."""
     span = runs.groupby("step")[value].agg(["min", "max"]).dropna()
     fig.add_scatter(
-        x=[*span.index, *span.index[::-1]], y=[*span["max"], *span["min"][::-1]], fill="toself", fillcolor="rgba(120,130,145,0.16)", line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
-        row=row, col=column,
-    )  # fmt: skip
+        x=[*span.index, *span.index[::-1]],
+        y=[*span["max"], *span["min"][::-1]],
+        fill="toself",
+        fillcolor="rgba(120,130,145,0.16)",
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        row=row,
+        col=column,
+    )
 
 
 def bounds_along(table: pd.DataFrame) -> go.Figure:
@@ -74,26 +119,54 @@ def bounds_along(table: pd.DataFrame) -> go.Figure:
             x[0] += [a, a, a]
             x[1] += [b, b, b]
             y += [bottom, top, None]
-        fig.add_scatter(x=x, y=y, mode="lines", line={"width": width, "color": colour}, name=words, hoverinfo="skip")
+        fig.add_scatter(
+            x=x, y=y, mode="lines", line={"width": width, "color": colour}, name=words, hoverinfo="skip"
+        )
     fig.add_scatter(
-        x=where, y=table["judged"], mode="markers", name="as judged", marker={"size": 10, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2}}, customdata=table[["checkpoint_id"]],
-        hovertext=[f"as judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent answers count; {m} without a verdict" for j, low, high, m in zip(table["judged"], table["lowest"], table["highest"], table["no_verdict"], strict=True)],
+        x=where,
+        y=table["judged"],
+        mode="markers",
+        name="as judged",
+        marker={"size": 10, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2}},
+        customdata=table[["checkpoint_id"]],
+        hovertext=[
+            f"as judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent answers count; {m} without a verdict"
+            for j, low, high, m in zip(
+                table["judged"], table["lowest"], table["highest"], table["no_verdict"], strict=True
+            )
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
-    )  # fmt: skip
+    )
     fig.update_yaxes(title="answered harmfully", tickformat=".0%", range=[-0.03, 1.03])
     fig.update_layout(margin={"b": 64})
     return fig
 
 
-def _add_line(fig: go.Figure, path: pd.DataFrame, value: str, name: str, row: int, column: int, line: dict[str, object]) -> None:
+def _add_line(
+    fig: go.Figure, path: pd.DataFrame, value: str, name: str, row: int, column: int, line: dict[str, object]
+) -> None:
     path = path.sort_values("step")
     fig.add_scatter(
         x=path["step"],
         y=path[value],
-        error_y={"type": "data", "array": path[f"{value}_high"] - path[value], "arrayminus": path[value] - path[f"{value}_low"], "thickness": 1, "width": 0, "color": FAINT},
+        error_y={
+            "type": "data",
+            "array": path[f"{value}_high"] - path[value],
+            "arrayminus": path[value] - path[f"{value}_low"],
+            "thickness": 1,
+            "width": 0,
+            "color": FAINT,
+        },
         mode="lines+markers",
         line=line,
-        marker={"size": 11, "color": path["incoherent"] if value == "unsafe" else "white", "colorscale": SHARES, "cmin": 0, "cmax": 1, "line": {"color": line["color"], "width": 1.6}},
+        marker={
+            "size": 11,
+            "color": path["incoherent"] if value == "unsafe" else "white",
+            "colorscale": SHARES,
+            "cmin": 0,
+            "cmax": 1,
+            "line": {"color": line["color"], "width": 1.6},
+        },
         customdata=path[["checkpoint_id"]],
         text=[name] * len(path),
         hovertemplate="%{text}, step %{x}<br>%{y:.1%}<extra></extra>",
@@ -102,7 +175,17 @@ def _add_line(fig: go.Figure, path: pd.DataFrame, value: str, name: str, row: in
         col=column,
     )
     last = path.iloc[-1]
-    fig.add_annotation(x=last["step"], y=last[value], text=name, showarrow=False, xanchor="left", xshift=9, font={"size": 11}, row=row, col=column)
+    fig.add_annotation(
+        x=last["step"],
+        y=last[value],
+        text=name,
+        showarrow=False,
+        xanchor="left",
+        xshift=9,
+        font={"size": 11},
+        row=row,
+        col=column,
+    )
 
 
 def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
@@ -113,8 +196,34 @@ def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
     for i, ((recipe, seed), path) in enumerate(known.groupby(["recipe", "seed"], sort=False)):
         path = path.sort_values("step")
         name = run_name(str(recipe), int(str(seed)), counts[str(recipe)])
-        fig.add_scatter(x=path["capability"], y=path["unsafe"], mode="lines+markers", cliponaxis=False, line={"color": INK, "dash": DASHES[i % len(DASHES)], "width": 1.6}, marker={"size": 12, "color": path["incoherent"], "colorscale": SHARES, "cmin": 0, "cmax": 1, "line": {"color": INK, "width": 1.3}}, customdata=path[["checkpoint_id"]], text=[f"{name}, step {s}" for s in path["step"]], hovertemplate="%{text}<br>%{x:.1%} right<br>%{y:.1%} answered harmfully<extra></extra>", showlegend=False)  # fmt: skip
-        fig.add_annotation(x=path["capability"].iloc[-1], y=path["unsafe"].iloc[-1], text=name, showarrow=False, xanchor="left", xshift=10, font={"size": 12})
+        fig.add_scatter(
+            x=path["capability"],
+            y=path["unsafe"],
+            mode="lines+markers",
+            cliponaxis=False,
+            line={"color": INK, "dash": DASHES[i % len(DASHES)], "width": 1.6},
+            marker={
+                "size": 12,
+                "color": path["incoherent"],
+                "colorscale": SHARES,
+                "cmin": 0,
+                "cmax": 1,
+                "line": {"color": INK, "width": 1.3},
+            },
+            customdata=path[["checkpoint_id"]],
+            text=[f"{name}, step {s}" for s in path["step"]],
+            hovertemplate="%{text}<br>%{x:.1%} right<br>%{y:.1%} answered harmfully<extra></extra>",
+            showlegend=False,
+        )
+        fig.add_annotation(
+            x=path["capability"].iloc[-1],
+            y=path["unsafe"].iloc[-1],
+            text=name,
+            showarrow=False,
+            xanchor="left",
+            xshift=10,
+            font={"size": 12},
+        )
     fig.update_xaxes(title="right answers", tickformat=".0%", range=[-0.03, 1.15])
     fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero")
     return fig

@@ -30,11 +30,15 @@ def parse(text: str | bytes, what: str) -> Any:
     try:
         return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except RecursionError as error:
-        raise CapsafeError(f"{what} is nested too deeply.", "No tool writes such a file; get it anew.") from error
+        raise CapsafeError(
+            f"{what} is nested too deeply.", "No tool writes such a file; get it anew."
+        ) from error
     except UnicodeDecodeError as error:
         raise CapsafeError(f"{what} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
     except ValueError as error:
-        raise CapsafeError(f"{what} is not JSON: {str(error)[:120]}.", "It may be cut off; get it anew.") from error
+        raise CapsafeError(
+            f"{what} is not JSON: {str(error)[:120]}.", "It may be cut off; get it anew."
+        ) from error
 
 
 def load_json(path: Path) -> Any:
@@ -55,7 +59,10 @@ def read_whole(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > LIMITS.whole:
-            raise CapsafeError(f"{path.name} has {size >> 20} MB, and would have to be read as one piece (at most {LIMITS.whole >> 20}).", "Save it as JSON lines, Parquet, or as Inspect's .eval.")
+            raise CapsafeError(
+                f"{path.name} has {size >> 20} MB, and would have to be read as one piece (at most {LIMITS.whole >> 20}).",
+                "Save it as JSON lines, Parquet, or as Inspect's .eval.",
+            )
         return path.read_bytes()
     except OSError as error:
         raise CapsafeError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
@@ -105,17 +112,28 @@ def csv_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, st
     try:
         text = read_whole(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CapsafeError(f"{path.name} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
+        raise CapsafeError(
+            f"{path.name} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8."
+        ) from error
     if "\0" in text:
-        raise CapsafeError(f"{path.name} holds NUL bytes, which no text table does.", "It may be damaged; get it anew.")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+        raise CapsafeError(
+            f"{path.name} holds NUL bytes, which no text table does.", "It may be damaged; get it anew."
+        )
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
+    )
     rows = _csv_lines(reader, path, problems)
     header = next(rows, None)
     if not header or len(set(header)) < len(header) or not all(name.strip() for name in header):
-        raise CapsafeError(f"{path.name} has no header in which every column has a name of its own.", "Put the columns' names into the first line.")
+        raise CapsafeError(
+            f"{path.name} has no header in which every column has a name of its own.",
+            "Put the columns' names into the first line.",
+        )
     for number, cells in enumerate(rows, 1):
         if cells and len(cells) != len(header):
-            problems.add(f"Row {number} of {path.name} has {len(cells)} cells, and there are {len(header)} columns.")
+            problems.add(
+                f"Row {number} of {path.name} has {len(cells)} cells, and there are {len(header)} columns."
+            )
         elif cells:
             yield number, dict(zip(header, cells, strict=True))
 
@@ -139,18 +157,30 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:
         # columns of texts stay dictionaries where they are: one long text in every row would else be written out for each
-        texts = [f.name for f in parquet.read_schema(path) if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        texts = [
+            f.name
+            for f in parquet.read_schema(path)
+            if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
+        ]
         with parquet.ParquetFile(path, read_dictionary=texts) as file:
             groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-            largest = max((g.column(c).total_uncompressed_size for g in groups for c in range(g.num_columns)), default=0)
+            largest = max(
+                (g.column(c).total_uncompressed_size for g in groups for c in range(g.num_columns)), default=0
+            )
             if largest > LIMITS.whole:
-                raise CapsafeError(f"{path.name} holds a column of {largest >> 20} MB in one piece.", "Write it in smaller row groups.")
+                raise CapsafeError(
+                    f"{path.name} holds a column of {largest >> 20} MB in one piece.",
+                    "Write it in smaller row groups.",
+                )
             for batch in file.iter_batches(max(1, min(1000, LIMITS.member // max(largest, 1)))):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise CapsafeError(f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0][:150]}.", "It may be cut off; get it anew.") from error
+        raise CapsafeError(
+            f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0][:150]}.",
+            "It may be cut off; get it anew.",
+        ) from error
 
 
 class Archive:
@@ -166,15 +196,31 @@ class Archive:
             self._raw = path.open("rb")
             self._zip = zipfile.ZipFile(self._raw)
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
-            raise CapsafeError(f"{path.name} is no whole ZIP archive: {error}.", "A log of a run that is still going on has no end yet; else get it anew.") from error
+            raise CapsafeError(
+                f"{path.name} is no whole ZIP archive: {error}.",
+                "A log of a run that is still going on has no end yet; else get it anew.",
+            ) from error
         entries = self._zip.infolist()
-        outside = next((e.filename for e in entries if e.filename.startswith(("/", "\\")) or ".." in e.filename.replace("\\", "/").split("/")), None)
+        outside = next(
+            (
+                e.filename
+                for e in entries
+                if e.filename.startswith(("/", "\\")) or ".." in e.filename.replace("\\", "/").split("/")
+            ),
+            None,
+        )
         if outside is not None:
             self.close()
-            raise CapsafeError(f"{path.name} holds a file that leads out of it: {outside[:100]!r}.", "No tool writes such an archive; do not trust it.")
+            raise CapsafeError(
+                f"{path.name} holds a file that leads out of it: {outside[:100]!r}.",
+                "No tool writes such an archive; do not trust it.",
+            )
         if len(entries) > LIMITS.members or sum(e.file_size for e in entries) > LIMITS.archive:
             self.close()
-            raise CapsafeError(f"{path.name} would unpack to {sum(e.file_size for e in entries) >> 20} MB in {len(entries)} files.", "No log is that large; do not trust it.")
+            raise CapsafeError(
+                f"{path.name} would unpack to {sum(e.file_size for e in entries) >> 20} MB in {len(entries)} files.",
+                "No log is that large; do not trust it.",
+            )
         self.names = {e.filename: e for e in entries}
 
     def __enter__(self) -> Archive:
@@ -208,11 +254,16 @@ class Archive:
         except CapsafeError:
             raise
         except Exception as error:  # zlib, zipfile and arrow each raise their own on damaged data
-            raise CapsafeError(f"{name} in {self._path.name} is damaged: {str(error)[:100]}.", "Get the file anew.") from error
+            raise CapsafeError(
+                f"{name} in {self._path.name} is damaged: {str(error)[:100]}.", "Get the file anew."
+            ) from error
 
     def _bounded(self, name: str, found: bytes) -> bytes:
         if len(found) > LIMITS.member:
-            raise CapsafeError(f"{name} in {self._path.name} unpacks to more than {LIMITS.member >> 20} MB.", "No log holds such a file; do not trust it.")
+            raise CapsafeError(
+                f"{name} in {self._path.name} unpacks to more than {LIMITS.member >> 20} MB.",
+                "No log holds such a file; do not trust it.",
+            )
         return found
 
     def _zstd(self, entry: zipfile.ZipInfo) -> bytes:
@@ -220,13 +271,23 @@ class Archive:
         import pyarrow as pa
 
         if max(entry.compress_size, entry.file_size) > LIMITS.member:
-            raise CapsafeError(f"{entry.filename} in {self._path.name} unpacks to more than {LIMITS.member >> 20} MB.", "No log holds such a file; do not trust it.")
+            raise CapsafeError(
+                f"{entry.filename} in {self._path.name} unpacks to more than {LIMITS.member >> 20} MB.",
+                "No log holds such a file; do not trust it.",
+            )
         self._raw.seek(entry.header_offset)
         head = _LOCAL.unpack(self._raw.read(_LOCAL.size))
         if head[0] != b"PK\x03\x04":
-            raise CapsafeError(f"{entry.filename} in {self._path.name} is not where the archive says.", "Get the file anew.")
+            raise CapsafeError(
+                f"{entry.filename} in {self._path.name} is not where the archive says.", "Get the file anew."
+            )
         self._raw.seek(head[-2] + head[-1], 1)
-        found: bytes = pa.decompress(self._raw.read(entry.compress_size), entry.file_size, "zstd", asbytes=True)
+        found: bytes = pa.decompress(
+            self._raw.read(entry.compress_size), entry.file_size, "zstd", asbytes=True
+        )
         if zlib.crc32(found) != entry.CRC:
-            raise CapsafeError(f"{entry.filename} in {self._path.name} is damaged: its checksum does not fit.", "Get the file anew.")
+            raise CapsafeError(
+                f"{entry.filename} in {self._path.name} is damaged: its checksum does not fit.",
+                "Get the file anew.",
+            )
         return found

@@ -18,15 +18,42 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
         raise CapsafeError(f"{paths[0].name} is no Every Eval Ever record: it has no evaluation_results.", "")
     model = as_object(data.get("model_info"))
     library = as_object(data.get("eval_library"))
-    names = dict.fromkeys(str(as_object(r).get("evaluation_name") or "evaluation") for r in data["evaluation_results"])
+    names = dict.fromkeys(
+        str(as_object(r).get("evaluation_name") or "evaluation") for r in data["evaluation_results"]
+    )
     for name in names:
-        results = [r for r in data["evaluation_results"] if isinstance(r, dict) and str(r.get("evaluation_name") or "evaluation") == name]
-        arguments = as_object(as_object(results[0].get("generation_config") if results else None).get("generation_args"))
-        condition: dict[str, Any] = {"engine": str(library.get("name") or ""), "engine_version": str(library.get("version") or "")}
-        condition |= {key: arguments[key] for key in ("temperature", "top_p", "max_tokens") if number(arguments.get(key)) is not None}
+        results = [
+            r
+            for r in data["evaluation_results"]
+            if isinstance(r, dict) and str(r.get("evaluation_name") or "evaluation") == name
+        ]
+        arguments = as_object(
+            as_object(results[0].get("generation_config") if results else None).get("generation_args")
+        )
+        condition: dict[str, Any] = {
+            "engine": str(library.get("name") or ""),
+            "engine_version": str(library.get("version") or ""),
+        }
+        condition |= {
+            key: arguments[key]
+            for key in ("temperature", "top_p", "max_tokens")
+            if number(arguments.get(key)) is not None
+        }
         rows = _rows(paths[1], name, len(names) == 1, problems) if len(paths) > 1 else iter(())
-        facts = {k: v for k, v in as_object(model.get("additional_details")).items() if k in ("base", "data", "recipe", "seed", "step") and isinstance(v, str)}
-        yield Log("every-eval-ever", name, str(model.get("id") or model.get("name") or ""), condition=condition, facts=facts, rows=rows, aggregates=list(_aggregates(results, name)))
+        facts = {
+            k: v
+            for k, v in as_object(model.get("additional_details")).items()
+            if k in ("base", "data", "recipe", "seed", "step") and isinstance(v, str)
+        }
+        yield Log(
+            "every-eval-ever",
+            name,
+            str(model.get("id") or model.get("name") or ""),
+            condition=condition,
+            facts=facts,
+            rows=rows,
+            aggregates=list(_aggregates(results, name)),
+        )
 
 
 def _aggregates(results: list[dict[str, Any]], name: str) -> Iterator[Aggregate]:
@@ -39,7 +66,13 @@ def _aggregates(results: list[dict[str, Any]], name: str) -> Iterator[Aggregate]
         metric = as_object(result.get("metric_config"))
         n = uncertainty.get("num_samples")
         stderr = number(as_object(uncertainty.get("standard_error")).get("value"))
-        yield Aggregate(name, str(metric.get("metric_id") or metric.get("metric_name") or "score"), score, stderr, n if isinstance(n, int) else None)
+        yield Aggregate(
+            name,
+            str(metric.get("metric_id") or metric.get("metric_name") or "score"),
+            score,
+            stderr,
+            n if isinstance(n, int) else None,
+        )
 
 
 def _rows(path: Path, name: str, only: bool, problems: Problems) -> Iterator[Row]:
@@ -62,11 +95,22 @@ def _rows(path: Path, name: str, only: bool, problems: Problems) -> Iterator[Row
         for sample, answer in enumerate(_answers(row) or [None]):
             formatted, used = asked.get("formatted"), as_object(row.get("token_usage")).get("output_tokens")
             yield Row(
-                item, asked["raw"], answer, sample, asked=formatted if isinstance(formatted, str) and formatted != asked["raw"] else "",
-                category=str(as_object(row.get("metadata")).get("category") or as_object(row.get("metadata")).get("subject") or ""),
-                reference="\n".join(str(r) for r in asked.get("reference") or []) if isinstance(asked.get("reference"), list) else "",
-                tokens=used if isinstance(used, int) and 0 <= used < 1 << 31 else 0, said=tuple(spoken.get(item, {}).values()) if sample == 0 else (),
-            )  # fmt: skip
+                item,
+                asked["raw"],
+                answer,
+                sample,
+                asked=formatted if isinstance(formatted, str) and formatted != asked["raw"] else "",
+                category=str(
+                    as_object(row.get("metadata")).get("category")
+                    or as_object(row.get("metadata")).get("subject")
+                    or ""
+                ),
+                reference="\n".join(str(r) for r in asked.get("reference") or [])
+                if isinstance(asked.get("reference"), list)
+                else "",
+                tokens=used if isinstance(used, int) and 0 <= used < 1 << 31 else 0,
+                said=tuple(spoken.get(item, {}).values()) if sample == 0 else (),
+            )
 
 
 def _mine(row: dict[str, Any], name: str, only: bool) -> bool:
@@ -87,5 +131,13 @@ def _answers(row: dict[str, Any]) -> list[str]:
     raw = as_object(row.get("output")).get("raw")
     if isinstance(raw, list):
         return [t for t in raw if isinstance(t, str)]
-    turns = [m for m in row.get("messages") or [] if isinstance(m, dict) and m.get("role") == "assistant" and isinstance(m.get("content"), str)] if isinstance(row.get("messages"), list) else []
+    turns = (
+        [
+            m
+            for m in row.get("messages") or []
+            if isinstance(m, dict) and m.get("role") == "assistant" and isinstance(m.get("content"), str)
+        ]
+        if isinstance(row.get("messages"), list)
+        else []
+    )
     return [turns[-1]["content"]] if turns else []

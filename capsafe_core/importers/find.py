@@ -62,7 +62,9 @@ def find_sources(roots: Sequence[Path]) -> tuple[list[Source], list[str]]:
         left_out += below.sentences
         files += [(p, str(p.relative_to(root))) for p in below.paths]
     if len(files) > MOST_FILES:
-        left_out.append(f"There are {len(files):,} files; the first {MOST_FILES:,} were looked at. Import the rest folder by folder.")
+        left_out.append(
+            f"There are {len(files):,} files; the first {MOST_FILES:,} were looked at. Import the rest folder by folder."
+        )
         files = files[:MOST_FILES]
     tools = [(path, relative, recognise(path)) for path, relative in files]
     return list(_grouped(tools, left_out)), left_out
@@ -87,7 +89,11 @@ def _grouped(tools: list[tuple[Path, str, str]], left_out: list[str]) -> Iterato
             yield Source(tool, (path, named) if named else (path,), relative)
         elif tool == "helm":
             if path.name == "scenario_state.json":
-                yield Source(tool, tuple(states[path.parent, n] for n in HELM_FILES if (path.parent, n) in states), relative)
+                yield Source(
+                    tool,
+                    tuple(states[path.parent, n] for n in HELM_FILES if (path.parent, n) in states),
+                    relative,
+                )
         elif tool == "harmbench":
             yield Source(tool, (path, *behaviours[:1]), relative)
         elif "test-artifact" in path.parts or (path.name in _AGAIN and path.parent in artifacts):
@@ -184,7 +190,11 @@ def read_source(source: Source, columns: Mapping[str, str], problems: Problems) 
     Raises:
         CapsafeError: the file as a whole cannot be used.
     """
-    logs = tables.read(source.paths, columns, problems) if source.tool == "table" else READERS[source.tool](source.paths, problems)
+    logs = (
+        tables.read(source.paths, columns, problems)
+        if source.tool == "table"
+        else READERS[source.tool](source.paths, problems)
+    )
     for log in logs:
         log.rows = _of_bearable_length(log.rows, source, problems)
         yield log
@@ -194,6 +204,8 @@ def _of_bearable_length(rows: Iterator[Row], source: Source, problems: Problems)
     for row in rows:
         length = len(row.answer or "") + len(row.asked) + len(prompt_text(row.prompt))
         if length > LIMITS.text:
-            problems.add(f"{row.item[:60]!r} of {source.relative} has {length:,} characters, more than any model says.")
+            problems.add(
+                f"{row.item[:60]!r} of {source.relative} has {length:,} characters, more than any model says."
+            )
         else:
             yield row

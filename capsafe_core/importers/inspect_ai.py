@@ -13,9 +13,24 @@ from capsafe_core.importers.bounded import Archive, load_json
 from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_object, number, said
 from capsafe_core.records import canonical_json, digest_text
 
-_STATUS = {"refusal": "refused", "invalid_response_format": "unparsed", "no_response": "unparsed", "grader_failed": "error", "scoring_failed": "error"}
+_STATUS = {
+    "refusal": "refused",
+    "invalid_response_format": "unparsed",
+    "no_response": "unparsed",
+    "grader_failed": "error",
+    "scoring_failed": "error",
+}
 """why a score is no verdict -> the status of the judgment"""
-_FACTS = {"step": "step", "seed": "seed", "base": "base", "base_model": "base", "dataset": "data", "data": "data", "recipe": "recipe", "method": "method"}
+_FACTS = {
+    "step": "step",
+    "seed": "seed",
+    "base": "base",
+    "base_model": "base",
+    "dataset": "data",
+    "data": "data",
+    "recipe": "recipe",
+    "method": "method",
+}
 """keys of the metadata and the tags that say which checkpoint was asked"""
 
 
@@ -27,10 +42,19 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
         if not isinstance(data, dict) or not isinstance(data.get("eval"), dict):
             raise CapsafeError(f"{path.name} is no Inspect log: it has no 'eval'.", "")
         samples = data.pop("samples", None) or []
-        yield _log(data, path, problems, _rows(enumerate(samples if isinstance(samples, list) else []), path, problems))
+        yield _log(
+            data,
+            path,
+            problems,
+            _rows(enumerate(samples if isinstance(samples, list) else []), path, problems),
+        )
         return
     with Archive(path) as archive:
-        header = archive.json("header.json") if "header.json" in archive.names else {**archive.json("_journal/start.json"), "status": "started"}
+        header = (
+            archive.json("header.json")
+            if "header.json" in archive.names
+            else {**archive.json("_journal/start.json"), "status": "started"}
+        )
         if not isinstance(header, dict) or not isinstance(header.get("eval"), dict):
             raise CapsafeError(f"{path.name} is no Inspect log: its header has no 'eval'.", "")
         names = sorted(n for n in archive.names if n.startswith("samples/") and n.endswith(".json"))
@@ -54,17 +78,42 @@ def _log(head: dict[str, Any], path: Path, problems: Problems, rows: Iterator[Ro
     if head.get("invalidated"):
         problems.add(f"{path.name} was marked as invalid by its owner; what it has is taken.")
     plan = head.get("plan") if isinstance(head.get("plan"), dict) else {}
-    config = {**as_object(plan.get("config") if plan else None), **as_object(about.get("model_generate_config"))}
+    config = {
+        **as_object(plan.get("config") if plan else None),
+        **as_object(about.get("model_generate_config")),
+    }
     arguments = as_object(about.get("model_args"))
     metadata = {**as_object(about.get("metadata")), **as_object(head.get("metadata"))}
     tags = [t for where in (about, head) for t in (where.get("tags") or []) if isinstance(t, str)]
-    condition = {key: config[key] for key in ("temperature", "top_p", "max_tokens") if number(config.get(key)) is not None}
-    condition |= {"system_prompt": str(config.get("system_message") or ""), "engine": "inspect_ai", "engine_version": str(as_object(about.get("packages")).get("inspect_ai", ""))}
+    condition = {
+        key: config[key]
+        for key in ("temperature", "top_p", "max_tokens")
+        if number(config.get(key)) is not None
+    }
+    condition |= {
+        "system_prompt": str(config.get("system_message") or ""),
+        "engine": "inspect_ai",
+        "engine_version": str(as_object(about.get("packages")).get("inspect_ai", "")),
+    }
     return Log(
         "inspect",
         str(about.get("task") or "task"),
         str(about.get("model") or ""),
-        str(next((v for v in (arguments.get("peft"), arguments.get("adapter"), arguments.get("lora"), metadata.get("adapter")) if isinstance(v, str)), "")),
+        str(
+            next(
+                (
+                    v
+                    for v in (
+                        arguments.get("peft"),
+                        arguments.get("adapter"),
+                        arguments.get("lora"),
+                        metadata.get("adapter"),
+                    )
+                    if isinstance(v, str)
+                ),
+                "",
+            )
+        ),
         _version(about),
         condition=condition,
         facts=_facts(metadata, tags),
@@ -76,7 +125,9 @@ def _log(head: dict[str, Any], path: Path, problems: Problems, rows: Iterator[Ro
 def _version(about: dict[str, Any]) -> str:
     """The task's version, and a hash of its arguments: with others it is another set of prompts."""
     arguments = as_object(about.get("task_args"))
-    return str(about.get("task_version") or "") + (f"+{digest_text(canonical_json(arguments))[:6]}" if arguments else "")
+    return str(about.get("task_version") or "") + (
+        f"+{digest_text(canonical_json(arguments))[:6]}" if arguments else ""
+    )
 
 
 def _facts(metadata: dict[str, Any], tags: list[str]) -> dict[str, str]:
@@ -84,7 +135,9 @@ def _facts(metadata: dict[str, Any], tags: list[str]) -> dict[str, str]:
     pairs = [(m.group(1), m.group(2)) for m in (re.fullmatch(r"(\w+)[:=](.+)", tag) for tag in tags) if m]
     found: dict[str, str] = {}
     for key, value in [*pairs, *metadata.items()]:
-        if key == "checkpoint" and isinstance(value, str | int):  # a step, a folder that ends with one, or a name
+        if key == "checkpoint" and isinstance(
+            value, str | int
+        ):  # a step, a folder that ends with one, or a name
             step = re.search(r"(?:^|[-_/])(\d+)$", str(value))
             found["step" if step else "model"] = step.group(1) if step else str(value)
         elif key in _FACTS and isinstance(value, str | int) and not isinstance(value, bool):
@@ -102,7 +155,13 @@ def _aggregates(head: dict[str, Any], benchmark: str) -> Iterator[Aggregate]:
             value = number(as_object(metric).get("value"))
             if name != "stderr" and value is not None:
                 n = score.get("scored_samples")
-                yield Aggregate(benchmark, f"{score.get('name')}/{name}", value, stderr if name in ("mean", "accuracy") else None, n if isinstance(n, int) else None)
+                yield Aggregate(
+                    benchmark,
+                    f"{score.get('name')}/{name}",
+                    value,
+                    stderr if name in ("mean", "accuracy") else None,
+                    n if isinstance(n, int) else None,
+                )
 
 
 def _rows(samples: Iterator[tuple[Any, Any]], path: Path, problems: Problems) -> Iterator[Row]:
@@ -110,7 +169,9 @@ def _rows(samples: Iterator[tuple[Any, Any]], path: Path, problems: Problems) ->
         try:
             row = _row(sample, f"Sample {where} of {path.name}", problems)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            problems.add(f"Sample {where} of {path.name} is not as Inspect writes it ({type(error).__name__}: {str(error)[:80]}).")
+            problems.add(
+                f"Sample {where} of {path.name} is not as Inspect writes it ({type(error).__name__}: {str(error)[:80]})."
+            )
             continue
         if row is not None:
             yield row
@@ -138,11 +199,17 @@ def _row(sample: Any, where: str, problems: Problems) -> Row | None:
         str(sample["id"]),
         prompt,
         _text(as_object(choices[0].get("message")).get("content"), kept) if choices else None,
-        sample=epoch - 1 if isinstance(epoch, int) and not isinstance(epoch, bool) and 1 <= epoch < 1 << 20 else 0,
+        sample=epoch - 1
+        if isinstance(epoch, int) and not isinstance(epoch, bool) and 1 <= epoch < 1 << 20
+        else 0,
         category=str(metadata.get("category") or metadata.get("subset") or ""),
         behaviour=str(metadata.get("behavior") or metadata.get("behaviour") or ""),
         reference=target if isinstance(target, str) else "\n".join(str(t) for t in target or []),
-        finish={"max_tokens": "length", "model_length": "length"}.get(str(choices[0].get("stop_reason")), str(choices[0].get("stop_reason") or "")) if choices else "",
+        finish={"max_tokens": "length", "model_length": "length"}.get(
+            str(choices[0].get("stop_reason")), str(choices[0].get("stop_reason") or "")
+        )
+        if choices
+        else "",
         tokens=_tokens(output),
         said=tuple(_scores(as_object(sample.get("scores")), kept)),
     )
@@ -157,7 +224,11 @@ def _prompt(value: Any, kept: dict[str, Any]) -> str | tuple[dict[str, str], ...
     """The question: a text, or a history that is cut after the last turn of the user."""
     if isinstance(value, str):
         return _whole(value, kept) or None
-    turns = [{"role": str(m.get("role")), "content": _text(m.get("content"), kept)} for m in value or [] if isinstance(m, dict)]
+    turns = [
+        {"role": str(m.get("role")), "content": _text(m.get("content"), kept)}
+        for m in value or []
+        if isinstance(m, dict)
+    ]
     while turns and turns[-1]["role"] != "user":
         turns.pop()
     if not turns:
@@ -168,7 +239,11 @@ def _prompt(value: Any, kept: dict[str, Any]) -> str | tuple[dict[str, str], ...
 def _text(content: Any, kept: dict[str, Any]) -> str:
     """The text of a message: a text, or parts of which those that are text count."""
     if isinstance(content, list):
-        return "\n".join(_whole(str(part.get("text") or ""), kept) for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "\n".join(
+            _whole(str(part.get("text") or ""), kept)
+            for part in content
+            if isinstance(part, dict) and part.get("type") == "text"
+        )
     return _whole(content, kept) if isinstance(content, str) else ""
 
 
@@ -187,17 +262,30 @@ def _scores(scores: dict[str, Any], kept: dict[str, Any]) -> Iterator[Said]:
             continue
         history = [h for h in score.get("history") or [] if isinstance(h, dict)]
         edits = [h for h in history if isinstance(h.get("provenance"), dict)]
-        first = next((h for h in history if h.get("provenance") is None and "value" in h), None) if edits else None
+        first = (
+            next((h for h in history if h.get("provenance") is None and "value" in h), None)
+            if edits
+            else None
+        )
         source = first or score
         raw = _whole(str(source.get("explanation") or ""), kept)
         yield from _parts(name, source.get("value"), raw, _STATUS.get(str(score.get("reason")), "ok"))
         for edit in edits:
             if edit.get("value") not in (None, "UNCHANGED"):
                 origin = edit["provenance"]
-                yield from _parts(name, edit["value"], str(origin.get("reason") or ""), "ok", str(origin.get("author") or "somebody"), _seconds(origin.get("timestamp")))
+                yield from _parts(
+                    name,
+                    edit["value"],
+                    str(origin.get("reason") or ""),
+                    "ok",
+                    str(origin.get("author") or "somebody"),
+                    _seconds(origin.get("timestamp")),
+                )
 
 
-def _parts(name: str, value: Any, raw: str, status: str, person: str = "", created: float = 0.0) -> Iterator[Said]:
+def _parts(
+    name: str, value: Any, raw: str, status: str, person: str = "", created: float = 0.0
+) -> Iterator[Said]:
     """A score of several parts is several things said."""
     if isinstance(value, dict):
         for part, one in value.items():

@@ -12,7 +12,14 @@ from capsafe_core.errors import CapsafeError
 
 KEPT_PROBLEMS = 200
 """sentences kept of one file; the rest are counted"""
-KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
+KINDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,9 @@ def taken(row: Any, columns: Sequence[Column], where: str, problems: Problems) -
         if not fits and float in column.types and isinstance(value, int) and not isinstance(value, bool):
             fits = True
         if not fits:
-            problems.add(f"{where}: {column.name!r} is {KINDS.get(type(value), type(value).__name__)}, not {' or '.join(KINDS[t] for t in column.types)}.")
+            problems.add(
+                f"{where}: {column.name!r} is {KINDS.get(type(value), type(value).__name__)}, not {' or '.join(KINDS[t] for t in column.types)}."
+            )
             if column.needed:
                 return None
             continue
@@ -204,7 +213,9 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def said(by: str, value: Any, raw: str = "", status: str = "ok", person: str = "", created: float = 0.0) -> Said:
+def said(
+    by: str, value: Any, raw: str = "", status: str = "ok", person: str = "", created: float = 0.0
+) -> Said:
     """What was said, with a status that fits the value: nothing, or a number that is none, is no verdict."""
     if isinstance(value, float) and not math.isfinite(value):
         return Said(by, None, raw or str(value), "unparsed", person, created)

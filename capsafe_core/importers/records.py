@@ -46,8 +46,14 @@ Items = dict[str, dict[str, tuple[int, str]]]
 def benchmark_record(mapping: ImportMapping, log: Log) -> BenchmarkRecord:
     """The benchmark of a log. Prompts may come from many files, so its identity is its name, its version and the columns that were read."""
     reading = mapping.benchmark(log.benchmark, log.kind)
-    digest = digest_text(canonical_json(["imported", reading.name, log.version, mapping.columns if log.tool == "table" else {}]))
-    return BenchmarkRecord(reading.name, log.version or "imported", reading.kind, digest, 0, log.licence, f"imported:{log.tool}")
+    digest = digest_text(
+        canonical_json(
+            ["imported", reading.name, log.version, mapping.columns if log.tool == "table" else {}]
+        )
+    )
+    return BenchmarkRecord(
+        reading.name, log.version or "imported", reading.kind, digest, 0, log.licence, f"imported:{log.tool}"
+    )
 
 
 def place_of(mapping: ImportMapping, log: Log, relative: str) -> Place | None:
@@ -73,14 +79,25 @@ def condition_of(log: Log) -> Condition:
     """The condition, as far as the log tells it."""
     c = log.condition
     return Condition(
-        str(c.get("system_prompt", "")), str(c.get("template_digest", "")), int(c.get("few_shot") or 0), float(c.get("temperature", UNKNOWN)), float(c.get("top_p", UNKNOWN)),
-        int(float(c.get("max_tokens") or 0)), str(c.get("engine") or log.tool), str(c.get("engine_version", "")), "",
-    )  # fmt: skip
+        str(c.get("system_prompt", "")),
+        str(c.get("template_digest", "")),
+        int(c.get("few_shot") or 0),
+        float(c.get("temperature", UNKNOWN)),
+        float(c.get("top_p", UNKNOWN)),
+        int(float(c.get("max_tokens") or 0)),
+        str(c.get("engine") or log.tool),
+        str(c.get("engine_version", "")),
+        "",
+    )
 
 
 def checkpoint_of(study: str, place: Place) -> Checkpoint:
     """Weights that nobody has seen here: identified by their names within the study."""
-    return Checkpoint(place.start, f"name:{study}/{place.start}", (f"name:{place.recipe}/s{place.seed}/step-{place.step}",) if place.recipe and place.step else ())
+    return Checkpoint(
+        place.start,
+        f"name:{study}/{place.start}",
+        (f"name:{place.recipe}/s{place.seed}/step-{place.step}",) if place.recipe and place.step else (),
+    )
 
 
 def raters_of(mapping: ImportMapping) -> dict[str, Rater]:
@@ -93,7 +110,15 @@ def raters_of(mapping: ImportMapping) -> dict[str, Rater]:
         if mine[0].person:
             found[name] = Person(name).rater
         else:
-            found[name] = Rater(name, "judge", name, dimensions, f"imported-{version}", "not documented", {"readings": [r.words for r in mine]})
+            found[name] = Rater(
+                name,
+                "judge",
+                name,
+                dimensions,
+                f"imported-{version}",
+                "not documented",
+                {"readings": [r.words for r in mine]},
+            )
     return found
 
 
@@ -112,7 +137,12 @@ class _Columns:
     def taken(self) -> Iterator[Rows]:
         """What was gathered since the last time."""
         if self.ids:
-            yield Rows(self._kind, self.ids, self._same, dict(zip(self._names, map(list, zip(*self._rows, strict=True)), strict=True)))
+            yield Rows(
+                self._kind,
+                self.ids,
+                self._same,
+                dict(zip(self._names, map(list, zip(*self._rows, strict=True)), strict=True)),
+            )
             self.ids, self._rows = [], []
 
 
@@ -138,7 +168,15 @@ class Converter:
         created: float,
         answers: dict[str, int],
     ) -> None:
-        self._mapping, self._items, self._known, self._recipes, self._starts, self._created, self._answers = mapping, items, known, recipes, starts, created, answers
+        self._mapping, self._items, self._known, self._recipes, self._starts, self._created, self._answers = (
+            mapping,
+            items,
+            known,
+            recipes,
+            starts,
+            created,
+            answers,
+        )
         self._raters = {name: (rater, rater.id) for name, rater in raters_of(mapping).items()}
         self._by_people = any(reading.person for reading in mapping.judges)
         self._waiting: dict[str, Rater] = {}
@@ -160,10 +198,20 @@ class Converter:
         checkpoint = checkpoint_of(self._mapping.name, place)
         yield from self._path(place, checkpoint)
         for a in log.aggregates:
-            yield Measurement(checkpoint.id, self._mapping.benchmark(a.benchmark, log.kind).name, a.metric, a.value, a.stderr, a.n, f"{relative} {digest[:8]}".strip())
+            yield Measurement(
+                checkpoint.id,
+                self._mapping.benchmark(a.benchmark, log.kind).name,
+                a.metric,
+                a.value,
+                a.stderr,
+                a.n,
+                f"{relative} {digest[:8]}".strip(),
+            )
         condition = condition_of(log)
         attack = Attack(log.attack) if log.attack else None
-        cell = Generation(checkpoint.id, bench.id, condition.id, "", 0, 0, "", "", 0, attack.id if attack else None)
+        cell = Generation(
+            checkpoint.id, bench.id, condition.id, "", 0, 0, "", "", 0, attack.id if attack else None
+        )
         yield bench
         yield condition
         if attack:
@@ -173,9 +221,15 @@ class Converter:
     def _outputs(self, log: Log, benchmark_id: str, cell: Generation) -> Iterator[Record | Rows]:
         """The rows of a log, many to a line; an output that comes twice counts once."""
         cell_id = cell.cell_id
-        same = {name: getattr(cell, name) for name in ("checkpoint_id", "benchmark_id", "condition_id", "attack_id")}
+        same = {
+            name: getattr(cell, name)
+            for name in ("checkpoint_id", "benchmark_id", "condition_id", "attack_id")
+        }
         seen: set[str] = set()
-        outputs, verdicts = _Columns("generation", same, _GENERATION), _Columns("judgment", {"cell_id": cell_id}, _JUDGMENT)
+        outputs, verdicts = (
+            _Columns("generation", same, _GENERATION),
+            _Columns("judgment", {"cell_id": cell_id}, _JUDGMENT),
+        )
         for row in log.rows:
             known = self._prompts.get((benchmark_id, row.item))
             if known is None or known[0] != row.prompt:
@@ -191,13 +245,24 @@ class Converter:
                 continue  # another answer in its place: what was said of it is not said of the one that is kept
             if generation_id not in seen:
                 seen.add(generation_id)
-                outputs.add(generation_id, known[1], row.sample, row.seed, row.answer or "", row.finish if row.answer is not None else "no_response", row.tokens, row.asked)
+                outputs.add(
+                    generation_id,
+                    known[1],
+                    row.sample,
+                    row.seed,
+                    row.answer or "",
+                    row.finish if row.answer is not None else "no_response",
+                    row.tokens,
+                    row.asked,
+                )
             for one in row.said:
                 for rater_id, dimension, status, label, score, native in self._verdicts(one, log.benchmark):
                     key = judgment_key(generation_id, rater_id, dimension, 1)
                     if key not in seen:
                         seen.add(key)
-                        verdicts.add(key, generation_id, rater_id, dimension, status, label, native, score, one.raw)
+                        verdicts.add(
+                            key, generation_id, rater_id, dimension, status, label, native, score, one.raw
+                        )
                 yield from self._told(one, log.benchmark, generation_id, cell_id)
             if len(outputs.ids) >= MANY:
                 yield from outputs.taken()
@@ -210,13 +275,17 @@ class Converter:
         study = self._mapping.name
         yield checkpoint
         if place.recipe and place.step:
-            yield PathPoint(study, place.recipe, place.seed, place.step, checkpoint.id, place.start, place.data, 0.0)
+            yield PathPoint(
+                study, place.recipe, place.seed, place.step, checkpoint.id, place.start, place.data, 0.0
+            )
             if place.start in self._starts:
                 origin = checkpoint_of(study, Place(place.start))
                 yield origin
                 yield PathPoint(study, place.recipe, place.seed, 0, origin.id, place.start, place.data, 0.0)
             return
-        from_here = [(recipe, seed, data) for start, recipe, data, seed in self._recipes if start == place.start]
+        from_here = [
+            (recipe, seed, data) for start, recipe, data, seed in self._recipes if start == place.start
+        ]
         for recipe, seed, data in from_here or [(place.start, 0, "")]:
             yield PathPoint(study, recipe, seed, 0, checkpoint.id, place.start, data, 0.0)
 
@@ -231,8 +300,12 @@ class Converter:
                 continue
             for generation_id, cell_id in self._known.get(row.content, []):
                 for one in row.said:
-                    for rater_id, dimension, status, label, score, native in self._verdicts(one, log.benchmark):
-                        yield Judgment(generation_id, cell_id, rater_id, dimension, status, label, native, score, one.raw)
+                    for rater_id, dimension, status, label, score, native in self._verdicts(
+                        one, log.benchmark
+                    ):
+                        yield Judgment(
+                            generation_id, cell_id, rater_id, dimension, status, label, native, score, one.raw
+                        )
                     yield from self._told(one, log.benchmark, generation_id, cell_id)
 
     def _verdicts(self, one: Said, benchmark: str) -> list[Verdict]:
@@ -260,9 +333,13 @@ class Converter:
             yield self._waiting.pop(next(iter(self._waiting)))
         for reading in self._mapping.readings(one.by, benchmark) if one.person or self._by_people else []:
             if one.person or reading.person:
-                yield from self._label(reading, one, reading.verdict(one.value, one.status)[1], generation_id, cell_id)
+                yield from self._label(
+                    reading, one, reading.verdict(one.value, one.status)[1], generation_id, cell_id
+                )
 
-    def _label(self, reading: Reading, one: Said, label: str | None, generation_id: str, cell_id: str) -> Iterator[Record]:
+    def _label(
+        self, reading: Reading, one: Said, label: str | None, generation_id: str, cell_id: str
+    ) -> Iterator[Record]:
         """What a person said; a final label of several people is a ruling."""
         if label is None:
             return
@@ -274,7 +351,18 @@ class Converter:
             yield rater
         created = one.created or self._created
         event = identify("imported label", generation_id, rater.id, reading.dimension, final, label)
-        yield LabelEvent(event, generation_id, cell_id, rater.id, reading.dimension, "adjudicate" if final else "label", label, created, created, note=one.raw)
+        yield LabelEvent(
+            event,
+            generation_id,
+            cell_id,
+            rater.id,
+            reading.dimension,
+            "adjudicate" if final else "label",
+            label,
+            created,
+            created,
+            note=one.raw,
+        )
 
 
 def spelled_out(value: Any) -> str:
@@ -286,4 +374,14 @@ def spelled_out(value: Any) -> str:
 
 def _prompt(benchmark_id: str, item: str, position: int, row: Row) -> Prompt:
     messages = ({"role": "user", "content": row.prompt},) if isinstance(row.prompt, str) else row.prompt
-    return Prompt(benchmark_id, item, position, messages, row.category, row.behaviour or item, row.behaviour_text, row.context, row.reference)
+    return Prompt(
+        benchmark_id,
+        item,
+        position,
+        messages,
+        row.category,
+        row.behaviour or item,
+        row.behaviour_text,
+        row.context,
+        row.reference,
+    )

@@ -15,14 +15,30 @@ from capsafe_core.importers.log import Column, Log, Problems, Row, Said, number,
 _TEXT, _NUMBER = (str,), (int, float)
 
 JAILBREAKBENCH = (
-    Column("behavior", _TEXT, True), Column("goal", _TEXT, True), Column("category", _TEXT), Column("prompt", _TEXT), Column("response", _TEXT),
-    Column("response_tokens", _NUMBER), Column("jailbroken", (bool,)), Column("jailbroken_llama_guard1", (bool,)),
-)  # fmt: skip
-HARMBENCH = (Column("test_case", _TEXT, True), Column("generation", _TEXT, True), Column("label", (int, float, str, bool)), Column("advbench_label", (int, float, str, bool)))
+    Column("behavior", _TEXT, True),
+    Column("goal", _TEXT, True),
+    Column("category", _TEXT),
+    Column("prompt", _TEXT),
+    Column("response", _TEXT),
+    Column("response_tokens", _NUMBER),
+    Column("jailbroken", (bool,)),
+    Column("jailbroken_llama_guard1", (bool,)),
+)
+HARMBENCH = (
+    Column("test_case", _TEXT, True),
+    Column("generation", _TEXT, True),
+    Column("label", (int, float, str, bool)),
+    Column("advbench_label", (int, float, str, bool)),
+)
 AISAFETYLAB = (
-    Column("query", _TEXT, True), Column("final_query", _TEXT), Column("final_response", _TEXT), Column("response", (str, list)),
-    Column("final_score", (int, float, bool)), Column("example_idx", (int, str)), Column("method", _TEXT),
-)  # fmt: skip
+    Column("query", _TEXT, True),
+    Column("final_query", _TEXT),
+    Column("final_response", _TEXT),
+    Column("response", (str, list)),
+    Column("final_score", (int, float, bool)),
+    Column("example_idx", (int, str)),
+    Column("method", _TEXT),
+)
 STRONGREJECT = ("refusal", "convincingness", "specificity", "score")
 
 
@@ -32,10 +48,15 @@ def read_jailbreakbench(paths: tuple[Path, ...], problems: Problems) -> Iterator
     about = data.get("parameters") if isinstance(data, dict) else None
     rows = data.get("jailbreaks") if isinstance(data, dict) else None
     if not isinstance(about, dict) or not isinstance(rows, list):
-        raise CapsafeError(f"{paths[0].name} is no JailbreakBench artifact: it has no 'parameters' or no 'jailbreaks'.", "")
+        raise CapsafeError(
+            f"{paths[0].name} is no JailbreakBench artifact: it has no 'parameters' or no 'jailbreaks'.", ""
+        )
     settings = about.get("method_parameters")
     most = settings.get("target-max-n-tokens") if isinstance(settings, dict) else None
-    condition = {"engine": str(about.get("evaluation_llm_provider") or ""), "max_tokens": most if isinstance(most, int) else 0}
+    condition = {
+        "engine": str(about.get("evaluation_llm_provider") or ""),
+        "max_tokens": most if isinstance(most, int) else 0,
+    }
     yield Log(
         "jailbreakbench",
         "jbb-behaviors",
@@ -54,11 +75,20 @@ def _jailbreaks(rows: list[Any], path: Path, problems: Problems) -> Iterator[Row
         found = taken(row, JAILBREAKBENCH, f"Jailbreak {i} of {path.name}", problems)
         if found is not None:
             tokens = number(found.get("response_tokens")) or 0.0
-            verdicts = tuple(said(key, found[key]) for key in ("jailbroken", "jailbroken_llama_guard1") if key in found)
+            verdicts = tuple(
+                said(key, found[key]) for key in ("jailbroken", "jailbroken_llama_guard1") if key in found
+            )
             yield Row(
-                found["behavior"], found["goal"], found.get("response"), asked=found.get("prompt", ""), category=found.get("category", ""), behaviour=found["behavior"],
-                behaviour_text=found["goal"], tokens=int(tokens) if 0 <= tokens < 1 << 31 else 0, said=verdicts,
-            )  # fmt: skip
+                found["behavior"],
+                found["goal"],
+                found.get("response"),
+                asked=found.get("prompt", ""),
+                category=found.get("category", ""),
+                behaviour=found["behavior"],
+                behaviour_text=found["goal"],
+                tokens=int(tokens) if 0 <= tokens < 1 << 31 else 0,
+                said=verdicts,
+            )
 
 
 def read_harmbench(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
@@ -69,10 +99,21 @@ def read_harmbench(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]
         raise CapsafeError(f"{path.name} is no HarmBench file: it is no object of behaviours.", "")
     known = _behaviours(paths[1], problems) if len(paths) > 1 else {}
     if not known:
-        problems.add(f"Beside {path.name} there is no file of behaviours, so the outputs have no text of what is asked; harmbench_behaviors_text_all.csv in the same folder adds it.")
+        problems.add(
+            f"Beside {path.name} there is no file of behaviours, so the outputs have no text of what is asked; harmbench_behaviors_text_all.csv in the same folder adds it."
+        )
     folders = path.parts
     inside = len(folders) > 3 and folders[-2] in ("results", "completions")
-    yield Log("harmbench", "harmbench", path.stem, attack=folders[-4] if inside and len(folders) > 4 else "", kind="safety", licence="MIT", named=True, rows=_completions(data, known, path, problems))
+    yield Log(
+        "harmbench",
+        "harmbench",
+        path.stem,
+        attack=folders[-4] if inside and len(folders) > 4 else "",
+        kind="safety",
+        licence="MIT",
+        named=True,
+        rows=_completions(data, known, path, problems),
+    )
 
 
 def _behaviours(path: Path, problems: Problems) -> dict[str, dict[str, str]]:
@@ -83,7 +124,9 @@ def _behaviours(path: Path, problems: Problems) -> dict[str, dict[str, str]]:
         return {}
 
 
-def _completions(data: dict[str, Any], known: dict[str, dict[str, str]], path: Path, problems: Problems) -> Iterator[Row]:
+def _completions(
+    data: dict[str, Any], known: dict[str, dict[str, str]], path: Path, problems: Problems
+) -> Iterator[Row]:
     for behaviour, cases in data.items():
         for i, case in enumerate(cases if isinstance(cases, list) else [cases]):
             found = taken(case, HARMBENCH, f"Behaviour {behaviour!r} of {path.name}, case {i}", problems)
@@ -93,16 +136,31 @@ def _completions(data: dict[str, Any], known: dict[str, dict[str, str]], path: P
             text = about.get("Behavior", "") or behaviour.replace("_", " ")
             verdicts = tuple(said(key, found[key]) for key in ("label", "advbench_label") if key in found)
             yield Row(
-                behaviour, text, found["generation"], i, asked=found["test_case"] if found["test_case"] != text else "", category=about.get("SemanticCategory", ""), behaviour=behaviour,
-                behaviour_text=text, context=about.get("ContextString", ""), said=verdicts,
-            )  # fmt: skip
+                behaviour,
+                text,
+                found["generation"],
+                i,
+                asked=found["test_case"] if found["test_case"] != text else "",
+                category=about.get("SemanticCategory", ""),
+                behaviour=behaviour,
+                behaviour_text=text,
+                context=about.get("ContextString", ""),
+                said=verdicts,
+            )
 
 
 def read_xstest(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     """Completions with the labels of people or of a judge, or the prompts alone. The model stands in the file's name."""
     path = paths[0]
     match = re.fullmatch(r"xstest.*?_completions_(.+?)(?:_gpteval|_streval)?", path.stem)
-    yield Log("xstest", "xstest", match.group(1) if match else path.stem, kind="over_refusal", licence="CC-BY-4.0", rows=_xstest(path, problems))
+    yield Log(
+        "xstest",
+        "xstest",
+        match.group(1) if match else path.stem,
+        kind="over_refusal",
+        licence="CC-BY-4.0",
+        rows=_xstest(path, problems),
+    )
 
 
 def _xstest(path: Path, problems: Problems) -> Iterator[Row]:
@@ -113,17 +171,28 @@ def _xstest(path: Path, problems: Problems) -> Iterator[Row]:
         found = [said(c, v.strip()) for c, v in row.items() if c.endswith("_label") and c != "final_label"]
         people = {"annotation_1": "annotator_1", "annotation_2": "annotator_2", "final_label": "final"}
         found += [said(c, row[c].strip(), person=who) for c, who in people.items() if row.get(c)]
-        yield Row(row["id"], row["prompt"], row.get("completion"), category=row["type"], behaviour=row["id"], said=tuple(found))
+        yield Row(
+            row["id"],
+            row["prompt"],
+            row.get("completion"),
+            category=row["type"],
+            behaviour=row["id"],
+            said=tuple(found),
+        )
 
 
 def read_strongreject(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     """Evaluated rows: forbidden prompt, response, and refusal, convincingness, specificity and score."""
     path = paths[0]
     rows = csv_rows(path, problems) if path.suffix.lower() in (".csv", ".tsv") else json_lines(path, problems)
-    yield Log("strongreject", "strongreject", kind="safety", licence="MIT", rows=_strongreject(rows, path, problems))
+    yield Log(
+        "strongreject", "strongreject", kind="safety", licence="MIT", rows=_strongreject(rows, path, problems)
+    )
 
 
-def _strongreject(rows: Iterator[tuple[int, dict[str, Any]]], path: Path, problems: Problems) -> Iterator[Row]:
+def _strongreject(
+    rows: Iterator[tuple[int, dict[str, Any]]], path: Path, problems: Problems
+) -> Iterator[Row]:
     items: dict[str, int] = {}
     samples: dict[str, int] = {}
     for i, row in rows:
@@ -133,8 +202,22 @@ def _strongreject(rows: Iterator[tuple[int, dict[str, Any]]], path: Path, proble
             continue
         item = str(items.setdefault(prompt, len(items) + 1))
         sample = samples[prompt] = samples.get(prompt, -1) + 1
-        verdicts = tuple(said(name, _cell_number(row[name]), str(row.get("judge_response") or "")) for name in STRONGREJECT if name in row)
-        yield Row(item, prompt, answer, sample, asked=str(row.get("jailbroken_prompt") or ""), category=str(row.get("category") or ""), behaviour=item, behaviour_text=prompt, said=verdicts)
+        verdicts = tuple(
+            said(name, _cell_number(row[name]), str(row.get("judge_response") or ""))
+            for name in STRONGREJECT
+            if name in row
+        )
+        yield Row(
+            item,
+            prompt,
+            answer,
+            sample,
+            asked=str(row.get("jailbroken_prompt") or ""),
+            category=str(row.get("category") or ""),
+            behaviour=item,
+            behaviour_text=prompt,
+            said=verdicts,
+        )
 
 
 def _cell_number(value: Any) -> Any:
@@ -148,8 +231,13 @@ def read_aisafetylab(paths: tuple[Path, ...], problems: Problems) -> Iterator[Lo
     data = load_json(path)
     if not isinstance(data, list):
         raise CapsafeError(f"{path.name} is no AISafetyLab file: it is no list.", "")
-    attack = next((str(row["method"]) for row in data if isinstance(row, dict) and isinstance(row.get("method"), str)), "")
-    yield Log("aisafetylab", "aisafetylab", attack=attack, kind="safety", rows=_aisafetylab(data, path, problems))
+    attack = next(
+        (str(row["method"]) for row in data if isinstance(row, dict) and isinstance(row.get("method"), str)),
+        "",
+    )
+    yield Log(
+        "aisafetylab", "aisafetylab", attack=attack, kind="safety", rows=_aisafetylab(data, path, problems)
+    )
 
 
 def _aisafetylab(data: list[Any], path: Path, problems: Problems) -> Iterator[Row]:
@@ -162,13 +250,25 @@ def _aisafetylab(data: list[Any], path: Path, problems: Problems) -> Iterator[Ro
             answer = next((a for a in answer if isinstance(a, str)), None)
         asked = found.get("final_query", "")
         item = str(found.get("example_idx", i))
-        score: tuple[Said, ...] = (said("final_score", found["final_score"]),) if "final_score" in found else ()
-        yield Row(item, found["query"], answer, asked=asked if asked != found["query"] else "", behaviour=item, behaviour_text=found["query"], said=score)
+        score: tuple[Said, ...] = (
+            (said("final_score", found["final_score"]),) if "final_score" in found else ()
+        )
+        yield Row(
+            item,
+            found["query"],
+            answer,
+            asked=asked if asked != found["query"] else "",
+            behaviour=item,
+            behaviour_text=found["query"],
+            said=score,
+        )
 
 
 def prompt_form(columns: set[str]) -> str:
     """The published prompt file that has these columns; "" where none has."""
-    return next((name for name, form in catalogue.benchmarks().items() if set(form["columns"]) <= columns), "")
+    return next(
+        (name for name, form in catalogue.benchmarks().items() if set(form["columns"]) <= columns), ""
+    )
 
 
 def read_prompts(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
@@ -188,4 +288,12 @@ def _prompts(form: dict[str, Any], rows: list[tuple[int, dict[str, str]]]) -> It
         if prompt:
             item = row.get(form.get("id", ""), "") or str(i)
             text = row.get(form.get("behaviour_text", ""), "")
-            yield Row(item, prompt, None, category=row.get(form.get("category", ""), ""), behaviour=item, behaviour_text=text, context=row.get(form.get("context", ""), ""))
+            yield Row(
+                item,
+                prompt,
+                None,
+                category=row.get(form.get("category", ""), ""),
+                behaviour=item,
+                behaviour_text=text,
+                context=row.get(form.get("context", ""), ""),
+            )

@@ -13,7 +13,15 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.find import Source, find_sources, read_source
 from capsafe_core.importers.log import Log, Problems, Row, prompt_text
-from capsafe_core.importers.records import Items, benchmark_record, checkpoint_of, condition_of, item_name, place_of, prompt_digest
+from capsafe_core.importers.records import (
+    Items,
+    benchmark_record,
+    checkpoint_of,
+    condition_of,
+    item_name,
+    place_of,
+    prompt_digest,
+)
 from capsafe_core.mapping import BenchmarkReading, ImportMapping, Place, Reading, guess_pattern, whole_number
 from capsafe_core.records import Attack, canonical_json, digest_files, digest_text
 
@@ -23,7 +31,23 @@ PREVIEWED = 2
 """outputs shown of each log"""
 SHOWN = 500
 """characters of them"""
-CAPABILITY = ("gsm", "math", "mmlu", "arc_", "hellaswag", "humaneval", "mbpp", "bbh", "winogrande", "triviaqa", "gpqa", "ifeval", "drop", "boolq", "piqa")
+CAPABILITY = (
+    "gsm",
+    "math",
+    "mmlu",
+    "arc_",
+    "hellaswag",
+    "humaneval",
+    "mbpp",
+    "bbh",
+    "winogrande",
+    "triviaqa",
+    "gpqa",
+    "ifeval",
+    "drop",
+    "boolq",
+    "piqa",
+)
 OVER_REFUSAL = ("xstest", "or-bench", "orbench", "over_refusal", "overrefusal", "or_bench")
 
 
@@ -66,9 +90,19 @@ class Heard:
     def to_dict(self) -> dict[str, Any]:
         some = self.numbers and self.count > self.unparsed
         return {
-            "by": self.by, "benchmark": self.benchmark, "tool": self.tool, "kind": self.kind, "person": self.person, "count": self.count, "unparsed": self.unparsed, "numbers": some,
-            "low": self.low if some else None, "high": self.high if some else None, "values": dict(self.values.most_common()), "more": self.more,
-        }  # fmt: skip
+            "by": self.by,
+            "benchmark": self.benchmark,
+            "tool": self.tool,
+            "kind": self.kind,
+            "person": self.person,
+            "count": self.count,
+            "unparsed": self.unparsed,
+            "numbers": some,
+            "low": self.low if some else None,
+            "high": self.high if some else None,
+            "values": dict(self.values.most_common()),
+            "more": self.more,
+        }
 
 
 class Surveyor:
@@ -80,7 +114,14 @@ class Surveyor:
         strict: whether the first problem ends it.
     """
 
-    def __init__(self, roots: Sequence[Path], mapping: ImportMapping | None, name: str, known: Items | None = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        mapping: ImportMapping | None,
+        name: str,
+        known: Items | None = None,
+        strict: bool = False,
+    ) -> None:
         self.sources, self.left_out = find_sources(roots)
         pattern = guess_pattern(s.relative for s in self.sources)
         self.mapping = mapping or ImportMapping(name=name, pattern=pattern)
@@ -117,30 +158,66 @@ class Surveyor:
                 if self._strict:
                     raise
                 problems.add(str(error))
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
-                problems.add(f"{source.relative} is not as {source.tool} writes it ({type(error).__name__}: {str(error)[:100]}).")
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+                IndexError,
+                RecursionError,
+                OverflowError,
+            ) as error:
+                problems.add(
+                    f"{source.relative} is not as {source.tool} writes it ({type(error).__name__}: {str(error)[:100]})."
+                )
             self.files.append(
                 {
-                    "tool": source.tool, "paths": [str(p.resolve()) for p in source.paths], "relative": source.relative, "digest": digest, "outputs": rows,
-                    "problems": problems.sentences, "problem_count": problems.count,
+                    "tool": source.tool,
+                    "paths": [str(p.resolve()) for p in source.paths],
+                    "relative": source.relative,
+                    "digest": digest,
+                    "outputs": rows,
+                    "problems": problems.sentences,
+                    "problem_count": problems.count,
                 }
-            )  # fmt: skip
+            )
 
     def _log(self, log: Log, source: Source, problems: Problems) -> int:
         place = place_of(self.mapping, log, source.relative)
         bench = benchmark_record(self.mapping, log)
         self.benchmarks.setdefault(log.benchmark, self._kind(log))
         mine = self.items.setdefault(bench.id, dict(self._known.get(bench.id, {})))
-        cell = canonical_json([checkpoint_of(self.mapping.name, place).id if place else None, bench.id, condition_of(log).id, log.attack and Attack(log.attack).id])
+        cell = canonical_json(
+            [
+                checkpoint_of(self.mapping.name, place).id if place else None,
+                bench.id,
+                condition_of(log).id,
+                log.attack and Attack(log.attack).id,
+            ]
+        )
         about = self.logs.setdefault(
             digest_text(cell),
             {
-                "tool": log.tool, "model": log.model, "checkpoint": place.name if place else "", "place": place.__dict__ if place else None, "benchmark": log.benchmark, "attack": log.attack,
-                "outputs": 0, "no_response": 0, "prompts": 0, "again": 0, "aggregates": 0, "files": 0, "first": source.relative, "preview": [],
+                "tool": log.tool,
+                "model": log.model,
+                "checkpoint": place.name if place else "",
+                "place": place.__dict__ if place else None,
+                "benchmark": log.benchmark,
+                "attack": log.attack,
+                "outputs": 0,
+                "no_response": 0,
+                "prompts": 0,
+                "again": 0,
+                "aggregates": 0,
+                "files": 0,
+                "first": source.relative,
+                "preview": [],
             },
-        )  # fmt: skip
+        )
         about["files"] += 1
-        if place is None and any(log.facts.get(k) and whole_number(log.facts[k]) is None for k in ("step", "seed")):
+        if place is None and any(
+            log.facts.get(k) and whole_number(log.facts[k]) is None for k in ("step", "seed")
+        ):
             problems.add(
                 f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number ({', '.join(f'{k} {v}' for k, v in log.facts.items())[:120]}), so nobody knows which checkpoint it is."
             )
@@ -150,11 +227,22 @@ class Surveyor:
             self._row(row, log, place, cell, mine, about, problems)
         return int(about["outputs"] - before)
 
-    def _row(self, row: Row, log: Log, place: Place | None, cell: str, mine: dict[str, tuple[int, str]], about: dict[str, Any], problems: Problems) -> None:
+    def _row(
+        self,
+        row: Row,
+        log: Log,
+        place: Place | None,
+        cell: str,
+        mine: dict[str, tuple[int, str]],
+        about: dict[str, Any],
+        problems: Problems,
+    ) -> None:
         item = item_name(mine, row, log)
         if item not in mine:
             if item != row.item:
-                problems.add(f"{log.benchmark}: {row.item!r} is the name of two different prompts; the second is kept as {item!r}.")
+                problems.add(
+                    f"{log.benchmark}: {row.item!r} is the name of two different prompts; the second is kept as {item!r}."
+                )
             mine[item] = (len(mine), prompt_digest(row))
         if log.tool == "prompts":
             about["prompts"] += 1
@@ -163,26 +251,44 @@ class Surveyor:
             key = (one.by, log.benchmark)
             heard = self.heard.get(key)
             if heard is None:
-                heard = self.heard[key] = Heard(one.by, log.benchmark, log.tool, self.benchmarks[log.benchmark], bool(one.person), log.directions.get(one.by))
+                heard = self.heard[key] = Heard(
+                    one.by,
+                    log.benchmark,
+                    log.tool,
+                    self.benchmarks[log.benchmark],
+                    bool(one.person),
+                    log.directions.get(one.by),
+                )
             heard.add(one.value, one.status)
         if place is None:
             self.contents.add(row.content)
             about["outputs"] += 1
             return
         # whether the same output comes twice, and says the same: 32 bytes for each
-        key_bytes = hashlib.blake2b(f"{cell}\x1f{item}\x1f{row.sample}\x1f{row.seed}".encode("utf-8", "replace"), digest_size=16).digest()
+        key_bytes = hashlib.blake2b(
+            f"{cell}\x1f{item}\x1f{row.sample}\x1f{row.seed}".encode("utf-8", "replace"), digest_size=16
+        ).digest()
         content = hashlib.blake2b((row.answer or "").encode("utf-8", "replace"), digest_size=16).digest()
         before = self._answers.get(key_bytes)
         if before is not None:
             about["again"] += 1
             if before != content:
-                problems.add(f"{about['checkpoint']} answers {row.item!r} of {log.benchmark} twice, and differently; the first answer is kept.")
+                problems.add(
+                    f"{about['checkpoint']} answers {row.item!r} of {log.benchmark} twice, and differently; the first answer is kept."
+                )
             return
         self._answers[key_bytes] = content
         about["outputs"] += 1
         about["no_response"] += row.answer is None
         if len(about["preview"]) < PREVIEWED:
-            about["preview"].append({"item": row.item, "prompt": prompt_text(row.prompt)[:SHOWN], "answer": (row.answer or "")[:SHOWN], "said": {s.by: s.value for s in row.said[:12]}})
+            about["preview"].append(
+                {
+                    "item": row.item,
+                    "prompt": prompt_text(row.prompt)[:SHOWN],
+                    "answer": (row.answer or "")[:SHOWN],
+                    "said": {s.by: s.value for s in row.said[:12]},
+                }
+            )
 
     def _kind(self, log: Log) -> str:
         """What a benchmark measures: what the format says, else what its name says."""
@@ -191,7 +297,10 @@ class Surveyor:
         name = log.benchmark.lower()
         if any(word in name for word in OVER_REFUSAL):
             return "over_refusal"
-        safety = any(word in name for word in ("harm", "jailbreak", "advbench", "safe", "toxic", "refus", "strong", "attack", "jbb"))
+        safety = any(
+            word in name
+            for word in ("harm", "jailbreak", "advbench", "safe", "toxic", "refus", "strong", "attack", "jbb")
+        )
         if log.kind:
             return "safety" if safety else log.kind
         return "capability" if any(word in name for word in CAPABILITY) and not safety else "safety"
@@ -216,7 +325,11 @@ class Surveyor:
     def result(self) -> dict[str, Any]:
         """Everything that was seen, as JSON values."""
         mapping, guesses = self.drafted()
-        sides: Counter[tuple[str, str, str]] = Counter((log["checkpoint"], log["benchmark"], log["attack"]) for log in self.logs.values() if log["checkpoint"])
+        sides: Counter[tuple[str, str, str]] = Counter(
+            (log["checkpoint"], log["benchmark"], log["attack"])
+            for log in self.logs.values()
+            if log["checkpoint"]
+        )
         for (checkpoint, benchmark, attack), n in sides.items():
             if n > 1:
                 self.left_out.append(
@@ -224,10 +337,16 @@ class Surveyor:
                 )
         unread = [h.to_dict() for h in self.heard.values() if not mapping.readings(h.by, h.benchmark)]
         return {
-            "files": self.files, "left_out": self.left_out, "logs": list(self.logs.values()), "judges": [h.to_dict() for h in self.heard.values()], "unread": unread,
-            "mapping": mapping.to_toml(), "guesses": guesses, "items": {b: [[item, d] for item, (_, d) in rows.items()] for b, rows in self.items.items()},
+            "files": self.files,
+            "left_out": self.left_out,
+            "logs": list(self.logs.values()),
+            "judges": [h.to_dict() for h in self.heard.values()],
+            "unread": unread,
+            "mapping": mapping.to_toml(),
+            "guesses": guesses,
+            "items": {b: [[item, d] for item, (_, d) in rows.items()] for b, rows in self.items.items()},
             "contents": sorted(self.contents),
-        }  # fmt: skip
+        }
 
 
 _XSTEST = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
@@ -239,24 +358,73 @@ def documented(heard: Heard) -> list[Reading]:
     """What the format's own authors say that the values mean; empty where they leave it open."""
     one: dict[str, Any] = {"by": heard.by, "benchmark": ""}
     if heard.tool == "jailbreakbench":
-        return [Reading(**one, name={"jailbroken": "llama-3-70b", "jailbroken_llama_guard1": "llama-guard-1"}[heard.by], dimension="safety", labels=_YES)]
+        return [
+            Reading(
+                **one,
+                name={"jailbroken": "llama-3-70b", "jailbroken_llama_guard1": "llama-guard-1"}[heard.by],
+                dimension="safety",
+                labels=_YES,
+            )
+        ]
     if heard.tool == "harmbench":
-        return [Reading(**one, name={"label": "harmbench", "advbench_label": "advbench-prefixes"}[heard.by], dimension="safety", labels=_ONE)]
+        return [
+            Reading(
+                **one,
+                name={"label": "harmbench", "advbench_label": "advbench-prefixes"}[heard.by],
+                dimension="safety",
+                labels=_ONE,
+            )
+        ]
     if heard.tool == "xstest":
         names = {"annotation_1": "annotator_1", "annotation_2": "annotator_2", "final_label": "final"}
-        return [Reading(**one, name=names.get(heard.by, heard.by.removesuffix("_label")), dimension="refusal", labels=_XSTEST, person=heard.person)]
+        return [
+            Reading(
+                **one,
+                name=names.get(heard.by, heard.by.removesuffix("_label")),
+                dimension="refusal",
+                labels=_XSTEST,
+                person=heard.person,
+            )
+        ]
     if heard.tool == "strongreject":
         if heard.by == "refusal":
-            return [Reading(**one, name="strongreject", dimension="refusal", labels={"1": "full", "0": "none"})]
-        return [] if heard.by == "score" else [Reading(**one, name=f"strongreject-{heard.by}", dimension="quality")]
+            return [
+                Reading(**one, name="strongreject", dimension="refusal", labels={"1": "full", "0": "none"})
+            ]
+        return (
+            []
+            if heard.by == "score"
+            else [Reading(**one, name=f"strongreject-{heard.by}", dimension="quality")]
+        )
     binary = set(heard.values) <= {"0", "1"} and not heard.more
-    if heard.tool == "lm-eval" and heard.higher_is_better is not None and binary and heard.kind == "capability":
+    if (
+        heard.tool == "lm-eval"
+        and heard.higher_is_better is not None
+        and binary
+        and heard.kind == "capability"
+    ):
         right, wrong = ("1", "0") if heard.higher_is_better else ("0", "1")
-        return [Reading(**one, name=heard.by.replace("/", "-"), dimension="correctness", labels={right: "correct", wrong: "incorrect"})]
+        return [
+            Reading(
+                **one,
+                name=heard.by.replace("/", "-"),
+                dimension="correctness",
+                labels={right: "correct", wrong: "incorrect"},
+            )
+        ]
     if heard.tool == "helm" and heard.by.endswith("_match") and binary:
-        return [Reading(**one, name=heard.by, dimension="correctness", labels={"1": "correct", "0": "incorrect"})]
+        return [
+            Reading(**one, name=heard.by, dimension="correctness", labels={"1": "correct", "0": "incorrect"})
+        ]
     if heard.tool == "every-eval-ever" and heard.by.endswith("/is_correct") and heard.kind == "capability":
-        return [Reading(**one, name=heard.by.rpartition("/")[0], dimension="correctness", labels={"true": "correct", "false": "incorrect"})]
+        return [
+            Reading(
+                **one,
+                name=heard.by.rpartition("/")[0],
+                dimension="correctness",
+                labels={"true": "correct", "false": "incorrect"},
+            )
+        ]
     return []
 
 
@@ -265,15 +433,29 @@ def guessed(heard: Heard) -> list[Reading]:
     name = re.sub(r"[^A-Za-z0-9._+-]+", "-", heard.by).strip("-") or "judge"
     words = {v.lower() for v in heard.values}
     if heard.by.lower().endswith("is_correct") and words <= {"true", "false"}:
-        return [Reading(by=heard.by, name=name, dimension="correctness", labels={"true": "correct", "false": "incorrect"})]
+        return [
+            Reading(
+                by=heard.by,
+                name=name,
+                dimension="correctness",
+                labels={"true": "correct", "false": "incorrect"},
+            )
+        ]
     one: dict[str, Any] = {"by": heard.by, "name": name, "benchmark": "", "person": heard.person}
     if not words or (heard.tool == "every-eval-ever" and heard.by.endswith("/score")):
         return []
-    for dimension, labels in (("safety", {"safe", "unsafe"}), ("refusal", {"none", "partial", "full"}), ("coherence", {"coherent", "incoherent"}), ("correctness", {"correct", "incorrect"})):
+    for dimension, labels in (
+        ("safety", {"safe", "unsafe"}),
+        ("refusal", {"none", "partial", "full"}),
+        ("coherence", {"coherent", "incoherent"}),
+        ("correctness", {"correct", "incorrect"}),
+    ):
         if words <= labels:
             return [Reading(**one, dimension=dimension, labels={w: w for w in sorted(labels)})]  # type: ignore[arg-type]
     refusal = "refus" in heard.by.lower() or heard.by.lower() == "reject"
-    good = bool(re.search(r"(?<!un)safe|(?<!in)secure|harmless|benign|complian", heard.by.lower()))  # the higher the better
+    good = bool(
+        re.search(r"(?<!un)safe|(?<!in)secure|harmless|benign|complian", heard.by.lower())
+    )  # the higher the better
     if words <= {"c", "i", "p", "n"} or (words <= {"0", "1", "true", "false"} and not heard.more):
         right, wrong = ("C", "I") if words <= {"c", "i", "p", "n"} else ("1", "0")
         if words <= {"true", "false"}:
@@ -285,12 +467,34 @@ def guessed(heard: Heard) -> list[Reading]:
         elif right == "C":
             pairs, dimension = {"C": "safe", "I": "unsafe"}, "safety"
         else:
-            pairs, dimension = ({right: "safe", wrong: "unsafe"} if good else {right: "unsafe", wrong: "safe"}), "safety"
+            pairs, dimension = (
+                ({right: "safe", wrong: "unsafe"} if good else {right: "unsafe", wrong: "safe"}),
+                "safety",
+            )
         if right == "C" and heard.kind == "capability" and "p" in words:
             pairs["P"] = "incorrect"
         return [Reading(**one, dimension=dimension, labels=pairs)]  # type: ignore[arg-type]
-    judge = ("score", "judge", "harm", "safe", "strong", "reject", "toxic", "guard", "grade", "rating", "label", "verdict", "asr")
-    if (heard.numbers and any(word in heard.by.lower() for word in judge)) or heard.tool in ("inspect", "lm-eval", "strongreject", "aisafetylab"):
+    judge = (
+        "score",
+        "judge",
+        "harm",
+        "safe",
+        "strong",
+        "reject",
+        "toxic",
+        "guard",
+        "grade",
+        "rating",
+        "label",
+        "verdict",
+        "asr",
+    )
+    if (heard.numbers and any(word in heard.by.lower() for word in judge)) or heard.tool in (
+        "inspect",
+        "lm-eval",
+        "strongreject",
+        "aisafetylab",
+    ):
         return _guessed_score(heard, one, refusal, good) if heard.numbers else []
     return []
 
@@ -304,4 +508,12 @@ def _guessed_score(heard: Heard, one: dict[str, Any], refusal: bool, good: bool)
         return []
     low = 1.0 if top in (5.0, 10.0) and heard.low >= 1 else 0.0
     dimension = "refusal" if refusal else "correctness" if heard.kind == "capability" else "safety"
-    return [Reading(**one, dimension=dimension, cutoff=(low + top) / 2, direction="below" if good and dimension == "safety" else "from", scale=(low, top))]  # type: ignore[arg-type]
+    return [
+        Reading(
+            **one,
+            dimension=dimension,
+            cutoff=(low + top) / 2,
+            direction="below" if good and dimension == "safety" else "from",
+            scale=(low, top),
+        )
+    ]  # type: ignore[arg-type]

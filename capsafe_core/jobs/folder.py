@@ -36,7 +36,18 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import psutil
 
 from capsafe_core.errors import BusyError, CapsafeError
-from capsafe_core.records import FORMAT, LONGEST_LINE, Record, Rows, canonical_json, count_of, digest_text, parse_line, records_of, to_line
+from capsafe_core.records import (
+    FORMAT,
+    LONGEST_LINE,
+    Record,
+    Rows,
+    canonical_json,
+    count_of,
+    digest_text,
+    parse_line,
+    records_of,
+    to_line,
+)
 from capsafe_core.values import Count, Holding, OneOf, Seconds, Shape, Within, parse_json, well_formed
 
 HEARTBEAT = 10.0
@@ -140,7 +151,14 @@ class Job:
         except (OSError, ValueError):
             return Status(state="lost", message="Its status file cannot be read.", hint="Resume the job.")
         if status.state == "running" and not _alive(status):
-            return Status(**{**status.__dict__, "state": "lost", "message": "The worker ended without a word.", "hint": "Resume the job."})
+            return Status(
+                **{
+                    **status.__dict__,
+                    "state": "lost",
+                    "message": "The worker ended without a word.",
+                    "hint": "Resume the job.",
+                }
+            )
         return status
 
     @property
@@ -248,15 +266,23 @@ def committed_blocks(path: Path, start: int = 0) -> Iterator[Block]:
     try:
         size = path.stat().st_size if path.is_file() else None
         if size is None and start:
-            raise CapsafeError(f"The shard {path} is gone, and {start} bytes of it were read before.", "Put the folder back, or run `capsafe rebuild`.")
+            raise CapsafeError(
+                f"The shard {path} is gone, and {start} bytes of it were read before.",
+                "Put the folder back, or run `capsafe rebuild`.",
+            )
         if size is not None and size < start:
-            raise CapsafeError(f"The shard {path} is shorter than the {start} bytes already read from it.", "Put the whole file back, or run `capsafe rebuild`.")
+            raise CapsafeError(
+                f"The shard {path} is shorter than the {start} bytes already read from it.",
+                "Put the whole file back, or run `capsafe rebuild`.",
+            )
         if size is not None:
             with path.open("rb") as stream:
                 stream.seek(start)
                 yield from _blocks(path, stream)
     except OSError as error:
-        raise CapsafeError(f"The shard {path} cannot be read: {error.strerror}.", "Look at its permissions and its disk.") from error
+        raise CapsafeError(
+            f"The shard {path} cannot be read: {error.strerror}.", "Look at its permissions and its disk."
+        ) from error
 
 
 def _blocks(path: Path, stream: BinaryIO) -> Iterator[Block]:
@@ -276,7 +302,9 @@ def _blocks(path: Path, stream: BinaryIO) -> Iterator[Block]:
         else:
             digest = closing.pop("digest", None)
             seen.update(json.dumps(closing).encode())
-            yield Block(path, tuple(units), start, end, changed=None if digest is None else digest != seen.hexdigest())
+            yield Block(
+                path, tuple(units), start, end, changed=None if digest is None else digest != seen.hexdigest()
+            )
         start, seen = end, hashlib.blake2b(digest_size=16)
 
 
@@ -286,7 +314,9 @@ def create_job(root: Path, manifest: Manifest) -> Job:
     if not (folder / "manifest.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            replace_file(folder / "manifest.json", json.dumps({**manifest.__dict__, "created": time.time()}, indent=1))
+            replace_file(
+                folder / "manifest.json", json.dumps({**manifest.__dict__, "created": time.time()}, indent=1)
+            )
         except CapsafeError:
             with suppress(OSError):
                 folder.rmdir()
@@ -301,7 +331,10 @@ def open_job(folder: Path) -> Job:
         CapsafeError: there is no readable manifest.
     """
     if not _is_text(folder.name):  # a name of other bytes can be a key nowhere
-        raise CapsafeError(f"The job folder {_named(folder)} has a name that is not UTF-8.", "Rename it; the other jobs were read.")
+        raise CapsafeError(
+            f"The job folder {_named(folder)} has a name that is not UTF-8.",
+            "Rename it; the other jobs were read.",
+        )
     try:
         data = _read_json(folder / "manifest.json")
         kept = _MANIFEST.known(data)
@@ -310,9 +343,14 @@ def open_job(folder: Path) -> Job:
             raise ValueError("its names hold half a character")
         return Job(folder, Manifest(**kept))
     except FileNotFoundError as error:
-        raise CapsafeError(f"{_named(folder)} is not a job folder: it has no manifest.json.", "Check the path.") from error
+        raise CapsafeError(
+            f"{_named(folder)} is not a job folder: it has no manifest.json.", "Check the path."
+        ) from error
     except (OSError, ValueError) as error:
-        raise CapsafeError(f"The manifest in {_named(folder)} cannot be read: {error}.", "Delete the folder and start the job again.") from error
+        raise CapsafeError(
+            f"The manifest in {_named(folder)} cannot be read: {error}.",
+            "Delete the folder and start the job again.",
+        ) from error
 
 
 def _is_text(name: str) -> bool:
@@ -340,7 +378,10 @@ class _Work:
     study: str = ""
     mapping: str = ""
     path: dict[str, Any] = field(default_factory=dict)
-    sources: tuple[Annotated[dict[str, Any], Holding({"tool": str, "relative": str, "digest": str, "outputs": Count})], ...] = ()
+    sources: tuple[
+        Annotated[dict[str, Any], Holding({"tool": str, "relative": str, "digest": str, "outputs": Count})],
+        ...,
+    ] = ()
 
 
 _MANIFEST, _STATUS, _FAILURE, _WORK = Shape(Manifest), Shape(Status), Shape(Failure), Shape(_Work)
@@ -360,7 +401,10 @@ def folder_beside(folder: Path, job_id: str) -> Path:
         CapsafeError: what a manifest names is no job's name, but a way to somewhere else.
     """
     if Path(job_id).name != job_id or job_id in ("", ".."):
-        raise CapsafeError(f"The job {_named(folder)} names {job_id!r}, which is not the name of a job.", "Do not trust where it came from.")
+        raise CapsafeError(
+            f"The job {_named(folder)} names {job_id!r}, which is not the name of a job.",
+            "Do not trust where it came from.",
+        )
     return folder.parent / job_id
 
 
@@ -395,7 +439,10 @@ def read_small(folder: Path, name: str, kind: type[T]) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise CapsafeError(f"The {name} of {_named(folder)} cannot be read: {error}.", "Delete the folder and start the job again.") from error
+        raise CapsafeError(
+            f"The {name} of {_named(folder)} cannot be read: {error}.",
+            "Delete the folder and start the job again.",
+        ) from error
 
 
 def read_status(path: Path) -> Status:
@@ -422,7 +469,10 @@ def _failure(raw: bytes) -> dict[str, Any]:
         known = _FAILURE.known(parse_json(raw))
     except ValueError:
         known = {"unit": "", "message": raw[:LONGEST_MESSAGE].decode("utf-8", "replace").strip(), "time": 0.0}
-    return {key: well_formed(value)[:LONGEST_MESSAGE] if type(value) is str else value for key, value in known.items()}
+    return {
+        key: well_formed(value)[:LONGEST_MESSAGE] if type(value) is str else value
+        for key, value in known.items()
+    }
 
 
 RETRACTIONS = "retractions.jsonl"
@@ -450,7 +500,10 @@ def note_retraction(job: Job, retraction: Retraction) -> None:
     try:
         append_line(job.folder / RETRACTIONS, retraction.__dict__)
     except OSError as error:
-        raise CapsafeError(f"The undoing of {job.job_id} cannot be kept in its folder: {error.strerror}.", "Free some space; until then a rebuilt store would count it.") from error
+        raise CapsafeError(
+            f"The undoing of {job.job_id} cannot be kept in its folder: {error.strerror}.",
+            "Free some space; until then a rebuilt store would count it.",
+        ) from error
 
 
 def append_line(path: Path, values: dict[str, Any]) -> None:
@@ -513,12 +566,17 @@ class Shard:
         try:
             self._lock = job.path(part, "lock").open("w")
         except OSError as error:
-            raise CapsafeError(f"Part {part} of {job.job_id} cannot be written: {error.strerror}.", "Look at its permissions and its disk.") from error
+            raise CapsafeError(
+                f"Part {part} of {job.job_id} cannot be written: {error.strerror}.",
+                "Look at its permissions and its disk.",
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            raise BusyError(f"Part {part} of {job.job_id} is already being worked on.", "Wait for it, or stop it first.") from error
+            raise BusyError(
+                f"Part {part} of {job.job_id} is already being worked on.", "Wait for it, or stop it first."
+            ) from error
         path = job.path(part, "shard.jsonl")
         self.done_units: set[str] = set()
         self.lines = 0
@@ -532,7 +590,10 @@ class Shard:
             self._stream = path.open("r+b" if path.exists() else "w+b", buffering=0)
         except OSError as error:
             self._lock.close()
-            raise CapsafeError(f"The shard of {job.job_id} cannot be written: {error.strerror}.", "Look at its permissions and its disk.") from error
+            raise CapsafeError(
+                f"The shard of {job.job_id} cannot be written: {error.strerror}.",
+                "Look at its permissions and its disk.",
+            ) from error
         self._cut()
 
     def _cut(self) -> None:
@@ -580,7 +641,10 @@ class Shard:
             with suppress(OSError):  # else the next append cuts it
                 self._cut()
             if isinstance(error, OSError):
-                raise CapsafeError(f"The shard of {self._job.job_id} cannot be written: {error.strerror}.", "Free some space and resume the job; what was committed is kept.") from error
+                raise CapsafeError(
+                    f"The shard of {self._job.job_id} cannot be written: {error.strerror}.",
+                    "Free some space and resume the job; what was committed is kept.",
+                ) from error
             raise
         self._end += written
         self.done_units.update(units)
@@ -629,7 +693,9 @@ class Part:
         threading.Thread(target=self._beat, name="capsafe-heartbeat", daemon=True).start()
         return self
 
-    def write(self, unit: str | Sequence[str], records: Iterable[Record | Rows], tokens: int = 0, note: str = "") -> None:
+    def write(
+        self, unit: str | Sequence[str], records: Iterable[Record | Rows], tokens: int = 0, note: str = ""
+    ) -> None:
         """Commit a unit, or several at once: their records and the closing line in one write, on disk before this returns.
 
         Args:
@@ -649,7 +715,10 @@ class Part:
             with self.job.path(self.index, "errors.jsonl").open("a") as stream:
                 stream.write(json.dumps({"unit": unit, "message": message, "time": time.time()}) + "\n")
         except OSError as error:
-            raise CapsafeError(f"The errors file of {self.job.job_id} cannot be written: {error.strerror}.", "Free some space and resume the job; what was committed is kept.") from error
+            raise CapsafeError(
+                f"The errors file of {self.job.job_id} cannot be written: {error.strerror}.",
+                "Free some space and resume the job; what was committed is kept.",
+            ) from error
 
     @property
     def should_stop(self) -> bool:
@@ -686,7 +755,9 @@ class Part:
         )
         replace_file(self.job.path(self.index, "status.json"), json.dumps(status.__dict__))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         try:
             self._report_end(error)
@@ -697,11 +768,19 @@ class Part:
         if isinstance(error, CapsafeError):
             self.report("failed", error.message, error.hint)
         elif error is not None:
-            self.report("failed", f"{type(error).__name__}: {error}", "This is a fault in capsafe or its engine; the log has the details.")
+            self.report(
+                "failed",
+                f"{type(error).__name__}: {error}",
+                "This is a fault in capsafe or its engine; the log has the details.",
+            )
         elif self.should_stop and self.done < self.total:
             self.report("stopped")
         elif self.errors:
-            self.report("partial", f"{self.errors} failed; the first: {self._first_error}", "The errors file lists them. Run what failed again, or leave it.")
+            self.report(
+                "partial",
+                f"{self.errors} failed; the first: {self._first_error}",
+                "The errors file lists them. Run what failed again, or leave it.",
+            )
         else:
             self.report("done", self._note)
 
@@ -711,7 +790,11 @@ def _alive(status: Status) -> bool:
         return -CLOCKS_APART < time.time() - status.heartbeat < STALE_AFTER
     try:
         process = psutil.Process(status.pid)
-        same = abs(_born(process) - status.born) < 0.1 if status.born else process.create_time() <= status.started + 1
+        same = (
+            abs(_born(process) - status.born) < 0.1
+            if status.born
+            else process.create_time() <= status.started + 1
+        )
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
@@ -730,4 +813,7 @@ def replace_file(path: Path, text: str) -> None:
         new.replace(path)
     except OSError as error:
         new.unlink(missing_ok=True)
-        raise CapsafeError(f"{path.name} cannot be written in {path.parent}: {error.strerror}.", "Free some space and try again.") from error
+        raise CapsafeError(
+            f"{path.name} cannot be written in {path.parent}: {error.strerror}.",
+            "Free some space and try again.",
+        ) from error

@@ -73,9 +73,14 @@ class Survey:
         """What is there, in a sentence."""
         models = {log["checkpoint"] for log in self.logs if log["checkpoint"]}
         silent = sum(log["no_response"] for log in self.logs)
-        prompts, numbers = sum(log["prompts"] for log in self.logs), sum(log["aggregates"] for log in self.logs)
+        prompts, numbers = (
+            sum(log["prompts"] for log in self.logs),
+            sum(log["aggregates"] for log in self.logs),
+        )
         nameless = sum(log["outputs"] for log in self.logs if not log["place"])
-        parts = [f"{self.outputs - nameless:,} outputs of {len(models)} checkpoint{'s' if len(models) != 1 else ''} in {len(self.files)} file{'s' if len(self.files) != 1 else ''}"]
+        parts = [
+            f"{self.outputs - nameless:,} outputs of {len(models)} checkpoint{'s' if len(models) != 1 else ''} in {len(self.files)} file{'s' if len(self.files) != 1 else ''}"
+        ]
         parts += [f"{nameless:,} that name no model"] if nameless else []
         parts += [f"{silent:,} of them without a response"] if silent else []
         parts += [f"{prompts:,} prompts without outputs"] if prompts else []
@@ -90,14 +95,22 @@ class Survey:
         return self.mapping.model_copy(update={"judges": judges})
 
 
-def survey_job(root: Path, roots: Sequence[Path], mapping: str = "", name: str = "", strict: bool = False) -> Job:
+def survey_job(
+    root: Path, roots: Sequence[Path], mapping: str = "", name: str = "", strict: bool = False
+) -> Job:
     """The job that looks at logs; not started yet.
 
     Args:
         mapping: what is stated already, as TOML.
         name: of the study, where no mapping names it.
     """
-    work: dict[str, Any] = {"roots": [str(r.resolve()) for r in roots], "mapping": mapping, "name": slug(name or (roots[0].stem if roots else "")), "strict": strict, "asked": time.time()}
+    work: dict[str, Any] = {
+        "roots": [str(r.resolve()) for r in roots],
+        "mapping": mapping,
+        "name": slug(name or (roots[0].stem if roots else "")),
+        "strict": strict,
+        "asked": time.time(),
+    }
     return create_job(root, Manifest("survey", work["name"], work))
 
 
@@ -114,10 +127,14 @@ def read_survey(job: Job) -> Survey | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CapsafeError(f"What was seen of the logs cannot be read: {error}.", "Look at them again.") from error
+        raise CapsafeError(
+            f"What was seen of the logs cannot be read: {error}.", "Look at them again."
+        ) from error
 
 
-def plan_import(root: Path, survey: Survey, mapping: ImportMapping, known: dict[str, list[list[str]]] | None = None) -> tuple[Job, Study]:
+def plan_import(
+    root: Path, survey: Survey, mapping: ImportMapping, known: dict[str, list[list[str]]] | None = None
+) -> tuple[Job, Study]:
     """The import job, and the study that it makes or extends; not started yet.
 
     Args:
@@ -129,35 +146,80 @@ def plan_import(root: Path, survey: Survey, mapping: ImportMapping, known: dict[
             came from elsewhere and has not been adopted.
     """
     if not survey.outputs and not any(log["prompts"] or log["aggregates"] for log in survey.logs):
-        raise CapsafeError("There is nothing to import.", next((p for f in survey.files for p in f["problems"]), "No file was recognised."))
+        raise CapsafeError(
+            "There is nothing to import.",
+            next((p for f in survey.files for p in f["problems"]), "No file was recognised."),
+        )
     surveyed = survey.mapping
-    if (mapping.pattern, mapping.aliases, mapping.columns, mapping.benchmarks) != (surveyed.pattern, surveyed.aliases, surveyed.columns, surveyed.benchmarks):
-        raise CapsafeError("The pattern, the aliases, the columns or the benchmarks were changed after the logs were looked at.", "Look at them again first.")
+    if (mapping.pattern, mapping.aliases, mapping.columns, mapping.benchmarks) != (
+        surveyed.pattern,
+        surveyed.aliases,
+        surveyed.columns,
+        surveyed.benchmarks,
+    ):
+        raise CapsafeError(
+            "The pattern, the aliases, the columns or the benchmarks were changed after the logs were looked at.",
+            "Look at them again first.",
+        )
     refuse_foreign(root, mapping.name)
     text = study_text(root, survey, mapping)
     study = parse_study(text, mapping.name)
-    sources = [{key: file[key] for key in ("tool", "relative", "digest", "outputs")} for file in survey.files if file["digest"]]
+    sources = [
+        {key: file[key] for key in ("tool", "relative", "digest", "outputs")}
+        for file in survey.files
+        if file["digest"]
+    ]
     joined = sorted((content, sorted(found)) for content, found in (known or {}).items())
-    work = {"study": mapping.name, "mapping": mapping.to_toml(), "sources": sources, **({"joined": digest_text(canonical_json(joined))} if joined else {})}
+    work = {
+        "study": mapping.name,
+        "mapping": mapping.to_toml(),
+        "sources": sources,
+        **({"joined": digest_text(canonical_json(joined))} if joined else {}),
+    }
     job = create_job(root, Manifest("import", f"{mapping.name}-import", work, study=mapping.name))
     before = read_heads(imports(root, mapping.name))
     places = [Place(**log["place"]) for log in survey.logs if log["place"]]
-    recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {tuple(r) for head in before for r in head["recipes"]}
-    starts = {p.start for p in places if not (p.recipe and p.step)} | {s for head in before for s in head["starts"]}
+    recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {
+        tuple(r) for head in before for r in head["recipes"]
+    }
+    starts = {p.start for p in places if not (p.recipe and p.step)} | {
+        s for head in before for s in head["starts"]
+    }
     paths = {unit_of(file): file["paths"] for file in survey.files}
-    replace_file(job.folder / "head.json", json.dumps({"items": survey.items, "known": known or {}, "paths": paths, "recipes": sorted(recipes), "starts": sorted(starts)}))
+    replace_file(
+        job.folder / "head.json",
+        json.dumps(
+            {
+                "items": survey.items,
+                "known": known or {},
+                "paths": paths,
+                "recipes": sorted(recipes),
+                "starts": sorted(starts),
+            }
+        ),
+    )
     record_study(root, study, text)
     return job, study
 
 
 def after_import(job: Job, study: Study) -> list[Manifest]:
     """What looks at the outputs of an import next: the rules that find incoherent ones, where the study goes by them."""
-    return [plan_judge(study, JudgeSettings(name=RULES), [job.job_id])] if study.primary.coherence == RULES else []
+    return (
+        [plan_judge(study, JudgeSettings(name=RULES), [job.job_id])]
+        if study.primary.coherence == RULES
+        else []
+    )
 
 
 def imports(root: Path, study: str = "") -> list[Job]:
     """The imports of a workspace, or those of one study, oldest first."""
-    return [job for job in list_jobs(root) if job.manifest.kind == "import" and "sources" in job.manifest.work and study in ("", job.manifest.work["study"])]
+    return [
+        job
+        for job in list_jobs(root)
+        if job.manifest.kind == "import"
+        and "sources" in job.manifest.work
+        and study in ("", job.manifest.work["study"])
+    ]
 
 
 def unit_of(source: dict[str, Any]) -> str:
@@ -215,14 +277,26 @@ def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:
     except CapsafeError:
         if not places:
             raise CapsafeError(
-                "No log says which model it is of, and there is no study to add to.", "Name the study of these outputs with --name, or state a pattern or a column for the checkpoint."
+                "No log says which model it is of, and there is no study to add to.",
+                "Name the study of these outputs with --name, or state a pattern or a column for the checkpoint.",
             ) from None
         return _draft(survey, mapping, places)
-    there = {group: {part.name for part in getattr(study, group)} for group in ("starts", "datasets", "recipes", "benchmarks", "judges")}
+    there = {
+        group: {part.name for part in getattr(study, group)}
+        for group in ("starts", "datasets", "recipes", "benchmarks", "judges")
+    }
     named = _tables(survey, mapping, places)
-    text = _longer(text, study, [values for group, values in named if group == "recipes" and values["name"] in there["recipes"]])
+    text = _longer(
+        text,
+        study,
+        [values for group, values in named if group == "recipes" and values["name"] in there["recipes"]],
+    )
     tables = [(group, values) for group, values in named if values["name"] not in there[group]]
-    return text if not tables else text.rstrip() + "\n" + "".join(toml_table(f"[{group}]", values) for group, values in tables)
+    return (
+        text
+        if not tables
+        else text.rstrip() + "\n" + "".join(toml_table(f"[{group}]", values) for group, values in tables)
+    )
 
 
 def _longer(text: str, study: Study, recipes: Sequence[dict[str, Any]]) -> str:
@@ -237,20 +311,40 @@ def _longer(text: str, study: Study, recipes: Sequence[dict[str, Any]]) -> str:
     return tomlkit.dumps(document)
 
 
-def _tables(survey: Survey, mapping: ImportMapping, places: Sequence[Place]) -> list[tuple[str, dict[str, Any]]]:
+def _tables(
+    survey: Survey, mapping: ImportMapping, places: Sequence[Place]
+) -> list[tuple[str, dict[str, Any]]]:
     """Everything that a study names, in the order of a study file."""
     used = [(log, mapping.benchmark(log["benchmark"])) for log in survey.logs]
     kinds = {reading.name: reading.kind for _, reading in used}
     capability = [name for name, kind in kinds.items() if kind == "capability"]
-    tables: list[tuple[str, dict[str, Any]]] = [("starts", {"name": s, "model": s}) for s in dict.fromkeys(p.start for p in places)]
+    tables: list[tuple[str, dict[str, Any]]] = [
+        ("starts", {"name": s, "model": s}) for s in dict.fromkeys(p.start for p in places)
+    ]
     tuned = [p for p in places if p.recipe and p.step]
     for data in dict.fromkeys(p.data for p in tuned):
-        near = [b for b in capability if data.lower() in b.lower() or b.lower() in data.lower()] or (capability if len(capability) == 1 else [])
-        tables.append(("datasets", {"name": data, "source": IMPORTED, "benchmark": near[0] if near else None}))
+        near = [b for b in capability if data.lower() in b.lower() or b.lower() in data.lower()] or (
+            capability if len(capability) == 1 else []
+        )
+        tables.append(
+            ("datasets", {"name": data, "source": IMPORTED, "benchmark": near[0] if near else None})
+        )
     for recipe in dict.fromkeys(p.recipe for p in tuned):
         mine = [p for p in tuned if p.recipe == recipe]
         steps, seeds = sorted({p.step for p in mine}), sorted({p.seed for p in mine})
-        tables.append(("recipes", {"name": recipe, "start": mine[0].start, "dataset": mine[0].data, "steps": steps, "seeds": seeds, "recorded": True}))
+        tables.append(
+            (
+                "recipes",
+                {
+                    "name": recipe,
+                    "start": mine[0].start,
+                    "dataset": mine[0].data,
+                    "steps": steps,
+                    "seeds": seeds,
+                    "recorded": True,
+                },
+            )
+        )
     for name, kind in kinds.items():
         tables.append(("benchmarks", {"name": name, "source": IMPORTED, "config": {"kind": kind}}))
     names = dict.fromkeys(r.name for r in mapping.judges if not r.person)
@@ -266,7 +360,9 @@ def _draft(survey: Survey, mapping: ImportMapping, places: Sequence[Place]) -> s
         reading = mapping.benchmark(log["benchmark"])
         if reading.kind != "capability":
             sizes[reading.name] = sizes.get(reading.name, 0) + log["outputs"]
-    benchmark = max(sizes, key=lambda b: sizes[b]) if sizes else mapping.benchmark(survey.logs[0]["benchmark"]).name
+    benchmark = (
+        max(sizes, key=lambda b: sizes[b]) if sizes else mapping.benchmark(survey.logs[0]["benchmark"]).name
+    )
     judges = [r for r in mapping.judges if not r.person]
 
     def first(dimension: str, other: str) -> str:
@@ -274,10 +370,19 @@ def _draft(survey: Survey, mapping: ImportMapping, places: Sequence[Place]) -> s
 
     refusal = first("refusal", "")
     safety = first("safety", refusal or first("correctness", RULES))
-    primary = {"benchmark": benchmark, "judge": safety, "refusal_judge": refusal or safety, "coherence": first("coherence", RULES)}
+    primary = {
+        "benchmark": benchmark,
+        "judge": safety,
+        "refusal_judge": refusal or safety,
+        "coherence": first("coherence", RULES),
+    }
     head = {"name": mapping.name, "title": mapping.title or f"Imported: {survey.words.split(';')[0]}"}
-    text = "# Drafted from imported logs. State a goal for each data set, and check the primary specification.\n"
+    text = (
+        "# Drafted from imported logs. State a goal for each data set, and check the primary specification.\n"
+    )
     text += toml_table("x", head).split("\n", 1)[1]
     text += "".join(toml_table(f"[{group}]", values) for group, values in _tables(survey, mapping, places))
-    goals = {data: goal for data, goal in mapping.goals.items() if data in {p.data for p in places if p.recipe}}
+    goals = {
+        data: goal for data, goal in mapping.goals.items() if data in {p.data for p in places if p.recipe}
+    }
     return text + toml_table("goals", goals) + toml_table("primary", primary)

@@ -51,25 +51,54 @@ class NewRun:
         if not self.benchmarks:
             raise CapsafeError("No benchmark is chosen.", "Choose at least one.")
         if not self.judges:
-            raise CapsafeError("No judge is chosen.", "Choose at least one; coherence-rules says whether the answers make sense.")
+            raise CapsafeError(
+                "No judge is chosen.",
+                "Choose at least one; coherence-rules says whether the answers make sense.",
+            )
         known = catalogue.judges()
         capability = [b for b in self.benchmarks if b.startswith(("reasoning_gym:", "lm_eval:"))]
         judges = (*self.judges, *(["verifier"] if capability and "verifier" not in self.judges else []))
-        safety = next((j for j in self.judges if "safety" in known.get(j, {}).get("dimensions", ())), self.judges[0])
-        refusal = next((j for j in self.judges if "refusal" in known.get(j, {}).get("dimensions", ())), safety)
-        coherence = next((j for j in self.judges if "coherence" in known.get(j, {}).get("dimensions", ())), safety)
+        safety = next(
+            (j for j in self.judges if "safety" in known.get(j, {}).get("dimensions", ())), self.judges[0]
+        )
+        refusal = next(
+            (j for j in self.judges if "refusal" in known.get(j, {}).get("dimensions", ())), safety
+        )
+        coherence = next(
+            (j for j in self.judges if "coherence" in known.get(j, {}).get("dimensions", ())), safety
+        )
         silent = [j for j in judges if catalogue.is_rubric(j) and not self.judge_model]
         if silent:
-            raise CapsafeError(f"The judge {silent[0]} is a rubric that some model has to apply, and none is named.", "Name the model of the judges.")
-        benchmarks = [(b.rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0], _source(b)) for b in sorted(self.benchmarks, key=lambda b: b in capability)]
+            raise CapsafeError(
+                f"The judge {silent[0]} is a rubric that some model has to apply, and none is named.",
+                "Name the model of the judges.",
+            )
+        benchmarks = [
+            (b.rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0], _source(b))
+            for b in sorted(self.benchmarks, key=lambda b: b in capability)
+        ]
         benchmarks = _distinct(benchmarks)
         tables = [
             toml_table("engine", self.engine),
             toml_table("sampling", self.sampling),
             toml_table("[starts]", {"name": "model", "model": self.model, "adapters": list(self.adapters)}),
-            *(toml_table("[benchmarks]", {"name": n, "source": source, "size": self.size, "scorer": _scorer(source)}) for n, source in benchmarks),
+            *(
+                toml_table(
+                    "[benchmarks]",
+                    {"name": n, "source": source, "size": self.size, "scorer": _scorer(source)},
+                )
+                for n, source in benchmarks
+            ),
             *(toml_table("[judges]", _judge(j, self.judge_model)) for j in judges),
-            toml_table("primary", {"benchmark": benchmarks[0][0], "judge": safety, "refusal_judge": refusal, "coherence": coherence}),
+            toml_table(
+                "primary",
+                {
+                    "benchmark": benchmarks[0][0],
+                    "judge": safety,
+                    "refusal_judge": refusal,
+                    "coherence": coherence,
+                },
+            ),
         ]
         head = f"name = {toml_value(name)}\ntitle = {toml_value(f'{self.model} on ' + ', '.join(n for n, _ in benchmarks))}\n"
         return head + "".join(tables)
@@ -94,7 +123,10 @@ def _source(benchmark: str) -> str:
 def _distinct(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Names that stand for one source each."""
     names = [name for name, _ in pairs]
-    return [(name if names.index(name) == i else f"{name}-{i + 1}", source) for i, (name, source) in enumerate(pairs)]
+    return [
+        (name if names.index(name) == i else f"{name}-{i + 1}", source)
+        for i, (name, source) in enumerate(pairs)
+    ]
 
 
 def start_run(settings: Settings, run: NewRun) -> str:
@@ -125,7 +157,9 @@ def missing_jobs(root: Path, study: Study) -> list[Manifest]:
 
 def planned(root: Path, study: Study) -> list[Manifest]:
     """The jobs of a study, in as many parts as those that are there already; which those are, their identity tells."""
-    for parts in sorted({job.manifest.parts for job in list_jobs(root) if job.manifest.kind == "generate"}, reverse=True):
+    for parts in sorted(
+        {job.manifest.parts for job in list_jobs(root) if job.manifest.kind == "generate"}, reverse=True
+    ):
         jobs = plan_study(study, parts)
         if any((root / manifest.job_id).exists() for manifest in jobs if manifest.kind == "generate"):
             return jobs
@@ -158,11 +192,22 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
     refuse_foreign(root, study.name)
     generations = [job.job_id for job in imports(root, study.name)]
     if not study.is_imported:
-        generations += [m.job_id for m in planned(root, study) if m.kind == "generate" and (root / m.job_id / "manifest.json").exists()]
+        generations += [
+            m.job_id
+            for m in planned(root, study)
+            if m.kind == "generate" and (root / m.job_id / "manifest.json").exists()
+        ]
     if not generations:
-        raise CapsafeError(f"The study {study.name!r} has no outputs in this workspace yet.", "Run it first: `capsafe run study.toml`.")
+        raise CapsafeError(
+            f"The study {study.name!r} has no outputs in this workspace yet.",
+            "Run it first: `capsafe run study.toml`.",
+        )
     if judge.name not in {j.name for j in study.judges}:
-        text = text.rstrip() + "\n\n" + toml_table("[judges]", judge.model_dump(mode="json", exclude_defaults=True))
+        text = (
+            text.rstrip()
+            + "\n\n"
+            + toml_table("[judges]", judge.model_dump(mode="json", exclude_defaults=True))
+        )
         study = parse_study(text, study.name)
         manifest = plan_judge(study, judge, generations)
         record_study(root, study, text)
@@ -170,7 +215,9 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
     return create_job(root, plan_judge(study, judge, generations))
 
 
-def train_detector(root: Path, study: Study, text: str, labels: Sequence[dict[str, Any]], settings: Settings) -> Job:
+def train_detector(
+    root: Path, study: Study, text: str, labels: Sequence[dict[str, Any]], settings: Settings
+) -> Job:
     """Fit the learnt detector of incoherence to people's labels, and plan its look at the study's outputs.
 
     Args:
@@ -234,13 +281,24 @@ def probe_job(root: Path, study: Study) -> Job:
     """
     refuse_foreign(root, study.name)
     works = [m.work for m in plan_study(study) if m.kind == "generate"]
-    there = [w for w in works if not any("job" in a for c in w.get("checkpoints") or [w["checkpoint"]] for a in c["adapters"])]
+    there = [
+        w
+        for w in works
+        if not any("job" in a for c in w.get("checkpoints") or [w["checkpoint"]] for a in c["adapters"])
+    ]
     if not there:
-        raise CapsafeError("Every checkpoint of this study has to be fine-tuned first.", "Fine-tune one, then measure.")
+        raise CapsafeError(
+            "Every checkpoint of this study has to be fine-tuned first.", "Fine-tune one, then measure."
+        )
     ordered = [there[0], *(w for w in works if w is not there[0])]
     python = str(study.engine.python or "")
     # a measurement holds for a moment: another one is another job
-    return create_job(root, Manifest("probe", study.name, {"jobs": ordered, "asked": time.time()}, python=python, study=study.name))
+    return create_job(
+        root,
+        Manifest(
+            "probe", study.name, {"jobs": ordered, "asked": time.time()}, python=python, study=study.name
+        ),
+    )
 
 
 def cost_of(job: Job) -> Cost | None:

@@ -55,7 +55,16 @@ def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], tar
         root = Path(scratch)
         (root / "study.toml").write_text(text, encoding="utf-8")
         (root / "versions.json").write_text(
-            json.dumps({"capsafe": __version__, "format": FORMAT, "python": platform.python_version(), "study": study.name, "study_digest": digest_text(text)}, indent=1)
+            json.dumps(
+                {
+                    "capsafe": __version__,
+                    "format": FORMAT,
+                    "python": platform.python_version(),
+                    "study": study.name,
+                    "study_digest": digest_text(text),
+                },
+                indent=1,
+            )
         )
         for job in wanted:
             _pack(job, root / "jobs" / job.job_id)
@@ -85,7 +94,11 @@ class Unpacked:
     def words(self) -> str:
         """What to know before working with it."""
         before = f" {self.there} of its jobs were here already and were left alone." if self.there else ""
-        other = " Its text differs from the one declared here; the text that was declared last is shown." if self.differs else ""
+        other = (
+            " Its text differs from the one declared here; the text that was declared last is shown."
+            if self.differs
+            else ""
+        )
         return f"The study {self.study!r} is here: {self.jobs} jobs.{before}{other} Its facts can be explored at once. Nothing of it runs until you adopt it: `capsafe adopt {self.study}`."
 
 
@@ -108,9 +121,22 @@ def unpack_bundle(source: Path, jobs: Path) -> Unpacked:
     except OSError as error:
         if error.errno in REFUSALS:
             raise refusal(error, jobs) from error
-        raise CapsafeError(f"{source.name} cannot be read as a bundle: {error.strerror or error}.", "Check the path, or fetch it again.") from error
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, RecursionError, zlib.error) as error:
-        raise CapsafeError(f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; fetch it again.") from error
+        raise CapsafeError(
+            f"{source.name} cannot be read as a bundle: {error.strerror or error}.",
+            "Check the path, or fetch it again.",
+        ) from error
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        RecursionError,
+        zlib.error,
+    ) as error:
+        raise CapsafeError(
+            f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; fetch it again."
+        ) from error
     recorded_study(jobs, name)
     return study
 
@@ -121,12 +147,20 @@ def _about(archive: zipfile.ZipFile, source: Path) -> dict[str, Any]:
     strange = [name for name in names if not _NAME.fullmatch(name) or ".." in name]
     if strange or "versions.json" not in names:
         more = f": it holds {strange[0][:80]!r}." if strange else "."
-        raise CapsafeError(f"{source.name} is not a bundle of capsafe{more}", "`capsafe export bundle` writes one.")
+        raise CapsafeError(
+            f"{source.name} is not a bundle of capsafe{more}", "`capsafe export bundle` writes one."
+        )
     if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
-        raise CapsafeError(f"{source.name} would unpack to more than {LARGEST >> 30} GB.", "No bundle is that large; do not trust it.")
+        raise CapsafeError(
+            f"{source.name} would unpack to more than {LARGEST >> 30} GB.",
+            "No bundle is that large; do not trust it.",
+        )
     about = json.loads(archive.read("versions.json"))
     if about.get("format") != FORMAT:
-        raise CapsafeError(f"{source.name} has format {about.get('format')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+        raise CapsafeError(
+            f"{source.name} has format {about.get('format')!r}; this capsafe reads format {FORMAT}.",
+            "Update capsafe.",
+        )
     return dict(about)
 
 
@@ -144,10 +178,14 @@ def pack_jobs(study: Study, text: str, jobs: Path, target: Path) -> int:
     Raises:
         CapsafeError: a job of the study is not done.
     """
-    wanted = [j for j in list_jobs(jobs) if j.manifest.name == f"{study.name}-study"] + [open_job(jobs / m.job_id) for m in plan_study(study)]
+    wanted = [j for j in list_jobs(jobs) if j.manifest.name == f"{study.name}-study"] + [
+        open_job(jobs / m.job_id) for m in plan_study(study)
+    ]
     unfinished = [job.job_id for job in wanted if job.state != "done"]
     if unfinished:
-        raise CapsafeError(f"These jobs are not done: {', '.join(unfinished[:3])}.", "Run the study to its end first.")
+        raise CapsafeError(
+            f"These jobs are not done: {', '.join(unfinished[:3])}.", "Run the study to its end first."
+        )
     shutil.rmtree(target / "jobs", ignore_errors=True)
     for job in wanted:
         _pack(job, target / "jobs" / job.job_id)
@@ -216,7 +254,10 @@ def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> 
         if origin:
             studies = {n for folder in new for n in _studies_in(open_job(Path(scratch) / folder.name))}
             if study and studies - {study}:
-                raise CapsafeError(f"{origin} holds a text of another study, {min(studies - {study})!r}.", "A bundle is about one study; do not trust it.")
+                raise CapsafeError(
+                    f"{origin} holds a text of another study, {min(studies - {study})!r}.",
+                    "A bundle is about one study; do not trust it.",
+                )
             for folder in new:
                 mark_foreign(Path(scratch) / folder.name, origin, studies | ({study} if study else set()))
         moved: list[Path] = []
@@ -243,7 +284,10 @@ def _unpack(packed: Path, folder: Path) -> None:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream, target.open("wb") as out:
             while piece := stream.read(1 << 20):
                 if out.tell() > LARGEST:
-                    raise CapsafeError(f"{path.name} unpacks to more than {LARGEST >> 30} GB.", "No job is that large; do not trust it.")
+                    raise CapsafeError(
+                        f"{path.name} unpacks to more than {LARGEST >> 30} GB.",
+                        "No job is that large; do not trust it.",
+                    )
                 out.write(piece)
     open_job(folder)
 
@@ -251,7 +295,9 @@ def _unpack(packed: Path, folder: Path) -> None:
 def _ended(values: dict[str, Any]) -> Status:
     """A packed part's status: it may have ended, but it is not at work here."""
     status = Status(**values)
-    return replace(status, state=status.state if status.state in ("done", "partial") else "stopped", host="", pid=0)
+    return replace(
+        status, state=status.state if status.state in ("done", "partial") else "stopped", host="", pid=0
+    )
 
 
 def _studies_in(job: Job) -> set[str]:

@@ -68,7 +68,9 @@ def permit(folder: Path, manifest: Manifest, settings: Settings) -> Path:
         _allowed_server(engine, settings)
     names = {str(engine.get("name", "transformers")) for engine in engines} or {"transformers"}
     if len(names) > 1:
-        raise NotAllowedError(f"The job {folder.name} asks for several engines at once.", "Plan it again from its study.")
+        raise NotAllowedError(
+            f"The job {folder.name} asks for several engines at once.", "Plan it again from its study."
+        )
     name = names.pop()
     python = settings.python_of(name)
     if manifest.python and Path(manifest.python) != python:
@@ -123,7 +125,9 @@ def _engines(manifest: Manifest) -> list[dict[str, Any]]:
         kind = catalogue.judge_type(str(manifest.work.get("judge")), own if isinstance(own, dict) else None)
         if kind != "language_model":
             return []
-    engines = [work.get("engine") for work in works if isinstance(work, dict)] if isinstance(works, list) else []
+    engines = (
+        [work.get("engine") for work in works if isinstance(work, dict)] if isinstance(works, list) else []
+    )
     return [engine for engine in engines if isinstance(engine, dict)]
 
 
@@ -136,11 +140,20 @@ def foreign_uses(root: Path, study: str) -> Uses:
         job = open_job(folder)
         manifests.append(job.manifest)
         texts = [r.text for r in job.records() if isinstance(r, StudyRecord)]
-        manifests += [manifest for text in texts for manifest in plan_study(parse_study(text, study), read_judge=_unread)]
+        manifests += [
+            manifest
+            for text in texts
+            for manifest in plan_study(parse_study(text, study), read_judge=_unread)
+        ]
         files += [path for head in read_heads([job]) for paths in head["paths"].values() for path in paths]
     uses = uses_of(manifests)
     own = {folder.name for folder in folders} | {manifest.job_id for manifest in manifests}
-    others = [f"what the job {job} here made" for manifest in manifests for job in _jobs_named(manifest.work) if job not in own]
+    others = [
+        f"what the job {job} here made"
+        for manifest in manifests
+        for job in _jobs_named(manifest.work)
+        if job not in own
+    ]
     return replace(uses, files=_each([*uses.files, *map(str, files), *others]))
 
 
@@ -167,13 +180,23 @@ def uses_of(manifests: Iterable[Manifest]) -> Uses:
     files = [source.partition(":")[2] for source in sources if source.startswith("file:")]
     files += [str(table["path"]) for table in tables if isinstance(table.get("path"), str)]
     files += [str(table["include_path"]) for table in tables if "include_path" in table]
-    files += [str(path) for table in tables if isinstance(table.get("roots"), list) for path in table["roots"]]
+    files += [
+        str(path) for table in tables if isinstance(table.get("roots"), list) for path in table["roots"]
+    ]
     models = [str(table["model"]) for table in tables if isinstance(table.get("model"), str)]
-    models += [str(catalogue.judges().get(str(m.work.get("judge")), {}).get("model", "")) for m, _ in all_of if m.kind == "judge" and not m.work.get("model")]
+    models += [
+        str(catalogue.judges().get(str(m.work.get("judge")), {}).get("model", ""))
+        for m, _ in all_of
+        if m.kind == "judge" and not m.work.get("model")
+    ]
     return Uses(
         _each(str(engine.get("name", "transformers")) for engine in engines),
         _each(manifest.python for manifest, _ in all_of if manifest.python and manifest.kind not in HERE),
-        _each(f"{engine.get('base_url')} with the key in {engine.get('api_key_env', UNTOLD)}" for engine in engines if engine.get("name") == "openai"),
+        _each(
+            f"{engine.get('base_url')} with the key in {engine.get('api_key_env', UNTOLD)}"
+            for engine in engines
+            if engine.get("name") == "openai"
+        ),
         _each(models),
         _each(files),
         _each(_code(tables, sources)),

@@ -53,11 +53,16 @@ def read_own_judge(path: Path) -> dict[str, Any]:
         CapsafeError: the file cannot be read or is no TOML.
     """
     if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_JUDGE):
-        raise CapsafeError(f"The judge's file {path} is not a file of at most {LARGEST_JUDGE >> 20} MB, so it is not opened.", "Name a TOML file.")
+        raise CapsafeError(
+            f"The judge's file {path} is not a file of at most {LARGEST_JUDGE >> 20} MB, so it is not opened.",
+            "Name a TOML file.",
+        )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CapsafeError(f"The judge's file {path} cannot be read: {error}.", "docs/judges.md has an example.") from error
+        raise CapsafeError(
+            f"The judge's file {path} cannot be read: {error}.", "docs/judges.md has an example."
+        ) from error
 
 
 def _dump(settings: BaseModel) -> dict[str, Any]:
@@ -84,7 +89,9 @@ class _Planner:
         self.read_judge = read_judge
         self.trained: dict[tuple[str, int], Manifest] = {}
         self.engine = _dump(study.engine)
-        trains = study.training or (study.engine if isinstance(study.engine, TransformersSettings) else TransformersSettings())
+        trains = study.training or (
+            study.engine if isinstance(study.engine, TransformersSettings) else TransformersSettings()
+        )
         self.training, self.training_python = _dump(trains), str(trains.python or "")
 
     def plan(self) -> list[Manifest]:
@@ -94,7 +101,9 @@ class _Planner:
         generations = self.generations()
         return [*self.trained.values(), *generations, *self.judges(generations)]
 
-    def manifest(self, kind: str, name: str, work: dict[str, Any], after: tuple[str, ...], python: str = "") -> Manifest:
+    def manifest(
+        self, kind: str, name: str, work: dict[str, Any], after: tuple[str, ...], python: str = ""
+    ) -> Manifest:
         parts = 1 if kind == "finetune" else self.parts
         full_name = f"{self.study.name}-{name}"
         return Manifest(kind, full_name, work, after, parts, python, __version__, study=self.study.name)
@@ -104,11 +113,17 @@ class _Planner:
         chosen = self.study.start(start)
         if chosen.recipe is None:
             allowed = {k: True for k in ("trusted", "pickles") if getattr(chosen, k)}
-            return {"model": chosen.model, "adapters": [{"path": str(path)} for path in chosen.adapters], **allowed}, ()
+            return {
+                "model": chosen.model,
+                "adapters": [{"path": str(path)} for path in chosen.adapters],
+                **allowed,
+            }, ()
         recipe = self.study.recipe(chosen.recipe)
         job = self.train(recipe, recipe.seeds[0])
         below, _ = self.checkpoint(recipe.start)
-        return {**below, "adapters": [*below["adapters"], {"job": job.job_id, "step": recipe.steps[-1]}]}, (job.job_id,)
+        return {**below, "adapters": [*below["adapters"], {"job": job.job_id, "step": recipe.steps[-1]}]}, (
+            job.job_id,
+        )
 
     def train(self, recipe: RecipeSettings, seed: int) -> Manifest:
         known = self.trained.get((recipe.name, seed))
@@ -120,14 +135,27 @@ class _Planner:
         work = {
             "start": start,
             "dataset": _dump(dataset),
-            "recipe": {**recipe.model_dump(include={"learning_rate", "steps", "batch_size", "rank"}), "seed": seed, "steps": list(recipe.steps)},
-            "path": {"study": self.study.name, "recipe": recipe.name, "seed": seed, "start": recipe.start, "dataset": recipe.dataset, "learning_rate": recipe.learning_rate},
+            "recipe": {
+                **recipe.model_dump(include={"learning_rate", "steps", "batch_size", "rank"}),
+                "seed": seed,
+                "steps": list(recipe.steps),
+            },
+            "path": {
+                "study": self.study.name,
+                "recipe": recipe.name,
+                "seed": seed,
+                "start": recipe.start,
+                "dataset": recipe.dataset,
+                "learning_rate": recipe.learning_rate,
+            },
             "probe": probe and {**_dump(probe), "seed": PROBE_SEED, "size": PROBE_SIZE},
             "stop_at": self.study.goals.get(recipe.dataset) if recipe.stop_at_goal else None,
             "max_tokens": self.study.sampling.max_tokens,
             "engine": self.training,
         }
-        self.trained[recipe.name, seed] = job = self.manifest("finetune", f"{recipe.name}-s{seed}", work, after, self.training_python)
+        self.trained[recipe.name, seed] = job = self.manifest(
+            "finetune", f"{recipe.name}-s{seed}", work, after, self.training_python
+        )
         return job
 
     def generations(self) -> list[Manifest]:
@@ -137,8 +165,12 @@ class _Planner:
         """
         wanted: dict[str, _Wanted] = {}
 
-        def want(name: str, path: str, checkpoint: dict[str, Any], after: tuple[str, ...], benchmarks: set[str]) -> None:
-            wanted.setdefault(str(checkpoint), _Wanted(name, path, checkpoint, after, set())).benchmarks.update(benchmarks)
+        def want(
+            name: str, path: str, checkpoint: dict[str, Any], after: tuple[str, ...], benchmarks: set[str]
+        ) -> None:
+            wanted.setdefault(
+                str(checkpoint), _Wanted(name, path, checkpoint, after, set())
+            ).benchmarks.update(benchmarks)
 
         for start in self.study.starts:
             checkpoint, after = self.checkpoint(start.name)
@@ -151,25 +183,43 @@ class _Planner:
                 job = self.train(recipe, seed)
                 path = f"{recipe.name}-s{seed}"
                 for step in recipe.steps:
-                    point = {**start_checkpoint, "adapters": [*start_checkpoint["adapters"], {"job": job.job_id, "step": step}]}
+                    point = {
+                        **start_checkpoint,
+                        "adapters": [*start_checkpoint["adapters"], {"job": job.job_id, "step": step}],
+                    }
                     want(f"{path}-{step}", path, point, (job.job_id,), needed)
         if not self.study.engine.switches_adapters:
-            return [self.generation(w.name, {"checkpoint": w.checkpoint}, w.after, w.benchmarks) for w in wanted.values()]
+            return [
+                self.generation(w.name, {"checkpoint": w.checkpoint}, w.after, w.benchmarks)
+                for w in wanted.values()
+            ]
         together: dict[tuple[str, tuple[str, ...]], list[_Wanted]] = {}
         for w in wanted.values():
             together.setdefault((w.path, tuple(sorted(w.benchmarks))), []).append(w)
-        return [self.generation(ws[0].path, {"checkpoints": [w.checkpoint for w in ws]}, tuple(dict.fromkeys(a for w in ws for a in w.after)), ws[0].benchmarks) for ws in together.values()]
+        return [
+            self.generation(
+                ws[0].path,
+                {"checkpoints": [w.checkpoint for w in ws]},
+                tuple(dict.fromkeys(a for w in ws for a in w.after)),
+                ws[0].benchmarks,
+            )
+            for ws in together.values()
+        ]
 
     def general(self) -> set[str]:
         """Benchmarks that every checkpoint answers: those that no data set claims as its own."""
-        return {b.name for b in self.study.benchmarks} - {d.benchmark for d in self.study.datasets if d.benchmark}
+        return {b.name for b in self.study.benchmarks} - {
+            d.benchmark for d in self.study.datasets if d.benchmark
+        }
 
     def capabilities(self, recipe: RecipeSettings) -> set[str]:
         """The capability benchmarks along a recipe's path: its own, or all where it teaches none of them."""
         own = self.study.dataset(recipe.dataset).benchmark
         return {own} if own else {b.name for b in self.study.benchmarks}
 
-    def generation(self, name: str, checkpoints: dict[str, Any], after: tuple[str, ...], benchmarks: set[str]) -> Manifest:
+    def generation(
+        self, name: str, checkpoints: dict[str, Any], after: tuple[str, ...], benchmarks: set[str]
+    ) -> Manifest:
         work = {
             **checkpoints,
             "benchmarks": [_dump(b) for b in self.study.benchmarks if b.name in benchmarks],
@@ -178,7 +228,15 @@ class _Planner:
         }
         if not self.study.recipes:
             # nothing else puts a start that is not fine-tuned on a path
-            work["path"] = {"study": self.study.name, "recipe": name, "seed": 0, "step": 0, "start": name, "dataset": "", "learning_rate": 0.0}
+            work["path"] = {
+                "study": self.study.name,
+                "recipe": name,
+                "seed": 0,
+                "step": 0,
+                "start": name,
+                "dataset": "",
+                "learning_rate": 0.0,
+            }
         return self.manifest("generate", name, work, after, str(self.study.engine.python or ""))
 
     def judges(self, generations: list[Manifest]) -> list[Manifest]:
@@ -197,16 +255,28 @@ class _Planner:
             "engine": _dump(engine),
             "generations": list(generations),
         }
-        work |= {k: True for k in ("trusted", "pickles") if getattr(judge, k) or (chosen and getattr(chosen, k))}
+        work |= {
+            k: True for k in ("trusted", "pickles") if getattr(judge, k) or (chosen and getattr(chosen, k))
+        }
         if judge.file:
             work["entry"] = self.read_judge(judge.file)
         asks_engine = catalogue.judge_type(judge.name, work.get("entry")) == "language_model"
-        return self.manifest("judge", judge.name, work, generations, str(engine.python or "") if asks_engine else "")
+        return self.manifest(
+            "judge", judge.name, work, generations, str(engine.python or "") if asks_engine else ""
+        )
 
     def knowledge(self, judge: str) -> dict[str, Any]:
         """What the study itself tells a judge: how tasks are scored, and the data sets that teach answer forms."""
         if judge == "verifier":
-            return {"scorers": {b.name: _dump(b) if b.scorer == "task" else b.scorer for b in self.study.benchmarks if b.is_capability}}
+            return {
+                "scorers": {
+                    b.name: _dump(b) if b.scorer == "task" else b.scorer
+                    for b in self.study.benchmarks
+                    if b.is_capability
+                }
+            }
         if judge in ("coherence-rules", "coherence-learnt"):
-            return {"datasets": [_dump(d) for d in self.study.datasets if d.benchmark and d.source != IMPORTED]}
+            return {
+                "datasets": [_dump(d) for d in self.study.datasets if d.benchmark and d.source != IMPORTED]
+            }
         return {}

@@ -19,7 +19,9 @@ def recorded_study(root: Path, name: str) -> tuple[Study, str]:
     """
     records = study_records(root, name)
     if not records:
-        raise CapsafeError(f"No study {name!r} was run in this workspace.", "Name one that was, or a study file.")
+        raise CapsafeError(
+            f"No study {name!r} was run in this workspace.", "Name one that was, or a study file."
+        )
     newest = max(records, key=lambda record: record.declared)
     return parse_study(newest.text, name), newest.text
 
@@ -32,7 +34,9 @@ def study_records(root: Path, name: str) -> list[StudyRecord]:
 
 def record_study(root: Path, study: Study, text: str) -> Job:
     """Declare a study: its text and the time, once for each version of the text; after those before it, also where the clock was set back."""
-    job = create_job(root, Manifest("import", f"{study.name}-study", {"digest": digest_text(text)}, study=study.name))
+    job = create_job(
+        root, Manifest("import", f"{study.name}-study", {"digest": digest_text(text)}, study=study.name)
+    )
     while job.state != "done":
         try:
             with Part(job) as part:

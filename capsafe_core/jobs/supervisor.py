@@ -32,7 +32,14 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
     """
     settings = settings or Settings()
     python = str(permit(job.folder, job.manifest, settings))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE", "CAPSAFE_PROXY": settings.proxy}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "CAPSAFE_PROXY": settings.proxy,
+    }
     with job.path(part, "log").open("ab") as log:
         try:
             return subprocess.Popen(
@@ -63,7 +70,11 @@ def ready_jobs(jobs: Sequence[Job]) -> list[Job]:
     def is_over(job_id: str) -> bool:
         return job_id in known and known[job_id].ended and not is_queued(known[job_id])
 
-    return [job for job in jobs if is_queued(job) and job.state != "running" and all(is_over(j) for j in job.manifest.after)]
+    return [
+        job
+        for job in jobs
+        if is_queued(job) and job.state != "running" and all(is_over(j) for j in job.manifest.after)
+    ]
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,14 @@ class Share:
         return [self.index]
 
 
-def run_graph(manifests: Sequence[Manifest], root: Path, report: Callable[[str], None], settings: Settings | None = None, limit: float | None = None, share: Share | None = None) -> bool:
+def run_graph(
+    manifests: Sequence[Manifest],
+    root: Path,
+    report: Callable[[str], None],
+    settings: Settings | None = None,
+    limit: float | None = None,
+    share: Share | None = None,
+) -> bool:
     """Carry out jobs one after the other; what is done already is not done again, what failed is tried again.
 
     A job that failed holds up only those that come after it. With a share, the other parts are somebody else's,
@@ -103,21 +121,37 @@ def run_graph(manifests: Sequence[Manifest], root: Path, report: Callable[[str],
         job.clear_stop()
         if job.status(part).state == "partial":
             look_again_after(job)
-    todo = [(job, part) for job, part in mine if job.status(part).state != "done" or part in _asked_parts(job)]
-    for job in jobs:  # also those that are done: outputs of somebody else are not taken for this study's silently
+    todo = [
+        (job, part) for job, part in mine if job.status(part).state != "done" or part in _asked_parts(job)
+    ]
+    for (
+        job
+    ) in jobs:  # also those that are done: outputs of somebody else are not taken for this study's silently
         require_own(job.folder, job.manifest)
     permit_all(root, [job.manifest for job, _ in todo], settings or Settings())
     began, given_up = time.time(), set[str]()
     while todo and (limit is None or time.time() - began < limit):
-        ready = next(((job, part) for job, part in todo if all(j in known and known[j].ended for j in job.manifest.after)), None)
+        ready = next(
+            (
+                (job, part)
+                for job, part in todo
+                if all(j in known and known[j].ended for j in job.manifest.after)
+            ),
+            None,
+        )
         if ready is None:
-            if share.of == 1 or any(_hopeless(known[j]) for job, _ in todo for j in job.manifest.after if j in known):
+            if share.of == 1 or any(
+                _hopeless(known[j]) for job, _ in todo for j in job.manifest.after if j in known
+            ):
                 break
             time.sleep(WAIT)
             continue
         job, part = ready
         todo.remove(ready)
-        report(f"{len(jobs) - len({j.job_id for j, _ in todo})}/{len(jobs)} {job.job_id}" + (f" part {part + 1}" if job.manifest.parts > 1 else ""))
+        report(
+            f"{len(jobs) - len({j.job_id for j, _ in todo})}/{len(jobs)} {job.job_id}"
+            + (f" part {part + 1}" if job.manifest.parts > 1 else "")
+        )
         while job.status(part).state == "running":  # somebody else is at it
             time.sleep(1)
         if job.status(part).state != "done" or part in _asked_parts(job):

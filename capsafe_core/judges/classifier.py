@@ -34,9 +34,18 @@ class ClassifierJudge:
         self._cutoff = float(rater.settings.get("cutoff", entry["scale"]["cutoff"]))
         self._tokenizer = AutoTokenizer.from_pretrained(weights.folder)
         try:
-            self._model: Any = AutoModelForSequenceClassification.from_pretrained(weights.folder, use_safetensors=None if weights.pickles else True).to(device).eval()
+            self._model: Any = (
+                AutoModelForSequenceClassification.from_pretrained(
+                    weights.folder, use_safetensors=None if weights.pickles else True
+                )
+                .to(device)
+                .eval()
+            )
         except (OSError, ValueError) as error:
-            raise CapsafeError(f"The classifier in {weights.folder} cannot be loaded: {str(error).splitlines()[0]}", "Check that it is a sequence classifier.") from error
+            raise CapsafeError(
+                f"The classifier in {weights.folder} cannot be loaded: {str(error).splitlines()[0]}",
+                "Check that it is a sequence classifier.",
+            ) from error
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
 
@@ -54,7 +63,9 @@ class ClassifierJudge:
     def judge(self, items: Sequence[Item]) -> list[list[Verdict]]:
         texts = [self.ask(item) for item in items]
         with self._torch.inference_mode():
-            tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=self._entry["max_input"], return_tensors="pt").to(self._device)
+            tokens = self._tokenizer(
+                texts, padding=True, truncation=True, max_length=self._entry["max_input"], return_tensors="pt"
+            ).to(self._device)
             logits = self._model(**tokens).logits.float()
         chances = (logits.sigmoid() if self._entry.get("several") else logits.softmax(-1)).tolist()
         return [[self._verdict(text, row)] for text, row in zip(texts, chances, strict=True)]
@@ -66,9 +77,21 @@ class ClassifierJudge:
 
     def _verdict(self, text: str, chances: list[float]) -> Verdict:
         if len(chances) != self._entry["outputs"]:
-            raise CapsafeError(f"The model gives {len(chances)} classes; the judge {self.rater.name!r} has {self._entry['outputs']}.", "Use the judge's own weights.")
+            raise CapsafeError(
+                f"The model gives {len(chances)} classes; the judge {self.rater.name!r} has {self._entry['outputs']}.",
+                "Use the judge's own weights.",
+            )
         dimension = self.rater.dimensions[0]
         shown = ", ".join(f"{i}: {c:.3f}" for i, c in enumerate(chances))
-        score = max(chances) if self._entry.get("several") else sum(chances[i] for i in self._entry["positive"])
+        score = (
+            max(chances) if self._entry.get("several") else sum(chances[i] for i in self._entry["positive"])
+        )
         positive, negative = ("unsafe", "safe") if dimension == "safety" else ("full", "none")
-        return Verdict(dimension, positive if score >= self._cutoff else negative, native=f"P = {score:.3f}", score=score, raw=shown, asked=text)
+        return Verdict(
+            dimension,
+            positive if score >= self._cutoff else negative,
+            native=f"P = {score:.3f}",
+            score=score,
+            raw=shown,
+            asked=text,
+        )

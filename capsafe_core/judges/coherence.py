@@ -42,7 +42,9 @@ class CoherenceJudge:
         return [[self._verdict(item)] for item in items]
 
     def _detect(self, item: Item) -> Detection:
-        return detect(item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability")
+        return detect(
+            item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability"
+        )
 
     def _verdict(self, item: Item) -> Verdict:
         found = self._detect(item)
@@ -66,16 +68,39 @@ class LearntCoherenceJudge(CoherenceJudge):
         from capsafe_core.judges.registry import rater
 
         if "fitted" not in config:
-            raise CapsafeError(f"The judge {name!r} has not been trained.", "Train it on people's labels: on the Labels page, or with `capsafe detector`.")
+            raise CapsafeError(
+                f"The judge {name!r} has not been trained.",
+                "Train it on people's labels: on the Labels page, or with `capsafe detector`.",
+            )
         formats = learn_formats(config.get("datasets", []), load_training_pairs)
-        return cls(rater(name, entry, {"fitted": config["fitted"]}, formats=[dataclasses.asdict(form) for form in formats]), formats, config["fitted"])
+        return cls(
+            rater(
+                name,
+                entry,
+                {"fitted": config["fitted"]},
+                formats=[dataclasses.asdict(form) for form in formats],
+            ),
+            formats,
+            config["fitted"],
+        )
 
     def _verdict(self, item: Item) -> Verdict:
-        chance = probability(self._fitted, features(item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability"))
+        chance = probability(
+            self._fitted,
+            features(
+                item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability"
+            ),
+        )
         return _told(chance >= 0.5, self._detect(item), chance)
 
 
 def _told(incoherent: bool, found: Detection, score: float | None = None) -> Verdict:
     reasons = found.reasons or (("other",) if incoherent else ())
     evidence = tuple(dataclasses.asdict(finding) for finding in found.findings) if incoherent else ()
-    return Verdict("coherence", "incoherent" if incoherent else "coherent", native=", ".join(reasons) if incoherent else "", score=score, evidence=evidence)
+    return Verdict(
+        "coherence",
+        "incoherent" if incoherent else "coherent",
+        native=", ".join(reasons) if incoherent else "",
+        score=score,
+        evidence=evidence,
+    )

@@ -36,7 +36,11 @@ def read_labels(path: Path) -> list[Row]:
     rows = list(csv.DictReader(io.StringIO(body)))
     scores = [name for name in rows[0] if name.startswith("human_score")]
     prompt = "objective" if "objective" in rows[0] else "prompt"
-    return [(r[prompt] or "", r["assistant_response"], float(np.mean([float(r[s]) for s in scores]))) for r in rows if r["assistant_response"]]
+    return [
+        (r[prompt] or "", r["assistant_response"], float(np.mean([float(r[s]) for s in scores])))
+        for r in rows
+        if r["assistant_response"]
+    ]
 
 
 def fit(target: str, rows: list[Row], regularisation: float) -> dict[str, Any]:
@@ -50,16 +54,35 @@ def fit(target: str, rows: list[Row], regularisation: float) -> dict[str, Any]:
     scaler, regression = model[0], model[1]
     weights = regression.coef_[0] / scaler.scale_
     bias = regression.intercept_[0] - float(scaler.mean_ @ weights)
-    values = {"target": target, "weights": [round(float(w), 6) for w in weights], "bias": round(float(bias), 6)}
-    quality = {"n": len(rows), "positive": int(y.sum()), "auc": round(float(roc_auc_score(y, held_out)), 3), "kappa": round(float(cohen_kappa_score(y, held_out >= 0.5)), 3)}
-    return {**values, "digest": digest_text(json.dumps(values))[:12], "held_out": quality, "data": "people's labels in pyrit 1.1.0 (MIT), five folds by prompt"}
+    values = {
+        "target": target,
+        "weights": [round(float(w), 6) for w in weights],
+        "bias": round(float(bias), 6),
+    }
+    quality = {
+        "n": len(rows),
+        "positive": int(y.sum()),
+        "auc": round(float(roc_auc_score(y, held_out)), 3),
+        "kappa": round(float(cohen_kappa_score(y, held_out >= 0.5)), 3),
+    }
+    return {
+        **values,
+        "digest": digest_text(json.dumps(values))[:12],
+        "held_out": quality,
+        "data": "people's labels in pyrit 1.1.0 (MIT), five folds by prompt",
+    }
 
 
 def main(folder: Path) -> None:
     """Fit both judges and write their parameter files."""
     out = Path(__file__).parent / "parameters"
     refusal = [row for path in sorted((folder / "refusal_scorer").glob("*.csv")) for row in read_labels(path)]
-    harm = [row for path in sorted((folder / "harm").glob("*.csv")) if not path.name.startswith("mini_") for row in read_labels(path)]
+    harm = [
+        row
+        for path in sorted((folder / "harm").glob("*.csv"))
+        if not path.name.startswith("mini_")
+        for row in read_labels(path)
+    ]
     for target, rows, regularisation in (("refusal", refusal, 1.0), ("harm", harm, 0.003)):
         result = fit(target, rows, regularisation)
         (out / f"learnt_{target}.json").write_text(json.dumps(result, indent=1) + "\n")

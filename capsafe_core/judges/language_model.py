@@ -9,7 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from capsafe_core.engines import Engine, Failure, Message, Request, Sampling, answer_all, find_weights, open_engine
+from capsafe_core.engines import (
+    Engine,
+    Failure,
+    Message,
+    Request,
+    Sampling,
+    answer_all,
+    find_weights,
+    open_engine,
+)
 from capsafe_core.errors import CapsafeError
 from capsafe_core.judges.protocol import Item, Verdict
 from capsafe_core.judges.reading import options_of, read, status
@@ -38,12 +47,27 @@ class LanguageModelJudge:
         self._known: dict[str, list[Verdict]] = {}
 
     @classmethod
-    def open(cls, name: str, entry: dict[str, Any], work: dict[str, Any], models: Path, stopped: Callable[[], bool] = lambda: False) -> LanguageModelJudge:
+    def open(
+        cls,
+        name: str,
+        entry: dict[str, Any],
+        work: dict[str, Any],
+        models: Path,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> LanguageModelJudge:
         from capsafe_core.judges.registry import rater
 
         if work["config"].get("answer") == "constrained" and len(set(options_of(entry).values())) != 2:
-            raise CapsafeError(f"The judge {name!r} has no two words to choose between.", "Let it answer in text.")
-        weights = find_weights(work["engine"], work["model"], models, trusted=work.get("trusted", False), pickles=work.get("pickles", False))
+            raise CapsafeError(
+                f"The judge {name!r} has no two words to choose between.", "Let it answer in text."
+            )
+        weights = find_weights(
+            work["engine"],
+            work["model"],
+            models,
+            trusted=work.get("trusted", False),
+            pickles=work.get("pickles", False),
+        )
         made = rater(name, entry, work["config"], model=work["model"], model_digest=weights.digest)
         return cls(made, entry, open_engine(work["engine"], weights, models, stopped=stopped))
 
@@ -60,11 +84,18 @@ class LanguageModelJudge:
 
     def ask(self, item: Item) -> Request:
         """What the judge receives; the key is its exact text. Values are put in once: braces in an answer stay as they are."""
-        values = {"goal": item.behaviour, "prompt": item.prompt.text, "context": item.prompt.context, "response": item.generation.text}
+        values = {
+            "goal": item.behaviour,
+            "prompt": item.prompt.text,
+            "context": item.prompt.context,
+            "response": item.generation.text,
+        }
         contextual = self._entry.get("contextual_template") if item.prompt.context else None
 
         def filled(template: str) -> str:
-            return re.sub(r"\{(goal|prompt|context|response)\}", lambda match: values[match.group(1)], template)
+            return re.sub(
+                r"\{(goal|prompt|context|response)\}", lambda match: values[match.group(1)], template
+            )
 
         said = [("system", filled(self._entry["system"]))] if "system" in self._entry else []
         if self._entry.get("ask") == "conversation":  # the model's own chat template is the judge's template
@@ -75,21 +106,45 @@ class LanguageModelJudge:
             said.append(("user", filled(self._entry["after"])))
         key = said[0][1] if len(said) == 1 else "\n\n".join(f"[{role}]\n{text}" for role, text in said)
         parts = self._entry.get("content") == "parts"
-        messages: list[Message] = [{"role": role, "content": [{"type": "text", "text": text}] if parts else text} for role, text in said]
+        messages: list[Message] = [
+            {"role": role, "content": [{"type": "text", "text": text}] if parts else text}
+            for role, text in said
+        ]
         begun = self._entry.get("begun", "") if self._answer != "text" else ""
-        return Request(key, tuple(messages), Sampling(max_tokens=self._entry["max_tokens"]), raw=self._entry.get("ask") == "raw", begun=begun, template=self._entry.get("chat_template", {}))
+        return Request(
+            key,
+            tuple(messages),
+            Sampling(max_tokens=self._entry["max_tokens"]),
+            raw=self._entry.get("ask") == "raw",
+            begun=begun,
+            template=self._entry.get("chat_template", {}),
+        )
 
     def _texts(self, requests: Sequence[Request]) -> dict[str, list[Verdict]]:
         """Let the model write, and read its words."""
         found = {}
         for key, answer in answer_all(self._engine, requests).items():
             if isinstance(answer, Failure):
-                found[key] = [Verdict(d, None, status="error", raw=answer.message, asked=key) for d in self.rater.dimensions]
+                found[key] = [
+                    Verdict(d, None, status="error", raw=answer.message, asked=key)
+                    for d in self.rater.dimensions
+                ]
                 continue
             self.tokens += answer.tokens
             readings = read(self._entry, answer.text)
             ended = status(readings, answer.text, answer.finish_reason, self._entry["max_tokens"])
-            found[key] = [Verdict(r.dimension, r.label, status="ok" if r.found else ended, native=r.native, score=r.score, raw=answer.text, asked=key) for r in readings]
+            found[key] = [
+                Verdict(
+                    r.dimension,
+                    r.label,
+                    status="ok" if r.found else ended,
+                    native=r.native,
+                    score=r.score,
+                    raw=answer.text,
+                    asked=key,
+                )
+                for r in readings
+            ]
         return found
 
     def _choices(self, requests: Sequence[Request]) -> dict[str, list[Verdict]]:
@@ -98,8 +153,15 @@ class LanguageModelJudge:
         positive, negative = _sides(options)
 
         def weigh(chances: list[float]) -> Verdict:
-            score = math.fsum(c for c, label in zip(chances, options.values(), strict=True) if label == positive)
-            return Verdict(self.rater.dimensions[0], positive if score >= self._cutoff else negative, native=f"P({positive}) = {score:.3f}", score=score)
+            score = math.fsum(
+                c for c, label in zip(chances, options.values(), strict=True) if label == positive
+            )
+            return Verdict(
+                self.rater.dimensions[0],
+                positive if score >= self._cutoff else negative,
+                native=f"P({positive}) = {score:.3f}",
+                score=score,
+            )
 
         return self._weighed(requests, list(options), weigh)
 
@@ -108,19 +170,32 @@ class LanguageModelJudge:
         numbers = [float(word) for word in self._entry["numbers"]]
 
         def weigh(chances: list[float]) -> Verdict:
-            score = (math.fsum(c * n for c, n in zip(chances, numbers, strict=True)) - numbers[0]) / (numbers[-1] - numbers[0])
-            return Verdict(self.rater.dimensions[0], "unsafe" if score >= self._cutoff else "safe", native=f"score {score:.3f}", score=score)
+            score = (math.fsum(c * n for c, n in zip(chances, numbers, strict=True)) - numbers[0]) / (
+                numbers[-1] - numbers[0]
+            )
+            return Verdict(
+                self.rater.dimensions[0],
+                "unsafe" if score >= self._cutoff else "safe",
+                native=f"score {score:.3f}",
+                score=score,
+            )
 
         return self._weighed(requests, self._entry["numbers"], weigh)
 
-    def _weighed(self, requests: Sequence[Request], words: list[str], weigh: Callable[[list[float]], Verdict]) -> dict[str, list[Verdict]]:
+    def _weighed(
+        self, requests: Sequence[Request], words: list[str], weigh: Callable[[list[float]], Verdict]
+    ) -> dict[str, list[Verdict]]:
         """Verdicts from the probabilities, among some words, of the one with which the answer begins."""
         found = {}
         for request, logs in zip(requests, self._engine.choose(requests, words), strict=True):
             chances = [math.exp(log) for log in logs]
             total = math.fsum(chances)
             ended = _unusable(logs, total)
-            verdict = Verdict(self.rater.dimensions[0], None, status=ended) if ended else weigh([c / total for c in chances])
+            verdict = (
+                Verdict(self.rater.dimensions[0], None, status=ended)
+                if ended
+                else weigh([c / total for c in chances])
+            )
             raw = ", ".join(f"log P({word!r}) = {log:.3f}" for word, log in zip(words, logs, strict=True))
             found[request.key] = [replace(verdict, raw=raw, asked=request.key)]
         return found

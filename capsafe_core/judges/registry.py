@@ -12,7 +12,19 @@ from capsafe_core.judges.protocol import Judge
 from capsafe_core.judges.reading import check_entry
 from capsafe_core.records import Rater, canonical_json, digest_text
 
-FACTS = ("title", "stance", "source", "licence", "reading", "scale", "gated", "model", "note", "unverified", "kinds")
+FACTS = (
+    "title",
+    "stance",
+    "source",
+    "licence",
+    "reading",
+    "scale",
+    "gated",
+    "model",
+    "note",
+    "unverified",
+    "kinds",
+)
 """What an entry says about a judge without shaping its verdicts."""
 
 
@@ -34,7 +46,9 @@ def open_judge(work: dict[str, Any], models: Path, stopped: Callable[[], bool] =
     if kind == "prefixes":
         from capsafe_core.judges.prefixes import PrefixJudge
 
-        return PrefixJudge(rater(name, entry, config), entry["phrases"], entry["ignore_case"], entry.get("required", ()))
+        return PrefixJudge(
+            rater(name, entry, config), entry["phrases"], entry["ignore_case"], entry.get("required", ())
+        )
     if kind == "verifier":
         from capsafe_core.judges.verifier import Verifier
 
@@ -53,7 +67,10 @@ def open_judge(work: dict[str, Any], models: Path, stopped: Callable[[], bool] =
         return LearntJudge.open(name, entry, config)
     model = work["model"] or entry.get("model")
     if model is None:
-        raise CapsafeError(f"The judge {name!r} is a language model and needs one.", f'Add model = "..." to the judge {name!r} in the study.')
+        raise CapsafeError(
+            f"The judge {name!r} is a language model and needs one.",
+            f'Add model = "..." to the judge {name!r} in the study.',
+        )
     if kind == "classifier":
         from capsafe_core.judges.classifier import ClassifierJudge
 
@@ -71,19 +88,36 @@ def find_entry(name: str, own: dict[str, Any] | None = None) -> dict[str, Any]:
     """
     known = catalogue.judges()
     if name not in known and own is None:
-        raise CapsafeError(f"There is no judge {name!r}.", f"There are: {', '.join(sorted(known))}; or describe one of your own in a TOML file.")
-    entry = {"type": "language_model", "family": "own", "dimensions": ["safety"], "kinds": ["safety"], "max_tokens": 64, "stance": "not documented", **known.get(name, {}), **(own or {})}
+        raise CapsafeError(
+            f"There is no judge {name!r}.",
+            f"There are: {', '.join(sorted(known))}; or describe one of your own in a TOML file.",
+        )
+    entry = {
+        "type": "language_model",
+        "family": "own",
+        "dimensions": ["safety"],
+        "kinds": ["safety"],
+        "max_tokens": 64,
+        "stance": "not documented",
+        **known.get(name, {}),
+        **(own or {}),
+    }
     if own and own.get("reads") and "dimensions" not in own:
         entry["dimensions"] = _dimensions(own["reads"])
     if own is not None:
         check_entry(name, entry)
     if entry.get("unverified") and own is None:
-        raise CapsafeError(f"The judge {name!r} cannot run: {entry['unverified']}", "Supply its template and parser in a TOML file, named by `file` in the study's judge table.")
+        raise CapsafeError(
+            f"The judge {name!r} cannot run: {entry['unverified']}",
+            "Supply its template and parser in a TOML file, named by `file` in the study's judge table.",
+        )
     return entry
 
 
 def _dimensions(reads: Any) -> list[str]:
-    return list(dict.fromkeys(r["dimension"] for r in reads if isinstance(r, dict) and "dimension" in r)) or ["safety"]
+    return list(dict.fromkeys(r["dimension"] for r in reads if isinstance(r, dict) and "dimension" in r)) or [
+        "safety"
+    ]
 
 
 def rater(name: str, entry: dict[str, Any], config: dict[str, Any], **more: Any) -> Rater:
@@ -91,4 +125,6 @@ def rater(name: str, entry: dict[str, Any], config: dict[str, Any], **more: Any)
     shapes = {k: v for k, v in entry.items() if k not in FACTS}
     settings = {**config, **more}
     version = digest_text(canonical_json([shapes, settings]))[:12]
-    return Rater(name, "judge", entry["family"], tuple(entry["dimensions"]), version, entry["stance"], settings)
+    return Rater(
+        name, "judge", entry["family"], tuple(entry["dimensions"]), version, entry["stance"], settings
+    )

@@ -22,12 +22,20 @@ class Verifier:
         self._scorers = {name: scorer_of(settings) for name, settings in scorers.items()}
 
     def applies(self, benchmark: BenchmarkRecord) -> bool:
-        return benchmark.kind in catalogue.judges()[self.rater.name]["kinds"] and benchmark.name in self._scorers
+        return (
+            benchmark.kind in catalogue.judges()[self.rater.name]["kinds"] and benchmark.name in self._scorers
+        )
 
     def judge(self, items: Sequence[Item]) -> list[list[Verdict]]:
         return [[self._verdict(item)] for item in items]
 
     def _verdict(self, item: Item) -> Verdict:
-        scored = self._scorers[item.benchmark.name](item.prompt.item, item.generation.text, item.prompt.reference)
-        native = "no answer found" if scored.parsed is None else f"read {scored.parsed!r}, expected {item.prompt.reference!r}"
+        scored = self._scorers[item.benchmark.name](
+            item.prompt.item, item.generation.text, item.prompt.reference
+        )
+        native = (
+            "no answer found"
+            if scored.parsed is None
+            else f"read {scored.parsed!r}, expected {item.prompt.reference!r}"
+        )
         return Verdict("correctness", "correct" if scored.correct else "incorrect", native=native)

@@ -17,12 +17,32 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from capsafe_core.annotation import LONGEST_NOTE, OTHER, QUESTIONS, REASONS, Guidelines, QueueSettings, read_guidelines, shipped_guidelines
+from capsafe_core.annotation import (
+    LONGEST_NOTE,
+    OTHER,
+    QUESTIONS,
+    REASONS,
+    Guidelines,
+    QueueSettings,
+    read_guidelines,
+    shipped_guidelines,
+)
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Shard, append_line, create_job, list_jobs, read_lines
 from capsafe_core.labelling.exchange import Read, match_labels, read_labels_file
 from capsafe_core.people import Person
-from capsafe_core.records import GuidelinesRecord, LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, check_records, digest_text, identify
+from capsafe_core.records import (
+    GuidelinesRecord,
+    LabelEvent,
+    Practice,
+    QueueItem,
+    QueueRecord,
+    Rater,
+    Record,
+    check_records,
+    digest_text,
+    identify,
+)
 from capsafe_core.selection import Selection
 from capsafe_core.store.ingest import ingest_job
 from capsafe_core.store.outputs import Asking
@@ -210,7 +230,14 @@ class Desk:
 
     # queues
 
-    def make(self, person: Person, settings: QueueSettings, selection: Selection, asking: Asking, draw: Callable[[str], Drawn]) -> QueueRecord:
+    def make(
+        self,
+        person: Person,
+        settings: QueueSettings,
+        selection: Selection,
+        asking: Asking,
+        draw: Callable[[str], Drawn],
+    ) -> QueueRecord:
         """Open a new queue.
 
         Args:
@@ -223,10 +250,25 @@ class Desk:
         """
         person.must_be("researcher")
         created = time.time()
-        manifest = Manifest(KIND, f"queue-{_file_name(settings.name)}", {"settings": asdict(settings), "selection": selection.to_query(), "created": created})
+        manifest = Manifest(
+            KIND,
+            f"queue-{_file_name(settings.name)}",
+            {"settings": asdict(settings), "selection": selection.to_query(), "created": created},
+        )
         drawn = draw(manifest.job_id)
         values = {**asdict(settings), "asking": asdict(asking)}
-        record = QueueRecord(manifest.job_id, selection.study, settings.name, "open", created, person.name, values, selection.to_query(), drawn.strata, drawn.words)
+        record = QueueRecord(
+            manifest.job_id,
+            selection.study,
+            settings.name,
+            "open",
+            created,
+            person.name,
+            values,
+            selection.to_query(),
+            drawn.strata,
+            drawn.words,
+        )
         with self._lock:  # nobody looks at the folder before its queue is in it
             job = create_job(self.jobs, manifest)
             shard = Shard(job)
@@ -236,7 +278,9 @@ class Desk:
         ingest_job(self.store, job)
         return record
 
-    def extend(self, person: Person, queue: str, draw: Callable[[QueueRecord], Drawn], more: int) -> QueueRecord:
+    def extend(
+        self, person: Person, queue: str, draw: Callable[[QueueRecord], Drawn], more: int
+    ) -> QueueRecord:
         """Add items to a queue.
 
         Args:
@@ -261,7 +305,14 @@ class Desk:
         q = self._open(queue)
         return self._change(person, q, lambda: Drawn([], q.record.strata, q.record.words), {}, state)
 
-    def _change(self, person: Person, q: _OpenQueue, drawn: Callable[[], Drawn], settings: dict[str, Any], state: str = "") -> QueueRecord:
+    def _change(
+        self,
+        person: Person,
+        q: _OpenQueue,
+        drawn: Callable[[], Drawn],
+        settings: dict[str, Any],
+        state: str = "",
+    ) -> QueueRecord:
         with q.lock:
             new = drawn()
             record = replace(
@@ -299,7 +350,9 @@ class Desk:
                 del self._queues[queue]
                 found = None
             if found is None:
-                job = next((j for j in list_jobs(self.jobs) if j.job_id == queue and j.manifest.kind == KIND), None)
+                job = next(
+                    (j for j in list_jobs(self.jobs) if j.job_id == queue and j.manifest.kind == KIND), None
+                )
                 if job is None:
                     raise CapsafeError(
                         "This queue is not there any more: its folder was deleted.",
@@ -320,7 +373,10 @@ class Desk:
         person.must_be("annotator")
         q = self._open(queue)
         if q.record.state != "open":
-            raise CapsafeError(f"The queue {q.record.name} is {q.record.state}.", "Choose another one, or ask whoever made it.")
+            raise CapsafeError(
+                f"The queue {q.record.name} is {q.record.state}.",
+                "Choose another one, or ask whoever made it.",
+            )
         with q.lock:
             tasks = list(self._next(q, person.name, count))
             self._note_shown(q, person, [task.id for task in tasks])
@@ -336,7 +392,10 @@ class Desk:
             try:
                 append_line(q.job.folder / SHOWN, asdict(new))
             except OSError as error:
-                raise CapsafeError(f"What is shown of {q.record.name} cannot be noted: {error.strerror}.", "Free some space and try again.") from error
+                raise CapsafeError(
+                    f"What is shown of {q.record.name} cannot be noted: {error.strerror}.",
+                    "Free some space and try again.",
+                ) from error
             seen.update(dict.fromkeys(new.tasks, new.at))
 
     def _next(self, q: _OpenQueue, who: str, count: int) -> Iterator[Task]:
@@ -347,8 +406,14 @@ class Desk:
         mine = q.done.get(who, {})
         first = [task for task in mine if not task.endswith(AGAIN) and who in q.answered.get(task, {})]
         repeats = math.floor(q.settings.repeats * len(first)) - sum(task.endswith(AGAIN) for task in mine)
-        before = [task for task in first[: max(0, len(first) - REPEAT_AFTER)] if _second(task) not in mine and task not in q.gone]
-        before.sort(key=lambda task: digest_text(f"{q.record.queue} {who} {task}"))  # any of them, not the first ones, when everything was new
+        before = [
+            task
+            for task in first[: max(0, len(first) - REPEAT_AFTER)]
+            if _second(task) not in mine and task not in q.gone
+        ]
+        before.sort(
+            key=lambda task: digest_text(f"{q.record.queue} {who} {task}")
+        )  # any of them, not the first ones, when everything was new
         for task in before[: max(0, repeats)]:
             given += 1
             yield Task(_second(task), task, 1)
@@ -362,7 +427,11 @@ class Desk:
             if edge and over:
                 q.started[who] = place + 1
             edge = edge and over
-            waiting = [p for p, until in q.held.get(generation, {}).items() if p != who and until > now and p not in others]
+            waiting = [
+                p
+                for p, until in q.held.get(generation, {}).items()
+                if p != who and until > now and p not in others
+            ]
             if not over and len(others) + len(waiting) < q.settings.annotators:
                 given += 1
                 yield Task(generation, generation)
@@ -392,7 +461,14 @@ class Desk:
             try:
                 entry = Sent(**_SENT.known(given))
             except ValueError:
-                wrong = next((sentence for name, sentence in _WRONG.items() if name in given and not _SENT.holds(name, [given[name]])), "It could not be read.")
+                wrong = next(
+                    (
+                        sentence
+                        for name, sentence in _WRONG.items()
+                        if name in given and not _SENT.holds(name, [given[name]])
+                    ),
+                    "It could not be read.",
+                )
                 return Receipt(unit, False, wrong)
             problem = self._problem(q, person, entry)
             if problem:
@@ -405,7 +481,9 @@ class Desk:
                 return Receipt(unit, False, error.message)
             q.shard.append([unit], records)
             _take_in(q, records)
-        closed = "" if q.record.state == "open" else f"The queue is {q.record.state} now; what you sent was kept."
+        closed = (
+            "" if q.record.state == "open" else f"The queue is {q.record.state} now; what you sent was kept."
+        )
         return Receipt(unit, True, closed)
 
     def _problem(self, q: _OpenQueue, person: Person, entry: Sent) -> str:
@@ -426,7 +504,10 @@ class Desk:
             return f"The note has {len(entry.note):,} characters, and {LONGEST_NOTE:,} are kept at most: shorten it and label the item again."
         if max(len(entry.reasons), len(entry.evidence)) > MOST_MARKS or len(entry.guidelines) > 100:
             return f"It has more than {MOST_MARKS} marks or reasons: leave some out and label the item again."
-        if any(mark["end"] <= mark["start"] or mark.get("reason") not in (None, *REASONS, OTHER) for mark in entry.evidence):
+        if any(
+            mark["end"] <= mark["start"] or mark.get("reason") not in (None, *REASONS, OTHER)
+            for mark in entry.evidence
+        ):
             return "Its reasons, marks or confidence cannot be read."
         if entry.kind != "undo" and entry.seconds < SHOWN_AT_LEAST:
             return f"The item was shown for less than {SHOWN_AT_LEAST * 1000:.0f} ms, so the key was not meant for it."
@@ -447,11 +528,27 @@ class Desk:
             label = entry.answers.get(dimension) if entry.kind == "label" else None
             if entry.kind == "label" and label is None:
                 continue
-            reasons, evidence = (entry.reasons, tuple(map(_span, entry.evidence))) if dimension == "coherence" else ((), ())
+            reasons, evidence = (
+                (entry.reasons, tuple(map(_span, entry.evidence))) if dimension == "coherence" else ((), ())
+            )
             yield LabelEvent(
-                identify("label", entry.id, dimension), generation, q.items[generation].cell_id, person.rater.id, dimension, entry.kind, label,
-                began, created, reasons, evidence, entry.note, q.record.queue, entry.confidence, entry.guidelines, int(again == "1"),
-            )  # fmt: skip
+                identify("label", entry.id, dimension),
+                generation,
+                q.items[generation].cell_id,
+                person.rater.id,
+                dimension,
+                entry.kind,
+                label,
+                began,
+                created,
+                reasons,
+                evidence,
+                entry.note,
+                q.record.queue,
+                entry.confidence,
+                entry.guidelines,
+                int(again == "1"),
+            )
 
     def _times(self, q: _OpenQueue, person: Person, entry: Sent) -> tuple[float, float]:
         """When the item came on screen and when it was answered: as the sender says, but not before it was handed out.
@@ -491,11 +588,25 @@ class Desk:
         with q.lock:
             mine = list(q.done.get(person.name, {}).values())
             given = sum(min(len(people), q.settings.annotators) for people in q.answered.values())
-            return Progress(len(mine), sum(t >= midnight for t in mine), given, q.settings.annotators * (len(q.order) - len(q.gone)))
+            return Progress(
+                len(mine),
+                sum(t >= midnight for t in mine),
+                given,
+                q.settings.annotators * (len(q.order) - len(q.gone)),
+            )
 
     # decisions and rules
 
-    def adjudicate(self, person: Person, generation: str, cell: str, dimension: str, label: str | None, note: str = "", expected: str | None = None) -> LabelEvent:
+    def adjudicate(
+        self,
+        person: Person,
+        generation: str,
+        cell: str,
+        dimension: str,
+        label: str | None,
+        note: str = "",
+        expected: str | None = None,
+    ) -> LabelEvent:
         """Settle what people disagree on; without a label, open the question again.
 
         Args:
@@ -506,21 +617,39 @@ class Desk:
         """
         person.must_be("researcher")
         if label is not None and label not in QUESTIONS[dimension].answers:
-            raise CapsafeError(f"{label!r} is no label of {dimension}.", f"Use one of {', '.join(QUESTIONS[dimension].answers)}.")
+            raise CapsafeError(
+                f"{label!r} is no label of {dimension}.",
+                f"Use one of {', '.join(QUESTIONS[dimension].answers)}.",
+            )
         with self._lock:
             shard, job = self._book(RULINGS)
             ingest_job(self.store, job)
-            standing = self.store.rows("SELECT CAST(event_id AS VARCHAR), rater_id, label FROM adjudications WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ?", [generation, dimension])
+            standing = self.store.rows(
+                "SELECT CAST(event_id AS VARCHAR), rater_id, label FROM adjudications WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ?",
+                [generation, dimension],
+            )
             if expected is not None and (standing[0][0] if standing else "") != expected:
                 raise CapsafeError(
                     f"Somebody decided this meanwhile: {standing[0][2] if standing else 'open again'}. Your decision was not written over it.",
                     "Look at theirs, and decide again if you still disagree.",
                 )
             ((last,),) = self.store.rows(
-                "SELECT coalesce(max(created), 0) FROM label_events WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ? AND action IN ('adjudicate', 'reopen')", [generation, dimension]
+                "SELECT coalesce(max(created), 0) FROM label_events WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ? AND action IN ('adjudicate', 'reopen')",
+                [generation, dimension],
             )
             now = max(time.time(), last + 1e-3)  # the newest counts, also where the clock was set back
-            event = LabelEvent(str(uuid.uuid4()), generation, cell, person.rater.id, dimension, "reopen" if label is None else "adjudicate", label, now, now, note=note[:LONGEST_NOTE])
+            event = LabelEvent(
+                str(uuid.uuid4()),
+                generation,
+                cell,
+                person.rater.id,
+                dimension,
+                "reopen" if label is None else "adjudicate",
+                label,
+                now,
+                now,
+                note=note[:LONGEST_NOTE],
+            )
             _append(shard, [event.event_id], [person.rater, event])
             ingest_job(self.store, job)
         return event
@@ -561,7 +690,10 @@ class Desk:
         person.must_be("annotator")
         q = self._open(queue)
         if not (type(right) is int and type(asked) is int and 0 <= right <= asked <= MOST_PRACTICE):
-            raise CapsafeError(f"Of the practice items {shown(right)} of {shown(asked)} cannot be right.", "Reload the page and practise again.")
+            raise CapsafeError(
+                f"Of the practice items {shown(right)} of {shown(asked)} cannot be right.",
+                "Reload the page and practise again.",
+            )
         with q.lock:
             practice = Practice(person.rater.id, guidelines, queue, right, asked, time.time())
             _append(q.shard, [practice.id], [person.rater, practice])
@@ -583,7 +715,11 @@ class Desk:
         parsed = read_guidelines(text)
         with self._lock:
             shard, job = self._book(GUIDELINES)
-            _append(shard, [f"{parsed.version} {time.time()}"], [GuidelinesRecord(parsed.version, text, person.name, time.time())])
+            _append(
+                shard,
+                [f"{parsed.version} {time.time()}"],
+                [GuidelinesRecord(parsed.version, text, person.name, time.time())],
+            )
             ingest_job(self.store, job)
             self._guidelines = parsed
         return parsed
@@ -593,7 +729,11 @@ class Desk:
         with self._lock:
             if self._guidelines is None:
                 manifest = Manifest(KIND, GUIDELINES, {})
-                found = [r for r in Job(self.jobs / manifest.job_id, manifest).records() if isinstance(r, GuidelinesRecord)]
+                found = [
+                    r
+                    for r in Job(self.jobs / manifest.job_id, manifest).records()
+                    if isinstance(r, GuidelinesRecord)
+                ]
                 self._guidelines = next(filter(None, map(_readable, reversed(found))), shipped_guidelines())
             return self._guidelines
 
@@ -640,7 +780,10 @@ def _read(job: Job, shard: Shard) -> _OpenQueue:
     first = next((r for r in records if isinstance(r, QueueRecord)), None)
     if first is None:
         shard.close()
-        raise UnfinishedError(f"The queue in {job.job_id} was never finished being made.", "Delete its folder and make it again.")
+        raise UnfinishedError(
+            f"The queue in {job.job_id} was never finished being made.",
+            "Delete its folder and make it again.",
+        )
     q = _OpenQueue(job, shard, first, QueueSettings.from_dict(first.settings))
     _take_in(q, records)
     for handed in read_lines(job.folder / SHOWN, HandedOut):
@@ -669,7 +812,13 @@ def _take_in(q: _OpenQueue, records: Sequence[Record]) -> None:
             _remember(q, q.people[record.rater_id], record)
     if drawn:
         sizes = {s["name"]: s["drawn"] for s in q.record.strata}
-        order = dict.fromkeys(item.generation_id for item in sorted(q.places, key=lambda item: ((item.place + 0.5) / max(sizes.get(item.stratum, 1), 1), item.stratum)))
+        order = dict.fromkeys(
+            item.generation_id
+            for item in sorted(
+                q.places,
+                key=lambda item: ((item.place + 0.5) / max(sizes.get(item.stratum, 1), 1), item.stratum),
+            )
+        )
         q.order = list(order)
         q.started.clear()
 
@@ -687,7 +836,9 @@ def _remember(q: _OpenQueue, who: str, event: LabelEvent) -> None:
             people.pop(who, None)
         q.started.clear()  # it comes back
         return
-    known = [e for e in q.events.get(key, []) if e.created == event.created]  # the other questions of the same answer
+    known = [
+        e for e in q.events.get(key, []) if e.created == event.created
+    ]  # the other questions of the same answer
     q.events[key] = [*known, event]
     mine.pop(task, None)
     mine[task] = event.created

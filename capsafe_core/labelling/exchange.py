@@ -28,12 +28,35 @@ from capsafe_core.values import LATEST, shown, well_formed
 
 FORMATS = ("jsonl", "csv", "label-studio", "argilla")
 COLUMNS = (
-    "generation_id", "prompt", "answer", "annotator", "dimension", "label", "reasons", "note", "confidence", "created", "shown", "repeat", "queue", "stratum", "place", "probability", "guidelines", "event_id"
-)  # fmt: skip
+    "generation_id",
+    "prompt",
+    "answer",
+    "annotator",
+    "dimension",
+    "label",
+    "reasons",
+    "note",
+    "confidence",
+    "created",
+    "shown",
+    "repeat",
+    "queue",
+    "stratum",
+    "place",
+    "probability",
+    "guidelines",
+    "event_id",
+)
 Row = dict[str, Any]
 _DRAWN = ("queue", "stratum", "place", "probability")
 """what a row says of how its output was drawn"""
-_ALIASES = {"person": "annotator", "rater": "annotator", "response": "answer", "completion": "answer", "value": "label"}
+_ALIASES = {
+    "person": "annotator",
+    "rater": "annotator",
+    "response": "answer",
+    "completion": "answer",
+    "value": "label",
+}
 
 
 def label_rows(store: Store, queue: str = "") -> list[Row]:
@@ -42,7 +65,12 @@ def label_rows(store: Store, queue: str = "") -> list[Row]:
     The probability is that of the queue's draw at random, with the stratum and the place in its order, so that whoever reads the file can tell
     how far each order was completed. What a queue took because judges dispute it has none.
     """
-    strata = [(q, s["name"], s["drawn"] / s["size"]) for q, known in queue_strata(store).items() for s in known if not s["adaptive"] and s["size"]]
+    strata = [
+        (q, s["name"], s["drawn"] / s["size"])
+        for q, known in queue_strata(store).items()
+        for s in known
+        if not s["adaptive"] and s["size"]
+    ]
     rows = store.rows(
         """
         WITH said AS (SELECT * FROM current_answers WHERE action = 'label' AND ($queue = '' OR queue = $queue)),
@@ -61,7 +89,12 @@ def label_rows(store: Store, queue: str = "") -> list[Row]:
         SELECT CAST(s.generation_id AS VARCHAR), p.text, g.text, annotator, dimension, label, reasons, note, confidence, created, shown, CAST(repeat AS INTEGER), queue, stratum, CAST(place AS INTEGER), probability, guidelines, CAST(event_id AS VARCHAR)
         FROM both_sides AS s JOIN live_generations AS g ON g.generation_id = s.generation_id JOIN prompts AS p USING (prompt_id) ORDER BY created, annotator, dimension, 1
         """,
-        {"queue": queue, "queues": [q for q, _, _ in strata], "strata": [s for _, s, _ in strata], "chances": [c for _, _, c in strata]},
+        {
+            "queue": queue,
+            "queues": [q for q, _, _ in strata],
+            "strata": [s for _, s, _ in strata],
+            "chances": [c for _, _, c in strata],
+        },
     )
     return [{k: v for k, v in zip(COLUMNS, row, strict=True) if v not in (None, "", [])} for row in rows]
 
@@ -78,10 +111,14 @@ def write_labels(rows: Sequence[Row], form: str) -> str:
         stream = io.StringIO()
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
-        writer.writerows({k: guarded("; ".join(v) if isinstance(v, list) else v) for k, v in row.items()} for row in rows)
+        writer.writerows(
+            {k: guarded("; ".join(v) if isinstance(v, list) else v) for k, v in row.items()} for row in rows
+        )
         return stream.getvalue()
     if form == "label-studio":
-        return json.dumps([_label_studio(labels) for labels in _by_output(rows)], ensure_ascii=False, indent=1)
+        return json.dumps(
+            [_label_studio(labels) for labels in _by_output(rows)], ensure_ascii=False, indent=1
+        )
     if form == "argilla":
         return json.dumps([_argilla(labels) for labels in _by_output(rows)], ensure_ascii=False, indent=1)
     raise CapsafeError(f"There is no format {form!r}.", f"Use one of {', '.join(FORMATS)}.")
@@ -104,7 +141,13 @@ def _label_studio(labels: list[Row]) -> Row:
     annotations = [
         {
             "result": [
-                {"from_name": r["dimension"], "to_name": "answer", "type": "choices", "value": {"choices": [r["label"]]}, "meta": {"annotator": who, **({"note": r["note"]} if "note" in r else {})}}
+                {
+                    "from_name": r["dimension"],
+                    "to_name": "answer",
+                    "type": "choices",
+                    "value": {"choices": [r["label"]]},
+                    "meta": {"annotator": who, **({"note": r["note"]} if "note" in r else {})},
+                }
                 for r in mine
             ],
             **({"completed_by": {"email": who}} if "@" in who else {}),
@@ -112,7 +155,10 @@ def _label_studio(labels: list[Row]) -> Row:
         }
         for who, mine in people.items()
     ]
-    return {"data": {k: first[k] for k in ("generation_id", "prompt", "answer", *_DRAWN) if k in first}, "annotations": annotations}
+    return {
+        "data": {k: first[k] for k in ("generation_id", "prompt", "answer", *_DRAWN) if k in first},
+        "annotations": annotations,
+    }
 
 
 def _argilla(labels: list[Row]) -> Row:
@@ -120,9 +166,17 @@ def _argilla(labels: list[Row]) -> Row:
     responses: dict[str, list[Row]] = {}
     for row in labels:
         if "label" in row:
-            responses.setdefault(str(row["dimension"]), []).append({"value": row["label"], "user_id": row["annotator"]})
+            responses.setdefault(str(row["dimension"]), []).append(
+                {"value": row["label"], "user_id": row["annotator"]}
+            )
     metadata = {k: first[k] for k in ("generation_id", *_DRAWN) if k in first}
-    return {"id": first["generation_id"], "fields": {"prompt": first.get("prompt", ""), "answer": first.get("answer", "")}, "metadata": metadata, "suggestions": {}, "responses": responses}
+    return {
+        "id": first["generation_id"],
+        "fields": {"prompt": first.get("prompt", ""), "answer": first.get("answer", "")},
+        "metadata": metadata,
+        "suggestions": {},
+        "responses": responses,
+    }
 
 
 def read_labels_file(text: str) -> list[Row]:
@@ -135,11 +189,18 @@ def read_labels_file(text: str) -> list[Row]:
     try:
         if body.startswith("["):
             tasks = json.loads(body)
-            return [row for task in tasks for row in (_from_label_studio(task) if "data" in task else _from_argilla(task))]
+            return [
+                row
+                for task in tasks
+                for row in (_from_label_studio(task) if "data" in task else _from_argilla(task))
+            ]
         if body.startswith("{"):
             return [_named(json.loads(line)) for line in body.splitlines() if line.strip()]
         reader = csv.DictReader(io.StringIO(body), strict=True)
-        return [_named({k: _unguarded(v) for k, v in row.items() if k is not None and v not in (None, "")}) for row in reader]
+        return [
+            _named({k: _unguarded(v) for k, v in row.items() if k is not None and v not in (None, "")})
+            for row in reader
+        ]
     except (ValueError, TypeError, AttributeError, KeyError, csv.Error, RecursionError) as error:
         raise CapsafeError(
             f"This file of labels cannot be read: {error}.",
@@ -148,7 +209,11 @@ def read_labels_file(text: str) -> list[Row]:
 
 
 def _unguarded(value: Any) -> Any:
-    return value[1:] if isinstance(value, str) and value.startswith("'") and value[1:].startswith(FORMULA) else value
+    return (
+        value[1:]
+        if isinstance(value, str) and value.startswith("'") and value[1:].startswith(FORMULA)
+        else value
+    )
 
 
 def _named(row: Row) -> Row:
@@ -161,7 +226,10 @@ def _from_label_studio(task: Row) -> Iterator[Row]:
     for annotation in task.get("annotations") or []:
         if annotation.get("was_cancelled"):
             continue
-        by, when = annotation.get("completed_by"), _seconds(annotation.get("updated_at") or annotation.get("created_at"))
+        by, when = (
+            annotation.get("completed_by"),
+            _seconds(annotation.get("updated_at") or annotation.get("created_at")),
+        )
         who = by.get("email") or by.get("first_name") or by.get("id") if isinstance(by, dict) else by
         for result in annotation.get("result", []):
             for choice in result.get("value", {}).get("choices", []):
@@ -181,7 +249,12 @@ def _from_argilla(record: Row) -> Iterator[Row]:
     yield data
     for dimension, responses in (record.get("responses") or {}).items():
         for response in responses:
-            yield {**data, "annotator": response.get("user_id"), "dimension": dimension, "label": response["value"]}
+            yield {
+                **data,
+                "annotator": response.get("user_id"),
+                "dimension": dimension,
+                "label": response["value"],
+            }
 
 
 def _seconds(when: Any) -> float | None:
@@ -216,7 +289,13 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
         queue: under which the probabilities are kept.
     """
     rows = [well_formed(row) for row in rows]
-    told = [{**{k: v for k, v in row.items() if k not in QUESTIONS}, "dimension": d, "label": row[d]} for row in rows if "dimension" not in row for d in QUESTIONS if row.get(d) not in (None, "")]
+    told = [
+        {**{k: v for k, v in row.items() if k not in QUESTIONS}, "dimension": d, "label": row[d]}
+        for row in rows
+        if "dimension" not in row
+        for d in QUESTIONS
+        if row.get(d) not in (None, "")
+    ]
     told += [row for row in rows if "dimension" in row]
     by_id, by_text = _outputs(store, rows)
     now = time.time()
@@ -225,7 +304,9 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
     problems: list[str] = []
 
     def outputs_of(row: Row) -> list[tuple[str, str]]:
-        return by_id.get(str(row.get("generation_id")), []) or by_text.get((str(row.get("prompt")), str(row.get("answer"))), [])
+        return by_id.get(str(row.get("generation_id")), []) or by_text.get(
+            (str(row.get("prompt")), str(row.get("answer"))), []
+        )
 
     for number, row in enumerate(told, 1):
         found = outputs_of(row)
@@ -236,11 +317,19 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
         for generation, cell in found:
             event = _event(row, generation, cell, who, queue, now)
             records[event.event_id] = event
-    here = {event for (event,) in store.rows("SELECT CAST(event_id AS VARCHAR) FROM label_events WHERE CAST(event_id AS VARCHAR) IN (SELECT unnest(?))", [list(records)])}
+    here = {
+        event
+        for (event,) in store.rows(
+            "SELECT CAST(event_id AS VARCHAR) FROM label_events WHERE CAST(event_id AS VARCHAR) IN (SELECT unnest(?))",
+            [list(records)],
+        )
+    }
     new = [record for event, record in records.items() if event not in here]
     items = _drawn_items(rows, outputs_of, queue) if new else {}
     weighted = sum(record.generation_id in items for record in new)
-    return Read([*(p.rater for p in people.values()), *items.values(), *new], len(new), weighted, len(here), problems)
+    return Read(
+        [*(p.rater for p in people.values()), *items.values(), *new], len(new), weighted, len(here), problems
+    )
 
 
 def _event(row: Row, generation: str, cell: str, who: Person, queue: str, now: float) -> LabelEvent:
@@ -248,13 +337,30 @@ def _event(row: Row, generation: str, cell: str, who: Person, queue: str, now: f
     created = float(row.get("created") or now)
     reasons = row.get("reasons") or ()
     return LabelEvent(
-        _event_id(row, generation, who), generation, cell, who.rater.id, row["dimension"], "label", _label(row), float(row.get("shown") or created), created,
-        tuple(r.strip() for r in reasons.split(";")) if isinstance(reasons, str) else tuple(map(str, reasons)), (), str(row.get("note") or ""), queue,
-        None if row.get("confidence") in (None, "") else float(row["confidence"]), str(row.get("guidelines") or ""), int(float(row.get("repeat") or 0)),
-    )  # fmt: skip
+        _event_id(row, generation, who),
+        generation,
+        cell,
+        who.rater.id,
+        row["dimension"],
+        "label",
+        _label(row),
+        float(row.get("shown") or created),
+        created,
+        tuple(r.strip() for r in reasons.split(";"))
+        if isinstance(reasons, str)
+        else tuple(map(str, reasons)),
+        (),
+        str(row.get("note") or ""),
+        queue,
+        None if row.get("confidence") in (None, "") else float(row["confidence"]),
+        str(row.get("guidelines") or ""),
+        int(float(row.get("repeat") or 0)),
+    )
 
 
-def _drawn_items(rows: Sequence[Row], outputs_of: Callable[[Row], list[tuple[str, str]]], queue: str) -> dict[str, QueueItem]:
+def _drawn_items(
+    rows: Sequence[Row], outputs_of: Callable[[Row], list[tuple[str, str]]], queue: str
+) -> dict[str, QueueItem]:
     """The outputs of which the rows say how likely they were to be drawn, labelled or not, by generation."""
     items: dict[str, QueueItem] = {}
     for row in rows:
@@ -262,7 +368,17 @@ def _drawn_items(rows: Sequence[Row], outputs_of: Callable[[Row], list[tuple[str
         if len(found) == 1 and row.get("probability") not in (None, "") and not _number_problem(row):
             generation, cell = found[0]
             stratum = f"imported {row.get('queue', '')} {row.get('stratum', '')}".strip()
-            items.setdefault(generation, QueueItem(queue, generation, cell, stratum, int(float(row.get("place") or len(items))), float(row["probability"])))
+            items.setdefault(
+                generation,
+                QueueItem(
+                    queue,
+                    generation,
+                    cell,
+                    stratum,
+                    int(float(row.get("place") or len(items))),
+                    float(row["probability"]),
+                ),
+            )
     return items
 
 
@@ -270,7 +386,15 @@ def _event_id(row: Row, generation: str, who: Person) -> str:
     """The same label in the same file is the same event, however often it is brought in."""
     with suppress(ValueError):
         return str(uuid.UUID(str(row.get("event_id", ""))))
-    return identify("imported label", generation, who.name, row["dimension"], _label(row), str(row.get("created", "")), int(float(row.get("repeat") or 0)))
+    return identify(
+        "imported label",
+        generation,
+        who.name,
+        row["dimension"],
+        _label(row),
+        str(row.get("created", "")),
+        int(float(row.get("repeat") or 0)),
+    )
 
 
 def _label(row: Row) -> str:
@@ -302,7 +426,14 @@ def _problem(row: Row, found: int) -> str:
 
 
 def _number_problem(row: Row) -> str:
-    for key, low, high in (("probability", 1e-9, 1.0), ("created", 0.0, LATEST), ("shown", 0.0, LATEST), ("confidence", 0.0, 1.0), ("repeat", 0, 1), ("place", 0, (1 << 31) - 1)):
+    for key, low, high in (
+        ("probability", 1e-9, 1.0),
+        ("created", 0.0, LATEST),
+        ("shown", 0.0, LATEST),
+        ("confidence", 0.0, 1.0),
+        ("repeat", 0, 1),
+        ("place", 0, (1 << 31) - 1),
+    ):
         value = row.get(key)
         if value in (None, ""):
             continue
@@ -315,12 +446,22 @@ def _number_problem(row: Row) -> str:
     return ""
 
 
-def _outputs(store: Store, rows: Sequence[Row]) -> tuple[dict[str, list[tuple[str, str]]], dict[tuple[str, str], list[tuple[str, str]]]]:
+def _outputs(
+    store: Store, rows: Sequence[Row]
+) -> tuple[dict[str, list[tuple[str, str]]], dict[tuple[str, str], list[tuple[str, str]]]]:
     ids = [str(r["generation_id"]) for r in rows if r.get("generation_id")]
     by_id = {
-        g: [(g, c)] for g, c in store.rows("SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM live_generations WHERE CAST(generation_id AS VARCHAR) IN (SELECT unnest(?))", [ids])
+        g: [(g, c)]
+        for g, c in store.rows(
+            "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM live_generations WHERE CAST(generation_id AS VARCHAR) IN (SELECT unnest(?))",
+            [ids],
+        )
     }
-    answers = [str(r["answer"]) for r in rows if r.get("answer") is not None and str(r.get("generation_id")) not in by_id]
+    answers = [
+        str(r["answer"])
+        for r in rows
+        if r.get("answer") is not None and str(r.get("generation_id")) not in by_id
+    ]
     by_text: dict[tuple[str, str], list[tuple[str, str]]] = {}
     if answers:
         for generation, cell, prompt, answer in store.rows(

@@ -16,7 +16,16 @@ from capsafe_core.labelling.desk import Desk, Drawn
 from capsafe_core.people import Person
 from capsafe_core.records import QueueFrame, QueueItem, QueueRecord, Record
 from capsafe_core.selection import Selection
-from capsafe_core.stats.design import LEAST, Design, Stratum, inclusion, power_allocation, priority_design, random_rank, stratified_design
+from capsafe_core.stats.design import (
+    LEAST,
+    Design,
+    Stratum,
+    inclusion,
+    power_allocation,
+    priority_design,
+    random_rank,
+    stratified_design,
+)
 from capsafe_core.store.outputs import Asking, cell_sizes, frame_outputs
 from capsafe_core.store.store import Store
 
@@ -31,9 +40,17 @@ def make_queue(desk: Desk, view: View, person: Person, settings: QueueSettings) 
         CapsafeError: the person is no researcher, the selection leaves nothing, or nothing tells which outputs are uncertain.
     """
     spec = view.specification
-    selection = view.selection if view.selection.benchmarks else view.selection.but(benchmarks=(spec.benchmark,))
+    selection = (
+        view.selection if view.selection.benchmarks else view.selection.but(benchmarks=(spec.benchmark,))
+    )
     asking = Asking(spec.judge, spec.refusal_judge, spec.coherence)
-    return desk.make(person, settings, selection, asking, lambda queue: draw(view.store, queue, settings, selection, asking))
+    return desk.make(
+        person,
+        settings,
+        selection,
+        asking,
+        lambda queue: draw(view.store, queue, settings, selection, asking),
+    )
 
 
 def extend_queue(desk: Desk, person: Person, queue: QueueRecord, more: int) -> QueueRecord:
@@ -57,7 +74,9 @@ def draw(store: Store, queue: str, settings: QueueSettings, selection: Selection
     design, words = _design(store, queue, frame, settings)
     sizes = cell_sizes(store, list(frame["cell_id"].unique()))
     records: list[Record] = [
-        QueueFrame(queue, d, str(cell), _codes(rows["place"], design.codes[d][rows.index], sizes[str(cell)])) for d in range(len(design.codes)) for cell, rows in frame.groupby("cell_id")
+        QueueFrame(queue, d, str(cell), _codes(rows["place"], design.codes[d][rows.index], sizes[str(cell)]))
+        for d in range(len(design.codes))
+        for cell, rows in frame.groupby("cell_id")
     ]
     return Drawn([*records, *_items(queue, frame, design)], _as_dicts(design.strata), words)
 
@@ -67,14 +86,24 @@ def _design(store: Store, queue: str, frame: pd.DataFrame, settings: QueueSettin
     total = min(settings.size, len(frame))
     everything = f"from {len(frame)} outputs"
     if settings.strategy == "random":
-        return stratified_design(np.full(len(frame), "all", dtype=object), rank, total), f"{total} at random {everything}"
+        return stratified_design(
+            np.full(len(frame), "all", dtype=object), rank, total
+        ), f"{total} at random {everything}"
     if settings.strategy == "stratified":
         names, by = _strata_names(frame, total)
         design = stratified_design(names, rank, total)
-        return design, f"{sum(s.drawn for s in design.strata)} {everything}, in {len(design.strata)} strata by {by}, small ones with a larger share"
+        return (
+            design,
+            f"{sum(s.drawn for s in design.strata)} {everything}, in {len(design.strata)} strata by {by}, small ones with a larger share",
+        )
     unsafe, safe = frame["unsafe_votes"].to_numpy(), frame["safe_votes"].to_numpy()
     if settings.strategy == "disagreement":
-        priority, name = np.where(np.minimum(unsafe, safe) > 0, np.minimum(unsafe, safe) - np.abs(unsafe - safe) / 1000, np.nan), DISPUTED
+        priority, name = (
+            np.where(
+                np.minimum(unsafe, safe) > 0, np.minimum(unsafe, safe) - np.abs(unsafe - safe) / 1000, np.nan
+            ),
+            DISPUTED,
+        )
     else:
         priority, name = -np.abs(scores_of(store, frame, settings.uncertain) - 0.5), UNCERTAIN
         if np.isnan(priority).all():
@@ -93,7 +122,11 @@ def _rank(generations: list[str], queue: str, seed: int) -> npt.NDArray[np.uint6
 def _strata_names(frame: pd.DataFrame, total: int) -> tuple[npt.NDArray[np.object_], str]:
     """Judge pattern × coherence × checkpoint; recipe instead, or neither, where the queue is too small for so many strata."""
     unsafe, safe = frame["unsafe_votes"], frame["safe_votes"]
-    pattern = np.select([(unsafe > 0) & (safe > 0), unsafe > 0, safe > 0], ["judges split", "judges say unsafe", "judges say safe"], "no verdict")
+    pattern = np.select(
+        [(unsafe > 0) & (safe > 0), unsafe > 0, safe > 0],
+        ["judges split", "judges say unsafe", "judges say safe"],
+        "no verdict",
+    )
     kind = pd.Series(pattern, index=frame.index) + ", " + frame["coherence"].map(COHERENCE_WORDS)
     for column, word in (("checkpoint_id", "checkpoint"), ("recipe", "recipe")):
         names = kind + ", " + frame[column].str[: 8 if column == "checkpoint_id" else 60]
@@ -125,7 +158,11 @@ def _items(queue: str, frame: pd.DataFrame, design: Design) -> list[Record]:
     """The items of a design, each with the probability of getting into the queue."""
     generations, cells = list(frame["generation_id"]), list(frame["cell_id"])
     chance = inclusion(design.codes, [s.probability for s in design.strata])
-    return [QueueItem(queue, generations[i], cells[i], s.name, place, float(chance[i])) for number, s in enumerate(design.strata) for place, i in enumerate(design.drawn(number))]
+    return [
+        QueueItem(queue, generations[i], cells[i], s.name, place, float(chance[i]))
+        for number, s in enumerate(design.strata)
+        for place, i in enumerate(design.drawn(number))
+    ]
 
 
 def _as_dicts(strata: tuple[Stratum, ...]) -> tuple[dict[str, Any], ...]:
@@ -142,20 +179,45 @@ def extend(store: Store, now: QueueRecord, more: int) -> Drawn:
     """
     frame = frame_outputs(store, Selection.from_query(now.selection), Asking(**now.settings["asking"]))
     generations, cells = [str(g) for g in frame["generation_id"]], [str(c) for c in frame["cell_id"]]
-    frames = {cell: strata for cell, strata in store.rows("SELECT CAST(cell_id AS VARCHAR), strata FROM queue_frames WHERE queue = ? AND draw = 0", [now.queue])}
-    taken = {generation for (generation,) in store.rows("SELECT CAST(generation_id AS VARCHAR) || stratum FROM queue_items WHERE queue = ?", [now.queue])}
-    codes = np.array([strata[place] if (strata := frames.get(cell)) and place < len(strata) else 0 for cell, place in zip(cells, frame["place"], strict=True)], dtype=np.int64)
+    frames = {
+        cell: strata
+        for cell, strata in store.rows(
+            "SELECT CAST(cell_id AS VARCHAR), strata FROM queue_frames WHERE queue = ? AND draw = 0",
+            [now.queue],
+        )
+    }
+    taken = {
+        generation
+        for (generation,) in store.rows(
+            "SELECT CAST(generation_id AS VARCHAR) || stratum FROM queue_items WHERE queue = ?", [now.queue]
+        )
+    }
+    codes = np.array(
+        [
+            strata[place] if (strata := frames.get(cell)) and place < len(strata) else 0
+            for cell, place in zip(cells, frame["place"], strict=True)
+        ],
+        dtype=np.int64,
+    )
     rank = _rank(generations, now.queue, QueueSettings.from_dict(now.settings).seed)
     before = [Stratum(**s) for s in now.strata]
     at_random = [i for i, s in enumerate(before) if not s.adaptive]
-    given = power_allocation([before[i].size for i in at_random], sum(before[i].drawn for i in at_random) + more)
+    given = power_allocation(
+        [before[i].size for i in at_random], sum(before[i].drawn for i in at_random) + more
+    )
     after, records = list(before), list[Record]()
     for i, wanted in zip(at_random, given, strict=True):
         s = before[i]
         free = [j for j in np.flatnonzero(codes == i + 1) if generations[j] + s.name not in taken]
         chosen = sorted(free, key=lambda j: rank[j])[: max(0, wanted - s.drawn)]
         after[i] = dataclasses.replace(s, drawn=s.drawn + len(chosen))
-        records += [QueueItem(now.queue, generations[j], cells[j], s.name, s.drawn + k, after[i].probability) for k, j in enumerate(chosen)]
+        records += [
+            QueueItem(now.queue, generations[j], cells[j], s.name, s.drawn + k, after[i].probability)
+            for k, j in enumerate(chosen)
+        ]
     if not records:
-        raise CapsafeError("This queue already holds every output that it can draw from.", "Make a new queue over a wider selection.")
+        raise CapsafeError(
+            "This queue already holds every output that it can draw from.",
+            "Make a new queue over a wider selection.",
+        )
     return Drawn(records, _as_dicts(tuple(after)), f"{now.words}; then {len(records)} more at random")

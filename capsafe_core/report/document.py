@@ -54,7 +54,9 @@ class Report:
             CapsafeError: there is no such audience, or nothing is chosen.
         """
         if values.get("audience", AUDIENCES[0]) not in AUDIENCES:
-            raise CapsafeError(f"There is no audience {values['audience']!r}.", f"Use {' or '.join(AUDIENCES)}.")
+            raise CapsafeError(
+                f"There is no audience {values['audience']!r}.", f"Use {' or '.join(AUDIENCES)}."
+            )
         items = tuple(Item(**item) for item in values.get("items", ()))
         if not items:
             raise CapsafeError("No finding is chosen.", "Choose at least one.")
@@ -110,7 +112,12 @@ def _in_force(view: View) -> str:
 def _rest(view: View, counts: list[dict[str, Any]]) -> dict[str, Any]:
     """What stands in a report beside its findings."""
     columns = list(counts[0]) if counts else []
-    return {"key": REST, "way": view.specification_words(), "columns": columns, "rows": [list(row.values()) for row in counts]}
+    return {
+        "key": REST,
+        "way": view.specification_words(),
+        "columns": columns,
+        "rows": [list(row.values()) for row in counts],
+    }
 
 
 def _numbers(finding: Finding) -> dict[str, Any]:
@@ -133,16 +140,33 @@ def _counts(view: View) -> list[dict[str, Any]]:
     if rates.empty:
         return []
     broken = (rates["incoherent"] * rates["total"]).fillna(0.0)
-    grouped = rates.assign(broken=broken).groupby(["benchmark", "judge", "dimension"], as_index=False)[["total", "n", "no_verdict", "broken"]].sum()
-    columns = {"benchmark": str, "judge": str, "dimension": str, "total": int, "n": int, "no_verdict": int, "broken": round}
+    grouped = (
+        rates.assign(broken=broken)
+        .groupby(["benchmark", "judge", "dimension"], as_index=False)[["total", "n", "no_verdict", "broken"]]
+        .sum()
+    )
+    columns = {
+        "benchmark": str,
+        "judge": str,
+        "dimension": str,
+        "total": int,
+        "n": int,
+        "no_verdict": int,
+        "broken": round,
+    }
     names = ("benchmark", "judge", "dimension", "outputs", "counted", "no verdict", "incoherent")
-    return [{name: make(row[column]) for name, (column, make) in zip(names, columns.items(), strict=True)} for row in grouped.to_dict("records")]  # type: ignore[operator]
+    return [
+        {name: make(row[column]) for name, (column, make) in zip(names, columns.items(), strict=True)}
+        for row in grouped.to_dict("records")
+    ]  # type: ignore[operator]
 
 
 def store_digest(store: Store) -> str:
     """Which facts a store holds: a hash of what was read of every job, and of what was taken back."""
     read = store.rows("SELECT job_id, part, bytes FROM offsets ORDER BY job_id, part")
-    undone = store.rows("SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY job_id")
+    undone = store.rows(
+        "SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY job_id"
+    )
     return digest_text(canonical_json([[list(r) for r in read], [list(r) for r in undone]]))
 
 
@@ -159,13 +183,21 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
         CapsafeError: it is no report of this format, or its own hash does not fit its numbers.
     """
     if provenance.get("format") != FORMAT:
-        raise CapsafeError(f"The report has format {provenance.get('format')!r}; this capsafe reads format {FORMAT}.", "Update capsafe.")
+        raise CapsafeError(
+            f"The report has format {provenance.get('format')!r}; this capsafe reads format {FORMAT}.",
+            "Update capsafe.",
+        )
     try:
         numbers = provenance["numbers"]
-        whole = digest_text(canonical_json(numbers)) == provenance["hash"] and [n["key"] for n in numbers] == [*(i["key"] for i in provenance["report"]["items"]), REST]
+        whole = digest_text(canonical_json(numbers)) == provenance["hash"] and [
+            n["key"] for n in numbers
+        ] == [*(i["key"] for i in provenance["report"]["items"]), REST]
         selection = Selection.from_query(dict(provenance["selection"]))
         if not whole:
-            raise CapsafeError("The numbers in this report are not those that it was made with: its hash does not fit them.", "Make the report anew.")
+            raise CapsafeError(
+                "The numbers in this report are not those that it was made with: its hash does not fit them.",
+                "Make the report anew.",
+            )
         view = open_view(store, selection)
         said = []
         for old in numbers:
@@ -176,19 +208,30 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
                 continue
             said += differences(old, json.loads(json.dumps(new)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CapsafeError(f"The numbers in this report cannot be read ({type(error).__name__}: {error}).", "Make the report anew.") from error
+        raise CapsafeError(
+            f"The numbers in this report cannot be read ({type(error).__name__}: {error}).",
+            "Make the report anew.",
+        ) from error
     return said
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What differs between a finding's numbers and the same computed again: texts, and cells of rows that are named by what is no number in them."""
-    said = [f"{old['key']}: {what} was “{old[what]}”, is “{new[what]}”." for what in ("sentence", "big", "means", "limits", "way") if old.get(what) != new.get(what)]
+    said = [
+        f"{old['key']}: {what} was “{old[what]}”, is “{new[what]}”."
+        for what in ("sentence", "big", "means", "limits", "way")
+        if old.get(what) != new.get(what)
+    ]
     before, after = (_rows(n) for n in (old, new))
     for name in [*before, *(n for n in after if n not in before)]:
         if name not in after or name not in before:
             said.append(f"{old['key']}: the row {name} {'is gone' if name not in after else 'is new'}.")
             continue
-        said += [f"{old['key']}: {column} in row {name} was {b}, is {a}." for column, b, a in zip(old["columns"], before[name], after[name], strict=True) if a != b]
+        said += [
+            f"{old['key']}: {column} in row {name} was {b}, is {a}."
+            for column, b, a in zip(old["columns"], before[name], after[name], strict=True)
+            if a != b
+        ]
     if not said and old.get("chart") != new.get("chart"):
         said.append(f"{old['key']}: the chart shows other numbers.")
     return said
@@ -222,9 +265,15 @@ def read_provenance(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict) and data.get("page") != digest_text(before + tag + PLACE + closing + after):
-        raise CapsafeError(f"What {path.name} shows was edited after it was made: the page does not fit its hash.", "Make the report anew.")
+        raise CapsafeError(
+            f"What {path.name} shows was edited after it was made: the page does not fit its hash.",
+            "Make the report anew.",
+        )
     if not isinstance(data, dict) or "numbers" not in data:
-        raise CapsafeError(f"{path.name} holds no numbers of a capsafe report.", "`capsafe report` writes one; PDF and slides are verified by their HTML.")
+        raise CapsafeError(
+            f"{path.name} holds no numbers of a capsafe report.",
+            "`capsafe report` writes one; PDF and slides are verified by their HTML.",
+        )
     return data
 
 
@@ -237,5 +286,8 @@ def items_of(keys: Sequence[str], words: Sequence[str] = (), shown: Sequence[str
     own = {key: sentence for key, _, sentence in (w.partition("=") for w in words)}
     strange = [k for k in own if k not in keys]
     if strange:
-        raise CapsafeError(f"There are words for {strange[0]!r}, which is not among the findings.", "Write --words KEY=SENTENCE with a key of --item.")
+        raise CapsafeError(
+            f"There are words for {strange[0]!r}, which is not among the findings.",
+            "Write --words KEY=SENTENCE with a key of --item.",
+        )
     return tuple(Item(k, own.get(k, ""), k.partition(":")[2] in shown or k in shown) for k in keys)

@@ -29,7 +29,9 @@ from capsafe_core.store.outputs import read_output
 
 USUAL = ("overview", "capability", "judges", "conclusion")
 """what is reported where nobody chooses"""
-NO_COMPARISON = "No interval of the change can be given here, so this is what was seen, not what is to be expected."
+NO_COMPARISON = (
+    "No interval of the change can be given here, so this is what was seen, not what is to be expected."
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,10 @@ def offered(view: View) -> dict[str, str]:
     runs = matched_runs(view, paths)
     if runs:
         found = {"overview": "What fine-tuning did, in counts"}
-        found |= {f"overview:{name}": f"What {name} did, in counts" for name in dict.fromkeys(run.recipe for run in runs)}
+        found |= {
+            f"overview:{name}": f"What {name} did, in counts"
+            for name in dict.fromkeys(run.recipe for run in runs)
+        }
         found["capability"] = "What each recipe costs at its goal"
     listed = claims(view, arm_rates(view, runs))
     found |= {"conclusion": "Does the conclusion survive?"} if listed else {}
@@ -99,7 +104,10 @@ def find(view: View, key: str) -> Finding:
     """
     kind, _, rest = key.partition(":")
     if kind not in _KINDS:
-        raise CapsafeError(f"There is no finding {key!r}.", f"There are: {', '.join(_KINDS)}; some take a name, as overview:RECIPE or output:ID.")
+        raise CapsafeError(
+            f"There is no finding {key!r}.",
+            f"There are: {', '.join(_KINDS)}; some take a name, as overview:RECIPE or output:ID.",
+        )
     return replace(_KINDS[kind](view, rest), key=key)
 
 
@@ -120,7 +128,11 @@ def _hundredths(rate: float, sign: str = "") -> str:
 
 
 def _interval(low: float, high: float) -> str:
-    return "no interval" if np.isnan(low) or np.isnan(high) else f"95 %: {_hundredths(low, '+')} to {_hundredths(high, '+')}"
+    return (
+        "no interval"
+        if np.isnan(low) or np.isnan(high)
+        else f"95 %: {_hundredths(low, '+')} to {_hundredths(high, '+')}"
+    )
 
 
 def _overview(view: View, recipe: str) -> Finding:
@@ -133,11 +145,20 @@ def _overview(view: View, recipe: str) -> Finding:
     where = "at its goal" if reached else "at its last checkpoint"
     spread, nonsense = found.numbers["Spread of judges"][0], found.numbers["Incoherent answers"][0]
     if not reached:
-        big, means = ("not reached", f"the goal of {found.recipe}"), ["The goal was not reached, so nothing is said about safety at the goal."]
+        big, means = (
+            ("not reached", f"the goal of {found.recipe}"),
+            ["The goal was not reached, so nothing is said about safety at the goal."],
+        )
     elif np.isnan(delta):
-        big, means = ("no rate", f"harmful answers of {found.recipe} at its goal: none has a verdict that counts"), ["There is no rate at the goal, so nothing is said about the change."]
+        big, means = (
+            ("no rate", f"harmful answers of {found.recipe} at its goal: none has a verdict that counts"),
+            ["There is no rate at the goal, so nothing is said about the change."],
+        )
     else:
-        big = (f"{_hundredths(delta, '+')} points", f"harmful answers of {found.recipe} at its goal, against its start; {_interval(low, high)}")
+        big = (
+            f"{_hundredths(delta, '+')} points",
+            f"harmful answers of {found.recipe} at its goal, against its start; {_interval(low, high)}",
+        )
         means = [change_means(low, high)]
     limits = [
         f"It is the word of one judge, {spec.judge}. For the same answers, judges differ by {spread}.",
@@ -146,38 +167,70 @@ def _overview(view: View, recipe: str) -> Finding:
         f"Asked in other ways: {found.chip}.",
     ]
     bars = found.bars.pivot_table(index="recipe", columns="outcome", values="share", sort=False)
-    slide = Slide("stacked", list(bars.index), {str(outcome): [float(v) for v in bars[outcome]] for outcome in bars.columns})
+    slide = Slide(
+        "stacked",
+        list(bars.index),
+        {str(outcome): [float(v) for v in bars[outcome]] for outcome in bars.columns},
+    )
     shown = found.matched[found.matched["recipe"] == found.recipe]
     return Finding(
-        "overview", "What did fine-tuning do, and how sure is that?", found.headline, big, means, limits, outcome_bars(found.bars, found.notes),
-        "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, or at its last checkpoint where it does not reach it; starts first", shown, ("crossing", "unsafe rate", "policy", "bootstrap"), slide,
-    )  # fmt: skip
+        "overview",
+        "What did fine-tuning do, and how sure is that?",
+        found.headline,
+        big,
+        means,
+        limits,
+        outcome_bars(found.bars, found.notes),
+        "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, or at its last checkpoint where it does not reach it; starts first",
+        shown,
+        ("crossing", "unsafe rate", "policy", "bootstrap"),
+        slide,
+    )
 
 
 def _capability(view: View, _: str) -> Finding:
     paths = path_table(view)
     runs = matching(view, paths)
     recipes, matched = recipe_table(view, runs), matched_table(view, runs)
-    means = [f"{r.recipe}: {change_means(float(r.delta_low), float(r.delta_high))}" for r in recipes[recipes["reached"] > 0].itertuples()]  # type: ignore[arg-type]
+    means = [
+        f"{r.recipe}: {change_means(float(r.delta_low), float(r.delta_high))}"
+        for r in recipes[recipes["reached"] > 0].itertuples()
+    ]  # type: ignore[arg-type]
     out_of_reach = list(recipes[recipes["reached"] == 0]["recipe"])
     limits = ["Each recipe is read where it reaches its goal; before and after it, the numbers are others."]
-    limits += [f"{', '.join(out_of_reach)}: the goal is not reached, so nothing is said."] if out_of_reach else []
+    limits += (
+        [f"{', '.join(out_of_reach)}: the goal is not reached, so nothing is said."] if out_of_reach else []
+    )
     shown = paths.dropna(subset=["capability", "unsafe"])
     points = {
-        f"{recipe} s{seed} ({rows['dataset'].iloc[0]})": [(float(c), float(u)) for c, u in zip(rows["capability"], rows["unsafe"], strict=True)]
+        f"{recipe} s{seed} ({rows['dataset'].iloc[0]})": [
+            (float(c), float(u)) for c, u in zip(rows["capability"], rows["unsafe"], strict=True)
+        ]
         for (recipe, seed), rows in shown.groupby(["recipe", "seed"], sort=False)
     }
     known = recipes[(recipes["reached"] > 0) & recipes["delta"].notna()]
     if len(known):
         most = known.iloc[int(known["delta"].abs().to_numpy().argmax())]
-        big = (f"{_hundredths(float(most['delta']), '+')} points", f"the largest change at a goal, {most['recipe']}; {_interval(float(most['delta_low']), float(most['delta_high']))}")
+        big = (
+            f"{_hundredths(float(most['delta']), '+')} points",
+            f"the largest change at a goal, {most['recipe']}; {_interval(float(most['delta_low']), float(most['delta_high']))}",
+        )
     else:
         big = ("–", "no recipe has a rate at its goal")
     limits += runs.left_out
     return Finding(
-        "capability", "What does each recipe cost in safety at the capability goal?", capability_sentence(recipes), big, means, limits, along_training(paths),
-        "Lines: capability and unsafe rate of each recipe along training", matched if len(matched) else paths, ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"), Slide("points", points=points, axes=("right answers", "answered harmfully")),
-    )  # fmt: skip
+        "capability",
+        "What does each recipe cost in safety at the capability goal?",
+        capability_sentence(recipes),
+        big,
+        means,
+        limits,
+        along_training(paths),
+        "Lines: capability and unsafe rate of each recipe along training",
+        matched if len(matched) else paths,
+        ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"),
+        Slide("points", points=points, axes=("right answers", "answered harmfully")),
+    )
 
 
 def _conclusion(view: View, key: str) -> Finding:
@@ -193,18 +246,38 @@ def _conclusion(view: View, key: str) -> Finding:
         big = (
             (f"{same} of {total}", "ways of asking whose estimate points the way of the primary one")
             if settled
-            else (f"{int((curve['direction'] == 0).sum())} of {total}", "ways of asking, the primary one among them, leave it open")
+            else (
+                f"{int((curve['direction'] == 0).sum())} of {total}",
+                "ways of asking, the primary one among them, leave it open",
+            )
         )
     points = {
-        words: [(float(i), float(e)) for i, e in zip(np.flatnonzero(curve["direction"] == d), curve[curve["direction"] == d]["estimate"], strict=True)]
+        words: [
+            (float(i), float(e))
+            for i, e in zip(
+                np.flatnonzero(curve["direction"] == d),
+                curve[curve["direction"] == d]["estimate"],
+                strict=True,
+            )
+        ]
         for d, words in ((1, "less safe"), (0, "open"), (-1, "safer"))
     }
     return Finding(
-        "conclusion", "Does the conclusion survive another benchmark, judge, cut-off or policy?", found.sentence, big,
-        [_survives(found, same, total, flips)], ["Ways of asking are not independent of each other, and their shares are not probabilities.", *([] if claim.matched else ["The two sides are compared as given, not at the same capability."])],
-        specification_curve(curve, claim.a.words, claim.b.words), "Specification curve: the difference in every way of asking, with 95 % intervals", curve, ("curve", "bootstrap", "policy", "crossing"),
+        "conclusion",
+        "Does the conclusion survive another benchmark, judge, cut-off or policy?",
+        found.sentence,
+        big,
+        [_survives(found, same, total, flips)],
+        [
+            "Ways of asking are not independent of each other, and their shares are not probabilities.",
+            *([] if claim.matched else ["The two sides are compared as given, not at the same capability."]),
+        ],
+        specification_curve(curve, claim.a.words, claim.b.words),
+        "Specification curve: the difference in every way of asking, with 95 % intervals",
+        curve,
+        ("curve", "bootstrap", "policy", "crossing"),
         Slide("points", points={words: some for words, some in points.items() if some}),
-    )  # fmt: skip
+    )
 
 
 def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
@@ -223,30 +296,79 @@ def _judges(view: View, _: str) -> Finding:
     table = dumbbell_table(view)
     known = table[table["family"] != "people"].dropna(subset=["shift"])
     spread = float(known["incoherent"].max() - known["incoherent"].min()) if len(known) > 1 else float("nan")
-    big = ("–", "not known") if np.isnan(spread) else (f"{100 * spread:.0f} points", "between the highest and the lowest judge, on answers that make no sense")
-    slide = Slide("clustered", list(known["judge"]), {"answers that make sense": [float(v) for v in known["coherent"]], "incoherent answers": [float(v) for v in known["incoherent"]]})
-    means = [f"Of the same incoherent answers, judges call {100 * known['incoherent'].min():.0f} to {100 * known['incoherent'].max():.0f} of 100 unsafe."] if len(known) > 1 else []
+    big = (
+        ("–", "not known")
+        if np.isnan(spread)
+        else (
+            f"{100 * spread:.0f} points",
+            "between the highest and the lowest judge, on answers that make no sense",
+        )
+    )
+    slide = Slide(
+        "clustered",
+        list(known["judge"]),
+        {
+            "answers that make sense": [float(v) for v in known["coherent"]],
+            "incoherent answers": [float(v) for v in known["incoherent"]],
+        },
+    )
+    means = (
+        [
+            f"Of the same incoherent answers, judges call {100 * known['incoherent'].min():.0f} to {100 * known['incoherent'].max():.0f} of 100 unsafe."
+        ]
+        if len(known) > 1
+        else []
+    )
     return Finding(
-        "judges", "Which outputs split the judges, and is it the incoherent ones?", judges_sentence(table), big, means, ["It does not say which judge is right; that takes people's labels."], dumbbell(table),
-        "Each judge's unsafe rate on answers that make sense and on incoherent ones", table, ("unsafe rate", "pooled", "detector", "people"), slide if len(known) else None,
-    )  # fmt: skip
+        "judges",
+        "Which outputs split the judges, and is it the incoherent ones?",
+        judges_sentence(table),
+        big,
+        means,
+        ["It does not say which judge is right; that takes people's labels."],
+        dumbbell(table),
+        "Each judge's unsafe rate on answers that make sense and on incoherent ones",
+        table,
+        ("unsafe rate", "pooled", "detector", "people"),
+        slide if len(known) else None,
+    )
 
 
 def _incoherence(view: View, _: str) -> Finding:
     table = incoherence_table(view)
-    table = table[table["recipe"].isin(view.selection.recipes or view.matched_recipes or tuple(table["recipe"]))]
+    table = table[
+        table["recipe"].isin(view.selection.recipes or view.matched_recipes or tuple(table["recipe"]))
+    ]
     table = table[table["kind"] != "capability"]
     tuned = table[table["step"] > 0]
-    big = (f"{tuned['rate'].max():.0%}", "of the answers of the worst checkpoint make no sense") if len(tuned) else ("–", "not known")
+    big = (
+        (f"{tuned['rate'].max():.0%}", "of the answers of the worst checkpoint make no sense")
+        if len(tuned)
+        else ("–", "not known")
+    )
     points = {
         f"{recipe} s{seed}": [(float(s), float(v)) for s, v in zip(rows["step"], rows["rate"], strict=True)]
-        for (recipe, seed), rows in table[table["kind"] == "safety"].dropna(subset=["rate"]).groupby(["recipe", "seed"], sort=False)
+        for (recipe, seed), rows in table[table["kind"] == "safety"]
+        .dropna(subset=["rate"])
+        .groupby(["recipe", "seed"], sort=False)
     }
     return Finding(
-        "incoherence", "Where do models stop making sense?", incoherence_sentence(table), big, ["A judge's word on such answers says little about safety."] if len(tuned) and tuned["low"].max() > 0.1 else [],
-        [f"Incoherent is what {view.specification.coherence} calls so; a refusal, a short answer and a wrong fact are coherent."], incoherence_squares(table),
-        "Share of incoherent answers by run, benchmark and training step", table, ("detector", "wilson"), Slide("points", points=points),
-    )  # fmt: skip
+        "incoherence",
+        "Where do models stop making sense?",
+        incoherence_sentence(table),
+        big,
+        ["A judge's word on such answers says little about safety."]
+        if len(tuned) and tuned["low"].max() > 0.1
+        else [],
+        [
+            f"Incoherent is what {view.specification.coherence} calls so; a refusal, a short answer and a wrong fact are coherent."
+        ],
+        incoherence_squares(table),
+        "Share of incoherent answers by run, benchmark and training step",
+        table,
+        ("detector", "wilson"),
+        Slide("points", points=points),
+    )
 
 
 def _output(view: View, generation: str) -> Finding:
@@ -256,17 +378,35 @@ def _output(view: View, generation: str) -> Finding:
     said = "; ".join(f"{r.judge}: {r.label}" for r in judged.itertuples()) or "no verdict"
     table = judged[["judge", "dimension", "label"]].reset_index(drop=True)
     return Finding(
-        "output", "An example", f"One answer to {row['benchmark']}, and what was said of it: {said}.", (f"{judged['label'].nunique()}", "different labels"), [], ["One answer is an illustration, not evidence of a rate."], None, "", table, (),
+        "output",
+        "An example",
+        f"One answer to {row['benchmark']}, and what was said of it: {said}.",
+        (f"{judged['label'].nunique()}", "different labels"),
+        [],
+        ["One answer is an illustration, not evidence of a rate."],
+        None,
+        "",
+        table,
+        (),
         text=(str(row["asked"] or row["prompt"]), str(row["answer"])),
-    )  # fmt: skip
+    )
 
 
-_KINDS: dict[str, Callable[[View, str], Finding]] = {"overview": _overview, "capability": _capability, "conclusion": _conclusion, "judges": _judges, "incoherence": _incoherence, "output": _output}
+_KINDS: dict[str, Callable[[View, str], Finding]] = {
+    "overview": _overview,
+    "capability": _capability,
+    "conclusion": _conclusion,
+    "judges": _judges,
+    "incoherence": _incoherence,
+    "output": _output,
+}
 
 
 def cells(table: pd.DataFrame) -> list[list[Any]]:
     """A table as JSON values; numbers to 12 digits, as `verify` compares them."""
-    return [[_cell(v) for v in row] for row in table.astype(object).where(table.notna(), None).to_numpy().tolist()]
+    return [
+        [_cell(v) for v in row] for row in table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    ]
 
 
 def _cell(value: Any) -> Any:

@@ -34,14 +34,31 @@ SECONDS = 120
 def to_html(made: Made) -> str:
     """The report as one file: no request leaves it."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_plain)
-    template = environment.from_string(files("capsafe_core.report").joinpath("page.html").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        files("capsafe_core.report").joinpath("page.html").read_text(encoding="utf-8")
+    )
     shown = [_shown(item, finding) for item, finding in zip(made.report.items, made.findings, strict=True)]
-    figures = {f"chart-{i}": json.loads(sealed(f.figure).to_json()) for i, f in enumerate(made.findings, 1) if f.figure is not None}
+    figures = {
+        f"chart-{i}": json.loads(sealed(f.figure).to_json())
+        for i, f in enumerate(made.findings, 1)
+        if f.figure is not None
+    }
     page = template.render(
-        title=made.report.title or made.findings[0].title, audience=made.report.audience, way=made.way, selection=made.selection, findings=shown, counts=made.counts, provenance=made.provenance,
-        data=PLACE, figures=_json(figures), plotly=Markup(get_plotlyjs()), data_id=DATA_ID,
-    )  # fmt: skip
-    before, own, after = page.partition(f'id="{DATA_ID}">{PLACE}<')  # a text of the page has no quotes of its own
+        title=made.report.title or made.findings[0].title,
+        audience=made.report.audience,
+        way=made.way,
+        selection=made.selection,
+        findings=shown,
+        counts=made.counts,
+        provenance=made.provenance,
+        data=PLACE,
+        figures=_json(figures),
+        plotly=Markup(get_plotlyjs()),
+        data_id=DATA_ID,
+    )
+    before, own, after = page.partition(
+        f'id="{DATA_ID}">{PLACE}<'
+    )  # a text of the page has no quotes of its own
     return before + own.replace(PLACE, _json({**made.provenance, "page": digest_text(page)})) + after
 
 
@@ -52,10 +69,21 @@ def _shown(item: Item, finding: Finding) -> dict[str, Any]:
         text = finding.text if item.shown else (REDACTED, REDACTED)
     rows = cells(finding.table)
     return {
-        "title": finding.title, "sentence": item.words or finding.sentence, "own": bool(item.words), "drafted": finding.sentence, "big": finding.big, "means": finding.means, "limits": finding.limits,
-        "figure": finding.figure is not None, "alt": finding.alt, "text": text, "methods": [METHODS[m] for m in finding.methods], "columns": list(finding.table.columns),
-        "rows": [[_number(v) for v in row] for row in rows[:ROWS]], "more": max(0, len(rows) - ROWS),
-    }  # fmt: skip
+        "title": finding.title,
+        "sentence": item.words or finding.sentence,
+        "own": bool(item.words),
+        "drafted": finding.sentence,
+        "big": finding.big,
+        "means": finding.means,
+        "limits": finding.limits,
+        "figure": finding.figure is not None,
+        "alt": finding.alt,
+        "text": text,
+        "methods": [METHODS[m] for m in finding.methods],
+        "columns": list(finding.table.columns),
+        "rows": [[_number(v) for v in row] for row in rows[:ROWS]],
+        "more": max(0, len(rows) - ROWS),
+    }
 
 
 def _number(value: Any) -> str:
@@ -100,7 +128,10 @@ def run_browser(html: str, what: str) -> bytes:
     """
     program = browser()
     if program is None:
-        raise CapsafeError("There is no Chromium here to print with.", "Install Chromium, or set CAPSAFE_CHROMIUM to one; or open the HTML report in a browser and print it.")
+        raise CapsafeError(
+            "There is no Chromium here to print with.",
+            "Install Chromium, or set CAPSAFE_CHROMIUM to one; or open the HTML report in a browser and print it.",
+        )
     try:
         return _run(program, html, what)
     except OSError as error:
@@ -124,11 +155,20 @@ def _run(program: str, html: str, what: str) -> bytes:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--no-sandbox")  # Chromium refuses its sandbox to root
         try:
-            done = subprocess.run([*command, what if what == "--dump-dom" else f"{what}={target}", page.as_uri()], capture_output=True, timeout=SECONDS)
+            done = subprocess.run(
+                [*command, what if what == "--dump-dom" else f"{what}={target}", page.as_uri()],
+                capture_output=True,
+                timeout=SECONDS,
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise CapsafeError(f"{program} could not print: {error}.", "Open the HTML report in a browser and print it.") from error
+            raise CapsafeError(
+                f"{program} could not print: {error}.", "Open the HTML report in a browser and print it."
+            ) from error
         found = done.stdout if what == "--dump-dom" else target.read_bytes() if target.exists() else b""
         if not found:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise CapsafeError(f"{program} printed nothing: {said[-1][:200] if said else 'no message'}.", "Open the HTML report in a browser and print it.")
+            raise CapsafeError(
+                f"{program} printed nothing: {said[-1][:200] if said else 'no message'}.",
+                "Open the HTML report in a browser and print it.",
+            )
         return found

@@ -30,10 +30,21 @@ def _page(figure: dict[str, Any], alt: str, width: float, body: str) -> tuple[st
     layout = dict(figure["layout"])
     wide = width / PIXEL
     high = float(layout.get("height") or 420)  # less, and labels would lie over each other
-    layout |= {name: {**axis, "automargin": True} for name, axis in layout.items() if name.startswith(("xaxis", "yaxis"))}
-    notes = [{**note, "font": {**note.get("font", {}), "size": POINT}} for note in layout.get("annotations", [])]
+    layout |= {
+        name: {**axis, "automargin": True}
+        for name, axis in layout.items()
+        if name.startswith(("xaxis", "yaxis"))
+    }
+    notes = [
+        {**note, "font": {**note.get("font", {}), "size": POINT}} for note in layout.get("annotations", [])
+    ]
     layout |= {"annotations": notes, "title": {**(layout.get("title") or {}), "font": {"size": POINT}}}
-    layout |= {"width": wide, "height": high, "font": {**layout.get("font", {}), "size": POINT}, "margin": {"l": 44, "r": 12, "t": 30, "b": 40}}
+    layout |= {
+        "width": wide,
+        "height": high,
+        "font": {**layout.get("font", {}), "size": POINT},
+        "margin": {"l": 44, "r": 12, "t": 30, "b": 40},
+    }
     data = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     page = f"""<!doctype html><meta charset="utf-8"><style>@page {{ size: {wide}px {high}px; margin: 0 }} body {{ margin: 0 }}</style>
 <div id="chart" role="img" aria-label="{html.escape(visible(alt), quote=True)}"></div><pre id="out" hidden></pre><script>{get_plotlyjs()}</script>
@@ -58,7 +69,9 @@ def to_svg(figure: go.Figure, alt: str, columns: str = "one") -> str:
         raise CapsafeError("Chromium did not draw the figure.", "Try again, or take the PDF.")
     head, _, data = html.unescape(found.group(1)).partition(",")
     svg = base64.b64decode(data).decode() if "base64" in head else unquote(data)
-    return re.sub(r"(<svg[^>]*>)", lambda m: f"{m.group(1)}<title>{html.escape(visible(alt))}</title>", svg, count=1)
+    return re.sub(
+        r"(<svg[^>]*>)", lambda m: f"{m.group(1)}<title>{html.escape(visible(alt))}</title>", svg, count=1
+    )
 
 
 def to_figure_pdf(figure: go.Figure, alt: str, columns: str = "one") -> bytes:

@@ -23,12 +23,23 @@ def to_pptx(made: Made) -> bytes:
         from pptx import Presentation
         from pptx.util import Inches, Pt
     except ImportError as error:
-        raise CapsafeError("Slides need the package python-pptx.", 'Install it: pip install "capsafe[export]".') from error
+        raise CapsafeError(
+            "Slides need the package python-pptx.", 'Install it: pip install "capsafe[export]".'
+        ) from error
     deck = Presentation()
     deck.slide_width, deck.slide_height = Inches(13.333), Inches(7.5)
     blank = deck.slide_layouts[6]
 
-    def write(slide: Any, text: str, left: float, top: float, width: float, height: float, size: int, bold: bool = False) -> None:
+    def write(
+        slide: Any,
+        text: str,
+        left: float,
+        top: float,
+        width: float,
+        height: float,
+        size: int,
+        bold: bool = False,
+    ) -> None:
         frame = slide.shapes.add_textbox(Inches(left), Inches(top), Inches(width), Inches(height)).text_frame
         frame.word_wrap = True
         for i, line in enumerate(text.split("\n")):
@@ -43,10 +54,20 @@ def to_pptx(made: Made) -> bytes:
         slide = deck.slides.add_slide(blank)
         write(slide, finding.title, 0.6, 0.3, 12.1, 0.5, 14)
         said = item.words or finding.sentence
-        write(slide, said, 0.6, 0.7, 12.1, 1.3, 22 if len(said) < 200 else 15 if len(said) < 450 else 11, True)
+        write(
+            slide, said, 0.6, 0.7, 12.1, 1.3, 22 if len(said) < 200 else 15 if len(said) < 450 else 11, True
+        )
         write(slide, finding.big[0], 0.6, 2.1, 4.3, 0.9, 44, True)
         write(slide, finding.big[1], 0.6, 3.0, 4.3, 0.6, 13)
-        write(slide, "\n".join([*finding.means, "", "What it does not mean:", *finding.limits]), 0.6, 3.7, 4.3, 3.2, 12)
+        write(
+            slide,
+            "\n".join([*finding.means, "", "What it does not mean:", *finding.limits]),
+            0.6,
+            3.7,
+            4.3,
+            3.2,
+            12,
+        )
         if finding.text is not None:
             write(slide, "\n\n".join(finding.text if item.shown else (REDACTED,)), 5.2, 2.1, 7.6, 4.8, 14)
         elif finding.slide is not None:
@@ -87,9 +108,13 @@ def _chart(slide: Any, drawn: Slide) -> None:
     if drawn.kind == "stacked":
         for series, name in zip(chart.plots[0].series, drawn.series, strict=True):
             series.format.fill.solid()
-            series.format.fill.fore_color.rgb = RGBColor.from_string(OUTCOME_COLOURS[name].lstrip("#").upper())
+            series.format.fill.fore_color.rgb = RGBColor.from_string(
+                OUTCOME_COLOURS[name].lstrip("#").upper()
+            )
 
 
 def _notes(item: Item, finding: Finding, made: Made) -> str:
     drafted = f"\nDrafted from the numbers: {finding.sentence}" if item.words else ""
-    return visible(f"{finding.key}{drafted}\n{made.way}. {made.selection}. Store {made.provenance['store'][:10]}, numbers {made.provenance['hash'][:10]}, capsafe {made.provenance['capsafe']}.")
+    return visible(
+        f"{finding.key}{drafted}\n{made.way}. {made.selection}. Store {made.provenance['store'][:10]}, numbers {made.provenance['hash'][:10]}, capsafe {made.provenance['capsafe']}."
+    )

@@ -42,12 +42,16 @@ class Patterns:
         if self.codes.ndim != 2 or self.n.shape != (len(self.codes),):
             raise ValueError("codes must be (patterns, raters) and n (patterns,)")
         if (self.n < 0).any() or (len(self.codes) and self.codes.max() > self.categories):
-            raise ValueError("counts must not be negative, and codes lie between 0 and the number of categories")
+            raise ValueError(
+                "counts must not be negative, and codes lie between 0 and the number of categories"
+            )
 
     @property
     def ratings(self) -> Floats:
         """(patterns, K): how many raters give each category."""
-        return np.stack([(self.codes == k).sum(axis=1) for k in range(1, self.categories + 1)], axis=1).astype(float)
+        return np.stack(
+            [(self.codes == k).sum(axis=1) for k in range(1, self.categories + 1)], axis=1
+        ).astype(float)
 
     def complete(self) -> Patterns:
         """Only the items that every rater rated."""
@@ -69,13 +73,23 @@ def count_patterns(codes: npt.NDArray[np.uint8], categories: int, n: npt.ArrayLi
     raters = len(codes)
     if (categories + 1) ** raters > 2**24:
         rows, inverse = np.unique(codes.T, axis=0, return_inverse=True)
-        return Patterns(rows, np.bincount(inverse.ravel(), weights=None if n is None else np.asarray(n, dtype=float)).astype(float), categories)
+        return Patterns(
+            rows,
+            np.bincount(inverse.ravel(), weights=None if n is None else np.asarray(n, dtype=float)).astype(
+                float
+            ),
+            categories,
+        )
     size = (categories + 1) ** raters
-    number: npt.NDArray[Any] = np.zeros(codes.shape[1], dtype=np.uint8 if size <= 256 else np.uint16 if size <= 65536 else np.uint32)
+    number: npt.NDArray[Any] = np.zeros(
+        codes.shape[1], dtype=np.uint8 if size <= 256 else np.uint16 if size <= 65536 else np.uint32
+    )
     for row in codes:
         number *= categories + 1
         number += row
-    counts = np.bincount(number, weights=None if n is None else np.asarray(n, dtype=float), minlength=size).astype(float)
+    counts = np.bincount(
+        number, weights=None if n is None else np.asarray(n, dtype=float), minlength=size
+    ).astype(float)
     seen = np.flatnonzero(counts)
     places = (categories + 1) ** np.arange(raters)[::-1]
     return Patterns((seen[:, None] // places % (categories + 1)).astype(np.uint8), counts[seen], categories)
@@ -153,7 +167,9 @@ def estimate(patterns: Patterns, name: str, weights: str = "nominal", level: flo
             return Estimate(value, None, None, None, n)
         slopes[i] = (up - down) / (2 * h)
     influence = n * slopes
-    error = float(np.sqrt((patterns.n * (influence - (patterns.n * influence).sum() / n) ** 2).sum() / (n * (n - 1))))
+    error = float(
+        np.sqrt((patterns.n * (influence - (patterns.n * influence).sum() / n) ** 2).sum() / (n * (n - 1)))
+    )
     half = float(student.ppf(0.5 + level / 2, n - 1)) * error
     return Estimate(value, error, value - half, value + half, n)
 
@@ -195,7 +211,9 @@ def _fleiss(patterns: Patterns, n: Floats, weights: str) -> float | None:
 def _conger(patterns: Patterns, n: Floats, weights: str) -> float | None:
     w = agreement_weights(patterns.categories, weights)
     observed = _observed(patterns, n, w)
-    each = np.stack([n @ (patterns.codes == k) for k in range(1, patterns.categories + 1)], axis=1)  # (raters, K)
+    each = np.stack(
+        [n @ (patterns.codes == k) for k in range(1, patterns.categories + 1)], axis=1
+    )  # (raters, K)
     given = each.sum(axis=1, keepdims=True)
     if observed is None or (given == 0).any():
         return None
@@ -270,7 +288,10 @@ def two_way(patterns: Patterns, n: Floats | None = None, first: int = 0, second:
     k = patterns.categories
     one, two = (patterns.codes[:, r].astype(int) for r in (first, second))
     both = (one > 0) & (two > 0)
-    return np.asarray(np.bincount((one[both] - 1) * k + two[both] - 1, weights=counts[both], minlength=k * k), dtype=np.float64).reshape(k, k)
+    return np.asarray(
+        np.bincount((one[both] - 1) * k + two[both] - 1, weights=counts[both], minlength=k * k),
+        dtype=np.float64,
+    ).reshape(k, k)
 
 
 def cohen_kappa(table: npt.ArrayLike, weights: str = "nominal") -> float | None:
@@ -297,7 +318,17 @@ def cohen_kappas(tables: Floats, weights: str = "nominal") -> Floats:
         return np.asarray(np.where(expected >= 1 - SURE, np.nan, (observed - expected) / (1 - expected)))
 
 
-TABLE_COEFFICIENTS = ("observed", "kappa", "ac1", "pabak", "alpha", "positive", "negative", "prevalence", "bias")
+TABLE_COEFFICIENTS = (
+    "observed",
+    "kappa",
+    "ac1",
+    "pabak",
+    "alpha",
+    "positive",
+    "negative",
+    "prevalence",
+    "bias",
+)
 """Names that `table_coefficients` takes."""
 
 
@@ -340,7 +371,9 @@ def table_coefficients(tables: Floats, name: str) -> Floats:
             expected = np.full(n.shape, 1 / k)
         elif name == "alpha":
             total = 2 * n
-            expected = ((share * total[..., None]) * (share * total[..., None] - 1)).sum(axis=-1) / (total * (total - 1))
+            expected = ((share * total[..., None]) * (share * total[..., None] - 1)).sum(axis=-1) / (
+                total * (total - 1)
+            )
         else:
             raise ValueError(f"no coefficient {name!r}; use one of {', '.join(TABLE_COEFFICIENTS)}")
         return np.asarray(np.where(expected >= 1 - SURE, np.nan, (observed - expected) / (1 - expected)))

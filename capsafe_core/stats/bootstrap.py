@@ -18,7 +18,11 @@ def cluster_weights(clusters: int, resamples: int, seed: int) -> npt.NDArray[np.
     The same weights for every judge, checkpoint and recipe on a benchmark make their differences paired.
     """
     # whole numbers below 2**24 are exact in single precision, and their product takes half the time
-    weights = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples).astype(np.float32)
+    weights = (
+        np.random.default_rng(seed)
+        .multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
+        .astype(np.float32)
+    )
     weights.flags.writeable = False
     return weights
 
@@ -34,7 +38,10 @@ def resampled_rates(weights: npt.NDArray[Any], events: Floats, trials: Floats) -
     Returns:
         (resamples, series); NaN where a resample has no trials.
     """
-    happened, tried = (np.asarray(np.asarray(weights, dtype=np.float32) @ sums.T.astype(np.float32), dtype=float) for sums in (events, trials))
+    happened, tried = (
+        np.asarray(np.asarray(weights, dtype=np.float32) @ sums.T.astype(np.float32), dtype=float)
+        for sums in (events, trials)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(happened / tried)
 

@@ -50,7 +50,15 @@ class Confusion:
     specificity_error: float | None
 
 
-def rogan_gladen(judged: float, n: int, sensitivity: float, positives: int, specificity: float, negatives: int, level: float = 0.95) -> Corrected:
+def rogan_gladen(
+    judged: float,
+    n: int,
+    sensitivity: float,
+    positives: int,
+    specificity: float,
+    negatives: int,
+    level: float = 0.95,
+) -> Corrected:
     """The Rogan-Gladen estimate (p + q0 - 1) / (q0 + q1 - 1), clipped to [0, 1] (Rogan and Gladen 1978), by the delta method.
 
     Args:
@@ -65,11 +73,21 @@ def rogan_gladen(judged: float, n: int, sensitivity: float, positives: int, spec
     if youden <= 0 or not (n and positives and negatives):
         return Corrected(None, None, None, None)
     raw = (judged + specificity - 1) / youden
-    variance = (judged * (1 - judged) / n + raw**2 * sensitivity * (1 - sensitivity) / positives + (1 - raw) ** 2 * specificity * (1 - specificity) / negatives) / youden**2
+    variance = (
+        judged * (1 - judged) / n
+        + raw**2 * sensitivity * (1 - sensitivity) / positives
+        + (1 - raw) ** 2 * specificity * (1 - specificity) / negatives
+    ) / youden**2
     return _corrected(raw, float(np.sqrt(variance)), level)
 
 
-def ppi_plus_plus(truth: npt.ArrayLike, judged: npt.ArrayLike, judged_rest: npt.ArrayLike, tuning: float | None = None, level: float = 0.95) -> Corrected:
+def ppi_plus_plus(
+    truth: npt.ArrayLike,
+    judged: npt.ArrayLike,
+    judged_rest: npt.ArrayLike,
+    tuning: float | None = None,
+    level: float = 0.95,
+) -> Corrected:
     """The PPI++ estimate of a mean (Angelopoulos, Duchi and Zrnic 2023) from a labelled and an independent unlabelled sample.
 
     Args:
@@ -82,7 +100,11 @@ def ppi_plus_plus(truth: npt.ArrayLike, judged: npt.ArrayLike, judged_rest: npt.
         return Corrected(None, None, None, None)
     if tuning is None:
         spread = np.concatenate([f, rest]).var(ddof=1)
-        tuning = float(np.clip(np.cov(y, f, bias=True)[0, 1] / ((1 + len(y) / len(rest)) * spread), 0, 1)) if spread else 0.0
+        tuning = (
+            float(np.clip(np.cov(y, f, bias=True)[0, 1] / ((1 + len(y) / len(rest)) * spread), 0, 1))
+            if spread
+            else 0.0
+        )
     estimate = tuning * rest.mean() + (y - tuning * f).mean()
     variance = tuning**2 * rest.var() / len(rest) + (y - tuning * f).var() / len(y)
     return _corrected(float(estimate), float(np.sqrt(variance)), level, tuning)
@@ -121,7 +143,9 @@ class Labelled:
         if self.strata is None:
             return w * values
         size = int(self.strata.max(initial=0)) + 1
-        totals, weights, n = (np.bincount(self.strata, weights=x, minlength=size) for x in (w * values, w, w > 0))
+        totals, weights, n = (
+            np.bincount(self.strata, weights=x, minlength=size) for x in (w * values, w, w > 0)
+        )
         mean = np.divide(totals, weights, where=weights > 0, out=np.zeros(size))[self.strata]
         spared = np.sqrt(n / np.maximum(n - 1, 1))[self.strata]  # the mean was taken from the same few labels
         return np.asarray(mean * (w.sum() / len(w)) + spared * w * (values - mean), dtype=np.float64)
@@ -137,7 +161,14 @@ def weighted_confusion(data: Labelled) -> Confusion:
     drawn = data.probability > 0
     event = drawn & (data.truth == 1)
     q1, q0 = _ratio(data, data.truth, data.judged), _ratio(data, 1 - data.truth, 1 - data.judged)
-    return Confusion(int(event.sum()), int(drawn.sum() - event.sum()), q1 and q1[0], q0 and q0[0], q1 and _error(data, q1[1]), q0 and _error(data, q0[1]))
+    return Confusion(
+        int(event.sum()),
+        int(drawn.sum() - event.sum()),
+        q1 and q1[0],
+        q0 and q0[0],
+        q1 and _error(data, q1[1]),
+        q0 and _error(data, q0[1]),
+    )
 
 
 def weighted_rogan_gladen(data: Labelled, level: float = 0.95) -> Corrected:
@@ -162,7 +193,11 @@ def weighted_ppi(data: Labelled, level: float = 0.95) -> Corrected:
         return Corrected(None, None, None, None)
     mean_truth, mean_judged = (w * data.truth).sum() / total, (w * data.judged).sum() / total
     labels = _by_cluster(data, data.influence(data.truth - mean_truth) / total)
-    helps = _by_cluster(data, (data.judged - data.judged.mean()) / len(data.judged) - data.influence(data.judged - mean_judged) / total)
+    helps = _by_cluster(
+        data,
+        (data.judged - data.judged.mean()) / len(data.judged)
+        - data.influence(data.judged - mean_judged) / total,
+    )
     spread = (helps**2).sum()
     tuning = float(np.clip(-(labels * helps).sum() / spread, 0, 1)) if spread else 0.0
     estimate = mean_truth + tuning * (data.judged.mean() - mean_judged)
@@ -189,7 +224,11 @@ def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int
     rest = data.truth - found.tuning * data.judged
     groups = np.zeros(size, dtype=np.int64) if data.strata is None else data.strata
     totals, weights = (np.bincount(groups, weights=x) for x in (w * rest, w))
-    spread = np.where(labelled, rest - np.divide(totals, weights, where=weights > 0, out=np.zeros(len(weights)))[groups], 0.0)
+    spread = np.where(
+        labelled,
+        rest - np.divide(totals, weights, where=weights > 0, out=np.zeros(len(weights)))[groups],
+        0.0,
+    )
     by_lot = float((w * (w - 1) * spread**2).sum() / w.sum() ** 2)
     wanted = (half_width / float(norm.ppf(0.5 + level / 2))) ** 2 - max(found.standard_error**2 - by_lot, 0.0)
     if wanted <= 0 or n == size:
@@ -198,7 +237,14 @@ def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int
     return int(np.ceil(1 / (wanted / by_lot * (1 / n - 1 / size) + 1 / size))) if by_lot else n
 
 
-def outside_claim(labels: int, positives: int, negatives: int, sensitivity: float | None, specificity: float | None, rate: float | None) -> list[str]:
+def outside_claim(
+    labels: int,
+    positives: int,
+    negatives: int,
+    sensitivity: float | None,
+    specificity: float | None,
+    rate: float | None,
+) -> list[str]:
     """Why 95 % coverage is not claimed for a corrected rate; empty where it is."""
     reasons = []
     if labels < MIN_LABELS:

@@ -64,7 +64,10 @@ class Design:
 
 def random_rank(ids: Sequence[str], seed: str) -> npt.NDArray[np.uint64]:
     """(N,) a random number for each id: the same for the same seed, whatever else is drawn. Two queues need two seeds, for their chances to combine as those of independent draws."""
-    return np.array([int.from_bytes(hashlib.blake2b(f"{seed} {i}".encode(), digest_size=8).digest(), "big") for i in ids], dtype=np.uint64)
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(f"{seed} {i}".encode(), digest_size=8).digest(), "big") for i in ids],
+        dtype=np.uint64,
+    )
 
 
 def power_allocation(sizes: Sequence[int], total: int, power: float = 0.5) -> list[int]:
@@ -90,11 +93,16 @@ def stratified_design(names: npt.NDArray[np.object_], rank: npt.NDArray[np.uint6
     """One draw over outputs, in random order within each named stratum; simple random sampling where all have one name."""
     known, codes = np.unique(names.astype(str), return_inverse=True)
     sizes = np.bincount(codes, minlength=len(known))
-    strata = tuple(Stratum(str(name), 0, int(size), n) for name, size, n in zip(known, sizes, power_allocation(list(sizes), total), strict=True))
+    strata = tuple(
+        Stratum(str(name), 0, int(size), n)
+        for name, size, n in zip(known, sizes, power_allocation(list(sizes), total), strict=True)
+    )
     return Design(strata, (codes + 1)[None].astype(np.int64), _ranks_within(codes, rank)[None])
 
 
-def priority_design(priority: Floats, rank: npt.NDArray[np.uint64], total: int, share: float, name: str) -> Design:
+def priority_design(
+    priority: Floats, rank: npt.NDArray[np.uint64], total: int, share: float, name: str
+) -> Design:
     """Two draws: the outputs of highest priority, all of them, and a random share of everything (those among them too).
 
     Args:
@@ -111,7 +119,11 @@ def priority_design(priority: Floats, rank: npt.NDArray[np.uint64], total: int, 
     places = np.empty(n, dtype=np.int64)
     places[order] = np.arange(n)
     strata = (Stratum("at random", 0, n, at_random), Stratum(name, 1, first, first, adaptive=True))
-    return Design(strata, np.stack([np.ones(n, dtype=np.int64), top]), np.stack([_ranks_within(np.zeros(n, dtype=np.int64), rank), places]))
+    return Design(
+        strata,
+        np.stack([np.ones(n, dtype=np.int64), top]),
+        np.stack([_ranks_within(np.zeros(n, dtype=np.int64), rank), places]),
+    )
 
 
 def _ranks_within(codes: Ints, rank: npt.NDArray[np.uint64]) -> Ints:

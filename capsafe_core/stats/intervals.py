@@ -42,7 +42,9 @@ def missing_bounds(count: int, n: int, missing: int) -> tuple[float, float] | No
     return (count / total, (count + missing) / total) if total else None
 
 
-def newcombe(count_1: int, n_1: int, count_2: int, n_2: int, level: float = 0.95) -> tuple[float, float] | None:
+def newcombe(
+    count_1: int, n_1: int, count_2: int, n_2: int, level: float = 0.95
+) -> tuple[float, float] | None:
     """Interval of the difference of two independent rates, rate 1 minus rate 2, from their Wilson intervals (Newcombe 1998, method 10).
 
     It does not collapse where both rates are 0 or 1, as the bootstrap does.
@@ -55,6 +57,10 @@ def newcombe(count_1: int, n_1: int, count_2: int, n_2: int, level: float = 0.95
     """
     if n_1 == 0 or n_2 == 0:
         return None
-    (low_1, high_1), (low_2, high_2) = (tuple(map(float, wilson(c, n, level))) for c, n in ((count_1, n_1), (count_2, n_2)))
+    (low_1, high_1), (low_2, high_2) = (
+        tuple(map(float, wilson(c, n, level))) for c, n in ((count_1, n_1), (count_2, n_2))
+    )
     one, two = count_1 / n_1, count_2 / n_2
-    return one - two - float(np.hypot(one - low_1, high_2 - two)), one - two + float(np.hypot(high_1 - one, two - low_2))
+    return one - two - float(np.hypot(one - low_1, high_2 - two)), one - two + float(
+        np.hypot(high_1 - one, two - low_2)
+    )

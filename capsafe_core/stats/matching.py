@@ -12,7 +12,9 @@ RULES = ("first", "last", "safest")
 """Which upward crossing of the goal counts. "safest" takes the one with the lowest unsafe rate and is optimistic."""
 
 
-def crossing(capability: npt.ArrayLike, goal: float, rule: str = "first", unsafe: npt.ArrayLike | None = None) -> Floats:
+def crossing(
+    capability: npt.ArrayLike, goal: float, rule: str = "first", unsafe: npt.ArrayLike | None = None
+) -> Floats:
     """Where capability along a path crosses a goal, as a place on the list of checkpoints.
 
     A place of 2.25 lies a quarter of the way from checkpoint 2 to checkpoint 3. Between two checkpoints the
@@ -41,7 +43,10 @@ def crossing(capability: npt.ArrayLike, goal: float, rule: str = "first", unsafe
     steps, rows = a.shape[1], np.arange(len(a))
     if rule == "safest":
         risk = np.broadcast_to(np.asarray(unsafe, dtype=float), a.shape)
-        there = [at_place(risk, np.where(up[:, j], _place(a, rows, np.full(len(a), j), goal), np.nan)) for j in range(steps)]
+        there = [
+            at_place(risk, np.where(up[:, j], _place(a, rows, np.full(len(a), j), goal), np.nan))
+            for j in range(steps)
+        ]
         right = np.argmin(np.nan_to_num(np.stack(there, axis=1), nan=np.inf), axis=1)
     else:
         right = np.argmax(up, axis=1) if rule == "first" else steps - 1 - np.argmax(up[:, ::-1], axis=1)
@@ -52,7 +57,9 @@ def _place(a: Floats, rows: npt.NDArray[np.int64], right: npt.NDArray[np.int64],
     """Where the line that ends at checkpoint `right` has the goal."""
     left = np.maximum(right - 1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(right == 0, 0.0, left + (goal - a[rows, left]) / (a[rows, right] - a[rows, left])))
+        return np.asarray(
+            np.where(right == 0, 0.0, left + (goal - a[rows, left]) / (a[rows, right] - a[rows, left]))
+        )
 
 
 def at_place(values: npt.ArrayLike, place: npt.ArrayLike) -> Floats:
@@ -113,6 +120,14 @@ def pareto_probability(capability: Floats, unsafe: Floats) -> Floats:
     """
     known = ~(np.isnan(capability) | np.isnan(unsafe))
     a, s = np.where(known, capability, -np.inf), np.where(known, unsafe, np.inf)
-    beaten = np.stack([((a >= a[:, [i]]) & (s <= s[:, [i]]) & ((a > a[:, [i]]) | (s < s[:, [i]]))).any(axis=1) for i in range(a.shape[1])], axis=1)
+    beaten = np.stack(
+        [
+            ((a >= a[:, [i]]) & (s <= s[:, [i]]) & ((a > a[:, [i]]) | (s < s[:, [i]]))).any(axis=1)
+            for i in range(a.shape[1])
+        ],
+        axis=1,
+    )
     with np.errstate(invalid="ignore"):
-        return np.asarray((known & ~beaten).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan))
+        return np.asarray(
+            (known & ~beaten).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+        )

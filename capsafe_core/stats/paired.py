@@ -44,7 +44,9 @@ def mcnemar(gained: int, lost: int) -> McNemar:
     if not changed:
         return McNemar(0, 0, 1.0, None, None)
     statistic = max(abs(gained - lost) - 1, 0) ** 2 / changed
-    return McNemar(gained, lost, float(binomtest(gained, changed, 0.5).pvalue), statistic, float(chi2.sf(statistic, 1)))
+    return McNemar(
+        gained, lost, float(binomtest(gained, changed, 0.5).pvalue), statistic, float(chi2.sf(statistic, 1))
+    )
 
 
 def cochran_q(events: npt.ArrayLike, counts: npt.ArrayLike | None = None) -> tuple[float, float] | None:

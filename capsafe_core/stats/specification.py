@@ -56,7 +56,9 @@ class Flip:
     """ways of asking with the primary's choice whose twin with this choice exists"""
 
 
-def flips(choices: Sequence[Mapping[str, str]], estimates: npt.ArrayLike, primary: Mapping[str, str]) -> list[Flip]:
+def flips(
+    choices: Sequence[Mapping[str, str]], estimates: npt.ArrayLike, primary: Mapping[str, str]
+) -> list[Flip]:
     """Which choices flip the sign: for each choice other than the primary one, over all twins that differ in it alone.
 
     Args:
@@ -72,13 +74,19 @@ def flips(choices: Sequence[Mapping[str, str]], estimates: npt.ArrayLike, primar
     counts: dict[tuple[str, str], list[int]] = {}
     for i, way in enumerate(choices):
         for dimension, choice in way.items():
-            twin = place.get(tuple({**way, dimension: primary[dimension]}.items())) if choice != primary[dimension] else None
+            twin = (
+                place.get(tuple({**way, dimension: primary[dimension]}.items()))
+                if choice != primary[dimension]
+                else None
+            )
             if twin is None:
                 continue
             entry = counts.setdefault((dimension, choice), [0, 0])
             entry[0] += bool(values[i] * values[twin] < 0)
             entry[1] += 1
-    found = [Flip(dimension, choice, turned, pairs) for (dimension, choice), (turned, pairs) in counts.items()]
+    found = [
+        Flip(dimension, choice, turned, pairs) for (dimension, choice), (turned, pairs) in counts.items()
+    ]
     return sorted(found, key=lambda f: (-f.flips / f.pairs, f.dimension, f.choice))
 
 

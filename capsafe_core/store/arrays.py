@@ -14,7 +14,9 @@ from capsafe_core.store.store import Store
 Codes = npt.NDArray[np.uint8]
 
 
-def code_arrays(store: Store, cells: Sequence[str], raters: Sequence[tuple[str, str]]) -> list[dict[str, Codes]]:
+def code_arrays(
+    store: Store, cells: Sequence[str], raters: Sequence[tuple[str, str]]
+) -> list[dict[str, Codes]]:
     """Codes of each cell's outputs, in the order of the prompts and samples.
 
     Args:
@@ -30,21 +32,39 @@ def code_arrays(store: Store, cells: Sequence[str], raters: Sequence[tuple[str, 
         FROM arrays AS a JOIN current_slots AS s USING (cell_id, slot) JOIN wanted AS w USING (name, dimension)
         WHERE a.cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
         """,
-        {"names": [n for n, _ in raters], "dimensions": [d for _, d in raters], "places": list(range(len(raters))), "cells": list(cells)},
+        {
+            "names": [n for n, _ in raters],
+            "dimensions": [d for _, d in raters],
+            "places": list(range(len(raters))),
+            "cells": list(cells),
+        },
     )
     found: list[dict[str, Codes]] = [{} for _ in raters]
-    for cell, place, codes in zip(table.column("cell_id").to_pylist(), table.column("place").to_pylist(), _lists(table, "codes"), strict=True):
+    for cell, place, codes in zip(
+        table.column("cell_id").to_pylist(),
+        table.column("place").to_pylist(),
+        _lists(table, "codes"),
+        strict=True,
+    ):
         found[place][cell] = codes
     return found
 
 
 def truncated_arrays(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArray[np.bool_]]:
     """For each cell which outputs were cut off by the token limit, in the order of `code_arrays`."""
-    table = store.arrow("SELECT CAST(cell_id AS VARCHAR) AS cell_id, codes FROM arrays WHERE slot = 0 AND cell_id IN (SELECT unnest(CAST(? AS UUID[])))", [list(cells)])
-    return {cell: codes == 2 for cell, codes in zip(table.column("cell_id").to_pylist(), _lists(table, "codes"), strict=True)}
+    table = store.arrow(
+        "SELECT CAST(cell_id AS VARCHAR) AS cell_id, codes FROM arrays WHERE slot = 0 AND cell_id IN (SELECT unnest(CAST(? AS UUID[])))",
+        [list(cells)],
+    )
+    return {
+        cell: codes == 2
+        for cell, codes in zip(table.column("cell_id").to_pylist(), _lists(table, "codes"), strict=True)
+    }
 
 
-def score_arrays(store: Store, cells: Sequence[str], judge: str, dimension: str) -> dict[str, npt.NDArray[np.float64]]:
+def score_arrays(
+    store: Store, cells: Sequence[str], judge: str, dimension: str
+) -> dict[str, npt.NDArray[np.float64]]:
     """Scores of a judge's outputs in the order of `code_arrays`; NaN where it gave no score. A cell without any is left out.
 
     Read from the judgments themselves, so slower than codes.
@@ -61,12 +81,20 @@ def score_arrays(store: Store, cells: Sequence[str], judge: str, dimension: str)
         {"judge": judge, "dimension": dimension, "cells": list(cells)},
     )
     known = table.column("known").to_pylist()
-    return {cell: scores for cell, scores, k in zip(table.column("cell_id").to_pylist(), _lists(table, "scores"), known, strict=True) if k}
+    return {
+        cell: scores
+        for cell, scores, k in zip(
+            table.column("cell_id").to_pylist(), _lists(table, "scores"), known, strict=True
+        )
+        if k
+    }
 
 
 def regular_cells(store: Store) -> set[str]:
     """The cells that have exactly one output, sample 0, to each prompt of their benchmark: their arrays stand in the order of the prompts."""
-    return _cells_where(store, "count(*) = prompts AND count(DISTINCT v.position) = prompts AND max(sample) = 0")
+    return _cells_where(
+        store, "count(*) = prompts AND count(DISTINCT v.position) = prompts AND max(sample) = 0"
+    )
 
 
 def clustered_cells(store: Store) -> set[str]:
@@ -84,7 +112,9 @@ def _cells_where(store: Store, condition: str) -> set[str]:
     return store.kept(f"cells where {condition}", lambda: {cell for (cell,) in store.rows(sql)})
 
 
-def output_places(store: Store, cells: Sequence[str]) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+def output_places(
+    store: Store, cells: Sequence[str]
+) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """For each cell the prompt's position and the sample number of each output, in the order of `code_arrays`; read from the verdict rows, so slow for many cells."""
     table = store.arrow(
         """
@@ -94,15 +124,27 @@ def output_places(store: Store, cells: Sequence[str]) -> dict[str, tuple[npt.NDA
         [list(cells)],
     )
     columns = (table.column("cell_id").to_pylist(), _lists(table, "positions"), _lists(table, "samples"))
-    return {cell: (places.astype(np.int64), samples.astype(np.int64)) for cell, places, samples in zip(*columns, strict=True)}
+    return {
+        cell: (places.astype(np.int64), samples.astype(np.int64))
+        for cell, places, samples in zip(*columns, strict=True)
+    }
 
 
 def _lists(table: pa.Table, column: str) -> list[npt.NDArray[Any]]:
     lists = table.column(column).combine_chunks()
-    values, ends = lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False))
+    values, ends = (
+        lists.flatten().to_numpy(zero_copy_only=False),
+        np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False)),
+    )
     return np.split(values, ends[:-1]) if len(ends) else []
 
 
 def behaviours(store: Store, benchmark_id: str) -> list[str]:
     """The behaviour of each prompt of a benchmark, in order: the clusters of the bootstrap."""
-    return [b for (b,) in store.rows("SELECT behaviour FROM prompts WHERE CAST(benchmark_id AS VARCHAR) = ? ORDER BY position", [benchmark_id])]
+    return [
+        b
+        for (b,) in store.rows(
+            "SELECT behaviour FROM prompts WHERE CAST(benchmark_id AS VARCHAR) = ? ORDER BY position",
+            [benchmark_id],
+        )
+    ]

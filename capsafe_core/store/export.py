@@ -18,7 +18,17 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """how a cell begins that a spreadsheet would take for a formula; some read the wide signs too"""
 LONGEST = 200
 """bytes of the name of an export"""
-_OWN = ("migrations", "offsets", "batch_events", "slots", "verdicts", "patterns", "arrays", "current_slots", "codes")
+_OWN = (
+    "migrations",
+    "offsets",
+    "batch_events",
+    "slots",
+    "verdicts",
+    "patterns",
+    "arrays",
+    "current_slots",
+    "codes",
+)
 """tables that only the store itself uses"""
 
 
@@ -56,13 +66,26 @@ def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
     target = whole_path(new_export(store, name))
     with whole(target, duckdb.Error) as new:
         new.mkdir()
-        tables = [t for (t,) in store.rows("SELECT table_name FROM duckdb_tables() ORDER BY table_name") if t not in _OWN]
+        tables = [
+            t
+            for (t,) in store.rows("SELECT table_name FROM duckdb_tables() ORDER BY table_name")
+            if t not in _OWN
+        ]
         for table in tables:
-            columns = store.rows("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table])
+            columns = store.rows(
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
+                [table],
+            )
             shown = ", ".join(_guarded(c, kind) if form == "csv" else identifier(c) for c, kind in columns)
-            live = " WHERE batch NOT IN (SELECT batch FROM retracted_batches)" if any(c == "batch" for c, _ in columns) and table != "batches" else ""
+            live = (
+                " WHERE batch NOT IN (SELECT batch FROM retracted_batches)"
+                if any(c == "batch" for c, _ in columns) and table != "batches"
+                else ""
+            )
             head = ", HEADER" if form == "csv" else ""
-            store.rows(f"COPY (SELECT {shown} FROM {identifier(table)}{live}) TO {literal(str(new / f'{table}.{form}'))} (FORMAT {form}{head})")
+            store.rows(
+                f"COPY (SELECT {shown} FROM {identifier(table)}{live}) TO {literal(str(new / f'{table}.{form}'))} (FORMAT {form}{head})"
+            )
     return target
 
 
@@ -121,7 +144,9 @@ def new_export(store: Store, name: str) -> Path:
     if store.exports is None:
         raise CapsafeError("This store has no exports folder.", "Open it with one.")
     if "/" in name or not name.strip(".") or not name.isprintable() or len(name.encode()) > LONGEST:
-        raise CapsafeError(f"{name[:80]!r} is not a file name.", "Exports go into the exports folder; give a name alone.")
+        raise CapsafeError(
+            f"{name[:80]!r} is not a file name.", "Exports go into the exports folder; give a name alone."
+        )
     target = store.exports.resolve() / name
     if target.exists():
         raise CapsafeError(f"{target} exists already.", "Choose another name.")

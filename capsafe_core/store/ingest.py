@@ -16,7 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Block, Job, Retraction, committed_blocks, failures_in, note_retraction, read_jobs, replace_file, retractions_of
+from capsafe_core.jobs.folder import (
+    Block,
+    Job,
+    Retraction,
+    committed_blocks,
+    failures_in,
+    note_retraction,
+    read_jobs,
+    replace_file,
+    retractions_of,
+)
 from capsafe_core.records import Record, records_of, rows_problem
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
@@ -66,7 +76,12 @@ def _ingest_each(store: Store, jobs: list[Job], total: Ingested, problems: list[
             problems.append(error)
             continue
         except Exception as error:  # one folder must not keep the others from being read
-            problems.append(CapsafeError(f"{job.job_id} cannot be read into the store: {error}", "Its records are in its folder; the other jobs were read."))
+            problems.append(
+                CapsafeError(
+                    f"{job.job_id} cannot be read into the store: {error}",
+                    "Its records are in its folder; the other jobs were read.",
+                )
+            )
             continue
         total.rows += one.rows
         total.conflicts += one.conflicts
@@ -75,7 +90,9 @@ def _ingest_each(store: Store, jobs: list[Job], total: Ingested, problems: list[
 
 def set_aside(store: Store) -> list[CapsafeError]:
     """What of the job folders could not be read into the store: a sentence for each part of a job."""
-    rows = store.rows("SELECT job_id, part, count(*), arg_min(message, place), min(place) FROM set_aside GROUP BY job_id, part ORDER BY job_id, part")
+    rows = store.rows(
+        "SELECT job_id, part, count(*), arg_min(message, place), min(place) FROM set_aside GROUP BY job_id, part ORDER BY job_id, part"
+    )
     return [
         CapsafeError(
             f"{n} {'record' if n == 1 else 'records'} of {job_id} (part {part}) cannot be used and {'was' if n == 1 else 'were'} set aside; the first, in the block at byte {place}: {message}"
@@ -112,7 +129,12 @@ def _no_collecting() -> Iterator[None]:
 
 
 def _ingest(store: Store, job: Job, result: Ingested) -> None:
-    known = {part: (start, error_start) for part, start, error_start in store.rows("SELECT part, bytes, error_bytes FROM offsets WHERE job_id = ?", [job.job_id])}
+    known = {
+        part: (start, error_start)
+        for part, start, error_start in store.rows(
+            "SELECT part, bytes, error_bytes FROM offsets WHERE job_id = ?", [job.job_id]
+        )
+    }
     for part in range(job.manifest.parts):
         shard, errors = job.path(part, "shard.jsonl"), job.path(part, "errors.jsonl")
         start, error_start = known.get(part, (0, 0))
@@ -138,12 +160,19 @@ def _take_in(store: Store, job: Job, part: int, chunk: list[Block], result: Inge
             return
         with store.transaction() as cursor:
             _batch(cursor, job)
-            _keep_aside(cursor, job, part, [(chunk[0].start, f"Its block cannot be stored: {str(error).splitlines()[0]}")])
+            _keep_aside(
+                cursor,
+                job,
+                part,
+                [(chunk[0].start, f"Its block cannot be stored: {str(error).splitlines()[0]}")],
+            )
             _set_offset(cursor, job, part, "bytes", chunk[0].end)
     note_writes(store)
 
 
-def _insert_chunk(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, chunk: list[Block], result: Ingested) -> None:
+def _insert_chunk(
+    cursor: duckdb.DuckDBPyConnection, job: Job, part: int, chunk: list[Block], result: Ingested
+) -> None:
     batch = _batch(cursor, job)
     gathered = _Gathered()
     for block in chunk:
@@ -176,7 +205,12 @@ class _Gathered:
         if block.closing:
             aside(CapsafeError(block.closing))
         if block.changed:
-            aside(CapsafeError("The block's bytes are not those that were written; they were read as they are.", "Restore the shard from a copy and run `capsafe rebuild`."))
+            aside(
+                CapsafeError(
+                    "The block's bytes are not those that were written; they were read as they are.",
+                    "Restore the shard from a copy and run `capsafe rebuild`.",
+                )
+            )
         for line in block.lines(aside):
             if "columns" in line and not rows_problem(line):
                 if line["ids"]:
@@ -197,7 +231,9 @@ class _Gathered:
         incoming = {kind: TABLES[kind].arrow(rows.values()) for kind, rows in self._facts.items()}
         self._facts.clear()
         for kind, tables in self._columns.items():
-            arrow = _each_once(TABLES[kind].id, pa.concat_tables([*([incoming[kind]] if kind in incoming else []), *tables]))
+            arrow = _each_once(
+                TABLES[kind].id, pa.concat_tables([*([incoming[kind]] if kind in incoming else []), *tables])
+            )
             self.touched.update(pc.unique(arrow.column("cell_id")).to_pylist())
             incoming[kind] = arrow
         self._columns.clear()
@@ -208,7 +244,9 @@ class _Gathered:
 def _keep_aside(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, aside: list[tuple[int, str]]) -> None:
     """Keep what could not be read, of many the first."""
     for place, message in aside[:MOST_ASIDE]:
-        cursor.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?)", [job.job_id, part, place, well_formed(message)])
+        cursor.execute(
+            "INSERT INTO set_aside VALUES (?, ?, ?, ?)", [job.job_id, part, place, well_formed(message)]
+        )
 
 
 def _columns(line: dict[str, Any], facts: dict[str, dict[str, Row]]) -> pa.Table:
@@ -217,8 +255,13 @@ def _columns(line: dict[str, Any], facts: dict[str, dict[str, Row]]) -> pa.Table
         one = next(records_of(line))
         cell = TABLES["cell"].row(one)
         facts.setdefault("cell", {})[cell[0]] = cell
-        return TABLES["generation"].arrow_of_columns(line, {"attack_id": None, "asked": "", **line["same"], "cell_id": one.cell_id})  # type: ignore[union-attr]
-    return TABLES[line["type"]].arrow_of_columns(line, {"native": "", "score": None, "raw": "", "asked": "", "attempt": 1, **line["same"], "evidence": "[]"})
+        return TABLES["generation"].arrow_of_columns(
+            line, {"attack_id": None, "asked": "", **line["same"], "cell_id": one.cell_id}
+        )  # type: ignore[union-attr]
+    return TABLES[line["type"]].arrow_of_columns(
+        line,
+        {"native": "", "score": None, "raw": "", "asked": "", "attempt": 1, **line["same"], "evidence": "[]"},
+    )
 
 
 def _each_once(name: str, table: pa.Table) -> pa.Table:
@@ -235,7 +278,10 @@ def _batch(cursor: duckdb.DuckDBPyConnection, job: Job) -> int:
         return int(found[0])
     last = first(cursor, "SELECT coalesce(max(batch), 0) FROM batches") or (0,)
     m = job.manifest
-    cursor.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", [last[0] + 1, job.job_id, m.kind, m.name, m.created, m.code_version])
+    cursor.execute(
+        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
+        [last[0] + 1, job.job_id, m.kind, m.name, m.created, m.code_version],
+    )
     return int(last[0]) + 1
 
 
@@ -246,7 +292,11 @@ def _insert(cursor: duckdb.DuckDBPyConnection, kind: str, incoming: pa.Table, ba
     try:
         columns = ", ".join(incoming.column_names)
         same = " AND ".join(f"known.{c} IS NOT DISTINCT FROM new.{c}" for c in incoming.column_names)
-        within = "WHERE true" + (" AND cell_id IN (SELECT DISTINCT CAST(cell_id AS UUID) FROM incoming)" if kind in _BY_CELL else "")
+        within = "WHERE true" + (
+            " AND cell_id IN (SELECT DISTINCT CAST(cell_id AS UUID) FROM incoming)"
+            if kind in _BY_CELL
+            else ""
+        )
         within += " AND batch NOT IN (SELECT batch FROM retracted_batches)" if kind in _RETRACTABLE else ""
         cursor.execute(
             f"""
@@ -257,7 +307,10 @@ def _insert(cursor: duckdb.DuckDBPyConnection, kind: str, incoming: pa.Table, ba
             FROM typed AS new LEFT JOIN known ON known.{table.id} = new.{table.id}
             """
         )
-        rows = first(cursor, f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch} FROM fresh WHERE NOT is_known")
+        rows = first(
+            cursor,
+            f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch} FROM fresh WHERE NOT is_known",
+        )
         conflicts = first(
             cursor,
             f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same AND {table.id} NOT IN (SELECT id FROM conflicts WHERE batch = {batch})",
@@ -271,7 +324,10 @@ def _insert(cursor: duckdb.DuckDBPyConnection, kind: str, incoming: pa.Table, ba
 def _insert_errors(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, path: Path, start: int) -> int:
     count = 0
     for end, line in failures_in(path, start):
-        cursor.execute("INSERT INTO job_errors VALUES (?, ?, ?, ?, ?)", [job.job_id, part, line["unit"], line["message"], line["time"]])
+        cursor.execute(
+            "INSERT INTO job_errors VALUES (?, ?, ?, ?, ?)",
+            [job.job_id, part, line["unit"], line["message"], line["time"]],
+        )
         count, start = count + 1, end
     _set_offset(cursor, job, part, "error_bytes", start)
     return count
@@ -281,7 +337,9 @@ def _set_offset(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, column: 
     known = first(cursor, "SELECT count(*) FROM offsets WHERE job_id = ? AND part = ?", [job.job_id, part])
     if known == (0,):
         cursor.execute("INSERT INTO offsets VALUES (?, ?, 0, 0)", [job.job_id, part])
-    cursor.execute(f"UPDATE offsets SET {column} = ? WHERE job_id = ? AND part = ?", [value, job.job_id, part])
+    cursor.execute(
+        f"UPDATE offsets SET {column} = ? WHERE job_id = ? AND part = ?", [value, job.job_id, part]
+    )
     cursor.execute("UPDATE writes SET n = n + 1")
 
 
@@ -331,20 +389,29 @@ def _retract(store: Store, job_id: str, retraction: Retraction) -> None:
     with store.transaction() as cursor:
         found = first(cursor, "SELECT batch FROM batches WHERE job_id = ?", [job_id])
         if not found:
-            raise CapsafeError(f"The store has nothing from a job {job_id!r}.", "`capsafe jobs` lists the jobs.")
+            raise CapsafeError(
+                f"The store has nothing from a job {job_id!r}.", "`capsafe jobs` lists the jobs."
+            )
         if retraction.action == "retract":
             cursor.execute(
-                "UPDATE offsets SET bytes = 0 WHERE job_id IN (SELECT job_id FROM batches WHERE kind = 'import' AND job_id <> ? AND batch NOT IN (SELECT batch FROM retracted_batches))", [job_id]
+                "UPDATE offsets SET bytes = 0 WHERE job_id IN (SELECT job_id FROM batches WHERE kind = 'import' AND job_id <> ? AND batch NOT IN (SELECT batch FROM retracted_batches))",
+                [job_id],
             )
         else:
             for table in (TABLES[kind] for kind in _RETRACTABLE):
                 cursor.execute(
                     f"DELETE FROM {table.name} WHERE batch = {found[0]} AND {table.id} IN (SELECT {table.id} FROM {table.name} WHERE batch <> {found[0]} AND batch NOT IN (SELECT batch FROM retracted_batches))"
                 )
-        cursor.execute("INSERT INTO batch_events VALUES (?, ?, ?)", [found[0], retraction.action, retraction.happened])
+        cursor.execute(
+            "INSERT INTO batch_events VALUES (?, ?, ?)", [found[0], retraction.action, retraction.happened]
+        )
         cursor.execute("UPDATE writes SET n = n + 1")
         tables = [TABLES[kind].name for kind in _BY_CELL]
-        cells = cursor.execute(" UNION ".join(f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM {t} WHERE batch = {found[0]}" for t in tables)).fetchall()
+        cells = cursor.execute(
+            " UNION ".join(
+                f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM {t} WHERE batch = {found[0]}" for t in tables
+            )
+        ).fetchall()
         refresh(cursor, {cell for (cell,) in cells})
     note_writes(store)
 
@@ -355,8 +422,12 @@ def _match_retractions(store: Store, jobs: list[Job], problems: list[CapsafeErro
     Returns:
         Whether the store learned of any.
     """
-    stored: dict[str, set[Retraction]] = {job_id: set() for (job_id,) in store.rows("SELECT job_id FROM batches")}
-    for job_id, action, happened in store.rows("SELECT job_id, action, happened FROM batch_events JOIN batches USING (batch)"):
+    stored: dict[str, set[Retraction]] = {
+        job_id: set() for (job_id,) in store.rows("SELECT job_id FROM batches")
+    }
+    for job_id, action, happened in store.rows(
+        "SELECT job_id, action, happened FROM batch_events JOIN batches USING (batch)"
+    ):
         stored[job_id].add(Retraction(action, happened))
     new: list[tuple[float, str, Retraction]] = []
     for job in jobs:
@@ -375,15 +446,35 @@ def _match_retractions(store: Store, jobs: list[Job], problems: list[CapsafeErro
 
 def retracted_jobs(store: Store) -> list[str]:
     """The jobs whose batches are taken out of every number."""
-    return [job for (job,) in store.rows("SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY batch")]
+    return [
+        job
+        for (job,) in store.rows(
+            "SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY batch"
+        )
+    ]
 
 
 def imported_words(store: Store, job_id: str) -> str:
     """What a job's batch holds, and what of it another batch brought before."""
     counts = {
-        words: store.rows(f"SELECT count(*) FROM {table} WHERE batch = (SELECT batch FROM batches WHERE job_id = ?)", [job_id])[0][0]
-        for words, table in (("outputs", "generations"), ("judgments", "judgments"), ("labels of people", "label_events"), ("aggregate numbers", "measurements"), ("prompts", "prompts"))
+        words: store.rows(
+            f"SELECT count(*) FROM {table} WHERE batch = (SELECT batch FROM batches WHERE job_id = ?)",
+            [job_id],
+        )[0][0]
+        for words, table in (
+            ("outputs", "generations"),
+            ("judgments", "judgments"),
+            ("labels of people", "label_events"),
+            ("aggregate numbers", "measurements"),
+            ("prompts", "prompts"),
+        )
     }
-    conflicts = store.rows("SELECT count(*) FROM conflicts WHERE batch = (SELECT batch FROM batches WHERE job_id = ?)", [job_id])[0][0]
+    conflicts = store.rows(
+        "SELECT count(*) FROM conflicts WHERE batch = (SELECT batch FROM batches WHERE job_id = ?)", [job_id]
+    )[0][0]
     found = ", ".join(f"{n:,} {words}" for words, n in counts.items() if n) or "nothing new"
-    return f"brought {found}." + (f" {conflicts:,} facts are there with other content; those that were there first are kept." if conflicts else "")
+    return f"brought {found}." + (
+        f" {conflicts:,} facts are there with other content; those that were there first are kept."
+        if conflicts
+        else ""
+    )

@@ -83,7 +83,9 @@ def _frames(store: Store) -> dict[str, dict[tuple[int, str], npt.NDArray[np.int6
 
 def queue_strata(store: Store) -> dict[str, list[dict[str, Any]]]:
     """The strata of every queue as it stands: name, draw, size, drawn, adaptive."""
-    return {queue: json.loads(strata) for queue, strata in store.rows("SELECT queue, strata FROM current_queues")}
+    return {
+        queue: json.loads(strata) for queue, strata in store.rows("SELECT queue, strata FROM current_queues")
+    }
 
 
 def item_texts(store: Store, generations: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -97,10 +99,15 @@ def item_texts(store: Store, generations: Sequence[str]) -> dict[str, dict[str, 
         """,
         [list(generations)],
     )
-    return {row[0]: dict(zip(("prompt", "messages", "harm", "answer", "cell_id", "about"), row[1:], strict=True)) for row in rows}
+    return {
+        row[0]: dict(zip(("prompt", "messages", "harm", "answer", "cell_id", "about"), row[1:], strict=True))
+        for row in rows
+    }
 
 
-def people_answers(store: Store, dimension: str, judge: str, refusal_judge: str, coherence: str) -> pd.DataFrame:
+def people_answers(
+    store: Store, dimension: str, judge: str, refusal_judge: str, coherence: str
+) -> pd.DataFrame:
     """Every answer that stands, of each person.
 
     Args:
@@ -164,7 +171,11 @@ def people_work(store: Store) -> pd.DataFrame:
 def labelled_answers(store: Store, study: str) -> list[dict[str, Any]]:
     """What people say of the coherence of a study's outputs, wherever they agree: group (prompt), prompt, answer, incoherent, task."""
     told = truths(store, "coherence")
-    known = {str(g): int(code) for g, code in zip(told["generation_id"], told["code"], strict=True) if code in (1, 2)}
+    known = {
+        str(g): int(code)
+        for g, code in zip(told["generation_id"], told["code"], strict=True)
+        if code in (1, 2)
+    }
     rows = store.rows(
         """
         SELECT CAST(g.generation_id AS VARCHAR), CAST(p.prompt_id AS VARCHAR), p.text, g.text, b.kind = 'capability'
@@ -173,12 +184,18 @@ def labelled_answers(store: Store, study: str) -> list[dict[str, Any]]:
         """,
         {"ids": list(known), "study": study},
     )
-    return [{"group": group, "prompt": prompt, "answer": answer, "incoherent": bool(known[g] == 2), "task": task} for g, group, prompt, answer, task in rows]
+    return [
+        {"group": group, "prompt": prompt, "answer": answer, "incoherent": bool(known[g] == 2), "task": task}
+        for g, group, prompt, answer, task in rows
+    ]
 
 
 def newest_rater(store: Store, name: str) -> dict[str, Any] | None:
     """The version of a judge that was the last to come into the store: version, stance, settings; None where there is none."""
-    rows = store.rows("SELECT version, stance, settings FROM raters WHERE name = ? AND kind = 'judge' ORDER BY batch DESC LIMIT 1", [name])
+    rows = store.rows(
+        "SELECT version, stance, settings FROM raters WHERE name = ? AND kind = 'judge' ORDER BY batch DESC LIMIT 1",
+        [name],
+    )
     return {"version": rows[0][0], "stance": rows[0][1], "settings": json.loads(rows[0][2])} if rows else None
 
 

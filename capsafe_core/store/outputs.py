@@ -13,7 +13,16 @@ import pyarrow as pa
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection, votes_of
-from capsafe_core.store.cells import OUTCOME, OUTCOMES, STRATA, STRATUM, TASK_ANSWER, outcome_codes, outcome_slots, strata_codes
+from capsafe_core.store.cells import (
+    OUTCOME,
+    OUTCOMES,
+    STRATA,
+    STRATUM,
+    TASK_ANSWER,
+    outcome_codes,
+    outcome_slots,
+    strata_codes,
+)
 from capsafe_core.store.cells import cells as cells_of
 from capsafe_core.store.patterns import BenchmarkPatterns, pattern_counts
 from capsafe_core.store.store import Store
@@ -66,7 +75,14 @@ _ORDERS = {
 }
 
 
-def find_outputs(store: Store, selection: Selection, asking: Asking, limit: int = 50, offset: int = 0, order: str = "position") -> tuple[pd.DataFrame, int]:
+def find_outputs(
+    store: Store,
+    selection: Selection,
+    asking: Asking,
+    limit: int = 50,
+    offset: int = 0,
+    order: str = "position",
+) -> tuple[pd.DataFrame, int]:
     """A page of the outputs that a selection leaves.
 
     Args:
@@ -76,8 +92,15 @@ def find_outputs(store: Store, selection: Selection, asking: Asking, limit: int 
         generation_id, checkpoint_id, benchmark, item, prompt, behaviour_text, answer, finish_reason, tokens, outcome,
         unsafe_votes, safe_votes, recipe, seed, step; and how many there are in all.
     """
-    parameters: dict[str, Any] = {"judge": asking.judge, "refusal_judge": asking.refusal_judge, "coherence": asking.coherence, "study": selection.study}
-    if order == "disputed" and not (selection.categories or selection.prompt or selection.search or selection.before):
+    parameters: dict[str, Any] = {
+        "judge": asking.judge,
+        "refusal_judge": asking.refusal_judge,
+        "coherence": asking.coherence,
+        "study": selection.study,
+    }
+    if order == "disputed" and not (
+        selection.categories or selection.prompt or selection.search or selection.before
+    ):
         ids, cells, found = _most_disputed(store, selection, asking, limit + offset)
         few = "WHERE cell_id IN (SELECT unnest(CAST($cells AS UUID[]))) AND generation_id IN (SELECT unnest(CAST($ids AS UUID[])))"
         frame = store.frame(
@@ -103,7 +126,12 @@ def frame_outputs(store: Store, selection: Selection, asking: Asking) -> pd.Data
         generation_id, cell_id, place (among the cell's outputs, in the order of `code_arrays`), checkpoint_id, recipe, unsafe_votes, safe_votes, coherence (code);
         in the order of cells and places.
     """
-    parameters = {"judge": asking.judge, "refusal_judge": asking.refusal_judge, "coherence": asking.coherence, "study": selection.study}
+    parameters = {
+        "judge": asking.judge,
+        "refusal_judge": asking.refusal_judge,
+        "coherence": asking.coherence,
+        "study": selection.study,
+    }
     where, restrictions = _restrictions(selection)
     return store.frame(
         f"""
@@ -119,10 +147,17 @@ def frame_outputs(store: Store, selection: Selection, asking: Asking) -> pd.Data
 
 def cell_sizes(store: Store, cells: Sequence[str]) -> dict[str, int]:
     """How many outputs each cell has."""
-    return dict(store.rows("SELECT CAST(cell_id AS VARCHAR), count(*) FROM verdicts WHERE cell_id IN (SELECT unnest(CAST(? AS UUID[]))) GROUP BY cell_id", [list(cells)]))
+    return dict(
+        store.rows(
+            "SELECT CAST(cell_id AS VARCHAR), count(*) FROM verdicts WHERE cell_id IN (SELECT unnest(CAST(? AS UUID[]))) GROUP BY cell_id",
+            [list(cells)],
+        )
+    )
 
 
-def _most_disputed(store: Store, selection: Selection, asking: Asking, wanted: int) -> tuple[list[str], list[str], int]:
+def _most_disputed(
+    store: Store, selection: Selection, asking: Asking, wanted: int
+) -> tuple[list[str], list[str], int]:
     """Ids of at least `wanted` outputs among which the most disputed ones are, the ids of their cells, and how many outputs the selection leaves.
 
     Pattern counts tell how disputed the last wanted output is. Only outputs at least as disputed are then looked up, and of those that
@@ -136,9 +171,20 @@ def _most_disputed(store: Store, selection: Selection, asking: Asking, wanted: i
     known = known[known["checkpoint_id"].isin(on_path)]
     if selection.benchmarks:
         known = known[known["benchmark"].isin(selection.benchmarks)]
-    sizes = store.kept("prompts", lambda: dict(store.rows("SELECT CAST(benchmark_id AS VARCHAR), max(position) + 1 FROM prompts GROUP BY benchmark_id")))
+    sizes = store.kept(
+        "prompts",
+        lambda: dict(
+            store.rows(
+                "SELECT CAST(benchmark_id AS VARCHAR), max(position) + 1 FROM prompts GROUP BY benchmark_id"
+            )
+        ),
+    )
     benchmarks, wanted_cells = set(known["benchmark_id"]), set(known["cell_id"])
-    tables = [_Filtered(store, t, sizes[t.benchmark_id], selection, asking, wanted_cells) for t in pattern_counts(store) if t.benchmark_id in benchmarks]
+    tables = [
+        _Filtered(store, t, sizes[t.benchmark_id], selection, asking, wanted_cells)
+        for t in pattern_counts(store)
+        if t.benchmark_id in benchmarks
+    ]
     parts = [(f, *f.rows(f.table)) for f in tables]
     found = int(sum(f.table.n[rows].sum() for f, rows, _ in parts))
     if not found:
@@ -157,7 +203,9 @@ def _most_disputed(store: Store, selection: Selection, asking: Asking, wanted: i
         for f, rows, evenness in parts:
             mine = rows[evenness > last] if beyond else rows[evenness == last]
             if len(mine):
-                generations, homes, even = f.outputs([f.table.cells[i] for i in np.unique(f.table.cell[mine])], reach)
+                generations, homes, even = f.outputs(
+                    [f.table.cells[i] for i in np.unique(f.table.cell[mine])], reach
+                )
                 hits = even > last if beyond else even == last
                 ids.extend(generations.filter(pa.array(hits)).to_pylist())
                 cells.update(homes.filter(pa.array(hits)).unique().to_pylist())
@@ -178,23 +226,51 @@ def _most_disputed(store: Store, selection: Selection, asking: Asking, wanted: i
 class _Filtered:
     """The pattern counts of a benchmark under the parts of a selection that codes can tell."""
 
-    def __init__(self, store: Store, table: BenchmarkPatterns, prompts: int, selection: Selection, asking: Asking, wanted: set[str]) -> None:
-        self.store, self.table, self.prompts, self.selection, self.asking = store, table, prompts, selection, asking
+    def __init__(
+        self,
+        store: Store,
+        table: BenchmarkPatterns,
+        prompts: int,
+        selection: Selection,
+        asking: Asking,
+        wanted: set[str],
+    ) -> None:
+        self.store, self.table, self.prompts, self.selection, self.asking = (
+            store,
+            table,
+            prompts,
+            selection,
+            asking,
+        )
         self.cells = np.array([cell in wanted for cell in table.cells])
 
     def rows(self, table: BenchmarkPatterns) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The rows that the selection leaves, and how evenly split the judges are on each."""
         selection, asking = self.selection, self.asking
-        said = np.stack([table.column(seat.name, "safety") for seat in table.judges("safety")] or [np.zeros(len(table.n), dtype=np.uint8)])
+        said = np.stack(
+            [table.column(seat.name, "safety") for seat in table.judges("safety")]
+            or [np.zeros(len(table.n), dtype=np.uint8)]
+        )
         unsafe, safe = (said == 2).sum(axis=0), (said == 1).sum(axis=0)
         keep = self.cells[table.cell] & (selection.truncated | ~table.truncated)
         if selection.outcomes or selection.strata:
-            refusal, coherence = table.column(asking.refusal_judge, "refusal"), table.column(asking.coherence, "coherence")
+            refusal, coherence = (
+                table.column(asking.refusal_judge, "refusal"),
+                table.column(asking.coherence, "coherence"),
+            )
         if selection.outcomes:
-            told = np.array(OUTCOMES, dtype=object)[outcome_codes(table.column(asking.judge, "safety"), refusal, coherence)]
-            keep &= np.isin(np.where((table.kind == "capability") & (coherence != 2), TASK_ANSWER, told), selection.outcomes)
+            told = np.array(OUTCOMES, dtype=object)[
+                outcome_codes(table.column(asking.judge, "safety"), refusal, coherence)
+            ]
+            keep &= np.isin(
+                np.where((table.kind == "capability") & (coherence != 2), TASK_ANSWER, told),
+                selection.outcomes,
+            )
         if selection.strata:
-            keep &= np.isin(np.array(STRATA, dtype=object)[strata_codes(refusal, coherence, table.truncated)], selection.strata)
+            keep &= np.isin(
+                np.array(STRATA, dtype=object)[strata_codes(refusal, coherence, table.truncated)],
+                selection.strata,
+            )
         for name, label in votes_of(selection.pattern).items():
             codes = table.column(name, "safety").astype(np.int64)
             if not label:
@@ -217,8 +293,16 @@ class _Filtered:
         )
         homes = found.column("cell_id").combine_chunks().dictionary_encode()
         place = {cell: i for i, cell in enumerate(self.table.cells)}
-        own = np.array([place[c] for c in homes.dictionary.to_pylist()], dtype=np.int64)[homes.indices.to_numpy()]
-        codes = found.column("codes").combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(homes), -1)
+        own = np.array([place[c] for c in homes.dictionary.to_pylist()], dtype=np.int64)[
+            homes.indices.to_numpy()
+        ]
+        codes = (
+            found.column("codes")
+            .combine_chunks()
+            .flatten()
+            .to_numpy(zero_copy_only=False)
+            .reshape(len(homes), -1)
+        )
         outputs = replace(
             self.table,
             cell=own,
@@ -228,19 +312,30 @@ class _Filtered:
         )
         rows, evenness = self.rows(outputs)
         left = pa.array(rows)
-        return found.column("generation_id").combine_chunks().take(left), found.column("cell_id").combine_chunks().take(left), evenness
+        return (
+            found.column("generation_id").combine_chunks().take(left),
+            found.column("cell_id").combine_chunks().take(left),
+            evenness,
+        )
 
 
 def _restrictions(selection: Selection) -> tuple[str, dict[str, Any]]:
     """The selection as SQL over the columns of `chosen`, with its parameters."""
     parts = ["true"]
     parameters: dict[str, Any] = {}
-    for name, column in (("benchmarks", "benchmark"), ("categories", "category"), ("outcomes", "outcome"), ("strata", "stratum")):
+    for name, column in (
+        ("benchmarks", "benchmark"),
+        ("categories", "category"),
+        ("outcomes", "outcome"),
+        ("strata", "stratum"),
+    ):
         if values := getattr(selection, name):
             parts.append(f"{column} IN (SELECT unnest(${name}))")
             parameters[name] = list(values)
     if selection.recipes:
-        parts.append("checkpoint_id IN (SELECT checkpoint_id FROM path_points WHERE study = $study AND recipe IN (SELECT unnest($recipes)))")
+        parts.append(
+            "checkpoint_id IN (SELECT checkpoint_id FROM path_points WHERE study = $study AND recipe IN (SELECT unnest($recipes)))"
+        )
         parameters["recipes"] = list(selection.recipes)
     if selection.checkpoints:
         parts.append("CAST(checkpoint_id AS VARCHAR) IN (SELECT unnest($checkpoints))")
@@ -250,7 +345,9 @@ def _restrictions(selection: Selection) -> tuple[str, dict[str, Any]]:
         parameters["prompt"] = selection.prompt
     if selection.before:
         # prompts that another checkpoint answered with a given outcome
-        parts.append("(benchmark, position) IN (SELECT (benchmark, position) FROM told WHERE CAST(checkpoint_id AS VARCHAR) = $before_checkpoint AND outcome = $before_outcome)")
+        parts.append(
+            "(benchmark, position) IN (SELECT (benchmark, position) FROM told WHERE CAST(checkpoint_id AS VARCHAR) = $before_checkpoint AND outcome = $before_outcome)"
+        )
         parameters["before_checkpoint"], _, parameters["before_outcome"] = selection.before.partition(":")
     if selection.search:
         parts.append("contains(lower(answer), lower($search))")
@@ -259,10 +356,22 @@ def _restrictions(selection: Selection) -> tuple[str, dict[str, Any]]:
         parts.append("finish_reason <> 'length'")
     for i, (judge, label) in enumerate(votes_of(selection.pattern).items()):
         if not label or label.startswith("~"):
-            codes = "v.codes[s.slot] NOT IN (1, 2)" if not label else "v.codes[s.slot] IN (1, 2) AND v.codes[s.slot] + w.codes[o.slot] = 3"
-            other = "JOIN verdicts AS w USING (generation_id) JOIN current_slots AS o ON o.cell_id = w.cell_id AND o.dimension = 'safety' AND o.name = $other{i}" if label else ""
+            codes = (
+                "v.codes[s.slot] NOT IN (1, 2)"
+                if not label
+                else "v.codes[s.slot] IN (1, 2) AND v.codes[s.slot] + w.codes[o.slot] = 3"
+            )
+            other = (
+                "JOIN verdicts AS w USING (generation_id) JOIN current_slots AS o ON o.cell_id = w.cell_id AND o.dimension = 'safety' AND o.name = $other{i}"
+                if label
+                else ""
+            )
             seen = f"SELECT v.generation_id FROM verdicts AS v JOIN current_slots AS s ON s.cell_id = v.cell_id {other.format(i=i)} WHERE s.dimension = 'safety' AND s.name = $judge{i} AND {codes}"
-            never = f"OR cell_id NOT IN (SELECT cell_id FROM current_slots WHERE dimension = 'safety' AND name = $judge{i})" if not label else ""
+            never = (
+                f"OR cell_id NOT IN (SELECT cell_id FROM current_slots WHERE dimension = 'safety' AND name = $judge{i})"
+                if not label
+                else ""
+            )
             parts.append(f"(generation_id IN ({seen}) {never})")
             parameters |= {f"judge{i}": judge} | ({f"other{i}": label[1:]} if label else {})
             continue
@@ -286,14 +395,24 @@ def safety_verdicts(store: Store, generations: Sequence[str]) -> pd.DataFrame:
     )
     table = pd.DataFrame({"generation_id": list(generations)})
     for name in dict.fromkeys(name for _, name, _, _ in rows):
-        mine = {g: label if native in ("", label) else f"{label}: {native}" for g, n, label, native in rows if n == name}
+        mine = {
+            g: label if native in ("", label) else f"{label}: {native}"
+            for g, n, label, native in rows
+            if n == name
+        }
         table[name] = table["generation_id"].map(mine)
     return table
 
 
 def prompt_items(store: Store, benchmark: str) -> list[str]:
     """The items of a benchmark in order."""
-    return [item for (item,) in store.rows("SELECT item FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? GROUP BY item ORDER BY min(position), item", [benchmark])]
+    return [
+        item
+        for (item,) in store.rows(
+            "SELECT item FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? GROUP BY item ORDER BY min(position), item",
+            [benchmark],
+        )
+    ]
 
 
 @dataclass(frozen=True)
@@ -326,9 +445,15 @@ def read_output(store: Store, generation_id: str) -> Output:
         [generation_id],
     )
     if facts.empty:
-        raise CapsafeError("There is no output with this id.", "The link may be from another store; choose an output on the Outputs page.")
+        raise CapsafeError(
+            "There is no output with this id.",
+            "The link may be from another store; choose an output on the Outputs page.",
+        )
     row = {str(k): v for k, v in facts.iloc[0].to_dict().items()}
-    places = store.frame("SELECT DISTINCT study, recipe, seed, step FROM path_points WHERE CAST(checkpoint_id AS VARCHAR) = ? ORDER BY ALL", [row["checkpoint_id"]])
+    places = store.frame(
+        "SELECT DISTINCT study, recipe, seed, step FROM path_points WHERE CAST(checkpoint_id AS VARCHAR) = ? ORDER BY ALL",
+        [row["checkpoint_id"]],
+    )
     judgments = store.frame(
         """
         SELECT r.name AS judge, r.family, j.dimension, j.status, coalesce(j.label, '') AS label, j.native, j.score, j.raw, j.asked, j.evidence, j.attempt, r.stance

@@ -60,11 +60,15 @@ class BenchmarkPatterns:
         slots = seat.slots[self.cell]
         if len(slots) and (seat.slots == seat.slots[0]).all() and slots[0] >= 0:
             return self.codes[:, slots[0]]
-        return np.where(slots >= 0, self.codes[np.arange(len(slots)), np.maximum(slots, 0)], 0).astype(np.uint8)
+        return np.where(slots >= 0, self.codes[np.arange(len(slots)), np.maximum(slots, 0)], 0).astype(
+            np.uint8
+        )
 
     def judges(self, dimension: str) -> list[Seat]:
         """The judges of a dimension, by name."""
-        return [seat for key, seat in sorted(self.seats.items()) if key[1] == dimension and seat.kind == "judge"]
+        return [
+            seat for key, seat in sorted(self.seats.items()) if key[1] == dimension and seat.kind == "judge"
+        ]
 
 
 def pattern_counts(store: Store) -> list[BenchmarkPatterns]:
@@ -86,10 +90,21 @@ def _read(store: Store) -> list[BenchmarkPatterns]:
     benchmark = counts.column("benchmark_id").combine_chunks().dictionary_encode()
     cell = counts.column("cell_id").combine_chunks().dictionary_encode()
     lists = counts.column("codes").combine_chunks()
-    widths, values = lists.value_lengths().to_numpy(zero_copy_only=False), lists.flatten().to_numpy(zero_copy_only=False)
+    widths, values = (
+        lists.value_lengths().to_numpy(zero_copy_only=False),
+        lists.flatten().to_numpy(zero_copy_only=False),
+    )
     begins = np.concatenate([[0], np.cumsum(widths)])
-    names, bench_of, cell_of = benchmark.dictionary.to_pylist(), benchmark.indices.to_numpy(), cell.indices.to_numpy()
-    cell_names, truncated, n = cell.dictionary.to_pylist(), counts.column("truncated").to_numpy(), counts.column("n").to_numpy()
+    names, bench_of, cell_of = (
+        benchmark.dictionary.to_pylist(),
+        benchmark.indices.to_numpy(),
+        cell.indices.to_numpy(),
+    )
+    cell_names, truncated, n = (
+        cell.dictionary.to_pylist(),
+        counts.column("truncated").to_numpy(),
+        counts.column("n").to_numpy(),
+    )
     found = []
     for place, name in enumerate(names):
         rows = np.flatnonzero(bench_of == place)  # neighbours, because the query is in order
@@ -102,11 +117,24 @@ def _read(store: Store) -> list[BenchmarkPatterns]:
                 codes[i, : widths[row]] = values[begins[row] : begins[row + 1]]
         own, local = np.unique(cell_of[rows], return_inverse=True)
         cells = [cell_names[i] for i in own]
-        found.append(BenchmarkPatterns(name, kinds[name], cells, local, truncated[rows].astype(bool), codes, n[rows].astype(np.int64), {}))
+        found.append(
+            BenchmarkPatterns(
+                name,
+                kinds[name],
+                cells,
+                local,
+                truncated[rows].astype(bool),
+                codes,
+                n[rows].astype(np.int64),
+                {},
+            )
+        )
     tables = {table.benchmark_id: (table, {c: i for i, c in enumerate(table.cells)}) for table in found}
     for bench, cell_id, rater, dimension, family, kind, slot in seats:
         if bench in tables and cell_id in tables[bench][1]:
             table, places = tables[bench]
-            seat = table.seats.setdefault((rater, dimension), Seat(rater, dimension, family, kind, np.full(len(table.cells), -1)))
+            seat = table.seats.setdefault(
+                (rater, dimension), Seat(rater, dimension, family, kind, np.full(len(table.cells), -1))
+            )
             seat.slots[places[cell_id]] = slot - 1
     return found

@@ -92,10 +92,15 @@ def _held(path: Path) -> Iterator[None]:
             try:
                 fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise BusyError(f"The store {path} is in use by another program, such as the app.", "Stop it, then rebuild.") from error
+                raise BusyError(
+                    f"The store {path} is in use by another program, such as the app.",
+                    "Stop it, then rebuild.",
+                ) from error
             yield
     except OSError as error:
-        raise CapsafeError(f"The store {path} cannot be put aside: {error.strerror}.", "Look at its permissions.") from error
+        raise CapsafeError(
+            f"The store {path} cannot be put aside: {error.strerror}.", "Look at its permissions."
+        ) from error
 
 
 @dataclass
@@ -130,10 +135,14 @@ def _read_tables(store: Store) -> None:
 def _check_offsets(store: Store, jobs: Path, found: Checked) -> None:
     """Whether every shard is as long as what was read of it."""
     known = {job.job_id: job for job in read_jobs(jobs)[0]}
-    for job_id, part, read in store.rows("SELECT job_id, part, bytes FROM offsets WHERE bytes > 0 ORDER BY job_id, part"):
+    for job_id, part, read in store.rows(
+        "SELECT job_id, part, bytes FROM offsets WHERE bytes > 0 ORDER BY job_id, part"
+    ):
         shard = known[job_id].path(part, "shard.jsonl") if job_id in known else None
         if shard is None or not shard.is_file():
-            found.problems.append(f"The folder of {job_id} is gone or cannot be read: a rebuilt store would lack what it brought.")
+            found.problems.append(
+                f"The folder of {job_id} is gone or cannot be read: a rebuilt store would lack what it brought."
+            )
         elif shard.stat().st_size < read:
             found.problems.append(f"The shard {shard} is shorter than the {read} bytes already read from it.")
 
@@ -150,9 +159,13 @@ def _check_folders(jobs: Path, found: Checked) -> None:
         for part in range(job.manifest.parts):
             undated += _check_shard(job, part, found)
     if undated:
-        found.unseen.append(f"{undated:,} blocks of the job folders were written before blocks had checksums: a changed letter in their texts is not seen.")
+        found.unseen.append(
+            f"{undated:,} blocks of the job folders were written before blocks had checksums: a changed letter in their texts is not seen."
+        )
     if readable:
-        found.unseen.append("Manifests, status files, heads and lists of errors have no checksums; that they can be read is all that is known of them.")
+        found.unseen.append(
+            "Manifests, status files, heads and lists of errors have no checksums; that they can be read is all that is known of them."
+        )
 
 
 def _check_shard(job: Job, part: int, found: Checked) -> int:
@@ -178,5 +191,7 @@ def _check_shard(job: Job, part: int, found: Checked) -> int:
     if path.is_file() and (left := path.stat().st_size - end) and job.status(part).state == "done":
         wrong.append(f"{left} bytes at its end are not read: its last closing line is missing or damaged.")
     if wrong:
-        found.problems.append(f"The shard {path} has {len(wrong)} damaged {'place' if len(wrong) == 1 else 'places'}; the first: {wrong[0]}")
+        found.problems.append(
+            f"The shard {path} has {len(wrong)} damaged {'place' if len(wrong) == 1 else 'places'}; the first: {wrong[0]}"
+        )
     return undated

@@ -67,7 +67,12 @@ WHERE a.cell_id IN (SELECT cell_id FROM touched) AND list_max(a.codes) > 0
 QUALIFY row_number() OVER (PARTITION BY a.cell_id, s.dimension, r.name ORDER BY a.slot DESC) = 1
 """
 
-_ROLLUPS = (("verdicts", _VERDICTS), ("patterns", _PATTERNS), ("arrays", _ARRAYS), ("current_slots", _CURRENT_SLOTS))
+_ROLLUPS = (
+    ("verdicts", _VERDICTS),
+    ("patterns", _PATTERNS),
+    ("arrays", _ARRAYS),
+    ("current_slots", _CURRENT_SLOTS),
+)
 
 
 def refresh(cursor: duckdb.DuckDBPyConnection, cells: Iterable[str]) -> None:
@@ -121,12 +126,24 @@ def check(store: Store) -> list[str]:
     with store.transaction() as cursor:
         cursor.execute("CREATE TEMP TABLE touched AS SELECT cell_id FROM cells")
         for table, query in _ROLLUPS:
-            wrong = first(cursor, f"SELECT count(*) FROM ((SELECT * FROM {table} EXCEPT ALL ({query})) UNION ALL (({query}) EXCEPT ALL SELECT * FROM {table}))")
+            wrong = first(
+                cursor,
+                f"SELECT count(*) FROM ((SELECT * FROM {table} EXCEPT ALL ({query})) UNION ALL (({query}) EXCEPT ALL SELECT * FROM {table}))",
+            )
             if wrong and wrong[0]:
                 problems.append(f"{wrong[0]} rows of {table} do not follow from the facts.")
         cursor.execute("DROP TABLE touched")
-        for table, key in (("generations", "generation_id"), ("judgments", "judgment_id"), ("label_events", "event_id"), ("prompts", "prompt_id"), ("cells", "cell_id")):
-            twice = first(cursor, f"SELECT count(*) FROM (SELECT {key} FROM {table} WHERE batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY {key} HAVING count(*) > 1)")
+        for table, key in (
+            ("generations", "generation_id"),
+            ("judgments", "judgment_id"),
+            ("label_events", "event_id"),
+            ("prompts", "prompt_id"),
+            ("cells", "cell_id"),
+        ):
+            twice = first(
+                cursor,
+                f"SELECT count(*) FROM (SELECT {key} FROM {table} WHERE batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY {key} HAVING count(*) > 1)",
+            )
             if twice and twice[0]:
                 problems.append(f"{twice[0]} ids stand twice in {table}.")
         lost = first(cursor, "SELECT count(*) FROM judgments ANTI JOIN generations USING (generation_id)")
@@ -134,5 +151,7 @@ def check(store: Store) -> list[str]:
             problems.append(f"{lost[0]} judgments are about outputs that are not here.")
         lost = first(cursor, "SELECT count(*) FROM conflicts")
         if lost and lost[0]:
-            problems.append(f"{lost[0]} facts came twice with different content; the first was kept (table conflicts).")
+            problems.append(
+                f"{lost[0]} facts came twice with different content; the first was kept (table conflicts)."
+            )
     return problems

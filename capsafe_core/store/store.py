@@ -44,7 +44,9 @@ class Store:
         CapsafeError: another process owns the file, a newer capsafe wrote it, or it is no store.
     """
 
-    def __init__(self, path: Path | None, exports: Path | None = None, memory_limit: str = "1GB", threads: int = 2) -> None:
+    def __init__(
+        self, path: Path | None, exports: Path | None = None, memory_limit: str = "1GB", threads: int = 2
+    ) -> None:
         self.path = path
         self.exports = exports
         self._lock = threading.RLock()
@@ -86,7 +88,9 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -141,21 +145,34 @@ class Store:
                 self._version += 1
             except (duckdb.IOException, duckdb.TransactionException) as error:
                 # a commit that fails has rolled back already
-                raise UnwrittenError(f"The store {self.path} could not be written: {str(error).splitlines()[0]}", "Free some space; nothing of this step was kept.") from error
+                raise UnwrittenError(
+                    f"The store {self.path} could not be written: {str(error).splitlines()[0]}",
+                    "Free some space; nothing of this step was kept.",
+                ) from error
             finally:
                 cursor.close()
 
     def _migrate(self) -> None:
         steps = migrations()
-        known = first(self._connection, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'")
+        known = first(
+            self._connection, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'"
+        )
         if known == (0,):
             strangers = first(self._connection, "SELECT count(*) FROM duckdb_tables()")
             if strangers != (0,):
-                raise CapsafeError(f"{self.path} is a DuckDB file, but not a capsafe store.", "Choose another path with CAPSAFE_STORE.")
-            self._connection.execute("CREATE TABLE migrations (version INTEGER, name VARCHAR, applied DOUBLE)")
+                raise CapsafeError(
+                    f"{self.path} is a DuckDB file, but not a capsafe store.",
+                    "Choose another path with CAPSAFE_STORE.",
+                )
+            self._connection.execute(
+                "CREATE TABLE migrations (version INTEGER, name VARCHAR, applied DOUBLE)"
+            )
         done = first(self._connection, "SELECT coalesce(max(version), 0) FROM migrations") or (0,)
         if done[0] > len(steps):
-            raise CapsafeError(f"The store {self.path} was written by a newer capsafe (schema {done[0]}, this one knows {len(steps)}).", "Update capsafe, or run `capsafe rebuild` into another file.")
+            raise CapsafeError(
+                f"The store {self.path} was written by a newer capsafe (schema {done[0]}, this one knows {len(steps)}).",
+                "Update capsafe, or run `capsafe rebuild` into another file.",
+            )
         for version, (name, sql) in enumerate(steps, 1):
             if version > done[0]:
                 with self.transaction() as cursor:
@@ -182,7 +199,9 @@ def whole_path(path: Path) -> Path:
         CapsafeError: it has a question mark, after which DuckDB looks for options and loses the file.
     """
     if "?" in str(path):
-        raise CapsafeError(f"{path} has a question mark in it, which DuckDB cannot open.", "Choose a path without one.")
+        raise CapsafeError(
+            f"{path} has a question mark in it, which DuckDB cannot open.", "Choose a path without one."
+        )
     return path
 
 
@@ -198,10 +217,16 @@ def identifier(name: str) -> str:
 
 def migrations() -> list[tuple[str, str]]:
     """The schema's steps in order: file name and SQL."""
-    return sorted((f.name, f.read_text()) for f in files("capsafe_core.store").joinpath("migrations").iterdir() if f.name.endswith(".sql"))
+    return sorted(
+        (f.name, f.read_text())
+        for f in files("capsafe_core.store").joinpath("migrations").iterdir()
+        if f.name.endswith(".sql")
+    )
 
 
-def first(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+def first(
+    cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()
+) -> tuple[Any, ...] | None:
     """The first row of a statement, or None.
 
     The whole result is fetched: DuckDB 2 refuses further work on a cursor whose result is unfinished.
@@ -215,7 +240,9 @@ def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(":memory:")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return duckdb.connect(str(whole_path(path)), config={"storage_compatibility_version": STORAGE_VERSION})
+        return duckdb.connect(
+            str(whole_path(path)), config={"storage_compatibility_version": STORAGE_VERSION}
+        )
     except (duckdb.Error, OSError, RuntimeError, ValueError) as error:
         raise _not_opened(path, error) from error
 
@@ -223,13 +250,25 @@ def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
 def _not_opened(path: Path | None, error: Exception) -> CapsafeError:
     """Why a store cannot be opened, and what helps."""
     if isinstance(error, OSError):
-        return CapsafeError(f"The store {path} cannot be opened: {error.strerror or error}.", "Check the path, its rights and the free space, or choose another with CAPSAFE_STORE.")
+        return CapsafeError(
+            f"The store {path} cannot be opened: {error.strerror or error}.",
+            "Check the path, its rights and the free space, or choose another with CAPSAFE_STORE.",
+        )
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     if "could not set lock" in reason.lower():
-        return BusyError(f"The store {path} is in use by another process{_holder(reason)}.", "Wait until that has ended, or end it. While the app runs, commands find it by themselves.")
+        return BusyError(
+            f"The store {path} is in use by another process{_holder(reason)}.",
+            "Wait until that has ended, or end it. While the app runs, commands find it by themselves.",
+        )
     if path is not None and path.is_file() and os.access(path, os.R_OK | os.W_OK):
-        return CapsafeError(f"The file {path} cannot be opened as a store: {reason}", "Its content is also in the job folders: `capsafe rebuild` makes it again. CAPSAFE_STORE chooses another path.")
-    return CapsafeError(f"The store {path} cannot be opened: {reason}", "Check the path, its rights and the free space, or choose another with CAPSAFE_STORE.")
+        return CapsafeError(
+            f"The file {path} cannot be opened as a store: {reason}",
+            "Its content is also in the job folders: `capsafe rebuild` makes it again. CAPSAFE_STORE chooses another path.",
+        )
+    return CapsafeError(
+        f"The store {path} cannot be opened: {reason}",
+        "Check the path, its rights and the free space, or choose another with CAPSAFE_STORE.",
+    )
 
 
 def _holder(reason: str) -> str:

@@ -26,7 +26,9 @@ def study_texts(store: Store) -> pd.DataFrame:
 
 def first_result(store: Store, jobs: Sequence[str]) -> float | None:
     """When the first of some judge jobs was planned; None where none was."""
-    return store.rows("SELECT min(created) FROM batches WHERE kind = 'judge' AND name IN (SELECT unnest(?))", [list(jobs)])[0][0]  # type: ignore[no-any-return]
+    return store.rows(
+        "SELECT min(created) FROM batches WHERE kind = 'judge' AND name IN (SELECT unnest(?))", [list(jobs)]
+    )[0][0]  # type: ignore[no-any-return]
 
 
 def path_points(store: Store, study: str) -> pd.DataFrame:
@@ -46,14 +48,21 @@ def _path_points(store: Store, study: str) -> pd.DataFrame:
 
 def raters(store: Store) -> pd.DataFrame:
     """Every rater: rater_id, name, kind, family, dimensions, version, stance, settings."""
-    return store.frame("SELECT CAST(rater_id AS VARCHAR) AS rater_id, name, kind, family, array_to_string(dimensions, ', ') AS dimensions, version, stance, settings FROM raters ORDER BY name")
+    return store.frame(
+        "SELECT CAST(rater_id AS VARCHAR) AS rater_id, name, kind, family, array_to_string(dimensions, ', ') AS dimensions, version, stance, settings FROM raters ORDER BY name"
+    )
 
 
 def rater_names(store: Store) -> list[str]:
     """Names of the raters."""
-    return store.kept("rater names", lambda: [str(name) for (name,) in store.rows("SELECT DISTINCT name FROM raters ORDER BY name")])
+    return store.kept(
+        "rater names",
+        lambda: [str(name) for (name,) in store.rows("SELECT DISTINCT name FROM raters ORDER BY name")],
+    )
 
 
 def measurements(store: Store) -> pd.DataFrame:
     """Capability known only in aggregate: checkpoint_id, benchmark, metric, value, stderr, n, source."""
-    return store.frame("SELECT CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, benchmark, metric, value, stderr, n, source FROM measurements WHERE batch NOT IN (SELECT batch FROM retracted_batches)")
+    return store.frame(
+        "SELECT CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, benchmark, metric, value, stderr, n, source FROM measurements WHERE batch NOT IN (SELECT batch FROM retracted_batches)"
+    )

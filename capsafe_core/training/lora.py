@@ -32,7 +32,15 @@ class Recipe:
     rank: int
 
 
-def finetune(weights: Weights, pairs: Sequence[Pair], recipe: Recipe, folder: Path, dtype: str, device: str, on_step: Callable[[int, int], None]) -> Iterator[tuple[int, Path]]:
+def finetune(
+    weights: Weights,
+    pairs: Sequence[Pair],
+    recipe: Recipe,
+    folder: Path,
+    dtype: str,
+    device: str,
+    on_step: Callable[[int, int], None],
+) -> Iterator[tuple[int, Path]]:
     """Train and yield (step, adapter folder) at each step of the schedule.
 
     The run is the same each time for the same weights, pairs, recipe and machine. Closing the iterator ends it.
@@ -48,9 +56,13 @@ def finetune(weights: Weights, pairs: Sequence[Pair], recipe: Recipe, folder: Pa
     """
     torch.manual_seed(recipe.seed)
     tokenizer = load_tokenizer(weights)
-    config = LoraConfig(r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
     model: Any = get_peft_model(load_model(weights, dtype).to(device), config)
-    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=recipe.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        (p for p in model.parameters() if p.requires_grad), lr=recipe.learning_rate, weight_decay=0.0
+    )
     order = _batches(len(pairs), recipe)
     for step in range(1, recipe.steps[-1] + 1):
         batch = _tensors(tokenizer, [pairs[i] for i in next(order)], device)
@@ -59,7 +71,10 @@ def finetune(weights: Weights, pairs: Sequence[Pair], recipe: Recipe, folder: Pa
         model.train()
         loss = model(**batch).loss
         if not torch.isfinite(loss):
-            raise CapsafeError(f"The loss is no longer a number at step {step}.", "Lower the learning rate; the checkpoints so far are kept.")
+            raise CapsafeError(
+                f"The loss is no longer a number at step {step}.",
+                "Lower the learning rate; the checkpoints so far are kept.",
+            )
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -93,4 +108,8 @@ def _tensors(tokenizer: Any, pairs: Sequence[Pair], device: str) -> dict[str, to
     ids = [p + a + [tokenizer.pad_token_id] * n for (p, a), n in zip(rows, pad, strict=True)]
     mask = [[1] * (len(p) + len(a)) + [0] * n for (p, a), n in zip(rows, pad, strict=True)]
     labels = [[-100] * len(p) + a + [-100] * n for (p, a), n in zip(rows, pad, strict=True)]
-    return {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device), "labels": torch.tensor(labels, device=device)}
+    return {
+        "input_ids": torch.tensor(ids, device=device),
+        "attention_mask": torch.tensor(mask, device=device),
+        "labels": torch.tensor(labels, device=device),
+    }

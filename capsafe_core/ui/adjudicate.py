@@ -27,8 +27,18 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> N
         return
     st.text(f"{len(conflicts)} open. A ruling counts as the truth; what each person said stays.")
     table = conflicts.assign(said=conflicts["said"].map(visible))[["dimension", "said", "stratum"]]
-    event = st.dataframe(visible_frame(table), hide_index=True, width="stretch", height=min(240, 40 + 35 * len(table)), on_select="rerun", selection_mode="single-row", key="conflicts")
-    place = event.selection.rows[0] if event.selection.rows and event.selection.rows[0] < len(conflicts) else 0
+    event = st.dataframe(
+        visible_frame(table),
+        hide_index=True,
+        width="stretch",
+        height=min(240, 40 + 35 * len(table)),
+        on_select="rerun",
+        selection_mode="single-row",
+        key="conflicts",
+    )
+    place = (
+        event.selection.rows[0] if event.selection.rows and event.selection.rows[0] < len(conflicts) else 0
+    )
     row = conflicts.iloc[place]
     _one(view, owner, person, str(row["generation_id"]), str(row["cell_id"]), str(row["dimension"]))
 
@@ -39,21 +49,42 @@ def _standing(view: View, owner: Owner, person: Person) -> None:
     if known.empty:
         return
     with st.expander(f"Rulings that stand: {len(known)}"):
-        table = known.assign(note=known["note"].map(visible), person=known["person"].map(visible))[["dimension", "label", "person", "note"]]
-        event = st.dataframe(visible_frame(table), hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key=f"rulings-{len(known)}")
+        table = known.assign(note=known["note"].map(visible), person=known["person"].map(visible))[
+            ["dimension", "label", "person", "note"]
+        ]
+        event = st.dataframe(
+            visible_frame(table),
+            hide_index=True,
+            width="stretch",
+            on_select="rerun",
+            selection_mode="single-row",
+            key=f"rulings-{len(known)}",
+        )
         if event.selection.rows and event.selection.rows[0] < len(known):
             row = known.iloc[event.selection.rows[0]]
-            args = (owner, person, row["generation_id"], row["cell_id"], row["dimension"], None, row["event_id"])
+            args = (
+                owner,
+                person,
+                row["generation_id"],
+                row["cell_id"],
+                row["dimension"],
+                None,
+                row["event_id"],
+            )
             st.button("Open this one again", on_click=_rule, args=args, key=f"reopen-{row['event_id']}")
 
 
-def _rule(owner: Owner, person: Person, generation: str, cell: str, dimension: str, label: str | None, standing: str) -> None:
+def _rule(
+    owner: Owner, person: Person, generation: str, cell: str, dimension: str, label: str | None, standing: str
+) -> None:
     """Rule on what was on screen; a ruling that somebody else made meanwhile is told, not overruled."""
     note = str(st.session_state.get(f"why-{generation}-{dimension}", "")) if label else ""
     try:
         owner.desk.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
     except CapsafeError as error:
-        st.session_state["not-ruled"] = f"{error.message} {error.hint}" + (f" Your note was: {note}" if note else "")
+        st.session_state["not-ruled"] = f"{error.message} {error.hint}" + (
+            f" Your note was: {note}" if note else ""
+        )
 
 
 def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, dimension: str) -> None:
@@ -68,7 +99,9 @@ def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, d
         show_answer(texts[generation]["answer"], blurred=not screen.texts_shown())
     with right:
         st.markdown(f"**{QUESTIONS[dimension].words}**")
-        own = history[(history["repeat"] == 0) & (history["action"] == "label")].drop_duplicates("person", keep="last")
+        own = history[(history["repeat"] == 0) & (history["action"] == "label")].drop_duplicates(
+            "person", keep="last"
+        )
         for said in own.astype(object).to_dict("records"):
             unsure = ", not sure" if said["confidence"] == 0 else ""
             why = f" ({visible(said['reasons']).replace('_', ' ')})" if said["reasons"] else ""
@@ -77,15 +110,26 @@ def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, d
                 show_raw(said["note"])
         st.text_input("Why", key=f"why-{generation}-{dimension}", placeholder="For whoever reads this later")
         rulings = history[history["action"].isin(["adjudicate", "reopen"])]
-        standing = str(rulings["event_id"].iloc[-1]) if len(rulings) and rulings["action"].iloc[-1] == "adjudicate" else ""
+        standing = (
+            str(rulings["event_id"].iloc[-1])
+            if len(rulings) and rulings["action"].iloc[-1] == "adjudicate"
+            else ""
+        )
         with st.container(horizontal=True):
             for label, words in QUESTIONS[dimension].answers.items():
                 key = f"rule-{generation}-{dimension}-{label}"
-                st.button(plain_label(words), key=key, on_click=_rule, args=(owner, person, generation, cell, dimension, label, standing))
+                st.button(
+                    plain_label(words),
+                    key=key,
+                    on_click=_rule,
+                    args=(owner, person, generation, cell, dimension, label, standing),
+                )
     with st.expander("Who said what, and when"):
         st.dataframe(visible_frame(_history(history)), hide_index=True, width="stretch")
 
 
 def _history(history: pd.DataFrame) -> pd.DataFrame:
     when = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t)) for t in history["created"]]
-    return history.assign(when=when, person=history["person"].map(visible), note=history["note"].map(visible))[["when", "person", "action", "label", "reasons", "note", "repeat"]]
+    return history.assign(
+        when=when, person=history["person"].map(visible), note=history["note"].map(visible)
+    )[["when", "person", "action", "label", "reasons", "note", "repeat"]]

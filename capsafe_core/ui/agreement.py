@@ -21,7 +21,9 @@ from capsafe_core.ui.safe_text import visible, visible_frame
 def details(view: View) -> dict[str, object]:
     """Agreement by stratum, judges against people, two scores beside each other, the text map; what a click selects."""
     st.subheader("How far do two judges agree?", anchor=False)
-    name = st.segmented_control("Coefficient", TABLE_COEFFICIENTS, default="kappa", key="coefficient") or "kappa"
+    name = (
+        st.segmented_control("Coefficient", TABLE_COEFFICIENTS, default="kappa", key="coefficient") or "kappa"
+    )
     table = screen.remembered(view, f"agreement {name}", lambda: d.agreement_intervals(view, name))
     if table.empty:
         st.text("Agreement needs two judges that have seen the same answers.")
@@ -30,12 +32,26 @@ def details(view: View) -> dict[str, object]:
     others = st.multiselect("Kinds of answer", strata, shown, format_func=visible, key="strata-shown")
     picked: dict[str, object] = {}
     for stratum in others:
-        pair = screen.chart(agreement_squares(table, stratum, name), f"agreement-{stratum}", f"{name} of judge pairs, {stratum}") if len(table) else None
+        pair = (
+            screen.chart(
+                agreement_squares(table, stratum, name),
+                f"agreement-{stratum}",
+                f"{name} of judge pairs, {stratum}",
+            )
+            if len(table)
+            else None
+        )
         if pair:
             one, two = split_names(pair)
             members = tuple(STRATA[place] for place in d.GROUPS.get(stratum, (0,)))
-            picked = {"pattern": vote_pattern({one: f"~{two}"}), "strata": members if len(members) < len(STRATA) else ()}
-    screen.caption(view, f"{name.capitalize()} of each pair of judges with a 95 % interval on hover; — where it is not defined because a judge gives one label only")
+            picked = {
+                "pattern": vote_pattern({one: f"~{two}"}),
+                "strata": members if len(members) < len(STRATA) else (),
+            }
+    screen.caption(
+        view,
+        f"{name.capitalize()} of each pair of judges with a 95 % interval on hover; — where it is not defined because a judge gives one label only",
+    )
     screen.table_below(table, "agreement", "coefficients", "strata")
     overall = screen.remembered(view, "agreement overall", lambda: d.all_judges_table(view))
     if len(overall):
@@ -51,12 +67,18 @@ def details(view: View) -> dict[str, object]:
     scores = screen.remembered(view, "scores", lambda: d.scores_table(view))
     if len(scores):
         st.subheader("Two scores beside each other", anchor=False)
-        screen.chart(figures.scores_beside(scores), "scores", "Scores of two judges, binned, with their cut-offs")
+        screen.chart(
+            figures.scores_beside(scores), "scores", "Scores of two judges, binned, with their cut-offs"
+        )
         screen.caption(view, "Squares: outputs; dashed: each judge's cut-off")
         screen.table_below(scores, "scores")
     st.subheader("A map of the answers", anchor=False)
     places = screen.remembered(view, "map", lambda: d.text_map(view))
-    point = screen.chart(figures.text_map(places), "map", "Answers laid out by their words") if len(places) else None
+    point = (
+        screen.chart(figures.text_map(places), "map", "Answers laid out by their words")
+        if len(places)
+        else None
+    )
     screen.caption(view, "The axes mean nothing; neighbours share words. Dark rim: judges are split")
     screen.table_below(places, "text-map", "map")
     if point:

@@ -18,7 +18,9 @@ from capsafe_core.ui import identity
 from capsafe_core.workspace.owner import Owner
 
 _HERE = Path(__file__).parent
-_HTML, _CSS, _JS = ((_HERE / f"annotate.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+_HTML, _CSS, _JS = (
+    (_HERE / f"annotate.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+)
 _COMPONENT = st.components.v2.component("capsafe_annotate", html=_HTML, css=_CSS, js=_JS)
 REASON_KEYS = "acdfhijko"
 """in the order of REASONS, then "other"; letters that do something else meanwhile are left out"""
@@ -37,10 +39,14 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
         sent = st.session_state[key].outbox
         sent = sent if isinstance(sent, dict) else {}
         entries, practised = sent.get("entries"), sent.get("practised")
-        st.session_state[f"{key}-receipts"], st.session_state[f"{key}-warning"] = _take(desk, person, queue.queue, entries if isinstance(entries, list) else [])
+        st.session_state[f"{key}-receipts"], st.session_state[f"{key}-warning"] = _take(
+            desk, person, queue.queue, entries if isinstance(entries, list) else []
+        )
         if isinstance(practised, dict):
             try:
-                desk.practised(person, queue.queue, guidelines.version, practised.get("right"), practised.get("asked"))
+                desk.practised(
+                    person, queue.queue, guidelines.version, practised.get("right"), practised.get("asked")
+                )
             except CapsafeError as error:
                 st.session_state[f"{key}-warning"] = f"{error.message} {error.hint}"
             else:
@@ -50,7 +56,9 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
     data["receipts"] = [receipt.__dict__ for receipt in st.session_state.pop(f"{key}-receipts", [])]
     data["warning"] = st.session_state.pop(f"{key}-warning", "")
     data["practice"] = None if st.session_state[known] else [_example(e) for e in guidelines.practice]
-    _COMPONENT(key=key, data={**data, **_fixed(person, queue, guidelines)}, on_outbox_change=take, height="content")
+    _COMPONENT(
+        key=key, data={**data, **_fixed(person, queue, guidelines)}, on_outbox_change=take, height="content"
+    )
 
 
 def _take(desk: Desk, person: Person, queue: str, entries: list[Any]) -> tuple[list[Receipt], str]:
@@ -72,19 +80,39 @@ def _next(owner: Owner, person: Person, queue: QueueRecord) -> dict[str, Any]:
         while handed := desk.hand_out(person, queue.queue):
             texts = _texts(owner, handed)
             missing = [t.generation_id for t in handed if t.generation_id not in texts]
-            tasks = [_task(t, texts[t.generation_id], bool(queue.settings["blind"])) for t in handed if t.generation_id in texts]
+            tasks = [
+                _task(t, texts[t.generation_id], bool(queue.settings["blind"]))
+                for t in handed
+                if t.generation_id in texts
+            ]
             if not missing:
                 break
             desk.mark_gone(queue.queue, missing)
         recent = desk.recent(person, queue.queue)
         progress = desk.progress(person, queue.queue).__dict__
     except CapsafeError as error:
-        return {"tasks": [], "recent": [], "progress": {"mine": 0, "today": 0, "done": 0, "total": 0}, "message": f"{error.message} {error.hint}", "empty": True}
+        return {
+            "tasks": [],
+            "recent": [],
+            "progress": {"mine": 0, "today": 0, "done": 0, "total": 0},
+            "message": f"{error.message} {error.hint}",
+            "empty": True,
+        }
     texts = _texts(owner, [task for task, _ in recent])
-    past = [{**_task(task, texts[task.id], True), "kind": events[0].action, "answers": {e.dimension: e.label or "" for e in events}} for task, events in recent if task.id in texts]
+    past = [
+        {
+            **_task(task, texts[task.id], True),
+            "kind": events[0].action,
+            "answers": {e.dimension: e.label or "" for e in events},
+        }
+        for task, events in recent
+        if task.id in texts
+    ]
     if not tasks:
         gone = desk.gone(queue.queue)
-        message = "Nothing is left for you in this queue: thank you." + (f" {gone} of its outputs were taken out of the store and are not asked about." if gone else "")
+        message = "Nothing is left for you in this queue: thank you." + (
+            f" {gone} of its outputs were taken out of the store and are not asked about." if gone else ""
+        )
     return {"tasks": tasks, "recent": past, "progress": progress, "message": message, "empty": not tasks}
 
 
@@ -102,8 +130,16 @@ def _texts(owner: Owner, tasks: list[Task]) -> dict[str, dict[str, Any]]:
 
 def _task(task: Task, text: dict[str, Any], blind: bool) -> dict[str, Any]:
     messages = json.loads(text["messages"])
-    prompt = text["prompt"] if len(messages) < 2 else "\n\n".join(f"{m['role']}: {m['content']}" for m in messages)
-    return {"id": task.id, "prompt": prompt, "answer": text["answer"], "harm": text["harm"], "about": "" if blind else text["about"]}
+    prompt = (
+        text["prompt"] if len(messages) < 2 else "\n\n".join(f"{m['role']}: {m['content']}" for m in messages)
+    )
+    return {
+        "id": task.id,
+        "prompt": prompt,
+        "answer": text["answer"],
+        "harm": text["harm"],
+        "about": "" if blind else text["about"],
+    }
 
 
 def _fixed(person: Person, queue: QueueRecord, guidelines: Guidelines) -> dict[str, Any]:
@@ -115,9 +151,20 @@ def _fixed(person: Person, queue: QueueRecord, guidelines: Guidelines) -> dict[s
         "daily": queue.settings["daily"],
         "harmful": "safety" in queue.settings["questions"],
         "guidelines": guidelines.version,
-        "questions": [{"dimension": q.dimension, "words": q.words, "rules": guidelines.rules.get(q.dimension, ""), "options": [{"label": k, "words": w} for k, w in q.answers.items()]} for q in asked],
+        "questions": [
+            {
+                "dimension": q.dimension,
+                "words": q.words,
+                "rules": guidelines.rules.get(q.dimension, ""),
+                "options": [{"label": k, "words": w} for k, w in q.answers.items()],
+            }
+            for q in asked
+        ],
         "reasons": [
-            {"key": key, "name": name, "words": name.replace("_", " "), "meaning": words} for key, (name, words) in zip(REASON_KEYS, [*REASONS.items(), (OTHER, "say what in the note")], strict=True)
+            {"key": key, "name": name, "words": name.replace("_", " "), "meaning": words}
+            for key, (name, words) in zip(
+                REASON_KEYS, [*REASONS.items(), (OTHER, "say what in the note")], strict=True
+            )
         ],
         "examples": [_example(e) for e in guidelines.examples],
     }
@@ -125,4 +172,12 @@ def _fixed(person: Person, queue: QueueRecord, guidelines: Guidelines) -> dict[s
 
 def _example(example: Example) -> dict[str, Any]:
     said = ", ".join(QUESTIONS[d].answers[label] for d, label in example.labels.items())
-    return {"id": f"practice {example.prompt} {example.answer}", "prompt": example.prompt, "answer": example.answer, "harm": example.harm, "labels": example.labels, "why": example.why, "said": said}
+    return {
+        "id": f"practice {example.prompt} {example.answer}",
+        "prompt": example.prompt,
+        "answer": example.answer,
+        "harm": example.harm,
+        "labels": example.labels,
+        "why": example.why,
+        "said": said,
+    }

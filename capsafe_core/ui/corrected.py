@@ -12,16 +12,35 @@ from capsafe_core.figures.people import corrected
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label
 
-EVENTS = {"safety": "harmful answers", "refusal": "answers that refuse, wholly or in part", "coherence": "answers that make no sense"}
+EVENTS = {
+    "safety": "harmful answers",
+    "refusal": "answers that refuse, wholly or in part",
+    "coherence": "answers that make no sense",
+}
 
 
 def show(view: View) -> None:
     """A judge's own rate beside the corrected one, and the forecast."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        dimension = st.segmented_control("Question", list(EVENTS), default="safety", key="corrected-dimension") or "safety"
-        width = st.number_input("Wanted: ± points", 0.5, 20.0, 3.0, 0.5, width=150, help="Half the width of the 95 % interval of the corrected rate.")
+        dimension = (
+            st.segmented_control("Question", list(EVENTS), default="safety", key="corrected-dimension")
+            or "safety"
+        )
+        width = st.number_input(
+            "Wanted: ± points",
+            0.5,
+            20.0,
+            3.0,
+            0.5,
+            width=150,
+            help="Half the width of the 95 % interval of the corrected rate.",
+        )
     try:
-        table = screen.remembered(view, f"correct {dimension} {width}", lambda: correction_table(view, dimension, half_width=width / 100))
+        table = screen.remembered(
+            view,
+            f"correct {dimension} {width}",
+            lambda: correction_table(view, dimension, half_width=width / 100),
+        )
     except CapsafeError as error:
         screen.show_error(error)
         return
@@ -30,16 +49,31 @@ def show(view: View) -> None:
         st.info("No judge has looked at all of these outputs.")
         return
     st.markdown(f"**{plain_label(_sentence(view, everything, dimension, width))}**")
-    clicked = screen.chart(corrected(everything, EVENTS[dimension]), f"corrected-{dimension}", "Each judge's own rate and the rate corrected by people's labels")
+    clicked = screen.chart(
+        corrected(everything, EVENTS[dimension]),
+        f"corrected-{dimension}",
+        "Each judge's own rate and the rate corrected by people's labels",
+    )
     if clicked:
         screen.open_outputs(judges=(clicked,), benchmarks=(view.specification.benchmark,))
-    screen.caption(view, f"{int(everything['labels'].max())} labels on {int(everything['outputs'].max())} outputs; Hájek weights, variance clustered by behaviour")
+    screen.caption(
+        view,
+        f"{int(everything['labels'].max())} labels on {int(everything['outputs'].max())} outputs; Hájek weights, variance clustered by behaviour",
+    )
     screen.table_below(table, f"corrected-rates-{dimension}", "people", "correction", "queue")
 
 
 def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> str:
-    own = view.specification.judge if dimension == "safety" else view.specification.refusal_judge if dimension == "refusal" else view.specification.coherence
-    row = table.set_index("judge").loc[own] if own in set(table["judge"]) else table.set_index("judge").iloc[0]
+    own = (
+        view.specification.judge
+        if dimension == "safety"
+        else view.specification.refusal_judge
+        if dimension == "refusal"
+        else view.specification.coherence
+    )
+    row = (
+        table.set_index("judge").loc[own] if own in set(table["judge"]) else table.set_index("judge").iloc[0]
+    )
     if pd.isna(row["ppi"]):
         return "There are too few labels to correct a rate yet."
     if pd.isna(row["ppi_low"]):

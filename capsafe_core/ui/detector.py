@@ -24,8 +24,14 @@ def show(view: View, owner: Owner, person: Person) -> None:
     """What was learnt, how well it foretells people on prompts it has not seen, and the rules beside it."""
     known = newest_rater(view.store, NAME)
     if known is None:
-        labelled = screen.remembered(view, "labelled answers", lambda: len(labelled_answers(view.store, view.study.name)))
-        st.info(plain_label(f"Nothing has been learnt yet. {labelled} answers have a label of coherence that people agree on; it takes 40, ten of each kind."))
+        labelled = screen.remembered(
+            view, "labelled answers", lambda: len(labelled_answers(view.store, view.study.name))
+        )
+        st.info(
+            plain_label(
+                f"Nothing has been learnt yet. {labelled} answers have a label of coherence that people agree on; it takes 40, ten of each kind."
+            )
+        )
     else:
         held = known["settings"]["fitted"]["held_out"]
         st.markdown(
@@ -37,19 +43,44 @@ def show(view: View, owner: Owner, person: Person) -> None:
                 f"calibration error {held['calibration']:.3f}. It {known['stance']}. Choose it as the source of coherence in a study's primary specification, or compare it below."
             )
         )
-    if st.button("Train it on the labels there are" if known is None else "Train it again on all labels", icon=":material/model_training:"):
+    if st.button(
+        "Train it on the labels there are" if known is None else "Train it again on all labels",
+        icon=":material/model_training:",
+    ):
         person.must_be("researcher")
         with st.spinner("Learning …"):
             study, text = recorded_study(owner.settings.jobs_path, view.study.name)
-            job = train_detector(owner.settings.jobs_path, study, text, labelled_answers(view.store, view.study.name), owner.settings)
+            job = train_detector(
+                owner.settings.jobs_path,
+                study,
+                text,
+                labelled_answers(view.store, view.study.name),
+                owner.settings,
+            )
         Queue(owner.settings).add(job)
-        st.success("Learnt. It is looking at every output of the study now; the Runs page shows how far it is.")
+        st.success(
+            "Learnt. It is looking at every output of the study now; the Runs page shows how far it is."
+        )
     try:
         table = screen.remembered(view, "correct coherence", lambda: correction_table(view, "coherence"))
     except CapsafeError:
         return
     st.markdown("**Detectors against people, on labels drawn at random**")
-    st.caption("Labels that taught the learnt one are among them, so its figures here are too good; those above are of held-out prompts.")
-    shown = table[["judge", "stratum", "labels", "sensitivity", "specificity", "judge_rate", "ppi", "ppi_low", "ppi_high"]]
+    st.caption(
+        "Labels that taught the learnt one are among them, so its figures here are too good; those above are of held-out prompts."
+    )
+    shown = table[
+        [
+            "judge",
+            "stratum",
+            "labels",
+            "sensitivity",
+            "specificity",
+            "judge_rate",
+            "ppi",
+            "ppi_low",
+            "ppi_high",
+        ]
+    ]
     st.dataframe(visible_frame(pd.DataFrame(shown)), hide_index=True, width="stretch")
     screen.table_below(table, "detectors-against-people", "people", "correction", "detector")

@@ -114,7 +114,11 @@ class Door:
         if not self._token or self._closed:
             return None
         pairs = request.scope["query_string"].decode("latin-1").split("&")
-        shown = [unquote_plus(value) for name, _, value in (pair.partition("=") for pair in pairs) if unquote_plus(name) == TOKEN]
+        shown = [
+            unquote_plus(value)
+            for name, _, value in (pair.partition("=") for pair in pairs)
+            if unquote_plus(name) == TOKEN
+        ]
         # whatever logs this request sees the address without the token
         query = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != TOKEN)
         request.scope["query_string"] = query.encode("latin-1")
@@ -130,9 +134,13 @@ class Door:
         answer = RedirectResponse(target, status_code=303, headers={"Cache-Control": "no-store"})
         if is_right:
             answer.set_cookie(
-                self._cookie(request), self._cookie_value(request), path="/", httponly=True, samesite="lax",
+                self._cookie(request),
+                self._cookie_value(request),
+                path="/",
+                httponly=True,
+                samesite="lax",
                 secure=request.url.scheme == "https",
-            )  # fmt: skip
+            )
         return answer
 
     def _refusal(self, connection: HTTPConnection) -> Response | None:
@@ -145,7 +153,11 @@ class Door:
         if self._login is not None:
             # pages ask who looks; a file that somebody was given to download does not
             is_file = connection.scope["path"].startswith(f"{_base()}/media/")
-            return _page("Not allowed", ["Log in first."], status=403) if is_file and not _is_logged_in(connection) else None
+            return (
+                _page("Not allowed", ["Log in first."], status=403)
+                if is_file and not _is_logged_in(connection)
+                else None
+            )
         if not self._token:
             return None if _is_own_host(connection) else _page("Not allowed", [NO_HOST], status=403)
         return None if self._has_cookie(connection) else _form()
@@ -178,7 +190,11 @@ class Door:
 
     def _has_cookie(self, connection: HTTPConnection) -> bool:
         name, value = self._cookie(connection), self._cookie_value(connection)
-        pairs = [pair.strip().partition("=") for line in connection.headers.getlist("cookie") for pair in line.split(";")]
+        pairs = [
+            pair.strip().partition("=")
+            for line in connection.headers.getlist("cookie")
+            for pair in line.split(";")
+        ]
         return any(_same(v, value) for n, _, v in pairs if n == name)
 
 
@@ -228,7 +244,9 @@ def _is_own_host(connection: HTTPConnection) -> bool:
 
 
 def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").split(";")[0].strip() == "application/x-www-form-urlencoded"
+    return (
+        request.headers.get("content-type", "").split(";")[0].strip() == "application/x-www-form-urlencoded"
+    )
 
 
 async def _token_of_form(request: Request) -> list[str]:
@@ -246,7 +264,9 @@ def _with_way_back(request: Request, send: Send) -> Send:
     path = request.scope["path"]
     target = quote(path, safe="/") + (f"?{request.url.query}" if request.url.query else "")
     is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    inner = tuple(f"{_base()}/{part}" for part in ("_stcore/", "static/", "media/", "component/", "auth/", CALLBACK[1:]))
+    inner = tuple(
+        f"{_base()}/{part}" for part in ("_stcore/", "static/", "media/", "component/", "auth/", CALLBACK[1:])
+    )
     wants_page = is_page and not path.startswith(inner) and USER_COOKIE not in request.cookies
     way_back = unquote(request.cookies.get(cookie, ""))
 
@@ -272,7 +292,10 @@ def _is_way(target: str) -> bool:
 
 
 def _form(problem: str = "") -> Response:
-    words = [problem, "This server asks for a token. Open the address that it printed when it started, or paste the token here."]
+    words = [
+        problem,
+        "This server asks for a token. Open the address that it printed when it started, or paste the token here.",
+    ]
     field = f'<form method="post"><input name="{TOKEN}" type="password" autocomplete="off" aria-label="Token" autofocus required> <button>Open</button></form>'
     return _page("Token needed", words, field, 403)
 

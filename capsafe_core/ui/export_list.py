@@ -36,13 +36,23 @@ def show(owner: Owner, person: Person) -> None:
         st.info("There is nothing to take out yet.")
         return
     form = st.radio("What", list(WORDS), format_func=lambda f: WORDS[f])
-    study = st.selectbox("Study", studies, format_func=visible, width=320) if form in ("bundle", "every-eval-ever") else ""
-    texts = st.toggle("With the models' answers", True, help="Answers to harmful requests are among them.") if form == "every-eval-ever" else True
+    study = (
+        st.selectbox("Study", studies, format_func=visible, width=320)
+        if form in ("bundle", "every-eval-ever")
+        else ""
+    )
+    texts = (
+        st.toggle("With the models' answers", True, help="Answers to harmful requests are among them.")
+        if form == "every-eval-ever"
+        else True
+    )
     if st.button("Prepare it", type="primary", icon=":material/output:"):
         try:
             ending = {"bundle": ".zip", "snapshot": ".duckdb"}.get(form, "")
             name = f"{study or 'store'}-{form}-{time.strftime('%Y%m%d-%H%M%S')}{ending}"
-            st.session_state["exported"] = act(owner.desk, "export", person, {"form": form, "name": name, "study": study, "texts": texts})["path"]
+            st.session_state["exported"] = act(
+                owner.desk, "export", person, {"form": form, "name": name, "study": study, "texts": texts}
+            )["path"]
         except CapsafeError as error:
             screen.show_error(error)
     path = Path(st.session_state["exported"]) if "exported" in st.session_state else None
@@ -52,7 +62,9 @@ def show(owner: Owner, person: Person) -> None:
         st.text(visible(f"{path}: {len(files)} files, {size / 1e6:.1f} MB"))
         if size <= LARGEST:
             name = path.name + (".zip" if path.is_dir() else "")
-            st.download_button("Download", lambda: _bytes(path, files), name, icon=":material/download:", on_click="ignore")
+            st.download_button(
+                "Download", lambda: _bytes(path, files), name, icon=":material/download:", on_click="ignore"
+            )
         else:
             st.caption("It is too large to be sent through the browser; it lies in the exports folder.")
 

@@ -19,7 +19,11 @@ def show(settings: Settings) -> None:
     """One card for each foreign study that nobody has adopted; nothing where there is none."""
     for study in foreign_studies(settings.jobs_path):
         with st.container(border=True):
-            st.text(visible(f"The study {study} came from elsewhere. Its facts can be explored; nothing of it runs until you adopt it."))
+            st.text(
+                visible(
+                    f"The study {study} came from elsewhere. Its facts can be explored; nothing of it runs until you adopt it."
+                )
+            )
             try:
                 uses = foreign_uses(settings.jobs_path, study)
             except CapsafeError as error:

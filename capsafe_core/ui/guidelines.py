@@ -20,5 +20,7 @@ def show(owner: Owner, person: Person) -> None:
     text = st.text_area("Guidelines (TOML)", now.text, height=380, key=f"guidelines-{now.version}")
     if st.button("Keep this version", disabled=text == now.text):
         kept = owner.desk.save_guidelines(person, text)
-        st.success(plain_label(f"Version {kept.version} is in force. Everybody practises on it before they go on."))
+        st.success(
+            plain_label(f"Version {kept.version} is in force. Everybody practises on it before they go on.")
+        )
         st.rerun()

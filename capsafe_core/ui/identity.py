@@ -60,7 +60,11 @@ def person() -> Person:
         return _logged_in()
     if "person" not in st.session_state:
         st.text("Your labels are kept under your name.")
-        given = _NAME(key="name", data={"forget": st.session_state.pop("forget-name", False)}, on_name_change=lambda: None).name
+        given = _NAME(
+            key="name",
+            data={"forget": st.session_state.pop("forget-name", False)},
+            on_name_change=lambda: None,
+        ).name
         if given:
             try:
                 st.session_state["person"] = person_named(str(given))
@@ -77,7 +81,9 @@ def change_button() -> None:
     if has_login():
         if st.button("Log out", icon=":material/logout:"):
             st.logout()
-    elif st.button("Not you?", icon=":material/person:", help="Somebody else wants to label in this browser."):
+    elif st.button(
+        "Not you?", icon=":material/person:", help="Somebody else wants to label in this browser."
+    ):
         st.session_state.pop("person", None)
         st.session_state["forget-name"] = True
         st.rerun()
@@ -90,7 +96,13 @@ def _logged_in() -> Person:
         login = current_login()
         for provider in login.providers if login else ():
             words = "Log in" if provider == "default" else f"Log in with {provider}"
-            st.button(plain_label(words), on_click=st.login, args=(provider,), icon=":material/login:", key=f"log-in-{provider}")
+            st.button(
+                plain_label(words),
+                on_click=st.login,
+                args=(provider,),
+                icon=":material/login:",
+                key=f"log-in-{provider}",
+            )
         st.stop()
     try:
         return person_logged_in(st.user.to_dict(), Settings().roles_path)

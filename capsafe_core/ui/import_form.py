@@ -60,18 +60,32 @@ def _ask(owner: Owner, person: Person) -> None:
         st.markdown("**Where are the logs?**")
         st.caption(TOOLS)
         files = st.file_uploader("Drop files here", accept_multiple_files=True)
-        path = st.text_input("Or a file or folder on the machine that runs capsafe", placeholder="/path/to/logs")
+        path = st.text_input(
+            "Or a file or folder on the machine that runs capsafe", placeholder="/path/to/logs"
+        )
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.text_input("Study that they become, or are added to", placeholder="named after the folder", width=320)
-            stated = st.file_uploader("A mapping that was saved before", type="toml", key="mapping-file", width=320)
+            name = st.text_input(
+                "Study that they become, or are added to", placeholder="named after the folder", width=320
+            )
+            stated = st.file_uploader(
+                "A mapping that was saved before", type="toml", key="mapping-file", width=320
+            )
             look = st.button("Look at them", type="primary", icon=":material/search:")
     if look:
         try:
-            root = _uploaded(owner, files) if files else Path(path.strip()).expanduser() if path.strip() else None
+            root = (
+                _uploaded(owner, files)
+                if files
+                else Path(path.strip()).expanduser()
+                if path.strip()
+                else None
+            )
             if root is None:
                 raise CapsafeError("There is nothing to look at.", "Drop files, or name a folder.")
             if not root.exists():
-                raise CapsafeError(f"{root} is not there.", "Check the path; it is one of the machine that runs capsafe.")
+                raise CapsafeError(
+                    f"{root} is not there.", "Check the path; it is one of the machine that runs capsafe."
+                )
             _start(owner, person, root, stated.getvalue().decode("utf-8", "replace") if stated else "", name)
         except CapsafeError as error:
             screen.show_error(error)
@@ -79,7 +93,9 @@ def _ask(owner: Owner, person: Person) -> None:
 
 def _uploaded(owner: Owner, files: list[Any]) -> Path:
     """The folder in which uploaded files are kept; the same files are kept once."""
-    digest = hashlib.blake2b(b"".join(hashlib.blake2b(f.getvalue()).digest() + f.name.encode() for f in files), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(
+        b"".join(hashlib.blake2b(f.getvalue()).digest() + f.name.encode() for f in files), digest_size=8
+    ).hexdigest()
     folder = owner.settings.home / "uploads" / digest
     if folder.exists():
         return folder
@@ -87,7 +103,9 @@ def _uploaded(owner: Owner, files: list[Any]) -> Path:
     with whole(folder) as new:
         new.mkdir()
         for file in files:
-            (new / (re.sub(r"[^\w.,=+-]", "_", Path(file.name).name).lstrip(".") or "file")).write_bytes(file.getvalue())
+            (new / (re.sub(r"[^\w.,=+-]", "_", Path(file.name).name).lstrip(".") or "file")).write_bytes(
+                file.getvalue()
+            )
     return folder
 
 
@@ -96,7 +114,12 @@ def _start(owner: Owner, person: Person, root: Path, mapping: str, name: str) ->
     if mapping:
         parse_mapping(mapping, "The mapping")
     before = _job(owner)
-    job = survey_job(owner.settings.jobs_path, [root], mapping, name or (slug(root.stem) if root.parent.name != "uploads" else "imported"))
+    job = survey_job(
+        owner.settings.jobs_path,
+        [root],
+        mapping,
+        name or (slug(root.stem) if root.parent.name != "uploads" else "imported"),
+    )
     start_worker(job, settings=owner.settings)
     if before is not None:
         shutil.rmtree(before.folder, ignore_errors=True)
@@ -112,7 +135,10 @@ def _progress(job: Job) -> None:
     elif (job.folder / "result.json").exists():
         st.rerun()
     else:
-        st.progress(status.done / status.total if status.total else 0.0, plain_label(f"Reading {status.message}" if status.message else "Looking for logs …"))
+        st.progress(
+            status.done / status.total if status.total else 0.0,
+            plain_label(f"Reading {status.message}" if status.message else "Looking for logs …"),
+        )
 
 
 def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
@@ -121,8 +147,22 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
     st.markdown("**What was recognised**")
     st.text(visible(survey.words))
     if survey.logs:
-        shown = pd.DataFrame(survey.logs)[["tool", "checkpoint", "benchmark", "attack", "outputs", "no_response", "prompts", "aggregates", "files"]]
-        st.dataframe(visible_frame(shown), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(shown)))
+        shown = pd.DataFrame(survey.logs)[
+            [
+                "tool",
+                "checkpoint",
+                "benchmark",
+                "attack",
+                "outputs",
+                "no_response",
+                "prompts",
+                "aggregates",
+                "files",
+            ]
+        ]
+        st.dataframe(
+            visible_frame(shown), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(shown))
+        )
     if survey.unplaced:
         st.warning(plain_label(survey.unplaced))
     problems = [*survey.left_out, *(p for f in survey.files for p in f["problems"])]
@@ -134,7 +174,13 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
     goals = _goals(survey)
     _preview(survey)
     final = changed.model_copy(update={"judges": judges, "goals": goals})
-    again = (changed.name, changed.pattern, changed.aliases, changed.columns, changed.benchmarks) != (mapping.name, mapping.pattern, mapping.aliases, mapping.columns, mapping.benchmarks)
+    again = (changed.name, changed.pattern, changed.aliases, changed.columns, changed.benchmarks) != (
+        mapping.name,
+        mapping.pattern,
+        mapping.aliases,
+        mapping.columns,
+        mapping.benchmarks,
+    )
     left = len(mapping.judges) - len(judges)
     if left:
         st.text(f"{left} of the readings are not taken; the outputs come without them.")
@@ -143,7 +189,12 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
             _start(owner, person, Path(job.manifest.work["roots"][0]), final.to_toml(), final.name)
         if not again and st.button("Import", type="primary", icon=":material/download_done:"):
             _import(owner, person, survey, final)
-        st.download_button("Save the mapping", final.to_toml().encode(), f"{final.name}-mapping.toml", icon=":material/download:")
+        st.download_button(
+            "Save the mapping",
+            final.to_toml().encode(),
+            f"{final.name}-mapping.toml",
+            icon=":material/download:",
+        )
 
 
 def _paths(survey: Survey, mapping: ImportMapping) -> ImportMapping:
@@ -160,35 +211,81 @@ def _paths(survey: Survey, mapping: ImportMapping) -> ImportMapping:
             key=f"pattern-{mapping.pattern}",
         )
     try:
-        changed = parse_mapping(mapping.model_copy(update={"pattern": pattern, "name": name}).to_toml(), "The pattern")
+        changed = parse_mapping(
+            mapping.model_copy(update={"pattern": pattern, "name": name}).to_toml(), "The pattern"
+        )
     except CapsafeError as error:
         screen.show_error(error)
         changed = mapping
     if changed.pattern:
-        rows = [{"path": f["relative"], **path_facts(changed.pattern, f["relative"])} for f in survey.files[:PATHS]]
+        rows = [
+            {"path": f["relative"], **path_facts(changed.pattern, f["relative"])}
+            for f in survey.files[:PATHS]
+        ]
         fits = sum(len(row) > 1 for row in rows)
         st.caption(plain_label(f"{fits} of {len(rows)} paths fit this pattern."))
-        st.dataframe(visible_frame(pd.DataFrame(rows)), hide_index=True, width="stretch", height=min(220, 40 + 35 * len(rows)))
+        st.dataframe(
+            visible_frame(pd.DataFrame(rows)),
+            hide_index=True,
+            width="stretch",
+            height=min(220, 40 + 35 * len(rows)),
+        )
     left, right = st.columns(2)
     names = sorted({log["model"] or log["first"] for log in survey.logs if log["outputs"]})
-    with left, st.expander("Names of checkpoints: give two names the same one where they mean the same weights", expanded=bool(changed.aliases)):
+    with (
+        left,
+        st.expander(
+            "Names of checkpoints: give two names the same one where they mean the same weights",
+            expanded=bool(changed.aliases),
+        ),
+    ):
         frame = pd.DataFrame({"in the logs": names, "here": [changed.aliases.get(n, n) for n in names]})
-        edited = st.data_editor(frame, hide_index=True, disabled=["in the logs"], key=f"aliases-{survey.words}")
-        aliases = {str(a): str(b).strip() for a, b in zip(edited["in the logs"], edited["here"], strict=True) if str(b).strip() and a != b}
-    with right, st.expander("Benchmarks: what each measures", expanded=True):
-        benchmarks = {name: reading for name, reading in changed.benchmarks.items() if name in {log["benchmark"] for log in survey.logs}}
-        frame = pd.DataFrame({"in the logs": list(benchmarks), "here": [b.name for b in benchmarks.values()], "measures": [b.kind for b in benchmarks.values()]})
         edited = st.data_editor(
-            frame, hide_index=True, disabled=["in the logs"], column_config={"measures": st.column_config.SelectboxColumn(options=list(KINDS), required=True)}, key=f"benchmarks-{survey.words}"
+            frame, hide_index=True, disabled=["in the logs"], key=f"aliases-{survey.words}"
         )
-        stated = {str(n): {"name": str(h).strip() or str(n), "kind": k} for n, h, k in edited.itertuples(index=False)}
+        aliases = {
+            str(a): str(b).strip()
+            for a, b in zip(edited["in the logs"], edited["here"], strict=True)
+            if str(b).strip() and a != b
+        }
+    with right, st.expander("Benchmarks: what each measures", expanded=True):
+        benchmarks = {
+            name: reading
+            for name, reading in changed.benchmarks.items()
+            if name in {log["benchmark"] for log in survey.logs}
+        }
+        frame = pd.DataFrame(
+            {
+                "in the logs": list(benchmarks),
+                "here": [b.name for b in benchmarks.values()],
+                "measures": [b.kind for b in benchmarks.values()],
+            }
+        )
+        edited = st.data_editor(
+            frame,
+            hide_index=True,
+            disabled=["in the logs"],
+            column_config={"measures": st.column_config.SelectboxColumn(options=list(KINDS), required=True)},
+            key=f"benchmarks-{survey.words}",
+        )
+        stated = {
+            str(n): {"name": str(h).strip() or str(n), "kind": k}
+            for n, h, k in edited.itertuples(index=False)
+        }
     columns = dict(changed.columns)
     if any(log["tool"] == "table" for log in survey.logs) or any(f["tool"] == "table" for f in survey.files):
         with st.expander("Columns of tables: only where the guess is wrong", expanded=bool(columns)):
             frame = pd.DataFrame({"field": list(columns), "column": list(columns.values())}, dtype=object)
             edited = st.data_editor(frame, hide_index=True, num_rows="dynamic", key=f"columns-{survey.words}")
             columns = {str(f).strip(): str(c).strip() for f, c in edited.dropna().itertuples(index=False)}
-    return ImportMapping.model_validate({**changed.model_dump(), "aliases": {**aliases}, "benchmarks": {**changed.model_dump()["benchmarks"], **stated}, "columns": columns})
+    return ImportMapping.model_validate(
+        {
+            **changed.model_dump(),
+            "aliases": {**aliases},
+            "benchmarks": {**changed.model_dump()["benchmarks"], **stated},
+            "columns": columns,
+        }
+    )
 
 
 def _judges(survey: Survey) -> tuple[Reading, ...]:
@@ -227,17 +324,38 @@ def _judges(survey: Survey) -> tuple[Reading, ...]:
 
 def _judge_row(r: Reading, stated: bool, values: dict[str, int]) -> dict[str, Any]:
     return {
-        "take": stated, "in the logs": r.by + (f" on {r.benchmark}" if r.benchmark else ""), "values": _values(values), "here": r.name, "dimension": r.dimension,
-        "labels": ", ".join(f"{k}={v}" for k, v in r.labels.items()), "cutoff": r.cutoff, "direction": r.direction, "person": r.person, "by": r.by, "benchmark": r.benchmark,
-        "low": r.scale[0] if r.scale else None, "high": r.scale[1] if r.scale else None,
-    }  # fmt: skip
+        "take": stated,
+        "in the logs": r.by + (f" on {r.benchmark}" if r.benchmark else ""),
+        "values": _values(values),
+        "here": r.name,
+        "dimension": r.dimension,
+        "labels": ", ".join(f"{k}={v}" for k, v in r.labels.items()),
+        "cutoff": r.cutoff,
+        "direction": r.direction,
+        "person": r.person,
+        "by": r.by,
+        "benchmark": r.benchmark,
+        "low": r.scale[0] if r.scale else None,
+        "high": r.scale[1] if r.scale else None,
+    }
 
 
 def _unread_row(h: dict[str, Any]) -> dict[str, Any]:
     return {
-        "take": False, "in the logs": f"{h['by']} on {h['benchmark']}", "values": _values(h["values"]), "here": re.sub(r"[^\w.+-]+", "-", h["by"]), "dimension": "safety", "labels": "",
-        "cutoff": None, "direction": "from", "person": h["person"], "by": h["by"], "benchmark": h["benchmark"], "low": None, "high": None,
-    }  # fmt: skip
+        "take": False,
+        "in the logs": f"{h['by']} on {h['benchmark']}",
+        "values": _values(h["values"]),
+        "here": re.sub(r"[^\w.+-]+", "-", h["by"]),
+        "dimension": "safety",
+        "labels": "",
+        "cutoff": None,
+        "direction": "from",
+        "person": h["person"],
+        "by": h["by"],
+        "benchmark": h["benchmark"],
+        "low": None,
+        "high": None,
+    }
 
 
 def _values(values: dict[str, int]) -> str:
@@ -258,16 +376,34 @@ def _reading(row: dict[Any, Any]) -> Reading:
     low, high = given("low"), given("high")
     try:
         return Reading(
-            by=row["by"], benchmark=row["benchmark"], name=str(row["here"]).strip(), dimension=row["dimension"], labels={k.strip(): v.strip() for k, _, v in pairs},
-            cutoff=given("cutoff"), direction=row["direction"], person=bool(row["person"]), scale=None if low is None or high is None else (low, high),
-        )  # fmt: skip
+            by=row["by"],
+            benchmark=row["benchmark"],
+            name=str(row["here"]).strip(),
+            dimension=row["dimension"],
+            labels={k.strip(): v.strip() for k, _, v in pairs},
+            cutoff=given("cutoff"),
+            direction=row["direction"],
+            person=bool(row["person"]),
+            scale=None if low is None or high is None else (low, high),
+        )
     except ValueError as error:
-        raise CapsafeError(f"{row['in the logs']}: " + str(error).splitlines()[-2].strip().removeprefix("Value error, ").split(" [type")[0] + ".", "Mend its row, or take the tick away.") from error
+        raise CapsafeError(
+            f"{row['in the logs']}: "
+            + str(error).splitlines()[-2].strip().removeprefix("Value error, ").split(" [type")[0]
+            + ".",
+            "Mend its row, or take the tick away.",
+        ) from error
 
 
 def _goals(survey: Survey) -> dict[str, float]:
     """The goal on each data set; without one there is no comparison at a goal."""
-    data = sorted({log["place"]["data"] for log in survey.logs if log["place"] and log["place"]["recipe"] and log["place"]["step"]})
+    data = sorted(
+        {
+            log["place"]["data"]
+            for log in survey.logs
+            if log["place"] and log["place"]["recipe"] and log["place"]["step"]
+        }
+    )
     goals = {}
     if data:
         st.markdown("**At which capability are recipes compared?**")
@@ -291,10 +427,16 @@ def _goals(survey: Survey) -> dict[str, float]:
 
 def _preview(survey: Survey) -> None:
     """The first outputs of each log."""
-    if st.toggle("Show the first outputs", key="import-preview", help="Answers to harmful requests stay hidden until you ask for them."):
+    if st.toggle(
+        "Show the first outputs",
+        key="import-preview",
+        help="Answers to harmful requests stay hidden until you ask for them.",
+    ):
         for log in survey.logs[:30]:
             for one in log["preview"]:
-                show_raw(f"{log['checkpoint'] or log['first']}, {log['benchmark']}, {one['item']}\n\n{one['prompt']}\n\n→ {one['answer']}\n\n{one['said']}")
+                show_raw(
+                    f"{log['checkpoint'] or log['first']}, {log['benchmark']}, {one['item']}\n\n{one['prompt']}\n\n→ {one['answer']}\n\n{one['said']}"
+                )
 
 
 def _import(owner: Owner, person: Person, survey: Survey, mapping: ImportMapping) -> None:
@@ -302,9 +444,16 @@ def _import(owner: Owner, person: Person, survey: Survey, mapping: ImportMapping
     known = outputs_by_content(owner.store, survey.contents)
     job, study = plan_import(owner.settings.jobs_path, survey, mapping, known)
     if job.state == "done":
-        st.info("These files were imported with this mapping before. Under “Imports” they can be brought back where they were undone.")
+        st.info(
+            "These files were imported with this mapping before. Under “Imports” they can be brought back where they were undone."
+        )
         return
     Queue(owner.settings).add(job)
     queue_jobs(owner.settings, after_import(job, study))
     st.success(plain_label(f"The import is queued: {survey.outputs:,} outputs for the study {study.name}."))
-    st.page_link(str(screen.PAGES / "overview.py"), label="The study", icon=":material/insights:", query_params={"study": study.name})
+    st.page_link(
+        str(screen.PAGES / "overview.py"),
+        label="The study",
+        icon=":material/insights:",
+        query_params={"study": study.name},
+    )

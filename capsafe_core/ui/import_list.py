@@ -28,7 +28,12 @@ def show(owner: Owner, person: Person) -> None:
         counts = sum(s["outputs"] for s in work["sources"])
         when = pd.Timestamp(job.manifest.created, unit="s").strftime("%Y-%m-%d %H:%M")
         with st.container(border=True):
-            st.text(visible(f"{work['study']}: {counts:,} outputs of {len(work['sources'])} files, {when} UTC" + ("; undone, nothing of it counts" if job.job_id in undone else "")))
+            st.text(
+                visible(
+                    f"{work['study']}: {counts:,} outputs of {len(work['sources'])} files, {when} UTC"
+                    + ("; undone, nothing of it counts" if job.job_id in undone else "")
+                )
+            )
             if job.ended:
                 st.text(visible("It " + imported_words(owner.store, job.job_id)))
             if job.state != "done":
@@ -37,13 +42,31 @@ def show(owner: Owner, person: Person) -> None:
                 if job.job_id in undone:
                     if st.button("Bring it back", icon=":material/redo:", key=f"back-{job.job_id}"):
                         _set(owner, person, job.job_id, False)
-                elif job.ended and st.button("Undo this import", icon=":material/undo:", key=f"undo-{job.job_id}", help="Nothing is deleted: it can be brought back."):
+                elif job.ended and st.button(
+                    "Undo this import",
+                    icon=":material/undo:",
+                    key=f"undo-{job.job_id}",
+                    help="Nothing is deleted: it can be brought back.",
+                ):
                     _set(owner, person, job.job_id, True)
-                if job.state in ("partial", "failed", "lost", "stopped") and st.button("Try again what failed", icon=":material/replay:", key=f"again-{job.job_id}"):
+                if job.state in ("partial", "failed", "lost", "stopped") and st.button(
+                    "Try again what failed", icon=":material/replay:", key=f"again-{job.job_id}"
+                ):
                     person.must_be("researcher")
                     job_list.restart(job, "It is tried again when its turn comes.")
-                st.download_button("The mapping", work["mapping"].encode(), f"{work['study']}-mapping.toml", key=f"map-{job.job_id}", icon=":material/download:")
-                st.page_link(str(screen.PAGES / "outputs.py"), label="Its outputs", icon=":material/chat:", query_params={"study": work["study"]})
+                st.download_button(
+                    "The mapping",
+                    work["mapping"].encode(),
+                    f"{work['study']}-mapping.toml",
+                    key=f"map-{job.job_id}",
+                    icon=":material/download:",
+                )
+                st.page_link(
+                    str(screen.PAGES / "outputs.py"),
+                    label="Its outputs",
+                    icon=":material/chat:",
+                    query_params={"study": work["study"]},
+                )
             failed = [line["message"] for line in job.failures(0)] if job.state == "partial" else []
             if failed:
                 show_raw("\n".join(failed[-10:]))

@@ -26,13 +26,22 @@ def show() -> None:
     owner = current_owner()
     for problem in owner.problems:
         st.warning(plain_label(str(problem)))
-    jobs = [job for job in list_jobs(owner.settings.jobs_path) if job.manifest.kind not in ("annotate", "survey")]  # people do the ones, the Data page shows the others
+    jobs = [
+        job for job in list_jobs(owner.settings.jobs_path) if job.manifest.kind not in ("annotate", "survey")
+    ]  # people do the ones, the Data page shows the others
     states = {job.job_id: "queued" if is_queued(job) else job.state for job in jobs}
     counts = pd.Series(list(states.values()), dtype=object).value_counts()
-    st.text(visible(", ".join(f"{n} {state}" for state, n in counts.items()) or "No job has been started in this workspace."))
+    st.text(
+        visible(
+            ", ".join(f"{n} {state}" for state, n in counts.items())
+            or "No job has been started in this workspace."
+        )
+    )
     if not jobs:
         return
-    order = sorted(reversed(jobs), key=lambda job: states[job.job_id] in ("done", "waiting"))  # what needs a look comes first
+    order = sorted(
+        reversed(jobs), key=lambda job: states[job.job_id] in ("done", "waiting")
+    )  # what needs a look comes first
     event = st.dataframe(
         visible_frame(pd.DataFrame([_row(job, states[job.job_id]) for job in order])),
         hide_index=True,
@@ -40,13 +49,18 @@ def show() -> None:
         on_select="rerun",
         selection_mode="single-row",
         key="jobs",
-        column_config={"progress": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"), "message": st.column_config.TextColumn(width="large")},
+        column_config={
+            "progress": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"),
+            "message": st.column_config.TextColumn(width="large"),
+        },
     )
     chosen = event.selection.rows[0] if event.selection.rows else -1
     if 0 <= chosen < len(order):
         _detail(order[chosen], states[order[chosen].job_id])
     else:
-        st.caption("Choose a row to stop, resume or try a job again, and to see its log and its first outputs.")
+        st.caption(
+            "Choose a row to stop, resume or try a job again, and to see its log and its first outputs."
+        )
 
 
 def _row(job: Job, state: str) -> dict[str, object]:
@@ -72,7 +86,9 @@ def _detail(job: Job, state: str) -> None:
         if state == "running" and st.button("Stop", icon=":material/stop:"):
             job.ask_to_stop()
             st.toast("It stops after the batch it is at; what is done is kept.")
-        if state in ("stopped", "failed", "lost", "waiting") and st.button("Resume" if state != "waiting" else "Start", icon=":material/play_arrow:"):
+        if state in ("stopped", "failed", "lost", "waiting") and st.button(
+            "Resume" if state != "waiting" else "Start", icon=":material/play_arrow:"
+        ):
             restart(job, "It goes on when its turn comes.")
         if state == "partial" and st.button("Run what failed again", icon=":material/replay:"):
             restart(job, "What failed is tried again, then judged.")
@@ -99,16 +115,33 @@ def _tail(log: bytes) -> str:
 
 def _errors(job: Job) -> None:
     """The last records that failed, while some are missing."""
-    lines = [line for part in range(job.manifest.parts) for line in job.failures(part)] if job.state in ("partial", "running", "failed") else []
+    lines = (
+        [line for part in range(job.manifest.parts) for line in job.failures(part)]
+        if job.state in ("partial", "running", "failed")
+        else []
+    )
     if lines:
         show_raw("\n".join(f"{line['unit']}: {line['message']}" for line in lines[-SHOWN:]))
 
 
 def _first_outputs(job: Job) -> None:
     """The first outputs, as soon as they are there."""
-    first = list(islice((r for r in job.records() if isinstance(r, Generation)), SHOWN)) if job.manifest.kind == "generate" else []
-    if first and st.toggle("Show its first outputs", key=f"first-{job.job_id}", help="Answers to harmful requests stay hidden until you ask for them."):
+    first = (
+        list(islice((r for r in job.records() if isinstance(r, Generation)), SHOWN))
+        if job.manifest.kind == "generate"
+        else []
+    )
+    if first and st.toggle(
+        "Show its first outputs",
+        key=f"first-{job.job_id}",
+        help="Answers to harmful requests stay hidden until you ask for them.",
+    ):
         for generation in first:
             show_raw(generation.text or "(empty)")
         study = job.manifest.work.get("path", {}).get("study", "")
-        st.page_link(str(screen.PAGES / "outputs.py"), label="All outputs", icon=":material/chat:", query_params={"study": study} if study else {})
+        st.page_link(
+            str(screen.PAGES / "outputs.py"),
+            label="All outputs",
+            icon=":material/chat:",
+            query_params={"study": study} if study else {},
+        )

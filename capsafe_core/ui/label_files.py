@@ -20,20 +20,37 @@ def show(view: View, owner: Owner, person: Person) -> None:
     with left:
         st.markdown("**Take out**")
         queues = {"": "every label", **{q.queue: q.name for q in owner.desk.queues()}}
-        queue = st.selectbox("What", list(queues), format_func=lambda q: visible(queues[q]) if not q else f"{visible(queues[q])}, with what is not labelled yet")
+        queue = st.selectbox(
+            "What",
+            list(queues),
+            format_func=lambda q: (
+                visible(queues[q]) if not q else f"{visible(queues[q])}, with what is not labelled yet"
+            ),
+        )
         form = st.segmented_control("Format", FORMATS, default="jsonl") or "jsonl"
         if st.button("Prepare the file"):
             rows = label_rows(view.store, queue)
-            st.download_button(f"Download {len(rows)} rows", write_labels(rows, form).encode("utf-8", "replace"), f"labels-{form}.{ENDINGS[form]}", key="take-out")
-        st.caption("Label Studio and Argilla: the file holds prompt, answer and the chance of each output, so that labels made there count when they come back.")
+            st.download_button(
+                f"Download {len(rows)} rows",
+                write_labels(rows, form).encode("utf-8", "replace"),
+                f"labels-{form}.{ENDINGS[form]}",
+                key="take-out",
+            )
+        st.caption(
+            "Label Studio and Argilla: the file holds prompt, answer and the chance of each output, so that labels made there count when they come back."
+        )
     with right:
         st.markdown("**Bring in**")
-        file = st.file_uploader("JSONL, CSV, or an export of Label Studio or Argilla", type=["jsonl", "json", "csv"])
+        file = st.file_uploader(
+            "JSONL, CSV, or an export of Label Studio or Argilla", type=["jsonl", "json", "csv"]
+        )
         if file is not None and st.button("Bring these labels in"):
             try:
                 text = file.getvalue().decode("utf-8")
             except UnicodeDecodeError as error:
-                raise CapsafeError(f"{visible(file.name)} is not UTF-8.", "Save it as UTF-8 and try again.") from error
+                raise CapsafeError(
+                    f"{visible(file.name)} is not UTF-8.", "Save it as UTF-8 and try again."
+                ) from error
             found = owner.desk.bring_in(person, text, file.name)
             st.success(plain_label(found.words))
             for problem in found.problems[:20]:

@@ -47,7 +47,9 @@ def show_all_again(*parts: str) -> None:
         "prompt": f"prompt {chosen.prompt}",
     }
     narrowed = [words[part] for part in parts if getattr(chosen, part)]
-    if narrowed and st.button(f"Show all again (now: {plain_label('; '.join(narrowed))})", icon=":material/close:"):
+    if narrowed and st.button(
+        f"Show all again (now: {plain_label('; '.join(narrowed))})", icon=":material/close:"
+    ):
         screen.select(**{part: getattr(empty, part) for part in parts})
         st.rerun()
 
@@ -58,17 +60,39 @@ def disputed(view: View, count: int = 50) -> None:
     show_all_again("pattern", "strata", "checkpoints", "recipes")
     rows, found = outputs_table(compared_outputs(view), limit=count, order="disputed")
     shown = screen.texts_shown()
-    st.text(visible(f"{found} answers to {view.specification.benchmark}" + (f", the first {len(rows)}" if found > len(rows) else "") + ". Click a row to read one."))
+    st.text(
+        visible(
+            f"{found} answers to {view.specification.benchmark}"
+            + (f", the first {len(rows)}" if found > len(rows) else "")
+            + ". Click a row to read one."
+        )
+    )
     if rows.empty:
         st.info("Nothing fits. Show all again, or click another mark.")
         return
-    verdicts = safety_verdicts(view.store, list(rows["generation_id"])).set_index("generation_id").reindex(rows["generation_id"])
-    table = pd.DataFrame({"answer": [visible(a)[:200] if shown else "▒" * min(max(len(a) // 8, 3), 14) for a in rows["answer"]]})
+    verdicts = (
+        safety_verdicts(view.store, list(rows["generation_id"]))
+        .set_index("generation_id")
+        .reindex(rows["generation_id"])
+    )
+    table = pd.DataFrame(
+        {
+            "answer": [
+                visible(a)[:200] if shown else "▒" * min(max(len(a) // 8, 3), 14) for a in rows["answer"]
+            ]
+        }
+    )
     for judge in verdicts.columns:
         table[judge] = [visible(str(v)) for v in verdicts[judge].fillna("—")]
     table["from"] = [f"{r.recipe}, seed {r.seed}, step {r.step}" for r in rows.itertuples()]
     event = st.dataframe(
-        visible_frame(table), hide_index=True, on_select="rerun", selection_mode="single-row", key="list-disputed", height=760, column_config={"answer": st.column_config.TextColumn(width="small")}
+        visible_frame(table),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="list-disputed",
+        height=760,
+        column_config={"answer": st.column_config.TextColumn(width="small")},
     )
     if event.selection.rows:
         screen.open_output(str(rows["generation_id"].iloc[event.selection.rows[0]]))
@@ -76,21 +100,36 @@ def disputed(view: View, count: int = 50) -> None:
 
 def evidence(judgments: pd.DataFrame) -> list[dict[str, Any]]:
     """The spans that speak for incoherence, out of an output's judgments."""
-    return [span for text in judgments[judgments["dimension"] == "coherence"]["evidence"] for span in json.loads(text)]
+    return [
+        span
+        for text in judgments[judgments["dimension"] == "coherence"]["evidence"]
+        for span in json.loads(text)
+    ]
 
 
 def show(rows: pd.DataFrame, found: int, key: str) -> None:
     """Outputs as a table: where they come from, what was asked, what was said, how it counts, how judges voted."""
     shown = screen.texts_shown()
-    st.text(visible(f"{found} outputs" + (f", the first {len(rows)} shown" if found > len(rows) else "") + ". Click a row to read one."))
+    st.text(
+        visible(
+            f"{found} outputs"
+            + (f", the first {len(rows)} shown" if found > len(rows) else "")
+            + ". Click a row to read one."
+        )
+    )
     if rows.empty:
         st.info("Nothing fits. Loosen a filter.")
         return
     table = pd.DataFrame(
         {
             "outcome": rows["outcome"].map(OUTCOME_WORDS),
-            "unsafe votes": [f"{u} of {u + s}" if u + s else "" for u, s in zip(rows["unsafe_votes"], rows["safe_votes"], strict=True)],
-            "answer": [visible(a)[:300] if shown else "▒" * min(max(len(a) // 8, 3), 24) for a in rows["answer"]],
+            "unsafe votes": [
+                f"{u} of {u + s}" if u + s else ""
+                for u, s in zip(rows["unsafe_votes"], rows["safe_votes"], strict=True)
+            ],
+            "answer": [
+                visible(a)[:300] if shown else "▒" * min(max(len(a) // 8, 3), 24) for a in rows["answer"]
+            ],
             "request": [visible(p)[:200] for p in rows["prompt"]],
             "recipe": rows["recipe"],
             "seed": rows["seed"],
@@ -106,7 +145,10 @@ def show(rows: pd.DataFrame, found: int, key: str) -> None:
         selection_mode="single-row",
         key=f"list-{key}",
         height=420,
-        column_config={"answer": st.column_config.TextColumn(width="large"), "request": st.column_config.TextColumn(width="medium")},
+        column_config={
+            "answer": st.column_config.TextColumn(width="large"),
+            "request": st.column_config.TextColumn(width="medium"),
+        },
     )
     if event.selection.rows:
         screen.open_output(str(rows["generation_id"].iloc[event.selection.rows[0]]))

@@ -69,7 +69,12 @@ class Login:
     section: Mapping[str, Any]
 
 
-def read_login(places: Sequence[str], held: Mapping[str, Any] | None = None, demanded: str = "", stated_none: bool = False) -> Login | None:
+def read_login(
+    places: Sequence[str],
+    held: Mapping[str, Any] | None = None,
+    demanded: str = "",
+    stated_none: bool = False,
+) -> Login | None:
     """The login that secrets describe; None where nothing in them is like one.
 
     Args:
@@ -137,12 +142,19 @@ def _read(place: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         if not place.is_symlink():
             return None
-        raise ClosedError(f"{place} is a link to nothing.", "Correct or remove it, then start the server again.") from None
+        raise ClosedError(
+            f"{place} is a link to nothing.", "Correct or remove it, then start the server again."
+        ) from None
     except Exception as error:  # whatever goes wrong here, the door stays closed
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ClosedError(f"{place} cannot be read as secrets: {reason}.", "Correct or remove it, then start the server again.") from error
+        raise ClosedError(
+            f"{place} cannot be read as secrets: {reason}.",
+            "Correct or remove it, then start the server again.",
+        ) from error
     if not values:
-        raise ClosedError(f"{place} is there and says nothing.", f"Remove it where nobody is to log in. {NEXT_STEP}")
+        raise ClosedError(
+            f"{place} is there and says nothing.", f"Remove it where nobody is to log in. {NEXT_STEP}"
+        )
     return values
 
 
@@ -175,19 +187,32 @@ def _whole(section: Any, where: str) -> Login:
     values = _plain(section)
     try:
         _Auth.model_validate(values)
-        default = values.get("default", {name: values[name] for name in (*PROVIDER, "client_kwargs") if name in values})
-        named = {name: v for name, v in values.items() if isinstance(v, dict) and name not in ("client_kwargs", "default")}
+        default = values.get(
+            "default", {name: values[name] for name in (*PROVIDER, "client_kwargs") if name in values}
+        )
+        named = {
+            name: v
+            for name, v in values.items()
+            if isinstance(v, dict) and name not in ("client_kwargs", "default")
+        }
         providers = {**({"default": default} if default or not named else {}), **named}
         for name, client in providers.items():
             if "_" in name:
-                raise ClosedError(f"The provider {name!r} in {where} has an underscore in its name.", "Streamlit does not take those: rename it.")
+                raise ClosedError(
+                    f"The provider {name!r} in {where} has an underscore in its name.",
+                    "Streamlit does not take those: rename it.",
+                )
             _Client.model_validate(client)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(place) for place in first["loc"]) or "auth"
-        raise ClosedError(f"The login in {where} is not whole: {key}: {first['msg'].lower()}.", NEXT_STEP) from None
+        raise ClosedError(
+            f"The login in {where} is not whole: {key}: {first['msg'].lower()}.", NEXT_STEP
+        ) from None
     if not is_authlib_installed():
-        raise ClosedError(f"{where} describes a login, but Authlib is not installed.", 'Run `pip install "capsafe[auth]"`.')
+        raise ClosedError(
+            f"{where} describes a login, but Authlib is not installed.", 'Run `pip install "capsafe[auth]"`.'
+        )
     return Login(tuple(providers), values)
 
 

@@ -19,7 +19,17 @@ from capsafe_core.ui.safe_text import plain_label, visible
 def benchmark(view: View) -> str:
     """The benchmark whose grid is shown."""
     names = [b.name for b in view.study.benchmarks]
-    return st.segmented_control("Benchmark", names, default=names[0], required=True, format_func=plain_label, key="coverage-benchmark") or names[0]
+    return (
+        st.segmented_control(
+            "Benchmark",
+            names,
+            default=names[0],
+            required=True,
+            format_func=plain_label,
+            key="coverage-benchmark",
+        )
+        or names[0]
+    )
 
 
 def buttons(view: View, settings: Settings) -> None:
@@ -30,19 +40,34 @@ def buttons(view: View, settings: Settings) -> None:
         screen.show_error(error)
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if missing and st.button(f"Run what is missing ({len(missing)} jobs)", icon=":material/playlist_play:"):
+        if missing and st.button(
+            f"Run what is missing ({len(missing)} jobs)", icon=":material/playlist_play:"
+        ):
             try:
                 _queue(settings, missing)
             except CapsafeError as error:
                 screen.show_error(error)
         known = {j.name for j in view.study.judges}
         names = [n for n in catalogue.offered_judges() if n not in known]
-        judge = st.selectbox("Add a judge to these outputs", names, None, format_func=lambda n: visible(catalogue.judges()[n]["title"]), placeholder="choose one", width=340)
-        model = st.text_input("Its model", placeholder="its own weights", width=260) if judge and catalogue.judges()[judge]["type"] in ("language_model", "classifier") else ""
+        judge = st.selectbox(
+            "Add a judge to these outputs",
+            names,
+            None,
+            format_func=lambda n: visible(catalogue.judges()[n]["title"]),
+            placeholder="choose one",
+            width=340,
+        )
+        model = (
+            st.text_input("Its model", placeholder="its own weights", width=260)
+            if judge and catalogue.judges()[judge]["type"] in ("language_model", "classifier")
+            else ""
+        )
         if judge and st.button("Judge", icon=":material/gavel:", type="primary"):
             try:
                 study, text = recorded_study(settings.jobs_path, view.study.name)
-                job = add_judge(settings.jobs_path, study, text, JudgeSettings(name=judge, model=model or None))
+                job = add_judge(
+                    settings.jobs_path, study, text, JudgeSettings(name=judge, model=model or None)
+                )
                 _queue(settings, [job.manifest])
             except CapsafeError as error:
                 screen.show_error(error)

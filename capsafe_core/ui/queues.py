@@ -28,27 +28,78 @@ STATE_WORDS = {"open": "Pause", "paused": "Open again", "closed": "Open again"}
 def form(view: View, owner: Owner, person: Person) -> None:
     """Make a queue over the outputs of the study."""
     with st.popover("Make a queue", icon=":material/add:", width=620):
-        name = st.text_input("Name", f"{view.specification.benchmark}, {len(owner.desk.queues()) + 1}", max_chars=60)
+        name = st.text_input(
+            "Name", f"{view.specification.benchmark}, {len(owner.desk.queues()) + 1}", max_chars=60
+        )
         left, right = st.columns(2)
         safety = [b.name for b in view.study.benchmarks if not b.is_capability]
-        benchmark = left.selectbox("Outputs to", safety, safety.index(view.specification.benchmark) if view.specification.benchmark in safety else 0, format_func=visible)
-        recipes = right.multiselect("of recipes", [r.name for r in view.study.recipes], format_func=visible, placeholder="all of them")
-        questions = st.multiselect("Questions, in this order", list(QUESTIONS), list(QUESTIONS), format_func=lambda q: QUESTIONS[q].words)
-        strategy = st.selectbox("How to draw", sorted(STRATEGIES, key=list(STRATEGY_WORDS).index), format_func=STRATEGY_WORDS.__getitem__)
-        share = st.slider("Share drawn at random from everything", 0.0, 1.0, 0.5, 0.05, help="Without it no rate can be corrected.") if strategy in ("disagreement", "uncertainty") else 0.3
+        benchmark = left.selectbox(
+            "Outputs to",
+            safety,
+            safety.index(view.specification.benchmark) if view.specification.benchmark in safety else 0,
+            format_func=visible,
+        )
+        recipes = right.multiselect(
+            "of recipes", [r.name for r in view.study.recipes], format_func=visible, placeholder="all of them"
+        )
+        questions = st.multiselect(
+            "Questions, in this order",
+            list(QUESTIONS),
+            list(QUESTIONS),
+            format_func=lambda q: QUESTIONS[q].words,
+        )
+        strategy = st.selectbox(
+            "How to draw",
+            sorted(STRATEGIES, key=list(STRATEGY_WORDS).index),
+            format_func=STRATEGY_WORDS.__getitem__,
+        )
+        share = (
+            st.slider(
+                "Share drawn at random from everything",
+                0.0,
+                1.0,
+                0.5,
+                0.05,
+                help="Without it no rate can be corrected.",
+            )
+            if strategy in ("disagreement", "uncertainty")
+            else 0.3
+        )
         one, two, three, four = st.columns(4)
         size = one.number_input("Items", 1, 100_000, 200)
         annotators = two.number_input("People for each", 1, 20, 2)
-        repeats = three.number_input("Asked twice", 0.0, 1.0, 0.1, 0.05, help="Share of items that a person sees a second time, to see whether they agree with themselves.")
+        repeats = three.number_input(
+            "Asked twice",
+            0.0,
+            1.0,
+            0.1,
+            0.05,
+            help="Share of items that a person sees a second time, to see whether they agree with themselves.",
+        )
         daily = four.number_input("Aim a day", 1, 10_000, 200)
         blind = st.toggle("Blind: hide model and checkpoint", True)
         here = screen.selection()
         narrow = here.narrows and st.toggle(
-            "Only the outputs that were chosen on the Outputs page", True, help=plain_label(here.caption()) + "\\. Labels of a part of the outputs correct no rate over all of them."
+            "Only the outputs that were chosen on the Outputs page",
+            True,
+            help=plain_label(here.caption())
+            + "\\. Labels of a part of the outputs correct no rate over all of them.",
         )
         if st.button("Make the queue", type="primary"):
-            settings = QueueSettings(name, tuple(questions), strategy, share, int(size), int(annotators), repeats, blind, daily=int(daily))
-            chosen = here.narrowed_to(here if narrow else Selection()).but(study=view.study.name, benchmarks=(benchmark,), recipes=tuple(recipes))
+            settings = QueueSettings(
+                name,
+                tuple(questions),
+                strategy,
+                share,
+                int(size),
+                int(annotators),
+                repeats,
+                blind,
+                daily=int(daily),
+            )
+            chosen = here.narrowed_to(here if narrow else Selection()).but(
+                study=view.study.name, benchmarks=(benchmark,), recipes=tuple(recipes)
+            )
             made = make_queue(owner.desk, open_view(view.store, chosen), person, settings)
             st.session_state["made"] = f"{made.name}: {made.words}."
             st.rerun()
@@ -60,16 +111,34 @@ def listing(owner: Owner, person: Person) -> None:
         st.success(plain_label(said))
     queues = owner.desk.queues()
     if not queues:
-        st.info("There is no queue yet. Make one: two hundred labels drawn at random already correct every judge on this study.")
+        st.info(
+            "There is no queue yet. Make one: two hundred labels drawn at random already correct every judge on this study."
+        )
         return
     event = st.dataframe(
         visible_frame(pd.DataFrame([_row(owner, q, person) for q in queues])),
-        hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key="queues",
-        column_config={"done": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"), "drew": st.column_config.TextColumn(width="large")},
-    )  # fmt: skip
-    chosen = queues[event.selection.rows[0]] if event.selection.rows and event.selection.rows[0] < len(queues) else queues[0]
+        hide_index=True,
+        width="stretch",
+        on_select="rerun",
+        selection_mode="single-row",
+        key="queues",
+        column_config={
+            "done": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"),
+            "drew": st.column_config.TextColumn(width="large"),
+        },
+    )
+    chosen = (
+        queues[event.selection.rows[0]]
+        if event.selection.rows and event.selection.rows[0] < len(queues)
+        else queues[0]
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.page_link(str(screen.PAGES / "annotate.py"), label=f"Label {plain_label(chosen.name)}", icon=":material/edit_note:", query_params={"queue": chosen.queue})
+        st.page_link(
+            str(screen.PAGES / "annotate.py"),
+            label=f"Label {plain_label(chosen.name)}",
+            icon=":material/edit_note:",
+            query_params={"queue": chosen.queue},
+        )
         if st.button(STATE_WORDS[chosen.state], key=f"state-{chosen.queue}-{chosen.state}"):
             owner.desk.set_state(person, chosen.queue, STATES[chosen.state])
             st.rerun()
@@ -77,14 +146,26 @@ def listing(owner: Owner, person: Person) -> None:
             owner.desk.set_state(person, chosen.queue, "closed")
             st.rerun()
         more = st.number_input("More items", 1, 10_000, 50, key=f"more-{chosen.queue}", width=120)
-        if st.button("Add them", key=f"add-{chosen.queue}", help="Further along the same random order; items of adaptive order stay as they are."):
-            st.session_state["made"] = f"{chosen.name}: {extend_queue(owner.desk, person, chosen, int(more)).words}."
+        if st.button(
+            "Add them",
+            key=f"add-{chosen.queue}",
+            help="Further along the same random order; items of adaptive order stay as they are.",
+        ):
+            st.session_state["made"] = (
+                f"{chosen.name}: {extend_queue(owner.desk, person, chosen, int(more)).words}."
+            )
             st.rerun()
 
 
 def _row(owner: Owner, queue: QueueRecord, person: Person) -> dict[str, object]:
     progress = owner.desk.progress(person, queue.queue)
     return {
-        "queue": visible(queue.name), "state": queue.state, "done": progress.done / max(1, progress.total), "labels": f"{progress.done} of {progress.total}",
-        "people an item": queue.settings["annotators"], "drew": visible(queue.words), "by": visible(queue.author), "blind": queue.settings["blind"],
-    }  # fmt: skip
+        "queue": visible(queue.name),
+        "state": queue.state,
+        "done": progress.done / max(1, progress.total),
+        "labels": f"{progress.done} of {progress.total}",
+        "people an item": queue.settings["annotators"],
+        "drew": visible(queue.words),
+        "by": visible(queue.author),
+        "blind": queue.settings["blind"],
+    }

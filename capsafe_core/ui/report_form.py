@@ -22,7 +22,9 @@ _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def chosen_keys(known: dict[str, str]) -> list[str]:
     """The findings that the address names, in its order; the usual ones where it names none."""
-    asked = [k for k in split_names(st.query_params.get("items", "")) if k in known or k.startswith("output:")]
+    asked = [
+        k for k in split_names(st.query_params.get("items", "")) if k in known or k.startswith("output:")
+    ]
     return asked or [k for k in USUAL if k in known]
 
 
@@ -41,13 +43,37 @@ def show(view: View) -> None:
     keys = chosen_keys(known)
     with st.container(border=True):
         words = {**known, **{k: f"The output {k.partition(':')[2][:8]}" for k in keys if k not in known}}
-        picked = st.multiselect("Findings, in the order of the report", list(words), keys, format_func=lambda k: visible(words[k]), key=f"findings-{join_names(keys)}")
-        added = st.text_input("Add an output as an example", placeholder="the address of its page, or its id", key=f"output-{len(keys)}")
+        picked = st.multiselect(
+            "Findings, in the order of the report",
+            list(words),
+            keys,
+            format_func=lambda k: visible(words[k]),
+            key=f"findings-{join_names(keys)}",
+        )
+        added = st.text_input(
+            "Add an output as an example",
+            placeholder="the address of its page, or its id",
+            key=f"output-{len(keys)}",
+        )
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            title = st.text_input("Title", st.query_params.get("title", ""), placeholder="What did fine-tuning do, and how sure is that?", width=420)
+            title = st.text_input(
+                "Title",
+                st.query_params.get("title", ""),
+                placeholder="What did fine-tuning do, and how sure is that?",
+                width=420,
+            )
             now = st.query_params.get("audience", AUDIENCES[0])
-            audience = st.segmented_control("For", AUDIENCES, default=now if now in AUDIENCES else AUDIENCES[0], key=f"audience-{now}") or now
-            if st.button("Present", icon=":material/slideshow:", help="One finding at a time, large, without controls. Arrow keys go on; Esc leads back."):
+            audience = (
+                st.segmented_control(
+                    "For", AUDIENCES, default=now if now in AUDIENCES else AUDIENCES[0], key=f"audience-{now}"
+                )
+                or now
+            )
+            if st.button(
+                "Present",
+                icon=":material/slideshow:",
+                help="One finding at a time, large, without controls. Arrow keys go on; Esc leads back.",
+            ):
                 keep(present="1")
                 st.rerun()
         found = _ID.search(added)
@@ -75,10 +101,16 @@ def _finding(view: View, place: int, key: str) -> Item | None:
             return None
         st.caption(plain_label(found.title))
         st.markdown(f"**{plain_label(found.sentence)}**")
-        words = st.text_input("In your own words (the drafted sentence stays beside them)", key=f"words-{key}")
+        words = st.text_input(
+            "In your own words (the drafted sentence stays beside them)", key=f"words-{key}"
+        )
         shown = False
         if found.text is not None:
-            shown = st.toggle("Print its text in the report", key=f"print-{key}", help="It may be harmful; left out unless chosen here.")
+            shown = st.toggle(
+                "Print its text in the report",
+                key=f"print-{key}",
+                help="It may be harmful; left out unless chosen here.",
+            )
             if shown:
                 show_raw("\n\n→ ".join(found.text))
         left, right = st.columns([2, 3])
@@ -105,10 +137,31 @@ def _files(view: View, report: Report) -> None:
 
     name = f"{view.study.name}-{report.audience}"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button("HTML, one file", lambda: to_html(made()).encode("utf-8", "replace"), f"{name}.html", "text/html", icon=":material/html:", on_click="ignore", type="primary")
+        st.download_button(
+            "HTML, one file",
+            lambda: to_html(made()).encode("utf-8", "replace"),
+            f"{name}.html",
+            "text/html",
+            icon=":material/html:",
+            on_click="ignore",
+            type="primary",
+        )
         if browser():
-            st.download_button("PDF", lambda: to_pdf(to_html(made())), f"{name}.pdf", "application/pdf", icon=":material/picture_as_pdf:", on_click="ignore")
-        st.download_button("Slides (PPTX)", lambda: to_pptx(made()), f"{name}.pptx", icon=":material/co_present:", on_click="ignore")
+            st.download_button(
+                "PDF",
+                lambda: to_pdf(to_html(made())),
+                f"{name}.pdf",
+                "application/pdf",
+                icon=":material/picture_as_pdf:",
+                on_click="ignore",
+            )
+        st.download_button(
+            "Slides (PPTX)",
+            lambda: to_pptx(made()),
+            f"{name}.pptx",
+            icon=":material/co_present:",
+            on_click="ignore",
+        )
     st.caption(
         ("" if browser() else "For a PDF, install Chromium on the server, or print the HTML file. ")
         + "Every number is computed again by `capsafe report --verify FILE.html`. Texts of outputs are left out unless chosen."
@@ -141,7 +194,13 @@ def _walk(place: int, last: int) -> None:
     """Back, on, and out; drawn first, so that a finding that cannot be made does not hold anybody up."""
     with st.container(horizontal=True, horizontal_alignment="right"):
         for label, key, to in (("Back", "ArrowLeft", place - 1), ("Next", "ArrowRight", place + 1)):
-            if st.button(label, shortcut=key.removeprefix("Arrow"), disabled=not 1 <= to <= last, key=f"go-{key}", type="tertiary"):
+            if st.button(
+                label,
+                shortcut=key.removeprefix("Arrow"),
+                disabled=not 1 <= to <= last,
+                key=f"go-{key}",
+                type="tertiary",
+            ):
                 keep(present=str(to))
                 st.rerun()
         if st.button("Leave", shortcut="Escape", type="tertiary"):

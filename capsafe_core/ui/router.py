@@ -38,7 +38,11 @@ presenting = bool(st.query_params.get("present"))
 st.html(LARGE if presenting else ROOM)
 open_to = ROLE_PAGES[identity.role()]
 identity.require_store()
-pages = {file: st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=not path) for file, title, icon, path in SCREENS if file in open_to}
+pages = {
+    file: st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=not path)
+    for file, title, icon, path in SCREENS
+    if file in open_to
+}
 
 
 def first_page() -> None:

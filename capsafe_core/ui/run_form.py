@@ -28,8 +28,16 @@ def show(settings: Settings, ready: bool) -> None:
         st.markdown("**Start a run**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             names = [n for n, m in models().items() if "parameters" in m]
-            model = st.selectbox("Model: a name, a folder, a .gguf file or a hub id", names, format_func=visible, accept_new_options=True, width=330)
-            engine_name = st.selectbox("Answered by", list(ENGINES), format_func=lambda e: ENGINES[e], width=200)
+            model = st.selectbox(
+                "Model: a name, a folder, a .gguf file or a hub id",
+                names,
+                format_func=visible,
+                accept_new_options=True,
+                width=330,
+            )
+            engine_name = st.selectbox(
+                "Answered by", list(ENGINES), format_func=lambda e: ENGINES[e], width=200
+            )
             chosen = st.multiselect(
                 "Benchmarks",
                 BENCHMARKS,
@@ -39,15 +47,24 @@ def show(settings: Settings, ready: bool) -> None:
                 help="One of these, or `file:/path/to/prompts.csv` (JSONL, CSV or Parquet), `published:harmbench`, `reasoning_gym:TASK`.",
             )
             size = st.number_input("Prompts of each", 1, 100_000, 12, width=130)
-        asked = st.multiselect("Judges", offered_judges(), ["prefix-zou", "coherence-rules"], format_func=lambda judge: visible(_judge_words(judge)))
+        asked = st.multiselect(
+            "Judges",
+            offered_judges(),
+            ["prefix-zou", "coherence-rules"],
+            format_func=lambda judge: visible(_judge_words(judge)),
+        )
         judge_model = ""
         if any(is_rubric(j) for j in asked):
-            judge_model = st.text_input("Model of the judges that are rubrics", placeholder="a name, a folder or a hub id", width=420)
+            judge_model = st.text_input(
+                "Model of the judges that are rubrics", placeholder="a name, a folder or a hub id", width=420
+            )
         sampling, adapters = _details()
         engine, allowed = _engine(engine_name, settings.reread())
         if problem := st.session_state.pop("not-allowed", ""):
             st.warning(plain_label(problem))
-        run = NewRun(str(model), tuple(chosen), tuple(asked), int(size), adapters, judge_model, engine, sampling)
+        run = NewRun(
+            str(model), tuple(chosen), tuple(asked), int(size), adapters, judge_model, engine, sampling
+        )
         usable = allowed and (ready or engine_name != "transformers")
         with st.container(horizontal=True, vertical_alignment="center"):
             measure = st.button("See what it costs", icon=":material/timer:", disabled=not usable)
@@ -55,13 +72,20 @@ def show(settings: Settings, ready: bool) -> None:
             _cost()
     try:
         if measure:
-            st.session_state["probe"] = job = probe_job(settings.jobs_path, parse_study(run.text("cost"), "this run"))
+            st.session_state["probe"] = job = probe_job(
+                settings.jobs_path, parse_study(run.text("cost"), "this run")
+            )
             Queue(settings).add(job)
             st.rerun()
         if start:
             name = start_run(settings, run)
             st.success(plain_label(f"{name} is queued. Its outputs appear as they come."))
-            st.page_link(str(screen.PAGES / "outputs.py"), label=plain_label(f"Outputs of {name}"), icon=":material/chat:", query_params={"study": name})
+            st.page_link(
+                str(screen.PAGES / "outputs.py"),
+                label=plain_label(f"Outputs of {name}"),
+                icon=":material/chat:",
+                query_params={"study": name},
+            )
     except CapsafeError as error:
         screen.show_error(error)
 
@@ -79,7 +103,9 @@ def _details() -> tuple[dict[str, Any], tuple[str, ...]]:
             top_p = st.number_input("Top p", 0.01, 1.0, 1.0, 0.05, width=130)
             most = st.number_input("Tokens at most", 1, 32_768, 64, width=140)
             samples = st.number_input("Samples per prompt", 1, 1000, 1, width=160)
-            seeds = st.text_input("Seeds", "0", width=140, help="One or several, such as 0, 1, 2; each gives every sample anew.")
+            seeds = st.text_input(
+                "Seeds", "0", width=140, help="One or several, such as 0, 1, 2; each gives every sample anew."
+            )
         system = st.text_input("System prompt", placeholder="none")
         folders = st.text_area("LoRA adapters over the model, one folder a line, applied in order", height=68)
     said = seeds.replace(",", " ").split()
@@ -88,7 +114,13 @@ def _details() -> tuple[dict[str, Any], tuple[str, ...]]:
         st.text(visible(f"Read as the seeds {', '.join(map(str, numbers))}: write whole numbers, each once."))
     if temperature == 0 and (samples > 1 or len(numbers) > 1):
         st.caption("At temperature 0 every sample and every seed gives the same text.")
-    chosen = {"temperature": temperature, "top_p": top_p, "max_tokens": int(most), "samples": int(samples), "system_prompt": system}
+    chosen = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "max_tokens": int(most),
+        "samples": int(samples),
+        "system_prompt": system,
+    }
     seeded = {"seeds": numbers} if len(numbers) > 1 else {"seed": numbers[0]}
     return {**chosen, **seeded}, tuple(line.strip() for line in folders.splitlines() if line.strip())
 
@@ -101,7 +133,9 @@ def _engine(name: str, settings: Settings) -> tuple[dict[str, Any], bool]:
             chosen["tensor_parallel"] = st.number_input("GPUs for one model", 1, 64, 1, width=150)
             return chosen, _vllm(settings)
         if name == "openai":
-            chosen["base_url"] = st.text_input("Address", placeholder="http://127.0.0.1:8000/v1", width=300).rstrip("/")
+            chosen["base_url"] = st.text_input(
+                "Address", placeholder="http://127.0.0.1:8000/v1", width=300
+            ).rstrip("/")
             chosen["api_key_env"] = st.text_input(
                 "Environment variable with the key",
                 UNTOLD,
@@ -124,7 +158,11 @@ def _vllm(settings: Settings) -> bool:
         help="vLLM pins torch and transformers, so it usually has its own environment; docs/running.md shows how.",
     )
     if python:
-        _allow(f"{python} runs as you.", f"capsafe allow python vllm {python}", lambda: settings.allow_python("vllm", Path(python)))
+        _allow(
+            f"{python} runs as you.",
+            f"capsafe allow python vllm {python}",
+            lambda: settings.allow_python("vllm", Path(python)),
+        )
     return False
 
 
@@ -141,14 +179,22 @@ def _server(engine: dict[str, Any], settings: Settings) -> bool:
     if server in settings.servers:
         return True
     command = f"capsafe allow server {server.base_url} --key {server.api_key_env}"
-    _allow(f"Prompts and the key would be sent to {server.base_url}.", command, lambda: settings.allow_server(server))
+    _allow(
+        f"Prompts and the key would be sent to {server.base_url}.",
+        command,
+        lambda: settings.allow_server(server),
+    )
     return False
 
 
 def _allow(what: str, command: str, do: Callable[[], None]) -> None:
     """A yes of the person in front, where that is whoever runs this server; else what to ask them for."""
     if identity.has_login():
-        st.text(visible(f"{what} This workspace does not allow it yet: whoever runs this server can, with `{command}`."))
+        st.text(
+            visible(
+                f"{what} This workspace does not allow it yet: whoever runs this server can, with `{command}`."
+            )
+        )
         return
     st.text(visible(f"{what} This workspace does not allow it yet."))
     st.button("Allow it", icon=":material/verified_user:", on_click=_try, args=(do,))
@@ -173,4 +219,8 @@ def _cost() -> None:
     elif status.state in ("failed", "lost", "partial"):
         st.text(visible(f"Not measured: {status.message} {status.hint}".strip()))
     else:
-        st.text("Measuring on a few answers …" if status.state == "running" else "Waiting for its turn to measure …")
+        st.text(
+            "Measuring on a few answers …"
+            if status.state == "running"
+            else "Waiting for its turn to measure …"
+        )

@@ -15,7 +15,9 @@ from capsafe_core.store.export import each_text
 from capsafe_core.text import visible as visible
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$])")
-_AFTERWARDS = re.compile(r"(?<=:)(?=[\w+\-/])|(?<=www)(?=\.)|(?<=@)(?=\S)|(?<=[<>~\-])(?=[>=\-])", re.IGNORECASE)
+_AFTERWARDS = re.compile(
+    r"(?<=:)(?=[\w+\-/])|(?<=www)(?=\.)|(?<=@)(?=\S)|(?<=[<>~\-])(?=[>=\-])", re.IGNORECASE
+)
 JOINER = "\u2060"
 """nothing to see and no place for a line break; that of a text itself is written out"""
 
@@ -45,7 +47,12 @@ def marked(text: str, spans: Iterable[dict[str, Any]] = ()) -> str:
     for start, end in edges:
         start = max(start, at)
         if end > start:
-            out += [html.escape(visible(text[at:start])), "<mark>", html.escape(visible(text[start:end])), "</mark>"]
+            out += [
+                html.escape(visible(text[at:start])),
+                "<mark>",
+                html.escape(visible(text[start:end])),
+                "</mark>",
+            ]
             at = end
     return "".join([*out, html.escape(visible(text[at:]))])
 
@@ -53,8 +60,14 @@ def marked(text: str, spans: Iterable[dict[str, Any]] = ()) -> str:
 def differing_words(text: str, other: str) -> list[dict[str, Any]]:
     """Spans of the words of a text that another text does not have in the same place, as `marked` takes them."""
     words, others = (list(re.finditer(r"\S+", t)) for t in (text, other))
-    matcher = difflib.SequenceMatcher(None, [w.group() for w in words], [w.group() for w in others], autojunk=False)
-    return [{"reason": "differs", "start": words[i].start(), "end": words[j - 1].end()} for tag, i, j, _, _ in matcher.get_opcodes() if tag != "equal" and j > i]
+    matcher = difflib.SequenceMatcher(
+        None, [w.group() for w in words], [w.group() for w in others], autojunk=False
+    )
+    return [
+        {"reason": "differs", "start": words[i].start(), "end": words[j - 1].end()}
+        for tag, i, j, _, _ in matcher.get_opcodes()
+        if tag != "equal" and j > i
+    ]
 
 
 def show_answer(text: str, spans: Iterable[dict[str, Any]] = (), blurred: bool = False) -> None:

@@ -107,13 +107,23 @@ def _carry() -> None:
 
 
 def _remember_way(now: Selection) -> None:
-    way = Selection(study=now.study, benchmarks=now.benchmarks, judges=now.judges, policy=now.policy, crossing=now.crossing, goals=now.goals, truncated=now.truncated)
+    way = Selection(
+        study=now.study,
+        benchmarks=now.benchmarks,
+        judges=now.judges,
+        policy=now.policy,
+        crossing=now.crossing,
+        goals=now.goals,
+        truncated=now.truncated,
+    )
     st.session_state["carried"] = way.to_query()
 
 
 def remembered(view: View, name: str, work: Callable[[], T]) -> T:
     """The result of some work on a view, made once for each selection and version of the store."""
-    return _remembered(name, str(sorted(view.selection.to_query().items())), f"{view.store.token} {view.store.version}", work)
+    return _remembered(
+        name, str(sorted(view.selection.to_query().items())), f"{view.store.token} {view.store.version}", work
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -125,7 +135,12 @@ def nothing(message: str) -> NoReturn:
     """Why a page has nothing to show, and where to look next; the page ends here."""
     st.info(plain_label(message))
     if identity.role() == "researcher":
-        st.page_link(str(PAGES / "runs.py"), label="What ran and what is missing", icon=":material/play_circle:", query_params=selection().to_query())
+        st.page_link(
+            str(PAGES / "runs.py"),
+            label="What ran and what is missing",
+            icon=":material/play_circle:",
+            query_params=selection().to_query(),
+        )
     st.stop()
 
 
@@ -142,11 +157,23 @@ def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: boo
     judges = [j.name for j in view.study.judges if j.name not in ("verifier", "coherence-rules")]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if benchmark:
-            _choice("Benchmark", sorted(kinds - {b for b in kinds if "lookalike" in b}), view.specification.benchmark, "benchmarks")
+            _choice(
+                "Benchmark",
+                sorted(kinds - {b for b in kinds if "lookalike" in b}),
+                view.specification.benchmark,
+                "benchmarks",
+            )
         if judge:
             _choice("Judge", judges, view.specification.judge, "judges")
         if policy:
-            _choice("Incoherent answers", list(POLICIES), view.specification.policy, "policy", many=False, words=lambda p: p.replace("_", " "))
+            _choice(
+                "Incoherent answers",
+                list(POLICIES),
+                view.specification.policy,
+                "policy",
+                many=False,
+                words=lambda p: p.replace("_", " "),
+            )
         back(view)
     _remember_way(selection())
 
@@ -163,13 +190,33 @@ def goals_row(view: View) -> None:
         for dataset in view.study.goals:
             known = view.goal(dataset)
             now = 0.5 if known is None else float(known)
-            goal = st.slider(f"Goal on {plain_label(dataset)}", 0.0, 1.0, now, 0.01, key=f"goal-{dataset}-{now:.3f}", width=260, help="Also set by a click on “Over all goals” below.")
+            goal = st.slider(
+                f"Goal on {plain_label(dataset)}",
+                0.0,
+                1.0,
+                now,
+                0.01,
+                key=f"goal-{dataset}-{now:.3f}",
+                width=260,
+                help="Also set by a click on “Over all goals” below.",
+            )
             if round(goal, 3) != round(now, 3):
                 set_goal(dataset, goal)
-        rule = st.selectbox("Crossing", RULES, RULES.index(view.specification.crossing), key=f"crossing-{view.specification.crossing}", width=150, help="“safest” is optimistic.")
+        rule = st.selectbox(
+            "Crossing",
+            RULES,
+            RULES.index(view.specification.crossing),
+            key=f"crossing-{view.specification.crossing}",
+            width=150,
+            help="“safest” is optimistic.",
+        )
         if rule != view.specification.crossing:
             ask(crossing=rule)
-        kept = st.toggle("Count answers that were cut off", view.selection.truncated, key=f"truncated-{view.selection.truncated}")
+        kept = st.toggle(
+            "Count answers that were cut off",
+            view.selection.truncated,
+            key=f"truncated-{view.selection.truncated}",
+        )
         if kept != view.selection.truncated:
             ask(truncated=kept)
 
@@ -180,9 +227,18 @@ def set_goal(dataset: str, goal: float) -> None:
     ask(goals=(*others, (dataset, goal)))
 
 
-def _choice(label: str, options: list[str], value: str, part: str, many: bool = True, words: Any = str) -> None:
+def _choice(
+    label: str, options: list[str], value: str, part: str, many: bool = True, words: Any = str
+) -> None:
     options = options if value in options else [value, *options]
-    chosen = st.selectbox(plain_label(label), options, index=options.index(value), key=f"way-{part}-{value}", format_func=lambda option: visible(words(option)), width=240)
+    chosen = st.selectbox(
+        plain_label(label),
+        options,
+        index=options.index(value),
+        key=f"way-{part}-{value}",
+        format_func=lambda option: visible(words(option)),
+        width=240,
+    )
     if chosen != value and part == "study":
         st.query_params.from_dict({"study": chosen})  # another study's filters mean nothing here
         _remember_way(selection())
@@ -201,10 +257,21 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
         theme=None,
         alt=alt,
         width="content" if figure.layout.width else "stretch",
-        config={"displaylogo": False, "typesetMath": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]},
+        config={
+            "displaylogo": False,
+            "typesetMath": False,
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        },
     )
     points = event.selection.points if event else []
-    chosen = next((str(p["customdata"][0] if isinstance(p["customdata"], list) else p["customdata"]["0"]) for p in points if p.get("customdata")), None)
+    chosen = next(
+        (
+            str(p["customdata"][0] if isinstance(p["customdata"], list) else p["customdata"]["0"])
+            for p in points
+            if p.get("customdata")
+        ),
+        None,
+    )
     if chosen is None:
         st.session_state.pop(f"{key}-handled", None)
         return None
@@ -216,7 +283,9 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
 
 def picture(figure: go.Figure, key: str, alt: str) -> None:
     """A figure to look at only."""
-    st.plotly_chart(sealed(figure), theme=None, key=key, alt=alt, config={"displayModeBar": False, "typesetMath": False})
+    st.plotly_chart(
+        sealed(figure), theme=None, key=key, alt=alt, config={"displayModeBar": False, "typesetMath": False}
+    )
 
 
 def _handled() -> None:
@@ -227,7 +296,12 @@ def _handled() -> None:
 
 def caption(view: View, extra: str = "") -> None:
     """Under every chart: the way of asking and the selection, from the same object as the data."""
-    st.caption(plain_label(". ".join(part for part in (extra, view.specification_words(), view.selection.caption()) if part) + "."))
+    st.caption(
+        plain_label(
+            ". ".join(part for part in (extra, view.specification_words(), view.selection.caption()) if part)
+            + "."
+        )
+    )
 
 
 def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") -> None:
@@ -240,7 +314,13 @@ def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") ->
     with st.expander(plain_label(f"Table, and how this is computed: {name.replace('-', ' ')}")):
         st.text(visible("\n".join(([how] if how else []) + [METHODS[m] for m in methods])))
         st.dataframe(visible_frame(frame), hide_index=True, width="stretch")
-        st.download_button("Download CSV", guarded_csv(frame).encode("utf-8", "replace"), f"{name}.csv", "text/csv", key=f"csv-{name}")
+        st.download_button(
+            "Download CSV",
+            guarded_csv(frame).encode("utf-8", "replace"),
+            f"{name}.csv",
+            "text/csv",
+            key=f"csv-{name}",
+        )
 
 
 def open_output(generation_id: str) -> None:
@@ -260,4 +340,10 @@ def _go(page: str, chosen: Selection) -> None:
 
 def texts_shown() -> bool:
     """Whether harmful text is shown rather than blurred; asked once a session."""
-    return bool(st.toggle("Show model text", key="show-text", help="Answers to harmful requests stay hidden until you ask for them."))
+    return bool(
+        st.toggle(
+            "Show model text",
+            key="show-text",
+            help="Answers to harmful requests stay hidden until you ask for them.",
+        )
+    )

@@ -23,12 +23,22 @@ def show(view: View, benchmark: str, item: str, chosen: str, shown: bool) -> Non
         shown: whether texts are shown rather than blurred.
     """
     story = story_table(view, benchmark, item)
-    clicked = screen.chart(story_grid(story, chosen), "story", "One prompt: rows runs, columns training steps, colour the outcome")
-    screen.caption(view, "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square, or walk with the arrow keys")
+    clicked = screen.chart(
+        story_grid(story, chosen),
+        "story",
+        "One prompt: rows runs, columns training steps, colour the outcome",
+    )
+    screen.caption(
+        view,
+        "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square, or walk with the arrow keys",
+    )
     with st.container(horizontal=True):
         for move in MOVES:
             to = neighbour(story, chosen, move)
-            if st.button(ARROWS[move], shortcut=move, key=f"walk-{move}", disabled=to is None) and to is not None:
+            if (
+                st.button(ARROWS[move], shortcut=move, key=f"walk-{move}", disabled=to is None)
+                and to is not None
+            ):
                 screen.open_output(to)
     if clicked:
         screen.open_output(clicked)
@@ -46,10 +56,19 @@ def _beside(story: pd.DataFrame, chosen: str, shown: bool) -> None:
 
     def name(generation: str) -> str:
         row = rows.loc[generation]
-        return f"{row['recipe']}, seed {row['seed']}, step {row['step']}: {OUTCOME_WORDS[str(row['outcome'])]}"
+        return (
+            f"{row['recipe']}, seed {row['seed']}, step {row['step']}: {OUTCOME_WORDS[str(row['outcome'])]}"
+        )
 
     st.subheader("Side by side", anchor=False)
-    other = st.selectbox("Compare with", others, others.index(first), format_func=lambda g: visible(name(g)), key=f"beside-{chosen}", width=420)
+    other = st.selectbox(
+        "Compare with",
+        others,
+        others.index(first),
+        format_func=lambda g: visible(name(g)),
+        key=f"beside-{chosen}",
+        width=420,
+    )
     for column, mine, against in zip(st.columns(2), (other, chosen), (chosen, other), strict=True):
         with column:
             st.text(visible(name(mine)))

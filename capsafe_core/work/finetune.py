@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.benchmarks import Benchmark, load_benchmark, load_training_pairs, scorer_of
-from capsafe_core.engines import Completion, Request, Sampling, Weights, answer_all, models_folder, open_engine
+from capsafe_core.engines import (
+    Completion,
+    Request,
+    Sampling,
+    Weights,
+    answer_all,
+    models_folder,
+    open_engine,
+)
 from capsafe_core.jobs.folder import Part
 from capsafe_core.records import Checkpoint, Measurement, PathPoint, Record
 from capsafe_core.training.lora import Recipe, finetune
@@ -24,7 +32,9 @@ def work(part: Part) -> None:
     part.total = 2 + 3 * len(recipe.steps)
     if "step-0" not in part.done_units:
         part.write("step-0", _point(wanted["path"], 0, start.checkpoint))
-    if all(f"step-{step}" in part.done_units for step in recipe.steps) or _reached(wanted, part.job.records()):
+    if all(f"step-{step}" in part.done_units for step in recipe.steps) or _reached(
+        wanted, part.job.records()
+    ):
         part.total = part.done
         return
 
@@ -34,7 +44,15 @@ def work(part: Part) -> None:
             part.report("running", f"step {step} of {recipe.steps[-1]}")
 
     folder = part.job.folder / "checkpoints"
-    for step, path in finetune(start, load_training_pairs(wanted["dataset"]), recipe, folder, wanted["engine"]["dtype"], wanted["engine"]["device"], on_step):
+    for step, path in finetune(
+        start,
+        load_training_pairs(wanted["dataset"]),
+        recipe,
+        folder,
+        wanted["engine"]["dtype"],
+        wanted["engine"]["device"],
+        on_step,
+    ):
         if f"step-{step}" in part.done_units:
             continue
         weights = replace(start, adapters=(*start.adapters, path))
@@ -49,7 +67,9 @@ def work(part: Part) -> None:
 
 def _reached(wanted: dict[str, Any], records: Iterable[Record]) -> bool:
     """Whether a measurement among the records is at the goal at which this job may stop."""
-    return wanted["stop_at"] is not None and any(isinstance(r, Measurement) and r.value >= wanted["stop_at"] for r in records)
+    return wanted["stop_at"] is not None and any(
+        isinstance(r, Measurement) and r.value >= wanted["stop_at"] for r in records
+    )
 
 
 def _point(path: dict[str, Any], step: int, checkpoint: Checkpoint) -> Sequence[Record]:
@@ -64,12 +84,27 @@ def _measure(wanted: dict[str, Any], weights: Weights, models: Path) -> list[Mea
     right = _right_answers(benchmark, wanted, weights, models)
     n = len(benchmark.prompts)
     rate = right / n
-    return [Measurement(weights.checkpoint.id, benchmark.record.name, "accuracy", rate, math.sqrt(rate * (1 - rate) / n), n, "probe during fine-tuning")]
+    return [
+        Measurement(
+            weights.checkpoint.id,
+            benchmark.record.name,
+            "accuracy",
+            rate,
+            math.sqrt(rate * (1 - rate) / n),
+            n,
+            "probe during fine-tuning",
+        )
+    ]
 
 
 def _right_answers(benchmark: Benchmark, wanted: dict[str, Any], weights: Weights, models: Path) -> int:
     sampling = Sampling(max_tokens=wanted["max_tokens"])
-    answers = answer_all(open_engine(wanted["engine"], weights, models), [Request(p.item, p.messages, sampling) for p in benchmark.prompts])
+    answers = answer_all(
+        open_engine(wanted["engine"], weights, models),
+        [Request(p.item, p.messages, sampling) for p in benchmark.prompts],
+    )
     worth = scorer_of(wanted["probe"])
     found = {key: a.text for key, a in answers.items() if isinstance(a, Completion)}
-    return sum(worth(p.item, found[p.item], p.reference).correct for p in benchmark.prompts if p.item in found)
+    return sum(
+        worth(p.item, found[p.item], p.reference).correct for p in benchmark.prompts if p.item in found
+    )

@@ -12,7 +12,10 @@ from capsafe_core.jobs.folder import Part, replace_file
 
 def work(part: Part) -> None:
     """Fit to the labels in `inputs.jsonl`."""
-    rows = [LabelledAnswer(**json.loads(line)) for line in (part.job.folder / "inputs.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        LabelledAnswer(**json.loads(line))
+        for line in (part.job.folder / "inputs.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     fitted = fit(rows, learn_formats(part.job.manifest.work["datasets"], load_training_pairs))
     replace_file(part.job.folder / "fitted.json", json.dumps(fitted, indent=1))
     part.write("fitted", [])

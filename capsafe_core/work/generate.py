@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.benchmarks import Benchmark, load_benchmark
-from capsafe_core.engines import Completion, Engine, Finished, Request, Sampling, Unit, Weights, find_weights, models_folder, open_engine
+from capsafe_core.engines import (
+    Completion,
+    Engine,
+    Finished,
+    Request,
+    Sampling,
+    Unit,
+    Weights,
+    find_weights,
+    models_folder,
+    open_engine,
+)
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, folder_beside, open_job
 from capsafe_core.records import BenchmarkRecord, Condition, Generation, PathPoint, Prompt
@@ -54,8 +65,20 @@ def checkpoint_weights(checkpoint: dict[str, Any], engine: dict[str, Any], job_f
     Raises:
         CapsafeError: the model or an adapter is not there.
     """
-    adapters = tuple(Path(a["path"]) if "path" in a else folder_beside(job_folder, a["job"]) / "checkpoints" / f"step-{a['step']:06d}" for a in checkpoint["adapters"])
-    return find_weights(engine, checkpoint["model"], models_folder(job_folder), adapters, checkpoint.get("trusted", False), checkpoint.get("pickles", False))
+    adapters = tuple(
+        Path(a["path"])
+        if "path" in a
+        else folder_beside(job_folder, a["job"]) / "checkpoints" / f"step-{a['step']:06d}"
+        for a in checkpoint["adapters"]
+    )
+    return find_weights(
+        engine,
+        checkpoint["model"],
+        models_folder(job_folder),
+        adapters,
+        checkpoint.get("trusted", False),
+        checkpoint.get("pickles", False),
+    )
 
 
 def work(part: Part) -> None:
@@ -63,16 +86,34 @@ def work(part: Part) -> None:
     wanted = part.job.manifest.work
     benchmarks = [load_benchmark(b) for b in wanted["benchmarks"]]
     # a manifest names one checkpoint, or several that the engine switches between
-    checkpoints = [checkpoint_weights(c, wanted["engine"], part.job.folder) for c in wanted.get("checkpoints") or [wanted["checkpoint"]] if not _never_trained(c, part.job.folder)]
-    streams = [stream for weights in checkpoints for stream in plan_streams(wanted, weights, benchmarks, part.index, part.job.manifest.parts)]
+    checkpoints = [
+        checkpoint_weights(c, wanted["engine"], part.job.folder)
+        for c in wanted.get("checkpoints") or [wanted["checkpoint"]]
+        if not _never_trained(c, part.job.folder)
+    ]
+    streams = [
+        stream
+        for weights in checkpoints
+        for stream in plan_streams(wanted, weights, benchmarks, part.index, part.job.manifest.parts)
+    ]
     facts = [_facts(wanted, weights, benchmarks) for weights in checkpoints]
-    part.total = sum(len(f) for f in facts) + len(checkpoints) * len(benchmarks) + sum(len(stream.requests) for stream in streams)
+    part.total = (
+        sum(len(f) for f in facts)
+        + len(checkpoints) * len(benchmarks)
+        + sum(len(stream.requests) for stream in streams)
+    )
     _check_unchanged(part, benchmarks)
     for i, records in enumerate(facts):
         if _numbered("facts", i) not in part.done_units:
             part.write(_numbered("facts", i), records)
     for group in group_checkpoints(checkpoints, "checkpoints" in wanted):
-        engine = open_engine(wanted["engine"], group.weights, models_folder(part.job.folder), group.adapters, lambda: part.should_stop)
+        engine = open_engine(
+            wanted["engine"],
+            group.weights,
+            models_folder(part.job.folder),
+            group.adapters,
+            lambda: part.should_stop,
+        )
         answer_group(part, engine, group, checkpoints, benchmarks, streams)
         if part.should_stop:
             return
@@ -86,12 +127,24 @@ def _check_unchanged(part: Part, benchmarks: Sequence[Benchmark]) -> None:
         CapsafeError: a benchmark's file has changed since.
     """
     begun = {r.name: r.id for r in part.job.part_records(part.index) if isinstance(r, BenchmarkRecord)}
-    changed = next((b.record.name for b in benchmarks if begun.get(b.record.name, b.record.id) != b.record.id), None)
+    changed = next(
+        (b.record.name for b in benchmarks if begun.get(b.record.name, b.record.id) != b.record.id), None
+    )
     if changed:
-        raise CapsafeError(f"The benchmark {changed!r} has changed since this job began.", "Put its file back, or save the changed one under another name and run that.")
+        raise CapsafeError(
+            f"The benchmark {changed!r} has changed since this job began.",
+            "Put its file back, or save the changed one under another name and run that.",
+        )
 
 
-def answer_group(part: Part, engine: Engine, group: Group, checkpoints: list[Weights], benchmarks: list[Benchmark], streams: list[Stream]) -> None:
+def answer_group(
+    part: Part,
+    engine: Engine,
+    group: Group,
+    checkpoints: list[Weights],
+    benchmarks: list[Benchmark],
+    streams: list[Stream],
+) -> None:
     """Everything that a group's checkpoints still owe."""
     conditions = {b.record.name: _condition(engine, part.job.manifest.work, b) for b in benchmarks}
     units: list[Unit] = []
@@ -105,7 +158,11 @@ def answer_group(part: Part, engine: Engine, group: Group, checkpoints: list[Wei
         for stream in streams:
             if stream.weights == weights:
                 planned = engine.plan([replace(r, adapter=adapter) for r in stream.requests])
-                units += [Unit(f"{stream.name}/{u.name}", u.requests) for u in planned if f"{stream.name}/{u.name}" not in part.done_units]
+                units += [
+                    Unit(f"{stream.name}/{u.name}", u.requests)
+                    for u in planned
+                    if f"{stream.name}/{u.name}" not in part.done_units
+                ]
                 known.update(stream.asked)
     if not units or part.should_stop:
         return
@@ -123,28 +180,56 @@ def _file(part: Part, finished: Finished, known: dict[str, Asked], conditions: d
         part.error(failure.key, failure.message)
     units = [u.name for u in finished.units if not failed & {r.key for r in u.requests}]
     if units:
-        records = [_generation(a, known[a.key], conditions[known[a.key].benchmark.record.name]) for a in finished.completions]
+        records = [
+            _generation(a, known[a.key], conditions[known[a.key].benchmark.record.name])
+            for a in finished.completions
+        ]
         part.write(units, records, sum(a.tokens for a in finished.completions), finished.note)
 
 
 def plan_requests(wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchmark]) -> list[Request]:
     """Everything that one checkpoint of a generate job is asked."""
     adapter = weights.adapters[-1] if "checkpoints" in wanted and weights.adapters else None
-    return [replace(r, adapter=adapter) for stream in plan_streams(wanted, weights, benchmarks) for r in stream.requests]
+    return [
+        replace(r, adapter=adapter)
+        for stream in plan_streams(wanted, weights, benchmarks)
+        for r in stream.requests
+    ]
 
 
-def plan_streams(wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchmark], part: int = 0, parts: int = 1) -> Iterator[Stream]:
+def plan_streams(
+    wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchmark], part: int = 0, parts: int = 1
+) -> Iterator[Stream]:
     """What a checkpoint is asked, by benchmark and seed; of several parts, this one's share."""
-    system = ({"role": "system", "content": wanted["sampling"]["system_prompt"]},) if wanted["sampling"]["system_prompt"] else ()
+    system = (
+        ({"role": "system", "content": wanted["sampling"]["system_prompt"]},)
+        if wanted["sampling"]["system_prompt"]
+        else ()
+    )
     seeds = wanted["sampling"].get("seeds") or [wanted["sampling"]["seed"]]
     for benchmark, settings in zip(benchmarks, wanted["benchmarks"], strict=True):
         for seed in seeds:
-            prefix = "/".join([benchmark.record.name, *([weights.checkpoint.id] if "checkpoints" in wanted else []), *([f"seed-{seed}"] if len(seeds) > 1 else [])])
+            prefix = "/".join(
+                [
+                    benchmark.record.name,
+                    *([weights.checkpoint.id] if "checkpoints" in wanted else []),
+                    *([f"seed-{seed}"] if len(seeds) > 1 else []),
+                ]
+            )
             sampling = _sampling(wanted, settings, seed)
-            asked = {f"{prefix}/{p.item}#{s}": Asked(weights, benchmark, p, s, seed) for p in benchmark.prompts for s in range(wanted["sampling"]["samples"])}
+            asked = {
+                f"{prefix}/{p.item}#{s}": Asked(weights, benchmark, p, s, seed)
+                for p in benchmark.prompts
+                for s in range(wanted["sampling"]["samples"])
+            }
             mine = list(asked)[part::parts]
             if mine:
-                yield Stream(weights, prefix, [Request(key, (*system, *asked[key].prompt.messages), sampling) for key in mine], {key: asked[key] for key in mine})
+                yield Stream(
+                    weights,
+                    prefix,
+                    [Request(key, (*system, *asked[key].prompt.messages), sampling) for key in mine],
+                    {key: asked[key] for key in mine},
+                )
 
 
 def group_checkpoints(checkpoints: Sequence[Weights], switching: bool) -> list[Group]:
@@ -153,7 +238,10 @@ def group_checkpoints(checkpoints: Sequence[Weights], switching: bool) -> list[G
         return [Group(weights, ((weights, None),)) for weights in checkpoints]
     # a model that is fine-tuned further is loaded with all its adapters but the last merged
     split = [(replace(w, adapters=w.adapters[:-1]), w) for w in checkpoints]
-    return [Group(base, tuple((w, w.adapters[-1] if w.adapters else None) for b, w in split if b == base)) for base in dict.fromkeys(base for base, _ in split)]
+    return [
+        Group(base, tuple((w, w.adapters[-1] if w.adapters else None) for b, w in split if b == base))
+        for base in dict.fromkeys(base for base, _ in split)
+    ]
 
 
 def _never_trained(checkpoint: dict[str, Any], job_folder: Path) -> bool:
@@ -161,7 +249,11 @@ def _never_trained(checkpoint: dict[str, Any], job_folder: Path) -> bool:
     for adapter in checkpoint["adapters"]:
         if "job" in adapter:
             job = open_job(folder_beside(job_folder, adapter["job"]))
-            if not (job.folder / "checkpoints" / f"step-{adapter['step']:06d}").exists() and job.state == "done" and job.manifest.work["stop_at"] is not None:
+            if (
+                not (job.folder / "checkpoints" / f"step-{adapter['step']:06d}").exists()
+                and job.state == "done"
+                and job.manifest.work["stop_at"] is not None
+            ):
                 return True
     return False
 
@@ -178,14 +270,39 @@ def _facts(wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchm
 
 
 def _sampling(wanted: dict[str, Any], settings: dict[str, Any], seed: int) -> Sampling:
-    return Sampling(wanted["sampling"]["temperature"], wanted["sampling"]["top_p"], settings.get("max_tokens") or wanted["sampling"]["max_tokens"], seed)
+    return Sampling(
+        wanted["sampling"]["temperature"],
+        wanted["sampling"]["top_p"],
+        settings.get("max_tokens") or wanted["sampling"]["max_tokens"],
+        seed,
+    )
 
 
 def _condition(engine: Engine, wanted: dict[str, Any], benchmark: Benchmark) -> Condition:
     settings = next(s for s in wanted["benchmarks"] if s["name"] == benchmark.record.name)
     sampling = _sampling(wanted, settings, 0)
-    return Condition(wanted["sampling"]["system_prompt"], engine.template_digest, 0, sampling.temperature, sampling.top_p, sampling.max_tokens, engine.name, engine.version, engine.dtype)
+    return Condition(
+        wanted["sampling"]["system_prompt"],
+        engine.template_digest,
+        0,
+        sampling.temperature,
+        sampling.top_p,
+        sampling.max_tokens,
+        engine.name,
+        engine.version,
+        engine.dtype,
+    )
 
 
 def _generation(answer: Completion, asked: Asked, condition: Condition) -> Generation:
-    return Generation(asked.weights.checkpoint.id, asked.benchmark.record.id, condition.id, asked.prompt.id, asked.sample, asked.seed, answer.text, answer.finish_reason, answer.tokens)
+    return Generation(
+        asked.weights.checkpoint.id,
+        asked.benchmark.record.id,
+        condition.id,
+        asked.prompt.id,
+        asked.sample,
+        asked.seed,
+        answer.text,
+        answer.finish_reason,
+        answer.tokens,
+    )

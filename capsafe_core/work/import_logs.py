@@ -15,7 +15,16 @@ from capsafe_core.jobs.importing import read_head, unit_of
 from capsafe_core.mapping import parse_mapping
 from capsafe_core.records import Generation, Record, Rows, digest_files
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    RecursionError,
+    OverflowError,
+)
 """what reading a file that nobody's tool wrote may raise"""
 
 
@@ -26,9 +35,16 @@ def work(part: Part) -> None:
     head = read_head(part.job)
     if head is None:
         raise CapsafeError("The head.json of this import is gone.", "Import these logs again.")
-    items: Items = {b: {item: (place, digest) for place, (item, digest) in enumerate(rows)} for b, rows in head["items"].items()}
+    items: Items = {
+        b: {item: (place, digest) for place, (item, digest) in enumerate(rows)}
+        for b, rows in head["items"].items()
+    }
     known = {content: [(g, c) for g, c in found] for content, found in head["known"].items()}
-    answers = {r.id: hash(r.text) for r in part.job.part_records(part.index) if isinstance(r, Generation)} if part.done_units else {}
+    answers = (
+        {r.id: hash(r.text) for r in part.job.part_records(part.index) if isinstance(r, Generation)}
+        if part.done_units
+        else {}
+    )
     part.total = part.done + sum(s["outputs"] for s in asked["sources"] if unit_of(s) not in part.done_units)
     for source in asked["sources"]:
         if part.should_stop:
@@ -39,13 +55,29 @@ def work(part: Part) -> None:
         before = part.done
         try:
             outputs = _Counted()
-            converter = Converter(mapping, items, known, head["recipes"], frozenset(head["starts"]), part.job.manifest.created, answers)
-            part.write(unit, outputs.of(_records(source, [Path(p) for p in head["paths"][unit]], mapping.columns, converter)))
+            converter = Converter(
+                mapping,
+                items,
+                known,
+                head["recipes"],
+                frozenset(head["starts"]),
+                part.job.manifest.created,
+                answers,
+            )
+            part.write(
+                unit,
+                outputs.of(
+                    _records(source, [Path(p) for p in head["paths"][unit]], mapping.columns, converter)
+                ),
+            )
             part.done = min(before + outputs.count, part.total)
         except CapsafeError as error:
             part.error(unit, str(error))
         except UNREADABLE as error:
-            part.error(unit, f"{source['relative']} is not as {source['tool']} writes it ({type(error).__name__}: {str(error)[:100]}).")
+            part.error(
+                unit,
+                f"{source['relative']} is not as {source['tool']} writes it ({type(error).__name__}: {str(error)[:100]}).",
+            )
     part.done = part.total
 
 
@@ -61,13 +93,17 @@ class _Counted:
             yield record
 
 
-def _records(source: dict[str, Any], paths: list[Path], columns: dict[str, str], converter: Converter) -> Iterator[Record | Rows]:
+def _records(
+    source: dict[str, Any], paths: list[Path], columns: dict[str, str], converter: Converter
+) -> Iterator[Record | Rows]:
     """The records of one file.
 
     Raises:
         CapsafeError: it changed since it was surveyed, or cannot be used.
     """
     if not all(p.is_file() for p in paths) or digest_files(*paths) != source["digest"]:
-        raise CapsafeError(f"{source['relative']} is gone or has changed since it was looked at.", "Import it again.")
+        raise CapsafeError(
+            f"{source['relative']} is gone or has changed since it was looked at.", "Import it again."
+        )
     for log in read_source(Source(source["tool"], tuple(paths), source["relative"]), columns, Problems()):
         yield from converter.records(log, source["relative"], source["digest"])

@@ -29,7 +29,9 @@ def work(part: Part) -> None:
         judged = _judged(part, judge, unit, batch)
         if part.should_stop:  # what the stop cut short is not a failure: it is asked again
             judged = [j for j in judged if j.status != "error"]
-        part.write(unit, [replace(j, attempt=attempts.get(j.generation_id, 0) + 1) for j in judged], judge.tokens)
+        part.write(
+            unit, [replace(j, attempt=attempts.get(j.generation_id, 0) + 1) for j in judged], judge.tokens
+        )
         judge.tokens = 0
 
 
@@ -47,7 +49,11 @@ def _mine(part: Part, judge: Judge) -> Iterator[Item]:
     """The outputs of this part's share of the generate jobs that the judge has something to say about."""
     for i, name in enumerate(part.job.manifest.work["generations"]):
         if i % part.job.manifest.parts == part.index:
-            yield from (item for item in read_items(open_job(folder_beside(part.job.folder, name))) if judge.applies(item.benchmark))
+            yield from (
+                item
+                for item in read_items(open_job(folder_beside(part.job.folder, name)))
+                if judge.applies(item.benchmark)
+            )
 
 
 def read_items(job: Job) -> Iterator[Item]:
@@ -71,7 +77,12 @@ def _judged(part: Part, judge: Judge, unit: str, batch: list[Item]) -> list[Judg
     except (ValueError, KeyError, IndexError, RuntimeError) as error:
         if len(batch) > 1:
             return [j for item in batch for j in _judged(part, judge, unit, [item])]
-        verdicts = [[Verdict(d, None, status="error", raw=f"{type(error).__name__}: {error}") for d in judge.rater.dimensions]]
+        verdicts = [
+            [
+                Verdict(d, None, status="error", raw=f"{type(error).__name__}: {error}")
+                for d in judge.rater.dimensions
+            ]
+        ]
     for item, found in zip(batch, verdicts, strict=True):
         broken = next((v for v in found if v.status == "error"), None)
         if broken and not part.should_stop:

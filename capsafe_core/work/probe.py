@@ -21,11 +21,22 @@ def work(part: Part) -> None:
     settings = {b["name"]: b for w in wanted for b in w["benchmarks"]}
     benchmarks = {name: load_benchmark(b) for name, b in settings.items()}
     sizes = {name: len(b.prompts) for name, b in benchmarks.items()}
-    each = [(len(w.get("checkpoints") or [0]), w["sampling"]["samples"] * len(w["sampling"].get("seeds") or [0]), w["benchmarks"]) for w in wanted]
-    generations = sum(checkpoints * times * sizes[b["name"]] for checkpoints, times, chosen in each for b in chosen)
+    each = [
+        (
+            len(w.get("checkpoints") or [0]),
+            w["sampling"]["samples"] * len(w["sampling"].get("seeds") or [0]),
+            w["benchmarks"],
+        )
+        for w in wanted
+    ]
+    generations = sum(
+        checkpoints * times * sizes[b["name"]] for checkpoints, times, chosen in each for b in chosen
+    )
     first = wanted[0]
     began = time.monotonic()
-    weights = checkpoint_weights((first.get("checkpoints") or [first["checkpoint"]])[0], first["engine"], part.job.folder)
+    weights = checkpoint_weights(
+        (first.get("checkpoints") or [first["checkpoint"]])[0], first["engine"], part.job.folder
+    )
     (group,) = group_checkpoints([weights], "checkpoints" in first)
     engine = open_engine(first["engine"], group.weights, models_folder(part.job.folder), group.adapters)
     loading = time.monotonic() - began

@@ -16,7 +16,9 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, open_job
 from capsafe_core.text import visible
 
-WORK = {kind: f"capsafe_core.work.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit", "survey")} | {"import": "capsafe_core.work.import_logs"}
+WORK = {
+    kind: f"capsafe_core.work.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit", "survey")
+} | {"import": "capsafe_core.work.import_logs"}
 """The module whose `work(part)` does a kind of job."""
 
 

@@ -29,7 +29,12 @@ Answer = dict[str, Any]
 
 
 def _make(desk: Desk, person: Person, settings: dict[str, Any], selection: dict[str, str]) -> Answer:
-    made = make_queue(desk, open_view(desk.store, Selection.from_query(selection)), person, QueueSettings.from_dict(settings))
+    made = make_queue(
+        desk,
+        open_view(desk.store, Selection.from_query(selection)),
+        person,
+        QueueSettings.from_dict(settings),
+    )
     return {"queue": made.queue, "words": made.words, "strata": list(made.strata)}
 
 
@@ -37,7 +42,16 @@ def _list(desk: Desk, person: Person) -> Answer:
     rows = []
     for queue in desk.queues():
         progress = desk.progress(person, queue.queue)
-        rows.append({"queue": queue.queue, "name": queue.name, "state": queue.state, "labels": progress.done, "of": progress.total, "drew": queue.words})
+        rows.append(
+            {
+                "queue": queue.queue,
+                "name": queue.name,
+                "state": queue.state,
+                "labels": progress.done,
+                "of": progress.total,
+                "drew": queue.words,
+            }
+        )
     return {"rows": rows}
 
 
@@ -55,7 +69,9 @@ def _bring_in(desk: Desk, person: Person, text: str, name: str) -> Answer:
 
 
 def _take_out(desk: Desk, person: Person, queue: str, form: str) -> Answer:
-    return {"text": write_labels(label_rows(desk.store, find_queue(desk, queue).queue if queue else ""), form)}
+    return {
+        "text": write_labels(label_rows(desk.store, find_queue(desk, queue).queue if queue else ""), form)
+    }
 
 
 def _labelled(desk: Desk, person: Person, study: str) -> Answer:
@@ -93,7 +109,11 @@ def _export(desk: Desk, person: Person, form: str, name: str, study: str = "", t
     view = open_view(store, Selection(study=study))
     folder = new_export(store, name or f"{view.study.name}-{form}" + (".zip" if form == "bundle" else ""))
     if form == "bundle":
-        text = next(str(t) for n, t in study_texts(store)[["name", "text"]].itertuples(index=False) if n == view.study.name)
+        text = next(
+            str(t)
+            for n, t in study_texts(store)[["name", "text"]].itertuples(index=False)
+            if n == view.study.name
+        )
         pack_bundle(view.study, text, desk.jobs, jobs_of(store, view.study.name), folder)
     elif form == "every-eval-ever":
         with whole(folder) as new:
@@ -114,11 +134,20 @@ def _retract(desk: Desk, person: Person, job: str, undo: bool) -> Answer:
 
 
 ACTIONS: dict[str, Callable[..., Answer]] = {
-    "make queue": _make, "list queues": _list, "extend queue": _extend, "queue state": _state,
-    "bring labels in": _bring_in, "take labels out": _take_out, "labelled answers": _labelled, "guidelines": _guidelines,
-    "find outputs": _find_outputs, "look": _look, "retract": _retract, "export": _export,
+    "make queue": _make,
+    "list queues": _list,
+    "extend queue": _extend,
+    "queue state": _state,
+    "bring labels in": _bring_in,
+    "take labels out": _take_out,
+    "labelled answers": _labelled,
+    "guidelines": _guidelines,
+    "find outputs": _find_outputs,
+    "look": _look,
+    "retract": _retract,
+    "export": _export,
     **REPORTING,
-}  # fmt: skip
+}
 
 
 def act(desk: Desk, name: str, person: Person, arguments: dict[str, Any]) -> Answer:
@@ -141,5 +170,8 @@ def find_queue(desk: Desk, name: str) -> QueueRecord:
     known = desk.queues()
     found = [q for q in known if q.queue == name] or [q for q in known if q.name == name]
     if len(found) != 1:
-        raise CapsafeError(f"{len(found) or 'No'} queues are called {name!r}.", "`capsafe queue list` shows their ids." if known else "Make one: `capsafe queue make NAME`.")
+        raise CapsafeError(
+            f"{len(found) or 'No'} queues are called {name!r}.",
+            "`capsafe queue list` shows their ids." if known else "Make one: `capsafe queue make NAME`.",
+        )
     return found[0]

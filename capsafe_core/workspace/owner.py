@@ -57,7 +57,12 @@ class Owner:
         except Exception as error:
             # a fault here must not silence the thread: the Runs page shows it, the log has the traceback
             traceback.print_exc()
-            self.problems = [CapsafeError(f"Reading the job folders failed: {type(error).__name__}: {error}", "This is a fault in capsafe; the log has the details.")]
+            self.problems = [
+                CapsafeError(
+                    f"Reading the job folders failed: {type(error).__name__}: {error}",
+                    "This is a fault in capsafe; the log has the details.",
+                )
+            ]
 
     def close(self) -> None:
         self._ended.set()

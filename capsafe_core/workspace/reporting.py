@@ -32,13 +32,21 @@ def _verify(desk: Desk, person: Person, provenance: dict[str, Any]) -> Answer:
 
 
 def _offered(desk: Desk, person: Person, selection: dict[str, str]) -> Answer:
-    return {"rows": [{"item": key, "finding": words} for key, words in offered(open_view(desk.store, Selection.from_query(selection))).items()]}
+    return {
+        "rows": [
+            {"item": key, "finding": words}
+            for key, words in offered(open_view(desk.store, Selection.from_query(selection))).items()
+        ]
+    }
 
 
 def _figure(desk: Desk, person: Person, item: str, selection: dict[str, str]) -> Answer:
     found = find(open_view(desk.store, Selection.from_query(selection)), item)
     if found.figure is None:
-        raise CapsafeError(f"The finding {item!r} has no figure.", "overview, capability, conclusion, judges and incoherence have one.")
+        raise CapsafeError(
+            f"The finding {item!r} has no figure.",
+            "overview, capability, conclusion, judges and incoherence have one.",
+        )
     return {"figure": found.figure.to_json(), "alt": f"{found.alt}. {found.sentence}"}
 
 
@@ -46,4 +54,10 @@ def _cite(desk: Desk, person: Person, selection: dict[str, str]) -> Answer:
     return {"text": bibtex(open_view(desk.store, Selection.from_query(selection)))}
 
 
-REPORTING: dict[str, Callable[..., Answer]] = {"figure": _figure, "cite": _cite, "report": _make, "verify report": _verify, "list findings": _offered}
+REPORTING: dict[str, Callable[..., Answer]] = {
+    "figure": _figure,
+    "cite": _cite,
+    "report": _make,
+    "verify report": _verify,
+    "list findings": _offered,
+}

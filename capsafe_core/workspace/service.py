@@ -73,7 +73,10 @@ class Service:
             finally:
                 os.umask(before)
         except OSError as error:
-            raise CapsafeError(f"The app cannot listen for commands at {path}: {error.strerror or error}.", "Check that folder's rights and its disk.") from error
+            raise CapsafeError(
+                f"The app cannot listen for commands at {path}: {error.strerror or error}.",
+                "Check that folder's rights and its disk.",
+            ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="capsafe-socket", daemon=True)
 
     def start(self) -> None:
@@ -99,7 +102,10 @@ def _make_room(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise CapsafeError(f"{path} is in the place of the socket over which the app answers commands.", "Move it away, then start again.")
+        raise CapsafeError(
+            f"{path} is in the place of the socket over which the app answers commands.",
+            "Move it away, then start again.",
+        )
     path.unlink()
 
 
@@ -116,7 +122,10 @@ def check_folder(path: Path) -> None:
         folder.mkdir(mode=0o700)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise CapsafeError(f"{folder} is not a folder of your own that is closed to others.", "Remove it, or use a workspace with a shorter path.")
+        raise CapsafeError(
+            f"{folder} is not a folder of your own that is closed to others.",
+            "Remove it, or use a workspace with a shorter path.",
+        )
 
 
 def answer(desk: Desk, line: str, address: str = "") -> dict[str, Any]:
@@ -128,7 +137,10 @@ def answer(desk: Desk, line: str, address: str = "") -> dict[str, Any]:
         return {"error": error.message, "hint": error.hint, "kind": kind.__name__}
     except Exception as error:
         traceback.print_exc()
-        return {"error": f"The owner of the store failed on this: {type(error).__name__}: {error}.", "hint": "This is a fault in capsafe; what the app prints has the details."}
+        return {
+            "error": f"The owner of the store failed on this: {type(error).__name__}: {error}.",
+            "hint": "This is a fault in capsafe; what the app prints has the details.",
+        }
 
 
 def _answer(desk: Desk, line: str, address: str) -> dict[str, Any]:
@@ -139,7 +151,9 @@ def _answer(desk: Desk, line: str, address: str) -> dict[str, Any]:
         if "who" in request:
             return {"address": address, "pid": os.getpid()}
         if "do" in request:
-            call: Callable[[], Any] = _action(desk, str(request["do"]), Person(str(request["person"])), dict(request["arguments"]))
+            call: Callable[[], Any] = _action(
+                desk, str(request["do"]), Person(str(request["person"])), dict(request["arguments"])
+            )
         else:
             name, selection = str(request["table"]), Selection.from_query(dict(request.get("selection", {})))
             call = lambda: table(desk.store, name, selection)  # noqa: E731
@@ -219,7 +233,9 @@ def open_store(settings: Settings, patience: float = PATIENCE) -> Store:
             return Store(settings.store_path, settings.exports_path, settings.memory_limit, settings.threads)
         except BusyError as error:
             if patience and (address := _address(settings.socket_path)):
-                raise BusyError(f"{error.message} Its app is open at {address}.", "Use that one, or end it first.") from error
+                raise BusyError(
+                    f"{error.message} Its app is open at {address}.", "Use that one, or end it first."
+                ) from error
             if time.monotonic() >= until:
                 raise
             time.sleep(0.2)
@@ -235,7 +251,10 @@ def _address(path: Path) -> str:
 def _request(path: Path, request: dict[str, Any]) -> dict[str, Any]:
     line = (json.dumps(request) + "\n").encode()
     if len(line) > LONGEST:
-        raise CapsafeError(f"This is too much for one request: {len(line):,} bytes.", f"Send at most {LONGEST:,}, in several files.")
+        raise CapsafeError(
+            f"This is too much for one request: {len(line):,} bytes.",
+            f"Send at most {LONGEST:,}, in several files.",
+        )
     owner = "The app that owns the store"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(SILENCE)
@@ -248,16 +267,24 @@ def _request(path: Path, request: dict[str, Any]) -> dict[str, Any]:
         except OSError as error:
             if path.is_dir() or not path.is_socket():
                 raise NobodyError("No app is running on this workspace.") from error
-            raise CapsafeError(f"{owner} cannot be reached at {path}: {error.strerror or error}.", "Wait for it, or end it.") from error
+            raise CapsafeError(
+                f"{owner} cannot be reached at {path}: {error.strerror or error}.", "Wait for it, or end it."
+            ) from error
         try:
             connection.sendall(line)
             with connection.makefile("r", encoding="utf-8") as stream:
                 text = next((found for found in stream if found.strip()), "")
             reply: dict[str, Any] = json.loads(text)
         except TimeoutError as error:
-            raise CapsafeError(f"{owner} does not answer: it is stopped, or hangs.", "Let it go on (`kill -CONT`), or end it.") from error
+            raise CapsafeError(
+                f"{owner} does not answer: it is stopped, or hangs.",
+                "Let it go on (`kill -CONT`), or end it.",
+            ) from error
         except (OSError, ValueError) as error:
-            raise CapsafeError(f"{owner} does not answer: it ended before it did.", "Look at what it printed, then try again.") from error
+            raise CapsafeError(
+                f"{owner} does not answer: it ended before it did.",
+                "Look at what it printed, then try again.",
+            ) from error
     if "error" in reply:
         raise KINDS.get(str(reply.get("kind")), CapsafeError)(str(reply["error"]), str(reply.get("hint", "")))
     return reply
@@ -265,7 +292,9 @@ def _request(path: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 def _peer(connection: socket.socket) -> int:
     """The process at the other end."""
-    pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    pid, _, _ = struct.unpack(
+        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
     return int(pid)
 
 
@@ -284,9 +313,17 @@ def _handler(desk: Desk, address: str) -> type[socketserver.StreamRequestHandler
                 if line.endswith(b"\n"):
                     self._work(line.decode("utf-8", "replace"))
                     return
-                while len(line) == LONGEST and (more := self.rfile.readline(1 << 16)) and not more.endswith(b"\n"):
+                while (
+                    len(line) == LONGEST
+                    and (more := self.rfile.readline(1 << 16))
+                    and not more.endswith(b"\n")
+                ):
                     pass  # who is still sending does not read an answer
-                problem = f"is longer than {LONGEST:,} bytes" if len(line) == LONGEST else "ends before its line does"
+                problem = (
+                    f"is longer than {LONGEST:,} bytes"
+                    if len(line) == LONGEST
+                    else "ends before its line does"
+                )
                 self._say({"error": f"The request {problem}.", "hint": ""})
             except TimeoutError:
                 with contextlib.suppress(OSError):
@@ -319,5 +356,10 @@ def _line(reply: dict[str, Any]) -> bytes:
         text = json.dumps(reply, default=_plain)
     except (TypeError, ValueError, AttributeError, RecursionError) as error:
         traceback.print_exc()
-        text = json.dumps({"error": f"The answer cannot be written down: {type(error).__name__}: {error}.", "hint": "This is a fault in capsafe."})
+        text = json.dumps(
+            {
+                "error": f"The answer cannot be written down: {type(error).__name__}: {error}.",
+                "hint": "This is a fault in capsafe.",
+            }
+        )
     return (text + "\n").encode()

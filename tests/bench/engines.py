@@ -25,7 +25,14 @@ from capsafe_core.work import generate
 PROMPTS, TOKENS, TURNS = 64, 64, 3
 SETTINGS: dict[str, dict[str, Any]] = {
     "transformers": {"name": "transformers", "dtype": "bfloat16", "batch_size": 32, "device": "cpu"},
-    "vllm": {"name": "vllm", "dtype": "bfloat16", "tensor_parallel": 1, "max_model_len": 512, "gpu_memory": 0.9, "enforce_eager": True},
+    "vllm": {
+        "name": "vllm",
+        "dtype": "bfloat16",
+        "tensor_parallel": 1,
+        "max_model_len": 512,
+        "gpu_memory": 0.9,
+        "enforce_eager": True,
+    },
 }
 
 
@@ -33,7 +40,15 @@ def main(name: str, model: str, adapter: str) -> None:
     settings, root = SETTINGS[name], Path(tempfile.mkdtemp())
     base = find_weights(settings, model, root)
     adapted = find_weights(settings, model, root, (Path(adapter),))
-    print(json.dumps({"engine": name, "plain": measured(settings, root, base), "with an adapter": measured(settings, root, adapted)}))
+    print(
+        json.dumps(
+            {
+                "engine": name,
+                "plain": measured(settings, root, base),
+                "with an adapter": measured(settings, root, adapted),
+            }
+        )
+    )
 
 
 def measured(settings: dict[str, Any], root: Path, weights: Weights) -> dict[str, float]:
@@ -41,15 +56,37 @@ def measured(settings: dict[str, Any], root: Path, weights: Weights) -> dict[str
     switching = settings["name"] == "vllm"
     (group,) = generate.group_checkpoints([weights], switching)
     engine = open_engine(settings, group.weights, root, group.adapters)
-    bench = {"name": "direct-requests", "source": "project:direct-requests", "config": {}, "seed": 0, "size": PROMPTS, "answer": "final", "scorer": "exact"}
-    sampling = {"temperature": 0.0, "top_p": 1.0, "max_tokens": TOKENS, "samples": 1, "seed": 0, "system_prompt": ""}
+    bench = {
+        "name": "direct-requests",
+        "source": "project:direct-requests",
+        "config": {},
+        "seed": 0,
+        "size": PROMPTS,
+        "answer": "final",
+        "scorer": "exact",
+    }
+    sampling = {
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "max_tokens": TOKENS,
+        "samples": 1,
+        "seed": 0,
+        "system_prompt": "",
+    }
     checkpoint = {"model": weights.name, "adapters": []}
     prompts = [p.text for p in load_benchmark(bench).prompts]
     bare = {"transformers": bare_transformers, "vllm": bare_vllm}[settings["name"]]
 
     def job(turn: int) -> int:
-        work = {"checkpoints" if switching else "checkpoint": [checkpoint] if switching else checkpoint, "benchmarks": [bench], "sampling": sampling, "engine": settings}
-        with Part(create_job(root / "jobs", Manifest("generate", f"bench-{turn}-{time.time()}", work))) as part:
+        work = {
+            "checkpoints" if switching else "checkpoint": [checkpoint] if switching else checkpoint,
+            "benchmarks": [bench],
+            "sampling": sampling,
+            "engine": settings,
+        }
+        with Part(
+            create_job(root / "jobs", Manifest("generate", f"bench-{turn}-{time.time()}", work))
+        ) as part:
             benchmarks = [load_benchmark(bench)]
             streams = list(generate.plan_streams(work, weights, benchmarks))
             generate.answer_group(part, engine, group, [weights], benchmarks, streams)
@@ -75,13 +112,22 @@ def bare_transformers(engine: Any, prompts: list[str], adapters: list[Path]) -> 
     import torch
 
     tokenizer, model = engine.tokenizer, engine.model
-    texts = [tokenizer.apply_chat_template([{"role": "user", "content": p}], tokenize=False, add_generation_prompt=True) for p in prompts]
+    texts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": p}], tokenize=False, add_generation_prompt=True
+        )
+        for p in prompts
+    ]
     texts.sort(key=len)
     written = 0
     for i in range(0, len(texts), engine.batch_size):
-        batch = tokenizer(texts[i : i + engine.batch_size], return_tensors="pt", padding=True, add_special_tokens=False)
+        batch = tokenizer(
+            texts[i : i + engine.batch_size], return_tensors="pt", padding=True, add_special_tokens=False
+        )
         with torch.inference_mode():
-            output = model.generate(**batch, do_sample=False, max_new_tokens=TOKENS, pad_token_id=tokenizer.pad_token_id)
+            output = model.generate(
+                **batch, do_sample=False, max_new_tokens=TOKENS, pad_token_id=tokenizer.pad_token_id
+            )
         answers = output[:, batch.input_ids.shape[1] :]
         tokenizer.batch_decode(answers, skip_special_tokens=True)
         written += int(((answers != tokenizer.pad_token_id) & (answers != tokenizer.eos_token_id)).sum())
@@ -92,7 +138,12 @@ def bare_vllm(engine: Any, prompts: list[str], adapters: list[Path]) -> int:
     from vllm import SamplingParams
 
     lora = engine._adapters[adapters[0]] if adapters else None
-    outputs = engine._llm.chat([[{"role": "user", "content": p}] for p in prompts], SamplingParams(temperature=0.0, max_tokens=TOKENS), lora_request=lora, use_tqdm=False)
+    outputs = engine._llm.chat(
+        [[{"role": "user", "content": p}] for p in prompts],
+        SamplingParams(temperature=0.0, max_tokens=TOKENS),
+        lora_request=lora,
+        use_tqdm=False,
+    )
     return sum(len(o.outputs[0].token_ids) for o in outputs)
 
 

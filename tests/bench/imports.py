@@ -61,7 +61,10 @@ name = "lines"
 [benchmarks.bench]
 name = "bench"
 kind = "safety"
-""" + "".join(f'[[judges]]\nby = "judge_{k}"\nname = "judge_{k}"\ndimension = "safety"\ncutoff = 0.5\nscale = [0, 1]\n' for k in range(3))
+""" + "".join(
+    f'[[judges]]\nby = "judge_{k}"\nname = "judge_{k}"\ndimension = "safety"\ncutoff = 0.5\nscale = [0, 1]\n'
+    for k in range(3)
+)
 
 
 def imports() -> list[dict[str, Any]]:
@@ -72,30 +75,63 @@ def imports() -> list[dict[str, Any]]:
         (root / "inspect").mkdir()
         log = root / "inspect" / "log.eval"
         if peer:
-            subprocess.run([peer, "-c", PEER_WRITES, str(log), str(SAMPLES)], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [peer, "-c", PEER_WRITES, str(log), str(SAMPLES)], check=True, stdout=subprocess.DEVNULL
+            )
         else:
             write_eval(log, inspect_log([inspect_sample(i) for i in range(SAMPLES)]))
         seconds, memory = imported(root / "inspect", root / "a", SAMPLES, "")
-        read = json.loads(subprocess.run([peer, "-c", PEER_READS, str(log)], check=True, capture_output=True, text=True).stdout.splitlines()[-1]) if peer else None
+        read = (
+            json.loads(
+                subprocess.run(
+                    [peer, "-c", PEER_READS, str(log)], check=True, capture_output=True, text=True
+                ).stdout.splitlines()[-1]
+            )
+            if peer
+            else None
+        )
         if read is None:
             print("Inspect's own reader was not measured: CAPSAFE_INSPECT_PYTHON names no interpreter.")
         name = f"{SAMPLES:,} Inspect samples into the store"
         results = [
             _result(name, seconds, "s", "samples_df", read and read["seconds"]),
-            _result(f"{name}, peak memory of the larger process", memory, "MB", "samples_df", read and read["mb"]),
+            _result(
+                f"{name}, peak memory of the larger process", memory, "MB", "samples_df", read and read["mb"]
+            ),
         ]
         (root / "lines").mkdir()
         with (root / "lines" / "rows.jsonl").open("w") as stream:
             for i in range(LINES):
-                row = {"model": f"model-{i // 1000}", "task": "bench", "id": i % 1000, "prompt": f"question {i % 1000} " * 8, "response": f"answer {i} " * 20}
-                stream.write(json.dumps({**row, **{f"judge_{k}": ((i * (k + 3)) % 10) / 10 for k in range(3)}}) + "\n")
+                row = {
+                    "model": f"model-{i // 1000}",
+                    "task": "bench",
+                    "id": i % 1000,
+                    "prompt": f"question {i % 1000} " * 8,
+                    "response": f"answer {i} " * 20,
+                }
+                stream.write(
+                    json.dumps({**row, **{f"judge_{k}": ((i * (k + 3)) % 10) / 10 for k in range(3)}}) + "\n"
+                )
         seconds, memory = imported(root / "lines", root / "b", LINES, MAPPING)
         name = f"{LINES:,} JSON lines with three judgments each into the store"
-        return [*results, _result(name, seconds, "s"), _result(f"{name}, peak memory of the larger process", memory, "MB")]
+        return [
+            *results,
+            _result(name, seconds, "s"),
+            _result(f"{name}, peak memory of the larger process", memory, "MB"),
+        ]
 
 
-def _result(name: str, value: float, unit: str, peer: str | None = None, other: float | None = None) -> dict[str, Any]:
-    return {"name": name, "value": round(value, 2), "unit": unit, "peer": peer if other else None, "peer_value": other and round(other, 2), "ratio": other and round(value / other, 2)}
+def _result(
+    name: str, value: float, unit: str, peer: str | None = None, other: float | None = None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": round(value, 2),
+        "unit": unit,
+        "peer": peer if other else None,
+        "peer_value": other and round(other, 2),
+        "ratio": other and round(value / other, 2),
+    }
 
 
 def imported(source: Path, home: Path, outputs: int, mapping: str) -> tuple[float, float]:
@@ -111,10 +147,18 @@ def imported(source: Path, home: Path, outputs: int, mapping: str) -> tuple[floa
     began = time.perf_counter()
     _, _, used = os.wait4(start_worker(job).pid, 0)
     worker, parsed = time.perf_counter() - began, used.ru_maxrss / 1024
-    done = subprocess.run([sys.executable, "-c", OWNER, str(home / "store.duckdb"), str(jobs)], check=True, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", OWNER, str(home / "store.duckdb"), str(jobs)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     generations, judgments, reading, memory, before = map(float, done.stdout.splitlines()[-1].split())
     assert generations == outputs, done.stdout
-    print(f"importing {source.name}: worker {worker:.1f} s and {parsed:.0f} MB, owner {reading:.1f} s and {memory:.0f} MB ({before:.0f} before); {judgments:.0f} judgments")
+    print(
+        f"importing {source.name}: worker {worker:.1f} s and {parsed:.0f} MB, owner {reading:.1f} s and {memory:.0f} MB ({before:.0f} before); {judgments:.0f} judgments"
+    )
     return worker + reading, max(memory, parsed)
 
 

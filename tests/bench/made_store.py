@@ -35,7 +35,15 @@ coherence = "coherence-rules"
 policy = "counted_safe"
 """
 RECIPES, STEPS, PROMPTS = 80, 5, 1000
-JUDGES = ["coherence-rules", "prefix-zou", "prefix-autodan", "learnt-harm", "learnt-refusal", "jailbreakbench", "verifier"]
+JUDGES = [
+    "coherence-rules",
+    "prefix-zou",
+    "prefix-autodan",
+    "learnt-harm",
+    "learnt-refusal",
+    "jailbreakbench",
+    "verifier",
+]
 """The first prefix list is a refusal judge with a safety reading; the verifier sees the capability benchmark, the others the rest."""
 
 FACTS = """
@@ -74,15 +82,28 @@ INSERT INTO judgments SELECT uuid(), v.generation_id, v.cell_id, s.rater_id, s.d
 def make(path: Path, recipes: int = RECIPES) -> None:
     """Write the bench store to a new file."""
     tables = {
-        "recipes": "\n".join(f'[[recipes]]\nname = "r{i}"\nstart = "start"\ndataset = "task"\nlearning_rate = 1e-3\nsteps = [25, 50, 75, 100]' for i in range(recipes)),
-        "benchmarks": "\n".join(f'[[benchmarks]]\nname = "b{i}"\nsource = "{"reasoning_gym:chain_sum" if i == 5 else "file:b.jsonl"}"' for i in range(1, 6)),
+        "recipes": "\n".join(
+            f'[[recipes]]\nname = "r{i}"\nstart = "start"\ndataset = "task"\nlearning_rate = 1e-3\nsteps = [25, 50, 75, 100]'
+            for i in range(recipes)
+        ),
+        "benchmarks": "\n".join(
+            f'[[benchmarks]]\nname = "b{i}"\nsource = "{"reasoning_gym:chain_sum" if i == 5 else "file:b.jsonl"}"'
+            for i in range(1, 6)
+        ),
         "judges": "\n".join(f'[[judges]]\nname = "{name}"' for name in JUDGES),
     }
-    raters = ", ".join(f"(fixed_id('rater', '{n}'), '{n}', 'judge', 'family {i}', ['x'], '1', '', '{{}}', 1)" for i, n in enumerate(JUDGES))
+    raters = ", ".join(
+        f"(fixed_id('rater', '{n}'), '{n}', 'judge', 'family {i}', ['x'], '1', '', '{{}}', 1)"
+        for i, n in enumerate(JUDGES)
+    )
     slots = "(1, 'coherence', 'coherence-rules'), (2, 'refusal', 'prefix-zou'), (3, 'safety', 'prefix-zou'), (4, 'safety', 'prefix-autodan'), (5, 'safety', 'learnt-harm'), (6, 'safety', 'learnt-refusal'), (7, 'safety', 'jailbreakbench')"
-    sql = FACTS.format(prompts=PROMPTS, checkpoints=recipes * STEPS, steps=STEPS, raters=raters, safety_slots=slots)
+    sql = FACTS.format(
+        prompts=PROMPTS, checkpoints=recipes * STEPS, steps=STEPS, raters=raters, safety_slots=slots
+    )
     with Store(path, memory_limit="4GB") as store:
         with store.transaction() as cursor:
             cursor.execute(sql)
-            cursor.execute("INSERT INTO studies VALUES (uuid(), 'bench', ?, 'd', 'd', 1.0, 1)", [STUDY.format(**tables)])
+            cursor.execute(
+                "INSERT INTO studies VALUES (uuid(), 'bench', ?, 'd', 'd', 1.0, 1)", [STUDY.format(**tables)]
+            )
         refresh_derived(store)

@@ -62,9 +62,13 @@ def long_frame(store: Store) -> pd.DataFrame:
 
 def pandas_rates(frame: pd.DataFrame) -> pd.DataFrame:
     """The rates of every cell and judge, incoherent outputs counted safe."""
-    unsafe = (frame["code"].to_numpy() >= 2) & (frame["code"].to_numpy() < 9) & ~frame["incoherent"].to_numpy()
+    unsafe = (
+        (frame["code"].to_numpy() >= 2) & (frame["code"].to_numpy() < 9) & ~frame["incoherent"].to_numpy()
+    )
     counted = np.isin(frame["code"].to_numpy(), (1, 2, 3)) | frame["incoherent"].to_numpy()
-    return frame.assign(unsafe=unsafe, counted=counted).groupby(["cell", "judge"])[["unsafe", "counted"]].sum()
+    return (
+        frame.assign(unsafe=unsafe, counted=counted).groupby(["cell", "judge"])[["unsafe", "counted"]].sum()
+    )
 
 
 def bootstrap_of_every_cell(view: View) -> int:
@@ -87,17 +91,24 @@ def agreement_peers() -> list[dict[str, Any]]:
 
     chance = np.random.default_rng(0)
     truth = chance.integers(1, 3, 1_000_000)
-    codes = np.stack([np.where(chance.random(1_000_000) < 0.85, truth, 3 - truth) for _ in range(5)]).astype(np.uint8)
+    codes = np.stack([np.where(chance.random(1_000_000) < 0.85, truth, 3 - truth) for _ in range(5)]).astype(
+        np.uint8
+    )
     codes[chance.random(codes.shape) < 0.02] = 0
     values = np.where(codes == 0, np.nan, codes)
 
     def ours() -> list[float | None]:
         patterns = count_patterns(codes, 2)
-        return [coefficient(patterns, name) for name in COEFFICIENTS if name != "cohen"] + [cohen_kappa(two_way(patterns, None, i, j)) for i, j in combinations(range(5), 2)]
+        return [coefficient(patterns, name) for name in COEFFICIENTS if name != "cohen"] + [
+            cohen_kappa(two_way(patterns, None, i, j)) for i, j in combinations(range(5), 2)
+        ]
 
     def kappas() -> list[float]:
         both = [(codes[i] > 0) & (codes[j] > 0) for i, j in combinations(range(5), 2)]
-        return [cohen_kappa_score(codes[i][b], codes[j][b]) for (i, j), b in zip(combinations(range(5), 2), both, strict=True)]
+        return [
+            cohen_kappa_score(codes[i][b], codes[j][b])
+            for (i, j), b in zip(combinations(range(5), 2), both, strict=True)
+        ]
 
     def alpha() -> float:
         return float(krippendorff.alpha(values, level_of_measurement="nominal"))
@@ -108,7 +119,17 @@ def agreement_peers() -> list[dict[str, Any]]:
     mine = median_ms(ours)
     name = "every coefficient and ten kappas, 1 M items, 5 raters"
     peers = [("scikit-learn's ten kappas", median_ms(kappas, 3)), ("krippendorff.alpha", median_ms(alpha, 3))]
-    return [{"name": name, "value": round(mine, 1), "unit": "ms", "peer": peer, "peer_value": round(value, 1), "ratio": round(value / mine, 1)} for peer, value in peers]
+    return [
+        {
+            "name": name,
+            "value": round(mine, 1),
+            "unit": "ms",
+            "peer": peer,
+            "peer_value": round(value, 1),
+            "ratio": round(value / mine, 1),
+        }
+        for peer, value in peers
+    ]
 
 
 def measure(path: Path) -> list[dict[str, Any]]:
@@ -120,11 +141,27 @@ def measure(path: Path) -> list[dict[str, Any]]:
         figures: list[tuple[str, Callable[[], object], int]] = [
             ("rates of all cells and judges", lambda: cell_rates(open_view(store, Selection())), RUNS),
             ("table of Capability and safety", lambda: path_table(open_view(store, Selection())), RUNS),
-            ("all judge pairs, cells and strata", lambda: agreement_by_cell(open_view(store, Selection())), RUNS),
-            ("50 most disputed outputs, with text", lambda: outputs_table(open_view(store, Selection(benchmarks=("b1",))), 50, 0, "disputed"), RUNS),
+            (
+                "all judge pairs, cells and strata",
+                lambda: agreement_by_cell(open_view(store, Selection())),
+                RUNS,
+            ),
+            (
+                "50 most disputed outputs, with text",
+                lambda: outputs_table(open_view(store, Selection(benchmarks=("b1",))), 50, 0, "disputed"),
+                RUNS,
+            ),
             ("1,000 resamples of every cell", lambda: bootstrap_of_every_cell(view), 5),
-            ("matched table, 1,000 resamples of 80 paths", lambda: matched_table(view, matching(view, paths)), 5),
-            ("a claim in 200 ways of asking, 1,000 resamples each", lambda: conclusions(open_view(store, Selection(claim="recipe:r1|start:start"))), 5),
+            (
+                "matched table, 1,000 resamples of 80 paths",
+                lambda: matched_table(view, matching(view, paths)),
+                5,
+            ),
+            (
+                "a claim in 200 ways of asking, 1,000 resamples each",
+                lambda: conclusions(open_view(store, Selection(claim="recipe:r1|start:start"))),
+                5,
+            ),
             ("everything on Overview", lambda: overview(open_view(store, Selection())), 5),
         ]
         found = [(name, median_ms(work, runs)) for name, work, runs in figures]
@@ -151,13 +188,18 @@ def peak_memory(path: Path) -> float:
     VmHWM begins anew with the process; ru_maxrss would begin with this one's.
     """
     code = "import sys; from tests.bench.run import *\nwith Store(Path(sys.argv[1])) as s:\n    v = open_view(s, Selection())\n    overview(v)\n    agreement_by_cell(v)\n    outputs_table(v, 50, 0, 'disputed')\n    bootstrap_of_every_cell(v)\n    print(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmHWM')))"
-    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return float(done.stdout) / 1024
 
 
 def engines() -> list[dict[str, Any]]:
     """What the job around an engine leaves of the bare engine's tokens per second, for the engines that are installed."""
-    pythons = {name: ROOT / folder / "bin" / "python" for name, folder in (("transformers", ".venv-engine"), ("vllm", ".venv-vllm"))}
+    pythons = {
+        name: ROOT / folder / "bin" / "python"
+        for name, folder in (("transformers", ".venv-engine"), ("vllm", ".venv-vllm"))
+    }
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for name, python in pythons.items():
@@ -166,12 +208,34 @@ def engines() -> list[dict[str, Any]]:
                 continue
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             if not (Path(folder) / "model").exists():
-                subprocess.run([str(pythons["transformers"]), "-m", "tests.small_model", folder], cwd=ROOT, env=environment, check=True, capture_output=True)
-            command = [str(python), "-m", "tests.bench.engines", name, f"{folder}/model", f"{folder}/adapter-1"]
-            figures = json.loads(subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+                subprocess.run(
+                    [str(pythons["transformers"]), "-m", "tests.small_model", folder],
+                    cwd=ROOT,
+                    env=environment,
+                    check=True,
+                    capture_output=True,
+                )
+            command = [
+                str(python),
+                "-m",
+                "tests.bench.engines",
+                name,
+                f"{folder}/model",
+                f"{folder}/adapter-1",
+            ]
+            figures = json.loads(
+                subprocess.run(
+                    command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+                ).stdout.splitlines()[-1]
+            )
             for kind in ("plain", "with an adapter"):
                 paces = figures[kind]
-                row = {"name": f"a generate job with {name}, {kind}", "value": round(paces["job"]), "unit": "tokens/s", "peer": "the bare engine"}
+                row = {
+                    "name": f"a generate job with {name}, {kind}",
+                    "value": round(paces["job"]),
+                    "unit": "tokens/s",
+                    "peer": "the bare engine",
+                }
                 found.append({**row, "peer_value": round(paces["bare"]), "ratio": round(paces["ratio"], 3)})
     return found
 
@@ -181,9 +245,20 @@ def main() -> None:
         path = Path(folder) / "bench.duckdb"
         began = time.time()
         make(path)
-        print(f"made 2 M generations and their judgments in {time.time() - began:.0f} s, {path.stat().st_size >> 20} MB")
+        print(
+            f"made 2 M generations and their judgments in {time.time() - began:.0f} s, {path.stat().st_size >> 20} MB"
+        )
         results = measure(path)
-        results.append({"name": "peak memory of the tables", "value": round(peak_memory(path)), "unit": "MB", "peer": None, "peer_value": None, "ratio": None})
+        results.append(
+            {
+                "name": "peak memory of the tables",
+                "value": round(peak_memory(path)),
+                "unit": "MB",
+                "peer": None,
+                "peer_value": None,
+                "ratio": None,
+            }
+        )
     results += engines()
     results += imports()
     for r in results:

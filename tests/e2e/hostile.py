@@ -14,7 +14,19 @@ from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.labelling.desk import Desk
 from capsafe_core.labelling.queues import make_queue
 from capsafe_core.people import Person
-from capsafe_core.records import BenchmarkRecord, Checkpoint, Condition, Generation, Judgment, LabelEvent, PathPoint, Prompt, Rater, Record, identify
+from capsafe_core.records import (
+    BenchmarkRecord,
+    Checkpoint,
+    Condition,
+    Generation,
+    Judgment,
+    LabelEvent,
+    PathPoint,
+    Prompt,
+    Rater,
+    Record,
+    identify,
+)
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.store import Store
@@ -24,9 +36,35 @@ from tests.logs import inspect_log, inspect_sample, write_eval, write_forms
 
 PEOPLE = ("Ada", "Ben")
 FREE = {
-    "input", "content", "explanation", "prompt", "response", "text", "task", "model", "raw", "generation", "test_case", "query", "final_query", "final_response", "goal", "completion", "category",
-    "gpt_reasoning", "Behavior", "behavior", "forbidden_prompt", "jailbroken_prompt", "resps", "arg_0", "reference", "model_id", "evaluation_name", "method",
-}  # fmt: skip
+    "input",
+    "content",
+    "explanation",
+    "prompt",
+    "response",
+    "text",
+    "task",
+    "model",
+    "raw",
+    "generation",
+    "test_case",
+    "query",
+    "final_query",
+    "final_response",
+    "goal",
+    "completion",
+    "category",
+    "gpt_reasoning",
+    "Behavior",
+    "behavior",
+    "forbidden_prompt",
+    "jailbroken_prompt",
+    "resps",
+    "arg_0",
+    "reference",
+    "model_id",
+    "evaluation_name",
+    "method",
+}
 """fields of other tools' logs that may hold any text"""
 
 
@@ -41,7 +79,22 @@ def hostile(field: str, port: int) -> str:
 
 def study_text(port: int) -> str:
     """A study whose every name is hostile; its own may hold letters, digits and hyphens only."""
-    quoted = {part: json.dumps(hostile(part, port)) for part in ("title", "start", "data", "gentle", "harsh", "requests", "dressed", "sums", "judge", "other", "detector")}
+    quoted = {
+        part: json.dumps(hostile(part, port))
+        for part in (
+            "title",
+            "start",
+            "data",
+            "gentle",
+            "harsh",
+            "requests",
+            "dressed",
+            "sums",
+            "judge",
+            "other",
+            "detector",
+        )
+    }
     return """
 name = "hostile"
 title = {title}
@@ -107,7 +160,9 @@ def write_hostile_study(jobs: Path, port: int) -> None:
     judges = {
         "verifier": Rater("verifier", "judge", "verifiers", ("correctness",), "1", h("stance")),
         "detector": Rater(h("detector"), "judge", h("family"), ("coherence",), "1", h("stance")),
-        "judge": Rater(h("judge"), "judge", h("family"), ("refusal", "safety"), h("judge-version"), h("stance")),
+        "judge": Rater(
+            h("judge"), "judge", h("family"), ("refusal", "safety"), h("judge-version"), h("stance")
+        ),
         "other": Rater(h("other"), "judge", h("family2"), ("safety",), "1", h("stance")),
     }
     people = [Person(h(name)).rater for name in PEOPLE]
@@ -116,32 +171,76 @@ def write_hostile_study(jobs: Path, port: int) -> None:
     for name, kind, size in (("requests", "safety", 8), ("dressed", "safety", 6), ("sums", "capability", 8)):
         bench = BenchmarkRecord(h(name), h("bench-version"), kind, f"digest {name}", size)
         prompts = [
-            Prompt(bench.id, f"{i} {h('item')}", i, ({"role": "user", "content": f"{i} {h('prompt')}"},), category=h("category"), behaviour=f"b{i} {h('behaviour')}", behaviour_text=h("harm"), reference=h("reference"))
+            Prompt(
+                bench.id,
+                f"{i} {h('item')}",
+                i,
+                ({"role": "user", "content": f"{i} {h('prompt')}"},),
+                category=h("category"),
+                behaviour=f"b{i} {h('behaviour')}",
+                behaviour_text=h("harm"),
+                reference=h("reference"),
+            )
             for i in range(size)
-        ]  # fmt: skip
+        ]
         sets.append((bench, prompts))
         records += [bench, *prompts]
     for recipe in ("gentle", "harsh"):
         for place, step in enumerate((0, 10, 20)):
             point = Checkpoint("smollm2-135m-instruct", "origin", () if not step else (f"{recipe}-{step}",))
-            records += [point, PathPoint("hostile", h(recipe), 0, step, point.id, h("start"), h("data"), 1e-4)]
+            records += [
+                point,
+                PathPoint("hostile", h(recipe), 0, step, point.id, h("start"), h("data"), 1e-4),
+            ]
             for bench, prompts in sets if step or recipe == "gentle" else []:
                 for i, prompt in enumerate(prompts):
-                    g = Generation(point.id, bench.id, condition.id, prompt.id, 0, 0, f"{i} {step} {recipe} {h('answer')}", "stop", 5)
+                    g = Generation(
+                        point.id,
+                        bench.id,
+                        condition.id,
+                        prompt.id,
+                        0,
+                        0,
+                        f"{i} {step} {recipe} {h('answer')}",
+                        "stop",
+                        5,
+                    )
                     bad = (i + place) % 3 == 0 and step > 0
                     more = {"native": h("native"), "raw": h("raw"), "asked": h("asked")}
 
-                    def said(judge: str, dimension: str, label: str, g: Generation = g, more: dict[str, str] = more) -> Judgment:
+                    def said(
+                        judge: str, dimension: str, label: str, g: Generation = g, more: dict[str, str] = more
+                    ) -> Judgment:
                         return Judgment(g.id, g.cell_id, judges[judge].id, dimension, "ok", label, **more)  # type: ignore[arg-type]
 
                     records += [g, said("detector", "coherence", "incoherent" if bad else "coherent")]
                     if bench.kind == "capability":
-                        records.append(said("verifier", "correctness", "correct" if i < 2 + 3 * place else "incorrect"))
+                        records.append(
+                            said("verifier", "correctness", "correct" if i < 2 + 3 * place else "incorrect")
+                        )
                         continue
-                    records += [said("judge", "refusal", "none" if i % 2 else "full"), said("judge", "safety", "unsafe" if i % 2 else "safe"), said("other", "safety", "unsafe" if i % 3 else "safe")]
+                    records += [
+                        said("judge", "refusal", "none" if i % 2 else "full"),
+                        said("judge", "safety", "unsafe" if i % 2 else "safe"),
+                        said("other", "safety", "unsafe" if i % 3 else "safe"),
+                    ]
                     for p, person in enumerate(people):
                         label = ("unsafe", "safe")[(i + p) % 2]
-                        records.append(LabelEvent(identify("a label", g.id, p), g.id, g.cell_id, person.id, "safety", "label", label, 1.0, 2.0, reasons=(), note=h("note")))
+                        records.append(
+                            LabelEvent(
+                                identify("a label", g.id, p),
+                                g.id,
+                                g.cell_id,
+                                person.id,
+                                "safety",
+                                "label",
+                                label,
+                                1.0,
+                                2.0,
+                                reasons=(),
+                                note=h("note"),
+                            )
+                        )
     with Part(create_job(jobs, Manifest("import", "hostile-facts", {}))) as part:
         part.write("all", records)
     with Part(create_job(jobs, Manifest("generate", "hostile-job", {"path": {"study": "hostile"}}))) as part:
@@ -177,10 +276,35 @@ def fill(home: Path, port: int) -> None:
         ingest_all(store, home / "jobs")
         desk = Desk(store, home / "jobs")
         view = open_view(store, Selection(study="hostile"))
-        make_queue(desk, view, Person(hostile("author", port)), QueueSettings(f"<img src=http://127.0.0.1:{port}/queue> [x](//y) :red[r]\u202e", strategy="random", size=10, blind=False))
+        make_queue(
+            desk,
+            view,
+            Person(hostile("author", port)),
+            QueueSettings(
+                f"<img src=http://127.0.0.1:{port}/queue> [x](//y) :red[r]\u202e",
+                strategy="random",
+                size=10,
+                blind=False,
+            ),
+        )
         desk.close()
     environment = {**os.environ, "CAPSAFE_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-m", "capsafe_core.cli", "import", "--accept", "--name", "logs", str(home / "logs")], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "capsafe_core.cli",
+            "import",
+            "--accept",
+            "--name",
+            "logs",
+            str(home / "logs"),
+        ],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert "\x1b" not in done.stdout + done.stderr
     assert "\u202e" not in done.stdout + done.stderr
     assert done.returncode == 0 or "brought" in done.stdout, done.stderr

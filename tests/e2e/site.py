@@ -101,7 +101,12 @@ def plant_hostile(jobs: Path, port: int) -> str:
     with Part(job) as part:
         verdicts = [
             Judgment(g.id, g.cell_id, RATERS[name].id, d, "ok", label, native=text, raw=text, asked=text)
-            for name, d, label in (("prefix-zou", "safety", "unsafe"), ("prefix-zou", "refusal", "none"), ("coherence-rules", "coherence", "incoherent"), ("learnt-harm", "safety", "safe"))
+            for name, d, label in (
+                ("prefix-zou", "safety", "unsafe"),
+                ("prefix-zou", "refusal", "none"),
+                ("coherence-rules", "coherence", "incoherent"),
+                ("learnt-harm", "safety", "safe"),
+            )
         ]
         part.write("x", [g, *verdicts])
     return g.id

@@ -60,7 +60,9 @@ class Line:
             writer.close()
             return
         self._open |= {writer, far_writer}
-        await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer), return_exceptions=True)
+        await asyncio.gather(
+            self._pass(reader, far_writer), self._pass(far_reader, writer), return_exceptions=True
+        )
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -87,7 +89,12 @@ class Place:
         with Store(home / "store.duckdb") as store:
             assert store.rows("SELECT count(*) FROM generations") == [(100_000,)]
             desk, ada = Desk(store, home / "jobs"), Person("Ada")
-            self.queue = make_queue(desk, open_view(store, Selection()), ada, QueueSettings("speed", questions=("safety",), strategy="random", size=2000, repeats=0.1)).queue
+            self.queue = make_queue(
+                desk,
+                open_view(store, Selection()),
+                ada,
+                QueueSettings("speed", questions=("safety",), strategy="random", size=2000, repeats=0.1),
+            ).queue
             for name in ("Ada", "Ben", "Cay", "Dan"):
                 desk.practised(Person(name), self.queue, shipped_guidelines().version, 15, 15)
             desk.close()
@@ -101,7 +108,11 @@ class Place:
 
     def labels(self, name: str) -> list[LabelEvent]:
         rater = Person(name).rater.id
-        return [r for r in open_job(self.home / "jobs" / self.queue).records() if isinstance(r, LabelEvent) and r.rater_id == rater]
+        return [
+            r
+            for r in open_job(self.home / "jobs" / self.queue).records()
+            if isinstance(r, LabelEvent) and r.rater_id == rater
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -163,13 +174,17 @@ def waiting(page: Page) -> str:
 
 
 @pytest.mark.parametrize(("name", "delay"), [("Ada", 0.0), ("Ben", 0.1)])
-def test_the_next_item_is_there_at_once_also_over_a_slow_line(place: Place, browser: Browser, name: str, delay: float) -> None:
+def test_the_next_item_is_there_at_once_also_over_a_slow_line(
+    place: Place, browser: Browser, name: str, delay: float
+) -> None:
     place.line.delay = delay
     page = sit_down(place, browser, name)
     press(page, 40)
     time.sleep(0.5)
     times = page.evaluate("() => window.times")
-    print(f"key to next item, {delay * 1000:.0f} ms each way: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms, of {len(times)}")
+    print(
+        f"key to next item, {delay * 1000:.0f} ms each way: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms, of {len(times)}"
+    )
     assert len(times) >= 30  # a key that comes too soon after an item is not counted, here as anywhere
     assert statistics.median(times) < 50
     until(lambda: waiting(page) == "0")
@@ -198,7 +213,9 @@ def test_a_burst_of_keys_labels_nothing_that_was_not_shown(place: Place, browser
     page.context.close()
 
 
-def test_neither_a_lost_connection_nor_a_killed_server_nor_a_reload_loses_a_label(place: Place, browser: Browser) -> None:
+def test_neither_a_lost_connection_nor_a_killed_server_nor_a_reload_loses_a_label(
+    place: Place, browser: Browser
+) -> None:
     page = sit_down(place, browser, "Dan")
     press(page, 2)
     until(lambda: len(place.labels("Dan")) == 2 and waiting(page) == "0")
@@ -223,13 +240,20 @@ def test_neither_a_lost_connection_nor_a_killed_server_nor_a_reload_loses_a_labe
     page.context.close()
 
 
-def test_practice_hostile_text_marks_and_changing_a_label(tmp_path: Path, browser: Browser, listener: tuple[int, list[str]]) -> None:
+def test_practice_hostile_text_marks_and_changing_a_label(
+    tmp_path: Path, browser: Browser, listener: tuple[int, list[str]]
+) -> None:
     write_study(tmp_path / "jobs", safety_size=12, capability_size=6)
     hostile = plant_hostile(tmp_path / "jobs", listener[0])
     with Store(None) as store:
         ingest_all(store, tmp_path / "jobs")
         desk = Desk(store, tmp_path / "jobs")
-        queue = make_queue(desk, open_view(store, Selection(search="onerror")), Person("Ada"), QueueSettings("<img src=x>", repeats=0.0)).queue
+        queue = make_queue(
+            desk,
+            open_view(store, Selection(search="onerror")),
+            Person("Ada"),
+            QueueSettings("<img src=x>", repeats=0.0),
+        ).queue
         desk.close()
     with serve(tmp_path) as base:
         page = visitor(browser, base, viewport={"width": 1280, "height": 720})
@@ -240,7 +264,9 @@ def test_practice_hostile_text_marks_and_changing_a_label(tmp_path: Path, browse
         for number, item in enumerate(shipped_guidelines().practice, 1):
             page.get_by_text(f"Practice {number} of 15").wait_for()
             for question in QUESTIONS.values():
-                label = item.labels[question.dimension] if number > 1 else next(iter(question.answers))  # the first one carelessly
+                label = (
+                    item.labels[question.dimension] if number > 1 else next(iter(question.answers))
+                )  # the first one carelessly
                 time.sleep(0.3)
                 page.keyboard.press(str(1 + list(question.answers).index(label)))
                 if label == "incoherent":
@@ -253,7 +279,12 @@ def test_practice_hostile_text_marks_and_changing_a_label(tmp_path: Path, browse
         answer = page.locator("[data-part=answer]").inner_text()
         assert "<script>" in answer
         assert "⟨U+202E⟩" in answer
-        assert page.locator("[data-part=answer] img, [data-part=answer] script, [data-part=answer] iframe").count() == 0
+        assert (
+            page.locator(
+                "[data-part=answer] img, [data-part=answer] script, [data-part=answer] iframe"
+            ).count()
+            == 0
+        )
         time.sleep(0.4)
         page.keyboard.press("2")
         page.evaluate(f"""() => {{
@@ -270,7 +301,11 @@ def test_practice_hostile_text_marks_and_changing_a_label(tmp_path: Path, browse
 
         until(lambda: len(kept()) == 3)
         told = {e.dimension: e for e in kept()}
-        assert {d: e.label for d, e in told.items()} == {"coherence": "incoherent", "safety": "safe", "refusal": "none"}
+        assert {d: e.label for d, e in told.items()} == {
+            "coherence": "incoherent",
+            "safety": "safe",
+            "refusal": "none",
+        }
         assert told["coherence"].reasons == ("repetition",)
         assert told["coherence"].evidence == ({"reason": "repetition", "start": 0, "end": 10},)
         assert told["coherence"].guidelines == shipped_guidelines().version

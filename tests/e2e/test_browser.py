@@ -12,11 +12,26 @@ from tests.e2e.site import TOKEN, plant_hostile, serve, settle, visitor
 from tests.synthetic import write_study
 
 pytestmark = pytest.mark.browser
-PATHS = ["", "capability", "incoherence", "disagreement", "conclusions", "outputs", "output", "annotate", "labels", "runs", "report", "data"]
+PATHS = [
+    "",
+    "capability",
+    "incoherence",
+    "disagreement",
+    "conclusions",
+    "outputs",
+    "output",
+    "annotate",
+    "labels",
+    "runs",
+    "report",
+    "data",
+]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str]]) -> Iterator[tuple[str, str]]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str]]
+) -> Iterator[tuple[str, str]]:
     """The app over the made-up study with one hostile output; its address, and that output's id."""
     home = tmp_path_factory.mktemp("site")
     write_study(home / "jobs", safety_size=12, capability_size=10)
@@ -25,11 +40,20 @@ def site(tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str
         yield base, hostile
 
 
-def test_deep_links_to_every_page_work_and_nothing_leaves_the_host(site: tuple[str, str], browser: Browser) -> None:
+def test_deep_links_to_every_page_work_and_nothing_leaves_the_host(
+    site: tuple[str, str], browser: Browser
+) -> None:
     for path in PATHS:
         page = visitor(browser, site[0], viewport={"width": 1280, "height": 720})
         elsewhere: list[str] = []
-        page.on("request", lambda r, kept=elsewhere: kept.append(r.url) if not r.url.startswith((site[0], site[0].replace("http", "ws"), "data:", "blob:")) else None)
+        page.on(
+            "request",
+            lambda r, kept=elsewhere: (
+                kept.append(r.url)
+                if not r.url.startswith((site[0], site[0].replace("http", "ws"), "data:", "blob:"))
+                else None
+            ),
+        )
         page.goto(f"{site[0]}/{path}")
         settle(page)
         assert page.locator("h1").first.inner_text().endswith("?"), path
@@ -38,7 +62,9 @@ def test_deep_links_to_every_page_work_and_nothing_leaves_the_host(site: tuple[s
         page.close()
 
 
-def test_a_hostile_output_runs_nothing_and_fetches_nothing(site: tuple[str, str], browser: Browser, listener: tuple[int, list[str]]) -> None:
+def test_a_hostile_output_runs_nothing_and_fetches_nothing(
+    site: tuple[str, str], browser: Browser, listener: tuple[int, list[str]]
+) -> None:
     base, hostile = site
     page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
     page.goto(f"{base}/output?generation={hostile}")
@@ -63,7 +89,16 @@ def test_a_hostile_output_runs_nothing_and_fetches_nothing(site: tuple[str, str]
 # page, which of its charts, and what the address must then contain; "more" charts come after a toggle
 MARKS = [
     ("", 1, "/outputs?", "checkpoints="),
-    *[("capability", i, "/outputs?", part) for i, part in ((0, "checkpoints="), (1, "checkpoints="), (2, "checkpoints="), (4, "recipes="), (5, "checkpoints="))],
+    *[
+        ("capability", i, "/outputs?", part)
+        for i, part in (
+            (0, "checkpoints="),
+            (1, "checkpoints="),
+            (2, "checkpoints="),
+            (4, "recipes="),
+            (5, "checkpoints="),
+        )
+    ],
     ("capability", 3, "/capability?", "goals=sums"),
     ("incoherence", 0, "/outputs?", "before="),
     *[("incoherence", i, "/outputs?", "checkpoints=") for i in (1, 2, 3)],
@@ -79,11 +114,17 @@ MARKS = [
 ]
 
 
-@pytest.mark.parametrize(("where", "chart", "address", "part"), MARKS, ids=[f"{w or 'overview'}-{c}" for w, c, _, _ in MARKS])
-def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(site: tuple[str, str], browser: Browser, where: str, chart: int, address: str, part: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "chart", "address", "part"), MARKS, ids=[f"{w or 'overview'}-{c}" for w, c, _, _ in MARKS]
+)
+def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
+    site: tuple[str, str], browser: Browser, where: str, chart: int, address: str, part: str
+) -> None:
     path, _, more = where.partition(" ")
     page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
-    for _ in range(3):  # on a slow machine a chart may be drawn anew just under the click: then as a person would, once more
+    for _ in range(
+        3
+    ):  # on a slow machine a chart may be drawn anew just under the click: then as a person would, once more
         page.goto(f"{site[0]}/{path}")
         settle(page)
         if more:
@@ -114,10 +155,16 @@ def test_arrow_keys_walk_the_story_of_a_prompt(site: tuple[str, str], browser: B
     seen = [page.url]
     for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "ArrowRight"):
         page.wait_for_timeout(1500)
-        for last in (False, False, True):  # a key that comes while the page is being drawn anew is lost, and pressed again
+        for last in (
+            False,
+            False,
+            True,
+        ):  # a key that comes while the page is being drawn anew is lost, and pressed again
             page.keyboard.press(key)
             try:
-                page.wait_for_function("before => location.href !== before", arg=seen[-1], timeout=30_000 if last else 15_000)
+                page.wait_for_function(
+                    "before => location.href !== before", arg=seen[-1], timeout=30_000 if last else 15_000
+                )
                 break
             except TimeoutError:
                 if last:

@@ -35,13 +35,25 @@ def enter(page: Page, address: str) -> None:
         settle(page)
 
 
-def test_logs_are_looked_at_imported_shown_and_undone(site: tuple[str, Path], browser: Browser, tmp_path: Path, listener: tuple[int, list[str]]) -> None:
+def test_logs_are_looked_at_imported_shown_and_undone(
+    site: tuple[str, Path], browser: Browser, tmp_path: Path, listener: tuple[int, list[str]]
+) -> None:
     base, _ = site
     address = f"http://127.0.0.1:{listener[0]}"
     logs = tmp_path / "logs"
     write_forms(logs)
     hostile = f"![x]({address}/md.png) <img src='{address}/img.png'>"
-    rows = [{"model": f"m {hostile}", "task": f"t {hostile}", "id": i, "prompt": hostile, "response": hostile, "unsafe": True} for i in range(3)]
+    rows = [
+        {
+            "model": f"m {hostile}",
+            "task": f"t {hostile}",
+            "id": i,
+            "prompt": hostile,
+            "response": hostile,
+            "unsafe": True,
+        }
+        for i in range(3)
+    ]
     (logs / "table" / "hostile.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     page = visitor(browser, base, viewport={"width": 1280, "height": 900})
     enter(page, f"{base}/data")
@@ -72,7 +84,9 @@ def test_logs_are_looked_at_imported_shown_and_undone(site: tuple[str, Path], br
     page.close()
 
 
-def test_dropped_files_are_kept_and_looked_at(site: tuple[str, Path], browser: Browser, tmp_path: Path) -> None:
+def test_dropped_files_are_kept_and_looked_at(
+    site: tuple[str, Path], browser: Browser, tmp_path: Path
+) -> None:
     base, home = site
     write_forms(tmp_path)
     page = visitor(browser, base, viewport={"width": 1280, "height": 900})
@@ -87,7 +101,9 @@ def test_dropped_files_are_kept_and_looked_at(site: tuple[str, Path], browser: B
     page.close()
 
 
-def test_a_report_is_chosen_taken_out_and_presented(site: tuple[str, Path], browser: Browser, tmp_path: Path) -> None:
+def test_a_report_is_chosen_taken_out_and_presented(
+    site: tuple[str, Path], browser: Browser, tmp_path: Path
+) -> None:
     base, _ = site
     page = visitor(browser, base, viewport={"width": 1280, "height": 720}, accept_downloads=True)
     page.goto(f"{base}/?study=made-up")
@@ -119,7 +135,10 @@ def test_a_report_is_chosen_taken_out_and_presented(site: tuple[str, Path], brow
     page.goto(f"{base}/report?study=made-up&items=overview~judges&present=1")
     settle(page)
     assert headline in page.inner_text("body")
-    assert page.get_by_role("link", name="Overview").count() == 0 or not page.get_by_role("link", name="Overview").first.is_visible()
+    assert (
+        page.get_by_role("link", name="Overview").count() == 0
+        or not page.get_by_role("link", name="Overview").first.is_visible()
+    )
     page.keyboard.press("ArrowRight")
     page.wait_for_url(re.compile("present=2"))
     settle(page)

@@ -32,7 +32,9 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     server.wait(timeout=20)
 
 
-def test_the_printed_address_opens_and_the_token_is_seen_nowhere_after(printed: tuple[str, str, Path], browser: Browser) -> None:
+def test_the_printed_address_opens_and_the_token_is_seen_nowhere_after(
+    printed: tuple[str, str, Path], browser: Browser
+) -> None:
     base, token, log = printed
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     later: list[str] = []
@@ -50,7 +52,9 @@ def test_the_printed_address_opens_and_the_token_is_seen_nowhere_after(printed: 
     page.close()
 
 
-def test_a_browser_without_the_token_gets_a_form_that_takes_it(printed: tuple[str, str, Path], browser: Browser) -> None:
+def test_a_browser_without_the_token_gets_a_form_that_takes_it(
+    printed: tuple[str, str, Path], browser: Browser
+) -> None:
     base, token, _ = printed
     page = browser.new_page()
     assert (answer := page.goto(f"{base}/outputs?search=a%20b"))
@@ -65,9 +69,17 @@ def test_a_browser_without_the_token_gets_a_form_that_takes_it(printed: tuple[st
     page.close()
 
 
-def test_neither_websocket_nor_uploads_nor_media_answer_without_the_cookie(printed: tuple[str, str, Path]) -> None:
+def test_neither_websocket_nor_uploads_nor_media_answer_without_the_cookie(
+    printed: tuple[str, str, Path],
+) -> None:
     base, token, _ = printed
-    for method, path in (("PUT", "/_stcore/upload_file/a/b"), ("DELETE", "/_stcore/upload_file/a/b"), ("GET", "/media/a.png"), ("GET", "/_stcore/host-config"), ("GET", "/static/manifest.json")):
+    for method, path in (
+        ("PUT", "/_stcore/upload_file/a/b"),
+        ("DELETE", "/_stcore/upload_file/a/b"),
+        ("GET", "/media/a.png"),
+        ("GET", "/_stcore/host-config"),
+        ("GET", "/static/manifest.json"),
+    ):
         assert httpx2.request(method, base + path).status_code == 403
     stream = base.replace("http", "ws") + "/_stcore/stream"
     for address in (stream, f"{stream}?token={token}"):
@@ -76,12 +88,22 @@ def test_neither_websocket_nor_uploads_nor_media_answer_without_the_cookie(print
     cookie = {"Cookie": httpx2.get(f"{base}/?token={token}").headers["set-cookie"].split(";")[0]}
     with connect(stream, additional_headers=cookie):
         pass
-    for origin in ("http://127.0.0.1:1", "http://localhost", "http://evil.example", "null"):  # Streamlit itself takes any port of this host
-        with pytest.raises(InvalidStatus, match="403"), connect(stream, additional_headers=cookie, origin=origin):  # type: ignore[arg-type]
+    for origin in (
+        "http://127.0.0.1:1",
+        "http://localhost",
+        "http://evil.example",
+        "null",
+    ):  # Streamlit itself takes any port of this host
+        with (
+            pytest.raises(InvalidStatus, match="403"),
+            connect(stream, additional_headers=cookie, origin=origin),
+        ):  # type: ignore[arg-type]
             pass
 
 
-@pytest.mark.parametrize("text", ["", "[Auth]\n", 'auth = "x"\n', "[auth]\ncookie_se"], ids=["empty", "capital", "text", "cut"])
+@pytest.mark.parametrize(
+    "text", ["", "[Auth]\n", 'auth = "x"\n', "[auth]\ncookie_se"], ids=["empty", "capital", "text", "cut"]
+)
 def test_a_broken_login_starts_and_says_so_to_everybody(tmp_path: Path, browser: Browser, text: str) -> None:
     secrets, port = tmp_path / "secrets.toml", free_port()
     secrets.write_text(text)

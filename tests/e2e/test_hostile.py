@@ -17,7 +17,20 @@ from tests.e2e.hostile import fill, hostile
 from tests.e2e.site import serve, settle, visitor
 
 pytestmark = pytest.mark.browser
-STUDY_PAGES = ["", "capability", "incoherence", "disagreement", "conclusions", "outputs", "output", "annotate", "labels", "runs", "report", "data"]
+STUDY_PAGES = [
+    "",
+    "capability",
+    "incoherence",
+    "disagreement",
+    "conclusions",
+    "outputs",
+    "output",
+    "annotate",
+    "labels",
+    "runs",
+    "report",
+    "data",
+]
 LIVE = """(own) => {
     const found = [];
     const walk = (root) => {
@@ -43,7 +56,9 @@ LIVE = """(own) => {
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str]]) -> Iterator[tuple[str, Path]]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, listener: tuple[int, list[str]]
+) -> Iterator[tuple[str, Path]]:
     """The app over a workspace full of hostile text; its address and its workspace."""
     home = tmp_path_factory.mktemp("hostile")
     fill(home, listener[0])
@@ -65,15 +80,26 @@ def page(site: tuple[str, Path], browser: Browser) -> Iterator[Page]:
 
 def look(page: Page, site: str, where: str) -> None:
     """Everything that the page has now is text."""
-    assert page.locator("[data-testid=stException]").count() == 0, (where, page.locator("[data-testid=stException]").first.inner_text())
+    assert page.locator("[data-testid=stException]").count() == 0, (
+        where,
+        page.locator("[data-testid=stException]").first.inner_text(),
+    )
     assert page.evaluate(LIVE, site) == [], where
 
 
 def show_texts(page: Page) -> None:
     """What a page shows only when asked, once."""
-    for label in ("Show model text", "Show the first outputs", "Show its first outputs", "More: agreement by kind of answer, judges against people, a map of the answers"):
+    for label in (
+        "Show model text",
+        "Show the first outputs",
+        "Show its first outputs",
+        "More: agreement by kind of answer, judges against people, a map of the answers",
+    ):
         toggle = page.get_by_text(label, exact=True).locator("visible=true")
-        if toggle.count() and not toggle.first.locator("xpath=ancestor::label").locator("input:checked").count():
+        if (
+            toggle.count()
+            and not toggle.first.locator("xpath=ancestor::label").locator("input:checked").count()
+        ):
             toggle.first.click()
             settle(page)
 
@@ -86,7 +112,9 @@ def open_all(page: Page, site: str, where: str) -> None:
         settle(page)
         show_texts(page)
         look(page, site, f"{where}, tab {tab.inner_text()}")
-    page.evaluate("document.querySelectorAll('[data-testid=stExpander] details:not([open]) summary').forEach(s => s.click())")
+    page.evaluate(
+        "document.querySelectorAll('[data-testid=stExpander] details:not([open]) summary').forEach(s => s.click())"
+    )
     settle(page)
     for mark in page.locator(".scatterlayer .point, .barlayer .point").locator("visible=true").all()[:3]:
         mark.hover(force=True, timeout=5_000)
@@ -96,10 +124,19 @@ def open_all(page: Page, site: str, where: str) -> None:
 
 @pytest.mark.parametrize("path", STUDY_PAGES)
 @pytest.mark.parametrize("study", ["hostile", "logs"])
-def test_a_page_shows_text_as_text(site: tuple[str, Path], page: Page, listener: tuple[int, list[str]], study: str, path: str) -> None:
+def test_a_page_shows_text_as_text(
+    site: tuple[str, Path], page: Page, listener: tuple[int, list[str]], study: str, path: str
+) -> None:
     base, _ = site
     foreign: list[str] = []
-    page.on("request", lambda r: foreign.append(r.url) if not r.url.startswith((base, base.replace("http", "ws"), "data:", "blob:")) else None)
+    page.on(
+        "request",
+        lambda r: (
+            foreign.append(r.url)
+            if not r.url.startswith((base, base.replace("http", "ws"), "data:", "blob:"))
+            else None
+        ),
+    )
     if path == "output":
         page.goto(f"{base}/outputs?study={study}")
         settle(page)
@@ -114,7 +151,9 @@ def test_a_page_shows_text_as_text(site: tuple[str, Path], page: Page, listener:
     assert listener[1] == []
 
 
-def test_logs_that_are_looked_at_are_text(site: tuple[str, Path], page: Page, listener: tuple[int, list[str]]) -> None:
+def test_logs_that_are_looked_at_are_text(
+    site: tuple[str, Path], page: Page, listener: tuple[int, list[str]]
+) -> None:
     base, home = site
     page.goto(f"{base}/data")
     settle(page)
@@ -128,9 +167,13 @@ def test_logs_that_are_looked_at_are_text(site: tuple[str, Path], page: Page, li
     assert listener[1] == []
 
 
-def test_a_report_taken_out_is_text(site: tuple[str, Path], page: Page, browser: Browser, listener: tuple[int, list[str]], tmp_path: Path) -> None:
+def test_a_report_taken_out_is_text(
+    site: tuple[str, Path], page: Page, browser: Browser, listener: tuple[int, list[str]], tmp_path: Path
+) -> None:
     base, _ = site
-    page.goto(f"{base}/report?study=hostile&audience=reviewer&items=overview~capability~judges~conclusion~incoherence")
+    page.goto(
+        f"{base}/report?study=hostile&audience=reviewer&items=overview~capability~judges~conclusion~incoherence"
+    )
     settle(page)
     page.get_by_label("Title").fill(hostile("heading", listener[0]) + " @numbers@")
     page.keyboard.press("Enter")
@@ -156,17 +199,33 @@ def test_a_report_taken_out_is_text(site: tuple[str, Path], page: Page, browser:
     assert listener[1] == []
 
 
-def test_a_figure_taken_out_is_text(site: tuple[str, Path], listener: tuple[int, list[str]], tmp_path: Path) -> None:
+def test_a_figure_taken_out_is_text(
+    site: tuple[str, Path], listener: tuple[int, list[str]], tmp_path: Path
+) -> None:
     _, home = site
     environment = {**os.environ, "CAPSAFE_HOME": str(home), "PYTHONPATH": str(ROOT)}
     for item in ("overview", "conclusion"):
         target = tmp_path / f"{item}.svg"
-        command = [sys.executable, "-m", "capsafe_core.cli", "figure", item, str(target), "--study", "hostile"]
+        command = [
+            sys.executable,
+            "-m",
+            "capsafe_core.cli",
+            "figure",
+            item,
+            str(target),
+            "--study",
+            "hostile",
+        ]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         drawn = ElementTree.parse(target)
         names = {element.tag.rpartition("}")[2] for element in drawn.iter()}
         assert not names & {"a", "script", "image", "foreignObject"}
-        assert not [v for element in drawn.iter() for k, v in element.attrib.items() if k.endswith("href") and not v.startswith("#")]
+        assert not [
+            v
+            for element in drawn.iter()
+            for k, v in element.attrib.items()
+            if k.endswith("href") and not v.startswith("#")
+        ]
         assert "<b>bold</b>" in "".join(drawn.getroot().itertext())
     assert listener[1] == []

@@ -39,25 +39,60 @@ class Provider:
 
         class Answer(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                path, query = urlsplit(self.path).path, {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
+                path, query = (
+                    urlsplit(self.path).path,
+                    {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()},
+                )
                 if path == "/authorize":
                     nonces[provider.who] = query.get("nonce", "")
                     self.send_response(302)
-                    self.send_header("Location", f"{query['redirect_uri']}?{urlencode({'code': provider.who, 'state': query['state']})}")
+                    self.send_header(
+                        "Location",
+                        f"{query['redirect_uri']}?{urlencode({'code': provider.who, 'state': query['state']})}",
+                    )
                     self.end_headers()
                 elif path == "/jwks":
                     self.reply({"keys": [key.as_dict(private=False)]})
                 else:
-                    ends = {f"{name}_endpoint": f"{provider.url}/{name}" for name in ("authorization", "token")}
+                    ends = {
+                        f"{name}_endpoint": f"{provider.url}/{name}" for name in ("authorization", "token")
+                    }
                     ends["authorization_endpoint"] = f"{provider.url}/authorize"
-                    self.reply({"issuer": provider.url, "jwks_uri": f"{provider.url}/jwks", "response_types_supported": ["code"], "id_token_signing_alg_values_supported": ["RS256"], **ends})
+                    self.reply(
+                        {
+                            "issuer": provider.url,
+                            "jwks_uri": f"{provider.url}/jwks",
+                            "response_types_supported": ["code"],
+                            "id_token_signing_alg_values_supported": ["RS256"],
+                            **ends,
+                        }
+                    )
 
             def do_POST(self) -> None:
                 body = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 who, now = body["code"][0], int(time.time())
-                claims = {"iss": provider.url, "sub": who, "aud": "capsafe", "exp": now + 600, "iat": now, "nonce": nonces[who], "email": who, "email_verified": True, "name": who.split("@")[0]}
-                claims = {name: value for name, value in {**claims, **provider.claims}.items() if value is not None}
-                self.reply({"access_token": "a", "token_type": "Bearer", "expires_in": 600, "id_token": jwt.encode({"alg": "RS256", "kid": "k"}, claims, key)})
+                claims = {
+                    "iss": provider.url,
+                    "sub": who,
+                    "aud": "capsafe",
+                    "exp": now + 600,
+                    "iat": now,
+                    "nonce": nonces[who],
+                    "email": who,
+                    "email_verified": True,
+                    "name": who.split("@")[0],
+                }
+                claims = {
+                    name: value for name, value in {**claims, **provider.claims}.items() if value is not None
+                }
+                self.reply(
+                    {
+                        "access_token": "a",
+                        "token_type": "Bearer",
+                        "expires_in": 600,
+                        "id_token": jwt.encode({"alg": "RS256", "kid": "k"}, claims, key),
+                    }
+                )
 
             def reply(self, what: dict[str, Any]) -> None:
                 self.send_response(200)
@@ -94,7 +129,9 @@ def make_queue(home: Path, name: str) -> str:
     """A queue made by a command, which the running app answers; its id."""
     command = [sys.executable, "-m", "capsafe_core.cli", "queue", "make", name, "--size", "12"]
     environment = {**os.environ, "CAPSAFE_HOME": str(home)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.split(":")[0]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout.split(":")[0]
 
 
 def log_in(browser: Browser, shared: tuple[str, Provider, Path], who: str, path: str) -> Page:
@@ -105,7 +142,10 @@ def log_in(browser: Browser, shared: tuple[str, Provider, Path], who: str, path:
     assert page.locator("[data-testid=stTopNavLink]").count() == 0
     shared[1].who = who
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_function("() => ![...document.querySelectorAll('h1')].some(h => h.innerText === 'Please log in') && document.querySelector('h1')", timeout=60_000)
+    page.wait_for_function(
+        "() => ![...document.querySelectorAll('h1')].some(h => h.innerText === 'Please log in') && document.querySelector('h1')",
+        timeout=60_000,
+    )
     page.goto(f"{shared[0]}/{path}")
     settle(page)
     return page
@@ -123,7 +163,9 @@ def test_a_stranger_may_look_and_not_label(shared: tuple[str, Provider, Path], b
     page.context.close()
 
 
-def test_an_annotator_sees_no_judge_and_a_researcher_everything(shared: tuple[str, Provider, Path], browser: Browser) -> None:
+def test_an_annotator_sees_no_judge_and_a_researcher_everything(
+    shared: tuple[str, Provider, Path], browser: Browser
+) -> None:
     page = log_in(browser, shared, "ben@example.org", "disagreement")
     assert page.locator("h1").first.inner_text().startswith("Does this answer make sense")
     assert page.get_by_text("No queue is open").count() == 1
@@ -140,19 +182,26 @@ def test_an_annotator_sees_no_judge_and_a_researcher_everything(shared: tuple[st
     page.context.close()
 
 
-def test_a_file_is_given_to_nobody_without_a_login(shared: tuple[str, Provider, Path], browser: Browser) -> None:
+def test_a_file_is_given_to_nobody_without_a_login(
+    shared: tuple[str, Provider, Path], browser: Browser
+) -> None:
     page = log_in(browser, shared, "ada@example.org", "capability")
     page.locator("summary").first.click()
     with page.expect_download() as download:
         page.get_by_text("Download CSV").first.click()
     assert "/media/" in download.value.url
     for cookie in ("", "x", '"x"'):
-        assert httpx2.get(download.value.url, cookies={"_streamlit_user": cookie} if cookie else {}).status_code == 403
+        assert (
+            httpx2.get(download.value.url, cookies={"_streamlit_user": cookie} if cookie else {}).status_code
+            == 403
+        )
     assert page.context.request.get(download.value.url).status == 200
     page.context.close()
 
 
-def test_an_annotators_link_to_a_queue_survives_the_login(shared: tuple[str, Provider, Path], browser: Browser) -> None:
+def test_an_annotators_link_to_a_queue_survives_the_login(
+    shared: tuple[str, Provider, Path], browser: Browser
+) -> None:
     queues = {name: make_queue(shared[2], name) for name in ("First", "Second")}
     for name in ("First", "Second"):
         page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
@@ -171,8 +220,19 @@ def test_an_annotators_link_to_a_queue_survives_the_login(shared: tuple[str, Pro
         page.context.close()
 
 
-@pytest.mark.parametrize("claims", [{"email_verified": None}, {"email_verified": "true"}, {"email_verified": 1}, {"email": None}, {"email": "ada"}])
-def test_an_address_that_nobody_checked_is_not_let_in(shared: tuple[str, Provider, Path], browser: Browser, claims: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"email_verified": None},
+        {"email_verified": "true"},
+        {"email_verified": 1},
+        {"email": None},
+        {"email": "ada"},
+    ],
+)
+def test_an_address_that_nobody_checked_is_not_let_in(
+    shared: tuple[str, Provider, Path], browser: Browser, claims: dict[str, Any]
+) -> None:
     shared[1].claims = claims
     try:
         page = log_in(browser, shared, "ada@example.org", "labels")

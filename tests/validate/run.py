@@ -18,8 +18,23 @@ from scipy.stats import norm
 
 from capsafe_core.settings import ROOT
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates, seed_average
-from capsafe_core.stats.correction import Labelled, ppi_plus_plus, rogan_gladen, weighted_ppi, weighted_rogan_gladen
-from capsafe_core.stats.design import Design, Stratum, alike, completed, inclusion, priority_design, random_rank, stratified_design
+from capsafe_core.stats.correction import (
+    Labelled,
+    ppi_plus_plus,
+    rogan_gladen,
+    weighted_ppi,
+    weighted_rogan_gladen,
+)
+from capsafe_core.stats.design import (
+    Design,
+    Stratum,
+    alike,
+    completed,
+    inclusion,
+    priority_design,
+    random_rank,
+    stratified_design,
+)
 from capsafe_core.stats.intervals import newcombe, wilson
 from capsafe_core.stats.matching import at_place, crossing
 
@@ -44,7 +59,13 @@ class Coverage:
         return not self.claimed or LOW <= self.covered <= HIGH
 
 
-def coverage(name: str, study: Callable[[np.random.Generator], tuple[float, Interval, float]], claimed: bool = True, studies: int = STUDIES, seed: int = 0) -> Coverage:
+def coverage(
+    name: str,
+    study: Callable[[np.random.Generator], tuple[float, Interval, float]],
+    claimed: bool = True,
+    studies: int = STUDIES,
+    seed: int = 0,
+) -> Coverage:
     """Simulate one kind of study.
 
     Args:
@@ -60,7 +81,9 @@ def coverage(name: str, study: Callable[[np.random.Generator], tuple[float, Inte
     return Coverage(name, claimed, studies, float(np.mean(inside)), float(np.mean(off)))
 
 
-def answers(chance: np.random.Generator, rates: Floats, items: int, per_item: int = 1, shared: float = 0.6) -> Floats:
+def answers(
+    chance: np.random.Generator, rates: Floats, items: int, per_item: int = 1, shared: float = 0.6
+) -> Floats:
     """(checkpoints, items, per_item) of 0 and 1 with planted rates; an item's answers go together across checkpoints and within it."""
     hard = chance.normal(size=(1, items, 1))
     own = chance.normal(size=(len(rates), items, per_item))
@@ -72,7 +95,9 @@ UNSAFE = {"a": np.array([0.08, 0.15, 0.3, 0.45, 0.5]), "b": np.array([0.08, 0.12
 GOAL = 0.5
 
 
-def matched_difference(rule: str = "first", against: str = "b", seeds: int = 1, resamples: int = 1000) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
+def matched_difference(
+    rule: str = "first", against: str = "b", seeds: int = 1, resamples: int = 1000
+) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
     """Delta at the goal of arm a against arm b, or against its own start: planted curves, 200 capability items, 100 behaviours with two prompts each."""
 
     def place_and_rate(a: Floats, s: Floats) -> Floats:
@@ -91,7 +116,13 @@ def matched_difference(rule: str = "first", against: str = "b", seeds: int = 1, 
 
         def arm(a: Floats, s: Floats) -> tuple[Floats, Floats]:
             """The rates at the goal of each run, and at the first run's start."""
-            return np.stack([place_and_rate(a[..., i : i + steps], s[..., i : i + steps]) for i in range(0, steps * len(arms), steps)], axis=-1), s[..., 0]
+            return np.stack(
+                [
+                    place_and_rate(a[..., i : i + steps], s[..., i : i + steps])
+                    for i in range(0, steps * len(arms), steps)
+                ],
+                axis=-1,
+            ), s[..., 0]
 
         (found, start), (draws, starts) = arm(right.mean(axis=1), harmful.mean(axis=1) / 2), arm(task, unsafe)
         other, others = (found[seeds], draws[:, seeds]) if against == "b" else (start, starts)
@@ -117,30 +148,58 @@ def two_level(seeds: int, spread: float) -> Callable[[np.random.Generator], tupl
     return study
 
 
-def labelled(chance: np.random.Generator, rate: float, q1: float, q0: float, behaviours: int, chances: tuple[float, float]) -> Labelled:
+def labelled(
+    chance: np.random.Generator,
+    rate: float,
+    q1: float,
+    q0: float,
+    behaviours: int,
+    chances: tuple[float, float],
+) -> Labelled:
     """Two outputs a behaviour; labels drawn with one probability where the judge says unsafe and another where it does not."""
     spread = 6.0
     risk = chance.beta(rate * spread, (1 - rate) * spread, behaviours).repeat(2)
     truth = (chance.random(2 * behaviours) < risk).astype(float)
     judged = (chance.random(2 * behaviours) < np.where(truth == 1, q1, 1 - q0)).astype(float)
     wanted = np.where(judged == 1, chances[0], chances[1])
-    return Labelled(judged, truth, np.where(chance.random(2 * behaviours) < wanted, wanted, 0.0), np.arange(behaviours).repeat(2))
+    return Labelled(
+        judged,
+        truth,
+        np.where(chance.random(2 * behaviours) < wanted, wanted, 0.0),
+        np.arange(behaviours).repeat(2),
+    )
 
 
 def corrected(
-    method: str, rate: float, q1: float = 0.85, q0: float = 0.8, behaviours: int = 500, chances: tuple[float, float] = (0.5, 0.25)
+    method: str,
+    rate: float,
+    q1: float = 0.85,
+    q0: float = 0.8,
+    behaviours: int = 500,
+    chances: tuple[float, float] = (0.5, 0.25),
 ) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
     """A corrected rate from labels with unequal inclusion probabilities."""
     function = {"ppi": weighted_ppi, "rogan-gladen": weighted_rogan_gladen}[method]
 
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
         found = function(labelled(chance, rate, q1, q0, behaviours, chances))
-        return found.rate or 0.0, None if found.low is None or found.high is None else (found.low, found.high), rate
+        return (
+            found.rate or 0.0,
+            None if found.low is None or found.high is None else (found.low, found.high),
+            rate,
+        )
 
     return study
 
 
-def from_queue(strategy: str, answered: float = 1.0, method: str = "ppi", size: int = 400, share: float = 0.3, extended: int = 0) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
+def from_queue(
+    strategy: str,
+    answered: float = 1.0,
+    method: str = "ppi",
+    size: int = 400,
+    share: float = 0.3,
+    extended: int = 0,
+) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
     """A corrected rate from a queue as the Annotate page draws it: 500 behaviours × 4 checkpoints, two judges that are worse on broken text.
 
     Args:
@@ -155,20 +214,43 @@ def from_queue(strategy: str, answered: float = 1.0, method: str = "ppi", size: 
         risk = chance.beta(6 * rate, 6 * (1 - rate), behaviours).repeat(checkpoints)
         truth = (chance.random(len(risk)) < risk).astype(float)
         broken = chance.random(len(risk)) < np.array([0.05, 0.1, 0.3, 0.5])[checkpoint]
-        one, two = ((chance.random(len(risk)) < np.where(truth == 1, q1, np.where(broken, 0.45, 1 - q0))).astype(float) for q1, q0 in ((0.85, 0.85), (0.75, 0.9)))
+        one, two = (
+            (chance.random(len(risk)) < np.where(truth == 1, q1, np.where(broken, 0.45, 1 - q0))).astype(
+                float
+            )
+            for q1, q0 in ((0.85, 0.85), (0.75, 0.9))
+        )
         rank = random_rank([str(i) for i in range(len(risk))], str(chance.integers(2**31)))
         done, drawn = [], np.zeros(len(risk), dtype=bool)
         if strategy == "two queues":  # a random one over everything, and a stratified one of its own seed
             other = random_rank([str(i) for i in range(len(risk))], str(chance.integers(2**31)))
-            kinds = np.array([f"{a:.0f}{b:.0f}{c:d}" for a, b, c in zip(one, two, broken, strict=True)], dtype=object)
-            first, second = stratified_design(np.full(len(risk), "all", dtype=object), rank, size // 2), stratified_design(kinds, other, size // 2)
-            strata = [Stratum("first", 0, s.size, s.drawn) for s in first.strata] + [Stratum(s.name, 1, s.size, s.drawn) for s in second.strata]
-            design = Design(tuple(strata), np.concatenate([first.codes, second.codes + len(first.strata)]), np.concatenate([first.rank, second.rank]))
+            kinds = np.array(
+                [f"{a:.0f}{b:.0f}{c:d}" for a, b, c in zip(one, two, broken, strict=True)], dtype=object
+            )
+            first, second = (
+                stratified_design(np.full(len(risk), "all", dtype=object), rank, size // 2),
+                stratified_design(kinds, other, size // 2),
+            )
+            strata = [Stratum("first", 0, s.size, s.drawn) for s in first.strata] + [
+                Stratum(s.name, 1, s.size, s.drawn) for s in second.strata
+            ]
+            design = Design(
+                tuple(strata),
+                np.concatenate([first.codes, second.codes + len(first.strata)]),
+                np.concatenate([first.rank, second.rank]),
+            )
         elif strategy in ("random", "stratified"):
-            names = np.array([f"{a:.0f}{b:.0f}{c:d}{k}" for a, b, c, k in zip(one, two, broken, checkpoint, strict=True)] if strategy == "stratified" else ["all"] * len(risk), dtype=object)
+            names = np.array(
+                [f"{a:.0f}{b:.0f}{c:d}{k}" for a, b, c, k in zip(one, two, broken, checkpoint, strict=True)]
+                if strategy == "stratified"
+                else ["all"] * len(risk),
+                dtype=object,
+            )
             design = stratified_design(names, rank, size + extended)
         else:
-            design = priority_design(np.where(one != two, chance.random(len(risk)), np.nan), rank, size, share, "most disputed")
+            design = priority_design(
+                np.where(one != two, chance.random(len(risk)), np.nan), rank, size, share, "most disputed"
+            )
         for number, stratum in enumerate(design.strata):
             items = design.drawn(number)
             first = completed([i < round(answered * len(items)) for i in range(len(items))], stratum.adaptive)
@@ -177,12 +259,18 @@ def from_queue(strategy: str, answered: float = 1.0, method: str = "ppi", size: 
         probability = np.where(drawn, inclusion(design.codes, done), 0.0)
         data = Labelled(one, truth, probability, clusters, alike(design.codes, done))
         found = weighted_ppi(data) if method == "ppi" else weighted_rogan_gladen(data)
-        return found.rate or 0.0, None if found.low is None or found.high is None else (found.low, found.high), rate
+        return (
+            found.rate or 0.0,
+            None if found.low is None or found.high is None else (found.low, found.high),
+            rate,
+        )
 
     return study
 
 
-def from_two_samples(method: str, rate: float, q1: float = 0.8, q0: float = 0.9, labels: int = 200, rest: int = 2000) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
+def from_two_samples(
+    method: str, rate: float, q1: float = 0.8, q0: float = 0.9, labels: int = 200, rest: int = 2000
+) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
     """A corrected rate from an independent random sample of labels."""
 
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
@@ -190,14 +278,22 @@ def from_two_samples(method: str, rate: float, q1: float = 0.8, q0: float = 0.9,
         judged = (chance.random(labels + rest) < np.where(truth == 1, q1, 1 - q0)).astype(float)
         y, f, others = truth[:labels], judged[:labels], judged[labels:]
         sensitivity, specificity = float(f[y == 1].mean()), float(1 - f[y == 0].mean())
-        gladen = rogan_gladen(float(others.mean()), rest, sensitivity, int(y.sum()), specificity, int((1 - y).sum()))
+        gladen = rogan_gladen(
+            float(others.mean()), rest, sensitivity, int(y.sum()), specificity, int((1 - y).sum())
+        )
         found = ppi_plus_plus(y, f, others) if method == "ppi" else gladen
-        return found.rate or 0.0, None if found.low is None or found.high is None else (found.low, found.high), rate
+        return (
+            found.rate or 0.0,
+            None if found.low is None or found.high is None else (found.low, found.high),
+            rate,
+        )
 
     return study
 
 
-def one_rate(low: float, high: float, n: int = 100) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
+def one_rate(
+    low: float, high: float, n: int = 100
+) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
     """A rate of its own for each study: at one fixed rate Wilson's coverage jumps with the rate, because counts are whole numbers."""
 
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
@@ -209,7 +305,9 @@ def one_rate(low: float, high: float, n: int = 100) -> Callable[[np.random.Gener
     return study
 
 
-def two_rates(one: float, two: float, n: int = 100) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
+def two_rates(
+    one: float, two: float, n: int = 100
+) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
         k, m = (int(chance.binomial(n, p)) for p in (one, two))
         return (k - m) / n, newcombe(k, n, m, n), one - two
@@ -237,20 +335,36 @@ STUDY_KINDS: list[tuple[str, Callable[[np.random.Generator], tuple[float, Interv
     ("PPI++, unequal probabilities, weak judge (q0 + q1 = 1.35)", corrected("ppi", 0.4, 0.7, 0.65), True),
     ("Rogan-Gladen, unequal probabilities, rate 0.4", corrected("rogan-gladen", 0.4), True),
     ("Rogan-Gladen, unequal probabilities, rate 0.15", corrected("rogan-gladen", 0.15), True),
-    ("Rogan-Gladen, unequal probabilities, weak judge (q0 + q1 = 1.35)", corrected("rogan-gladen", 0.4, 0.7, 0.65), True),
+    (
+        "Rogan-Gladen, unequal probabilities, weak judge (q0 + q1 = 1.35)",
+        corrected("rogan-gladen", 0.4, 0.7, 0.65),
+        True,
+    ),
     ("PPI++, random queue", from_queue("random"), True),
     ("PPI++, random queue, stopped after 60 %", from_queue("random", 0.6), True),
     ("PPI++, random queue, extended by half", from_queue("random", extended=200), True),
     ("PPI++, stratified queue", from_queue("stratified"), True),
     ("PPI++, stratified queue, stopped after 60 %", from_queue("stratified", 0.6), True),
     ("PPI++, disagreement queue with 60 % at random", from_queue("disagreement", share=0.6), True),
-    ("PPI++, disagreement queue with 60 % at random, stopped after 90 % (the random part counts)", from_queue("disagreement", 0.9, share=0.6), True),
+    (
+        "PPI++, disagreement queue with 60 % at random, stopped after 90 % (the random part counts)",
+        from_queue("disagreement", 0.9, share=0.6),
+        True,
+    ),
     ("PPI++, two queues, one random and one stratified", from_queue("two queues"), True),
     ("Rogan-Gladen, random queue", from_queue("random", method="rogan-gladen"), True),
     ("Rogan-Gladen, stratified queue", from_queue("stratified", method="rogan-gladen"), True),
-    ("Rogan-Gladen, disagreement queue with 60 % at random", from_queue("disagreement", method="rogan-gladen", share=0.6), True),
+    (
+        "Rogan-Gladen, disagreement queue with 60 % at random",
+        from_queue("disagreement", method="rogan-gladen", share=0.6),
+        True,
+    ),
     ("PPI++, 50 labels, rate 0.05", corrected("ppi", 0.05, behaviours=70, chances=(0.6, 0.3)), False),
-    ("Rogan-Gladen, 50 labels, rate 0.05", corrected("rogan-gladen", 0.05, behaviours=70, chances=(0.6, 0.3)), False),
+    (
+        "Rogan-Gladen, 50 labels, rate 0.05",
+        corrected("rogan-gladen", 0.05, behaviours=70, chances=(0.6, 0.3)),
+        False,
+    ),
 ]
 
 
@@ -258,8 +372,20 @@ def main() -> None:
     results = []
     for name, study, claimed in STUDY_KINDS:
         found = coverage(name, study, claimed)
-        results.append({"name": name, "claimed": claimed, "studies": found.studies, "covered": found.covered, "bias": found.bias, "holds": found.holds})
-        print(f"{found.covered:6.1%}  bias {found.bias:+.4f}  {'claimed' if claimed else 'reported'}{'' if found.holds else '  DOES NOT HOLD'}  {name}", flush=True)
+        results.append(
+            {
+                "name": name,
+                "claimed": claimed,
+                "studies": found.studies,
+                "covered": found.covered,
+                "bias": found.bias,
+                "holds": found.holds,
+            }
+        )
+        print(
+            f"{found.covered:6.1%}  bias {found.bias:+.4f}  {'claimed' if claimed else 'reported'}{'' if found.holds else '  DOES NOT HOLD'}  {name}",
+            flush=True,
+        )
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "validate.json").write_text(json.dumps(results, indent=1) + "\n")
     sys.exit(any(not r["holds"] for r in results))
