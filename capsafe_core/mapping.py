@@ -126,9 +126,8 @@ class ImportMapping(_Part):
 
     def benchmark(self, name: str, kind: str = "") -> BenchmarkReading:
         """What a benchmark of the logs is here."""
-        return self.benchmarks.get(name) or BenchmarkReading(
-            name=name, kind=kind if kind in ("capability", "over_refusal") else "safety"
-        )  # type: ignore[arg-type]
+        usual = kind if kind in ("capability", "over_refusal") else "safety"
+        return self.benchmarks.get(name) or BenchmarkReading(name=name, kind=usual)  # type: ignore[arg-type]
 
     def readings(self, by: str, benchmark: str) -> list[Reading]:
         """What a judge's values say on a benchmark; empty where nobody stated it."""

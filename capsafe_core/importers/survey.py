@@ -511,9 +511,9 @@ def _guessed_score(heard: Heard, one: dict[str, Any], refusal: bool, good: bool)
     return [
         Reading(
             **one,
-            dimension=dimension,
+            dimension=dimension,  # type: ignore[arg-type]
             cutoff=(low + top) / 2,
             direction="below" if good and dimension == "safety" else "from",
             scale=(low, top),
         )
-    ]  # type: ignore[arg-type]
+    ]

@@ -145,20 +145,11 @@ def _counts(view: View) -> list[dict[str, Any]]:
         .groupby(["benchmark", "judge", "dimension"], as_index=False)[["total", "n", "no_verdict", "broken"]]
         .sum()
     )
-    columns = {
-        "benchmark": str,
-        "judge": str,
-        "dimension": str,
-        "total": int,
-        "n": int,
-        "no_verdict": int,
-        "broken": round,
-    }
-    names = ("benchmark", "judge", "dimension", "outputs", "counted", "no verdict", "incoherent")
+    names = {"total": "outputs", "n": "counted", "no_verdict": "no verdict", "broken": "incoherent"}
     return [
-        {name: make(row[column]) for name, (column, make) in zip(names, columns.items(), strict=True)}
-        for row in grouped.to_dict("records")
-    ]  # type: ignore[operator]
+        {str(k): round(v) if k in names.values() else str(v) for k, v in row.items()}
+        for row in grouped.rename(columns=names).to_dict("records")
+    ]
 
 
 def store_digest(store: Store) -> str:

@@ -193,9 +193,11 @@ def _capability(view: View, _: str) -> Finding:
     runs = matching(view, paths)
     recipes, matched = recipe_table(view, runs), matched_table(view, runs)
     means = [
-        f"{r.recipe}: {change_means(float(r.delta_low), float(r.delta_high))}"
-        for r in recipes[recipes["reached"] > 0].itertuples()
-    ]  # type: ignore[arg-type]
+        f"{recipe}: {change_means(float(low), float(high))}"
+        for recipe, low, high in recipes[recipes["reached"] > 0][
+            ["recipe", "delta_low", "delta_high"]
+        ].to_numpy()
+    ]
     out_of_reach = list(recipes[recipes["reached"] == 0]["recipe"])
     limits = ["Each recipe is read where it reaches its goal; before and after it, the numbers are others."]
     limits += (

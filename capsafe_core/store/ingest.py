@@ -255,9 +255,8 @@ def _columns(line: dict[str, Any], facts: dict[str, dict[str, Row]]) -> pa.Table
         one = next(records_of(line))
         cell = TABLES["cell"].row(one)
         facts.setdefault("cell", {})[cell[0]] = cell
-        return TABLES["generation"].arrow_of_columns(
-            line, {"attack_id": None, "asked": "", **line["same"], "cell_id": one.cell_id}
-        )  # type: ignore[union-attr]
+        same = {"attack_id": None, "asked": "", **line["same"], "cell_id": cell[0]}
+        return TABLES["generation"].arrow_of_columns(line, same)
     return TABLES[line["type"]].arrow_of_columns(
         line,
         {"native": "", "score": None, "raw": "", "asked": "", "attempt": 1, **line["same"], "evidence": "[]"},

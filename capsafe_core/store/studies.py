@@ -26,9 +26,9 @@ def study_texts(store: Store) -> pd.DataFrame:
 
 def first_result(store: Store, jobs: Sequence[str]) -> float | None:
     """When the first of some judge jobs was planned; None where none was."""
-    return store.rows(
-        "SELECT min(created) FROM batches WHERE kind = 'judge' AND name IN (SELECT unnest(?))", [list(jobs)]
-    )[0][0]  # type: ignore[no-any-return]
+    query = "SELECT min(created) FROM batches WHERE kind = 'judge' AND name IN (SELECT unnest(?))"
+    [(when,)] = store.rows(query, [list(jobs)])
+    return None if when is None else float(when)
 
 
 def path_points(store: Store, study: str) -> pd.DataFrame:
