@@ -1,13 +1,17 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from capsafe_core.analysis.by_name import TABLES
 from capsafe_core.cli import app, fetch_table
+from capsafe_core.cli.options import CLAIM, FILTER, SCOPE, SPECIFICATION, selecting
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
@@ -24,12 +28,25 @@ def filled(workspace: Settings) -> Settings:
     return workspace
 
 
-def test_every_table_is_a_command_with_json_and_csv(filled: Settings) -> None:
-    for name in (n for n in TABLES if not n.startswith("correct")):
-        plain, as_json, as_csv = (run.invoke(app, [name, *flag]) for flag in ([], ["--json"], ["--csv"]))
-        assert plain.exit_code == as_json.exit_code == as_csv.exit_code == 0, name
-        assert isinstance(json.loads(as_json.stdout), list)
-        assert as_csv.stdout.count("\n") == len(json.loads(as_json.stdout)) + 1 or name == "outputs"
+@pytest.fixture(scope="module")
+def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The made-up study in a store that no test here changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAPSAFE_HOME", str(tmp_path_factory.mktemp("read-only")))
+        write_study(Settings().jobs_path, safety_size=8, capability_size=6)
+        assert run.invoke(app, ["ingest"]).exit_code == 0
+        yield Settings()
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if not name.startswith("correct")])
+def test_every_table_is_a_command_with_json_and_csv(read_only: Settings, name: str) -> None:
+    plain, as_json, as_csv = (run.invoke(app, [name, *flag]) for flag in ([], ["--json"], ["--csv"]))
+    assert plain.exit_code == as_json.exit_code == as_csv.exit_code == 0
+    assert isinstance(json.loads(as_json.stdout), list)
+    assert as_csv.stdout.count("\n") == len(json.loads(as_json.stdout)) + 1 or name == "outputs"
+
+
+def test_tables_heed_goals_crossings_and_claims(read_only: Settings) -> None:
     result = run.invoke(app, ["correct", "--json"])
     assert "Nobody has labelled" in str(result.exception)
     goals = json.loads(
@@ -42,6 +59,43 @@ def test_every_table_is_a_command_with_json_and_csv(filled: Settings) -> None:
     chosen = json.loads(run.invoke(app, ["conclusions", "--claim", last["claim"], "--json"]).stdout)
     assert {row["primary"] for row in chosen} == {True, False}
     assert min(row["estimate"] for row in chosen) <= last["lowest"] + 1e-9
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_table_takes_the_whole_selection(name: str) -> None:
+    offered = {parameter.name for parameter in get_command(app).commands[name].params}
+    assert {*SCOPE, *SPECIFICATION, *FILTER, *CLAIM} <= offered
+
+
+def test_each_option_sets_its_own_field_of_the_selection() -> None:
+    given = {
+        "study": (["tiny"], "tiny"),
+        "benchmark": (["a", "b~,"], ("a", "b~,")),
+        "judge": (["j"], ("j",)),
+        "policy": (["excluded"], "excluded"),
+        "goal": (["sums=0.5", "logic=1"], (("sums", 0.5), ("logic", 1.0))),
+        "crossing": (["last"], "last"),
+        "recipe": (["r"], ("r",)),
+        "checkpoint": (["c"], ("c",)),
+        "outcome": (["safe"], ("safe",)),
+        "search": (["x y"], "x y"),
+        "claim": (["recipe:r|start:s"], "recipe:r|start:s"),
+    }
+    got: list[Selection] = []
+    commands = typer.Typer()
+
+    @commands.command()
+    @selecting(SCOPE, SPECIFICATION, FILTER, CLAIM)
+    def look(chosen: Selection, more: int = 0) -> None:
+        got.append(chosen)
+
+    for name, (values, _) in given.items():
+        assert run.invoke(commands, [word for v in values for word in (f"--{name}", v)]).exit_code == 0, name
+    assert run.invoke(commands, ["--no-truncated"]).exit_code == 0
+    options = SCOPE | SPECIFICATION | FILTER | CLAIM
+    assert set(given) | {"truncated"} == set(options)
+    expected = [Selection(**{options[name].field: value}) for name, (_, value) in given.items()]
+    assert got == [*expected, Selection(truncated=False)]
 
 
 def test_the_owner_of_the_store_gives_the_same_answer(filled: Settings) -> None:

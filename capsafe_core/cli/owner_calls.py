@@ -1,0 +1,48 @@
+"""What commands ask of the store: of the running app where it owns it, else of the store itself."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+import pandas as pd
+
+from capsafe_core.analysis.by_name import table
+from capsafe_core.labelling.desk import Desk
+from capsafe_core.people import person_named
+from capsafe_core.selection import Selection
+from capsafe_core.settings import Settings
+from capsafe_core.store import Store
+from capsafe_core.store.ingest import ingest_all
+from capsafe_core.workspace.actions import act
+from capsafe_core.workspace.service import ask, ask_to, from_owner
+
+
+def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFrame:
+    """A table from the running app where it owns the store, else from the store itself.
+
+    Raises:
+        CapsafeError: neither can be had.
+    """
+    return from_owner(
+        settings, lambda path: ask(path, name, chosen), lambda store: table(store, name, chosen)
+    )
+
+
+def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
+    """One of `workspace.actions`, by the running app where it owns the store, else here.
+
+    Raises:
+        CapsafeError: it cannot be done.
+    """
+    person = person_named(getpass.getuser())
+
+    def alone(store: Store) -> dict[str, Any]:
+        ingest_all(store, settings.jobs_path)
+        desk = Desk(store, settings.jobs_path)
+        try:
+            return act(desk, action, person, arguments)
+        finally:
+            desk.close()
+
+    return from_owner(settings, lambda path: ask_to(path, action, person, arguments), alone)

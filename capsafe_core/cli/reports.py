@@ -1,0 +1,128 @@
+"""Commands that write findings: reports, figures, citations."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from plotly.io import from_json
+
+from capsafe_core.cli.options import SCOPE, SPECIFICATION, selecting
+from capsafe_core.cli.owner_calls import do
+from capsafe_core.cli.terminal import say, write_file
+from capsafe_core.errors import CapsafeError
+from capsafe_core.report.document import Report, items_of, read_provenance
+from capsafe_core.report.html import to_pdf
+from capsafe_core.report.printed import to_figure_pdf, to_svg
+from capsafe_core.selection import Selection
+from capsafe_core.settings import Settings
+
+commands = typer.Typer()
+
+
+@commands.command()
+@selecting(SCOPE, SPECIFICATION)
+def report(
+    chosen: Selection,
+    target: Annotated[
+        Path | None,
+        typer.Argument(help="the new file: .html, .pdf or .pptx; without it, what can be reported is listed"),
+    ] = None,
+    item: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a finding, in the order of the report: overview[:RECIPE], capability, conclusion[:CLAIM], "
+            "judges, incoherence, output:ID"
+        ),
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a sentence of your own for a finding, as KEY=SENTENCE; the drafted one stays beside it"
+        ),
+    ] = None,
+    show: Annotated[
+        list[str] | None,
+        typer.Option(help="the id of an output whose text is shown; all others are redacted"),
+    ] = None,
+    audience: Annotated[
+        str,
+        typer.Option(
+            help="stakeholder (plain words, one finding a page) "
+            "or reviewer (methods, tables, everything left out)"
+        ),
+    ] = "stakeholder",
+    title: str = "",
+    verify: Annotated[
+        Path | None,
+        typer.Option(help="an HTML report whose numbers are computed again; those that differ are named"),
+    ] = None,
+) -> None:
+    """Write a report of findings, or compute the numbers of one again."""
+    settings = Settings()
+    if verify:
+        different = do(settings, "verify report", provenance=read_provenance(verify))["differences"]
+        if different:
+            raise CapsafeError(
+                "\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has."
+            )
+        say("Every number of the report comes out the same.")
+        return
+    selection = chosen.to_query()
+    if target is None:
+        for row in do(settings, "list findings", selection=selection)["rows"]:
+            say(f"{row['item']:44} {row['finding']}")
+        return
+    if target.suffix not in (".html", ".pdf", ".pptx"):
+        raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf or .pptx.")
+    contents = Report(title, items_of(item or (), words or (), show or ()), audience)
+    made = do(
+        settings,
+        "report",
+        report=dataclasses.asdict(contents),
+        selection=selection,
+        form="pptx" if target.suffix == ".pptx" else "html",
+    )
+    write_file(
+        target,
+        bytes.fromhex(made["pptx"])
+        if target.suffix == ".pptx"
+        else to_pdf(made["html"])
+        if target.suffix == ".pdf"
+        else made["html"].encode("utf-8", "replace"),
+    )
+    say(str(target))
+
+
+@commands.command()
+@selecting(SCOPE, SPECIFICATION)
+def figure(
+    chosen: Selection,
+    item: Annotated[
+        str, typer.Argument(help="overview[:RECIPE], capability, conclusion[:CLAIM], judges or incoherence")
+    ],
+    target: Annotated[Path, typer.Argument(help="the new file: .svg or .pdf")],
+    width: Annotated[str, typer.Option(help="one or two columns of a journal: 85 or 175 mm")] = "one",
+) -> None:
+    """Write the figure of a finding for print; its alt text goes along."""
+    selection = chosen.to_query()
+    if target.suffix not in (".svg", ".pdf"):
+        raise CapsafeError(f"No figure has the ending {target.suffix!r}.", "Use .svg or .pdf.")
+    made = do(Settings(), "figure", item=item, selection=selection)
+    drawn = from_json(made["figure"])
+    write_file(
+        target,
+        to_svg(drawn, made["alt"], width).encode("utf-8", "replace")
+        if target.suffix == ".svg"
+        else to_figure_pdf(drawn, made["alt"], width),
+    )
+    say(f"{target}\nalt text: {made['alt']}")
+
+
+@commands.command()
+@selecting(SCOPE, SPECIFICATION)
+def cite(chosen: Selection) -> None:
+    """BibTeX of the benchmarks, judges and methods that a selection uses."""
+    say(do(Settings(), "cite", selection=chosen.to_query())["text"], nl=False)

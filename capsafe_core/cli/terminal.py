@@ -1,0 +1,66 @@
+"""What commands print, read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import typer
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.store.export import guarded_csv
+from capsafe_core.text import visible
+from capsafe_core.writing import whole
+
+PROBLEMS = 40
+"""sentences about what was set aside that are printed"""
+
+
+def say(text: object, err: bool = False, nl: bool = True) -> None:
+    """The one place that prints: what would steer a terminal, or cannot be seen on one, is written out."""
+    typer.echo(visible(str(text)), err=err, nl=nl)
+
+
+def show_table(
+    frame: pd.DataFrame, as_json: bool = False, as_csv: bool = False, as_latex: bool = False
+) -> None:
+    """A table as text, JSON records, CSV that no spreadsheet takes for formulas, or LaTeX."""
+    if as_json:
+        say(frame.to_json(orient="records", indent=1))
+    elif as_csv:
+        say(guarded_csv(frame).replace("\r\n", "\n"), nl=False)
+    elif as_latex:
+        say(frame.to_latex(index=False, float_format="%.3g", escape=True, na_rep="--"), nl=False)
+    else:
+        say(frame.to_string(index=False, max_colwidth=40) if len(frame) else "nothing")
+
+
+def tell(problems: Sequence[CapsafeError | str]) -> None:
+    """What was set aside while the rest went on."""
+    for problem in problems[:PROBLEMS]:
+        say(str(problem), err=True)
+    if len(problems) > PROBLEMS:
+        say(f"and {len(problems) - PROBLEMS} more", err=True)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that the user names.
+
+    Raises:
+        CapsafeError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CapsafeError(f"{path} cannot be read: {error}.", "Give a UTF-8 text file.") from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that the user names.
+
+    Raises:
+        CapsafeError: it cannot be written.
+    """
+    with whole(path) as new:
+        new.write_bytes(data)
