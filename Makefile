@@ -7,7 +7,6 @@ VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 WORKERS ?= 3
-DEMO_HOME = data/workspace/demo
 
 .PHONY: demo test fuzz check bench validate engine vllm test-vllm study clean
 
@@ -24,13 +23,12 @@ $(VENV)/.dev: $(VENV)/.app
 	@touch $@
 
 demo: $(VENV)/.app
-	@CAPSAFE_HOME=$(DEMO_HOME) $(BIN)/capsafe demo-store data/demo
 	@mkdir -p build; test -x .venv-engine/bin/python && grep -q '"ready"' build/engine.json 2>/dev/null || \
-		(nohup $(PYTHON) capsafe_core/jobs/engine_environment.py > build/engine.log 2>&1 &)
-	@CAPSAFE_HOME=$(DEMO_HOME) $(BIN)/capsafe app --port $(PORT)
+		(nohup $(PYTHON) -m capsafe_core.jobs.engine_environment > build/engine.log 2>&1 &)
+	@$(BIN)/capsafe demo --port $(PORT)
 
 engine:
-	@$(PYTHON) capsafe_core/jobs/engine_environment.py
+	@$(PYTHON) -m capsafe_core.jobs.engine_environment
 
 # vLLM's CPU build in an environment of its own, for the tests of that engine: about 3.5 GB.
 vllm:

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.settings import ROOT
+from capsafe_core.places import PACKAGE
 from capsafe_core.ui.door import Door, address
 from capsafe_core.ui.headers import SecurityHeaders
 from capsafe_core.workspace.owner import close_owner, current_owner
@@ -30,6 +30,6 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
         close_owner()
 
 
-app = st.App(str(ROOT / "capsafe_core" / "ui" / "router.py"), lifespan=lifespan)
+app = st.App(str(PACKAGE / "ui" / "router.py"), lifespan=lifespan)
 # `streamlit run` looks for the line above and serves what `app` then is: nothing reaches Streamlit past the door
 app = SecurityHeaders(Door(app))

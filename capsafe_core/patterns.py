@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.places import PREPARE
 
 LONGEST = 4096
 """characters of a pattern"""
@@ -98,7 +99,7 @@ def linear(pattern: str) -> Pattern:
     except ImportError as error:
         raise CapsafeError(
             "Patterns need the package google-re2, which this Python has not got.",
-            "Run `make engine`, or install it there.",
+            f"Run `{PREPARE}`, or install it there.",
         ) from error
     if len(pattern) > LONGEST:
         raise CapsafeError(

@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.engine_environment import FOLDER
+from capsafe_core.places import INSTALLED, ROOT, own_folder
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The folder that holds app.py, data/ and capsafe_core/."""
-WORKSPACE = ROOT / "data" / "workspace"
+WORKSPACE = own_folder() / "workspace" if INSTALLED else ROOT / "data" / "workspace"
+"""where CAPSAFE_HOME is not set"""
 ENGINES = ("transformers", "vllm", "openai")
 SETTINGS_FILE = "settings.toml"
 LONGEST_SOCKET = 100
@@ -147,8 +148,8 @@ class Settings(BaseSettings):
 
     @property
     def worker_python(self) -> Path:
-        """The interpreter that runs workers: CAPSAFE_ENGINE_PYTHON, else .venv-engine where it is ready, else this one."""
-        own = ROOT / ".venv-engine" / "bin" / "python"
+        """The interpreter that runs workers: CAPSAFE_ENGINE_PYTHON, else the prepared one, else this one."""
+        own = FOLDER / "bin" / "python"
         if self.engine_python is not None:
             return self.engine_python
         return own if own.exists() else Path(sys.executable)

@@ -117,7 +117,7 @@ def open_view(store: Store, selection: Selection) -> View:
     if texts.empty:
         raise CapsafeError(
             "There is no study in this store yet.",
-            "Run `capsafe run study.toml`, or `make demo` for the one that ships with capsafe.",
+            "Run `capsafe run study.toml`, or `capsafe demo` for the one that ships with capsafe.",
         )
     tuned = texts[texts["text"].str.contains("[[recipes]]", regex=False)]
     name = selection.study or str((tuned if len(tuned) else texts)["name"].iloc[0])

@@ -13,9 +13,8 @@ from capsafe_core.benchmarks.files import read_prompts, read_rows
 from capsafe_core.benchmarks.lm_eval import lm_eval_rows
 from capsafe_core.benchmarks.reasoning import Pair, reasoning_pairs
 from capsafe_core.errors import CapsafeError
+from capsafe_core.places import DATA
 from capsafe_core.records import KINDS, BenchmarkRecord, Prompt, canonical_json, digest_text
-
-DATA = Path(__file__).resolve().parent.parent.parent / "data"
 
 
 @dataclass(frozen=True)

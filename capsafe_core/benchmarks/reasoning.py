@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.places import PREPARE
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def reasoning_pairs(task: str, config: dict[str, Any], seed: int, size: int, ans
         import reasoning_gym
     except ImportError as error:
         raise CapsafeError(
-            "reasoning-gym is not installed in this environment.", "Run `make engine`."
+            "reasoning-gym is not installed in this environment.", f"Run `{PREPARE}`."
         ) from error
     if answer == "worked" and task not in _WORKED:
         raise CapsafeError(

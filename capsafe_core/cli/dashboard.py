@@ -4,43 +4,68 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from capsafe_core.cli.terminal import say
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.packing import unpack_jobs
-from capsafe_core.settings import ROOT, Settings
+from capsafe_core.places import DATA, ROOT
+from capsafe_core.settings import Settings
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.service import open_store
 
 commands = typer.Typer()
 
 
+Port = Annotated[int, typer.Option(min=1, max=65535)]
+NoToken = Annotated[
+    bool, typer.Option("--no-token", help="let everybody in who reaches the port, without a token")
+]
+
+
 @commands.command("app")
-def start_app(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
-    no_token: Annotated[
-        bool, typer.Option("--no-token", help="let everybody in who reaches the port, without a token")
-    ] = False,
-) -> None:
+def start_app(port: Port = 8501, no_token: NoToken = False) -> None:
     """Start the dashboard, and print the address to open, with its token."""
-    settings = Settings()
-    environment = {**os.environ, "CAPSAFE_HOME": str(settings.home.absolute())}
+    _become_server(Settings(), port, no_token, os.environ)
+
+
+@commands.command()
+def demo(port: Port = 8501, no_token: NoToken = False) -> None:
+    """Start the dashboard on the study that ships with capsafe, in a workspace of its own."""
+    home = Settings().home / "demo"
+    settings = Settings(home=home, store=home / "store.duckdb", jobs=home / "jobs")
+    _fill(settings, DATA / "demo")
+    apart = ("CAPSAFE_STORE", "CAPSAFE_JOBS")
+    _become_server(settings, port, no_token, {k: v for k, v in os.environ.items() if k not in apart})
+
+
+def _become_server(settings: Settings, port: int, no_token: bool, environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by the server, so that signals reach it."""
+    environment = {**environment, "CAPSAFE_HOME": str(settings.home.absolute())}
     if no_token:
         environment["CAPSAFE_NO_TOKEN"] = "1"
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
     sys.stdout.flush()
-    os.execve(command[0], command, environment)  # this process becomes the server, so that signals reach it
+    os.execve(command[0], command, environment)
 
 
 @commands.command()
 def demo_store(source: Path) -> None:
     """Fill the workspace from packed job folders, such as data/demo; quick where it was done before."""
-    settings = Settings()
-    shipped = source.resolve().is_relative_to(ROOT / "data")
+    _fill(Settings(), source)
+
+
+def _fill(settings: Settings, source: Path) -> None:
+    """Unpack job folders into a workspace and read them into its store; what does not ship with capsafe is foreign.
+
+    Raises:
+        CapsafeError: some of it cannot be used; the rest is in the store.
+    """
+    shipped = source.resolve().is_relative_to(DATA)
     unpack_jobs(source, settings.jobs_path, "" if shipped else str(source))
     with open_store(settings) as store:
         result, problems = ingest_all(store, settings.jobs_path)

@@ -11,6 +11,7 @@ from capsafe_core import catalogue
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import say, tell
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.engine_environment import prepare
 from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
 from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
 from capsafe_core.jobs.plan import plan_study
@@ -171,6 +172,15 @@ def detector(study: Annotated[str, typer.Argument(help="the name of a study that
         f"{job.job_id}: on held-out prompts recall {held['recall']:.2f}, precision {held['precision']:.2f},"
         f" AUC {held['auc']:.2f}, of {held['n']} labels"
     )
+
+
+@commands.command("engine")
+def prepare_engine() -> None:
+    """Prepare the environment that runs models: transformers, torch and a small model, about 1.2 GB."""
+    state = prepare()
+    if not state.ready:
+        raise CapsafeError(f"The engine's environment {state.words}")
+    say(f"The engine's environment is {state.words}")
 
 
 @commands.command()

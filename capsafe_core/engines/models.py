@@ -14,6 +14,7 @@ from typing import Any
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.folders import boundary, is_regular
+from capsafe_core.places import PREPARE
 from capsafe_core.records import Checkpoint, canonical_json, digest_files, digest_text
 
 ORIGIN = "capsafe-origin.json"
@@ -137,7 +138,7 @@ def packaged_path(source: str, model: str) -> str:
     if path is None:
         raise CapsafeError(
             f"The model {model!r} comes with the Python package {source.partition('/')[0]!r}, which is not installed here.",
-            "Run `make engine`.",
+            f"Run `{PREPARE}`.",
         )
     return str(path)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.places import IMPORTS, ROOT
 
 SECONDS = 10.0
 """for one text"""
@@ -29,7 +30,6 @@ LARGEST = 8 << 20
 """characters of a text"""
 KEPT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR")
 """variables of the environment that it sees"""
-_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Renderer:
@@ -71,8 +71,8 @@ class Renderer:
             environment = {name: os.environ[name] for name in KEPT if name in os.environ}
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "capsafe_core.engines.rendering"],
-                cwd=_ROOT,
-                env={**environment, "PYTHONPATH": str(_ROOT), "HF_HUB_OFFLINE": "1"},
+                cwd=ROOT,
+                env={**environment, "PYTHONPATH": str(IMPORTS), "HF_HUB_OFFLINE": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

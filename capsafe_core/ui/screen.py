@@ -15,8 +15,8 @@ from capsafe_core.analysis.policies import POLICIES
 from capsafe_core.analysis.view import View, list_studies, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.style import sealed
+from capsafe_core.places import ROOT
 from capsafe_core.selection import Selection
-from capsafe_core.settings import ROOT
 from capsafe_core.stats.matching import RULES
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
