@@ -1,10 +1,10 @@
-import dataclasses
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from capsafe_core.analysis import by_name
 from capsafe_core.analysis.arms import Arm, Claim
@@ -264,9 +264,7 @@ def test_another_version_of_a_judge_or_benchmark_changes_no_number_of_a_study(tm
         bench, prompts = benchmark("requests", "safety", 12)
         newer = Rater("coherence-rules", "judge", "coherence rules", ("coherence",), "2", "is the detector")
         smaller = BenchmarkRecord("requests", "1", "safety", "another digest", 3)
-        few = [
-            dataclasses.replace(p, benchmark_id=smaller.id, behaviour=f"other {p.item}") for p in prompts[:3]
-        ]
+        few = [replace(p, benchmark_id=smaller.id, behaviour=f"other {p.item}") for p in prompts[:3]]
         elsewhere = Generation(other.id, bench.id, CONDITION.id, prompts[0].id, 0, 0, "Sure.", "stop", 1)
         here = [Generation(point.id, smaller.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in few]
         verdicts = [

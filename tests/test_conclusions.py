@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from capsafe_core.analysis import by_name
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, claims, find_claim
@@ -713,7 +713,7 @@ def test_a_treatment_that_leaves_nothing_at_one_checkpoint_drops_no_recipe(tmp_p
         records = list(job.records())
         mine = {r.id for r in records if getattr(r, "checkpoint_id", "") == last}
         changed = [
-            dataclasses.replace(r, label="incoherent")
+            replace(r, label="incoherent")
             if isinstance(r, Judgment) and r.dimension == "coherence" and r.generation_id in mine
             else r
             for r in records

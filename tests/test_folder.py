@@ -43,7 +43,7 @@ def test_damage_in_the_middle_is_not_mistaken_for_a_torn_end(tmp_path: Path) -> 
     shard.write_bytes(b"#" + shard.read_bytes()[1:])
     said: list[CapsafeError] = []
     assert [r.name for r in job.records()] == ["b"]
-    assert [line["name"] for block in committed_blocks(shard) for line in block.lines(said.append)] == ["b"]
+    assert [r.name for block in committed_blocks(shard) for r in block.records(said.append)] == ["b"]
     assert "A line is damaged" in said[0].message
     assert [block.changed for block in committed_blocks(shard)] == [True, False]
 

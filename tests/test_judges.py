@@ -1,12 +1,12 @@
 import json
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from capsafe_core import catalogue
 from capsafe_core.annotation import REASONS
@@ -375,7 +375,7 @@ def test_guard_models_get_the_two_turns_and_others_their_own_text() -> None:
 
 def test_a_behaviour_with_a_context_gets_the_contextual_template() -> None:
     there = item("An answer.")
-    there = Item(there.generation, replace(there.prompt, context="A news article."), there.benchmark)
+    there = Item(there.generation, structs.replace(there.prompt, context="A news article."), there.benchmark)
     assert "[CONTEXT]:\nA news article." in llm("", "harmbench")[0].ask(there).key
 
 

@@ -19,7 +19,6 @@ from capsafe_core.importers.records import Converter
 from capsafe_core.importers.survey import Surveyor
 from capsafe_core.jobs.folder import Manifest, Part, committed_blocks, create_job
 from capsafe_core.mapping import parse_mapping
-from capsafe_core.records import records_of
 from capsafe_core.work.import_logs import UNREADABLE
 from tests.logs import FORMS, write_forms
 
@@ -132,9 +131,9 @@ def outcome(folder: Path) -> str:
             except (CapsafeError, *UNREADABLE):
                 failed += 1
     blocks = list(committed_blocks(job.path(0, "shard.jsonl")))
-    assert all(
-        record.id for block in blocks for line in block.lines(fail) for record in records_of(line, fail)
-    )
+    assert all(record.id for record in job.records())
+    for block in blocks:
+        assert list(block.records(fail))
     assert (
         len(blocks) == len(find_sources([folder])[0]) - failed
     )  # a file is whole, or nothing of it is there

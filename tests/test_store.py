@@ -6,17 +6,20 @@ import threading
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
+from msgspec.structs import replace
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, committed_blocks, create_job, list_jobs
-from capsafe_core.records import Generation, Judgment, LabelEvent, Rater, from_dict
+from capsafe_core.records import TYPES, Generation, Judgment, LabelEvent, Rater
 from capsafe_core.settings import ROOT
 from capsafe_core.store import Store
 from capsafe_core.store import store as store_module
 from capsafe_core.store.export import snapshot_into
 from capsafe_core.store.ingest import ingest_all, ingest_job, set_retracted
 from capsafe_core.store.rollups import check
+from capsafe_core.store.tables import TABLES
 from tests.synthetic import RATERS, write_study
 
 
@@ -112,7 +115,7 @@ def test_the_newest_attempt_counts_and_other_content_is_a_conflict(tmp_path: Pat
         ingest_all(store, tmp_path)
         job = create_job(tmp_path, Manifest("import", "other", {}))
         with Part(job) as part:
-            part.write("x", [Generation(**{**g.__dict__, "text": "another text"})])
+            part.write("x", [replace(g, text="another text")])
         ingest_job(store, job)
         assert store.rows(
             "SELECT text FROM generations WHERE CAST(generation_id AS VARCHAR) = ?", [g.id]
@@ -201,7 +204,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, made_up_jobs: Pa
 def test_a_growing_shard_is_read_piece_by_piece(tmp_path: Path) -> None:
     whole = write_study(tmp_path / "whole", safety_size=8, capability_size=6)
     blocks = [
-        (job.manifest, block.units[0], [from_dict(line) for line in block.lines(print)])
+        (job.manifest, block.units[0], list(block.records(print)))
         for job in whole
         for block in committed_blocks(job.path(0, "shard.jsonl"))
     ]
@@ -304,3 +307,15 @@ def test_a_store_of_an_older_schema_is_brought_up_to_date(tmp_path: Path, versio
         assert store.rows("SELECT count(*) > 0 FROM verdicts") == [(True,)]
         found, problems = ingest_all(store, tmp_path / "jobs")
         assert (found.rows, problems) == (0, [])
+
+
+def test_the_tables_that_the_migrations_make_have_the_columns_of_the_records(tmp_path: Path) -> None:
+    """A column of a record that no migration adds, or one of another type, is found here."""
+    names = {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
+    names |= {pa.list_(pa.string()): "VARCHAR[]", pa.list_(pa.int32()): "INTEGER[]"}
+    assert set(TABLES) == {*TYPES, "cell"}
+    with Store(None) as store:
+        for table in TABLES.values():
+            made = {name: kind for name, kind, *_ in store.rows(f"DESCRIBE {table.name}")}
+            declared = {c.name: "UUID" if c.is_id else names[c.type] for c in table.columns}
+            assert made == {**declared, "batch": "INTEGER"}, table.name

@@ -41,11 +41,11 @@ from capsafe_core.records import (
     LONGEST_LINE,
     Record,
     Rows,
+    as_written,
     canonical_json,
-    count_of,
     digest_text,
     parse_line,
-    records_of,
+    records_in,
     to_line,
 )
 from capsafe_core.values import Count, Holding, OneOf, Seconds, Shape, Within, parse_json, well_formed
@@ -202,8 +202,15 @@ class Job:
     def part_records(self, part: int) -> Iterator[Record]:
         """Every committed record of one part that can be used."""
         for block in committed_blocks(self.path(part, "shard.jsonl")):
-            for line in block.lines(_ignore):
-                yield from records_of(line, _ignore)
+            for record in block.records(_ignore):
+                if isinstance(record, Rows):
+                    yield from record.records()
+                else:
+                    yield record
+
+
+def _count(record: Record | Rows) -> int:
+    return len(record.ids) if isinstance(record, Rows) else 1
 
 
 def _ignore(problem: CapsafeError) -> None:
@@ -226,18 +233,19 @@ class Block:
     closing: str = ""
     changed: bool | None = None
 
-    def lines(self, aside: Aside) -> Iterator[dict[str, Any]]:
-        """The lines without the closing one, read and parsed one after the other, so that many of them need little memory.
+    def records(self, aside: Aside) -> Iterator[Record | Rows]:
+        """The records of every line, read one after the other, so that many of them need little memory.
 
         Args:
-            aside: told of each line that is damaged.
+            aside: told of each line that is damaged, and of each record that cannot be used.
         """
         for raw in self._raw():
             if not raw.startswith(COMMIT):
-                try:
-                    yield parse_line(raw)
-                except CapsafeError as error:
-                    aside(error)
+                record = as_written(raw)
+                if record is None:
+                    yield from records_in(raw, aside)
+                else:
+                    yield record
 
     def _raw(self) -> Iterator[bytes]:
         with self.path.open("rb") as stream:
@@ -583,7 +591,7 @@ class Shard:
         end = 0
         for block in committed_blocks(path):
             self.done_units.update(block.units)
-            self.lines += sum(map(count_of, block.lines(_ignore)))
+            self.lines += sum(map(_count, block.records(_ignore)))
             end = block.end
         self._path, self._end = path, end
         try:
@@ -627,7 +635,7 @@ class Shard:
                 line = to_line(record).encode()
                 seen.update(line)
                 waiting += line
-                count += len(record.ids) if isinstance(record, Rows) else 1
+                count += _count(record)
                 if len(waiting) >= PIECE:
                     written += self._write(waiting)
                     waiting.clear()

@@ -13,9 +13,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
+
+from msgspec.structs import replace
 
 from capsafe_core.annotation import (
     LONGEST_NOTE,

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -27,7 +26,7 @@ from capsafe_core.jobs.folder import (
     replace_file,
     retractions_of,
 )
-from capsafe_core.records import Record, records_of, rows_problem
+from capsafe_core.records import Record, Rows
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
 from capsafe_core.store.tables import TABLES, Row
@@ -211,13 +210,11 @@ class _Gathered:
                     "Restore the shard from a copy and run `capsafe rebuild`.",
                 )
             )
-        for line in block.lines(aside):
-            if "columns" in line and not rows_problem(line):
-                if line["ids"]:
-                    self._columns.setdefault(line["type"], []).append(_columns(line, self._facts))
-                continue
-            for record in records_of(line, aside):
+        for record in block.records(aside):
+            if not isinstance(record, Rows):
                 self._add(record)
+            elif record.ids:
+                self._columns.setdefault(record.type, []).append(_columns(record, self._facts))
 
     def _add(self, record: Record) -> None:
         if record.type in _BY_CELL:
@@ -249,18 +246,14 @@ def _keep_aside(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, aside: l
         )
 
 
-def _columns(line: dict[str, Any], facts: dict[str, dict[str, Row]]) -> pa.Table:
+def _columns(rows: Rows, facts: dict[str, dict[str, Row]]) -> pa.Table:
     """The rows of a line of generations or judgments; the cell of generations goes to the facts."""
-    if line["type"] == "generation":
-        one = next(records_of(line))
+    if rows.type == "generation":
+        one = next(rows.records())
         cell = TABLES["cell"].row(one)
         facts.setdefault("cell", {})[cell[0]] = cell
-        same = {"attack_id": None, "asked": "", **line["same"], "cell_id": cell[0]}
-        return TABLES["generation"].arrow_of_columns(line, same)
-    return TABLES[line["type"]].arrow_of_columns(
-        line,
-        {"native": "", "score": None, "raw": "", "asked": "", "attempt": 1, **line["same"], "evidence": "[]"},
-    )
+        return TABLES["generation"].arrow_of_columns(rows, {"cell_id": cell[0]})
+    return TABLES[rows.type].arrow_of_columns(rows, {})
 
 
 def _each_once(name: str, table: pa.Table) -> pa.Table:

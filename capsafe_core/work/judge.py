@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from capsafe_core.engines import models_folder
 from capsafe_core.jobs.folder import Job, Part, folder_beside, open_job

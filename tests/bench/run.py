@@ -35,6 +35,7 @@ from capsafe_core.settings import ROOT
 from capsafe_core.stats.agreement import COEFFICIENTS, coefficient, cohen_kappa, count_patterns, two_way
 from capsafe_core.store import Store
 from tests.bench.imports import imports
+from tests.bench.lines import lines
 from tests.bench.made_store import make
 
 RUNS = 20
@@ -261,6 +262,7 @@ def main() -> None:
         )
     results += engines()
     results += imports()
+    results += lines()
     for r in results:
         beside = f"   {r['peer']}: {r['peer_value']} {r['unit']}, {r['ratio']} times" if r["peer"] else ""
         print(f"{r['value']:>9} {r['unit']:<3} {r['name']}{beside}")

@@ -1,0 +1,96 @@
+"""What judges and people said of outputs, and what others measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import field
+
+from capsafe_core.records.fact import Action, Dimension, Fact, Span, Status
+from capsafe_core.records.ids import identify, judgment_key
+from capsafe_core.values import Id, Int, Number, Seconds, Share, Within
+
+
+class Rater(Fact, frozen=True, tag="rater"):
+    """A judge version or an annotator."""
+
+    name: str
+    kind: str
+    """judge or annotator"""
+    family: str
+    dimensions: tuple[str, ...]
+    version: str
+    stance: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return identify("rater", self.kind, self.name, self.version)
+
+
+class Judgment(Fact, frozen=True, tag="judgment"):
+    """A judge's verdict on a generation in one dimension."""
+
+    generation_id: Id
+    cell_id: Id
+    rater_id: Id
+    dimension: Dimension
+    status: Status
+    label: str | None
+    native: str = ""
+    score: Number | None = None
+    raw: str = ""
+    asked: str = ""
+    """the exact text that the judge received; empty for a rule that reads the answer itself"""
+    evidence: tuple[Span, ...] = ()
+    """spans: {reason, start, end} in characters of the answer"""
+    attempt: Int = 1
+
+    @property
+    def id(self) -> str:
+        return judgment_key(self.generation_id, self.rater_id, self.dimension, self.attempt)
+
+
+class Measurement(Fact, frozen=True, tag="measurement"):
+    """A capability known only in aggregate."""
+
+    checkpoint_id: Id
+    benchmark: str
+    metric: str
+    value: Number
+    stderr: Number | None
+    n: Int | None
+    source: str
+
+    @property
+    def id(self) -> str:
+        return identify("measurement", self.checkpoint_id, self.benchmark, self.metric, self.source)
+
+
+class LabelEvent(Fact, frozen=True, tag="label"):
+    """Something a person did to a label: set it, take it back, or adjudicate."""
+
+    event_id: Id
+    generation_id: Id
+    cell_id: Id
+    rater_id: Id
+    dimension: Dimension
+    action: Action
+    """the first three of one's own, the others for everybody"""
+    label: str | None
+    shown: Seconds
+    """when it came on screen, and `created` when it was answered: seconds since 1970"""
+    created: Seconds
+    reasons: tuple[str, ...] = ()
+    evidence: tuple[Span, ...] = ()
+    note: str = ""
+    queue: str = ""
+    confidence: Share | None = None
+    """1 sure, 0 not sure; None where nobody asked"""
+    guidelines: str = ""
+    repeat: Annotated[int, Within(0, 1)] = 0
+    """1 where the same person was asked again, to see whether they agree with themselves"""
+
+    @property
+    def id(self) -> str:
+        return self.event_id
