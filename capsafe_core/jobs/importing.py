@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, read_small, replace_file
 from capsafe_core.jobs.foreign import refuse_foreign
@@ -21,6 +19,7 @@ from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.mapping import ImportMapping, Place, parse_mapping
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.study import IMPORTED, JudgeSettings, Study, parse_study
+from capsafe_core.study_text import with_additions
 from capsafe_core.toml_text import toml_table
 
 RULES = "coherence-rules"
@@ -286,29 +285,15 @@ def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:
         for group in ("starts", "datasets", "recipes", "benchmarks", "judges")
     }
     named = _tables(survey, mapping, places)
-    text = _longer(
-        text,
-        study,
-        [values for group, values in named if group == "recipes" and values["name"] in there["recipes"]],
-    )
+    longer = {}
+    for group, values in named:
+        if group == "recipes" and values["name"] in there["recipes"]:
+            known = study.recipe(values["name"])
+            for key, before in (("steps", known.steps), ("seeds", known.seeds)):
+                if not {*values[key]} <= {*before}:
+                    longer[group, known.name, key] = {*before, *values[key]}
     tables = [(group, values) for group, values in named if values["name"] not in there[group]]
-    return (
-        text
-        if not tables
-        else text.rstrip() + "\n" + "".join(toml_table(f"[{group}]", values) for group, values in tables)
-    )
-
-
-def _longer(text: str, study: Study, recipes: Sequence[dict[str, Any]]) -> str:
-    """A study's text in which recipes have the steps and seeds that are new, too."""
-    document = tomlkit.parse(text)
-    for values in recipes:
-        known = study.recipe(values["name"])
-        table = next(t for t in document["recipes"] if t["name"] == values["name"])
-        for key, before in (("steps", known.steps), ("seeds", known.seeds)):
-            if not {*values[key]} <= {*before}:
-                table[key] = sorted({*before, *values[key]})
-    return tomlkit.dumps(document)
+    return with_additions(text, tables, longer) if tables or longer else text
 
 
 def _tables(

@@ -21,6 +21,7 @@ from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings, Study, parse_study
+from capsafe_core.study_text import with_additions
 from capsafe_core.toml_text import toml_table, toml_value
 
 BENCHMARKS = ("direct-requests", "dressed-requests", "harmless-lookalikes")
@@ -203,11 +204,7 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
             "Run it first: `capsafe run study.toml`.",
         )
     if judge.name not in {j.name for j in study.judges}:
-        text = (
-            text.rstrip()
-            + "\n\n"
-            + toml_table("[judges]", judge.model_dump(mode="json", exclude_defaults=True))
-        )
+        text = with_additions(text, [("judges", judge.model_dump(mode="json", exclude_defaults=True))])
         study = parse_study(text, study.name)
         manifest = plan_judge(study, judge, generations)
         record_study(root, study, text)
