@@ -355,7 +355,7 @@ def test_one_load_for_the_checkpoints_of_a_path() -> None:
 
 
 def test_a_long_wait_shows_a_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capsafe_core.jobs.folder.HEARTBEAT", 0.05)
+    monkeypatch.setattr("capsafe_core.jobs.folder.part.HEARTBEAT", 0.05)
     job = create_job(tmp_path, Manifest("generate", "slow", {}))
     with Part(job):
         first = job.status().heartbeat

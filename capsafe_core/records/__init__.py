@@ -17,6 +17,7 @@ from capsafe_core.records.ids import (
 from capsafe_core.records.lines import (
     LONGEST_LINE,
     TYPES,
+    Aside,
     Record,
     Rows,
     as_written,
@@ -49,6 +50,7 @@ __all__ = [
     "LONGEST_LINE",
     "STATUSES",
     "TYPES",
+    "Aside",
     "Attack",
     "BenchmarkRecord",
     "Checkpoint",
