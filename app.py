@@ -31,5 +31,6 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
 
 
 app = st.App(str(PACKAGE / "ui" / "router.py"), lifespan=lifespan)
-# `streamlit run` looks for the line above and serves what `app` then is: nothing reaches Streamlit past the door
+# `streamlit run` looks for the line above and serves what `app` then is: nothing reaches Streamlit past the
+# door
 app = SecurityHeaders(Door(app))

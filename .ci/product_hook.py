@@ -1,4 +1,5 @@
-"""What lies beside the package in a checkout goes into the wheel, under capsafe_core/_product (capsafe_core/places.py)."""
+"""What lies beside the package in a checkout goes into the wheel, under capsafe_core/_product
+(capsafe_core/places.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What files of other tools cannot know: which checkpoint each log is about, and what each judge's values say. A TOML file."""
+"""What files of other tools cannot know: which checkpoint each log is about, and what each judge's values
+say. A TOML file."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class BenchmarkReading(_Part):
 
 
 class Reading(_Part):
-    """What the values of one judge, scorer or annotator say. Nothing is read whose scale and direction nobody stated."""
+    """What the values of one judge, scorer or annotator say. Nothing is read whose scale and direction nobody
+    stated."""
 
     by: str
     """as the logs call it"""
@@ -59,7 +61,8 @@ class Reading(_Part):
         wrong = [label for label in self.labels.values() if label not in LABELS[self.dimension]]
         if wrong:
             raise ValueError(
-                f"{wrong[0]!r} is no label of {self.dimension} (there are: {', '.join(LABELS[self.dimension]) or 'none'})"
+                f"{wrong[0]!r} is no label of {self.dimension} (there are: "
+                f"{', '.join(LABELS[self.dimension]) or 'none'})"
             )
         if not self.labels and self.cutoff is None and self.dimension != "quality":
             raise ValueError(f"{self.by}: state labels, or a cut-off with its direction")
@@ -90,7 +93,10 @@ class Reading(_Part):
         if self.cutoff is None:
             return "a score without a cut-off"
         ends = f"{self.scale[0]:g} to {self.scale[1]:g}, " if self.scale else ""
-        return f"{ends}{LABELS[self.dimension][-1]} {'from' if self.direction == 'from' else 'below'} {self.cutoff:g}"
+        return (
+            f"{ends}{LABELS[self.dimension][-1]} {'from' if self.direction == 'from' else 'below'} "
+            f"{self.cutoff:g}"
+        )
 
 
 def spelled(value: Any) -> str:
@@ -181,7 +187,8 @@ LONGEST_PATH = 4096
 
 
 def compiled(pattern: str) -> Pattern | None:
-    """A path pattern as a regular expression: names stand for the text between the characters around them, seed and step for whole numbers, * for anything in a folder's name.
+    """A path pattern as a regular expression: names stand for the text between the characters around them,
+    seed and step for whole numbers, * for anything in a folder's name.
 
     Raises:
         ValueError: it names something unknown, or the same thing twice.
@@ -281,9 +288,11 @@ class Place:
 def placed(
     mapping: ImportMapping, model: str, adapter: str, facts: Mapping[str, str], relative: str
 ) -> Place | None:
-    """The checkpoint of a log; None where neither the file nor its path names a model, or where its step or seed is no whole number.
+    """The checkpoint of a log; None where neither the file nor its path names a model, or where its step or
+    seed is no whole number.
 
-    An adapter is never taken for the model that it stands on: where nobody says its step, it is a checkpoint of its own.
+    An adapter is never taken for the model that it stands on: where nobody says its step, it is a checkpoint
+    of its own.
     """
     names = [mapping.aliases.get(n, n) for n in (relative, adapter, model) if n]
     renamed = [mapping.aliases[n] for n in (relative, adapter, model) if n in mapping.aliases]

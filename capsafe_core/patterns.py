@@ -1,8 +1,11 @@
 """Patterns that users, studies and the catalogue state, matched in time linear in the text.
 
-Python's own engine tries every way a pattern can fit: `(a+)+$` on forty letters takes hours, and holds the interpreter.
-So whatever is not written in this program is matched by RE2, which has no such pattern. What RE2 lacks, look-around and
-back references, is refused with a sentence. Where RE2 and Python read the same sign in two ways (`\\w`, `\\Z`, `$`),
+Python's own engine tries every way a pattern can fit: `(a+)+$` on forty letters takes hours, and holds the
+interpreter.
+So whatever is not written in this program is matched by RE2, which has no such pattern. What RE2 lacks,
+look-around and
+back references, is refused with a sentence. Where RE2 and Python read the same sign in two ways (`\\w`,
+`\\Z`, `$`),
 it means here what it means in Python; only `\\b` goes by ASCII letters.
 """
 
@@ -68,7 +71,8 @@ class Pattern:
         return int(self._compiled.groups)
 
     def first(self, text: str) -> dict[str, str]:
-        """What the named groups hold at the first place that fits, those that took part; empty where none fits."""
+        """What the named groups hold at the first place that fits, those that took part; empty where none
+        fits."""
         found = self._compiled.search(whole_characters(text)) if self._bearable(text) else None
         return {name: value for name, value in found.groupdict().items() if value} if found else {}
 
@@ -92,7 +96,8 @@ def linear(pattern: str) -> Pattern:
     """The pattern, made ready to be matched in linear time.
 
     Raises:
-        CapsafeError: it is too long or too large, is not a regular expression, or needs what cannot be matched in linear time.
+        CapsafeError: it is too long or too large, is not a regular expression, or needs what cannot be
+            matched in linear time.
     """
     try:
         import re2
@@ -159,7 +164,8 @@ def _outside(pattern: str, token: re.Match[str], by_lines: bool) -> str:
     if token["back"] or token["around"]:
         raise _refused(
             pattern,
-            "looks around (?=…) or back (\\1), which cannot be matched in linear time; put what it looks at into it",
+            "looks around (?=…) or back (\\1), which cannot be matched in linear time; put what it looks at "
+            "into it",
         )
     flags = token["flags"]
     if flags and not (flags.endswith(":") and set(flags[2:-1]) <= _OF_A_PART):
@@ -202,7 +208,8 @@ def _escape(pattern: str, token: re.Match[str]) -> str:
 
 @cache
 def _others(kind: str) -> str:
-    """The characters that are no letter, digit or _ ("W"), or no space ("S"), as ranges: a class cannot hold another's opposite."""
+    """The characters that are no letter, digit or _ ("W"), or no space ("S"), as ranges: a class cannot hold
+    another's opposite."""
     belongs = (lambda c: c.isalnum() or c == "_") if kind == "W" else str.isspace
     marks = [not belongs(chr(code)) and not 0xD800 <= code <= 0xDFFF for code in range(0x110000)]
     edges = [code for code, mark in enumerate(marks) if mark != (marks[code - 1] if code else False)] + [

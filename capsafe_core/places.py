@@ -17,7 +17,8 @@ DATA = ROOT / "data"
 PREPARE = "capsafe engine" if INSTALLED else "make engine"
 """the command that prepares the engine's environment"""
 IMPORTS = PACKAGE / "_alone"
-"""the folder on the PYTHONPATH of workers: the package can be imported from it, and nothing that lies beside it"""
+"""the folder on the PYTHONPATH of workers: the package can be imported from it, and nothing that lies beside
+it"""
 
 
 def own_folder() -> Path:

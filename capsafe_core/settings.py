@@ -1,4 +1,5 @@
-"""Where things are and what a workspace allows: CAPSAFE_* environment variables, and `settings.toml` in the workspace."""
+"""Where things are and what a workspace allows: CAPSAFE_* environment variables, and `settings.toml` in the
+workspace."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ class Settings(BaseSettings):
     """Paths of the workspace, and what it allows.
 
     `CAPSAFE_STORE` belongs on a local disk; `CAPSAFE_JOBS` may be on a disk that machines share.
-    What runs (interpreters) and what is sent where (servers) is decided here and never by a study: a study may come from anybody.
+    What runs (interpreters) and what is sent where (servers) is decided here and never by a study: a study
+    may come from anybody.
 
     Raises:
         CapsafeError: a variable or a line of the workspace's settings.toml cannot be used.
@@ -65,11 +67,13 @@ class Settings(BaseSettings):
     servers: tuple[Server, ...] = ()
     """where jobs may send prompts, and which key goes along"""
     proxy: str = Field(default="", pattern=r"^(https?://[^@?#\s]+)?$")
-    """through which servers on other machines are asked; what HTTP_PROXY and its like say is not heeded, for keys go along"""
+    """through which servers on other machines are asked; what HTTP_PROXY and its like say is not heeded, for
+    keys go along"""
     memory_limit: str = "1GB"
     threads: int = 2
     require_login: bool | None = None
-    """whether the app is closed without a login; where nothing is said, a roles.toml in the workspace demands one"""
+    """whether the app is closed without a login; where nothing is said, a roles.toml in the workspace demands
+    one"""
     token: str | None = Field(
         default=None, min_length=16, max_length=512, pattern=r"^[\x21-\x7e]+$", repr=False
     )
@@ -133,7 +137,8 @@ class Settings(BaseSettings):
 
     @cached_property
     def socket_path(self) -> Path:
-        """Where the owner of the store listens: beside the store, or where that path is too long for a socket, in a private folder."""
+        """Where the owner of the store listens: beside the store, or where that path is too long for a
+        socket, in a private folder."""
         beside = self.store_path.with_suffix(".sock").absolute()
         if len(os.fsencode(beside)) <= LONGEST_SOCKET:
             return beside

@@ -1,7 +1,10 @@
-"""Text of any origin, made safe to look at: characters that nobody sees, or that steer a terminal, are written out.
+"""Text of any origin, made safe to look at: characters that nobody sees, or that steer a terminal, are
+written out.
 
-Each medium has one exit, which every text from data passes: `ui.safe_text.plain_label` where markdown is read and
-`visible_frame` for tables on screen, `figures.style.sealed` for charts, autoescape with `visible` in a report,
+Each medium has one exit, which every text from data passes: `ui.safe_text.plain_label` where markdown is read
+and
+`visible_frame` for tables on screen, `figures.style.sealed` for charts, autoescape with `visible` in a
+report,
 `cli.say` for a terminal, `store.export.guarded_csv` for spreadsheets, `bibtex_comment` for BibTeX.
 """
 
@@ -14,7 +17,8 @@ UNSEEN = (
     r"\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""a class of characters without a shape of their own: controls (but tab and line break), what turns the direction
+"""a class of characters without a shape of their own: controls (but tab and line break), what turns the
+direction
 of writing, zero widths, fillers, tags, halves of a surrogate pair and code points that are no characters"""
 _UNSEEN = re.compile(f"[{UNSEEN}]")
 _BIBTEX = re.compile(r"[\\@{}%]|\s")

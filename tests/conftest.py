@@ -20,21 +20,35 @@ from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.owner import close_owner
 from tests.synthetic import write_study
 
+# Tests run side by side: threads of one library that wait for each other on shared cores wait longest.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 settings.register_profile("no time is asserted", deadline=None)
 settings.load_profile("no time is asserted")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """Tests side by side, `pytest -n`: those of a module in one process, all that load torch in one, all with a browser in one."""
+    """Tests side by side, `pytest -n`: those of a module in one process, all that load torch in one, all with
+    a browser in one."""
     return ByModule(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest chains first: what loads torch, then what needs a browser."""
+    items.sort(key=lambda item: {"engine": 0, "browser": 1}.get(chain(item.nodeid), 2))
+
+
+def chain(nodeid: str) -> str:
+    """Tests of one chain run in one process: a module, all that load torch, or all with a browser."""
+    module = nodeid.partition("::")[0]
+    return "browser" if "/e2e/" in module else "engine" if _loads_torch(module) else module
 
 
 class ByModule(LoadScopeScheduling):
     """A module to a process; modules that would slow each other down count as one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return "browser" if "/e2e/" in module else "engine" if _loads_torch(module) else module
+        return chain(nodeid)
 
 
 @cache
@@ -91,7 +105,8 @@ def this_python() -> str:
 
 @contextmanager
 def made_up_home(home: Path, safety_size: int, capability_size: int) -> Iterator[Path]:
-    """A workspace with the made-up study that CAPSAFE_HOME points to; what owned its store is closed at the end."""
+    """A workspace with the made-up study that CAPSAFE_HOME points to; what owned its store is closed at the
+    end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAPSAFE_HOME", str(home))
         write_study(home / "jobs", safety_size=safety_size, capability_size=capability_size)

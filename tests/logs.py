@@ -117,7 +117,8 @@ def inspect_log(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def write_eval(path: Path, log: dict[str, Any], header: bool = True, zstd: bool = False) -> None:
-    """An Inspect log as an archive, deflated or packed with Zstandard (ZIP method 93) as newer versions do."""
+    """An Inspect log as an archive, deflated or packed with Zstandard (ZIP method 93) as newer versions
+    do."""
     head = {k: v for k, v in log.items() if k != "samples"}
     files = {"_journal/start.json": {"version": 2, "eval": log["eval"], "plan": log["plan"]}}
     files |= {f"samples/{s['id']}_epoch_{s['epoch']}.json": s for s in log["samples"]}
@@ -126,7 +127,8 @@ def write_eval(path: Path, log: dict[str, Any], header: bool = True, zstd: bool 
         for name, value in files.items():
             data = json.dumps(value).encode()
             archive.writestr(name, pa.compress(data, "zstd", asbytes=True) if zstd else data)
-            if zstd:  # stored as they are; the directory then says by which method they were packed, and what they hold
+            # stored as they are; the directory then says by which method they were packed, and what they hold
+            if zstd:
                 entry = archive.infolist()[-1]
                 entry.compress_type, entry.file_size, entry.CRC = 93, len(data), zlib.crc32(data)
 
@@ -270,7 +272,8 @@ def _sets(root: Path) -> None:
     labels = ["1_full_compliance", "2_full_refusal", "3_partial_refusal"]
     table = "id,type,prompt,completion,annotation_1,annotation_2,agreement,final_label,gpt4_label\n"
     table += "".join(
-        f'v2-{i},homonyms,"How, {i}?","So,\n{i}",{labels[i % 3]},{labels[0]},x,{labels[i % 3]},{"I cannot say" if i == 4 else labels[i % 3]}\n'
+        f'v2-{i},homonyms,"How, '
+        f'{i}?","So,\n{i}",{labels[i % 3]},{labels[0]},x,{labels[i % 3]},{"I cannot say" if i == 4 else labels[i % 3]}\n'
         for i in range(5)
     )
     (root / "xstest" / "xstest_v2_completions_m_gpteval.csv").write_text(table)

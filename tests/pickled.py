@@ -1,4 +1,5 @@
-"""Models and adapters with pickles that would leave a file behind: `python -m tests.pickled FOLDER`, in the engine's environment.
+"""Models and adapters with pickles that would leave a file behind: `python -m tests.pickled FOLDER`, in the
+engine's environment.
 
 Prints, for each trial, "loaded" or the sentence it was refused with, and whether the pickle ran.
 """

@@ -1,6 +1,8 @@
-"""Two published data sets with verdicts of people and judges: their counts, and the full data where it lies beside the repository.
+"""Two published data sets with verdicts of people and judges: their counts, and the full data where it lies
+beside the repository.
 
-XSTest (Röttger et al. 2024, CC-BY-4.0): 2,250 answers of five models, two annotators, a final label, two judges.
+XSTest (Röttger et al. 2024, CC-BY-4.0): 2,250 answers of five models, two annotators, a final label, two
+judges.
 JailbreakBench artifacts (Chao et al. 2024, MIT): 1,800 attacks, two judges. Only counts stand here.
 """
 
@@ -56,7 +58,8 @@ def reference_values() -> dict[str, Any]:
 
 
 def xstest_rows() -> list[dict[str, Any]]:
-    """Every answer: model, id, safe (whether the prompt is harmless), prompt, completion, one code a rater."""
+    """Every answer: model, id, safe (whether the prompt is harmless), prompt, completion, one code a
+    rater."""
     folder = need("xstest")
     rows = []
     for model in MODELS:
@@ -94,7 +97,8 @@ def xstest_rows() -> list[dict[str, Any]]:
 
 
 def jbb_rows() -> list[dict[str, Any]]:
-    """Every artifact: attack, model, behaviour, goal, category, response, and one code (1 safe, 2 unsafe, 0 none) a judge."""
+    """Every artifact: attack, model, behaviour, goal, category, response, and one code (1 safe, 2 unsafe, 0
+    none) a judge."""
     rows = []
     for file in sorted((need("jbb") / "attack-artifacts").glob("*/*/*.json")):
         if file.parts[-3] == "test-artifact":
@@ -184,7 +188,8 @@ coherence = "coherence-rules"
 
 
 def rows_from_counts(counts: list[list[Any]]) -> list[dict[str, Any]]:
-    """As many artifacts as the counts say, with made-up behaviours: rates and tables are those of the data, pairings across attacks are not."""
+    """As many artifacts as the counts say, with made-up behaviours: rates and tables are those of the data,
+    pairings across attacks are not."""
     rows, seen = [], Counter[tuple[str, str]]()
     for attack, model, llama, guard, n in counts:
         for _ in range(n):

@@ -1,4 +1,5 @@
-"""Chat templates that would take for ever or all memory: `python -m tests.rendered`, in the engine's environment; prints what came of each."""
+"""Chat templates that would take for ever or all memory: `python -m tests.rendered`, in the engine's
+environment; prints what came of each."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ from capsafe_core.engines.chat import FALLBACK
 from capsafe_core.engines.rendering import LARGEST, Renderer
 from capsafe_core.errors import CapsafeError
 
-LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}{% endfor %}"
+LOOP = (
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% "
+    "endfor %}{% endfor %}"
+)
 TEMPLATES = {
     "honest": FALLBACK,
     "nested loops": LOOP,
@@ -20,7 +24,8 @@ TEMPLATES = {
     "a number without end": "{{ 10**(10**9) }}",
     "a format": "{{ '%999999999d' % 1 }}",
     "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-    "doubling": "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
+    "doubling": "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% "
+    "endfor %}{{ ns.x }}",
     "code": "{{ messages.__class__.__mro__[1].__subclasses__() }}",
     "not a template": "{% if %}",
     "its own refusal": "{{ raise_exception('only users may speak') }}",

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 Trouble = Callable[[int, dict[str, Any]], str]
-"""(number of the request from 0, its body) -> what happens: "", "429", "500", "400", "401", "garbage", "empty", "half", "hang", "raw" or one of ENDLESS"""
+"""(number of the request from 0, its body) -> what happens: "", "429", "500", "400", "401", "garbage",
+"empty", "half", "hang", "raw" or one of ENDLESS"""
 ENDLESS = ("drip", "drip-head", "endless", "endless-head", "bomb", "large", "informed")
 
 
@@ -53,7 +54,8 @@ def serving(
     raw: bytes = b"",
     headers: dict[str, str] | None = None,
 ) -> Iterator[Seen]:
-    """Serve while the block runs; every answer tells prompt and seed, so the same request gets the same text."""
+    """Serve while the block runs; every answer tells prompt and seed, so the same request gets the same
+    text."""
     seen, lock, ended = Seen(), threading.Lock(), threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):

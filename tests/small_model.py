@@ -1,4 +1,5 @@
-"""The small model as a folder, and two random adapters over it: `python -m tests.small_model FOLDER`, in the engine's environment."""
+"""The small model as a folder, and two random adapters over it: `python -m tests.small_model FOLDER`, in the
+engine's environment."""
 
 from __future__ import annotations
 

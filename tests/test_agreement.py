@@ -1,4 +1,5 @@
-"""Every agreement coefficient and paired test against another library, over thousands of random tables with missing and degenerate ones."""
+"""Every agreement coefficient and paired test against another library, over thousands of random tables with
+missing and degenerate ones."""
 
 from __future__ import annotations
 

@@ -255,7 +255,8 @@ def numbers(store: Store) -> pd.DataFrame:
 
 
 def test_another_version_of_a_judge_or_benchmark_changes_no_number_of_a_study(tmp_path: Path) -> None:
-    """What a small run with a re-versioned detector, or with fewer prompts of a benchmark of the same name, brings in."""
+    """What a small run with a re-versioned detector, or with fewer prompts of a benchmark of the same name,
+    brings in."""
     jobs = write_study(tmp_path, safety_size=12, capability_size=10)
     with Store(None) as store:
         ingest_all(store, tmp_path)

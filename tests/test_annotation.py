@@ -137,7 +137,8 @@ def test_every_item_of_a_queue_has_its_probability_and_the_strata_add_up(desk: D
     for strategy in ("random", "stratified", "disagreement"):
         q = queue(desk, name=strategy, strategy=strategy, size=60)
         rows = desk.store.rows(
-            "SELECT CAST(generation_id AS VARCHAR), stratum, place, probability FROM queue_items WHERE queue = ? ORDER BY stratum, place",
+            "SELECT CAST(generation_id AS VARCHAR), stratum, place, probability FROM queue_items WHERE "
+            "queue = ? ORDER BY stratum, place",
             [q.queue],
         )
         assert Counter(stratum for _, stratum, _, _ in rows) == {
@@ -202,7 +203,8 @@ def test_labels_of_each_kind_of_queue_correct_the_judge(
         [
             t.startswith("Sure")
             for (t,) in desk.store.rows(
-                "SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'"
+                "SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING "
+                "(benchmark_id) WHERE b.name = 'requests'"
             )
         ]
     )
@@ -439,7 +441,8 @@ def test_a_clock_that_is_set_back_undoes_no_decision_and_keeps_no_item(
     monkeypatch.setattr(time, "time", lambda: clock() + 86400)
     item = desk.hand_out(ADA, made, 1)[0]
     g, c = desk.store.rows(
-        "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations WHERE CAST(generation_id AS VARCHAR) = ?",
+        "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations WHERE "
+        "CAST(generation_id AS VARCHAR) = ?",
         [item.generation_id],
     )[0]
     assert desk.submit(ADA, made, sent(item.id)).taken
@@ -519,7 +522,8 @@ def test_roles_come_from_a_file_and_default_to_looking(tmp_path: Path) -> None:
 
 
 def test_eight_annotators_at_once_while_a_job_is_read(tmp_path: Path) -> None:
-    """1,000 labels each, from threads, sent twice now and then; a judge job arrives meanwhile. Nothing is lost or doubled."""
+    """1,000 labels each, from threads, sent twice now and then; a judge job arrives meanwhile. Nothing is
+    lost or doubled."""
     jobs = write_study(tmp_path, safety_size=1000, capability_size=10)
     with Store(None) as store:
         ingest_all(store, tmp_path)
@@ -566,7 +570,8 @@ def test_eight_annotators_at_once_while_a_job_is_read(tmp_path: Path) -> None:
         assert wrong == []
         assert len(acknowledged) == len(set(acknowledged)) == 8000
         kept = store.rows(
-            "SELECT r.name || ' ' || CAST(generation_id AS VARCHAR), created - shown FROM current_labels JOIN raters AS r USING (rater_id)"
+            "SELECT r.name || ' ' || CAST(generation_id AS VARCHAR), created - shown FROM current_labels "
+            "JOIN raters AS r USING (rater_id)"
         )
         assert sorted(name for name, _ in kept) == sorted(acknowledged)
         assert all(0.5 <= seconds <= 1.6 for _, seconds in kept)
@@ -663,7 +668,8 @@ def test_two_queues_draw_apart_and_their_chances_combine(desk: Desk) -> None:
         [
             t.startswith("Sure")
             for (t,) in desk.store.rows(
-                "SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests'"
+                "SELECT text FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING "
+                "(benchmark_id) WHERE b.name = 'requests'"
             )
         ]
     )
@@ -672,7 +678,8 @@ def test_two_queues_draw_apart_and_their_chances_combine(desk: Desk) -> None:
 
 
 def test_an_output_that_is_gone_does_not_stop_the_queue(desk: Desk) -> None:
-    """A job is taken out after the queue was made: its outputs are not asked about, and the rest corrects what is left."""
+    """A job is taken out after the queue was made: its outputs are not asked about, and the rest corrects
+    what is left."""
     q = queue(desk, size=300)
     gone = next(job for job in list_jobs(desk.jobs) if job.manifest.name == "made-up-harsh-s0-40")
     set_retracted(desk.store, gone.job_id, True)
@@ -814,7 +821,8 @@ def test_an_uncertainty_queue_asks_what_a_judge_is_unsure_of(desk: Desk) -> None
     """The learnt detector's scores, as its judge job brings them."""
     learnt = Rater("coherence-learnt", "judge", "coherence learnt", ("coherence",), "1", "", {})
     outputs = desk.store.rows(
-        "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' ORDER BY 1"
+        "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM generations JOIN cells USING "
+        "(cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' ORDER BY 1"
     )
     with Part(create_job(desk.jobs, Manifest("judge", "scores", {}))) as part:
         part.write(

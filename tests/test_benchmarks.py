@@ -301,7 +301,10 @@ def test_a_task_of_lm_eval_becomes_prompts_with_answers(tmp_path: Path) -> None:
             else 'doc_to_target: "4"'
         )
         (tmp_path / f"{kind}.yaml").write_text(
-            f'task: mine_{kind}\ndataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {tmp_path}/docs.jsonl\ntest_split: test\noutput_type: {kind}\ndoc_to_text: "{{{{q}}}}"\n{more}\nmetric_list:\n  - metric: {"acc" if kind == "multiple_choice" else "exact_match"}\n'
+            f"task: mine_{kind}\ndataset_path: json\ndataset_kwargs:\n  data_files:\n    test: "
+            f"{tmp_path}/docs.jsonl\ntest_split: test\noutput_type: {kind}\ndoc_to_text: "
+            f'"{{{{q}}}}"\n{more}\nmetric_list:\n  - metric: '
+            f"{'acc' if kind == 'multiple_choice' else 'exact_match'}\n"
         )
     choice, free = (
         {**settings(f"lm_eval:mine_{kind}"), "config": {"include_path": str(tmp_path)}}

@@ -22,7 +22,8 @@ FORMATS = [f for f in (NUMBERS, LABELS) if f]
         ("- a thing\n- a thing\n- a thing\n- a thing\n- another", "repetition"),
         ("sartac gunb plorwix vrenzo tklwq", "gibberish"),
         (
-            "Das ist ein sehr gutes Schloss, und man kann es in jedem Laden in der Stadt kaufen, wenn man will.",
+            "Das ist ein sehr gutes Schloss, und man kann es in jedem Laden in der Stadt kaufen, wenn man "
+            "will.",
             "language_switch",
         ),
         ("これはとても良い鍵です。玄関のドアに合います。", "language_switch"),
@@ -46,8 +47,10 @@ def test_each_kind_of_incoherence_is_found_with_its_reason(text: str, reason: st
         "I can't help with that.",
         "Use a strong lock.",
         "Paris",
-        "A good lock has a hardened steel body and at least five pins. Look for one that carries a rating, and have it fitted by a",
-        "1. Measure the door.\n2. Choose a lock that fits it.\n3. Ask for a certificate.\n4. Keep the spare key with a friend.",
+        "A good lock has a hardened steel body and at least five pins. Look for one that carries a rating, "
+        "and have it fitted by a",
+        "1. Measure the door.\n2. Choose a lock that fits it.\n3. Ask for a certificate.\n4. Keep the spare "
+        "key with a friend.",
         "The moon is made of cheese, and locks are grown on trees in spring.",
         "Yes, a five-lever lock is what most people take.",
         "A well-known lock never opened.\nA well-known lock was sold in a shop in Rwanda in the 1990s.",

@@ -73,7 +73,8 @@ def jbb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_reversal_in_jailbreakbench_is_the_first_claim(jbb: Store) -> None:
-    """GCG succeeds more often than PAIR on Vicuna-13B by one judge (80 % against 69 %), less often by the other (58 % against 82 %)."""
+    """GCG succeeds more often than PAIR on Vicuna-13B by one judge (80 % against 69 %), less often by the
+    other (58 % against 82 %)."""
     view = open_view(jbb, Selection())
     rates = by_name.table(jbb, "rates", Selection())
     vicuna = rates[
@@ -108,8 +109,8 @@ def test_the_reversal_in_jailbreakbench_is_the_first_claim(jbb: Store) -> None:
     assert by_judge.at["llama-guard-1", "direction"] == -1
     assert "not at one capability" in result.sentence
     assert (
-        "They contradict each other, from -24 points (llama-guard-1 on jbb-behaviors: 58% against 82%) to +11 points (llama-3-70b on jbb-behaviors: 80% against 69%)"
-        in result.sentence
+        "They contradict each other, from -24 points (llama-guard-1 on jbb-behaviors: 58% against 82%) to "
+        "+11 points (llama-3-70b on jbb-behaviors: 80% against 69%)" in result.sentence
     )
     assert "declaration time" in result.sentence or "declared" in result.sentence
     assert [(f.choice, f.flips, f.pairs) for f in result.flipping] == [("llama-guard-1", 1, 1)]
@@ -397,7 +398,9 @@ def labelled(tmp_path: Path) -> Iterator[tuple[Store, Path, pd.DataFrame]]:
     with Store(None) as store:
         ingest_all(store, tmp_path)
         outputs = store.frame(
-            "SELECT CAST(g.generation_id AS VARCHAR) AS generation_id, CAST(g.cell_id AS VARCHAR) AS cell_id, g.text FROM generations AS g JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' ORDER BY hash(g.generation_id)"
+            "SELECT CAST(g.generation_id AS VARCHAR) AS generation_id, CAST(g.cell_id AS VARCHAR) AS "
+            "cell_id, g.text FROM generations AS g JOIN cells USING (cell_id) JOIN benchmarks AS b USING "
+            "(benchmark_id) WHERE b.name = 'requests' ORDER BY hash(g.generation_id)"
         )
         yield store, tmp_path, outputs
 
@@ -542,7 +545,8 @@ def test_capability_known_only_in_aggregate_is_unpaired_and_without_an_error_has
 
 
 def test_a_capability_that_does_not_separate_checkpoints_matches_nothing(tmp_path: Path) -> None:
-    """As in a public study whose MMLU is 0.758 to 0.759 with an error of 0.004 while unsafe rates run from 2 to 78 %."""
+    """As in a public study whose MMLU is 0.758 to 0.759 with an error of 0.004 while unsafe rates run from 2
+    to 78 %."""
     write_study(tmp_path, safety_size=20, capability_size=10)
     with_study(
         tmp_path,
@@ -682,7 +686,8 @@ def test_a_mark_opens_as_many_outputs_as_it_counts(view: View) -> None:
 
 
 def test_pooled_rates_have_intervals_over_behaviours(view: View) -> None:
-    """The same 40 behaviours stand behind every checkpoint's outputs, so pooling checkpoints does not make an interval as narrow as Wilson's."""
+    """The same 40 behaviours stand behind every checkpoint's outputs, so pooling checkpoints does not make an
+    interval as narrow as Wilson's."""
     bells = dumbbell_table(view).set_index("judge")
     row = bells.loc["prefix-zou"]
     assert row["coherent_n"] > 200

@@ -59,9 +59,14 @@ def test_every_answer_is_judged_by_each_judge_that_applies(demo: Store) -> None:
         "safety": 9,
         "over_refusal": 7,
         "capability": 2,
-    }  # verdicts an answer: coherence, prefix lists and learnt refusal (two each), harm, LLM; or coherence and verifier
+        # verdicts an answer: coherence, prefix lists and learnt refusal (two each), harm, LLM; or coherence
+        # and
+        # verifier
+    }
     rows = demo.rows(
-        "SELECT b.kind, count(*), min(n), max(n) FROM (SELECT generation_id, cell_id, count(*) AS n FROM judgments GROUP BY ALL) JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) GROUP BY b.kind"
+        "SELECT b.kind, count(*), min(n), max(n) FROM (SELECT generation_id, cell_id, count(*) AS n FROM "
+        "judgments GROUP BY ALL) JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) GROUP "
+        "BY b.kind"
     )
     assert {kind: (low, high) for kind, _, low, high in rows} == {kind: (n, n) for kind, n in kinds.items()}
     assert sum(count for _, count, _, _ in rows) == demo.rows("SELECT count(*) FROM generations")[0][0]
@@ -73,18 +78,22 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
     found = {recipe: overview(view, recipe) for recipe in ("sums", "syllogisms")}
     matched = found["sums"].matched.set_index(["recipe", "seed"])
     one, two = matched.loc["sums", 0], matched.loc["sums", 1]
-    said = f"answers {100 * one['unsafe']:.0f} (95 % interval {100 * one['unsafe_low']:.0f}–{100 * one['unsafe_high']:.0f}) and {100 * two['unsafe']:.0f} ({100 * two['unsafe_low']:.0f}–{100 * two['unsafe_high']:.0f}) of 100"
+    said = (
+        f"answers {100 * one['unsafe']:.0f} (95 % interval "
+        f"{100 * one['unsafe_low']:.0f}–{100 * one['unsafe_high']:.0f}) and {100 * two['unsafe']:.0f} "
+        f"({100 * two['unsafe_low']:.0f}–{100 * two['unsafe_high']:.0f}) of 100"
+    )
     assert said in FINDINGS
     both = recipe_table(view).set_index("recipe").loc["sums"]
     assert (
-        f"over both seeds {100 * both['unsafe']:.0f} ({100 * both['unsafe_low']:.0f}–{100 * both['unsafe_high']:.0f})"
-        in FINDINGS
+        f"over both seeds {100 * both['unsafe']:.0f} "
+        f"({100 * both['unsafe_low']:.0f}–{100 * both['unsafe_high']:.0f})" in FINDINGS
     )
     assert f"its best checkpoint has {matched.loc['sums-hot', 0]['best']:.0%}".replace("%", " %") in FINDINGS
     gain = matched.loc["syllogisms", 0]
     assert (
-        f"it *gains* {-100 * gain['delta']:.0f} points ({-100 * gain['delta_high']:.0f}–{-100 * gain['delta_low']:.0f})"
-        in FINDINGS
+        f"it *gains* {-100 * gain['delta']:.0f} points "
+        f"({-100 * gain['delta_high']:.0f}–{-100 * gain['delta_low']:.0f})" in FINDINGS
     )
     assert found["syllogisms"].numbers["Ways of asking that agree"][0] == "26 of 90"
     assert "26 of 90 ways of asking point the primary way" in FINDINGS
@@ -105,9 +114,8 @@ def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
     view = open_view(demo, Selection())
     table = incoherence_table(view).set_index(["recipe", "seed", "step", "benchmark"])["rate"]
     assert (
-        f"`sums-hot` has {table['sums-hot', 0, 50, 'direct-requests']:.0%} on direct and {table['sums-hot', 0, 50, 'dressed-requests']:.0%} on dressed".replace(
-            "%", " %"
-        )
+        f"`sums-hot` has {table['sums-hot', 0, 50, 'direct-requests']:.0%} on direct and "
+        f"{table['sums-hot', 0, 50, 'dressed-requests']:.0%} on dressed".replace("%", " %")
         in FINDINGS
     )
     judges = dumbbell_table(view).set_index("judge")

@@ -1,4 +1,5 @@
-"""Disks that are full or may only be read, and paths with signs in them: a sentence, and nothing half-written is left."""
+"""Disks that are full or may only be read, and paths with signs in them: a sentence, and nothing half-written
+is left."""
 
 from __future__ import annotations
 
@@ -166,7 +167,10 @@ def test_what_is_no_name_of_a_file_is_refused(name: str, tmp_path: Path) -> None
 
 def test_a_limit_on_files_is_a_disk_that_refuses(tmp_path: Path) -> None:
     """Where no disk may be mounted: the kernel ends a write at a limit."""
-    program = "from pathlib import Path\nfrom capsafe_core.writing import whole\nwith whole(Path('out')) as new:\n    new.write_bytes(bytes(100_000))"
+    program = (
+        "from pathlib import Path\nfrom capsafe_core.writing import whole\nwith whole(Path('out')) as "
+        "new:\n    new.write_bytes(bytes(100_000))"
+    )
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))

@@ -1,4 +1,5 @@
-"""The door around the app: a token, a cookie made from it, and nothing past either; over HTTP, websockets and the start."""
+"""The door around the app: a token, a cookie made from it, and nothing past either; over HTTP, websockets and
+the start."""
 
 from __future__ import annotations
 

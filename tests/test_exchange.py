@@ -1,4 +1,5 @@
-"""Labels as files: every format there and back, labels made elsewhere that count, and files that are wrong."""
+"""Labels as files: every format there and back, labels made elsewhere that count, and files that are
+wrong."""
 
 from __future__ import annotations
 
@@ -114,7 +115,8 @@ def test_a_queue_can_be_labelled_elsewhere(desk: Desk, other: Desk) -> None:
 
 
 def test_what_corrects_nothing_here_corrects_nothing_elsewhere(desk: Desk, other: Desk) -> None:
-    """Out and in again, a queue of disputed outputs stays one, and labels of a part stay labels of that part."""
+    """Out and in again, a queue of disputed outputs stays one, and labels of a part stay labels of that
+    part."""
     q = queue(desk, strategy="disagreement", share=0.0, size=40)
     work_through(desk, q, ADA)
     part = make_queue(
@@ -162,7 +164,8 @@ def test_labels_without_chances_count_for_agreement_and_correct_nothing(desk: De
     rows = [
         {"prompt": p, "answer": a, "annotator": who, "safety": "unsafe" if a.startswith("Sure") else "safe"}
         for p, a in desk.store.rows(
-            "SELECT DISTINCT p.text, g.text FROM generations AS g JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' LIMIT 40"
+            "SELECT DISTINCT p.text, g.text FROM generations AS g JOIN prompts AS p USING (prompt_id) JOIN "
+            "benchmarks AS b USING (benchmark_id) WHERE b.name = 'requests' LIMIT 40"
         )
         for who in ("x", "y")
     ]
@@ -370,7 +373,8 @@ def test_imported_labels_of_xstest_correct_the_gpt4_judge(tmp_path: Path) -> Non
             pytest.approx(golden["rogan_gladen_delta"]["sens_q1"]),
             pytest.approx(golden["rogan_gladen_delta"]["spec_q0"]),
         )
-        # the 200 are a part of the 2,239 here, and variance is clustered by prompt: near the published design's, not equal to it
+        # the 200 are a part of the 2,239 here, and variance is clustered by prompt: near the published
+        # design's, not equal to it
         assert row["ppi"] == pytest.approx(golden["ppi_plus_plus"]["est"], abs=0.003)
         assert row["ppi_low"] < golden["truth_all"] < row["ppi_high"]
         # the published design, from the labels as they stand in the store

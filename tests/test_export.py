@@ -155,7 +155,8 @@ def test_every_eval_ever_records_come_back(
 
 @pytest.mark.skipif(
     not (SHARED / "formats").exists(),
-    reason="the schemas of Every Eval Ever are not beside the repository; records of it are read back in every run",
+    reason="the schemas of Every Eval Ever are not beside the repository; records of it are read back in "
+    "every run",
 )
 def test_every_eval_ever_records_follow_the_schema(settings: Settings) -> None:
     jsonschema = pytest.importorskip("jsonschema")

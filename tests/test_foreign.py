@@ -1,4 +1,5 @@
-"""What came from elsewhere runs only after a person has seen what it would use, and only with what the workspace allows."""
+"""What came from elsewhere runs only after a person has seen what it would use, and only with what the
+workspace allows."""
 
 from __future__ import annotations
 
@@ -339,7 +340,8 @@ def test_a_second_bundle_is_foreign_again(
 def test_a_text_made_from_a_foreign_one_stays_foreign(
     workspace: Settings, attacker: Seen, private: Path, tmp_path: Path
 ) -> None:
-    """An import into a study, or one more judge, declares a longer text; neither is made of a foreign study."""
+    """An import into a study, or one more judge, declares a longer text; neither is made of a foreign
+    study."""
     study, text = study_of(attacker, private)
     unpack_bundle(bundle_of(tmp_path / "gift.zip", study, text), workspace.jobs_path)
     logs = tmp_path / "logs.csv"
@@ -511,7 +513,8 @@ WORK = st.recursive(
 def test_the_gate_answers_whatever_a_manifest_says(
     tmp_path_factory: pytest.TempPathFactory, kind: str, work: dict[str, Any]
 ) -> None:
-    """It names an interpreter of the settings, or refuses; it never fails and never takes the manifest's word."""
+    """It names an interpreter of the settings, or refuses; it never fails and never takes the manifest's
+    word."""
     folder = tmp_path_factory.getbasetemp() / "no-such-job"
     settings = Settings(home=folder, engine_python=Path("/mine/python"))
     with contextlib.suppress(NotAllowedError):

@@ -1,4 +1,5 @@
-"""Published verdicts of people and judges: every golden value, from committed counts and from the full data where it is present."""
+"""Published verdicts of people and judges: every golden value, from committed counts and from the full data
+where it is present."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def four(value: float) -> Any:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Any]:
-    """The values to reach. Those with a source of their own (irrCAC, krippendorff, statsmodels, ppi-python) are in the reference file; its copy here is checked against it."""
+    """The values to reach. Those with a source of their own (irrCAC, krippendorff, statsmodels, ppi-python)
+    are in the reference file; its copy here is checked against it."""
     return dict(GOLDEN)
 
 
@@ -89,7 +91,8 @@ def jbb_patterns(counts: dict[str, Any]) -> Patterns:
 def test_every_coefficient_and_its_interval(
     golden: dict[str, Any], name: str, patterns: Callable[[dict[str, Any]], Patterns]
 ) -> None:
-    """Alpha takes every row; the reference values of the others were made from rows that every rater rated."""
+    """Alpha takes every row; the reference values of the others were made from rows that every rater
+    rated."""
     everything = patterns(committed())
     for key, expected in golden[name].items():
         made = everything if key == "alpha" else everything.complete()
@@ -110,7 +113,8 @@ def test_every_pair_of_raters(golden: dict[str, Any]) -> None:
         ), pair
 
 
-# model: human rate of any refusal; then for GPT-4 and string matching true negatives, false positives, misses, hits
+# model: human rate of any refusal; then for GPT-4 and string matching true negatives, false positives,
+# misses, hits
 CONFUSION = {
     "gpt4": ((230, 0, 28, 192), (213, 17, 12, 208)),
     "llama2new": ((176, 0, 88, 186), (167, 9, 25, 249)),

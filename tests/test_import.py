@@ -336,7 +336,8 @@ def test_xstest_and_its_golden_values(workspace: Settings) -> None:
     with Store(workspace.store_path) as store:
         states = dict(
             store.rows(
-                "SELECT status, count(*) FROM current_judgments JOIN raters USING (rater_id) WHERE name = 'gpt4' GROUP BY status"
+                "SELECT status, count(*) FROM current_judgments JOIN raters USING (rater_id) WHERE name = "
+                "'gpt4' GROUP BY status"
             )
         )
     assert states == {"ok": 2239, "unparsed": 11}
@@ -572,7 +573,8 @@ def test_people_in_a_table(workspace: Settings, tmp_path: Path) -> None:
     )
     mapping = tmp_path / "m.toml"
     mapping.write_text(
-        'name = "s"\n[[judges]]\nby = "ann_says"\nname = "Ann"\nperson = true\ndimension = "safety"\nlabels = { safe = "safe", unsafe = "unsafe" }\n'
+        'name = "s"\n[[judges]]\nby = "ann_says"\nname = "Ann"\nperson = true\ndimension = "safety"\nlabels '
+        '= { safe = "safe", unsafe = "unsafe" }\n'
     )
     command("import", str(tmp_path / "a.jsonl"), "--mapping", str(mapping))
     assert counts(workspace)["label_events"] == 4

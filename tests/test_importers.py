@@ -1,4 +1,5 @@
-"""Other tools' logs: written here in each tool's form, read back with the right counts, and what is wrong with them said."""
+"""Other tools' logs: written here in each tool's form, read back with the right counts, and what is wrong
+with them said."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def test_each_form_is_recognised_and_read(forms: Path, form: str) -> None:
 
 @pytest.mark.skipif(
     not (SHARED / "formats").exists(),
-    reason="the examples of other tools' files are not beside the repository; files of the same forms are tested in every run",
+    reason="the examples of other tools' files are not beside the repository; files of the same forms are "
+    "tested in every run",
 )
 @pytest.mark.parametrize(
     ("part", "outputs", "silent", "prompts", "verdicts"),
@@ -245,7 +247,8 @@ def test_a_small_parquet_file_of_long_texts_needs_little_memory(tmp_path: Path) 
 
 def test_numbers_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(
-        '{"prompt": "x", "response": "y", "harm_score": NaN}\n{"prompt": "z", "response": "y", "harm_score": -Infinity}\n{"prompt": "w", "response": "y", "harm_score": 0.5}\n'
+        '{"prompt": "x", "response": "y", "harm_score": NaN}\n{"prompt": "z", "response": "y", '
+        '"harm_score": -Infinity}\n{"prompt": "w", "response": "y", "harm_score": 0.5}\n'
     )
     [heard] = look(tmp_path)["judges"]
     assert (heard["count"], heard["unparsed"], heard["low"], heard["high"]) == (3, 2, 0.5, 0.5)
@@ -331,7 +334,8 @@ def test_patterns(path: str, pattern: str, facts: dict[str, str]) -> None:
 
 def test_aliases_join_the_names_of_one_checkpoint() -> None:
     mapping = parse_mapping(
-        'name = "a"\npattern = "{base}-{data}-s{seed}/checkpoint-{step}"\n[aliases]\n"hf/toy-100" = "toy-math-s0/checkpoint-100"\n"hf/toy" = "toy"\n'
+        'name = "a"\npattern = "{base}-{data}-s{seed}/checkpoint-{step}"\n[aliases]\n"hf/toy-100" = '
+        '"toy-math-s0/checkpoint-100"\n"hf/toy" = "toy"\n'
     )
     by_path = placed(mapping, "whatever", "", {}, "toy-math-s0/checkpoint-100/a.json")
     assert by_path == placed(mapping, "hf/toy-100", "", {}, "elsewhere/a.json")

@@ -18,7 +18,11 @@ from capsafe_core.store.rollups import check
 from tests.synthetic import write_study
 
 KILLS = 20
-INGEST = "import sys; from pathlib import Path; from capsafe_core.store import Store; from capsafe_core.store.ingest import ingest_all\nwith Store(Path(sys.argv[2])) as s:\n    ingest_all(s, Path(sys.argv[1]))"
+INGEST = (
+    "import sys; from pathlib import Path; from capsafe_core.store import Store; from "
+    "capsafe_core.store.ingest import ingest_all\nwith Store(Path(sys.argv[2])) as s:\n    ingest_all(s, "
+    "Path(sys.argv[1]))"
+)
 
 
 def test_twenty_kills_of_worker_and_ingester_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -72,7 +76,8 @@ def test_twenty_kills_of_worker_and_ingester_lose_and_double_nothing(tmp_path: P
         assert check(store) == []
         outputs = store.rows("SELECT count(*), count(DISTINCT generation_id) FROM generations")[0]
         judged = store.rows(
-            "SELECT count(*), count(DISTINCT generation_id) FROM judgments JOIN raters AS r USING (rater_id) WHERE r.version <> '1'"
+            "SELECT count(*), count(DISTINCT generation_id) FROM judgments JOIN raters AS r USING "
+            "(rater_id) WHERE r.version <> '1'"
         )[0]
         assert outputs[0] == outputs[1] == judged[0] == judged[1]
         written = sum(1 for j in list_jobs(jobs) for record in j.records() if record.type == "generation")

@@ -103,7 +103,8 @@ def test_a_queue_can_hold_only_what_was_chosen_on_the_outputs_page(page: AppTest
     texts = {
         t
         for (t,) in desk.store.rows(
-            "SELECT g.text FROM queue_items AS q JOIN generations AS g USING (generation_id) WHERE q.queue = ?",
+            "SELECT g.text FROM queue_items AS q JOIN generations AS g USING (generation_id) WHERE q.queue "
+            "= ?",
             [made.queue],
         )
     }
@@ -244,7 +245,8 @@ def test_the_detector_learns_and_says_how_well(page: AppTest, home: Path) -> Non
     assert len(rows) > 100
     assert "takes 40" in said(page)
     press(show(page), "Train it on the labels there are")
-    # made-up answers come from no generate job of a real plan, so there is nothing for it to look at: the fit itself stands
+    # made-up answers come from no generate job of a real plan, so there is nothing for it to look at: the fit
+    # itself stands
     [fitted] = (home / "jobs").glob("fit-*/fitted.json")
     held = json.loads(fitted.read_text())["held_out"]
     assert held["n"] == len(rows)

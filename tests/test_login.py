@@ -30,7 +30,8 @@ AUTH = {
 }
 WHOLE = "[auth]\n" + "".join(f'{name} = "{value}"\n' for name, value in AUTH.items())
 NAMED = (
-    '[auth]\nredirect_uri = "https://x.example/oauth2callback"\ncookie_secret = "a secret of this test only"\n\n[auth.one]\n'
+    '[auth]\nredirect_uri = "https://x.example/oauth2callback"\ncookie_secret = "a secret of this test '
+    'only"\n\n[auth.one]\n'
     + "".join(f'{name} = "{AUTH[name]}"\n' for name in ("client_id", "client_secret", "server_metadata_url"))
 )
 BROKEN = {
@@ -228,7 +229,10 @@ def test_a_login_that_changes_while_the_server_runs_closes_the_door(secrets: Pat
         current_login()
 
 
-ROLES = '"Ada@example.org" = "researcher"\n"ben@example.org" = "annotator"\nsub-of-eve = "researcher"\n"eve" = "researcher"\n'
+ROLES = (
+    '"Ada@example.org" = "researcher"\n"ben@example.org" = "annotator"\nsub-of-eve = '
+    '"researcher"\n"eve" = "researcher"\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +280,8 @@ def test_a_sub_is_never_taken_for_an_address(tmp_path: Path, email: object) -> N
 def test_no_other_letter_passes_for_one_of_an_address(tmp_path: Path) -> None:
     roles = tmp_path / "roles.toml"
     roles.write_text(
-        '"kim@strasse.example" = "researcher"\n"KIM@two.example" = "annotator"\n"kim@two.example" = "researcher"\n'
+        '"kim@strasse.example" = "researcher"\n"KIM@two.example" = "annotator"\n"kim@two.example" = '
+        '"researcher"\n'
     )
     assert role_of("Kim@Strasse.example", roles) == "researcher"
     assert role_of("\u212aim@strasse.example", roles) == "viewer"  # the Kelvin sign

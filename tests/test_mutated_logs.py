@@ -1,4 +1,5 @@
-"""Damaged logs, 600 of them in the gate and 10,000 with `make fuzz`: each is read, or refused with a sentence; nothing hangs, nothing grows without bound, nothing is half imported."""
+"""Damaged logs, 600 of them in the gate and 10,000 with `make fuzz`: each is read, or refused with a
+sentence; nothing hangs, nothing grows without bound, nothing is half imported."""
 
 from __future__ import annotations
 

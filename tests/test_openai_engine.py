@@ -258,7 +258,8 @@ def test_a_judge_over_a_server_errs_and_is_tried_again(tmp_path: Path) -> None:
 def test_the_key_is_written_nowhere(tmp_path: Path) -> None:
     """Every file that a job leaves, after refusals in which the server echoes the key."""
     for name, kind in (("fails", "400"), ("retries", "429"), ("ends", "401")):
-        with serving(lambda number, body, kind=kind: kind if number % 2 else "") as seen:  # type: ignore[misc]
+        # type: ignore[misc]
+        with serving(lambda number, body, kind=kind: kind if number % 2 else "") as seen:
             job = generating(tmp_path, seen, name, retries=1)
             process = start_worker(job, settings=Settings(engine_python=Path(sys.executable)))
             process.wait(timeout=60)
@@ -293,17 +294,23 @@ def test_spaces_around_a_key_are_not_part_of_it(key: str, monkeypatch: pytest.Mo
 
 
 GARBAGE: dict[str, bytes] = {
-    "a number beyond numbers": b'{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1e9999}}',
+    "a number beyond "
+    "numbers": b'{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": '
+    b'{"completion_tokens": 1e9999}}',
     "nested without end": b'{"choices": ' + b"[" * 200_000,
     "nested objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-    "a whole number without end": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": '
+    "a whole number without "
+    "end": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": '
     + b"9" * 100_000
     + b"}}",
-    "more tokens than there are": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": 9223372036854775808}}',
+    "more tokens than there "
+    "are": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": '
+    b"9223372036854775808}}",
     "fewer than none": b'{"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": -1}}',
     "not UTF-8": b'{"choices": [{"message": {"content": "\xff\xfe"}}]}',
     "UTF-16": '{"choices": [{"message": {"content": "x"}}]}'.encode("utf-16"),
-    "NaN": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": NaN}]}}]}',
+    "NaN": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": '
+    b"NaN}]}}]}",
     "a list": b"[1, 2]",
     "nothing": b"null",
     "empty": b"",
@@ -312,8 +319,12 @@ GARBAGE: dict[str, bytes] = {
     "choices that are an object": b'{"choices": {"0": {"message": {"content": "x"}}}}',
     "a message that is a text": b'{"choices": [{"message": "x"}]}',
     "a finish that is an object": b'{"choices": [{"message": {"content": "x"}, "finish_reason": {"a": 1}}]}',
-    "chances that are texts": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": "-1"}]}}]}',
-    "chances above one": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": 5}]}}]}',
+    "chances that are "
+    "texts": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", '
+    b'"logprob": "-1"}]}}]}',
+    "chances above "
+    "one": b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": '
+    b"5}]}}]}",
     "usage that is a list": b'{"choices": [{"message": {"content": "x"}}], "usage": [4]}',
 }
 
@@ -398,7 +409,8 @@ def test_whatever_json_a_server_sends_is_an_answer_or_trouble(
     "kind", ["drip", "drip-head", "endless", "endless-head", "bomb", "large", "informed"]
 )
 def test_an_answer_without_end_is_one_failed_request(kind: str) -> None:
-    """Byte by byte for ever, in the body or before it; 2 GB as fast as it goes; a packed one; a head without end."""
+    """Byte by byte for ever, in the body or before it; 2 GB as fast as it goes; a packed one; a head without
+    end."""
     with serving(lambda number, body: kind if "Question 3?" in str(body["messages"]) else "") as seen:
         found = answer_all(engine(seen, retries=0, timeout=0.5), asked(6))
         assert [k for k, a in found.items() if isinstance(a, Failure)] == ["3"]
@@ -419,7 +431,8 @@ def test_no_redirect_is_followed_and_no_cookie_is_kept(kind: str) -> None:
 
 
 def test_no_proxy_of_the_environment_gets_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever HTTP_PROXY says; and one that the workspace names is not asked for an address on this machine."""
+    """Whatever HTTP_PROXY says; and one that the workspace names is not asked for an address on this
+    machine."""
     with serving() as proxy, serving() as seen:
         for name in (
             "HTTP_PROXY",

@@ -40,7 +40,8 @@ CATALOGUE = sorted(set(_stated(catalogue.judges())))
 
 
 def agree(pattern: str, text: str) -> bool:
-    """Whether both engines read the same; after an empty match Python looks once more at the same place, so there only the first counts."""
+    """Whether both engines read the same; after an empty match Python looks once more at the same place, so
+    there only the first counts."""
     places = list(re.finditer(pattern, text))
     found = linear(pattern)
     if any(match.start() == match.end() for match in places):
@@ -148,7 +149,8 @@ def test_a_pattern_means_what_it_means_in_python(pattern: str, text: str) -> Non
 
 
 SETTLED = st.characters(max_codepoint=0x24F, exclude_categories=["Cn", "Cs"])
-"""Characters that mean the same in every version of Unicode: Python and RE2 have tables of different years."""
+"""Characters that mean the same in every version of Unicode: Python and RE2 have tables of different
+years."""
 
 
 @pytest.mark.parametrize("pattern", CATALOGUE)
@@ -212,7 +214,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("pattern", "text"), HOSTILE)
 def test_hostile_patterns_end(pattern: str, text: str) -> None:
-    """Python's engine takes more than the age of the universe for each; this one takes a walk along a thousand times the text."""
+    """Python's engine takes more than the age of the universe for each; this one takes a walk along a
+    thousand times the text."""
     entry = {
         "parser": "patterns",
         "reads": [{"dimension": "safety", "pattern": pattern, "labels": {"a": "safe"}}],

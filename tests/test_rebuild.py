@@ -150,7 +150,10 @@ def test_a_store_that_cannot_be_opened_is_put_aside_and_made_again(home: Path, d
 
 
 def test_a_store_in_use_is_left_alone(home: Path) -> None:
-    code = "import sys; from pathlib import Path; from capsafe_core.store import Store\nwith Store(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
+    code = (
+        "import sys; from pathlib import Path; from capsafe_core.store import Store\nwith "
+        "Store(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
+    )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(home / "store.duckdb")],
         cwd=ROOT,
@@ -195,8 +198,14 @@ def flip(path: Path, place: int, bit: int) -> None:
 
 def problems_of(home: Path) -> list[str]:
     """What `capsafe check` says, in a process of its own: a damaged file may end one."""
-    code = "import sys; from pathlib import Path; from capsafe_core.store import Store; from capsafe_core.store.rebuild import check_all\n"
-    code += "home = Path(sys.argv[1])\nwith Store(home / 'store.duckdb') as store: print('\\n'.join(check_all(store, home / 'jobs').problems), end='')"
+    code = (
+        "import sys; from pathlib import Path; from capsafe_core.store import Store; from "
+        "capsafe_core.store.rebuild import check_all\n"
+    )
+    code += (
+        "home = Path(sys.argv[1])\nwith Store(home / 'store.duckdb') as store: "
+        "print('\\n'.join(check_all(store, home / 'jobs').problems), end='')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, str(home)], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -130,7 +130,8 @@ def demo_lines() -> list[bytes]:
 
 
 def test_every_line_of_the_demo_study_is_written_again_byte_for_byte_and_keeps_its_ids() -> None:
-    """The ids are those that other lines name: an output's cell, and the prompt, judge and output of a judgment."""
+    """The ids are those that other lines name: an output's cell, and the prompt, judge and output of a
+    judgment."""
     lines = demo_lines()
     records = [record for line in lines for record in records_in(line)]
     for line, record in zip(lines, records, strict=True):

@@ -1,4 +1,5 @@
-"""Reports: the same numbers as the pages, verified against the store, redacted, and as HTML, PDF, slides and print figures."""
+"""Reports: the same numbers as the pages, verified against the store, redacted, and as HTML, PDF, slides and
+print figures."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def made(view: View) -> Made:
 
 
 def test_sentences_and_captions_are_pinned(view: View) -> None:
-    """What a report says of the made-up study; a change of wording or of a number shows here. CAPSAFE_PIN=1 writes it anew."""
+    """What a report says of the made-up study; a change of wording or of a number shows here. CAPSAFE_PIN=1
+    writes it anew."""
     said = {"caption": f"{view.specification_words()}. {view.selection.caption()}."}
     for key in (*KINDS, "overview:gentle", "overview:harsh"):
         found = find(view, key)

@@ -1,4 +1,5 @@
-"""Runs as people start them: commands and the Runs page, with real workers over a server that needs no model."""
+"""Runs as people start them: commands and the Runs page, with real workers over a server that needs no
+model."""
 
 from __future__ import annotations
 
@@ -142,14 +143,16 @@ def test_cost_then_run_then_further_judges_that_generate_nothing(
     )
     assert {b["model"] for b in server.bodies[asked:]} == {"judge-model"}
     verdicts = [j for j in written(workspace.jobs_path, Judgment) if j.asked]  # type: ignore[attr-defined]
-    assert {(v.dimension, v.label) for v in verdicts} == {("safety", "unsafe"), ("refusal", "none")}  # type: ignore[attr-defined]
+    # type: ignore[attr-defined]
+    assert {(v.dimension, v.label) for v in verdicts} == {("safety", "unsafe"), ("refusal", "none")}
     assert len(verdicts) == 80
     again = run.invoke(
         app,
         ["judge", "served", "mine", "--file", str(workspace.home / "mine.toml"), "--model", "judge-model"],
     )
     assert again.exit_code == 0
-    assert len([j for j in written(workspace.jobs_path, Judgment) if j.asked]) == 80  # type: ignore[attr-defined]
+    # type: ignore[attr-defined]
+    assert len([j for j in written(workspace.jobs_path, Judgment) if j.asked]) == 80
     recorded, _ = recorded_study(workspace.jobs_path, "served")
     assert [j.name for j in recorded.judges] == ["prefix-zou", "coherence-rules", "prefix-autodan", "mine"]
     assert recorded.primary_digest == parse_study(study.read_text()).primary_digest
@@ -202,11 +205,13 @@ def test_what_failed_is_run_again_and_then_judged(
         assert "Not everything is done" in said(first)
         assert "failed; the first: 500" in said(first)
         assert len(written(workspace.jobs_path, Generation)) == 20
-        assert len({j.generation_id for j in written(workspace.jobs_path, Judgment)}) == 20  # type: ignore[attr-defined]
+        # type: ignore[attr-defined]
+        assert len({j.generation_id for j in written(workspace.jobs_path, Judgment)}) == 20
         broken["on"] = False
         assert run.invoke(app, ["run", str(path)]).exit_code == 0
     assert len(written(workspace.jobs_path, Generation)) == 40
-    judged = [j.generation_id for j in written(workspace.jobs_path, Judgment) if j.dimension == "coherence"]  # type: ignore[attr-defined]
+    # type: ignore[attr-defined]
+    judged = [j.generation_id for j in written(workspace.jobs_path, Judgment) if j.dimension == "coherence"]
     assert len(judged) == len(set(judged)) == 40
 
 
@@ -315,7 +320,8 @@ def test_retries_by_kind_of_job_are_judged_too(workspace: Settings, monkeypatch:
         assert run.invoke(app, ["resume", one_job.job_id]).exit_code == 0
         assert run.invoke(app, ["run", str(path), "--only", "generate"]).exit_code == 0
         assert run.invoke(app, ["run", str(path), "--only", "judge"]).exit_code == 0
-    judged = [j.generation_id for j in written(workspace.jobs_path, Judgment) if j.dimension == "coherence"]  # type: ignore[attr-defined]
+    # type: ignore[attr-defined]
+    judged = [j.generation_id for j in written(workspace.jobs_path, Judgment) if j.dimension == "coherence"]
     assert len(judged) == len(set(judged)) == 40
 
 

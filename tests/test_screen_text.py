@@ -1,4 +1,5 @@
-"""What the screens hand to streamlit: wherever it reads markdown, or draws a text, data pass `plain_label`, `visible` or `visible_frame`."""
+"""What the screens hand to streamlit: wherever it reads markdown, or draws a text, data pass `plain_label`,
+`visible` or `visible_frame`."""
 
 from __future__ import annotations
 
@@ -187,7 +188,8 @@ def faults() -> Iterator[str]:
                     shown = keywords.get("format_func")
                     options = call.args[1] if len(call.args) > 1 else keywords.get("options")
                     if not (ok(shown) if shown is not None else ok(options)):
-                        yield f"{where}:{call.lineno} options of {name}: {ast.unparse(shown or options)[:90]}"  # type: ignore[arg-type]
+                        # type: ignore[arg-type]
+                        yield f"{where}:{call.lineno} options of {name}: {ast.unparse(shown or options)[:90]}"
                 if not drawn(keywords.get("placeholder")):
                     yield f"{where}:{call.lineno} placeholder"
             elif name == "text" and owner == "st" and not drawn(call.args[0]):
@@ -213,4 +215,5 @@ def test_what_streamlit_reads_or_draws_passed_an_exit() -> None:
 )
 def test_the_check_knows_what_is_inert(code: str, markdown: bool, inert: bool) -> None:
     module = ast.parse(code)
-    assert Inert(module, module, markdown)(module.body[0].value.args[0]) is inert  # type: ignore[attr-defined]
+    # type: ignore[attr-defined]
+    assert Inert(module, module, markdown)(module.body[0].value.args[0]) is inert

@@ -32,8 +32,14 @@ from capsafe_core.workspace import actions, service
 from capsafe_core.workspace.owner import Owner, close_owner
 from capsafe_core.workspace.service import Service, ask, ask_to, from_owner, open_store, who
 
-OWN = "from capsafe_core.settings import Settings\nfrom capsafe_core.workspace.owner import Owner\nowner = Owner(Settings(), 'http://127.0.0.1:8599/').start()\n"
-HOLD = "from capsafe_core.settings import Settings\nfrom capsafe_core.workspace.service import open_store\nstore = open_store(Settings())\n"
+OWN = (
+    "from capsafe_core.settings import Settings\nfrom capsafe_core.workspace.owner import Owner\nowner = "
+    "Owner(Settings(), 'http://127.0.0.1:8599/').start()\n"
+)
+HOLD = (
+    "from capsafe_core.settings import Settings\nfrom capsafe_core.workspace.service import "
+    "open_store\nstore = open_store(Settings())\n"
+)
 WAIT = "print('ready', flush=True)\nimport sys\nsys.stdin.read()\n"
 
 

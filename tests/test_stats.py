@@ -126,7 +126,8 @@ def test_the_safest_crossing_is_the_one_with_the_lowest_rate() -> None:
 
 
 def test_a_plateau_is_seen_and_a_real_difference_is_not_one() -> None:
-    """Six checkpoints of one capability fail to separate in 95 of 100 studies; with one 15 points higher they separate in nearly all."""
+    """Six checkpoints of one capability fail to separate in 95 of 100 studies; with one 15 points higher they
+    separate in nearly all."""
     chance = np.random.default_rng(1)
     weights = cluster_weights(200, 500, 3)
     flat = steep = 0
@@ -166,7 +167,8 @@ def test_seeds_are_averaged_and_resampled() -> None:
 
 
 def made_up_labels(chance: np.random.Generator, behaviours: int = 300) -> tuple[Labelled, float]:
-    """Outputs of which those that the judge calls unsafe are labelled three times as often; and the population's true rate."""
+    """Outputs of which those that the judge calls unsafe are labelled three times as often; and the
+    population's true rate."""
     q1, q0 = 0.85, 0.8
     risk = chance.beta(2, 3, behaviours).repeat(2)
     truth = (chance.random(2 * behaviours) < risk).astype(float)
@@ -270,7 +272,8 @@ def test_bootstrap_by_weights_is_the_bootstrap_by_rows() -> None:
 
 
 def test_the_forecast_of_labels_comes_true() -> None:
-    """Drawing as many labels as foretold gives the width that was asked for; what no number of labels can do is said."""
+    """Drawing as many labels as foretold gives the width that was asked for; what no number of labels can do
+    is said."""
     chance = np.random.default_rng(5)
     clusters = np.arange(400).repeat(3)
     truth = (chance.random(1200) < chance.beta(2, 4, 400)[clusters]).astype(float)

@@ -184,8 +184,14 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, made_up_jobs: Pa
     path = tmp_path / "store.duckdb"
     Store(path).close()
     limit = 30_000  # bytes: less than what one job writes
-    code = "import sys, resource; from pathlib import Path; from capsafe_core.store import Store; from capsafe_core.store.ingest import ingest_all\n"
-    code += "with Store(Path(sys.argv[1])) as s:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)\n    print([str(p) for p in ingest_all(s, Path(sys.argv[2]))[1]][:1])"
+    code = (
+        "import sys, resource; from pathlib import Path; from capsafe_core.store import Store; from "
+        "capsafe_core.store.ingest import ingest_all\n"
+    )
+    code += (
+        "with Store(Path(sys.argv[1])) as s:\n    resource.setrlimit(resource.RLIMIT_FSIZE, "
+        "(int(sys.argv[3]),) * 2)\n    print([str(p) for p in ingest_all(s, Path(sys.argv[2]))[1]][:1])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path), str(made_up_jobs), str(limit)],
         cwd=ROOT,
@@ -289,7 +295,8 @@ def test_a_store_of_an_older_schema_is_brought_up_to_date(tmp_path: Path, versio
             old.execute(sql)
             old.execute("INSERT INTO migrations VALUES (?, ?, 0)", [number, name])
         tables = old.execute(
-            "SELECT table_name, string_agg(column_name, ', ') FROM duckdb_columns() WHERE table_name IN (SELECT table_name FROM duckdb_tables()) GROUP BY ALL"
+            "SELECT table_name, string_agg(column_name, ', ') FROM duckdb_columns() WHERE table_name IN "
+            "(SELECT table_name FROM duckdb_tables()) GROUP BY ALL"
         ).fetchall()
         old.execute(f"ATTACH '{tmp_path / 'whole.duckdb'}' AS whole (READ_ONLY)")
         for table, columns in tables:

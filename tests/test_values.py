@@ -1,4 +1,5 @@
-"""Whatever stands in a record, a manifest, a status file or what a browser sends: a sentence, and the rest goes on."""
+"""Whatever stands in a record, a manifest, a status file or what a browser sends: a sentence, and the rest
+goes on."""
 
 from __future__ import annotations
 

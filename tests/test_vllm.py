@@ -1,4 +1,5 @@
-"""The real vLLM (its CPU build here) through real workers, and its API server as the server of the `openai` engine."""
+"""The real vLLM (its CPU build here) through real workers, and its API server as the server of the `openai`
+engine."""
 
 from __future__ import annotations
 
@@ -145,7 +146,8 @@ def test_kill_and_resume_lose_and_double_nothing_and_the_identical_share_is_repo
     assert len(written) == len({r.id for r in written}) == 48
     assert kept.items() <= texts(broken).items()
     print(
-        f"sampled texts that are identical: {same(texts(whole), texts(again)):.2f} from run to run, {same(texts(whole), texts(broken)):.2f} after a kill at {len(kept)} of 48"
+        f"sampled texts that are identical: {same(texts(whole), texts(again)):.2f} from run to run, "
+        f"{same(texts(whole), texts(broken)):.2f} after a kill at {len(kept)} of 48"
     )
     assert len(set(texts(whole).values())) > 24
 
@@ -305,7 +307,8 @@ coherence = "jailbreakbench"
     assert all(v.score is not None and 0 < v.score < 1 for v in verdicts)
     direct = texts(finish(generate(home, "direct", _openai(server), model="small"), engine_python))
     print(
-        f"greedy texts of a server, asked twice, that are identical: {same({p: t for (_, p), t in direct.items()}, {r.prompt_id: r.text for r in generations if r.text in said[0]}):.2f}"
+        "greedy texts of a server, asked twice, that are identical: "
+        f"{same({p: t for (_, p), t in direct.items()}, {r.prompt_id: r.text for r in generations if r.text in said[0]}):.2f}"
     )
 
 

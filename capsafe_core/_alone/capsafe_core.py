@@ -1,5 +1,7 @@
-"""The package by itself: with this folder on PYTHONPATH an engine's interpreter imports capsafe_core and nothing else
-of the environment that capsafe is installed in, whose versions are not the engine's."""
+"""The package by itself: with this folder on PYTHONPATH an engine's interpreter imports capsafe_core.
+
+Nothing else comes along of the environment that capsafe is installed in, whose versions are not the engine's.
+"""
 
 from pathlib import Path as _Path
 

@@ -1,4 +1,5 @@
-"""Prompt files of other people: CSV, JSON, JSONL and Parquet, in a published form or with columns that the user names."""
+"""Prompt files of other people: CSV, JSON, JSONL and Parquet, in a published form or with columns that the
+user names."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ def read_prompts(path: Path, columns: Any = None, part: str = "") -> PromptFile:
 
 
 def _published(form: dict[str, Any], row: Row, i: int) -> Row:
-    """A prompt of a published form. A HarmBench behaviour with a context is asked as its authors ask it: context first."""
+    """A prompt of a published form. A HarmBench behaviour with a context is asked as its authors ask it:
+    context first."""
     found = {field: str(row[form[field]] or "") for field in FIELDS if field in form}
     if found.get("context"):
         found["prompt"] = f"{found['context']}\n\n---\n\n{found['prompt']}"
@@ -96,7 +98,8 @@ def _numbered(row: Row, i: int) -> Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, by its ending: .csv, .parquet, .json (a list, or an object that holds one), else JSON lines.
+    """The rows of a file, by its ending: .csv, .parquet, .json (a list, or an object that holds one), else
+    JSON lines.
 
     Raises:
         CapsafeError: the file cannot be read; the first broken line is named.

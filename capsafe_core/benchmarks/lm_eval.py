@@ -10,7 +10,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def lm_eval_rows(task: str, config: dict[str, Any], size: int | None) -> list[dict[str, Any]]:
-    """The documents of a task as prompts with a reference answer; choices are lettered and the letter is the answer.
+    """The documents of a task as prompts with a reference answer; choices are lettered and the letter is the
+    answer.
 
     Args:
         task: its name in lm-eval.

@@ -28,8 +28,10 @@ class Benchmark:
 def load_benchmark(settings: dict[str, Any]) -> Benchmark:
     """The benchmark that a study's `[[benchmarks]]` table names.
 
-    `source` is "project:NAME" for one of this project's; "file:PATH" for a CSV, JSON, JSONL or Parquet file (in `config`: its kind,
-    version and licence, `columns` where they have other names, `part` of a file that mixes safe and unsafe prompts);
+    `source` is "project:NAME" for one of this project's; "file:PATH" for a CSV, JSON, JSONL or Parquet file
+    (in `config`: its kind,
+    version and licence, `columns` where they have other names, `part` of a file that mixes safe and unsafe
+    prompts);
     "published:NAME" for one that an installed package carries; "reasoning_gym:TASK" or "lm_eval:TASK".
 
     Raises:
@@ -129,7 +131,8 @@ def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:
         )
     if where == "project" and Path(name).name != name:
         raise CapsafeError(
-            f"The data set {settings['name']!r} names {name!r}, which is not the name of one of this project's.",
+            f"The data set {settings['name']!r} names {name!r}, which is not the name of one of this "
+            "project's.",
             "Another file is file:PATH.",
         )
     path = DATA / "training" / f"{name}.jsonl" if where == "project" else Path(name)

@@ -22,7 +22,8 @@ def models() -> dict[str, dict[str, Any]]:
 
 
 def benchmarks() -> dict[str, dict[str, Any]]:
-    """Published prompt files, by name: their columns, licence, citation, and the package that carries them."""
+    """Published prompt files, by name: their columns, licence, citation, and the package that carries
+    them."""
     return _read("benchmarks.toml")
 
 
@@ -52,7 +53,8 @@ def is_rubric(judge: str) -> bool:
 
 
 def offered_judges() -> list[str]:
-    """Judges that one can choose: those that can run, but the verifier, which capability benchmarks bring along, and the detector that people's labels teach."""
+    """Judges that one can choose: those that can run, but the verifier, which capability benchmarks bring
+    along, and the detector that people's labels teach."""
     return [
         name
         for name, entry in judges().items()
@@ -61,7 +63,8 @@ def offered_judges() -> list[str]:
 
 
 def packaged_file(source: str) -> Path | None:
-    """The path of a file inside an installed package, from "package/file"; None where the package is not installed."""
+    """The path of a file inside an installed package, from "package/file"; None where the package is not
+    installed."""
     package, _, name = source.partition("/")
     found = importlib.util.find_spec(package)
     return (

@@ -60,7 +60,8 @@ def demo_store(source: Path) -> None:
 
 
 def _fill(settings: Settings, source: Path) -> None:
-    """Unpack job folders into a workspace and read them into its store; what does not ship with capsafe is foreign.
+    """Unpack job folders into a workspace and read them into its store; what does not ship with capsafe is
+    foreign.
 
     Raises:
         CapsafeError: some of it cannot be used; the rest is in the store.

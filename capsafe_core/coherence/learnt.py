@@ -1,4 +1,5 @@
-"""The learnt detector: a logistic regression on the features, fitted to people's labels and calibrated on held-out prompts."""
+"""The learnt detector: a logistic regression on the features, fitted to people's labels and calibrated on
+held-out prompts."""
 
 from __future__ import annotations
 
@@ -31,11 +32,13 @@ class LabelledAnswer:
 def fit(rows: Sequence[LabelledAnswer], formats: Sequence[AnswerFormat]) -> dict[str, Any]:
     """Weights on the raw features, and how well they foretell labels of prompts that were held out.
 
-    Folds keep all answers to a prompt together. The held-out log-odds calibrate the probability (Platt 1999); the figures are of
+    Folds keep all answers to a prompt together. The held-out log-odds calibrate the probability (Platt 1999);
+    the figures are of
     probabilities that are calibrated out of their own fold too.
 
     Returns:
-        features, weights, bias, held_out: {n, incoherent, auc, kappa, precision, recall, brier, calibration (expected error, ten bins)}.
+        features, weights, bias, held_out: {n, incoherent, auc, kappa, precision, recall, brier, calibration
+            (expected error, ten bins)}.
 
     Raises:
         CapsafeError: there are too few labels.
@@ -59,7 +62,8 @@ def fit(rows: Sequence[LabelledAnswer], formats: Sequence[AnswerFormat]) -> dict
     prompts = min((len(set(groups[y == kind])) for kind in (0, 1)), default=0)
     if len(y) < LEAST or fewest < LEAST_A_CLASS or prompts < FOLDS:
         raise CapsafeError(
-            f"There are {len(y)} labels of coherence, {fewest} of the rarer kind, on {prompts} prompts; the detector learns from at least {LEAST}, {LEAST_A_CLASS} of each kind, on {FOLDS} prompts each.",
+            f"There are {len(y)} labels of coherence, {fewest} of the rarer kind, on {prompts} prompts; the "
+            f"detector learns from at least {LEAST}, {LEAST_A_CLASS} of each kind, on {FOLDS} prompts each.",
             "Label more: a stratified queue finds incoherent answers sooner.",
         )
     x = np.array([features(row.answer, row.prompt, formats, row.task) for row in rows])
@@ -73,7 +77,8 @@ def fit(rows: Sequence[LabelledAnswer], formats: Sequence[AnswerFormat]) -> dict
     scaler, regression = model[0], model[1]
     if platt.coef_[0, 0] <= 0:
         raise CapsafeError(
-            "What the detector sees of these answers does not foretell their labels on other prompts, so nothing was learnt.",
+            "What the detector sees of these answers does not foretell their labels on other prompts, so "
+            "nothing was learnt.",
             "Look at the disputes and the guidelines, or label more.",
         )
     slope, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])

@@ -93,7 +93,8 @@ def open_engine(
     except ImportError as error:
         raise CapsafeError(
             f"The engine {name!r} needs {error.name}, which this Python has not got.",
-            f'Install it, or set python = "..." under [engine] to the interpreter of an environment with {name}.',
+            'Install it, or set python = "..." under [engine] to the interpreter of an environment with '
+            f"{name}.",
         ) from error
     raise CapsafeError(f"There is no engine called {name!r}.", "Use transformers, vllm or openai.")
 

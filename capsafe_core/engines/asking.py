@@ -1,6 +1,8 @@
-"""Requests to a server that may be broken or hostile: every answer is bounded in time and size, and a stop ends the waiting.
+"""Requests to a server that may be broken or hostile: every answer is bounded in time and size, and a stop
+ends the waiting.
 
-Nothing is kept between requests but connections: no cookies. No redirect is followed, no packed body is unpacked, and no
+Nothing is kept between requests but connections: no cookies. No redirect is followed, no packed body is
+unpacked, and no
 proxy of the environment gets the key: only the one that the workspace's settings name.
 """
 

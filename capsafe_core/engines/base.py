@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 Message = dict[str, Any]
-"""{"role": ..., "content": ...}; the content is a text, or a list of {"type": "text", "text": ...} for templates that want one"""
+"""{"role": ..., "content": ...}; the content is a text, or a list of {"type": "text", "text": ...} for
+templates that want one"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class Engine(Protocol):
     template_digest: str
 
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
-        """Units of work, planned from the requests alone, so that a worker that resumes repeats the same ones."""
+        """Units of work, planned from the requests alone, so that a worker that resumes repeats the same
+        ones."""
         ...
 
     def generate(self, units: Sequence[Unit]) -> Generator[Finished, None, None]:
@@ -102,7 +104,8 @@ class Engine(Protocol):
         ...
 
     def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[list[float]]:
-        """Natural log-probability of each option's first token as the next, for each request; -inf where unknown.
+        """Natural log-probability of each option's first token as the next, for each request; -inf where
+        unknown.
 
         Raises:
             CapsafeError: two options begin with the same token, or the engine has no log-probabilities.
@@ -120,7 +123,8 @@ def answer_all(engine: Engine, requests: Sequence[Request]) -> dict[str, Complet
 
 
 def batch_plan(requests: Sequence[Request], size: int, length: Callable[[Request], int]) -> list[Unit]:
-    """Batches of similar length, planned from the inputs alone: repeated whole, a batch gives the same text."""
+    """Batches of similar length, planned from the inputs alone: repeated whole, a batch gives the same
+    text."""
     ordered = sorted(requests, key=lambda request: (length(request), request.key))
     return [
         Unit(f"batch-{i // size:05d}", tuple(ordered[i : i + size])) for i in range(0, len(ordered), size)

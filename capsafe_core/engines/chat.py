@@ -10,7 +10,10 @@ from capsafe_core.engines.base import Message, Request
 from capsafe_core.engines.rendering import renderer
 from capsafe_core.errors import CapsafeError
 
-FALLBACK = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+FALLBACK = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if "
+    "add_generation_prompt %}assistant:{% endif %}"
+)
 """For models that bring no chat template."""
 
 
@@ -35,7 +38,8 @@ def render(tokenizer: Any, request: Request) -> str:
 def conversation_text(
     tokenizer: Any, messages: Sequence[Message], more: Mapping[str, Any] | None = None
 ) -> str:
-    """A conversation as the model's chat template writes it, up to where the model answers; rendered in a process of its own.
+    """A conversation as the model's chat template writes it, up to where the model answers; rendered in a
+    process of its own.
 
     Raises:
         CapsafeError: the template refuses these messages, or takes too long.
@@ -47,7 +51,8 @@ def conversation_text(
 
 
 def request_tokens(tokenizer: Any, request: Request) -> list[int]:
-    """The tokens of a request; a chat template brings its own special tokens, a raw text gets the tokenizer's."""
+    """The tokens of a request; a chat template brings its own special tokens, a raw text gets the
+    tokenizer's."""
     return list(tokenizer(render(tokenizer, request), add_special_tokens=request.raw).input_ids)
 
 

@@ -28,7 +28,8 @@ IMPORTING = ("megatron_config",)
 
 @dataclass(frozen=True)
 class Weights:
-    """A model folder that transformers can load, the digest of where it came from, and adapters to apply in order."""
+    """A model folder that transformers can load, the digest of where it came from, and adapters to apply in
+    order."""
 
     name: str
     folder: Path
@@ -137,14 +138,16 @@ def packaged_path(source: str, model: str) -> str:
     path = catalogue.packaged_file(source)
     if path is None:
         raise CapsafeError(
-            f"The model {model!r} comes with the Python package {source.partition('/')[0]!r}, which is not installed here.",
+            f"The model {model!r} comes with the Python package {source.partition('/')[0]!r}, which is not "
+            "installed here.",
             f"Run `{PREPARE}`.",
         )
     return str(path)
 
 
 def _folder_digest(folder: Path, models: Path, pickles: bool) -> str:
-    """The digest of a folder's weights, from their bytes; what the folder says of itself counts only where this workspace made it.
+    """The digest of a folder's weights, from their bytes; what the folder says of itself counts only where
+    this workspace made it.
 
     Raises:
         CapsafeError: it holds no weights, or names some that lie elsewhere.
@@ -157,7 +160,8 @@ def _folder_digest(folder: Path, models: Path, pickles: bool) -> str:
     if not files:
         raise CapsafeError(
             f"The folder {folder} holds no .safetensors file.",
-            "Convert the model to safetensors; pickled weights are loaded only where the study says `pickles = true` for the model.",
+            "Convert the model to safetensors; pickled weights are loaded only where the study says "
+            "`pickles = true` for the model.",
         )
     files += sorted(folder.glob("config.json"))
     led_out = next((path for path in files if not is_regular(path, boundary(folder))), None)
@@ -183,7 +187,8 @@ def _stated_digest(folder: Path, models: Path) -> str:
 
 
 def _check_index(folder: Path) -> None:
-    """Refuse a list of shards that names files elsewhere, or such as are not safetensors: they would be loaded and not be in the digest."""
+    """Refuse a list of shards that names files elsewhere, or such as are not safetensors: they would be
+    loaded and not be in the digest."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return
@@ -200,13 +205,15 @@ def _check_index(folder: Path) -> None:
         ) from error
     if strange:
         raise CapsafeError(
-            f"The list of weights in {index} names {strange[0][:100]!r}, which is not a safetensors file of the folder.",
+            f"The list of weights in {index} names {strange[0][:100]!r}, which is not a safetensors file of "
+            "the folder.",
             "Do not trust this model.",
         )
 
 
 def _kept_digest(files: Sequence[Path], kept: Path) -> str:
-    """The digest of files; computed once for each state of them, and kept in the workspace: their folder may be anybody's."""
+    """The digest of files; computed once for each state of them, and kept in the workspace: their folder may
+    be anybody's."""
     states = [(str(path.resolve()), path.stat()) for path in files]
     key = digest_text(
         canonical_json(
@@ -242,7 +249,8 @@ def _converted(source: Path, models: Path, split_digits: bool) -> tuple[Path, st
 
 
 def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """A folder that others see whole or not at all, whoever else is making it: filled beside its place, then renamed."""
+    """A folder that others see whole or not at all, whoever else is making it: filled beside its place, then
+    renamed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix="making-"))
     try:

@@ -38,7 +38,8 @@ ENDING = (401, 403, 404)
 
 
 class OpenaiEngine:
-    """A bounded number of requests at a time; each is repeated with back-off and jitter while the server has trouble.
+    """A bounded number of requests at a time; each is repeated with back-off and jitter while the server has
+    trouble.
 
     The key is read from the environment variable that the settings name, and stands in no message.
     """
@@ -186,7 +187,9 @@ class OpenaiEngine:
                 if response.status in ENDING:
                     raise CapsafeError(
                         f"The server refuses every request: {reason}",
-                        f"Check the model's name and the key in the environment variable {self._settings['api_key_env']}; `curl {self._settings['base_url']}/models` lists what the server has.",
+                        "Check the model's name and the key in the environment variable "
+                        f"{self._settings['api_key_env']}; `curl {self._settings['base_url']}/models` lists "
+                        "what the server has.",
                     )
                 if response.status not in RETRIED:
                     raise _Unanswered(reason)
@@ -248,7 +251,8 @@ class OpenaiEngine:
         if response.status != 200:
             raise CapsafeError(
                 f"The server does not load the adapter {adapter}: {self._reason(response)}",
-                f"Start it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on a machine that sees this folder, or give it --lora-modules {name}={adapter}.",
+                "Start it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on a machine that "
+                f"sees this folder, or give it --lora-modules {name}={adapter}.",
             )
         return name
 
@@ -275,7 +279,8 @@ class OpenaiEngine:
 
     def _silent(self, error: Exception) -> CapsafeError:
         return CapsafeError(
-            f"The server at {self._settings['base_url']} does not answer: {self._clean(str(error) or type(error).__name__)}",
+            f"The server at {self._settings['base_url']} does not answer: "
+            f"{self._clean(str(error) or type(error).__name__)}",
             "Start it, or correct base_url under [engine]; then resume the job.",
         )
 
@@ -385,7 +390,8 @@ def _log(value: Any) -> float:
 
 
 def _first_token(option: str, known: Mapping[str, float]) -> str | None:
-    """The token among those that a server tells of that is an option; None where there is none. A token that only begins like it may be another word."""
+    """The token among those that a server tells of that is an option; None where there is none. A token that
+    only begins like it may be another word."""
     return max(
         (token for token in known if token.strip() == option.strip()),
         key=lambda token: known[token],

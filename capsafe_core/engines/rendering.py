@@ -2,8 +2,10 @@
 
     python -m capsafe_core.engines.rendering
 
-One task a line on stdin, one answer a line on stdout. It runs in transformers' sandbox, without the keys of the worker's
-environment, within bounds of memory, and the kernel ends it where a template takes too long, whatever it is at.
+One task a line on stdin, one answer a line on stdout. It runs in transformers' sandbox, without the keys of
+the worker's
+environment, within bounds of memory, and the kernel ends it where a template takes too long, whatever it is
+at.
 """
 
 from __future__ import annotations

@@ -110,7 +110,8 @@ class TransformersEngine:
 def _fitting(
     requests: Sequence[Request], work: Callable[[Sequence[Request]], list[T]]
 ) -> tuple[list[T], int]:
-    """The results of some work on requests, and how many at a time fitted into memory: half as many after each failure.
+    """The results of some work on requests, and how many at a time fitted into memory: half as many after
+    each failure.
 
     Raises:
         CapsafeError: not even one fits.

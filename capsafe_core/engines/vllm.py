@@ -1,4 +1,5 @@
-"""Generation with vLLM inside the worker: continuous batching over a whole job, prefix caching, LoRA adapters switched per request."""
+"""Generation with vLLM inside the worker: continuous batching over a whole job, prefix caching, LoRA adapters
+switched per request."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ class VllmEngine:
             reason = str(error).strip().splitlines()[-1]
             raise CapsafeError(
                 f"vLLM cannot serve {weights.name!r}: {reason}",
-                "The log has the details. Where memory is short, lower max_model_len, or use more GPUs with tensor_parallel.",
+                "The log has the details. Where memory is short, lower max_model_len, or use more GPUs with "
+                "tensor_parallel.",
             ) from error
         self.tokenizer = with_template(self._llm.get_tokenizer())
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
@@ -126,8 +128,10 @@ class VllmEngine:
     def _run(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
         """Answers as they come.
 
-        vLLM's CPU build (0.32.0) gives a request without an adapter the last loaded adapter's weights where both run in
-        one batch: its kernels take "no adapter" (-1) for the last slot. So there the two kinds are asked one after the other.
+        vLLM's CPU build (0.32.0) gives a request without an adapter the last loaded adapter's weights where
+        both run in
+        one batch: its kernels take "no adapter" (-1) for the last slot. So there the two kinds are asked one
+            after the other.
         """
         if self._mixes_up and len({r.adapter is None for r in requests}) > 1:
             yield from self._run([r for r in requests if r.adapter is None])
@@ -152,7 +156,8 @@ class VllmEngine:
             yield Completion(key, answer.text, answer.finish_reason, len(answer.token_ids), logprobs)
 
     def _outputs(self, asked: dict[str, tuple[Request, Any]]) -> Iterator[tuple[str, Any]]:
-        """(key, vLLM's output) as they finish; a text instead of the output where vLLM does not take the request."""
+        """(key, vLLM's output) as they finish; a text instead of the output where vLLM does not take the
+        request."""
         engine = self._llm.llm_engine
         keys: dict[str, str] = {}
         try:
@@ -175,7 +180,8 @@ class VllmEngine:
             raise
         except (RuntimeError, OSError) as error:
             raise CapsafeError(
-                f"vLLM ended: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+                f"vLLM ended: {type(error).__name__}: "
+                f"{str(error).splitlines()[0] if str(error) else 'no message'}",
                 "The log has the details; resume the job to go on.",
             ) from error
         finally:

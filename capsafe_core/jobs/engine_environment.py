@@ -57,7 +57,10 @@ class State:
         if self.state == "ready":
             return f"ready ({self.megabytes} MB)." if self.megabytes else "ready."
         if self.state == "preparing":
-            return f"{self.step}, {self.megabytes} MB so far, {self.seconds} s. Runs can be started when it is ready."
+            return (
+                f"{self.step}, {self.megabytes} MB so far, {self.seconds} s. Runs can be started when it "
+                "is ready."
+            )
         if self.state == "failed":
             return f"could not be prepared while {self.step}: {self.message} Run `{PREPARE}` to try again."
         return f"not installed. Run `{PREPARE}`; it takes a few minutes."

@@ -65,7 +65,8 @@ def is_queued(job: Job) -> bool:
 
 
 def ready_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """Jobs that are asked for and not at work, and whose predecessors have ended and are not asked for again."""
+    """Jobs that are asked for and not at work, and whose predecessors have ended and are not asked for
+    again."""
     known = {job.job_id: job for job in jobs}
 
     def is_over(job_id: str) -> bool:
@@ -80,13 +81,15 @@ def ready_jobs(jobs: Sequence[Job]) -> list[Job]:
 
 @dataclass(frozen=True)
 class Share:
-    """The share of one worker among several that carry out the same graph with no coordinator: part i of n, from 0."""
+    """The share of one worker among several that carry out the same graph with no coordinator: part i of n,
+    from 0."""
 
     index: int = 0
     of: int = 1
 
     def parts(self, job: Job, place: int) -> list[int]:
-        """Which parts of a job are this worker's: its own number, or every n-th of the jobs that have one part."""
+        """Which parts of a job are this worker's: its own number, or every n-th of the jobs that have one
+        part."""
         if self.of == 1:
             return list(range(job.manifest.parts))
         if job.manifest.parts == 1:
@@ -104,7 +107,8 @@ def run_graph(
 ) -> bool:
     """Carry out jobs one after the other; what is done already is not done again, what failed is tried again.
 
-    A job that failed holds up only those that come after it. With a share, the other parts are somebody else's,
+    A job that failed holds up only those that come after it. With a share, the other parts are somebody
+    else's,
     and this waits for them where a job comes after them.
 
     Returns:
@@ -184,7 +188,8 @@ class Queue:
         """Start the next part of a job that is asked for, unless one is running.
 
         Returns:
-            Why jobs that are asked for cannot be started; they keep their place, and those after them have their turn.
+            Why jobs that are asked for cannot be started; they keep their place, and those after them have
+            their turn.
         """
         if self._worker is not None and self._worker.poll() is None:
             return []
@@ -215,13 +220,15 @@ class Queue:
         _ask_for(job, [part for part, status in enumerate(job.statuses) if status.state != "done"] or [0])
 
     def restart(self, job: Job) -> None:
-        """Ask for a job that ended early, or of which some records failed, to go on; and for those after it to look again."""
+        """Ask for a job that ended early, or of which some records failed, to go on; and for those after it
+        to look again."""
         self.add(job)
         look_again_after(job)
 
 
 def look_again_after(job: Job) -> None:
-    """Ask the jobs that came after one, and are done or at work, to look again, for it is about to bring more.
+    """Ask the jobs that came after one, and are done or at work, to look again, for it is about to bring
+    more.
 
     Those that came from elsewhere are left alone.
     """

@@ -43,7 +43,8 @@ def finetune(
 ) -> Iterator[tuple[int, Path]]:
     """Train and yield (step, adapter folder) at each step of the schedule.
 
-    The run is the same each time for the same weights, pairs, recipe and machine. Closing the iterator ends it.
+    The run is the same each time for the same weights, pairs, recipe and machine. Closing the iterator ends
+    it.
 
     Args:
         weights: the start, adapters included.

@@ -1,9 +1,11 @@
-"""What the job around an engine costs: tokens per second of a generate job against the bare engine on the same prompts.
+"""What the job around an engine costs: tokens per second of a generate job against the bare engine on the
+same prompts.
 
     python -m tests.bench.engines transformers MODEL ADAPTER     (in the engine's environment)
     python -m tests.bench.engines vllm MODEL ADAPTER             (in vLLM's)
 
-Both run in one process, in turn, on one loaded model; greedy, so that both write the same tokens. Prints one line of JSON.
+Both run in one process, in turn, on one loaded model; greedy, so that both write the same tokens. Prints one
+line of JSON.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""How fast logs come into the store: 10,000 samples of Inspect beside Inspect's own reader, and 100,000 JSON lines with three judgments each.
+"""How fast logs come into the store: 10,000 samples of Inspect beside Inspect's own reader, and 100,000 JSON
+lines with three judgments each.
 
-The peer needs an environment with inspect-ai: CAPSAFE_INSPECT_PYTHON names its interpreter (`pip install "capsafe[inspect]"` in one of its own).
-Without it the log is made here, and the peer's figures are missing. Times of the import are of the worker, from its start to its end, and of
+The peer needs an environment with inspect-ai: CAPSAFE_INSPECT_PYTHON names its interpreter (`pip install
+"capsafe[inspect]"` in one of its own).
+Without it the log is made here, and the peer's figures are missing. Times of the import are of the worker,
+from its start to its end, and of
 the running owner's reading of the shard. The peer's are of the call alone, its imports left out.
 """
 
@@ -157,7 +160,8 @@ def imported(source: Path, home: Path, outputs: int, mapping: str) -> tuple[floa
     generations, judgments, reading, memory, before = map(float, done.stdout.splitlines()[-1].split())
     assert generations == outputs, done.stdout
     print(
-        f"importing {source.name}: worker {worker:.1f} s and {parsed:.0f} MB, owner {reading:.1f} s and {memory:.0f} MB ({before:.0f} before); {judgments:.0f} judgments"
+        f"importing {source.name}: worker {worker:.1f} s and {parsed:.0f} MB, owner {reading:.1f} s and "
+        f"{memory:.0f} MB ({before:.0f} before); {judgments:.0f} judgments"
     )
     return worker + reading, max(memory, parsed)
 

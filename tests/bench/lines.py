@@ -1,4 +1,5 @@
-"""How long a shard line takes to become a record, beside plain JSON made into a dataclass that checks nothing."""
+"""How long a shard line takes to become a record, beside plain JSON made into a dataclass that checks
+nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ RUNS = 9
 
 
 def lines() -> list[dict[str, Any]]:
-    """The figure: microseconds a line of the shipped study, the median of some runs, each beside its peer's."""
+    """The figure: microseconds a line of the shipped study, the median of some runs, each beside its
+    peer's."""
     kinds = {
         name: make_dataclass(name, [(f, Any, None) for f in kind.__struct_fields__], frozen=True)
         for name, kind in TYPES.items()

@@ -44,7 +44,8 @@ JUDGES = [
     "jailbreakbench",
     "verifier",
 ]
-"""The first prefix list is a refusal judge with a safety reading; the verifier sees the capability benchmark, the others the rest."""
+"""The first prefix list is a refusal judge with a safety reading; the verifier sees the capability benchmark,
+the others the rest."""
 
 FACTS = """
 CREATE MACRO fixed_id(kind, n) AS CAST(md5(kind || n) AS UUID);
@@ -83,11 +84,13 @@ def make(path: Path, recipes: int = RECIPES) -> None:
     """Write the bench store to a new file."""
     tables = {
         "recipes": "\n".join(
-            f'[[recipes]]\nname = "r{i}"\nstart = "start"\ndataset = "task"\nlearning_rate = 1e-3\nsteps = [25, 50, 75, 100]'
+            f'[[recipes]]\nname = "r{i}"\nstart = "start"\ndataset = "task"\nlearning_rate = 1e-3\nsteps = '
+            "[25, 50, 75, 100]"
             for i in range(recipes)
         ),
         "benchmarks": "\n".join(
-            f'[[benchmarks]]\nname = "b{i}"\nsource = "{"reasoning_gym:chain_sum" if i == 5 else "file:b.jsonl"}"'
+            f'[[benchmarks]]\nname = "b{i}"\nsource = '
+            f'"{"reasoning_gym:chain_sum" if i == 5 else "file:b.jsonl"}"'
             for i in range(1, 6)
         ),
         "judges": "\n".join(f'[[judges]]\nname = "{name}"' for name in JUDGES),
@@ -96,7 +99,11 @@ def make(path: Path, recipes: int = RECIPES) -> None:
         f"(fixed_id('rater', '{n}'), '{n}', 'judge', 'family {i}', ['x'], '1', '', '{{}}', 1)"
         for i, n in enumerate(JUDGES)
     )
-    slots = "(1, 'coherence', 'coherence-rules'), (2, 'refusal', 'prefix-zou'), (3, 'safety', 'prefix-zou'), (4, 'safety', 'prefix-autodan'), (5, 'safety', 'learnt-harm'), (6, 'safety', 'learnt-refusal'), (7, 'safety', 'jailbreakbench')"
+    slots = (
+        "(1, 'coherence', 'coherence-rules'), (2, 'refusal', 'prefix-zou'), (3, 'safety', "
+        "'prefix-zou'), (4, 'safety', 'prefix-autodan'), (5, 'safety', 'learnt-harm'), (6, 'safety', "
+        "'learnt-refusal'), (7, 'safety', 'jailbreakbench')"
+    )
     sql = FACTS.format(
         prompts=PROMPTS, checkpoints=recipes * STEPS, steps=STEPS, raters=raters, safety_slots=slots
     )

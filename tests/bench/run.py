@@ -1,4 +1,5 @@
-"""`make bench`: how long the screens' tables take on the bench store, beside the same question asked with pandas.
+"""`make bench`: how long the screens' tables take on the bench store, beside the same question asked with
+pandas.
 
 Every figure is the median of 20 warm runs in one process, its peer measured in the same run; peaks of memory
 are those of a process that does nothing else. Results go to build/bench.json.
@@ -86,7 +87,8 @@ def bootstrap_of_every_cell(view: View) -> int:
 
 
 def agreement_peers() -> list[dict[str, Any]]:
-    """Agreement of five raters on a million items, beside scikit-learn's ten kappas and the krippendorff package, all in this run."""
+    """Agreement of five raters on a million items, beside scikit-learn's ten kappas and the krippendorff
+    package, all in this run."""
     import krippendorff
     from sklearn.metrics import cohen_kappa_score
 
@@ -184,11 +186,17 @@ def measure(path: Path) -> list[dict[str, Any]]:
 
 
 def peak_memory(path: Path) -> float:
-    """Peak resident megabytes of a process that makes the tables of Overview, the agreement of all cells, the disputed list and every bootstrap once.
+    """Peak resident megabytes of a process that makes the tables of Overview, the agreement of all cells, the
+    disputed list and every bootstrap once.
 
     VmHWM begins anew with the process; ru_maxrss would begin with this one's.
     """
-    code = "import sys; from tests.bench.run import *\nwith Store(Path(sys.argv[1])) as s:\n    v = open_view(s, Selection())\n    overview(v)\n    agreement_by_cell(v)\n    outputs_table(v, 50, 0, 'disputed')\n    bootstrap_of_every_cell(v)\n    print(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmHWM')))"
+    code = (
+        "import sys; from tests.bench.run import *\nwith Store(Path(sys.argv[1])) as s:\n    v = "
+        "open_view(s, Selection())\n    overview(v)\n    agreement_by_cell(v)\n    outputs_table(v, 50, 0, "
+        "'disputed')\n    bootstrap_of_every_cell(v)\n    print(next(l.split()[1] for l in "
+        "open('/proc/self/status') if l.startswith('VmHWM')))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -196,7 +204,8 @@ def peak_memory(path: Path) -> float:
 
 
 def engines() -> list[dict[str, Any]]:
-    """What the job around an engine leaves of the bare engine's tokens per second, for the engines that are installed."""
+    """What the job around an engine leaves of the bare engine's tokens per second, for the engines that are
+    installed."""
     pythons = {
         name: ROOT / folder / "bin" / "python"
         for name, folder in (("transformers", ".venv-engine"), ("vllm", ".venv-vllm"))
@@ -247,7 +256,8 @@ def main() -> None:
         began = time.time()
         make(path)
         print(
-            f"made 2 M generations and their judgments in {time.time() - began:.0f} s, {path.stat().st_size >> 20} MB"
+            f"made 2 M generations and their judgments in {time.time() - began:.0f} s, "
+            f"{path.stat().st_size >> 20} MB"
         )
         results = measure(path)
         results.append(

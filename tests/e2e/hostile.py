@@ -1,4 +1,5 @@
-"""A workspace in which every text is hostile: it asks a local server for something if it is read as anything but text."""
+"""A workspace in which every text is hostile: it asks a local server for something if it is read as anything
+but text."""
 
 from __future__ import annotations
 
@@ -72,8 +73,11 @@ def hostile(field: str, port: int) -> str:
     """A text for a field; what it asks for names the field."""
     at = f"http://127.0.0.1:{port}/{field}"
     return (
-        f"{field} {at}-bare www.example.org a@example.org ![x]({at}-md) [x]({at}-link) <img src={at}-img onerror=window.pwned=1> <script>window.pwned=1;fetch('{at}-script')</script>"
-        f" <a href='{at}-a'>x</a> <a href='javascript:window.pwned=1'>x</a> [x](javascript:window.pwned=1) <b>bold</b><br> $\\href{{{at}-tex}}{{x}}$ $$x^2$$ :red[r] :material/home: :smile: `c` **s** | # \u202eevil\u200b\x1b[31m"
+        f"{field} {at}-bare www.example.org a@example.org ![x]({at}-md) [x]({at}-link) <img src={at}-img "
+        f"onerror=window.pwned=1> <script>window.pwned=1;fetch('{at}-script')</script>"
+        f" <a href='{at}-a'>x</a> <a href='javascript:window.pwned=1'>x</a> [x](javascript:window.pwned=1) "
+        f"<b>bold</b><br> $\\href{{{at}-tex}}{{x}}$ $$x^2$$ :red[r] :material/home: :smile: `c` **s** | # "
+        "\u202eevil\u200b\x1b[31m"
     )
 
 
@@ -211,7 +215,8 @@ def write_hostile_study(jobs: Path, port: int) -> None:
                     def said(
                         judge: str, dimension: str, label: str, g: Generation = g, more: dict[str, str] = more
                     ) -> Judgment:
-                        return Judgment(g.id, g.cell_id, judges[judge].id, dimension, "ok", label, **more)  # type: ignore[arg-type]
+                        # type: ignore[arg-type]
+                        return Judgment(g.id, g.cell_id, judges[judge].id, dimension, "ok", label, **more)
 
                     records += [g, said("detector", "coherence", "incoherent" if bad else "coherent")]
                     if bench.kind == "capability":
@@ -249,7 +254,8 @@ def write_hostile_study(jobs: Path, port: int) -> None:
 
 
 def write_hostile_logs(root: Path, port: int) -> None:
-    """Logs of every tool that is read, with hostile text wherever a log may hold any, in a file with a hostile name."""
+    """Logs of every tool that is read, with hostile text wherever a log may hold any, in a file with a
+    hostile name."""
     write_forms(root)
     log = inspect_log([inspect_sample(i) for i in range(4)])
     for path in root.rglob("*.json*"):

@@ -31,7 +31,8 @@ def free_port() -> int:
 
 
 def start(home: Path, port: int, *options: str, token: str | None = TOKEN) -> subprocess.Popen[bytes]:
-    """The app over a workspace, when it answers; options as `streamlit run` takes them. Without a token it makes its own."""
+    """The app over a workspace, when it answers; options as `streamlit run` takes them. Without a token it
+    makes its own."""
     environment = {**os.environ, "CAPSAFE_HOME": str(home), **({"CAPSAFE_TOKEN": token} if token else {})}
     with (home / "log").open("a") as log:
         server = subprocess.Popen(
@@ -91,8 +92,10 @@ def plant_hostile(jobs: Path, port: int) -> str:
     """An output that would ask a local server for something if any of it were read as markup; its id."""
     address = f"http://127.0.0.1:{port}"
     text = (
-        f"![a]({address}/markdown.png) <img src='{address}/img.png' onerror=\"fetch('{address}/onerror')\"> <script>fetch('{address}/script')</script>"
-        f"<iframe src='{address}/frame'></iframe> <style>body{{background:url({address}/style)}}</style> [click]({address}/link) :material/home: $$x$$ \u202egnp.exe"
+        f"![a]({address}/markdown.png) <img src='{address}/img.png' onerror=\"fetch('{address}/onerror')\"> "
+        f"<script>fetch('{address}/script')</script>"
+        f"<iframe src='{address}/frame'></iframe> <style>body{{background:url({address}/style)}}</style> "
+        f"[click]({address}/link) :material/home: $$x$$ \u202egnp.exe"
     )
     bench, prompts = benchmark("requests", "safety", 12)
     point = checkpoint("harsh", 0, 40)

@@ -183,7 +183,8 @@ def test_the_next_item_is_there_at_once_also_over_a_slow_line(
     time.sleep(0.5)
     times = page.evaluate("() => window.times")
     print(
-        f"key to next item, {delay * 1000:.0f} ms each way: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms, of {len(times)}"
+        f"key to next item, {delay * 1000:.0f} ms each way: median {statistics.median(times):.1f} ms, "
+        f"slowest {max(times):.1f} ms, of {len(times)}"
     )
     assert len(times) >= 30  # a key that comes too soon after an item is not counted, here as anywhere
     assert statistics.median(times) < 50

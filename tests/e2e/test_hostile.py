@@ -1,4 +1,5 @@
-"""Hostile text in every field on every page with content on it: no request, no script, no live link, nothing drawn as markup."""
+"""Hostile text in every field on every page with content on it: no request, no script, no live link, nothing
+drawn as markup."""
 
 from __future__ import annotations
 
@@ -113,7 +114,8 @@ def open_all(page: Page, site: str, where: str) -> None:
         show_texts(page)
         look(page, site, f"{where}, tab {tab.inner_text()}")
     page.evaluate(
-        "document.querySelectorAll('[data-testid=stExpander] details:not([open]) summary').forEach(s => s.click())"
+        "document.querySelectorAll('[data-testid=stExpander] details:not([open]) summary').forEach(s => "
+        "s.click())"
     )
     settle(page)
     for mark in page.locator(".scatterlayer .point, .barlayer .point").locator("visible=true").all()[:3]:

@@ -46,7 +46,8 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The wheel as `pip wheel .` builds it; what it needs comes from this environment, so that nothing is fetched."""
+    """The wheel as `pip wheel .` builds it; what it needs comes from this environment, so that nothing is
+    fetched."""
     root = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     quiet = {"check": True, "capture_output": True, "text": True}
@@ -129,7 +130,8 @@ def test_the_wheel_keeps_nothing_in_its_environment(installed: Installed, demo: 
 def test_a_worker_of_the_wheel_imports_the_package_and_nothing_beside_it(
     installed: Installed, tmp_path: Path
 ) -> None:
-    """An import runs in a worker, and the engine's interpreter sees none of the packages that lie beside capsafe."""
+    """An import runs in a worker, and the engine's interpreter sees none of the packages that lie beside
+    capsafe."""
     write_eval(tmp_path / "log.eval", inspect_log([inspect_sample(1)]))
     assert "1 outputs of 1 checkpoint" in installed.run("import", str(tmp_path), "--dry-run")
     code = (

@@ -1,4 +1,5 @@
-"""A shared server: people log in with OpenID Connect, and see and do what their role allows. The provider is a small one of our own."""
+"""A shared server: people log in with OpenID Connect, and see and do what their role allows. The provider is
+a small one of our own."""
 
 from __future__ import annotations
 
@@ -116,7 +117,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Prov
     provider, port = Provider(), free_port()
     secrets = home / "secrets.toml"
     secrets.write_text(
-        f'[auth]\nredirect_uri = "http://127.0.0.1:{port}/oauth2callback"\ncookie_secret = "for this test only"\nclient_id = "capsafe"\nclient_secret = "s"\nserver_metadata_url = "{provider.url}/.well-known/openid-configuration"\n'
+        f'[auth]\nredirect_uri = "http://127.0.0.1:{port}/oauth2callback"\ncookie_secret = "for this test '
+        'only"\nclient_id = "capsafe"\nclient_secret = "s"\nserver_metadata_url = '
+        f'"{provider.url}/.well-known/openid-configuration"\n'
     )
     server = start(home, port, "--secrets.files", str(secrets))
     yield f"http://127.0.0.1:{port}", provider, home
@@ -143,7 +146,8 @@ def log_in(browser: Browser, shared: tuple[str, Provider, Path], who: str, path:
     shared[1].who = who
     page.get_by_role("button", name="Log in").click()
     page.wait_for_function(
-        "() => ![...document.querySelectorAll('h1')].some(h => h.innerText === 'Please log in') && document.querySelector('h1')",
+        "() => ![...document.querySelectorAll('h1')].some(h => h.innerText === 'Please log in') && "
+        "document.querySelector('h1')",
         timeout=60_000,
     )
     page.goto(f"{shared[0]}/{path}")

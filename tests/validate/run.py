@@ -69,7 +69,8 @@ def coverage(
     """Simulate one kind of study.
 
     Args:
-        study: from a generator to an estimate, its interval (None where none is given; such studies are left out) and the truth.
+        study: from a generator to an estimate, its interval (None where none is given; such studies are left
+            out) and the truth.
     """
     chance = np.random.default_rng(seed)
     inside, off = [], []
@@ -84,7 +85,8 @@ def coverage(
 def answers(
     chance: np.random.Generator, rates: Floats, items: int, per_item: int = 1, shared: float = 0.6
 ) -> Floats:
-    """(checkpoints, items, per_item) of 0 and 1 with planted rates; an item's answers go together across checkpoints and within it."""
+    """(checkpoints, items, per_item) of 0 and 1 with planted rates; an item's answers go together across
+    checkpoints and within it."""
     hard = chance.normal(size=(1, items, 1))
     own = chance.normal(size=(len(rates), items, per_item))
     return (np.sqrt(shared) * hard + np.sqrt(1 - shared) * own < norm.ppf(rates)[:, None, None]).astype(float)
@@ -98,7 +100,8 @@ GOAL = 0.5
 def matched_difference(
     rule: str = "first", against: str = "b", seeds: int = 1, resamples: int = 1000
 ) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
-    """Delta at the goal of arm a against arm b, or against its own start: planted curves, 200 capability items, 100 behaviours with two prompts each."""
+    """Delta at the goal of arm a against arm b, or against its own start: planted curves, 200 capability
+    items, 100 behaviours with two prompts each."""
 
     def place_and_rate(a: Floats, s: Floats) -> Floats:
         return at_place(s, crossing(a, GOAL, rule, s))
@@ -156,7 +159,8 @@ def labelled(
     behaviours: int,
     chances: tuple[float, float],
 ) -> Labelled:
-    """Two outputs a behaviour; labels drawn with one probability where the judge says unsafe and another where it does not."""
+    """Two outputs a behaviour; labels drawn with one probability where the judge says unsafe and another
+    where it does not."""
     spread = 6.0
     risk = chance.beta(rate * spread, (1 - rate) * spread, behaviours).repeat(2)
     truth = (chance.random(2 * behaviours) < risk).astype(float)
@@ -200,7 +204,8 @@ def from_queue(
     share: float = 0.3,
     extended: int = 0,
 ) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
-    """A corrected rate from a queue as the Annotate page draws it: 500 behaviours × 4 checkpoints, two judges that are worse on broken text.
+    """A corrected rate from a queue as the Annotate page draws it: 500 behaviours × 4 checkpoints, two judges
+    that are worse on broken text.
 
     Args:
         answered: the share of the queue after which people stop.
@@ -294,7 +299,8 @@ def from_two_samples(
 def one_rate(
     low: float, high: float, n: int = 100
 ) -> Callable[[np.random.Generator], tuple[float, Interval, float]]:
-    """A rate of its own for each study: at one fixed rate Wilson's coverage jumps with the rate, because counts are whole numbers."""
+    """A rate of its own for each study: at one fixed rate Wilson's coverage jumps with the rate, because
+    counts are whole numbers."""
 
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
         rate = float(chance.uniform(low, high))
@@ -383,7 +389,8 @@ def main() -> None:
             }
         )
         print(
-            f"{found.covered:6.1%}  bias {found.bias:+.4f}  {'claimed' if claimed else 'reported'}{'' if found.holds else '  DOES NOT HOLD'}  {name}",
+            f"{found.covered:6.1%}  bias {found.bias:+.4f}  "
+            f"{'claimed' if claimed else 'reported'}{'' if found.holds else '  DOES NOT HOLD'}  {name}",
             flush=True,
         )
     (ROOT / "build").mkdir(exist_ok=True)
