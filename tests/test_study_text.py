@@ -119,7 +119,8 @@ def test_any_study_keeps_its_comments_and_gains_exactly_the_change(
         "[[recipes]]\n\"steps\" = [100, 300] # both\n'name' = 'a'\n",
         'recipes = [{ steps = [100, 300], name = "a" }] # both\n',
         '[[recipes]]\nname = "a"\nsteps = [100, 300]\n[recipes.more]\nx = 1\n',
-        '[[recipes]]\nname = "b"\nsteps = [1]\n[[judges]]\nname = "j"\n[[recipes]]\nname = "a"\nsteps = [100, 300]\n',
+        '[[recipes]]\nname = "b"\nsteps = [1]\n[[judges]]\nname = "j"\n[[recipes]]\nname = "a"\nsteps = '
+        "[100, 300]\n",
     ],
 )
 def test_a_step_between_others_is_in_the_file_however_it_is_written(recipe: str) -> None:
