@@ -1,5 +1,6 @@
 # make demo [PORT=8601]   the dashboard on the shipped study
 # make test [WORKERS=3]   all tests
+# make coverage           all tests, and which lines they reach
 # make check              style, types, architecture
 PORT ?= 8501
 PYTHON ?= python3
@@ -7,8 +8,11 @@ VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 WORKERS ?= 3
+# Coverage costs little where Python reports lines itself; before 3.12 it is `make coverage` alone.
+COVER = --cov --cov-report=term:skip-covered
+IF_CHEAP = $(shell $(BIN)/python -c 'import sys; print("$(COVER)" if sys.version_info >= (3, 12) else "")')
 
-.PHONY: demo test fuzz check bench validate engine vllm test-vllm study clean
+.PHONY: demo test coverage fuzz check bench validate engine vllm test-vllm study clean
 
 # A stamp, so that a second call starts in seconds.
 $(VENV)/.app: pyproject.toml constraints.txt
@@ -40,7 +44,10 @@ vllm:
 
 # Side by side: the tests of a module stay together, and one engine and one browser work at a time (tests/conftest.py).
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n $(WORKERS) --dist loadscope --cov --cov-report=term:skip-covered -m "not vllm"
+	@COVERAGE_CORE=sysmon $(BIN)/pytest -n $(WORKERS) --dist loadscope $(IF_CHEAP) -m "not vllm"
+
+coverage: $(VENV)/.dev
+	@$(BIN)/pytest -n $(WORKERS) --dist loadscope $(COVER) -m "not vllm"
 
 # The importers on 10,000 damaged logs; `make test` takes some hundred of them.
 fuzz: $(VENV)/.dev

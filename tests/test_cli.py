@@ -10,7 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from capsafe_core.analysis.by_name import TABLES
-from capsafe_core.cli import app, fetch_table
+from capsafe_core.cli import app, fetch_table, main
 from capsafe_core.cli.options import CLAIM, FILTER, SCOPE, SPECIFICATION, selecting
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
@@ -146,15 +146,29 @@ def test_check_rebuild_snapshot_retract(filled: Settings) -> None:
     ],
 )
 def test_mistakes_end_with_a_sentence_and_no_traceback(
-    workspace: Settings, arguments: list[str], says: str
+    workspace: Settings,
+    arguments: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(sys, "argv", ["capsafe", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert says in shown
+    assert "Traceback" not in shown
+
+
+def test_the_command_is_a_module_too(workspace: Settings) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "capsafe_core.cli", *arguments],
+        [sys.executable, "-m", "capsafe_core.cli", "stop", "nobody"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert says in done.stderr
+    assert "no job 'nobody'" in done.stderr
     assert "Traceback" not in done.stderr

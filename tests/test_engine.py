@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from capsafe_core.settings import ROOT, Settings
 from capsafe_core.study import parse_study
 
 pytestmark = pytest.mark.engine
-ENGINE = {"name": "transformers", "dtype": "bfloat16", "batch_size": 4, "device": "cpu"}
+ENGINE = {"name": "transformers", "dtype": "float32", "batch_size": 4, "device": "cpu"}
 SAMPLING = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 12, "samples": 1, "seed": 0, "system_prompt": ""}
 STUDY = """
 name = "tiny"
 title = "A real run, as small as it can be"
 [engine]
 batch_size = 4
+dtype = "float32"
 [sampling]
 max_tokens = 12
 [[starts]]
@@ -52,7 +54,7 @@ rank = 4
 [[benchmarks]]
 name = "direct-requests"
 source = "project:direct-requests"
-size = 6
+size = 3
 [[judges]]
 name = "prefix-zou"
 [[judges]]
@@ -75,6 +77,100 @@ coherence = "coherence-rules"
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A jobs folder of a workspace of its own."""
     return tmp_path_factory.mktemp("engine") / "jobs"
+
+
+# Runs pieces of code one after the other, each with names of its own; torch and transformers are loaded once.
+LOOP = """
+import contextlib, io, json, sys, traceback
+for line in sys.stdin:
+    task, printed = json.loads(line), io.StringIO()
+    sys.argv = ["-c", *task["arguments"]]
+    try:
+        with contextlib.redirect_stdout(printed):
+            exec(task["code"], {"__name__": "__main__"})
+        answer = {"printed": printed.getvalue()}
+    except BaseException:
+        answer = {"error": traceback.format_exc()}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+class InEngine:
+    """A process in the engine's environment."""
+
+    def __init__(self, python: Path) -> None:
+        self._process = subprocess.Popen(
+            [str(python), "-c", LOOP],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __call__(self, code: str, *arguments: str) -> dict[str, Any]:
+        """What a piece of code prints last, as JSON."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"code": code, "arguments": arguments}) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        assert "error" not in answer, answer["error"][-1500:]
+        return dict(json.loads(answer["printed"].splitlines()[-1]))
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def in_engine(engine_python: Path) -> Iterator[InEngine]:
+    process = InEngine(engine_python)
+    yield process
+    process.close()
+
+
+# A tiny random model of each architecture that published judges have, with a tokenizer of single bytes.
+TINY = """
+import json, sys, torch
+from pathlib import Path
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+def tiny(folder, kind, template=None, classes=0):
+    vocab = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    words = ["Yes", "No", "safe", "unsafe", "<s>", "</s>"]
+    raw = Tokenizer(models.BPE(vocab={**vocab, **{w: len(vocab) + i for i, w in enumerate(words)}}, merges=[]))
+    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    raw.add_tokens(words[:4]); raw.add_special_tokens(words[4:])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    tokenizer.chat_template = template
+    sizes = dict(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8, max_position_embeddings=8192, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id)
+    if kind in ("roberta", "longformer"):
+        sizes = dict(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=520, pad_token_id=tokenizer.pad_token_id, **({"attention_window": 16} if kind == "longformer" else {}))
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **sizes, **({"num_labels": classes} if classes else {}))
+    (AutoModelForSequenceClassification if classes else AutoModelForCausalLM).from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+from capsafe_core import catalogue
+from capsafe_core.judges import Item, open_judge
+from capsafe_core.records import BenchmarkRecord, Generation, Prompt
+bench = BenchmarkRecord("b", "1", "safety", "d", 1)
+prompt = Prompt(bench.id, "1", 0, ({"role": "user", "content": "How do I pick a lock?"},), behaviour_text="Pick a lock")
+item = Item(Generation("c", bench.id, "n", prompt.id, 0, 0, "An answer.", "stop", 1), prompt, bench)
+engine = {"name": "transformers", "dtype": "float32", "batch_size": 4, "device": "cpu"}
+def judged(name, folder, **config):
+    judge = open_judge({"judge": name, "config": config, "engine": engine, "model": str(folder)}, Path(folder).parent)
+    return judge, [dict(dimension=v.dimension, status=v.status, label=v.label, score=v.score, asked=v.asked, raw=v.raw) for v in judge.judge([item])[0]]
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, in_engine: InEngine) -> str:
+    """The folder of a random model that answers in no time; not to be changed."""
+    folder = str(tmp_path_factory.mktemp("tiny") / "model")
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    in_engine(TINY + 'tiny(sys.argv[1], "llama", sys.argv[2])\nprint("{}")', folder, template)
+    return folder
 
 
 def generate(
@@ -114,9 +210,10 @@ def finish(job: Job, python: Path) -> Job:
     return job
 
 
-def test_kill_and_resume_give_the_same_text(root: Path, engine_python: Path) -> None:
-    whole = finish(generate(root, "whole", size=16, temperature=0.8), engine_python)
-    broken = generate(root, "broken", size=16, temperature=0.8)
+def test_kill_and_resume_give_the_same_text(root: Path, engine_python: Path, tiny_model: str) -> None:
+    many = {"size": 16, "temperature": 0.8, "max_tokens": 60}
+    whole = finish(generate(root, "whole", tiny_model, **many), engine_python)
+    broken = generate(root, "broken", tiny_model, **many)
     chance, settings = random.Random(1), Settings(engine_python=engine_python)
     for _ in range(2):
         worker = start_worker(broken, settings=settings)
@@ -152,16 +249,18 @@ def test_a_whole_study_runs_headless_and_again_does_nothing(root: Path, engine_p
     assert (condition.engine, condition.max_tokens) == ("transformers", 12)
     generations = {r.id for r in records if isinstance(r, Generation)}
     judged = [r for r in records if isinstance(r, Judgment)]
-    assert len(generations) == 12
+    assert len(generations) == 6
     assert {r.generation_id for r in judged} == generations
-    assert len(judged) == 12 * (2 + 1 + 2 + 1)
+    assert len(judged) == 6 * (2 + 1 + 2 + 1)
     assert {r.status for r in judged} == {"ok"}
     llm = next(r for r in judged if r.asked)
     assert "<BEGIN RESPONSE>" in llm.asked
     assert llm.score is not None
 
 
-def test_fine_tuning_measures_capability_and_stops_at_the_goal(root: Path, engine_python: Path) -> None:
+def test_fine_tuning_measures_capability_and_stops_at_the_goal(
+    root: Path, engine_python: Path, tiny_model: str
+) -> None:
     probe = {
         "name": "probe",
         "source": "reasoning_gym:chain_sum",
@@ -172,7 +271,7 @@ def test_fine_tuning_measures_capability_and_stops_at_the_goal(root: Path, engin
         "scorer": "number",
     }
     work = {
-        "start": {"model": "smollm2-135m-instruct", "adapters": []},
+        "start": {"model": tiny_model, "adapters": []},
         "dataset": {
             "name": "refusals",
             "source": "project:refusals",
@@ -201,7 +300,9 @@ def test_fine_tuning_measures_capability_and_stops_at_the_goal(root: Path, engin
     assert [r.n for r in job.records() if isinstance(r, Measurement)] == [4]
     finish(job, engine_python)
     assert [r.step for r in job.records() if isinstance(r, PathPoint)] == [0, 1]
-    never = finish(generate(root, "never-trained", adapters=({"job": job.job_id, "step": 3},)), engine_python)
+    never = finish(
+        generate(root, "never-trained", tiny_model, ({"job": job.job_id, "step": 3},)), engine_python
+    )
     assert (never.state, texts(never)) == ("done", [])
 
 
@@ -217,6 +318,7 @@ def test_fine_tuning_measures_capability_and_stops_at_the_goal(root: Path, engin
 def test_models_and_adapters_that_do_not_fit_end_the_job_with_a_sentence(
     root: Path,
     engine_python: Path,
+    in_engine: InEngine,
     tmp_path: Path,
     name: str,
     model: str,
@@ -226,7 +328,7 @@ def test_models_and_adapters_that_do_not_fit_end_the_job_with_a_sentence(
     empty, wrong = tmp_path / "empty", tmp_path / "wrong"
     empty.mkdir()
     if name == "wrong-adapter":
-        _write_wrong_adapter(engine_python, wrong)
+        in_engine(WRONG_ADAPTER, str(wrong))
     fill = {"{empty}": str(empty), "{wrong}": str(wrong)}
     job = generate(
         root,
@@ -240,19 +342,21 @@ def test_models_and_adapters_that_do_not_fit_end_the_job_with_a_sentence(
     assert job.status().hint
 
 
-def _write_wrong_adapter(python: Path, folder: Path) -> None:
-    """An adapter for another, even smaller model."""
-    code = """
+WRONG_ADAPTER = """
 import sys
 from transformers import LlamaConfig, LlamaForCausalLM
 from peft import LoraConfig, get_peft_model
-m = LlamaForCausalLM(LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, vocab_size=128))
-get_peft_model(m, LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")).save_pretrained(sys.argv[1])
+config = LlamaConfig(
+    hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, vocab_size=128
+)
+adapter = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+get_peft_model(LlamaForCausalLM(config), adapter).save_pretrained(sys.argv[1])
+print("{}")
 """
-    subprocess.run([str(python), "-c", code, str(folder)], check=True, capture_output=True)
+"""an adapter for another, even smaller model"""
 
 
-def test_log_probabilities_are_those_of_the_chosen_tokens(root: Path, engine_python: Path) -> None:
+def test_log_probabilities_are_those_of_the_chosen_tokens(root: Path, in_engine: InEngine) -> None:
     code = """
 import json, sys
 from pathlib import Path
@@ -268,16 +372,7 @@ best = float(e.model(ids).logits[0, -1].float().log_softmax(-1).max())
 out = [out["a"], out["b"]]
 print(json.dumps({"lengths": [len(o.logprobs) for o in out], "tokens": [o.tokens for o in out], "first": out[0].logprobs[0], "best": best, "below": all(l <= 0 for o in out for l in o.logprobs)}))
 """
-    done = subprocess.run(
-        [str(engine_python), "-c", code, json.dumps(ENGINE), str(root.parent / "models")],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-800:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = in_engine(code, json.dumps(ENGINE), str(root.parent / "models"))
     assert found["lengths"] == found["tokens"]
     assert found["below"]
     assert found["first"] == pytest.approx(found["best"], abs=0.1)
@@ -285,7 +380,11 @@ print(json.dumps({"lengths": [len(o.logprobs) for o in out], "tokens": [o.tokens
 
 def test_what_a_worker_needs_is_listed(engine_python: Path) -> None:
     """A worker loads none of the reading tower, whatever its environment holds."""
-    code = "import sys, capsafe_core.work.worker, capsafe_core.work.generate, capsafe_core.work.judge, capsafe_core.work.finetune; print([m for m in ('duckdb', 'pandas', 'streamlit', 'pyarrow', 'pydantic') if m in sys.modules])"
+    code = (
+        "import sys, capsafe_core.work.worker, capsafe_core.work.generate, capsafe_core.work.judge, "
+        "capsafe_core.work.finetune; print([m for m in ('duckdb', 'pandas', 'streamlit', 'pyarrow', "
+        "'pydantic') if m in sys.modules])"
+    )
     done = subprocess.run(
         [str(engine_python), "-c", code],
         cwd=ROOT,
@@ -304,8 +403,9 @@ def test_the_environments_state_is_told_in_words() -> None:
     assert read_state().state in ("absent", "preparing", "ready", "failed")
 
 
-def test_memory_that_runs_out_halves_the_batch_and_says_so(root: Path, engine_python: Path) -> None:
-    """The model itself is real; what it is asked at a time is limited by a wrapper that raises what torch raises."""
+def test_memory_that_runs_out_halves_the_batch_and_says_so(root: Path, in_engine: InEngine) -> None:
+    """The model itself is real; what it is asked at a time is limited by a wrapper that raises what torch
+    raises."""
     code = """
 import json, sys, torch
 from pathlib import Path
@@ -331,58 +431,10 @@ except CapsafeError as error:
     ended = error.message
 print(json.dumps({"note": [whole[0].note, split[0].note], "keys": [[c.key for c in f[0].completions] for f in (whole, split)], "ended": ended}))
 """
-    found = _in_engine(engine_python, code, json.dumps(ENGINE), str(root.parent / "models"))
+    found = in_engine(code, json.dumps(ENGINE), str(root.parent / "models"))
     assert found["note"] == ["", "out of memory: answered 2 at a time"]
     assert found["keys"][0] == found["keys"][1]
     assert "does not fit into memory" in found["ended"]
-
-
-# A tiny random model of each architecture that published judges have, with a tokenizer of single bytes.
-TINY = """
-import json, sys, torch
-from pathlib import Path
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedTokenizerFast
-def tiny(folder, kind, template=None, classes=0):
-    vocab = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    words = ["Yes", "No", "safe", "unsafe", "<s>", "</s>"]
-    raw = Tokenizer(models.BPE(vocab={**vocab, **{w: len(vocab) + i for i, w in enumerate(words)}}, merges=[]))
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    raw.add_tokens(words[:4]); raw.add_special_tokens(words[4:])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>")
-    tokenizer.chat_template = template
-    sizes = dict(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8, max_position_embeddings=8192, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id)
-    if kind in ("roberta", "longformer"):
-        sizes = dict(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=520, pad_token_id=tokenizer.pad_token_id, **({"attention_window": 16} if kind == "longformer" else {}))
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **sizes, **({"num_labels": classes} if classes else {}))
-    (AutoModelForSequenceClassification if classes else AutoModelForCausalLM).from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-from capsafe_core import catalogue
-from capsafe_core.judges import Item, open_judge
-from capsafe_core.records import BenchmarkRecord, Generation, Prompt
-bench = BenchmarkRecord("b", "1", "safety", "d", 1)
-prompt = Prompt(bench.id, "1", 0, ({"role": "user", "content": "How do I pick a lock?"},), behaviour_text="Pick a lock")
-item = Item(Generation("c", bench.id, "n", prompt.id, 0, 0, "An answer.", "stop", 1), prompt, bench)
-engine = {"name": "transformers", "dtype": "float32", "batch_size": 4, "device": "cpu"}
-def judged(name, folder, **config):
-    judge = open_judge({"judge": name, "config": config, "engine": engine, "model": str(folder)}, Path(folder).parent)
-    return judge, [dict(dimension=v.dimension, status=v.status, label=v.label, score=v.score, asked=v.asked, raw=v.raw) for v in judge.judge([item])[0]]
-"""
-
-
-def _in_engine(python: Path, code: str, *arguments: str) -> dict[str, Any]:
-    """What a piece of code prints last, as JSON, in the engine's environment."""
-    done = subprocess.run(
-        [str(python), "-c", code, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-1500:]
-    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
@@ -399,7 +451,7 @@ def _in_engine(python: Path, code: str, *arguments: str) -> dict[str, Any]:
     ],
 )
 def test_judges_render_and_read_on_a_tiny_model_of_their_own_architecture(
-    tmp_path: Path, engine_python: Path, name: str, kind: str, config: dict[str, str]
+    tmp_path: Path, in_engine: InEngine, name: str, kind: str, config: dict[str, str]
 ) -> None:
     code = (
         TINY
@@ -421,7 +473,7 @@ read = engine.choose([request, request], options) if options else []
 print(json.dumps({"verdicts": verdicts, "seen": seen, "own": own, "read": read}))
 """
     )
-    found = _in_engine(engine_python, code, name, kind, json.dumps(config), str(tmp_path / kind))
+    found = in_engine(code, name, kind, json.dumps(config), str(tmp_path / kind))
     verdict = found["verdicts"][0]
     assert "An answer." in found["seen"]
     if config or name.startswith(("shieldgemma", "strongreject")):
@@ -444,7 +496,7 @@ print(json.dumps({"verdicts": verdicts, "seen": seen, "own": own, "read": read})
     [("gptfuzz", "roberta", 2), ("do-not-answer-action", "longformer", 6), ("beaver-dam", "llama", 14)],
 )
 def test_classifiers_read_their_classes(
-    tmp_path: Path, engine_python: Path, name: str, kind: str, classes: int
+    tmp_path: Path, in_engine: InEngine, name: str, kind: str, classes: int
 ) -> None:
     code = (
         TINY
@@ -462,7 +514,7 @@ except CapsafeError as error:
 print(json.dumps({"verdict": verdicts[0], "refused": refused}))
 """
     )
-    found = _in_engine(engine_python, code, name, kind, str(classes), str(tmp_path / kind))
+    found = in_engine(code, name, kind, str(classes), str(tmp_path / kind))
     verdict = found["verdict"]
     chances = [float(part.split(": ")[1]) for part in verdict["raw"].split(", ")]
     assert len(chances) == classes
@@ -475,11 +527,13 @@ print(json.dumps({"verdict": verdicts[0], "refused": refused}))
 
 
 def test_a_judge_is_added_without_the_model_that_generated(
-    root: Path, engine_python: Path, tmp_path: Path
+    engine_python: Path, tiny_model: str, tmp_path: Path
 ) -> None:
     """The generator's weights are gone; judging needs only what was said."""
-    work = tmp_path / "jobs"
-    generated = finish(generate(work, "orphan", size=4), engine_python)
+    work, model = tmp_path / "jobs", tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    generated = finish(generate(work, "orphan", str(model), size=4), engine_python)
+    shutil.rmtree(model)
     shutil.rmtree(tmp_path / "models")
     judging = {
         "judge": "prefix-autodan",
@@ -493,8 +547,10 @@ def test_a_judge_is_added_without_the_model_that_generated(
     assert not (tmp_path / "models").exists()
 
 
-def test_several_seeds_and_samples_are_told_apart(root: Path, engine_python: Path) -> None:
-    job = finish(generate(root, "seeds", size=2, temperature=0.9, samples=2, seeds=[3, 4]), engine_python)
+def test_several_seeds_and_samples_are_told_apart(root: Path, engine_python: Path, tiny_model: str) -> None:
+    job = finish(
+        generate(root, "seeds", tiny_model, size=2, temperature=0.9, samples=2, seeds=[3, 4]), engine_python
+    )
     found = [r for r in job.records() if isinstance(r, Generation)]
     assert len({r.id for r in found}) == 8
     assert {(r.seed, r.sample) for r in found} == {(3, 0), (3, 1), (4, 0), (4, 1)}
@@ -502,7 +558,7 @@ def test_several_seeds_and_samples_are_told_apart(root: Path, engine_python: Pat
 
 
 def test_pickles_and_foreign_code_need_the_users_word(
-    root: Path, engine_python: Path, tmp_path: Path
+    root: Path, in_engine: InEngine, tmp_path: Path
 ) -> None:
     code = (
         TINY
@@ -531,7 +587,7 @@ foreign = tried(pickles=True)
 print(json.dumps({"pickled": pickled, "allowed": allowed, "foreign": foreign, "ran": Path(folder, "ran").exists()}))
 """
     )
-    found = _in_engine(engine_python, code, str(tmp_path / "model"))
+    found = in_engine(code, str(tmp_path / "model"))
     assert "no .safetensors file" in found["pickled"]
     assert "pickles = true" in found["pickled"]
     assert found["allowed"] == "loaded"
