@@ -15,9 +15,9 @@ from capsafe_core.engines import Completion, Failure, Finished
 from capsafe_core.engines.base import single_plan
 from capsafe_core.errors import CapsafeError
 from capsafe_core.judges import Item, open_judge
+from capsafe_core.judges.entry import find_entry, rater
 from capsafe_core.judges.language_model import LanguageModelJudge
 from capsafe_core.judges.reading import check_entry, one_word
-from capsafe_core.judges.registry import find_entry, rater
 from capsafe_core.records import LABELS, BenchmarkRecord, Generation, Prompt
 
 WORDS = {"safe": "safe", "unsafe": "unsafe"}

@@ -19,10 +19,10 @@ from typing import Any
 
 from capsafe_core import __version__
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Status, list_jobs, open_job
+from capsafe_core.jobs.folder import Job, Status, open_job
 from capsafe_core.jobs.foreign import mark_foreign
 from capsafe_core.jobs.plan import plan_study
-from capsafe_core.jobs.record_job import recorded_study, study_records
+from capsafe_core.jobs.record_job import declarations, recorded_study, study_records
 from capsafe_core.records import FORMAT, StudyRecord, digest_text
 from capsafe_core.study import Study
 from capsafe_core.writing import REFUSALS, refusal, whole
@@ -178,9 +178,8 @@ def pack_jobs(study: Study, text: str, jobs: Path, target: Path) -> int:
     Raises:
         CapsafeError: a job of the study is not done.
     """
-    wanted = [j for j in list_jobs(jobs) if j.manifest.name == f"{study.name}-study"] + [
-        open_job(jobs / m.job_id) for m in plan_study(study)
-    ]
+    wanted = list({job.job_id: job for job, _ in declarations(jobs, study.name)}.values())
+    wanted += [open_job(jobs / m.job_id) for m in plan_study(study)]
     unfinished = [job.job_id for job in wanted if job.state != "done"]
     if unfinished:
         raise CapsafeError(

@@ -250,7 +250,7 @@ class _Planner:
         engine = judge.engine or self.study.engine
         work: dict[str, Any] = {
             "judge": judge.name,
-            "config": {**self.knowledge(judge.name), **judge.config},
+            "config": {**self.knowledge(catalogue.judge_type(judge.name)), **judge.config},
             "model": chosen.model if chosen else judge.model,
             "engine": _dump(engine),
             "generations": list(generations),
@@ -265,9 +265,9 @@ class _Planner:
             "judge", judge.name, work, generations, str(engine.python or "") if asks_engine else ""
         )
 
-    def knowledge(self, judge: str) -> dict[str, Any]:
-        """What the study itself tells a judge: how tasks are scored, and the data sets that teach answer forms."""
-        if judge == "verifier":
+    def knowledge(self, judge_type: str) -> dict[str, Any]:
+        """What the study itself tells a type of judge: how tasks are scored, and what teaches it forms of answers."""
+        if judge_type == "verifier":
             return {
                 "scorers": {
                     b.name: _dump(b) if b.scorer == "task" else b.scorer
@@ -275,7 +275,7 @@ class _Planner:
                     if b.is_capability
                 }
             }
-        if judge in ("coherence-rules", "coherence-learnt"):
+        if judge_type in ("coherence", "coherence_learnt"):
             return {
                 "datasets": [_dump(d) for d in self.study.datasets if d.benchmark and d.source != IMPORTED]
             }

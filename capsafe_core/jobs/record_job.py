@@ -28,8 +28,13 @@ def recorded_study(root: Path, name: str) -> tuple[Study, str]:
 
 def study_records(root: Path, name: str) -> list[StudyRecord]:
     """Every text of a study that was declared in a workspace."""
-    jobs = [job for job in list_jobs(root) if job.manifest.name == f"{name}-study"]
-    return [r for job in jobs for r in job.records() if isinstance(r, StudyRecord) and r.name == name]
+    return [record for _, record in declarations(root, name)]
+
+
+def declarations(root: Path, name: str) -> list[tuple[Job, StudyRecord]]:
+    """The jobs that declare a study, each with the text; of jobs from before manifests carried it, too."""
+    jobs = [job for job in list_jobs(root) if job.manifest.declares and job.manifest.study in (name, "")]
+    return [(job, r) for job in jobs for r in job.records() if isinstance(r, StudyRecord) and r.name == name]
 
 
 def record_study(root: Path, study: Study, text: str) -> Job:

@@ -12,6 +12,7 @@ from capsafe_core.coherence import AnswerFormat, Detection, detect, learn_format
 from capsafe_core.coherence.features import features
 from capsafe_core.coherence.learnt import probability
 from capsafe_core.errors import CapsafeError
+from capsafe_core.judges.entry import rater
 from capsafe_core.judges.protocol import Item, Verdict
 from capsafe_core.records import BenchmarkRecord, Rater
 
@@ -29,8 +30,6 @@ class CoherenceJudge:
     @classmethod
     def learnt_from(cls, name: str, entry: dict[str, Any], config: dict[str, Any]) -> CoherenceJudge:
         """Learn the answer forms from the data sets in the config, the same for every checkpoint judged."""
-        from capsafe_core.judges.registry import rater
-
         formats = learn_formats(config.get("datasets", []), load_training_pairs)
         shown = [dataclasses.asdict(form) for form in formats]
         return cls(rater(name, entry, {}, formats=shown), formats)
@@ -65,8 +64,6 @@ class LearntCoherenceJudge(CoherenceJudge):
         Raises:
             CapsafeError: nobody has trained it.
         """
-        from capsafe_core.judges.registry import rater
-
         if "fitted" not in config:
             raise CapsafeError(
                 f"The judge {name!r} has not been trained.",

@@ -20,6 +20,7 @@ from capsafe_core.engines import (
     open_engine,
 )
 from capsafe_core.errors import CapsafeError
+from capsafe_core.judges.entry import rater
 from capsafe_core.judges.protocol import Item, Verdict
 from capsafe_core.judges.reading import options_of, read, status
 from capsafe_core.records import BenchmarkRecord, Rater
@@ -55,8 +56,6 @@ class LanguageModelJudge:
         models: Path,
         stopped: Callable[[], bool] = lambda: False,
     ) -> LanguageModelJudge:
-        from capsafe_core.judges.registry import rater
-
         if work["config"].get("answer") == "constrained" and len(set(options_of(entry).values())) != 2:
             raise CapsafeError(
                 f"The judge {name!r} has no two words to choose between.", "Let it answer in text."

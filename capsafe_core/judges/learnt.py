@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from capsafe_core import catalogue
 from capsafe_core.engines.embedding import Embedder
+from capsafe_core.judges.entry import rater
 from capsafe_core.judges.prefixes import first_phrase
 from capsafe_core.judges.protocol import Item, Verdict, refusal_verdicts
-from capsafe_core.judges.registry import rater
 from capsafe_core.records import BenchmarkRecord, Rater
 
 Floats = npt.NDArray[np.float64]

@@ -6,8 +6,8 @@ python -m capsafe_core.work.worker FOLDER [--part I]
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-import traceback
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, open_job
 from capsafe_core.text import visible
 
+LOG = logging.getLogger(__name__)
 WORK = {
     kind: f"capsafe_core.work.{kind}" for kind in ("generate", "judge", "finetune", "probe", "fit", "survey")
 } | {"import": "capsafe_core.work.import_logs"}
@@ -32,10 +33,10 @@ def run(folder: Path, index: int) -> int:
             work: Callable[[Part], None] = import_module(WORK[job.manifest.kind]).work
             work(part)
     except CapsafeError as error:
-        print(visible(str(error)), file=sys.stderr)
+        LOG.error("%s", visible(str(error)))
         return 1
     except Exception:
-        traceback.print_exc()
+        LOG.exception("A fault in capsafe or its engine ended the part.")
         return 1
     return 0
 
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", type=int, default=0)
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     sys.exit(run(options.folder, options.part))
 
 

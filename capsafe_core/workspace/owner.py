@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
-import traceback
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.supervisor import Queue
@@ -13,6 +13,7 @@ from capsafe_core.settings import Settings
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.service import PATIENCE, Service, open_store
 
+LOG = logging.getLogger(__name__)
 PERIOD = 2.0
 """seconds between looks at the job folders"""
 
@@ -56,7 +57,7 @@ class Owner:
             self.problems = [error]
         except Exception as error:
             # a fault here must not silence the thread: the Runs page shows it, the log has the traceback
-            traceback.print_exc()
+            LOG.exception("Looking at the job folders failed.")
             self.problems = [
                 CapsafeError(
                     f"Reading the job folders failed: {type(error).__name__}: {error}",

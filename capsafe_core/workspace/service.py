@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import socketserver
@@ -17,7 +18,6 @@ import stat
 import struct
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ from capsafe_core.settings import RUNTIME_PREFIX, Settings
 from capsafe_core.store import Store
 from capsafe_core.workspace.actions import act
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 LONGEST = 1 << 28
 """bytes of a request: a file of labels may be among them"""
@@ -136,7 +137,7 @@ def answer(desk: Desk, line: str, address: str = "") -> dict[str, Any]:
         kind = next(kind for kind in type(error).__mro__ if kind.__name__ in KINDS)
         return {"error": error.message, "hint": error.hint, "kind": kind.__name__}
     except Exception as error:
-        traceback.print_exc()
+        LOG.exception("The owner of the store failed on what it was asked.")
         return {
             "error": f"The owner of the store failed on this: {type(error).__name__}: {error}.",
             "hint": "This is a fault in capsafe; what the app prints has the details.",
@@ -355,7 +356,7 @@ def _line(reply: dict[str, Any]) -> bytes:
     try:
         text = json.dumps(reply, default=_plain)
     except (TypeError, ValueError, AttributeError, RecursionError) as error:
-        traceback.print_exc()
+        LOG.exception("An answer of the owner of the store cannot be sent.")
         text = json.dumps(
             {
                 "error": f"The answer cannot be written down: {type(error).__name__}: {error}.",

@@ -30,6 +30,11 @@ class Manifest:
     """the study that it is of; "" in manifests of before this was kept"""
 
     @property
+    def declares(self) -> bool:
+        """Whether its job may hold a study's text: it brings facts, and reads no logs for them."""
+        return self.kind == "import" and "sources" not in self.work
+
+    @property
     def job_id(self) -> str:
         """Readable and the same for the same work, so asking twice makes one job."""
         same = canonical_json([FORMAT, self.kind, self.name, self.work, list(self.after), self.parts])
