@@ -21,10 +21,11 @@ $(VENV)/.app: pyproject.toml constraints.txt
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.app
-	@echo "capsafe: installing what tests need"
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@echo "capsafe: making $(VENV) with what tests need (once; about two minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/.app $@
 
 demo: $(VENV)/.app
 	@mkdir -p build; test -x .venv-engine/bin/python && grep -q '"ready"' build/engine.json 2>/dev/null || \
