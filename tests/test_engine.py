@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -401,6 +402,14 @@ def test_the_environments_state_is_told_in_words() -> None:
     assert "could not be prepared" in State("failed", "x", message="no space.").words
     assert "MB so far" in State("preparing", "installing").words
     assert read_state().state in ("absent", "preparing", "ready", "failed")
+
+
+def test_the_environment_is_prepared_by_the_standard_library_alone() -> None:
+    code = "import capsafe_core.jobs.engine_environment as e; print(e.FOLDER)"
+    shown = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == str(ROOT / ".venv-engine")
 
 
 def test_memory_that_runs_out_halves_the_batch_and_says_so(root: Path, in_engine: InEngine) -> None:
