@@ -53,7 +53,8 @@ class ByModule(LoadScopeScheduling):
 
 @cache
 def _loads_torch(module: str) -> bool:
-    return "engine_python" in (ROOT / module).read_text(encoding="utf-8")
+    """Whether it takes the fixture; settings have a field of the same name."""
+    return "engine_python: Path" in (ROOT / module).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
