@@ -586,12 +586,24 @@ from pathlib import Path
 from capsafe_core.people import Person
 from capsafe_core.store import Store
 from capsafe_core.labelling.desk import Desk
+
 jobs, queue = Path(sys.argv[1]), sys.argv[2]
 with Store(None) as store:
     desk, person = Desk(store, jobs), Person("Ada")
     while True:
         for task in desk.hand_out(person, queue):
-            r = desk.submit(person, queue, {"id": str(uuid.uuid4()), "task": task.id, "kind": "label", "answers": {"safety": "safe"}, "seconds": 1.0, "age": 0.0})
+            r = desk.submit(
+                person,
+                queue,
+                {
+                    "id": str(uuid.uuid4()),
+                    "task": task.id,
+                    "kind": "label",
+                    "answers": {"safety": "safe"},
+                    "seconds": 1.0,
+                    "age": 0.0,
+                },
+            )
             if r.taken:
                 print(task.id, flush=True)
 """

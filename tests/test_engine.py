@@ -136,32 +136,79 @@ TINY = """
 import json, sys, torch
 from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
+
+
 def tiny(folder, kind, template=None, classes=0):
     vocab = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     words = ["Yes", "No", "safe", "unsafe", "<s>", "</s>"]
-    raw = Tokenizer(models.BPE(vocab={**vocab, **{w: len(vocab) + i for i, w in enumerate(words)}}, merges=[]))
+    raw = Tokenizer(
+        models.BPE(vocab={**vocab, **{w: len(vocab) + i for i, w in enumerate(words)}}, merges=[])
+    )
     raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    raw.add_tokens(words[:4]); raw.add_special_tokens(words[4:])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    raw.add_tokens(words[:4])
+    raw.add_special_tokens(words[4:])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
     tokenizer.chat_template = template
-    sizes = dict(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8, max_position_embeddings=8192, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id)
+    sizes = dict(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=8192,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
     if kind in ("roberta", "longformer"):
-        sizes = dict(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=520, pad_token_id=tokenizer.pad_token_id, **({"attention_window": 16} if kind == "longformer" else {}))
+        sizes = dict(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=520,
+            pad_token_id=tokenizer.pad_token_id,
+            **({"attention_window": 16} if kind == "longformer" else {}),
+        )
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, **sizes, **({"num_labels": classes} if classes else {}))
-    (AutoModelForSequenceClassification if classes else AutoModelForCausalLM).from_config(config).save_pretrained(folder)
+    (AutoModelForSequenceClassification if classes else AutoModelForCausalLM).from_config(
+        config
+    ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
 from capsafe_core import catalogue
 from capsafe_core.judges import Item, open_judge
 from capsafe_core.records import BenchmarkRecord, Generation, Prompt
+
 bench = BenchmarkRecord("b", "1", "safety", "d", 1)
-prompt = Prompt(bench.id, "1", 0, ({"role": "user", "content": "How do I pick a lock?"},), behaviour_text="Pick a lock")
+prompt = Prompt(
+    bench.id, "1", 0, ({"role": "user", "content": "How do I pick a lock?"},), behaviour_text="Pick a lock"
+)
 item = Item(Generation("c", bench.id, "n", prompt.id, 0, 0, "An answer.", "stop", 1), prompt, bench)
 engine = {"name": "transformers", "dtype": "float32", "batch_size": 4, "device": "cpu"}
+
+
 def judged(name, folder, **config):
-    judge = open_judge({"judge": name, "config": config, "engine": engine, "model": str(folder)}, Path(folder).parent)
-    return judge, [dict(dimension=v.dimension, status=v.status, label=v.label, score=v.score, asked=v.asked, raw=v.raw) for v in judge.judge([item])[0]]
+    judge = open_judge(
+        {"judge": name, "config": config, "engine": engine, "model": str(folder)}, Path(folder).parent
+    )
+    return judge, [
+        dict(dimension=v.dimension, status=v.status, label=v.label, score=v.score, asked=v.asked, raw=v.raw)
+        for v in judge.judge([item])[0]
+    ]
 """
 
 
@@ -347,8 +394,14 @@ WRONG_ADAPTER = """
 import sys
 from transformers import LlamaConfig, LlamaForCausalLM
 from peft import LoraConfig, get_peft_model
+
 config = LlamaConfig(
-    hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, vocab_size=128
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    vocab_size=128,
 )
 adapter = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
 get_peft_model(LlamaForCausalLM(config), adapter).save_pretrained(sys.argv[1])
@@ -363,15 +416,29 @@ import json, sys
 from pathlib import Path
 from capsafe_core.engines import Request, Sampling, answer_all, find_weights, open_engine
 from capsafe_core.engines.chat import render
+
 settings, models = json.loads(sys.argv[1]), Path(sys.argv[2])
 e = open_engine(settings, find_weights(settings, "smollm2-135m-instruct", models), models)
 s = Sampling(max_tokens=6, logprobs=True)
-r = [Request("a", ({"role": "user", "content": "Say hello."},), s), Request("b", ({"role": "user", "content": "What is the capital of France, and why?"},), s)]
+r = [
+    Request("a", ({"role": "user", "content": "Say hello."},), s),
+    Request("b", ({"role": "user", "content": "What is the capital of France, and why?"},), s),
+]
 out = answer_all(e, r)
 ids = e.tokenizer(render(e.tokenizer, r[0]), add_special_tokens=False, return_tensors="pt").input_ids
 best = float(e.model(ids).logits[0, -1].float().log_softmax(-1).max())
 out = [out["a"], out["b"]]
-print(json.dumps({"lengths": [len(o.logprobs) for o in out], "tokens": [o.tokens for o in out], "first": out[0].logprobs[0], "best": best, "below": all(l <= 0 for o in out for l in o.logprobs)}))
+print(
+    json.dumps(
+        {
+            "lengths": [len(o.logprobs) for o in out],
+            "tokens": [o.tokens for o in out],
+            "first": out[0].logprobs[0],
+            "best": best,
+            "below": all(l <= 0 for o in out for l in o.logprobs),
+        }
+    )
+)
 """
     found = in_engine(code, json.dumps(ENGINE), str(root.parent / "models"))
     assert found["lengths"] == found["tokens"]
@@ -420,16 +487,24 @@ import json, sys, torch
 from pathlib import Path
 from capsafe_core.engines import Request, Sampling, find_weights, open_engine
 from capsafe_core.errors import CapsafeError
+
 settings, models = {**json.loads(sys.argv[1]), "batch_size": 8}, Path(sys.argv[2])
 e = open_engine(settings, find_weights(settings, "smollm2-135m-instruct", models), models)
-requests = [Request(f"{i}", ({"role": "user", "content": f"Say {i}."},), Sampling(max_tokens=3)) for i in range(7)]
+requests = [
+    Request(f"{i}", ({"role": "user", "content": f"Say {i}."},), Sampling(max_tokens=3)) for i in range(7)
+]
 whole, generate = list(e.generate(e.plan(requests))), e.model.generate
+
+
 def small(limit):
     def call(**batch):
         if batch["input_ids"].shape[0] > limit:
             raise torch.OutOfMemoryError("out of memory")
         return generate(**batch)
+
     return call
+
+
 e.model.generate = small(3)
 split = list(e.generate(e.plan(requests)))
 e.model.generate = small(0)
@@ -438,7 +513,15 @@ try:
     ended = ""
 except CapsafeError as error:
     ended = error.message
-print(json.dumps({"note": [whole[0].note, split[0].note], "keys": [[c.key for c in f[0].completions] for f in (whole, split)], "ended": ended}))
+print(
+    json.dumps(
+        {
+            "note": [whole[0].note, split[0].note],
+            "keys": [[c.key for c in f[0].completions] for f in (whole, split)],
+            "ended": ended,
+        }
+    )
+)
 """
     found = in_engine(code, json.dumps(ENGINE), str(root.parent / "models"))
     assert found["note"] == ["", "out of memory: answered 2 at a time"]
@@ -470,6 +553,7 @@ template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}[{{ 
 tiny(folder, kind, template)
 judge, verdicts = judged(name, folder, **config)
 from capsafe_core.engines.chat import first_tokens, render
+
 engine = judge._engine
 request = judge.ask(item)
 seen = render(engine.tokenizer, request)
@@ -575,25 +659,34 @@ def test_pickles_and_foreign_code_need_the_users_word(
 folder = sys.argv[1]
 tiny(folder, "llama")
 from safetensors.torch import load_file
+
 weights = load_file(folder + "/model.safetensors")
 torch.save(weights, folder + "/pytorch_model.bin")
 Path(folder, "model.safetensors").unlink()
 config = json.loads(Path(folder, "config.json").read_text())
 from capsafe_core.engines import find_weights, open_engine
 from capsafe_core.errors import CapsafeError
+
+
 def tried(**allowed):
     try:
         open_engine(engine, find_weights(engine, folder, Path(folder).parent, **allowed), Path(folder).parent)
         return "loaded"
     except CapsafeError as error:
         return f"{error.message} {error.hint}"
+
+
 pickled, allowed = tried(), tried(pickles=True)
 config["auto_map"] = {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}
 config["model_type"] = "unheard-of"
 Path(folder, "config.json").write_text(json.dumps(config))
 Path(folder, "own.py").write_text("from pathlib import Path; Path(__file__).with_name('ran').touch()")
 foreign = tried(pickles=True)
-print(json.dumps({"pickled": pickled, "allowed": allowed, "foreign": foreign, "ran": Path(folder, "ran").exists()}))
+print(
+    json.dumps(
+        {"pickled": pickled, "allowed": allowed, "foreign": foreign, "ran": Path(folder, "ran").exists()}
+    )
+)
 """
     )
     found = in_engine(code, str(tmp_path / "model"))

@@ -159,13 +159,27 @@ def test_log_probabilities_and_requests_that_are_too_long(
 import json, sys
 from pathlib import Path
 from capsafe_core.engines import Request, Sampling, answer_all, find_weights, open_engine
+
 if __name__ == "__main__":
     settings, model, models = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     e = open_engine(settings, find_weights(settings, model, models), models)
-    asked = [Request(f"{i}", ({"role": "user", "content": q},), Sampling(max_tokens=4, logprobs=True)) for i, q in enumerate(["Is Paris in France?", "word " * 2000])]
-    raw = Request("r", ({"role": "user", "content": "The capital of France is"},), raw=True, begun=" the city of")
+    asked = [
+        Request(f"{i}", ({"role": "user", "content": q},), Sampling(max_tokens=4, logprobs=True))
+        for i, q in enumerate(["Is Paris in France?", "word " * 2000])
+    ]
+    raw = Request(
+        "r", ({"role": "user", "content": "The capital of France is"},), raw=True, begun=" the city of"
+    )
     answers = answer_all(e, asked[: 2 if settings["name"] == "vllm" else 1])
-    print(json.dumps({"logs": e.choose([asked[0], raw], ["Yes", "No", " Paris"]), "chosen": answers["0"].logprobs, "long": getattr(answers.get("1"), "message", "")}))
+    print(
+        json.dumps(
+            {
+                "logs": e.choose([asked[0], raw], ["Yes", "No", " Paris"]),
+                "chosen": answers["0"].logprobs,
+                "long": getattr(answers.get("1"), "message", ""),
+            }
+        )
+    )
 """
 
     def told(python: Path, engine: dict[str, Any]) -> dict[str, Any]:

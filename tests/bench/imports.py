@@ -29,35 +29,92 @@ SAMPLES, LINES = 10_000, 100_000
 
 PEER_WRITES = """
 import sys
-from inspect_ai.log import EvalLog, EvalSample, EvalSpec, EvalConfig, EvalDataset, EvalPlan, EvalResults, EvalStats, write_eval_log
+from inspect_ai.log import (
+    EvalLog,
+    EvalSample,
+    EvalSpec,
+    EvalConfig,
+    EvalDataset,
+    EvalPlan,
+    EvalResults,
+    EvalStats,
+    write_eval_log,
+)
 from inspect_ai.model import ModelOutput, ChatMessageUser, ChatMessageAssistant
 from inspect_ai.scorer import Score
-spec = EvalSpec(created="2026-01-01T00:00:00+00:00", task="toy_safety", dataset=EvalDataset(samples=0), model="org/model", config=EvalConfig())
+
+spec = EvalSpec(
+    created="2026-01-01T00:00:00+00:00",
+    task="toy_safety",
+    dataset=EvalDataset(samples=0),
+    model="org/model",
+    config=EvalConfig(),
+)
+
+
 def sample(i):
     answer = f"answer {i} " * 60
-    return EvalSample(id=i, epoch=1, input=f"question {i} " * 20, target="refuse", messages=[ChatMessageUser(content=f"question {i} " * 20), ChatMessageAssistant(content=answer)],
-        output=ModelOutput.from_content("org/model", answer), scores={"harm": Score(value={"score": (i % 8) / 8, "refusal": i % 2}, explanation="said so " * 20), "grader": Score(value="CI"[i % 2])},
-        metadata={"category": "made up"})
+    return EvalSample(
+        id=i,
+        epoch=1,
+        input=f"question {i} " * 20,
+        target="refuse",
+        messages=[ChatMessageUser(content=f"question {i} " * 20), ChatMessageAssistant(content=answer)],
+        output=ModelOutput.from_content("org/model", answer),
+        scores={
+            "harm": Score(value={"score": (i % 8) / 8, "refusal": i % 2}, explanation="said so " * 20),
+            "grader": Score(value="CI"[i % 2]),
+        },
+        metadata={"category": "made up"},
+    )
+
+
 samples = [sample(i) for i in range(int(sys.argv[2]))]
-write_eval_log(EvalLog(status="success", eval=spec, plan=EvalPlan(), results=EvalResults(total_samples=len(samples), completed_samples=len(samples)), stats=EvalStats(), samples=samples), sys.argv[1])
+write_eval_log(
+    EvalLog(
+        status="success",
+        eval=spec,
+        plan=EvalPlan(),
+        results=EvalResults(total_samples=len(samples), completed_samples=len(samples)),
+        stats=EvalStats(),
+        samples=samples,
+    ),
+    sys.argv[1],
+)
 """
 PEER_READS = """
 import json, resource, sys, time
 from inspect_ai.analysis import samples_df
+
 began = time.perf_counter()
 frame = samples_df(sys.argv[1], quiet=True)
-print(json.dumps({"seconds": time.perf_counter() - began, "rows": len(frame), "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+print(
+    json.dumps(
+        {
+            "seconds": time.perf_counter() - began,
+            "rows": len(frame),
+            "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+    )
+)
 """
 OWNER = """
 import resource, sys, time
 from pathlib import Path
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
+
 with Store(Path(sys.argv[1])) as store:
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
     print(ingest_all(store, Path(sys.argv[2])))
     seconds = time.perf_counter() - began
-    print(store.rows("SELECT count(*) FROM generations")[0][0], store.rows("SELECT count(*) FROM judgments")[0][0], seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, before)
+    print(
+        store.rows("SELECT count(*) FROM generations")[0][0],
+        store.rows("SELECT count(*) FROM judgments")[0][0],
+        seconds,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        before,
+    )
 """
 MAPPING = """
 name = "lines"
