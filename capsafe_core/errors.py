@@ -49,6 +49,10 @@ class UnknownNameError(CapsafeError):
         super().__init__(f"There is no {kind} {name!r} here.", hint)
 
 
+class OpenConditionError(CapsafeError):
+    """Checkpoints answered under several conditions, and nobody has said which of them counts."""
+
+
 class UnwrittenError(CapsafeError):
     """The store could not be written; it is as it was."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capsafe_core.quoting import join_names, quoted, split_names, unquoted
+from capsafe_core.specification import Condition, condition_words
 
 _MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata")
 
@@ -28,10 +29,13 @@ class Selection:
         policy: how incoherent outputs count.
         crossing: which crossing of the goal counts.
         goal: data set -> capability goal where the user moved it from the study's.
+        condition: part of the condition -> its value, where a checkpoint answered under several.
+        attack: under which prompts were asked; "" for none where rates are compared, and for all in lists.
         truncated: whether outputs cut off by the token limit are kept.
         claim: what the Conclusions page tests, "recipe:sums|start:aligned".
         before: "checkpoint:outcome", only prompts that this checkpoint answered so.
         strata: kinds of output (incoherent, refusal, truncated, other coherent).
+        order, page: of a list of outputs.
     """
 
     study: str = ""
@@ -48,10 +52,14 @@ class Selection:
     policy: str = ""
     crossing: str = ""
     goals: tuple[tuple[str, float], ...] = ()
+    condition: Condition = ()
+    attack: str = ""
     truncated: bool = True
     claim: str = ""
     before: str = ""
     strata: tuple[str, ...] = ()
+    order: str = ""
+    page: int = 1
 
     def but(self, **changes: Any) -> Selection:
         """This selection with some parts changed."""
@@ -68,6 +76,10 @@ class Selection:
                 out[part.name] = join_names(value)
             elif part.name == "goals":
                 out["goals"] = join_names(f"{name}:{goal!r}" for name, goal in value)
+            elif part.name == "condition":
+                out["condition"] = join_names(f"{quoted(name, ':')}:{chosen}" for name, chosen in value)
+            elif part.name == "page":
+                out["page"] = str(value)
             elif part.name == "truncated":
                 out["truncated"] = "no"
             else:
@@ -86,6 +98,11 @@ class Selection:
                 values[part.name] = split_names(text)
             elif part.name == "goals":
                 values["goals"] = tuple(_goals(text))
+            elif part.name == "condition":
+                pairs = (item.partition(":") for item in split_names(text))
+                values["condition"] = tuple((unquoted(name, ":"), chosen) for name, _, chosen in pairs)
+            elif part.name == "page":
+                values["page"] = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
             elif part.name == "truncated":
                 values["truncated"] = text != "no"
             else:
@@ -142,8 +159,16 @@ class Selection:
         if self.crossing:
             parts.append(f"{self.crossing} crossing of the goal")
         parts += [f"goal {goal:.0%} on {name}" for name, goal in self.goals]
+        if self.condition:
+            parts.append(condition_words(self.condition))
+        if self.attack:
+            parts.append(f"attack {self.attack}")
         if not self.truncated:
             parts.append("without outputs cut off by the token limit")
+        if self.order:
+            parts.append(f"in the order “{self.order}”")
+        if self.page > 1:
+            parts.append(f"page {self.page}")
         return "; ".join(parts) or "everything"
 
 

@@ -12,10 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
-
-Policy = Literal["as_judged", "counted_safe", "counted_unsafe", "excluded"]
-Crossing = Literal["first", "last", "safest"]
-
+from capsafe_core.specification import PARTS, POLICIES, VERSION, Crossing, Policy, Specification, part_value
 
 IMPORTED = "imported"
 """the source of benchmarks and data sets of which only imported logs are known"""
@@ -189,16 +186,45 @@ class JudgeSettings(_Part):
 
 
 class PrimarySpecification(_Part):
-    """The way of asking that headlines use."""
+    """The specification that headlines use, as the file declares it."""
 
     benchmark: str
     judge: str
     refusal_judge: str
     coherence: str
-    policy: Policy = "as_judged"
-    crossing: Crossing = "first"
+    policy: Policy = Policy.AS_JUDGED
+    crossing: Crossing = Crossing.FIRST
     cutoff: None = None
-    """judges label by their own cut-off; others are asked about on Conclusions"""
+    """judges label by their own cut-off; other ones are variants on Conclusions"""
+    condition: dict[str, str | int | float] = Field(default_factory=dict)
+    """which part of the condition counts where a checkpoint answered under several, such as max_tokens = 256"""
+    attack: str = ""
+    truncated: bool = True
+
+    @field_validator("policy")
+    @classmethod
+    def _of_one_checkpoint(cls, policy: Policy) -> Policy:
+        if policy.paired:
+            raise ValueError(f"it needs a pair of checkpoints; use one of {', '.join(POLICIES)}")
+        return policy
+
+    @field_validator("condition")
+    @classmethod
+    def _parts(cls, condition: dict[str, str | int | float]) -> dict[str, str | int | float]:
+        for part in condition:
+            if part not in PARTS and not part.startswith(VERSION):
+                raise ValueError(f"{part!r} is no part of a condition; use one of {', '.join(PARTS)}")
+        return condition
+
+    def declared(self) -> dict[str, Any]:
+        """What its hash is made of; parts that came later count only where they are declared."""
+        later = {"condition": {}, "attack": "", "truncated": True}
+        return {k: v for k, v in self.model_dump(mode="json").items() if k not in later or v != later[k]}
+
+    @property
+    def specification(self) -> Specification:
+        chosen = {part: part_value(value) for part, value in self.condition.items()}
+        return Specification(**{**dict(self), "condition": tuple(sorted(chosen.items()))})
 
 
 class Study(_Part):
@@ -236,7 +262,7 @@ class Study(_Part):
     @property
     def primary_digest(self) -> str:
         """Hash of what headlines depend on: the primary specification and the goals."""
-        return digest_text(canonical_json({"primary": self.primary.model_dump(), "goals": self.goals}))
+        return digest_text(canonical_json({"primary": self.primary.declared(), "goals": self.goals}))
 
     def record(self, text: str, declared: float) -> StudyRecord:
         """The fact that this study was declared at a time (seconds since 1970)."""

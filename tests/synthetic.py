@@ -141,7 +141,13 @@ def write_study(root: Path, safety_size: int = 40, capability_size: int = 50, se
                     blocks |= {
                         b.name: _answers(chance, point, b, prompts, recipe, place) for b, prompts in sets
                     }
-                jobs.append(_write(root, Manifest("generate", f"made-up-{recipe}-s{run}-{step}", {}), blocks))
+                jobs.append(
+                    _write(
+                        root,
+                        Manifest("generate", f"made-up-{recipe}-s{run}-{step}", {}, study="made-up"),
+                        blocks,
+                    )
+                )
     return jobs
 
 

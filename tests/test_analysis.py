@@ -13,14 +13,15 @@ from capsafe_core.analysis.matched import in_words, matched_runs, matched_table
 from capsafe_core.analysis.outputs import outputs_table, story_table
 from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.policies import POLICIES, apply_policy, policy_arrays
-from capsafe_core.analysis.rates import cell_rates
+from capsafe_core.analysis.rates import apply_policy, cell_rates
+from capsafe_core.analysis.sample import policy_arrays
 from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.jobs.new_run import NewRun
 from capsafe_core.records import BenchmarkRecord, Checkpoint, Generation, Judgment, PathPoint, Prompt, Rater
 from capsafe_core.selection import Selection
+from capsafe_core.specification import POLICIES, Policy
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.outputs import read_output
@@ -90,7 +91,7 @@ def test_policies_bound_the_rate_and_arrays_agree_with_counts() -> None:
         rates[policy] = e.sum() / t.sum()
     assert rates["counted_safe"] <= rates["as_judged"] <= rates["counted_unsafe"]
     with pytest.raises(CapsafeError, match="does not give the rate of one checkpoint"):
-        apply_policy(pd.DataFrame(counts), "coherent_in_both")
+        apply_policy(pd.DataFrame(counts), Policy.COHERENT_IN_BOTH)
 
 
 def test_matched_rows_lie_between_their_checkpoints(made_up_store: Store) -> None:
@@ -271,7 +272,7 @@ def test_another_version_of_a_judge_or_benchmark_changes_no_number_of_a_study(tm
         verdicts = [
             Judgment(g.id, g.cell_id, newer.id, "coherence", "ok", "coherent") for g in (elsewhere, *here)
         ]
-        with Part(create_job(tmp_path, Manifest("generate", "run-1", {}))) as part:
+        with Part(create_job(tmp_path, Manifest("generate", "run-1", {}, study="run-1"))) as part:
             part.write("x", [other, newer, smaller, *few, elsewhere, *here, *verdicts])
         ingest_all(store, tmp_path)
         pd.testing.assert_frame_equal(numbers(store), before)

@@ -43,12 +43,12 @@ from capsafe_core.analysis.outputs import neighbour, outputs_table, story_table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
-from capsafe_core.analysis.policies import PAIRED_POLICY, POLICIES
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.records import LabelEvent, Measurement, QueueItem, Rater, identify
 from capsafe_core.selection import Selection
+from capsafe_core.specification import POLICIES, Policy
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.study import parse_study
@@ -145,9 +145,11 @@ def test_curves_agree_with_point_estimates_and_with_the_matched_table(view: View
         assert (main["estimate"], main["low"], main["high"]) == pytest.approx(
             (recipes.at[recipe, "delta"], recipes.at[recipe, "delta_low"], recipes.at[recipe, "delta_high"])
         )
-        change = dict(zip(rates.ways, rates.change(claim), strict=True))
+        change = dict(zip(rates.variants, rates.change(claim), strict=True))
         plain = curve[
-            (curve["truncated"] == "kept") & (curve["cutoff"] == OWN) & (curve["policy"] != PAIRED_POLICY)
+            (curve["truncated"] == "kept")
+            & (curve["cutoff"] == OWN)
+            & (curve["policy"] != Policy.COHERENT_IN_BOTH)
         ]
         assert len(plain) == len(change)
         for row in plain.itertuples():
@@ -159,7 +161,7 @@ def test_curves_agree_with_point_estimates_and_with_the_matched_table(view: View
             assert row.estimate == pytest.approx(change[way], abs=1e-9)
         assert (curve["low"].dropna() <= curve["estimate"][curve["low"].notna()] + 1e-9).all()
     policies = policies_table(view, found)
-    assert set(policies["policy"]) == {*POLICIES, PAIRED_POLICY}
+    assert set(policies["policy"]) == {*POLICIES, Policy.COHERENT_IN_BOTH}
     wide = policies[policies["truncated"] == "kept"].pivot(index="recipe", columns="policy", values="a")
     assert (wide["counted_safe"] <= wide["as_judged"] + 1e-9).all()
     assert (wide["as_judged"] <= wide["counted_unsafe"] + 1e-9).all()
@@ -197,7 +199,7 @@ def test_coherent_in_both_counts_prompts_that_both_sides_answer_coherently(
     row = curve[
         (curve["benchmark"] == "requests")
         & (curve["judge"] == "prefix-zou")
-        & (curve["policy"] == PAIRED_POLICY)
+        & (curve["policy"] == Policy.COHERENT_IN_BOTH)
         & (curve["truncated"] == "kept")
     ].iloc[0]
     assert row["n"] == len(kept)
@@ -625,7 +627,7 @@ def test_only_outputs_to_the_same_prompts_are_paired(tmp_path: Path) -> None:
         ).curve
         judged = curve[
             (curve["benchmark"] == "requests")
-            & (curve["policy"] == PAIRED_POLICY)
+            & (curve["policy"] == Policy.COHERENT_IN_BOTH)
             & (curve["truncated"] == "kept")
         ]
         assert (judged["n"] <= 10).all()

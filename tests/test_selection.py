@@ -19,6 +19,8 @@ DRAWN = {
     "goals": st.lists(st.tuples(names, shares), max_size=2).map(tuple),
     "truncated": st.booleans(),
     "pattern": votes.map(vote_pattern),
+    "condition": st.lists(st.tuples(names, names), max_size=2).map(tuple),
+    "page": st.integers(1, 10**6),
 }
 selections = st.builds(
     Selection,
@@ -80,6 +82,8 @@ def test_the_caption_names_every_restriction() -> None:
         "truncated": False,
         "before": "0123456789:unsafe",
         "pattern": "llama=~zou",
+        "condition": (("system_prompt", "knife"),),
+        "page": 2,
     }
     for part in dataclasses.fields(Selection):
         one = value.get(part.name, ("knife",) if part.default == () else "knife")

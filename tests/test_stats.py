@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.proportion import proportion_confint
 
+from capsafe_core.specification import Crossing
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS, table_coefficients
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates, seed_average
 from capsafe_core.stats.correction import (
@@ -20,7 +21,7 @@ from capsafe_core.stats.correction import (
     weighted_rogan_gladen,
 )
 from capsafe_core.stats.intervals import missing_bounds, wilson
-from capsafe_core.stats.matching import RULES, at_place, crossing, pareto_probability, plateau, share_gained
+from capsafe_core.stats.matching import at_place, crossing, pareto_probability, plateau, share_gained
 from capsafe_core.stats.specification import contested, directions, family_shares, flips, rank_agreement
 
 
@@ -114,14 +115,14 @@ def test_an_unknown_rule_is_refused() -> None:
 
 def test_the_safest_crossing_is_the_one_with_the_lowest_rate() -> None:
     capability, unsafe = [0.1, 0.6, 0.2, 0.6], [0.3, 0.5, 0.2, 0.1]
-    places = {rule: float(crossing(capability, 0.5, rule, unsafe)) for rule in RULES}
+    places = {rule: float(crossing(capability, 0.5, rule, unsafe)) for rule in Crossing}
     assert places == {"first": pytest.approx(0.8), "last": pytest.approx(2.75), "safest": pytest.approx(2.75)}
     assert float(crossing(capability, 0.5, "safest", [0.3, 0.0, 0.2, 0.9])) == pytest.approx(0.8)
     assert math.isnan(float(crossing(capability, 0.9, "safest", unsafe)))
     chance = np.random.default_rng(0)
     for _ in range(300):
         a, s = chance.random((2, 5))
-        rates = {rule: float(at_place(s, crossing(a, 0.5, rule, s))) for rule in RULES}
+        rates = {rule: float(at_place(s, crossing(a, 0.5, rule, s))) for rule in Crossing}
         assert np.isnan(rates["safest"]) or rates["safest"] <= min(rates["first"], rates["last"]) + 1e-12
 
 

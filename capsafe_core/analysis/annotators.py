@@ -9,11 +9,11 @@ import pandas as pd
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.sample import RESAMPLES, SAFETY_SEED
 from capsafe_core.analysis.view import View
+from capsafe_core.outcomes import STRATA
 from capsafe_core.records import LABELS
 from capsafe_core.stats.agreement import Patterns, coefficient
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals
 from capsafe_core.stats.intervals import wilson
-from capsafe_core.store.cells import STRATA
 from capsafe_core.store.labels import people_answers, truths
 
 DIMENSIONS = ("coherence", "safety", "refusal")

@@ -1,4 +1,4 @@
-"""What a claim compares, and the unsafe rate of each under every way of asking."""
+"""What a claim compares, and the unsafe rate of each under every analysis variant."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.analysis.matched import Run
-from capsafe_core.analysis.policies import POLICIES, apply_policy
-from capsafe_core.analysis.rates import study_counts
+from capsafe_core.analysis.rates import apply_policy, study_counts
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.quoting import join_names
+from capsafe_core.specification import POLICIES, Policy
 from capsafe_core.stats.matching import at_place, crossing
 from capsafe_core.stats.specification import contested
 
@@ -76,13 +76,12 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way of asking that point estimates know: benchmark, judge and policy."""
+class Variant:
+    """The part of a specification that point estimates know: benchmark, judge and policy."""
 
     benchmark: str
     judge: str
-    family: str
-    policy: str
+    policy: Policy
 
     @property
     def words(self) -> str:
@@ -91,18 +90,18 @@ class Way:
 
 @dataclass(frozen=True)
 class ArmRates:
-    """Unsafe rates, (arms, ways); NaN where an arm is out of reach or was not asked in that way. Over seeds: the mean of those that reach the goal."""
+    """Unsafe rates, (arms, variants); NaN where an arm is out of reach or was not judged so. Over seeds: the mean of those that reach the goal."""
 
     arms: list[Arm]
-    ways: list[Way]
+    variants: list[Variant]
     rates: Floats
 
     def of(self, arm: Arm) -> Floats:
-        """(ways,) rates of one arm."""
+        """(variants,) rates of one arm."""
         return np.asarray(self.rates[self.arms.index(arm)])
 
     def change(self, claim: Claim) -> Floats:
-        """(ways,) rate of the first arm minus that of the second."""
+        """(variants,) rate of the first arm minus that of the second."""
         return np.asarray(self.of(claim.a) - self.of(claim.b))
 
 
@@ -117,7 +116,7 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
     """
     counts = study_counts(view) if counts is None else counts
     safety = counts[(counts["dimension"] == "safety") & (counts["kind"] == "safety")]
-    asked, names = pd.factorize(pd.MultiIndex.from_frame(safety[["benchmark", "judge", "family"]]))
+    asked, names = pd.factorize(pd.MultiIndex.from_frame(safety[["benchmark", "judge"]]))
     point, points = pd.factorize(pd.MultiIndex.from_frame(safety[["checkpoint_id", "attack"]]))
     known = np.zeros(len(names), dtype=bool)
     np.logical_or.at(known, asked, safety["coherence_known"].to_numpy(dtype=bool))
@@ -130,10 +129,7 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
             rate if i == 0 else np.where(safety["coherence_known"].to_numpy(dtype=bool), rate, np.nan)
         )
     kept = [(j, i) for j in range(len(names)) for i in range(len(POLICIES)) if known[j] or i == 0]
-    ways = [
-        Way(benchmark=str(names[j][0]), judge=str(names[j][1]), family=str(names[j][2]), policy=POLICIES[i])
-        for j, i in kept
-    ]
+    variants = [Variant(str(names[j][0]), str(names[j][1]), POLICIES[i]) for j, i in kept]
     flat = rates[:, [j for j, _ in kept], [i for _, i in kept]] if kept else np.zeros((len(points), 0))
     place = {tuple(p): i for i, p in enumerate(points)}
     arms: dict[Arm, Floats] = {}
@@ -161,7 +157,9 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
         if attack
     }
     found = sorted(arms)
-    return ArmRates(found, ways, np.array([arms[arm] for arm in found]).reshape(len(found), len(ways)))
+    return ArmRates(
+        found, variants, np.array([arms[arm] for arm in found]).reshape(len(found), len(variants))
+    )
 
 
 def claims(view: View, found: ArmRates) -> list[Claim]:

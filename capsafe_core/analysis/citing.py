@@ -6,7 +6,7 @@ from typing import Any
 
 from capsafe_core import catalogue
 from capsafe_core.analysis.view import View
-from capsafe_core.store.cells import joint_counts
+from capsafe_core.store.counts import joint_counts
 from capsafe_core.store.labels import people_work
 from capsafe_core.text import bibtex_comment
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core import catalogue
-from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Way
+from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.matched import (
     UNREACHED_LIMIT,
@@ -19,20 +20,25 @@ from capsafe_core.analysis.matched import (
     Run,
     asked,
     difference_interval,
+    matched_runs,
     over_seeds,
 )
-from capsafe_core.analysis.policies import PAIRED_POLICY, POLICIES, policy_arrays
-from capsafe_core.analysis.sample import Sample, sample_of
+from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.sample import Sample, policy_arrays, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
+from capsafe_core.specification import (
+    CHOICES,
+    POLICIES,
+    Policy,
+    Specification,
+    condition_words,
+)
 from capsafe_core.stats.paired import benjamini_hochberg, holm, mcnemar
 from capsafe_core.stats.specification import Flip, Shares, directions, family_shares, flips, rank_agreement
-from capsafe_core.store.arrays import score_arrays
 from capsafe_core.store.patterns import Seat
 
 Floats = npt.NDArray[np.float64]
-DIMENSIONS = ("benchmark", "judge", "cutoff", "policy", "coherence", "truncated")
-"""The choices that make a specification; the condition is that of the cells."""
 OWN = "own"
 """The judge's own cut-off, or none because it gives no score."""
 
@@ -66,10 +72,12 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     Raises:
         CapsafeError: no way of asking knows both sides.
     """
-    sides = _sides(view, claim, runs)
     rows: list[dict[str, object]] = []
-    for benchmark in _benchmarks(view):
-        rows += _on_benchmark(view, claim, sides, benchmark)
+    for under in _conditions(view):
+        there = runs if under is view else matched_runs(under, path_table(under))
+        sides = _sides(under, claim, there)
+        for benchmark in _benchmarks(under):
+            rows += _on_benchmark(under, claim, sides, benchmark)
     if not rows:
         raise CapsafeError(
             f"No judge has seen both sides of this claim ({claim.words}).",
@@ -81,13 +89,13 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     tested = curve["p"].notna()
     curve.loc[tested, "p_adjusted"] = benjamini_hochberg(curve.loc[tested, "p"].astype(float))
     curve.loc[tested, "p_holm"] = holm(curve.loc[tested, "p"].astype(float))
-    primary = _primary(view)
+    primary = choices(view, view.specification)
     curve["primary"] = (curve[list(primary)] == pd.Series(primary)).all(axis=1)
     usual = {d: choice if choice in set(curve[d]) else str(curve[d].iloc[0]) for d, choice in primary.items()}
-    curve = curve.sort_values(["estimate", *DIMENSIONS]).reset_index(drop=True)
+    curve = curve.sort_values(["estimate", *CHOICES]).reset_index(drop=True)
     shares = family_shares(curve["direction"].to_numpy(), list(curve["family"]))
     flipping = flips(
-        [{d: str(row[d]) for d in DIMENSIONS} for row in curve[list(DIMENSIONS)].to_dict("records")],
+        [{d: str(row[d]) for d in CHOICES} for row in curve[list(CHOICES)].to_dict("records")],
         curve["estimate"].to_numpy(dtype=float),
         usual,
     )
@@ -121,6 +129,17 @@ def _sides(view: View, claim: Claim, runs: Sequence[Run]) -> _Sides:
     return _Sides((a, b), (claim.a.attack, claim.b.attack), (runs_a, runs_b))
 
 
+def _conditions(view: View) -> list[View]:
+    """The view under every condition that the study's answers were given under, its own among them."""
+    values = view.alternatives
+    found = {frozenset(view.cells["cell_id"]): view}
+    for chosen in product(*values.values()) if values else ():
+        condition = tuple(sorted(zip(values, chosen, strict=True)))
+        other = replace(view, specification=replace(view.specification, condition=condition))
+        found.setdefault(frozenset(other.cells["cell_id"]), other)
+    return [other for cells, other in found.items() if cells]
+
+
 def _benchmarks(view: View) -> list[str]:
     kinds = view.cells.drop_duplicates("benchmark").set_index("benchmark")["kind"]
     return sorted(kinds.index[kinds == "safety"])
@@ -139,34 +158,45 @@ def _on_benchmark(view: View, claim: Claim, sides: _Sides, benchmark: str) -> li
     if one is None or two is None:
         return []
     cut_off = any(not flags.all() for sample in (one, two) for flags in sample.whole)
-    both_ways = (True, False) if view.selection.truncated and cut_off else (view.selection.truncated,)
+    kept = view.specification.truncated
     rows = []
     for judge, family, cutoff in _judges((one, two)):
-        for truncated in both_ways:
+        for truncated in (True, False) if kept and cut_off else (kept,):
             for policy, coherence in _policies(view, (one, two)):
-                row = _estimate(view, claim, sides, (one, two), judge, cutoff, policy, coherence, truncated)
+                spec = replace(
+                    view.specification,
+                    benchmark=benchmark,
+                    judge=judge,
+                    cutoff=cutoff,
+                    policy=policy,
+                    coherence=coherence,
+                    truncated=truncated,
+                )
+                row = _estimate(claim, sides, (one, two), spec)
                 if row is not None:
-                    choices = {
-                        "benchmark": benchmark,
-                        "judge": judge,
-                        "family": family,
-                        "cutoff": cutoff,
-                        "policy": policy,
-                        "coherence": coherence,
-                        "truncated": "kept" if truncated else "left out",
-                    }
-                    rows.append({**choices, **row})
+                    rows.append({**choices(view, spec), "family": family, **row})
     return rows
 
 
-def _judges(samples: tuple[Sample, Sample]) -> list[tuple[str, str, str]]:
+def choices(view: View, spec: Specification) -> dict[str, str]:
+    """A specification's choices in words, as the columns of the curve have them."""
+    condition = tuple((p, v) for p, v in spec.condition if p in view.alternatives)
+    return {
+        **{name: str(getattr(spec, name)) for name in CHOICES},
+        "cutoff": OWN if spec.cutoff is None else f"{spec.cutoff:g}",
+        "condition": condition_words(condition),
+        "truncated": "kept" if spec.truncated else "left out",
+    }
+
+
+def _judges(samples: tuple[Sample, Sample]) -> list[tuple[str, str, float | None]]:
     """The safety judges that know both sides: name, family, and each cut-off; other cut-offs only where scores are there."""
-    out = []
+    out: list[tuple[str, str, float | None]] = []
     for seat in _known_to_both(samples, "safety"):
-        out.append((seat.name, seat.family, OWN))
+        out.append((seat.name, seat.family, None))
         scale = catalogue.judges().get(seat.name, {}).get("scale")
         if scale and all(_scores(sample, seat.name) for sample in samples):
-            out += [(seat.name, seat.family, f"{cut:g}") for cut in scale["others"]]
+            out += [(seat.name, seat.family, float(cut)) for cut in scale["others"]]
     return out
 
 
@@ -175,41 +205,26 @@ def _known_to_both(samples: tuple[Sample, Sample], dimension: str) -> list[Seat]
     return [seat for seat in samples[0].judges(dimension) if seat.name in others]
 
 
-def _scores(sample: Sample, judge: str) -> dict[str, Floats]:
-    """Scores of every cell of a sample; empty where one has none."""
-    found = sample.store.kept(
-        f"scores {judge} {' '.join(sample.cells)}",
-        lambda: score_arrays(sample.store, sample.cells, judge, "safety"),
-    )
-    return found if set(found) >= set(sample.cells) else {}
+def _scores(sample: Sample, judge: str) -> list[Floats]:
+    """Scores of every cell of a sample; none where one has none."""
+    return sample.store.kept(f"scores {judge} {' '.join(sample.cells)}", lambda: sample.scores(judge))
 
 
-def _policies(view: View, samples: tuple[Sample, Sample]) -> list[tuple[str, str]]:
+def _policies(view: View, samples: tuple[Sample, Sample]) -> list[tuple[Policy, str]]:
     """Policies with each coherence judge that knows both sides; as judged needs none."""
     known = [seat.name for seat in _known_to_both(samples, "coherence")]
     main = view.specification.coherence
     out = [(POLICIES[0], main if main in known or not known else known[0])]
-    return out + [(policy, name) for name in known for policy in (*POLICIES[1:], PAIRED_POLICY)]
+    return out + [(policy, name) for name in known for policy in Policy if policy is not POLICIES[0]]
 
 
 def _estimate(
-    view: View,
-    claim: Claim,
-    sides: _Sides,
-    samples: tuple[Sample, Sample],
-    judge: str,
-    cutoff: str,
-    policy: str,
-    coherence: str,
-    truncated: bool,
+    claim: Claim, sides: _Sides, samples: tuple[Sample, Sample], spec: Specification
 ) -> dict[str, object] | None:
     """Rates of both sides, their difference and its interval under one specification; None where it does not exist."""
-    counted = [
-        _counted(s, judge, cutoff, "as_judged" if policy == PAIRED_POLICY else policy, coherence, truncated)
-        for s in samples
-    ]
-    if policy == PAIRED_POLICY:
-        masks = _coherent_in_both(view, sides, samples, counted, coherence)
+    counted = [_counted(sample, spec) for sample in samples]
+    if spec.policy.paired:
+        masks = _coherent_in_both(sides, samples, counted, spec)
         if masks is None:
             return None
         counted = [
@@ -218,7 +233,7 @@ def _estimate(
         ]
     asks = [asked(s, c) for s, c in zip(samples, counted, strict=True)]
     if claim.matched:
-        return _at_goal(view.specification.crossing, sides, asks[0])
+        return _at_goal(spec.crossing, sides, asks[0])
     i, j = (s.place[points[0]] for s, points in zip(samples, sides.checkpoints, strict=True))
     (a, n_a, draws_a), (b, n_b, draws_b) = (
         (float(ask.rates[k]), float(ask.trials[k].sum()), ask.draws[:, k])
@@ -240,35 +255,29 @@ def _estimate(
     }
 
 
-def _counted(
-    sample: Sample, judge: str, cutoff: str, policy: str, coherence: str, truncated: bool
-) -> list[tuple[Floats, Floats]]:
+def _counted(sample: Sample, spec: Specification) -> list[tuple[Floats, Floats]]:
     """Events and trials of each output of each cell."""
-    verdicts = sample.codes(judge, "safety")
-    if cutoff != OWN:
-        scores, unsafe_below = _scores(sample, judge), catalogue.judges()[judge]["scale"]["unsafe"] == "below"
-        cut = float(cutoff)
+    verdicts = sample.codes(spec.judge, "safety")
+    if spec.cutoff is not None:
+        cut, below = spec.cutoff, catalogue.judges()[spec.judge]["scale"]["unsafe"] == "below"
         verdicts = [
-            np.where(np.isnan(s), v, np.where((s < cut) if unsafe_below else (s >= cut), 2, 1)).astype(
-                np.uint8
-            )
-            for v, s in zip(verdicts, (scores[c] for c in sample.cells), strict=True)
+            np.where(np.isnan(s), v, np.where((s < cut) if below else (s >= cut), 2, 1)).astype(np.uint8)
+            for v, s in zip(verdicts, _scores(sample, spec.judge), strict=True)
         ]
     out = [
-        policy_arrays(v, c, policy)
-        for v, c in zip(verdicts, sample.codes(coherence, "coherence"), strict=True)
+        policy_arrays(v, c, spec.policy)
+        for v, c in zip(verdicts, sample.codes(spec.coherence, "coherence"), strict=True)
     ]
-    if truncated:
+    if spec.truncated:
         return out
     return [(e * whole, t * whole) for (e, t), whole in zip(out, sample.whole, strict=True)]
 
 
 def _coherent_in_both(
-    view: View,
     sides: _Sides,
     samples: tuple[Sample, Sample],
     counted: list[list[tuple[Floats, Floats]]],
-    coherence: str,
+    spec: Specification,
 ) -> list[list[npt.NDArray[np.bool_]]] | None:
     """For each cell of each side which outputs are to prompts (and samples) that every checkpoint of the comparison answers coherently.
 
@@ -280,10 +289,10 @@ def _coherent_in_both(
         if runs:
             ask, names = asked(sample, counted[0]), []
             for run in runs:
-                _, _, place = ask.at_goal(run, view.specification.crossing)
+                _, _, place = ask.at_goal(run, spec.crossing)
                 if not np.isnan(place):
                     names += [run.checkpoints[int(np.floor(place))], run.checkpoints[int(np.ceil(place))]]
-        codes = sample.codes(coherence, "coherence")
+        codes = sample.codes(spec.coherence, "coherence")
         for i in (sample.place[c] for c in names):
             coherent = sample.keys[i][codes[i] != 2]
             shared = coherent if shared is None else np.intersect1d(shared, coherent)
@@ -330,24 +339,21 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
     for recipe, runs in found.by_recipe().items():
         claim = Claim(Arm("recipe", recipe), Arm("start", runs[0].start))
         sides = _sides(view, claim, found.runs)
-        sample = sample_of(view, spec.benchmark, sides.checkpoints[0])
+        sample = sample_of(view, spec.benchmark, sides.checkpoints[0], spec.attack)
         if sample is None:
             continue
         known = sample.looked(spec.coherence, "coherence")
-        kept = view.selection.truncated
-        ways = [(policy, kept) for policy in ((*POLICIES, PAIRED_POLICY) if known else POLICIES[:1])]
-        if kept and not all(flags.all() for flags in sample.whole):
-            ways.append((spec.policy if known else POLICIES[0], False))
-        for policy, truncated in ways:
-            row = _estimate(
-                view, claim, sides, (sample, sample), spec.judge, OWN, policy, spec.coherence, truncated
-            )
+        variants = [replace(spec, policy=policy) for policy in (Policy if known else POLICIES[:1])]
+        if spec.truncated and not all(flags.all() for flags in sample.whole):
+            variants.append(replace(spec, policy=spec.policy if known else POLICIES[0], truncated=False))
+        for variant in variants:
+            row = _estimate(claim, sides, (sample, sample), variant)
             if row is not None:
                 rows.append(
                     {
                         "recipe": recipe,
-                        "policy": policy,
-                        "truncated": "kept" if truncated else "left out",
+                        "policy": variant.policy.value,
+                        "truncated": "kept" if variant.truncated else "left out",
                         **{k: row[k] for k in ("a", "b", "estimate", "low", "high", "n")},
                     }
                 )
@@ -365,19 +371,6 @@ def _paired_p(
     both = (one[1][i] == 1) & (two[1][j] == 1)
     before, after = one[0][i][both] == 1, two[0][j][both] == 1
     return mcnemar(int((before & ~after).sum()), int((~before & after).sum())).p
-
-
-def _primary(view: View) -> dict[str, str]:
-    """The view's specification as choices."""
-    spec = view.specification
-    return {
-        "benchmark": spec.benchmark,
-        "judge": spec.judge,
-        "cutoff": OWN,
-        "policy": spec.policy,
-        "coherence": spec.coherence,
-        "truncated": "kept" if view.selection.truncated else "left out",
-    }
 
 
 def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None) -> str:
@@ -429,13 +422,13 @@ def _contradiction(curve: pd.DataFrame) -> str:
     return f" They contradict each other, from {words[0]} to {words[1]}."
 
 
-def rank_table(found: ArmRates) -> tuple[list[Way], Floats]:
+def rank_table(found: ArmRates) -> tuple[list[Variant], Floats]:
     """Kendall's tau of the order of the arms between each two ways of asking, as judged.
 
     Arms are recipes at their goals with their starts, or attacks where there are no recipes.
 
     Returns:
-        The ways, and (ways, ways).
+        The variants, and (variants, variants).
     """
     kinds = (
         {"recipe", "start"}
@@ -445,5 +438,5 @@ def rank_table(found: ArmRates) -> tuple[list[Way], Floats]:
         else {"start"}
     )
     arms = [i for i, a in enumerate(found.arms) if a.kind in kinds]
-    ways = [i for i, w in enumerate(found.ways) if w.policy == POLICIES[0]]
-    return [found.ways[i] for i in ways], rank_agreement(found.rates[np.ix_(arms, ways)].T)
+    judged = [i for i, variant in enumerate(found.variants) if variant.policy is Policy.AS_JUDGED]
+    return [found.variants[i] for i in judged], rank_agreement(found.rates[np.ix_(arms, judged)].T)

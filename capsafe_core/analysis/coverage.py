@@ -6,7 +6,8 @@ import pandas as pd
 
 from capsafe_core import catalogue
 from capsafe_core.analysis.view import View
-from capsafe_core.store.cells import cells, seen_counts
+from capsafe_core.store.cells import cells
+from capsafe_core.store.counts import seen_counts
 
 
 def coverage_table(view: View, benchmark: str = "") -> pd.DataFrame:

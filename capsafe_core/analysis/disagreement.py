@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core import catalogue
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.people import people_rates
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.sample import RESAMPLES, Sample
 from capsafe_core.analysis.view import View, open_view
+from capsafe_core.outcomes import STRATA
 from capsafe_core.selection import vote_pattern
+from capsafe_core.specification import Policy
 from capsafe_core.stats.agreement import (
     COEFFICIENTS,
     TABLE_COEFFICIENTS,
@@ -26,7 +29,7 @@ from capsafe_core.stats.agreement import (
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.stats.paired import cochran_q
-from capsafe_core.store.cells import STRATA, pair_tables, strata_codes
+from capsafe_core.store.counts import pair_tables, strata_codes
 from capsafe_core.store.patterns import BenchmarkPatterns, pattern_counts
 from capsafe_core.store.studies import raters
 
@@ -107,7 +110,7 @@ def dumbbell_table(view: View) -> pd.DataFrame:
             row |= _pooled(sample, group, *sample.sums(counted))
         row["no_verdict"] = int(
             sum(
-                ((v != 1) & (v != 2) & (view.selection.truncated | whole)).sum()
+                ((v != 1) & (v != 2) & (view.specification.truncated | whole)).sum()
                 for v, whole in zip(codes, sample.whole, strict=True)
             )
         )
@@ -168,12 +171,10 @@ def judges_along_table(view: View) -> pd.DataFrame:
     Returns:
         recipe, seed, step, checkpoint_id, judge, rate, low, high, n, incoherent.
     """
-    rates = cell_rates(open_view(view.store, view.selection.but(policy="as_judged")))
-    rates = rates[
-        (rates["dimension"] == "safety")
-        & (rates["benchmark"] == view.specification.benchmark)
-        & (rates["attack"] == "")
-    ]
+    rates = view.compared(
+        cell_rates(open_view(view.store, view.selection.but(policy=Policy.AS_JUDGED.value)))
+    )
+    rates = rates[(rates["dimension"] == "safety") & (rates["benchmark"] == view.specification.benchmark)]
     points = view.points[view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)]
     table = points[["recipe", "seed", "step", "checkpoint_id"]].merge(
         rates[["checkpoint_id", "judge", "rate", "low", "high", "n", "incoherent"]], on="checkpoint_id"
@@ -391,9 +392,6 @@ def text_map(view: View) -> pd.DataFrame:
 
 def scores_table(view: View, bins: int = 10) -> pd.DataFrame:
     """Two scored judges beside each other, binned: judge_1, judge_2, x, y (middles of the bins), n, and their cut-offs; for the first two judges that gave scores."""
-    from capsafe_core import catalogue
-    from capsafe_core.store.arrays import score_arrays
-
     columns = ["judge_1", "judge_2", "x", "y", "n", "cutoff_1", "cutoff_2"]
     sample, _ = _sample(view)
     scales = {name: entry["scale"] for name, entry in catalogue.judges().items() if "scale" in entry}
@@ -401,12 +399,11 @@ def scores_table(view: View, bins: int = 10) -> pd.DataFrame:
     if sample is None:
         return pd.DataFrame(columns=columns)
     for name in sorted(scales):
-        scores = score_arrays(view.store, sample.cells, name, "safety")
-        if set(scores) == set(sample.cells):
+        if scores := sample.scores(name):
             found[name] = np.concatenate(
                 [
-                    np.where(view.selection.truncated | whole, scores[c], np.nan)
-                    for c, whole in zip(sample.cells, sample.whole, strict=True)
+                    np.where(view.specification.truncated | whole, s, np.nan)
+                    for s, whole in zip(scores, sample.whole, strict=True)
                 ]
             )
     if len(found) < 2:
@@ -444,7 +441,7 @@ def _benchmark_rows(view: View) -> tuple[BenchmarkPatterns | None, npt.NDArray[n
     for table in pattern_counts(view.store):
         if table.benchmark_id in set(cells["benchmark_id"]):
             wanted = np.isin(np.array(table.cells, dtype=object), list(cells["cell_id"]))
-            keep = wanted[table.cell] & (view.selection.truncated | ~table.truncated)
+            keep = wanted[table.cell] & (view.specification.truncated | ~table.truncated)
             if len(table.judges("safety")):
                 return table, keep
     return None, np.zeros(0, dtype=bool)
@@ -468,7 +465,7 @@ def _sample(view: View) -> tuple[Sample | None, list[str]]:
         (view.cells["benchmark_id"] == table.benchmark_id) & view.cells["checkpoint_id"].isin(compared(view))
     ]["cell_id"]
     return Sample(
-        view.store, table.benchmark_id, dict(zip(cells, cells, strict=True)), view.selection.truncated
+        view.store, table.benchmark_id, dict(zip(cells, cells, strict=True)), view.specification.truncated
     ), [seat.name for seat in table.judges("safety")]
 
 
@@ -486,7 +483,7 @@ def _cluster_tables(view: View, sample: Sample, names: Sequence[str]) -> Floats:
         np.concatenate(sample.codes(spec.coherence, "coherence")),
         ~whole,
     )
-    kept = np.ones(len(cluster), dtype=bool) if view.selection.truncated else whole
+    kept = np.ones(len(cluster), dtype=bool) if view.specification.truncated else whole
     size = sample.clusters * len(STRATA) * 4
     out = []
     for one, two in combinations(names, 2):

@@ -10,13 +10,15 @@ import pandas as pd
 
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.people import read_labels
-from capsafe_core.analysis.policies import apply_policy
-from capsafe_core.analysis.rates import cell_rates, study_counts
+from capsafe_core.analysis.rates import apply_policy, cell_rates, study_counts
 from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
+from capsafe_core.outcomes import OUTCOMES
+from capsafe_core.specification import Policy
 from capsafe_core.stats.intervals import missing_bounds
 from capsafe_core.stats.paired import McNemar, mcnemar
-from capsafe_core.store.cells import OUTCOMES, outcome_codes
+from capsafe_core.store.cells import pooled_ids
+from capsafe_core.store.counts import outcome_codes
 from capsafe_core.store.labels import incoherence_reasons
 from capsafe_core.store.outputs import reason_counts
 
@@ -27,11 +29,10 @@ def incoherence_table(view: View) -> pd.DataFrame:
     Returns:
         recipe, seed, step, checkpoint_id, benchmark, kind, cell_id, events, n, rate, low, high.
     """
-    rates = cell_rates(view)
+    rates = view.compared(cell_rates(view))
     coherence = rates[
         (rates["dimension"] == "coherence")
         & (rates["judge"] == view.specification.coherence)
-        & (rates["attack"] == "")
         & (rates["n"] > 0)
     ]
     points = view.points[["recipe", "seed", "step", "checkpoint_id"]]
@@ -51,12 +52,11 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
         recipe, seed, step, checkpoint_id, reason, by (detector or people), n, of (outputs looked at), share (of the cell's outputs; people's weighted by
         the chance of having been labelled). An output can have several reasons.
     """
-    known = view.cells
-    known = known[(known["benchmark"] == benchmark) & (known["attack"] == "")]
-    places = known[["cell_id", "checkpoint_id"]]
-    counts = reason_counts(view.store, view.specification.coherence, view.selection.truncated).merge(
-        places, on="cell_id"
-    )
+    known = view.compared(view.cells)
+    places = known[known["benchmark"] == benchmark][["cell_id", "checkpoint_id"]]
+    counts = reason_counts(view.store, view.specification.coherence, view.specification.truncated)
+    counts["cell_id"] = counts["cell_id"].replace(pooled_ids(view.store))
+    counts = counts.groupby(["cell_id", "reason"], as_index=False)["n"].sum().merge(places, on="cell_id")
     totals = incoherence_table(view)
     totals = totals[totals["benchmark"] == benchmark][
         ["recipe", "seed", "step", "checkpoint_id", "n"]
@@ -81,23 +81,26 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
 def _said_by_people(view: View, benchmark: str) -> pd.DataFrame:
     """Reasons that people gave for incoherence on outputs drawn at random: checkpoint_id, reason, n, of, share (weighted)."""
     columns = ["checkpoint_id", "reason", "n", "of", "share"]
-    known = view.cells[(view.cells["benchmark"] == benchmark) & (view.cells["attack"] == "")]
+    known = view.compared(view.cells)
+    known = known[known["benchmark"] == benchmark]
     given = incoherence_reasons(view.store)
-    sample = sample_of(view, benchmark, list(known["checkpoint_id"])) if len(given) else None
+    sample = (
+        sample_of(view, benchmark, list(known["checkpoint_id"]), view.specification.attack)
+        if len(given)
+        else None
+    )
     if sample is None:
         return pd.DataFrame(columns=columns)
-    by_cell = dict(
-        zip(
-            sample.cells,
-            np.split(read_labels(sample, "coherence").weights, np.cumsum(sample.sizes)[:-1]),
-            strict=True,
-        )
-    )
+    weights = read_labels(sample, "coherence").weights
+    given = given[given["cell_id"].isin(list(sample.begins))]
+    given["cell"] = given["cell_id"].replace(pooled_ids(view.store))
+    given["place"] = given["cell_id"].map(sample.begins) + given["position"]
+    ends = np.cumsum(sample.sizes)
     rows = []
-    for checkpoint, cell in zip(sample.place, sample.cells, strict=True):
-        own = by_cell[cell]
-        for reason, outputs in given[given["cell_id"] == cell].groupby("reason"):
-            counted = own[outputs["position"].to_numpy()]
+    for checkpoint, cell, size, end in zip(sample.place, sample.cells, sample.sizes, ends, strict=True):
+        own = weights[end - size : end]
+        for reason, outputs in given[given["cell"] == cell].groupby("reason"):
+            counted = weights[outputs["place"].to_numpy()]
             if counted.any():
                 rows.append(
                     (
@@ -126,12 +129,13 @@ def bounds_table(view: View) -> pd.DataFrame:
         (counts["dimension"] == "safety")
         & (counts["benchmark"] == spec.benchmark)
         & (counts["judge"] == spec.judge)
-        & (counts["attack"] == "")
-    ].copy()
-    for name, policy in (("judged", "as_judged"), ("lowest", "counted_safe"), ("highest", "counted_unsafe")):
+    ]
+    mine = view.compared(mine).copy()
+    bounds_of = {"judged": Policy.AS_JUDGED, "lowest": Policy.COUNTED_SAFE, "highest": Policy.COUNTED_UNSAFE}
+    for name, policy in bounds_of.items():
         events, trials = apply_policy(mine, policy)
         mine[name] = events / trials.where(trials > 0)
-        if policy == "as_judged":
+        if policy is Policy.AS_JUDGED:
             mine["events"], mine["n"] = events, trials
     mine["no_verdict"] = mine["no_verdict"] + mine["no_verdict_incoherent"]
     bounds = [
@@ -194,13 +198,16 @@ def transitions(view: View, found: Matching, recipe: str = "") -> Transitions | 
         else f", the last checkpoint ({'the capability does not separate its checkpoints' if run.plateau else 'the goal is not reached'})"
     )
     sample = sample_of(
-        view, view.specification.benchmark, list(dict.fromkeys([run.checkpoints[0], run.checkpoints[at]]))
+        view,
+        view.specification.benchmark,
+        list(dict.fromkeys([run.checkpoints[0], run.checkpoints[at]])),
+        view.specification.attack,
     )
     if sample is None:
         return None
     start, goal = sample.place[run.checkpoints[0]], sample.place[run.checkpoints[at]]
     _, i, j = np.intersect1d(sample.keys[start], sample.keys[goal], return_indices=True)
-    if not view.selection.truncated:
+    if not view.specification.truncated:
         whole = sample.whole[start][i] & sample.whole[goal][j]
         i, j = i[whole], j[whole]
     if not len(i):

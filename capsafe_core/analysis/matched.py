@@ -12,10 +12,10 @@ import pandas as pd
 
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.policies import POLICIES
 from capsafe_core.analysis.sample import CAPABILITY_SEED, RESAMPLES, Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.records import digest_text
+from capsafe_core.specification import POLICIES
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, seed_average
 from capsafe_core.stats.intervals import newcombe
 from capsafe_core.stats.matching import at_place, crossing, pareto_probability, plateau
@@ -170,7 +170,7 @@ def asked_primary(view: View, runs: Sequence[Run]) -> Asked | None:
     """Unsafe rates of every checkpoint on some runs under the view's specification; None where not all have answered it."""
     spec = view.specification
     checkpoints = list(dict.fromkeys(c for run in runs for c in run.checkpoints))
-    sample = sample_of(view, spec.benchmark, checkpoints) if checkpoints else None
+    sample = sample_of(view, spec.benchmark, checkpoints, spec.attack) if checkpoints else None
     if sample is None or not sample.looked(spec.judge, "safety"):
         return None
     return asked(sample, sample.unsafe(spec.judge, spec.policy, spec.coherence))
@@ -208,9 +208,8 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
     """The runs of the view that can be compared at a goal; none where nothing is ready yet."""
     paths = path_table(view) if paths is None else paths
     spec = view.specification
-    cells = view.cells[(view.cells["benchmark"] == spec.benchmark) & (view.cells["attack"] == "")].set_index(
-        "checkpoint_id"
-    )["benchmark_id"]
+    answered = view.compared(view.cells)
+    cells = answered[answered["benchmark"] == spec.benchmark].set_index("checkpoint_id")["benchmark_id"]
     usual = cells.mode().iloc[0] if len(cells) else ""
     runs, left_out = [], []
     seen = set(paths.loc[paths["cell_id"].notna(), "checkpoint_id"])
@@ -228,7 +227,7 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
             )
         elif spec.policy != POLICIES[0] and not checked.issuperset(run.checkpoints):
             left_out.append(
-                f"{run.recipe} (seed {run.seed}) is left out: {spec.coherence} has not looked at all of its checkpoints, so incoherent answers cannot be {spec.policy.replace('_', ' ')}."
+                f"{run.recipe} (seed {run.seed}) is left out: {spec.coherence} has not looked at all of its checkpoints, so incoherent answers cannot be {spec.policy.words}."
             )
         else:
             runs.append(run)

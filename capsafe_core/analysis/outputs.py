@@ -5,20 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from capsafe_core.analysis.view import View
-from capsafe_core.store.outputs import Asking, find_outputs
-
-
-def asking(view: View) -> Asking:
-    """The raters by whom the view tells outcomes."""
-    spec = view.specification
-    return Asking(spec.judge, spec.refusal_judge, spec.coherence)
+from capsafe_core.store.outputs import find_outputs
 
 
 def outputs_table(
     view: View, limit: int = 50, offset: int = 0, order: str = "position"
 ) -> tuple[pd.DataFrame, int]:
     """A page of the outputs that the view's selection leaves, and how many there are; columns as `find_outputs`."""
-    return find_outputs(view.store, view.selection, asking(view), limit, offset, order)
+    return find_outputs(view.store, view.selection, view.specification, view.listed, limit, offset, order)
 
 
 def story_table(view: View, benchmark: str, item: str) -> pd.DataFrame:
@@ -34,7 +28,8 @@ def story_table(view: View, benchmark: str, item: str) -> pd.DataFrame:
             search="",
             pattern="",
         ),
-        asking(view),
+        view.specification,
+        view.listed,
         limit=500,
     )
     columns = [

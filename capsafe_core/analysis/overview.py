@@ -18,7 +18,7 @@ from capsafe_core.analysis.rates import cell_rates, study_counts
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.matching import at_place
-from capsafe_core.store.cells import outcome_counts
+from capsafe_core.store.counts import outcome_counts
 
 Floats = npt.NDArray[np.float64]
 BAR_ORDER = ("refusal", "safe", "unsafe", "incoherent", "no verdict")
@@ -118,10 +118,8 @@ def outcome_bars(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was read."""
     spec = view.specification
-    counts = outcome_counts(
-        view.store, spec.judge, spec.refusal_judge, spec.coherence, view.selection.truncated
-    ).merge(view.cells, on="cell_id")
-    counts = counts[(counts["benchmark"] == spec.benchmark) & (counts["attack"] == "")]
+    counts = outcome_counts(view.store, spec).merge(view.compared(view.cells), on="cell_id")
+    counts = counts[counts["benchmark"] == spec.benchmark]
     shares = counts.pivot_table(
         index="checkpoint_id", columns="outcome", values="n", aggfunc="sum", fill_value=0
     )

@@ -20,8 +20,7 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
         unsafe, unsafe_low, unsafe_high, unsafe_events, unsafe_n, no_verdict, incoherent, cell_id under the view's specification;
         judges_low, judges_high: the lowest and highest unsafe rate that any safety judge gives.
     """
-    rates = cell_rates(view) if rates is None else rates
-    rates = rates[rates["attack"] == ""]
+    rates = view.compared(cell_rates(view) if rates is None else rates)
     points = view.points[
         view.points["recipe"].isin(view.selection.recipes or tuple(view.points["recipe"].unique()))
     ].copy()

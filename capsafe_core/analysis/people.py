@@ -14,6 +14,7 @@ from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
+from capsafe_core.outcomes import STRATA
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.correction import (
     MIN_A_CLASS,
@@ -27,7 +28,7 @@ from capsafe_core.stats.correction import (
 )
 from capsafe_core.stats.design import alike, completed, inclusion
 from capsafe_core.stats.intervals import wilson
-from capsafe_core.store.cells import STRATA, strata_codes
+from capsafe_core.store.counts import strata_codes
 from capsafe_core.store.labels import queue_frames, queue_items, queue_strata, truths
 
 Floats = npt.NDArray[np.float64]
@@ -103,12 +104,11 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
     probabilities, nobody knows those of the other outputs: the cells that have such labels then count as reached. A cell of which
     people answered every output, and from which no queue drew, needs no probabilities.
     """
-    bounds = np.concatenate([[0], np.cumsum(sample.sizes)])
-    offsets = dict(zip(sample.cells, bounds[:-1], strict=True))
-    size = int(bounds[-1])
+    offsets, size = sample.begins, sum(sample.sizes)
+    bounds = np.array([*offsets.values(), size])
     known = truths(sample.store, dimension)
     told = set(known["generation_id"])
-    known = known[known["cell_id"].isin(sample.cells)]
+    known = known[known["cell_id"].isin(list(offsets))]
     place = {
         g: offsets[c] + p
         for g, c, p in zip(known["generation_id"], known["cell_id"], known["position"], strict=True)
@@ -158,7 +158,7 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
                     np.concatenate(
                         [
                             mine.get((draw, c), np.zeros(n, dtype=np.int64))
-                            for c, n in zip(sample.cells, sample.sizes, strict=True)
+                            for c, n in zip(offsets, np.diff(bounds), strict=True)
                         ]
                     )
                     for draw in draws
@@ -245,7 +245,9 @@ def correction_table(
     sample = _population(view, checkpoints)
     labels = read_labels(sample, dimension)
     kept = _usable_part(sample, labels, dimension) & (
-        np.ones(sum(sample.sizes), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole)
+        np.ones(sum(sample.sizes), dtype=bool)
+        if view.specification.truncated
+        else np.concatenate(sample.whole)
     )
     spec = view.specification
     strata = strata_codes(
@@ -349,7 +351,7 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
     }
     rates = {}
     kept = reached & (
-        np.ones(len(broken), dtype=bool) if view.selection.truncated else np.concatenate(sample.whole)
+        np.ones(len(broken), dtype=bool) if view.specification.truncated else np.concatenate(sample.whole)
     )
     clusters = np.concatenate(sample.cluster)
     for name, flags in (("coherent", ~broken & kept), ("incoherent", broken & kept)):
@@ -376,10 +378,10 @@ def _population(view: View, checkpoints: Sequence[str]) -> Sample:
         else view.points
     )
     wanted = checkpoints or view.selection.checkpoints or list(points["checkpoint_id"].unique())
-    answered = view.cells[
-        (view.cells["benchmark"] == view.specification.benchmark) & (view.cells["attack"] == "")
-    ]["checkpoint_id"]
-    sample = sample_of(view, view.specification.benchmark, [c for c in wanted if c in set(answered)])
+    spec = view.specification
+    rows = view.compared(view.cells)
+    answered = set(rows[rows["benchmark"] == spec.benchmark]["checkpoint_id"])
+    sample = sample_of(view, spec.benchmark, [c for c in wanted if c in answered], spec.attack)
     if sample is None or not sample.cells:
         raise CapsafeError(
             f"No output of this selection answers {view.specification.benchmark}.",

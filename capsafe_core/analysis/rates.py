@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from capsafe_core.analysis.policies import apply_policy, policy_arrays
-from capsafe_core.analysis.sample import Sample
+from capsafe_core.analysis.sample import Sample, policy_arrays
 from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.specification import POLICIES, Policy
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.arrays import clustered_cells
-from capsafe_core.store.cells import joint_counts
+from capsafe_core.store.counts import joint_counts
 
 
 def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -30,7 +31,7 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
     policy = view.specification.policy
     out = (study_counts(view) if counts is None else counts).copy()
     policy_events, policy_trials = apply_policy(out, policy)
-    judged_events, judged_trials = apply_policy(out, "as_judged")
+    judged_events, judged_trials = apply_policy(out, Policy.AS_JUDGED)
     safety = out["dimension"] == "safety"
     out["events"] = np.where(safety, policy_events, judged_events)
     out["n"] = np.where(safety, policy_trials, judged_trials)
@@ -64,14 +65,35 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
     return out[columns].sort_values(["benchmark", "dimension", "judge", "cell_id"]).reset_index(drop=True)
 
 
+def apply_policy(counts: pd.DataFrame, policy: Policy) -> tuple[pd.Series, pd.Series]:
+    """Events and trials of each row of joint counts, columns as `joint_counts` gives them.
+
+    Raises:
+        CapsafeError: the policy needs a pair of checkpoints.
+    """
+    if policy.paired:
+        raise CapsafeError(
+            f"The policy {policy.words!r} does not give the rate of one checkpoint.",
+            f"Use one of {', '.join(POLICIES)}.",
+        )
+    c = counts
+    return policy.counted(
+        c["positive"],
+        c["negative"],
+        c["positive_incoherent"],
+        c["negative_incoherent"],
+        c["no_verdict_incoherent"],
+    )
+
+
 def study_counts(view: View) -> pd.DataFrame:
     """Joint counts of the study's cells, as the view's coherence source and truncation have them: columns of `joint_counts` and `View.cells`."""
-    return joint_counts(view.store, view.specification.coherence, view.selection.truncated).merge(
+    return joint_counts(view.store, view.specification.coherence, view.specification.truncated).merge(
         view.cells, on="cell_id"
     )
 
 
-def _clustered(view: View, rates: pd.DataFrame, policy: str) -> pd.DataFrame:
+def _clustered(view: View, rates: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     """The rates with intervals over behaviours where several outputs of a cell share one; rates of 0 and 1 keep Wilson's."""
     several = (
         rates["cell_id"].isin(list(clustered_cells(view.store))) & (rates["rate"] > 0) & (rates["rate"] < 1)
@@ -84,13 +106,15 @@ def _clustered(view: View, rates: pd.DataFrame, policy: str) -> pd.DataFrame:
             view.store,
             str(benchmark_id),
             dict(zip(cells, cells, strict=True)),
-            view.selection.truncated or bool((rows["kind"] == "capability").all()),
+            view.specification.truncated or bool((rows["kind"] == "capability").all()),
         )
         coherence = sample.codes(view.specification.coherence, "coherence")
         codes = sample.codes(str(judge), str(dimension))
         counted = [
             policy_arrays(
-                np.where(v == 3, 2, v).astype(np.uint8), c, policy if dimension == "safety" else "as_judged"
+                np.where(v == 3, 2, v).astype(np.uint8),
+                c,
+                policy if dimension == "safety" else Policy.AS_JUDGED,
             )
             for v, c in zip(codes, coherence, strict=True)
         ]

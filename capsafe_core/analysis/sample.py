@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core.analysis.policies import policy_arrays
 from capsafe_core.analysis.view import View
+from capsafe_core.specification import Code, Policy
 from capsafe_core.stats.bootstrap import cluster_weights, resampled_rates
 from capsafe_core.store import Store
-from capsafe_core.store.arrays import behaviours, code_arrays, output_places, regular_cells, truncated_arrays
+from capsafe_core.store.arrays import (
+    behaviours,
+    code_arrays,
+    output_places,
+    regular_cells,
+    score_arrays,
+    truncated_arrays,
+)
+from capsafe_core.store.cells import members
 from capsafe_core.store.patterns import Seat, pattern_counts
 
 RESAMPLES = 1000
@@ -26,6 +35,20 @@ Codes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 
+def policy_arrays(codes: Codes, coherence: Codes, policy: Policy) -> tuple[Floats, Floats]:
+    """Events and trials of each output under a policy, from safety and coherence codes."""
+    unsafe, safe = (codes == Code.POSITIVE).astype(float), (codes == Code.NEGATIVE).astype(float)
+    incoherent = (coherence == Code.POSITIVE).astype(float)
+    coherent = 1.0 - incoherent
+    return policy.counted(
+        unsafe * coherent,
+        safe * coherent,
+        unsafe * incoherent,
+        safe * incoherent,
+        incoherent * (1.0 - unsafe - safe),
+    )
+
+
 class Sample:
     """Cells of one version of a benchmark, in a fixed order.
 
@@ -34,7 +57,7 @@ class Sample:
 
     Args:
         benchmark_id: of the version.
-        cells: checkpoint -> id of its cell; every array and rate below is in this order.
+        cells: checkpoint -> id of its cell, as `store.cells` has them; every array and rate below is in this order.
         truncated: whether outputs cut off by the token limit count.
         seed: of the resampling weights.
     """
@@ -48,6 +71,8 @@ class Sample:
         seed: int = SAFETY_SEED,
     ) -> None:
         self.store, self.cells, self.seed = store, list(cells.values()), seed
+        together = members(store)
+        self._parts = [together.get(c, [c]) for c in self.cells]
         self.place = {checkpoint: i for i, checkpoint in enumerate(cells)}
         self._truncated = truncated
         self._codes: dict[tuple[str, str], list[Codes]] = {}
@@ -56,17 +81,47 @@ class Sample:
         self.clusters = int(self.behaviour.max()) + 1 if len(self.behaviour) else 0
 
     @cached_property
+    def _cut(self) -> dict[str, Flags]:
+        return truncated_arrays(self.store, self._stored)
+
+    @property
+    def _stored(self) -> list[str]:
+        """The cells of the store that are pooled in these, in order."""
+        return [one for part in self._parts for one in part]
+
+    @cached_property
+    def begins(self) -> dict[str, int]:
+        """Cell of the store -> where its outputs begin among all outputs of the sample, all cells in a row."""
+        ends = np.cumsum([len(self._cut[one]) for one in self._stored])
+        return dict(zip(self._stored, [0, *(int(end) for end in ends)], strict=False))
+
+    @cached_property
     def whole(self) -> list[Flags]:
         """Which outputs of each cell were not cut off by the token limit."""
-        cut = truncated_arrays(self.store, self.cells)
-        return [~cut[c] for c in self.cells]
+        return [np.concatenate([~self._cut[one] for one in part]) for part in self._parts]
 
     def load(self, raters: Sequence[tuple[str, str]]) -> None:
         """Read the codes of several (name, dimension) pairs at once."""
         wanted = [r for r in dict.fromkeys(raters) if r not in self._codes]
         if wanted:
-            for rater, found in zip(wanted, code_arrays(self.store, self.cells, wanted), strict=True):
-                self._codes[rater] = [found.get(c, np.zeros(0, dtype=np.uint8)) for c in self.cells]
+            for rater, found in zip(wanted, code_arrays(self.store, self._stored, wanted), strict=True):
+                self._codes[rater] = [self._put_together(found, part, Code.MISSING) for part in self._parts]
+
+    def _put_together(
+        self, found: Mapping[str, npt.NDArray[Any]], part: Sequence[str], gap: float
+    ) -> npt.NDArray[Any]:
+        """The arrays of cells that are pooled, one after the other, and `gap` where one is not there; empty where none is."""
+        there = [found[one] for one in part if one in found]
+        if not there or len(part) == 1:
+            return there[0] if there else np.zeros(0, dtype=np.uint8)
+        blank = {one: np.full(len(self._cut[one]), gap, dtype=there[0].dtype) for one in part}
+        return np.concatenate([found.get(one, blank[one]) for one in part])
+
+    def scores(self, judge: str) -> list[Floats]:
+        """Each cell's scores by a safety judge, NaN where it gave none; no array where it gave one of the cells none."""
+        found = score_arrays(self.store, self._stored, judge, "safety")
+        scores = [self._put_together(found, part, np.nan) for part in self._parts]
+        return scores if all(len(s) for s in scores) else []
 
     def codes(self, name: str, dimension: str) -> list[Codes]:
         """Each cell's codes by one rater; all 0 (missing) where it has not looked."""
@@ -94,9 +149,23 @@ class Sample:
 
     @cached_property
     def _places(self) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """Positions and samples of the outputs of cells that have not exactly one output to each prompt."""
-        odd = [c for c in self.cells if c not in regular_cells(self.store)]
-        return output_places(self.store, odd) if odd else {}
+        """Positions of the outputs of cells that have not exactly one output to each prompt, and keys as `keys` has them."""
+        regular = regular_cells(self.store)
+        odd = {
+            cell: part
+            for cell, part in zip(self.cells, self._parts, strict=True)
+            if len(part) > 1 or cell not in regular
+        }
+        stored = [one for part in odd.values() for one in part]
+        found = output_places(self.store, stored) if stored else {}
+        out = {}
+        for cell, part in odd.items():
+            position, sample = (np.concatenate([found[one][i] for one in part]) for i in (0, 1))
+            key = position * SAMPLES + sample
+            if len(part) > 1:  # the same prompt and sample, answered once more by another engine
+                key = key + (SAMPLES >> 4) * pd.Series(key).groupby(key).cumcount().to_numpy()
+            out[cell] = position, key
+        return out
 
     @cached_property
     def cluster(self) -> list[npt.NDArray[np.int64]]:
@@ -109,12 +178,9 @@ class Sample:
     def keys(self) -> list[npt.NDArray[np.int64]]:
         """For each cell a number for the prompt and sample of each output: outputs of two cells with the same number are paired."""
         plain = np.arange(len(self.behaviour)) * SAMPLES
-        return [
-            self._places[c][0] * SAMPLES + self._places[c][1] if c in self._places else plain
-            for c in self.cells
-        ]
+        return [self._places[c][1] if c in self._places else plain for c in self.cells]
 
-    def unsafe(self, judge: str, policy: str, coherence: str) -> list[tuple[Floats, Floats]]:
+    def unsafe(self, judge: str, policy: Policy, coherence: str) -> list[tuple[Floats, Floats]]:
         """Events and trials of each output of each cell under a policy."""
         self.load([(judge, "safety"), (coherence, "coherence")])
         return [
@@ -124,7 +190,9 @@ class Sample:
 
     def right(self, verifier: str = "verifier") -> list[tuple[Floats, Floats]]:
         """Right answers and trials of each output of each cell."""
-        return [policy_arrays(v, np.zeros_like(v), "as_judged") for v in self.codes(verifier, "correctness")]
+        return [
+            policy_arrays(v, np.zeros_like(v), Policy.AS_JUDGED) for v in self.codes(verifier, "correctness")
+        ]
 
     def sums(self, counted: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
         """Events and trials added up by behaviour: two arrays of (cells, clusters). Outputs that do not count are left out."""
@@ -159,10 +227,14 @@ class Sample:
 def sample_of(
     view: View, benchmark: str, checkpoints: Sequence[str], attack: str = "", seed: int = SAFETY_SEED
 ) -> Sample | None:
-    """The cells of some checkpoints on a benchmark, cut-off outputs counted as the selection says (always for capability); None where one of them has none, or they answered different versions of it."""
-    known = view.cells[(view.cells["benchmark"] == benchmark) & (view.cells["attack"] == attack)].set_index(
-        "checkpoint_id"
-    )
+    """The cells of some checkpoints on a benchmark; None where one of them has none, or they answered different versions of it.
+
+    Args:
+        attack: under which prompts were asked.
+        seed: of the resampling; for capability, cut-off outputs always count.
+    """
+    known = view.cells[(view.cells["benchmark"] == benchmark) & (view.cells["attack"] == attack)]
+    known = known.set_index("checkpoint_id")
     if not set(checkpoints) <= set(known.index):
         return None
     mine = known.loc[list(checkpoints)]
@@ -172,6 +244,6 @@ def sample_of(
         view.store,
         mine["benchmark_id"].iloc[0],
         dict(mine["cell_id"]),
-        view.selection.truncated or seed == CAPABILITY_SEED,
+        view.specification.truncated or seed == CAPABILITY_SEED,
         seed,
     )

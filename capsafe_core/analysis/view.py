@@ -3,58 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import pandas as pd
 
 from capsafe_core import catalogue
-from capsafe_core.analysis.policies import POLICIES
+from capsafe_core.analysis.conditions import alternatives, between, open_condition, own_cells, under
 from capsafe_core.errors import CapsafeError, UnknownNameError
+from capsafe_core.outcomes import OUTCOMES, STRATA, TASK_ANSWER
 from capsafe_core.selection import Selection
-from capsafe_core.stats.matching import RULES
+from capsafe_core.specification import PARTS, POLICIES, Crossing, Policy, Specification, condition_words
 from capsafe_core.store import Store
-from capsafe_core.store.cells import OUTCOMES, STRATA, TASK_ANSWER, cells
+from capsafe_core.store.cells import cells
+from capsafe_core.store.outputs import ORDERS
 from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
-from capsafe_core.study import PrimarySpecification, Study, parse_study
+from capsafe_core.study import Study, parse_study
 
 
 @dataclass(frozen=True)
 class View:
-    """A study, the way of asking in force, and the checkpoints along its paths."""
+    """A study, the specification in force, and the checkpoints along its paths."""
 
     store: Store
     study: Study
     selection: Selection
-    specification: PrimarySpecification
+    specification: Specification
     points: pd.DataFrame
     declared: float
     first_result: float | None
 
     @cached_property
-    def cells(self) -> pd.DataFrame:
-        """The cells of the study's checkpoints, one for each checkpoint, benchmark name and attack.
+    def every_cell(self) -> pd.DataFrame:
+        """The study's cells under every condition and attack; columns as `store.cells`.
 
-        Where a benchmark has several versions, the cell that the study's own jobs brought is taken, else that of
-        the version with most cells.
+        What another study's jobs brought counts only where this one's brought no answer of that checkpoint to that benchmark.
         """
-        known = cells(self.store)
-        known = known[known["checkpoint_id"].isin(self.points["checkpoint_id"])]
-        own = known["job"].str.startswith(f"{self.study.name}-")
-        order = known.assign(
-            own=own, used=known.groupby("benchmark_id")["cell_id"].transform("size")
-        ).sort_values(["own", "used"], ascending=False, kind="stable")
-        return order.drop_duplicates(["checkpoint_id", "benchmark", "attack"]).drop(
-            columns=["own", "used", "job"]
-        )
+        return own_cells(cells(self.store), self.study.name, self.points)
+
+    @cached_property
+    def alternatives(self) -> dict[str, tuple[str, ...]]:
+        """The parts of the condition of which one checkpoint has several values on one benchmark, and their values."""
+        return alternatives(self.every_cell)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The cells that numbers are made of: one for each checkpoint, benchmark and attack.
+
+        Raises:
+            OpenConditionError: a checkpoint has several, and the specification does not say which.
+        """
+        known = self._listed
+        if still_open := alternatives(known):
+            raise open_condition(still_open)
+        return known
+
+    @cached_property
+    def listed(self) -> frozenset[str] | None:
+        """The ids of the cells that lists show: those of the specification, as far as it says which; None for every one."""
+        known = self._listed
+        return None if len(known) == len(self.every_cell) else frozenset(known["cell_id"])
+
+    @cached_property
+    def _listed(self) -> pd.DataFrame:
+        known = under(self.every_cell, self.specification.condition)
+        attack = self.specification.attack
+        return known[(known["attack"] == attack) | (known["kind"] == "capability")] if attack else known
+
+    def compared(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows, of cells, under the specification's attack; capability is measured without one."""
+        return rows[(rows["attack"] == self.specification.attack) | (rows["kind"] == "capability")]
 
     @property
     def is_primary(self) -> bool:
         """Whether everything is asked as the study declared: specification, goals, and no output left out."""
-        return (
-            self.specification == self.study.primary
-            and all(self.goal(d) == g for d, g in self.study.goals.items())
-            and self.selection.truncated
+        return self.specification == self.study.primary.specification and all(
+            self.goal(d) == g for d, g in self.study.goals.items()
         )
 
     @property
@@ -97,7 +122,35 @@ class View:
             else ""
         )
         tail = f"primary specification, {declared}" if self.is_primary else "not the primary specification"
-        return f"benchmark {s.benchmark}; judge {s.judge}{cutoff}; incoherent outputs {s.policy.replace('_', ' ')}; coherence by {s.coherence}; {s.crossing} crossing of the goal ({tail})"
+        parts = [
+            f"benchmark {s.benchmark}",
+            f"judge {s.judge}{cutoff}",
+            f"incoherent outputs {s.policy.words}",
+            f"coherence by {s.coherence}",
+            *self.condition_words,
+            f"{s.crossing} crossing of the goal",
+        ]
+        return f"{'; '.join(parts)} ({tail})"
+
+    @cached_property
+    def condition_words(self) -> tuple[str, ...]:
+        """What a caption says of conditions: what was chosen, what is still mixed, what differs between checkpoints, what is pooled."""
+        mine = self._listed[self._listed["benchmark"] == self.specification.benchmark]
+        chosen = {p: v for p, v in self.specification.condition if p in self.alternatives}
+        words = [condition_words(chosen.items())] if chosen else []
+        mixed = alternatives(self._listed)
+        words += [f"every {PARTS.get(part, part)}" for part in mixed]
+        words += [
+            f"{PARTS.get(part, part)} differs between checkpoints ({', '.join(v or 'none' for v in values)})"
+            for part, values in between(mine).items()
+            if part not in mixed
+        ]
+        if (mine["attack"] != "").any():
+            words.append(
+                f"attack {self.specification.attack}" if self.specification.attack else "attacks apart"
+            )
+        engines = sorted({e for e in mine["engine"] if ", " in e})
+        return tuple([*words, *(f"outputs of {' and of '.join(e.split(', '))} pooled" for e in engines)])
 
 
 def list_studies(store: Store) -> list[str]:
@@ -107,8 +160,6 @@ def list_studies(store: Store) -> list[str]:
 
 def open_view(store: Store, selection: Selection) -> View:
     """The view of a selection: its study, or the newest that fine-tunes, or the newest.
-
-    The first benchmark and judge of the selection, its policy and its crossing rule, take the place of the primary ones.
 
     Raises:
         CapsafeError: the store has no study, or not that one.
@@ -125,25 +176,33 @@ def open_view(store: Store, selection: Selection) -> View:
         raise UnknownNameError("study", name, texts["name"])
     row = texts.set_index("name").loc[name]
     study = _parsed(str(row["text"]), name)
-    changes = {
-        key: value
-        for key, value in {
-            "benchmark": selection.benchmarks[0] if selection.benchmarks else "",
-            "judge": selection.judges[0] if selection.judges else "",
-            "policy": selection.policy,
-            "crossing": selection.crossing,
-        }.items()
-        if value
-    }
     points = path_points(store, name)
     _known(store, study, points, selection)
-    specification = PrimarySpecification.model_validate({**study.primary.model_dump(), **changes})
+    specification = specified(study.primary.specification, selection)
     first = store.kept(
         f"first result {name}",
         lambda: first_result(store, [f"{name}-{judge.name}" for judge in study.judges]),
     )
     return View(
         store, study, selection.but(study=name), specification, points, float(str(row["declared"])), first
+    )
+
+
+def specified(primary: Specification, selection: Selection) -> Specification:
+    """The primary specification with what a selection changes in it: the first of its benchmarks and judges, and so on."""
+    changes: dict[str, Any] = {
+        "benchmark": selection.benchmarks[0] if selection.benchmarks else "",
+        "judge": selection.judges[0] if selection.judges else "",
+        "policy": Policy(selection.policy) if selection.policy else "",
+        "crossing": Crossing(selection.crossing) if selection.crossing else "",
+        "attack": selection.attack,
+    }
+    condition = {**dict(primary.condition), **dict(selection.condition)}
+    return replace(
+        primary,
+        **{name: value for name, value in changes.items() if value},
+        condition=tuple(sorted(condition.items())),
+        truncated=primary.truncated and selection.truncated,
     )
 
 
@@ -154,11 +213,12 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
         UnknownNameError: the selection holds one.
         CapsafeError: a goal is not a share from 0 to 1.
     """
-    own = cells(store)
-    measured = own[own["checkpoint_id"].isin(points["checkpoint_id"])]["benchmark"]
+    own = own_cells(cells(store), study.name, points)
+    measured = own["benchmark"].unique()
+    parts = alternatives(own)
     names: dict[str, tuple[Sequence[str], Iterable[str]]] = {
         "policy": ([selection.policy] if selection.policy else [], POLICIES),
-        "crossing rule": ([selection.crossing] if selection.crossing else [], RULES),
+        "crossing rule": ([selection.crossing] if selection.crossing else [], tuple(Crossing)),
         "data set": ([dataset for dataset, _ in selection.goals], [d.name for d in study.datasets]),
         "recipe": (selection.recipes, [*(r.name for r in study.recipes), *points["recipe"]]),
         "benchmark": (selection.benchmarks, [*(b.name for b in study.benchmarks), *measured]),
@@ -166,6 +226,12 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
         "checkpoint": (selection.checkpoints, points["checkpoint_id"]),
         "outcome": (selection.outcomes, (*OUTCOMES, TASK_ANSWER)),
         "kind of output": (selection.strata, STRATA),
+        "order": ([selection.order] if selection.order else [], ORDERS),
+        "attack": ([selection.attack] if selection.attack else [], [a for a in own["attack"].unique() if a]),
+        "choice of a condition": (
+            [f"{part}={value}" for part, value in selection.condition],
+            [f"{part}={value}" for part, values in parts.items() for value in values],
+        ),
     }
     for kind, (asked, known) in names.items():
         for name in asked:

@@ -7,14 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, TEMPLATE, figure
-
-POLICY_SHAPES = {
-    "as_judged": "circle",
-    "counted_safe": "triangle-down",
-    "counted_unsafe": "triangle-up",
-    "excluded": "x",
-    "coherent_in_both": "square",
-}
+from capsafe_core.specification import Policy
 
 
 def delta_strip(table: pd.DataFrame, goals: dict[str, float | None]) -> go.Figure:
@@ -158,7 +151,7 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
     fig = figure(150 + 96 * len(recipes))
     for i, (policy, truncated) in enumerate(ways):
         mine = table[(table["policy"] == policy) & (table["truncated"] == truncated)]
-        words = policy.replace("_", " ") + ("" if truncated == "kept" else ", cut-off answers left out")
+        words = Policy(policy).words + ("" if truncated == "kept" else ", cut-off answers left out")
         shift = (len(ways) - 1) / 2 - i
         fig.add_scatter(
             x=mine["estimate"],
@@ -174,7 +167,7 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
             mode="markers",
             name=words,
             marker={
-                "symbol": POLICY_SHAPES.get(policy, "diamond") + ("" if truncated == "kept" else "-open"),
+                "symbol": Policy(policy).symbol + ("" if truncated == "kept" else "-open"),
                 "size": 11,
                 "color": INK,
             },

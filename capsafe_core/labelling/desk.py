@@ -12,7 +12,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,7 +47,6 @@ from capsafe_core.records import (
 )
 from capsafe_core.selection import Selection
 from capsafe_core.store.ingest import ingest_job
-from capsafe_core.store.outputs import Asking
 from capsafe_core.store.store import Store
 from capsafe_core.values import Holding, OneOf, Seconds, Shape, Within, shown, well_formed
 
@@ -237,7 +236,7 @@ class Desk:
         person: Person,
         settings: QueueSettings,
         selection: Selection,
-        asking: Asking,
+        asking: Mapping[str, str],
         draw: Callable[[str], Drawn],
     ) -> QueueRecord:
         """Open a new queue.
@@ -258,7 +257,7 @@ class Desk:
             {"settings": asdict(settings), "selection": selection.to_query(), "created": created},
         )
         drawn = draw(manifest.job_id)
-        values = {**asdict(settings), "asking": asdict(asking)}
+        values = {**asdict(settings), "asking": dict(asking)}
         record = QueueRecord(
             manifest.job_id,
             selection.study,

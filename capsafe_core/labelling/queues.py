@@ -16,6 +16,7 @@ from capsafe_core.labelling.desk import Desk, Drawn
 from capsafe_core.people import Person
 from capsafe_core.records import QueueFrame, QueueItem, QueueRecord, Record
 from capsafe_core.selection import Selection
+from capsafe_core.specification import Specification
 from capsafe_core.stats.design import (
     LEAST,
     Design,
@@ -26,7 +27,7 @@ from capsafe_core.stats.design import (
     random_rank,
     stratified_design,
 )
-from capsafe_core.store.outputs import Asking, cell_sizes, frame_outputs
+from capsafe_core.store.outputs import cell_sizes, frame_outputs
 from capsafe_core.store.store import Store
 
 COHERENCE_WORDS = {0: "coherence unknown", 1: "coherent", 2: "incoherent"}
@@ -43,13 +44,13 @@ def make_queue(desk: Desk, view: View, person: Person, settings: QueueSettings) 
     selection = (
         view.selection if view.selection.benchmarks else view.selection.but(benchmarks=(spec.benchmark,))
     )
-    asking = Asking(spec.judge, spec.refusal_judge, spec.coherence)
+    asking = {name: getattr(spec, name) for name in ("judge", "refusal_judge", "coherence")}
     return desk.make(
         person,
         settings,
         selection,
         asking,
-        lambda queue: draw(view.store, queue, settings, selection, asking),
+        lambda queue: draw(dataclasses.replace(view, selection=selection), queue, settings),
     )
 
 
@@ -62,13 +63,14 @@ def extend_queue(desk: Desk, person: Person, queue: QueueRecord, more: int) -> Q
     return desk.extend(person, queue.queue, lambda now: extend(desk.store, now, more), more)
 
 
-def draw(store: Store, queue: str, settings: QueueSettings, selection: Selection, asking: Asking) -> Drawn:
-    """Draw a new queue's outputs from those that a selection leaves.
+def draw(view: View, queue: str, settings: QueueSettings) -> Drawn:
+    """Draw a new queue's outputs from those that a view lists.
 
     Raises:
         CapsafeError: the selection leaves nothing, or nothing tells which outputs are uncertain.
     """
-    frame = frame_outputs(store, selection, asking)
+    store = view.store
+    frame = frame_outputs(store, view.selection, view.specification, view.listed)
     if frame.empty:
         raise CapsafeError("This selection leaves no output to ask about.", "Widen it: take away a filter.")
     design, words = _design(store, queue, frame, settings)
@@ -177,7 +179,9 @@ def extend(store: Store, now: QueueRecord, more: int) -> Drawn:
     Raises:
         CapsafeError: there is nothing left to draw.
     """
-    frame = frame_outputs(store, Selection.from_query(now.selection), Asking(**now.settings["asking"]))
+    frame = frame_outputs(
+        store, Selection.from_query(now.selection), Specification("", **now.settings["asking"])
+    )
     generations, cells = [str(g) for g in frame["generation_id"]], [str(c) for c in frame["cell_id"]]
     frames = {
         cell: strata

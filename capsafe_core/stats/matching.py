@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from capsafe_core.specification import Crossing
+
 Floats = npt.NDArray[np.float64]
-
-
-RULES = ("first", "last", "safest")
-"""Which upward crossing of the goal counts. "safest" takes the one with the lowest unsafe rate and is optimistic."""
 
 
 def crossing(
@@ -23,7 +21,7 @@ def crossing(
     Args:
         capability: (..., steps), in order of training step.
         goal: the capability at which to compare.
-        rule: one of RULES, among upward crossings. A path that starts at or above the goal crosses at 0.
+        rule: a `Crossing`, among upward crossings. A path that starts at or above the goal crosses at 0.
         unsafe: (..., steps) unsafe rates; only the rule "safest" looks at them.
 
     Returns:
@@ -32,8 +30,8 @@ def crossing(
     Raises:
         ValueError: there is no such rule, or "safest" has no unsafe rates.
     """
-    if rule not in RULES:
-        raise ValueError(f"no crossing rule {rule!r}; use one of {', '.join(RULES)}")
+    if rule not in tuple(Crossing):
+        raise ValueError(f"no crossing rule {rule!r}; use one of {', '.join(Crossing)}")
     if rule == "safest" and unsafe is None:
         raise ValueError("the rule 'safest' needs unsafe rates")
     shape = np.shape(capability)[:-1]

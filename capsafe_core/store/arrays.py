@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from capsafe_core.store.cells import pooled_ids
 from capsafe_core.store.store import Store
 
 Codes = npt.NDArray[np.uint8]
@@ -98,18 +99,32 @@ def regular_cells(store: Store) -> set[str]:
 
 
 def clustered_cells(store: Store) -> set[str]:
-    """The cells with more outputs than their benchmark has behaviours, so that some outputs belong together."""
-    return _cells_where(store, "count(*) > behaviours AND b.kind <> 'capability'")
+    """The cells, pooled as `store.cells` has them, with more outputs than their benchmark has behaviours, so that some belong together."""
+    return _cells_where(store, "count(*) > behaviours AND b.kind <> 'capability'", pooled_ids(store))
 
 
-def _cells_where(store: Store, condition: str) -> set[str]:
+def _cells_where(store: Store, condition: str, pooled: Mapping[str, str] | None = None) -> set[str]:
     """The cells whose outputs meet a condition on them, on the benchmark, and on how many prompts and behaviours it has."""
-    sql = f"""
-        WITH sizes AS (SELECT benchmark_id, count(DISTINCT position) AS prompts, count(DISTINCT behaviour) AS behaviours FROM prompts GROUP BY benchmark_id)
-        SELECT CAST(v.cell_id AS VARCHAR) FROM verdicts AS v JOIN cells USING (cell_id) JOIN sizes USING (benchmark_id) JOIN benchmarks AS b USING (benchmark_id)
-        GROUP BY v.cell_id, prompts, behaviours, b.kind HAVING {condition}
+    home = "coalesce(homes.home, v.cell_id)" if pooled else "v.cell_id"
+    join = (
         """
-    return store.kept(f"cells where {condition}", lambda: {cell for (cell,) in store.rows(sql)})
+        LEFT JOIN (SELECT unnest(CAST($ones AS UUID[])) AS one, unnest(CAST($homes AS UUID[])) AS home) AS homes
+            ON homes.one = v.cell_id
+        """
+        if pooled
+        else ""
+    )
+    sql = f"""
+        WITH sizes AS (
+            SELECT benchmark_id, count(DISTINCT position) AS prompts, count(DISTINCT behaviour) AS behaviours
+            FROM prompts GROUP BY benchmark_id
+        )
+        SELECT CAST({home} AS VARCHAR) FROM verdicts AS v JOIN cells USING (cell_id) JOIN sizes USING (benchmark_id)
+        JOIN benchmarks AS b USING (benchmark_id) {join}
+        GROUP BY {home}, prompts, behaviours, b.kind HAVING {condition}
+        """
+    parameters = {"ones": list(pooled), "homes": list(pooled.values())} if pooled else {}
+    return store.kept(f"cells where {condition}", lambda: {cell for (cell,) in store.rows(sql, parameters)})
 
 
 def output_places(

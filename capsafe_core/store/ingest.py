@@ -271,8 +271,8 @@ def _batch(cursor: duckdb.DuckDBPyConnection, job: Job) -> int:
     last = first(cursor, "SELECT coalesce(max(batch), 0) FROM batches") or (0,)
     m = job.manifest
     cursor.execute(
-        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
-        [last[0] + 1, job.job_id, m.kind, m.name, m.created, m.code_version],
+        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [last[0] + 1, job.job_id, m.kind, m.name, m.created, m.code_version, m.study],
     )
     return int(last[0]) + 1
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core.store.cells import STRATUM, outcome_slots
+from capsafe_core.outcomes import STRATUM, as_sql
+from capsafe_core.store.counts import outcome_slots
 from capsafe_core.store.store import Store
 
 
@@ -121,7 +122,7 @@ def people_answers(
         WITH said AS (SELECT * FROM current_answers WHERE dimension = $dimension AND action = 'label'),
         base AS (SELECT * FROM verdicts WHERE generation_id IN (SELECT generation_id FROM said)), {outcome_slots("base")},
         coded AS (SELECT base.*, coalesce(codes[refusal_slot], 0) AS refusal, coalesce(codes[coherence_slot], 0) AS coherence FROM base JOIN three USING (cell_id))
-        SELECT CAST(said.generation_id AS VARCHAR) AS generation_id, b.name AS benchmark, p.behaviour, {STRATUM} AS stratum, r.name AS person, CAST(coalesce(k.code, 9) AS INTEGER) AS code,
+        SELECT CAST(said.generation_id AS VARCHAR) AS generation_id, b.name AS benchmark, p.behaviour, {as_sql(STRATUM)} AS stratum, r.name AS person, CAST(coalesce(k.code, 9) AS INTEGER) AS code,
             CAST(said.repeat AS INTEGER) AS repeat, CASE WHEN said.shown < said.created THEN said.created - said.shown END AS seconds, array_to_string(said.reasons, ', ') AS reasons
         FROM said JOIN coded USING (generation_id) JOIN generations AS g USING (generation_id) JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b USING (benchmark_id)
         JOIN raters AS r USING (rater_id) LEFT JOIN codes AS k ON k.dimension = $dimension AND k.label = said.label

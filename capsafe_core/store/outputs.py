@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,31 +12,15 @@ import pandas as pd
 import pyarrow as pa
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.outcomes import LISTED, STRATA, STRATUM, as_sql
 from capsafe_core.selection import Selection, votes_of
-from capsafe_core.store.cells import (
-    OUTCOME,
-    OUTCOMES,
-    STRATA,
-    STRATUM,
-    TASK_ANSWER,
-    outcome_codes,
-    outcome_slots,
-    strata_codes,
-)
+from capsafe_core.specification import Specification
 from capsafe_core.store.cells import cells as cells_of
+from capsafe_core.store.cells import members
+from capsafe_core.store.counts import first_match, outcome_slots, strata_codes
 from capsafe_core.store.patterns import BenchmarkPatterns, pattern_counts
 from capsafe_core.store.store import Store
 from capsafe_core.store.studies import path_points
-
-
-@dataclass(frozen=True)
-class Asking:
-    """The raters by whom outcomes are told."""
-
-    judge: str
-    refusal_judge: str
-    coherence: str
-
 
 _VOTES = """
 votes AS (
@@ -50,10 +34,10 @@ _TOLD = f"""
     SELECT checkpoint_id, min(recipe) AS recipe, min(seed) AS seed, arg_min(step, recipe) AS step
     FROM path_points WHERE study = $study AND batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY checkpoint_id
 ), coded AS (
-    SELECT v.generation_id, v.cell_id, c.checkpoint_id, b.name AS benchmark, b.kind, v.position, v.truncated, coalesce(v.codes[safety_slot], 0) AS safety,
+    SELECT v.generation_id, v.cell_id, c.checkpoint_id, b.name AS benchmark, b.kind = 'capability' AS capability, v.position, v.truncated, coalesce(v.codes[safety_slot], 0) AS safety,
         coalesce(v.codes[refusal_slot], 0) AS refusal, coalesce(v.codes[coherence_slot], 0) AS coherence
     FROM base AS v JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) JOIN three USING (cell_id)
-), told AS (SELECT *, CASE WHEN kind = 'capability' AND coherence <> 2 THEN '{TASK_ANSWER}' ELSE {OUTCOME} END AS outcome, {STRATUM} AS stratum FROM coded),
+), told AS (SELECT *, {as_sql(LISTED)} AS outcome, {as_sql(STRATUM)} AS stratum FROM coded),
 chosen AS (
     SELECT told.*, p.item, p.text AS prompt, p.category, p.behaviour_text, g.text AS answer, g.finish_reason, g.tokens, places.recipe, places.seed, places.step,
         coalesce(votes.unsafe_votes, 0) AS unsafe_votes, coalesce(votes.safe_votes, 0) AS safe_votes
@@ -68,7 +52,7 @@ finish_reason, tokens, outcome, CAST(unsafe_votes AS INTEGER) AS unsafe_votes, C
 """
 
 
-_ORDERS = {
+ORDERS = {
     "position": "benchmark, position, recipe, seed, step",
     "disputed": "least(unsafe_votes, safe_votes) DESC, abs(unsafe_votes - safe_votes), position, benchmark, recipe, seed, step",
     "random": "hash(CAST(generation_id AS VARCHAR))",
@@ -78,7 +62,8 @@ _ORDERS = {
 def find_outputs(
     store: Store,
     selection: Selection,
-    asking: Asking,
+    specification: Specification,
+    cells: Collection[str] | None = None,
     limit: int = 50,
     offset: int = 0,
     order: str = "position",
@@ -86,6 +71,8 @@ def find_outputs(
     """A page of the outputs that a selection leaves.
 
     Args:
+        specification: by whose raters outcomes are told.
+        cells: ids of those that may be listed, as `store.cells` has them; every one where left out.
         order: "position" (by benchmark, prompt, recipe and step), "disputed" (most evenly split votes of judges first) or "random" (the same each time).
 
     Returns:
@@ -93,46 +80,48 @@ def find_outputs(
         unsafe_votes, safe_votes, recipe, seed, step; and how many there are in all.
     """
     parameters: dict[str, Any] = {
-        "judge": asking.judge,
-        "refusal_judge": asking.refusal_judge,
-        "coherence": asking.coherence,
+        "judge": specification.judge,
+        "refusal_judge": specification.refusal_judge,
+        "coherence": specification.coherence,
         "study": selection.study,
     }
     if order == "disputed" and not (
         selection.categories or selection.prompt or selection.search or selection.before
     ):
-        ids, cells, found = _most_disputed(store, selection, asking, limit + offset)
+        ids, homes, found = _most_disputed(store, selection, specification, cells, limit + offset)
         few = "WHERE cell_id IN (SELECT unnest(CAST($cells AS UUID[]))) AND generation_id IN (SELECT unnest(CAST($ids AS UUID[])))"
         frame = store.frame(
-            f"WITH base AS MATERIALIZED (SELECT * FROM verdicts {few}), texts AS MATERIALIZED (SELECT * FROM live_generations {few}), {_TOLD} SELECT {_COLUMNS} FROM chosen ORDER BY {_ORDERS[order]} LIMIT $limit OFFSET $offset",
-            {**parameters, "cells": cells, "ids": ids, "limit": limit, "offset": offset},
+            f"WITH base AS MATERIALIZED (SELECT * FROM verdicts {few}), texts AS MATERIALIZED (SELECT * FROM live_generations {few}), {_TOLD} SELECT {_COLUMNS} FROM chosen ORDER BY {ORDERS[order]} LIMIT $limit OFFSET $offset",
+            {**parameters, "cells": homes, "ids": ids, "limit": limit, "offset": offset},
         )
         return frame, found
-    where, restrictions = _restrictions(selection)
+    where, restrictions = _restrictions(store, selection, cells)
     frame = store.frame(
         f"""
         WITH base AS (SELECT * FROM verdicts), texts AS (SELECT * FROM live_generations), {_TOLD}
-        SELECT {_COLUMNS}, CAST(count(*) OVER () AS INTEGER) AS found FROM chosen WHERE {where} ORDER BY {_ORDERS[order]} LIMIT $limit OFFSET $offset
+        SELECT {_COLUMNS}, CAST(count(*) OVER () AS INTEGER) AS found FROM chosen WHERE {where} ORDER BY {ORDERS[order]} LIMIT $limit OFFSET $offset
         """,
         {**parameters, **restrictions, "limit": limit, "offset": offset},
     )
     return frame.drop(columns="found"), int(frame["found"].iloc[0]) if len(frame) else 0
 
 
-def frame_outputs(store: Store, selection: Selection, asking: Asking) -> pd.DataFrame:
-    """Every output that a selection leaves, for drawing from.
+def frame_outputs(
+    store: Store, selection: Selection, specification: Specification, cells: Collection[str] | None = None
+) -> pd.DataFrame:
+    """Every output that a selection leaves, for drawing from; arguments as of `find_outputs`.
 
     Returns:
         generation_id, cell_id, place (among the cell's outputs, in the order of `code_arrays`), checkpoint_id, recipe, unsafe_votes, safe_votes, coherence (code);
         in the order of cells and places.
     """
     parameters = {
-        "judge": asking.judge,
-        "refusal_judge": asking.refusal_judge,
-        "coherence": asking.coherence,
+        "judge": specification.judge,
+        "refusal_judge": specification.refusal_judge,
+        "coherence": specification.coherence,
         "study": selection.study,
     }
-    where, restrictions = _restrictions(selection)
+    where, restrictions = _restrictions(store, selection, cells)
     return store.frame(
         f"""
         WITH base AS (SELECT * FROM verdicts), texts AS (SELECT * FROM live_generations), {_TOLD},
@@ -156,7 +145,11 @@ def cell_sizes(store: Store, cells: Sequence[str]) -> dict[str, int]:
 
 
 def _most_disputed(
-    store: Store, selection: Selection, asking: Asking, wanted: int
+    store: Store,
+    selection: Selection,
+    specification: Specification,
+    listed: Collection[str] | None,
+    wanted: int,
 ) -> tuple[list[str], list[str], int]:
     """Ids of at least `wanted` outputs among which the most disputed ones are, the ids of their cells, and how many outputs the selection leaves.
 
@@ -169,6 +162,8 @@ def _most_disputed(
         points = points[points["recipe"].isin(selection.recipes)]
     on_path = set(points["checkpoint_id"]) & set(selection.checkpoints or points["checkpoint_id"])
     known = known[known["checkpoint_id"].isin(on_path)]
+    if listed is not None:
+        known = known[known["cell_id"].isin(list(listed))]
     if selection.benchmarks:
         known = known[known["benchmark"].isin(selection.benchmarks)]
     sizes = store.kept(
@@ -181,7 +176,7 @@ def _most_disputed(
     )
     benchmarks, wanted_cells = set(known["benchmark_id"]), set(known["cell_id"])
     tables = [
-        _Filtered(store, t, sizes[t.benchmark_id], selection, asking, wanted_cells)
+        _Filtered(store, t, sizes[t.benchmark_id], selection, specification, wanted_cells)
         for t in pattern_counts(store)
         if t.benchmark_id in benchmarks
     ]
@@ -203,9 +198,7 @@ def _most_disputed(
         for f, rows, evenness in parts:
             mine = rows[evenness > last] if beyond else rows[evenness == last]
             if len(mine):
-                generations, homes, even = f.outputs(
-                    [f.table.cells[i] for i in np.unique(f.table.cell[mine])], reach
-                )
+                generations, homes, even = f.outputs(f.stored(np.unique(f.table.cell[mine])), reach)
                 hits = even > last if beyond else even == last
                 ids.extend(generations.filter(pa.array(hits)).to_pylist())
                 cells.update(homes.filter(pa.array(hits)).unique().to_pylist())
@@ -232,21 +225,21 @@ class _Filtered:
         table: BenchmarkPatterns,
         prompts: int,
         selection: Selection,
-        asking: Asking,
+        specification: Specification,
         wanted: set[str],
     ) -> None:
-        self.store, self.table, self.prompts, self.selection, self.asking = (
+        self.store, self.table, self.prompts, self.selection, self.specification = (
             store,
             table,
             prompts,
             selection,
-            asking,
+            specification,
         )
         self.cells = np.array([cell in wanted for cell in table.cells])
 
     def rows(self, table: BenchmarkPatterns) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The rows that the selection leaves, and how evenly split the judges are on each."""
-        selection, asking = self.selection, self.asking
+        selection, specification = self.selection, self.specification
         said = np.stack(
             [table.column(seat.name, "safety") for seat in table.judges("safety")]
             or [np.zeros(len(table.n), dtype=np.uint8)]
@@ -255,17 +248,16 @@ class _Filtered:
         keep = self.cells[table.cell] & (selection.truncated | ~table.truncated)
         if selection.outcomes or selection.strata:
             refusal, coherence = (
-                table.column(asking.refusal_judge, "refusal"),
-                table.column(asking.coherence, "coherence"),
+                table.column(specification.refusal_judge, "refusal"),
+                table.column(specification.coherence, "coherence"),
             )
         if selection.outcomes:
-            told = np.array(OUTCOMES, dtype=object)[
-                outcome_codes(table.column(asking.judge, "safety"), refusal, coherence)
-            ]
-            keep &= np.isin(
-                np.where((table.kind == "capability") & (coherence != 2), TASK_ANSWER, told),
-                selection.outcomes,
+            safety = table.column(specification.judge, "safety")
+            capability = np.full(len(safety), table.kind == "capability")
+            told = first_match(
+                LISTED, safety=safety, refusal=refusal, coherence=coherence, capability=capability
             )
+            keep &= np.isin(np.array([name for name, _ in LISTED], dtype=object)[told], selection.outcomes)
         if selection.strata:
             keep &= np.isin(
                 np.array(STRATA, dtype=object)[strata_codes(refusal, coherence, table.truncated)],
@@ -282,6 +274,11 @@ class _Filtered:
         rows = np.flatnonzero(keep)
         return rows, 1000 * np.minimum(unsafe, safe)[rows] - np.abs(unsafe - safe)[rows]
 
+    def stored(self, places: npt.NDArray[np.int64]) -> list[str]:
+        """The cells of the store that some pooled ones are made of."""
+        together = members(self.store)
+        return [one for i in places for one in together.get(self.table.cells[i], [self.table.cells[i]])]
+
     def outputs(self, cells: list[str], reach: int) -> tuple[pa.Array, pa.Array, npt.NDArray[np.int64]]:
         """Outputs of some cells to the first prompts that the selection leaves: generation ids, cell ids, and how evenly judges are split."""
         found = self.store.arrow(
@@ -292,8 +289,9 @@ class _Filtered:
             {"reach": reach, "cells": cells},
         )
         homes = found.column("cell_id").combine_chunks().dictionary_encode()
-        place = {cell: i for i, cell in enumerate(self.table.cells)}
-        own = np.array([place[c] for c in homes.dictionary.to_pylist()], dtype=np.int64)[
+        stored = self.table.stored or self.table.cells
+        place = {cell: i for i, cell in enumerate(stored)}
+        home = np.array([place[c] for c in homes.dictionary.to_pylist()], dtype=np.int64)[
             homes.indices.to_numpy()
         ]
         codes = (
@@ -305,7 +303,8 @@ class _Filtered:
         )
         outputs = replace(
             self.table,
-            cell=own,
+            cell=home if self.table.pooled is None else self.table.pooled[home],
+            home=None if self.table.pooled is None else home,
             truncated=found.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
             codes=codes,
             n=np.ones(len(homes), dtype=np.int64),
@@ -319,10 +318,16 @@ class _Filtered:
         )
 
 
-def _restrictions(selection: Selection) -> tuple[str, dict[str, Any]]:
+def _restrictions(
+    store: Store, selection: Selection, cells: Collection[str] | None
+) -> tuple[str, dict[str, Any]]:
     """The selection as SQL over the columns of `chosen`, with its parameters."""
     parts = ["true"]
     parameters: dict[str, Any] = {}
+    if cells is not None:
+        together = members(store)
+        parts.append("cell_id IN (SELECT unnest(CAST($cells AS UUID[])))")
+        parameters["cells"] = [one for cell in cells for one in together.get(cell, [cell])]
     for name, column in (
         ("benchmarks", "benchmark"),
         ("categories", "category"),

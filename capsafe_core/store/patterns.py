@@ -6,11 +6,12 @@ these. They are read once for each version of the store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from capsafe_core.store.cells import pooled_ids
 from capsafe_core.store.store import Store
 
 Codes = npt.NDArray[np.uint8]
@@ -35,7 +36,7 @@ class BenchmarkPatterns:
 
     Attributes:
         benchmark_id, kind: of the benchmark.
-        cells: ids of its cells.
+        cells: ids of its cells, pooled as `store.cells` has them.
         cell: (rows,) place of each row's cell in `cells`.
         truncated: (rows,) whether the outputs were cut off by the token limit.
         codes: (rows, slots); 0 missing, 9 no verdict.
@@ -51,13 +52,27 @@ class BenchmarkPatterns:
     codes: Codes
     n: Numbers
     seats: dict[tuple[str, str], Seat]
+    stored: list[str] | None = None
+    """ids of the cells as the store has them, where some of `cells` are several pooled; seats have their slots by these"""
+    pooled: Numbers | None = None
+    """(stored cells,) the place of each in `cells`"""
+    home: Numbers | None = None
+    """(rows,) place of each row's cell in `stored`"""
+
+    def looked(self, seat: Seat, anywhere: bool = False) -> npt.NDArray[np.bool_]:
+        """(cells,) whether a rater has looked at each cell; at all of what is pooled in it, or anywhere in it."""
+        there = seat.slots >= 0
+        if self.pooled is None:
+            return np.asarray(there)
+        seen = np.bincount(self.pooled, weights=there, minlength=len(self.cells))
+        return seen > 0 if anywhere else seen == np.bincount(self.pooled, minlength=len(self.cells))
 
     def column(self, name: str, dimension: str) -> Codes:
         """(rows,) codes of one rater; 0 where it has not looked."""
         seat = self.seats.get((name, dimension))
         if seat is None:
             return np.zeros(len(self.n), dtype=np.uint8)
-        slots = seat.slots[self.cell]
+        slots = seat.slots[self.cell if self.home is None else self.home]
         if len(slots) and (seat.slots == seat.slots[0]).all() and slots[0] >= 0:
             return self.codes[:, slots[0]]
         return np.where(slots >= 0, self.codes[np.arange(len(slots)), np.maximum(slots, 0)], 0).astype(
@@ -73,7 +88,12 @@ class BenchmarkPatterns:
 
 def pattern_counts(store: Store) -> list[BenchmarkPatterns]:
     """The pattern counts of every benchmark."""
-    return store.kept("patterns", lambda: _read(store))
+
+    def read() -> list[BenchmarkPatterns]:
+        pooled = pooled_ids(store)
+        return [pool(table, pooled) for table in _read(store)]
+
+    return store.kept("patterns", read)
 
 
 def _read(store: Store) -> list[BenchmarkPatterns]:
@@ -138,3 +158,16 @@ def _read(store: Store) -> list[BenchmarkPatterns]:
             )
             seat.slots[places[cell_id]] = slot - 1
     return found
+
+
+def pool(table: BenchmarkPatterns, pooled_ids: dict[str, str]) -> BenchmarkPatterns:
+    """The table with some of its cells put together."""
+    if not pooled_ids.keys() & set(table.cells):
+        return table
+    ids = [pooled_ids.get(cell, cell) for cell in table.cells]
+    cells = list(dict.fromkeys(ids))
+    place = {cell: i for i, cell in enumerate(cells)}
+    pooled = np.array([place[cell] for cell in ids], dtype=np.int64)
+    return replace(
+        table, cells=cells, cell=pooled[table.cell], stored=table.cells, pooled=pooled, home=table.cell
+    )

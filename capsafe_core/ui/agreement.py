@@ -10,10 +10,10 @@ from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures import judges as figures
 from capsafe_core.figures.squares import agreement_squares
+from capsafe_core.outcomes import STRATA
 from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS
-from capsafe_core.store.cells import STRATA
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import visible, visible_frame
 

@@ -11,13 +11,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from capsafe_core.analysis.methods import METHODS
-from capsafe_core.analysis.policies import POLICIES
 from capsafe_core.analysis.view import View, list_studies, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.style import sealed
 from capsafe_core.places import ROOT
 from capsafe_core.selection import Selection
-from capsafe_core.stats.matching import RULES
+from capsafe_core.specification import POLICIES, Crossing, Policy
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
@@ -172,7 +171,7 @@ def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: boo
                 view.specification.policy,
                 "policy",
                 many=False,
-                words=lambda p: p.replace("_", " "),
+                words=lambda policy: Policy(policy).words,
             )
         back(view)
     _remember_way(selection())
@@ -204,8 +203,8 @@ def goals_row(view: View) -> None:
                 set_goal(dataset, goal)
         rule = st.selectbox(
             "Crossing",
-            RULES,
-            RULES.index(view.specification.crossing),
+            list(Crossing),
+            list(Crossing).index(view.specification.crossing),
             key=f"crossing-{view.specification.crossing}",
             width=150,
             help="“safest” is optimistic.",
@@ -214,10 +213,10 @@ def goals_row(view: View) -> None:
             ask(crossing=rule)
         kept = st.toggle(
             "Count answers that were cut off",
-            view.selection.truncated,
-            key=f"truncated-{view.selection.truncated}",
+            view.specification.truncated,
+            key=f"truncated-{view.specification.truncated}",
         )
-        if kept != view.selection.truncated:
+        if kept != view.specification.truncated:
             ask(truncated=kept)
 
 

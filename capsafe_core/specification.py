@@ -1,0 +1,168 @@
+"""One analysis variant: everything that a number depends on besides the data.
+
+Study file, pages, SQL, captions, reports and commands share this type. A policy is a name in `Policy` and a line in `_COUNTING`;
+nothing else knows how many there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from enum import IntEnum, StrEnum
+from typing import TypeVar
+
+N = TypeVar("N")
+
+
+class Code(IntEnum):
+    """A canonical label as a small integer; the middle three depend on the dimension."""
+
+    MISSING = 0
+    NEGATIVE = 1
+    POSITIVE = 2
+    FULL = 3
+    NO_VERDICT = 9
+
+
+class Policy(StrEnum):
+    """How incoherent outputs count in an unsafe rate; `_COUNTING` says what each means."""
+
+    AS_JUDGED = "as_judged"
+    COUNTED_SAFE = "counted_safe"
+    COUNTED_UNSAFE = "counted_unsafe"
+    EXCLUDED = "excluded"
+    COHERENT_IN_BOTH = "coherent_in_both"
+
+    @property
+    def symbol(self) -> str:
+        """Its mark in charts."""
+        return _COUNTING[self].symbol
+
+    @property
+    def paired(self) -> bool:
+        """Whether it needs both sides of a comparison, so that it has no rate of one checkpoint alone."""
+        return _COUNTING[self].paired
+
+    @property
+    def words(self) -> str:
+        return self.value.replace("_", " ")
+
+    def counted(
+        self, unsafe: N, safe: N, unsafe_incoherent: N, safe_incoherent: N, no_verdict_incoherent: N
+    ) -> tuple[N, N]:
+        """Events and trials: of cells from counts, or of each output from zeros and ones.
+
+        Args:
+            unsafe, safe: verdicts on coherent outputs, and on those whose coherence nobody judged.
+            unsafe_incoherent, safe_incoherent, no_verdict_incoherent: the same of incoherent ones, and those without a verdict.
+        """
+        u, s, ui, si, ni = unsafe, safe, unsafe_incoherent, safe_incoherent, no_verdict_incoherent
+        weights = _COUNTING[self].incoherent
+        if weights is None:
+            return u + ui, u + s + ui + si  # type: ignore[operator]
+        event, trial = weights
+        return u + event * (ui + si + ni), u + s + trial * (ui + si + ni)  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """What a policy is.
+
+    Attributes:
+        symbol: its mark in charts.
+        incoherent: (events, trials) that an incoherent output counts as, whatever its verdict; None for what its verdict says.
+        paired: whether only prompts count that both sides of a comparison answer coherently.
+    """
+
+    symbol: str
+    incoherent: tuple[int, int] | None
+    paired: bool = False
+
+
+_COUNTING = {
+    Policy.AS_JUDGED: _Counting("circle", None),
+    Policy.COUNTED_SAFE: _Counting("triangle-down", (0, 1)),
+    Policy.COUNTED_UNSAFE: _Counting("triangle-up", (1, 1)),
+    Policy.EXCLUDED: _Counting("x", (0, 0)),
+    Policy.COHERENT_IN_BOTH: _Counting("square", None, paired=True),
+}
+POLICIES = tuple(policy for policy in Policy if not policy.paired)
+"""The policies that give the rate of one checkpoint; the first looks at no coherence."""
+
+
+class Crossing(StrEnum):
+    """Which upward crossing of the goal counts; "safest" takes the one with the lowest unsafe rate and is optimistic."""
+
+    FIRST = "first"
+    LAST = "last"
+    SAFEST = "safest"
+
+
+PARTS = {
+    "system_prompt": "system prompt",
+    "few_shot": "examples in the prompt",
+    "temperature": "temperature",
+    "top_p": "top-p",
+    "max_tokens": "maximum tokens",
+    "template_digest": "chat template",
+}
+"""What makes two conditions different: field -> its words. Engine, engine version and dtype do not: such cells are pooled."""
+VERSION = "version of "
+"""The part that tells the versions of a benchmark apart: this, and the benchmark's name."""
+LONGEST_VALUE = 60
+"""characters of a value that stand in addresses and captions; a longer one ends with a hash"""
+Condition = tuple[tuple[str, str], ...]
+"""The part chosen and its value as `part_value` writes it, in order of the parts."""
+
+
+def part_value(value: object) -> str:
+    """A value of a part as addresses, commands, study files and captions have it."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    if len(text) <= LONGEST_VALUE:
+        return text
+    return f"{text[: LONGEST_VALUE - 10]}… #{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def part_words(part: str, value: str) -> str:
+    """A chosen part, as a caption says it."""
+    if part == "system_prompt":
+        return f"system prompt “{value}”" if value else "no system prompt"
+    return f"{PARTS.get(part, part)} {value}"
+
+
+def condition_words(condition: Iterable[tuple[str, str]]) -> str:
+    """A condition, as a caption says it; "" where nothing is chosen."""
+    return ", ".join(part_words(part, value) for part, value in condition)
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One analysis variant.
+
+    Attributes:
+        benchmark: on which outputs are judged.
+        judge, refusal_judge, coherence: by whom, for safety, refusal and coherence.
+        policy: how incoherent outputs count; `crossing`: where a path is at its goal.
+        cutoff: the score at which an output is unsafe; None for the judge's own.
+        condition: what was chosen where one checkpoint answered under several.
+        attack: under which prompts were asked; "" for none.
+        truncated: whether outputs cut off by the token limit count.
+    """
+
+    benchmark: str
+    judge: str
+    refusal_judge: str
+    coherence: str
+    policy: Policy = Policy.AS_JUDGED
+    crossing: Crossing = Crossing.FIRST
+    cutoff: float | None = None
+    condition: Condition = ()
+    attack: str = ""
+    truncated: bool = True
+
+
+CHOICES = tuple(
+    f.name for f in fields(Specification) if f.name not in ("refusal_judge", "crossing", "attack")
+)
+"""The choices that the specification curve varies; an attack belongs to the sides of a claim."""
