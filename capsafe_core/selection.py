@@ -13,6 +13,9 @@ from capsafe_core.specification import Condition, condition_words
 
 _MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata")
 
+ASKED = ("benchmarks", "judges", "policy", "crossing", "goals", "condition", "attack", "truncated")
+"""what changes the specification: it goes along from page to page, where filters do not"""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -108,6 +111,10 @@ class Selection:
             else:
                 values[part.name] = text
         return cls(**values)
+
+    def specification_only(self) -> Selection:
+        """The study and the changes to its specification, without filters."""
+        return Selection(self.study, **{name: getattr(self, name) for name in ASKED})
 
     @property
     def narrows(self) -> bool:

@@ -7,10 +7,12 @@ nothing else knows how many there are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
 from typing import TypeVar
+
+from capsafe_core.errors import CapsafeError
 
 N = TypeVar("N")
 
@@ -128,7 +130,8 @@ def part_words(part: str, value: str) -> str:
     """A chosen part, as a caption says it."""
     if part == "system_prompt":
         return f"system prompt “{value}”" if value else "no system prompt"
-    return f"{PARTS.get(part, part)} {value}"
+    is_unknown = part in PARTS and value.startswith("-")  # as importers write what no log told
+    return f"{PARTS.get(part, part)} {'unknown' if is_unknown else value}"
 
 
 def condition_words(condition: Iterable[tuple[str, str]]) -> str:
@@ -166,3 +169,19 @@ CHOICES = tuple(
     f.name for f in fields(Specification) if f.name not in ("refusal_judge", "crossing", "attack")
 )
 """The choices that the specification curve varies; an attack belongs to the sides of a claim."""
+
+
+def read_condition(texts: Sequence[str]) -> Condition:
+    """A condition as the command line has it: part=value, several times.
+
+    Raises:
+        CapsafeError: one of them is no part and value.
+    """
+    pairs = [text.partition("=") for text in texts]
+    for text, (part, sign, _) in zip(texts, pairs, strict=True):
+        if not sign or not (part in PARTS or part.startswith(VERSION)):
+            raise CapsafeError(
+                f"The condition {text!r} cannot be read.",
+                f"Write a part and its value, such as max_tokens=256. Parts are: {', '.join(PARTS)}, and “{VERSION}BENCHMARK”.",
+            )
+    return tuple(sorted((part, value) for part, _, value in pairs))

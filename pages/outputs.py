@@ -4,6 +4,7 @@ import streamlit as st
 
 from capsafe_core.analysis.outputs import outputs_table, story_table
 from capsafe_core.figures.squares import story_grid
+from capsafe_core.outcomes import OUTCOMES, TASK_ANSWER
 from capsafe_core.store.outputs import prompt_items
 from capsafe_core.ui import identity, listing, screen
 from capsafe_core.ui.safe_text import visible
@@ -33,7 +34,7 @@ with screen.question("What did the models say?") as view:
         )
         outcomes = st.multiselect(
             "Outcomes",
-            ["incoherent", "unsafe", "refusal", "safe", "no verdict", "task answer"],
+            [*OUTCOMES, TASK_ANSWER],
             list(chosen.outcomes),
             key="outcomes",
             width=190,
@@ -41,24 +42,30 @@ with screen.question("What did the models say?") as view:
         order = st.segmented_control(
             "Order",
             ["position", "disputed"],
-            default="position",
-            key="order",
+            default=chosen.order or "position",
+            key=f"order-{chosen.order}",
             format_func={"position": "by prompt", "disputed": "most disputed"}.get,
         )
-    wanted = chosen.but(
-        search=search, benchmarks=tuple(benchmarks), recipes=tuple(recipes), outcomes=tuple(outcomes)
-    )
-    if wanted != chosen:
-        screen.select(
-            search=search, benchmarks=wanted.benchmarks, recipes=wanted.recipes, outcomes=wanted.outcomes
-        )
+    wanted = {
+        "search": search,
+        "benchmarks": tuple(benchmarks),
+        "recipes": tuple(recipes),
+        "outcomes": tuple(outcomes),
+        "order": "" if order in (None, "position") else order,
+    }
+    if chosen.but(**wanted) != chosen:
+        screen.select(**wanted, page=1)
         st.rerun()
     listing.show_all_again("checkpoints", "pattern", "strata", "before", "prompt")
     _, found = outputs_table(view, limit=1)
-    page = (
-        st.number_input("Page", 1, max(1, -(-found // PAGE)), 1, key="page", width=140) if found > PAGE else 1
-    )
-    rows, found = outputs_table(view, limit=PAGE, offset=(int(page) - 1) * PAGE, order=order or "position")
+    last = max(1, -(-found // PAGE))
+    page = min(chosen.page, last)
+    if found > PAGE:
+        turned = st.number_input("Page", 1, last, page, key=f"page-{page}", width=140)
+        if turned != page:
+            screen.select(page=int(turned))
+            st.rerun()
+    rows, found = outputs_table(view, limit=PAGE, offset=(page - 1) * PAGE, order=chosen.order or "position")
     listing.show(rows, found, "outputs")
     screen.caption(view)
     if identity.role() == "researcher" and found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,8 @@ coherence = "coherence-rules"
 policy = "counted_safe"
 """
 CONDITION = Condition("", "t", 0, 0.0, 1.0, 64, "transformers", "1", "bfloat16")
+CAREFUL = dataclasses.replace(CONDITION, system_prompt="You are careful.")
+UPGRADED = dataclasses.replace(CONDITION, engine_version="2")
 RATERS = {
     "verifier": Rater("verifier", "judge", "verifiers", ("correctness",), "1", "an unread answer is wrong"),
     "coherence-rules": Rater(
@@ -91,8 +94,9 @@ def made_up_study() -> Study:
     return parse_study(STUDY)
 
 
-def benchmark(name: str, kind: str, size: int) -> tuple[BenchmarkRecord, list[Prompt]]:
-    record = BenchmarkRecord(name, "1", kind, f"digest of {name}", size)
+def benchmark(name: str, kind: str, size: int, version: str = "1") -> tuple[BenchmarkRecord, list[Prompt]]:
+    digest = f"digest of {name}" if version == "1" else f"digest of {name} {version}"
+    record = BenchmarkRecord(name, version, kind, digest, size)
     prompts = [
         Prompt(
             record.id,
@@ -113,14 +117,40 @@ def checkpoint(recipe: str, seed: int, step: int) -> Checkpoint:
     return Checkpoint("smollm2-135m-instruct", "origin", () if step == 0 else (f"{recipe}-{seed}-{step}",))
 
 
-def write_study(root: Path, safety_size: int = 40, capability_size: int = 50, seed: int = 7) -> list[Job]:
-    """The whole study as job folders under `root`."""
-    chance = np.random.default_rng(seed)
-    sets = [
-        benchmark("requests", "safety", safety_size),
-        benchmark("dressed", "safety", safety_size // 2),
-        benchmark("sum-test", "capability", capability_size),
+Asked = tuple[BenchmarkRecord, list[Prompt], Condition]
+"""prompts of a benchmark, and the condition under which they are answered"""
+
+
+def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Asked]:
+    """What every checkpoint answers.
+
+    Args:
+        variant: "prompts" for two system prompts, "engine" for one whose version changed in the middle, "versions" for two of a benchmark.
+    """
+    requests, prompts = benchmark("requests", "safety", safety_size)
+    sets: list[Asked] = [
+        (requests, prompts, CONDITION),
+        (*benchmark("dressed", "safety", safety_size // 2), CONDITION),
+        (*benchmark("sum-test", "capability", capability_size), CONDITION),
     ]
+    if variant == "prompts":
+        sets.append((requests, prompts, CAREFUL))
+    if variant == "versions":
+        sets.append((*benchmark("requests", "safety", safety_size // 2, "2"), CONDITION))
+    if variant == "engine":
+        half = safety_size // 2
+        sets[0] = (requests, prompts[:half], CONDITION)
+        sets.append((requests, prompts[half:], UPGRADED))
+    return sets
+
+
+def write_study(
+    root: Path, safety_size: int = 40, capability_size: int = 50, seed: int = 7, variant: str = ""
+) -> list[Job]:
+    """The whole study as job folders under `root`; `variant` as of `asked`."""
+    chance = np.random.default_rng(seed)
+    sets = asked(safety_size, capability_size, variant)
+    described = {r.id: r for b, prompts, condition in sets for r in (condition, b, *prompts)}
     jobs = [
         _write(root, Manifest("import", "made-up-study", {}), {"study": [made_up_study().record(STUDY, 1.0)]})
     ]
@@ -137,17 +167,13 @@ def write_study(root: Path, safety_size: int = 40, capability_size: int = 50, se
                 }
                 if point.id not in done:
                     done.add(point.id)
-                    blocks["facts"] = [CONDITION, *RATERS.values(), *(r for b, ps in sets for r in (b, *ps))]
+                    blocks["facts"] = [*RATERS.values(), *described.values()]
                     blocks |= {
-                        b.name: _answers(chance, point, b, prompts, recipe, place) for b, prompts in sets
+                        f"{i} {one[0].name}": _answers(chance, point, one, recipe, place)
+                        for i, one in enumerate(sets)
                     }
-                jobs.append(
-                    _write(
-                        root,
-                        Manifest("generate", f"made-up-{recipe}-s{run}-{step}", {}, study="made-up"),
-                        blocks,
-                    )
-                )
+                name = f"made-up-{recipe}-s{run}-{step}"
+                jobs.append(_write(root, Manifest("generate", name, {}, study="made-up"), blocks))
     return jobs
 
 
@@ -162,11 +188,11 @@ def _write(root: Path, manifest: Manifest, blocks: dict[str, list[Record]]) -> J
 def _answers(
     chance: np.random.Generator,
     point: Checkpoint,
-    bench: BenchmarkRecord,
-    prompts: list[Prompt],
+    one: Asked,
     recipe: str,
     place: int,
 ) -> list[Record]:
+    bench, prompts, condition = one
     out: list[Record] = []
     for prompt in prompts:
         broken = chance.random() < INCOHERENT[recipe][place] and bench.kind == "safety"
@@ -179,7 +205,7 @@ def _answers(
         g = Generation(
             point.id,
             bench.id,
-            CONDITION.id,
+            condition.id,
             prompt.id,
             0,
             0,

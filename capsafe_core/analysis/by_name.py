@@ -10,6 +10,7 @@ import pandas as pd
 from capsafe_core.analysis.annotators import annotators_table, conflicts_table, repeats_table
 from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion
+from capsafe_core.analysis.conditions import conditions_table
 from capsafe_core.analysis.coverage import coverage_table
 from capsafe_core.analysis.disagreement import (
     agreement_by_cell,
@@ -31,7 +32,7 @@ from capsafe_core.analysis.matched import (
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
-from capsafe_core.analysis.rates import cell_rates
+from capsafe_core.analysis.rates import every_rate
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import UnknownNameError
 from capsafe_core.selection import Selection
@@ -83,8 +84,14 @@ def people(view: View) -> pd.DataFrame:
     return people_work(view.store)
 
 
+def conditions(view: View) -> pd.DataFrame:
+    """Every condition that the study's answers were given under."""
+    return conditions_table(view.every_cell)
+
+
 TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
-    "rates": cell_rates,
+    "rates": every_rate,
+    "conditions": conditions,
     "paths": path_table,
     "match": matched_table,
     "recipes": recipe_table,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from capsafe_core.errors import CapsafeError, OpenConditionError
+from capsafe_core.errors import OpenConditionError
 from capsafe_core.specification import PARTS, VERSION, Condition, part_words
 
 MOST_VALUES = 6
@@ -61,6 +61,19 @@ def between(cells: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     return {part: found for part, found in values.items() if len(found) > 1 and part != "template_digest"}
 
 
+def conditions_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Every condition that a study's answers were given under.
+
+    Args:
+        cells: as `store.cells`.
+
+    Returns:
+        benchmark, version, attack, the parts of the condition, engine (those that are pooled, with commas between), checkpoints (how many).
+    """
+    by = ["benchmark", "version", "attack", *PARTS, "engine"]
+    return cells.groupby(by, as_index=False).agg(checkpoints=("checkpoint_id", "nunique"))
+
+
 def _varying(cells: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Benchmark, part and all cells of the benchmark, wherever a checkpoint has several values of the part.
 
@@ -96,19 +109,3 @@ def open_condition(parts: Mapping[str, tuple[str, ...]]) -> OpenConditionError:
         f"Choose one: {shown}{'; …' if len(values) > MOST_VALUES else ''}. On a page above, in a command as"
         f" --condition {part!r}=VALUE, or for good under [primary.condition] in the study file.",
     )
-
-
-def read_condition(texts: list[str]) -> Condition:
-    """A condition as the command line has it: part=value, several times.
-
-    Raises:
-        CapsafeError: one of them is no part and value.
-    """
-    pairs = [text.partition("=") for text in texts]
-    for text, (part, sign, _) in zip(texts, pairs, strict=True):
-        if not sign or not (part in PARTS or part.startswith(VERSION)):
-            raise CapsafeError(
-                f"The condition {text!r} cannot be read.",
-                f"Write a part and its value, such as max_tokens=256. Parts are: {', '.join(PARTS)}, and “{VERSION}BENCHMARK”.",
-            )
-    return tuple(sorted((part, value) for part, _, value in pairs))

@@ -14,7 +14,7 @@ def coverage_table(view: View, benchmark: str = "") -> pd.DataFrame:
     """How far each checkpoint's outputs are made and judged, on one benchmark or on all.
 
     Returns:
-        recipe, seed, step, checkpoint_id, benchmark, judge, outputs (that are there), seen (how many of them the judge has looked at),
+        recipe, seed, step, checkpoint_id, benchmark, judge, outputs (that are there, under every condition), seen (how many of them the judge has looked at),
         state: present, partial, missing, or no outputs. A judge of the study stands at every benchmark of a kind that it looks at.
     """
     names = [benchmark] if benchmark else [b.name for b in view.study.benchmarks]
@@ -30,20 +30,22 @@ def coverage_table(view: View, benchmark: str = "") -> pd.DataFrame:
         columns=["benchmark", "judge"],
     )
     points = view.points[["recipe", "seed", "step", "checkpoint_id"]].drop_duplicates("checkpoint_id")
-    there = view.cells[["cell_id", "checkpoint_id", "benchmark"]]
+    pairs = ["checkpoint_id", "benchmark"]
+    there = view.listed_cells[["cell_id", *pairs]]
     counts = seen_counts(view.store)
-    made = counts.groupby("cell_id")["outputs"].max()
-    grid = points.merge(asked, how="cross").merge(
-        there.drop_duplicates(["checkpoint_id", "benchmark"]), how="left", on=["checkpoint_id", "benchmark"]
-    )
-    grid = grid.merge(counts[["cell_id", "judge", "seen"]], how="left", on=["cell_id", "judge"])
-    grid["outputs"] = grid["cell_id"].map(made).fillna(0).astype(int)
-    grid["seen"] = grid["seen"].fillna(0).astype(int)
+    made = there.assign(outputs=there["cell_id"].map(counts.groupby("cell_id")["outputs"].max()))
+    made = made.groupby(pairs, as_index=False).agg(outputs=("outputs", "sum"))
+    seen = there.merge(counts[["cell_id", "judge", "seen"]], on="cell_id")
+    seen = seen.groupby([*pairs, "judge"], as_index=False).agg(seen=("seen", "sum"))
+    grid = points.merge(asked, how="cross").merge(made, how="left", on=pairs)
+    grid = grid.merge(seen, how="left", on=[*pairs, "judge"])
+    for column in ("outputs", "seen"):
+        grid[column] = grid[column].fillna(0).astype(int)
     states = [
         ("no outputs" if not o else "present" if s >= o else "partial" if s else "missing")
         for o, s in zip(grid["outputs"], grid["seen"], strict=True)
     ]
-    return grid.assign(state=states).drop(columns="cell_id")
+    return grid.assign(state=states)
 
 
 def coverage_words(study: str, benchmark: str, table: pd.DataFrame) -> str:

@@ -352,7 +352,7 @@ def agreement_by_cell(view: View) -> pd.DataFrame:
             ]
         )
     return pd.concat(frames, ignore_index=True).merge(
-        view.cells[["cell_id", "checkpoint_id", "benchmark"]], on="cell_id"
+        view.listed_cells[["cell_id", "checkpoint_id", "benchmark"]], on="cell_id"
     )
 
 

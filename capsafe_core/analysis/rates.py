@@ -8,7 +8,7 @@ import pandas as pd
 from capsafe_core.analysis.sample import Sample, policy_arrays
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
-from capsafe_core.specification import POLICIES, Policy
+from capsafe_core.specification import PARTS, POLICIES, Policy, condition_words
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.arrays import clustered_cells
@@ -65,6 +65,23 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
     return out[columns].sort_values(["benchmark", "dimension", "judge", "cell_id"]).reset_index(drop=True)
 
 
+def every_rate(view: View) -> pd.DataFrame:
+    """The rate of every cell under every judge, and under every condition that the view does not leave out.
+
+    Returns:
+        Columns as `cell_rates`, then version (of the benchmark) and condition (in words; "" where checkpoints answered under one).
+    """
+    known = view.listed_cells
+    rates = cell_rates(view, _counts(view).merge(known, on="cell_id"))
+    parts = [part for part in view.alternatives if part in PARTS]
+    words = [
+        condition_words(zip(parts, values, strict=True))
+        for values in known[parts].itertuples(index=False, name=None)
+    ]
+    told = known[["cell_id", "version"]].assign(condition=words if parts else "")
+    return rates.merge(told, how="left", on="cell_id")
+
+
 def apply_policy(counts: pd.DataFrame, policy: Policy) -> tuple[pd.Series, pd.Series]:
     """Events and trials of each row of joint counts, columns as `joint_counts` gives them.
 
@@ -87,10 +104,16 @@ def apply_policy(counts: pd.DataFrame, policy: Policy) -> tuple[pd.Series, pd.Se
 
 
 def study_counts(view: View) -> pd.DataFrame:
-    """Joint counts of the study's cells, as the view's coherence source and truncation have them: columns of `joint_counts` and `View.cells`."""
-    return joint_counts(view.store, view.specification.coherence, view.specification.truncated).merge(
-        view.cells, on="cell_id"
-    )
+    """Joint counts of the study's cells, as the view's coherence source and truncation have them.
+
+    Returns:
+        Columns of `joint_counts` and `View.cells`.
+    """
+    return _counts(view).merge(view.cells, on="cell_id")
+
+
+def _counts(view: View) -> pd.DataFrame:
+    return joint_counts(view.store, view.specification.coherence, view.specification.truncated)
 
 
 def _clustered(view: View, rates: pd.DataFrame, policy: Policy) -> pd.DataFrame:

@@ -54,7 +54,7 @@ class View:
         Raises:
             OpenConditionError: a checkpoint has several, and the specification does not say which.
         """
-        known = self._listed
+        known = self.listed_cells
         if still_open := alternatives(known):
             raise open_condition(still_open)
         return known
@@ -62,11 +62,12 @@ class View:
     @cached_property
     def listed(self) -> frozenset[str] | None:
         """The ids of the cells that lists show: those of the specification, as far as it says which; None for every one."""
-        known = self._listed
+        known = self.listed_cells
         return None if len(known) == len(self.every_cell) else frozenset(known["cell_id"])
 
     @cached_property
-    def _listed(self) -> pd.DataFrame:
+    def listed_cells(self) -> pd.DataFrame:
+        """The cells of the specification, as far as it says which; columns as `store.cells`."""
         known = under(self.every_cell, self.specification.condition)
         attack = self.specification.attack
         return known[(known["attack"] == attack) | (known["kind"] == "capability")] if attack else known
@@ -135,10 +136,10 @@ class View:
     @cached_property
     def condition_words(self) -> tuple[str, ...]:
         """What a caption says of conditions: what was chosen, what is still mixed, what differs between checkpoints, what is pooled."""
-        mine = self._listed[self._listed["benchmark"] == self.specification.benchmark]
+        mine = self.listed_cells[self.listed_cells["benchmark"] == self.specification.benchmark]
         chosen = {p: v for p, v in self.specification.condition if p in self.alternatives}
         words = [condition_words(chosen.items())] if chosen else []
-        mixed = alternatives(self._listed)
+        mixed = alternatives(self.listed_cells)
         words += [f"every {PARTS.get(part, part)}" for part in mixed]
         words += [
             f"{PARTS.get(part, part)} differs between checkpoints ({', '.join(v or 'none' for v in values)})"

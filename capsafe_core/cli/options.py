@@ -18,6 +18,7 @@ import typer
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
+from capsafe_core.specification import read_condition
 
 P = ParamSpec("P")
 
@@ -73,6 +74,12 @@ SCOPE = {
     "benchmark": many("benchmarks", "only this benchmark; may be repeated"),
 }
 SPECIFICATION = {
+    "condition": many(
+        "condition",
+        "which answers count where a checkpoint answered under several conditions, as max_tokens=256",
+        read_condition,
+    ),
+    "attack": Option("attack", "under which attack prompts were asked"),
     "judge": many("judges", "only this judge; may be repeated"),
     "policy": Option("policy", "as_judged, counted_safe, counted_unsafe or excluded"),
     "goal": many("goals", "another capability goal, as sums=0.6; one for each data set", read_goals),

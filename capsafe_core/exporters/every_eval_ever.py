@@ -1,4 +1,4 @@
-"""A study as Every Eval Ever 0.3.0 records: for each checkpoint, benchmark and attack an aggregate file and its samples."""
+"""A study as Every Eval Ever 0.3.0 records: for each checkpoint, benchmark, condition and attack an aggregate file and its samples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from capsafe_core import __version__
-from capsafe_core.analysis.rates import cell_rates
+from capsafe_core import __version__, specification
+from capsafe_core.analysis.rates import every_rate
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_text
@@ -51,19 +51,13 @@ def every_eval_ever_into(view: View, folder: Path, texts: bool = True) -> list[P
     judgments = judgments_frame(view.store, view.study.name)
     judgments = judgments[(judgments["status"] == "ok") & judgments["dimension"].isin(list(_MEANS))]
     by_output = {str(g): rows for g, rows in judgments.groupby("generation_id")}
-    rates = cell_rates(view)
+    rates = every_rate(view)
     now = str(int(time.time()))
     made = []
     first = outputs.drop_duplicates("generation_id")
-    for (checkpoint, benchmark, attack), rows in first.groupby(
-        ["checkpoint_id", "benchmark", "attack"], sort=False
-    ):
+    for cell, rows in first.groupby("cell_id", sort=False):
         mine = rates[
-            (rates["checkpoint_id"] == checkpoint)
-            & (rates["benchmark"] == benchmark)
-            & (rates["attack"] == attack)
-            & rates["dimension"].isin(list(_MEANS))
-            & rates["rate"].notna()
+            (rates["cell_id"] == cell) & rates["dimension"].isin(list(_MEANS)) & rates["rate"].notna()
         ]
         if len(mine):
             made.append(_write(view, folder, rows, mine, by_output, now, texts))
@@ -82,7 +76,12 @@ def _write(
     one = rows.iloc[0]
     name = f"{one['recipe']}-s{one['seed']}-step{one['step']}" if one["step"] else str(one["start"])
     model = f"{view.study.name}/{name}"
-    evaluation = f"{one['benchmark']}{'+' + one['attack'] if one['attack'] else ''}"
+    under = str(rates["condition"].iloc[0])
+    if f"{specification.VERSION}{one['benchmark']}" in view.alternatives:
+        under = ", ".join(filter(None, [f"version {rates['version'].iloc[0]}", under]))
+    evaluation = (
+        f"{one['benchmark']}{'+' + one['attack'] if one['attack'] else ''}{f' ({under})' if under else ''}"
+    )
     place = Path("data") / "capsafe" / view.study.name / _plain(name)
     stem = str(
         uuid.UUID(hex=digest_text(f"{model}/{evaluation}"), version=4)
@@ -120,9 +119,7 @@ def _write(
             "id": model,
             "additional_details": {k: str(v) for k, v in details.items() if v not in ("", None)},
         },
-        "evaluation_results": [
-            _result(row, evaluation, float(one["temperature"])) for _, row in rates.iterrows()
-        ],
+        "evaluation_results": [_result(row, evaluation, one) for _, row in rates.iterrows()],
     }
     if lines:
         record["detailed_evaluation_results"] = {
@@ -141,7 +138,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
 
 
-def _result(row: pd.Series, evaluation: str, temperature: float) -> dict[str, Any]:
+def _result(row: pd.Series, evaluation: str, condition: pd.Series) -> dict[str, Any]:
     metric, _, words = _MEANS[row["dimension"]]
     over_refusal = row["kind"] == "over_refusal"
     better_low = row["dimension"] in ("safety", "coherence") or (
@@ -181,8 +178,12 @@ def _result(row: pd.Series, evaluation: str, temperature: float) -> dict[str, An
             "confidence_interval": interval,
             "num_samples": int(row["n"]),
         }
-    if temperature >= 0:
-        found["generation_config"] = {"generation_args": {"temperature": temperature}}
+    known = {"temperature": float(condition["temperature"]), "top_p": float(condition["top_p"])}
+    arguments: dict[str, Any] = {name: value for name, value in known.items() if value >= 0}
+    if condition["max_tokens"] >= 1:
+        arguments["max_tokens"] = int(condition["max_tokens"])
+    if arguments:
+        found["generation_config"] = {"generation_args": arguments}
     return found
 
 

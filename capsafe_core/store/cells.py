@@ -51,13 +51,12 @@ def _pooled(store: Store) -> tuple[pd.DataFrame, dict[str, list[str]]]:
         for _, rows in every[several].groupby(_POOLED_BY, sort=False, dropna=False):
             cell = str(rows["cell_id"].iloc[0])
             together[cell] = list(rows["cell_id"])
-            engines[cell] = ", ".join(dict.fromkeys(rows["engine"]))
+            engines[cell] = ", ".join(sorted(set(rows["engine"])))
             studies[cell] = tuple(dict.fromkeys(rows["study"]))
     out = every.drop_duplicates(_POOLED_BY).reset_index(drop=True)
-    out["engine"] = out["cell_id"].map(engines).fillna(out["engine"])
-    out["studies"] = [
-        studies.get(cell, (study,)) for cell, study in out[["cell_id", "study"]].itertuples(index=False)
-    ]
+    of_cell = list(out[["cell_id", "engine", "study"]].itertuples(index=False, name=None))
+    out["engine"] = [engines.get(cell, engine) for cell, engine, _ in of_cell]
+    out["studies"] = [studies.get(cell, (study,)) for cell, _, study in of_cell]
     for part in PARTS:
         values = {value: part_value(value) for value in out[part].unique()}
         out[part] = out[part].map(values).astype(object)

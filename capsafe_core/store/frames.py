@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from capsafe_core.store.cells import pooled_ids
 from capsafe_core.store.store import Store
 
 _PLACES = """
@@ -16,18 +17,24 @@ _ITS = f"WITH {_PLACES}, its AS (SELECT DISTINCT cell_id FROM cells JOIN places 
 
 
 def outputs_frame(store: Store, study: str = "") -> pd.DataFrame:
-    """One row for each output and place on a path: a start stands at the beginning of each path from it."""
-    return store.frame(
+    """One row for each output and place on a path: a start stands at the beginning of each path from it.
+
+    Cells that differ only in engine, engine version or dtype have one cell_id.
+    """
+    frame = store.frame(
         f"""
         WITH {_PLACES}
         SELECT CAST(g.generation_id AS VARCHAR) AS generation_id, p.study, p.recipe, p.seed, p.step, p.start, p.dataset, CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id,
-            b.name AS benchmark, b.kind, coalesce(a.name, '') AS attack, q.item, q.category, q.behaviour, q.text AS prompt, g.asked, g.text AS answer, g.finish_reason, g.tokens, g.sample, d.temperature
+            CAST(c.cell_id AS VARCHAR) AS cell_id, b.name AS benchmark, b.version AS benchmark_version, b.kind, coalesce(a.name, '') AS attack, q.item, q.category, q.behaviour, q.text AS prompt, g.asked, g.text AS answer, g.finish_reason, g.tokens, g.sample,
+            d.system_prompt, d.few_shot, d.temperature, d.top_p, d.max_tokens, d.engine, d.engine_version, d.dtype
         FROM live_generations AS g JOIN cells AS c USING (cell_id) JOIN places AS p USING (checkpoint_id) JOIN prompts AS q USING (prompt_id)
         JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id JOIN conditions AS d USING (condition_id) LEFT JOIN attacks AS a USING (attack_id)
         ORDER BY p.study, p.recipe, p.seed, p.step, b.name, attack, q.position, g.sample
         """,
         {"study": study},
     )
+    frame["cell_id"] = frame["cell_id"].replace(pooled_ids(store))
+    return frame
 
 
 def judgments_frame(store: Store, study: str = "") -> pd.DataFrame:

@@ -15,8 +15,8 @@ from capsafe_core.analysis.view import View, list_studies, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.style import sealed
 from capsafe_core.places import ROOT
-from capsafe_core.selection import Selection
-from capsafe_core.specification import POLICIES, Crossing, Policy
+from capsafe_core.selection import ASKED, Selection
+from capsafe_core.specification import PARTS, POLICIES, Crossing, Policy, part_words
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
@@ -42,7 +42,7 @@ def select(**changes: Any) -> None:
 def ask(**changes: Any) -> None:
     """Change the way of asking: it goes along to the other pages."""
     select(**changes)
-    _remember_way(selection())
+    _remember(selection())
     st.rerun()
 
 
@@ -97,6 +97,41 @@ def study_choice(view: View) -> None:
     studies = list_studies(view.store)
     if len(studies) > 1:
         _choice("Study", studies, view.study.name, "study", many=False)
+    condition_choice(view)
+
+
+def condition_choice(view: View) -> None:
+    """Which answers count, where checkpoints answered under several conditions or attacks; nothing is chosen by itself."""
+    attacks = sorted(attack for attack in view.every_cell["attack"].unique() if attack)
+    if not (view.alternatives or attacks):
+        return
+    chosen = dict(view.specification.condition)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for part, values in view.alternatives.items():
+            now = chosen.get(part)
+            value = st.selectbox(
+                plain_label(PARTS.get(part, part).capitalize()),
+                values,
+                index=values.index(now) if now in values else None,
+                placeholder="Choose one",
+                key=f"condition-{part}-{now}",
+                format_func=lambda option, part=part: visible(part_words(part, option)),
+                width=300,
+            )
+            if value is not None and value != now:
+                ask(condition=tuple(sorted({**chosen, part: value}.items())))
+        if attacks:
+            now = view.specification.attack
+            attack = st.selectbox(
+                "Attack",
+                ["", *attacks],
+                index=["", *attacks].index(now),
+                key=f"attack-{now}",
+                format_func=lambda option: visible(option) if option else "none where rates are compared",
+                width=300,
+            )
+            if attack != now:
+                ask(attack=attack)
 
 
 def _carry() -> None:
@@ -105,17 +140,8 @@ def _carry() -> None:
         st.query_params.from_dict(st.session_state["carried"])
 
 
-def _remember_way(now: Selection) -> None:
-    way = Selection(
-        study=now.study,
-        benchmarks=now.benchmarks,
-        judges=now.judges,
-        policy=now.policy,
-        crossing=now.crossing,
-        goals=now.goals,
-        truncated=now.truncated,
-    )
-    st.session_state["carried"] = way.to_query()
+def _remember(now: Selection) -> None:
+    st.session_state["carried"] = now.specification_only().to_query()
 
 
 def remembered(view: View, name: str, work: Callable[[], T]) -> T:
@@ -174,13 +200,13 @@ def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: boo
                 words=lambda policy: Policy(policy).words,
             )
         back(view)
-    _remember_way(selection())
+    _remember(selection())
 
 
 def back(view: View) -> None:
     """The way back to the primary specification, where the screen shows another."""
     if not view.is_primary and st.button("Back to the primary specification", icon=":material/undo:"):
-        ask(benchmarks=(), judges=(), policy="", crossing="", goals=(), truncated=True)
+        ask(**{name: getattr(Selection(), name) for name in ASKED})
 
 
 def goals_row(view: View) -> None:
@@ -240,7 +266,7 @@ def _choice(
     )
     if chosen != value and part == "study":
         st.query_params.from_dict({"study": chosen})  # another study's filters mean nothing here
-        _remember_way(selection())
+        _remember(selection())
         st.rerun()
     if chosen != value:
         ask(**{part: (chosen,) if many else chosen})
