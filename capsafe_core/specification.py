@@ -78,7 +78,7 @@ class _Counting:
     """
 
     symbol: str
-    incoherent: tuple[int, int] | None
+    incoherent: tuple[float, float] | None
     paired: bool = False
 
 
