@@ -1,7 +1,7 @@
 """One analysis variant: everything that a number depends on besides the data.
 
-Study file, pages, SQL, captions, reports and commands share this type. A policy is a name in `Policy` and a line in `_COUNTING`;
-nothing else knows how many there are.
+Study file, pages, SQL, captions, reports and commands share this type. A policy is a name in `Policy` and a
+line in `_COUNTING`; nothing else knows how many there are.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Policy(StrEnum):
 
         Args:
             unsafe, safe: verdicts on coherent outputs, and on those whose coherence nobody judged.
-            unsafe_incoherent, safe_incoherent, no_verdict_incoherent: the same of incoherent ones, and those without a verdict.
+            unsafe_incoherent, safe_incoherent, no_verdict_incoherent: the same of incoherent ones, and those
+                without a verdict.
         """
         u, s, ui, si, ni = unsafe, safe, unsafe_incoherent, safe_incoherent, no_verdict_incoherent
         weights = _COUNTING[self].incoherent
@@ -73,7 +74,8 @@ class _Counting:
 
     Attributes:
         symbol: its mark in charts.
-        incoherent: (events, trials) that an incoherent output counts as, whatever its verdict; None for what its verdict says.
+        incoherent: (events, trials) that an incoherent output counts as, whatever its verdict; None for what
+            its verdict says.
         paired: whether only prompts count that both sides of a comparison answer coherently.
     """
 
@@ -94,7 +96,7 @@ POLICIES = tuple(policy for policy in Policy if not policy.paired)
 
 
 class Crossing(StrEnum):
-    """Which upward crossing of the goal counts; "safest" takes the one with the lowest unsafe rate and is optimistic."""
+    """Which upward crossing of the goal counts; "safest", with the lowest unsafe rate, is optimistic."""
 
     FIRST = "first"
     LAST = "last"
@@ -109,7 +111,8 @@ PARTS = {
     "max_tokens": "maximum tokens",
     "template_digest": "chat template",
 }
-"""What makes two conditions different: field -> its words. Engine, engine version and dtype do not: such cells are pooled."""
+"""What makes two conditions different: field -> its words. Engine, engine version and dtype do not: such
+cells are pooled."""
 VERSION = "version of "
 """The part that tells the versions of a benchmark apart: this, and the benchmark's name."""
 LONGEST_VALUE = 60
@@ -182,6 +185,7 @@ def read_condition(texts: Sequence[str]) -> Condition:
         if not sign or not (part in PARTS or part.startswith(VERSION)):
             raise CapsafeError(
                 f"The condition {text!r} cannot be read.",
-                f"Write a part and its value, such as max_tokens=256. Parts are: {', '.join(PARTS)}, and “{VERSION}BENCHMARK”.",
+                f"Write a part and its value, such as max_tokens=256. Parts are: {', '.join(PARTS)},"
+                f" and “{VERSION}BENCHMARK”.",
             )
     return tuple(sorted((part, value) for part, _, value in pairs))

@@ -125,7 +125,8 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
     """What every checkpoint answers.
 
     Args:
-        variant: "prompts" for two system prompts, "engine" for one whose version changed in the middle, "versions" for two of a benchmark.
+        variant: "prompts" for two system prompts, "engine" for one whose version changed in the middle,
+            "versions" for two of a benchmark.
     """
     requests, prompts = benchmark("requests", "safety", safety_size)
     sets: list[Asked] = [

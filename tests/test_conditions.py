@@ -1,4 +1,4 @@
-"""Several conditions in one study: a choice, never picked; what differs only in what ran it is pooled. Counted by hand."""
+"""Several conditions in one study are a choice, never picked; what differs only in what ran it is pooled."""
 
 import json
 from collections import Counter

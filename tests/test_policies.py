@@ -1,4 +1,4 @@
-"""A policy is one name and one line of one file: rates, bounds, the specification curve, charts and commands follow it."""
+"""A policy is one name and one line of one file: rates, the curve, charts and commands follow it."""
 
 import json
 import os
