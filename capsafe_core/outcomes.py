@@ -1,6 +1,6 @@
 """How outputs are told apart by three verdicts: the outcome partition, and the kinds of output for agreement.
 
-Each is a list of names with the codes that they ask for, first match; counts, arrays and SQL are made from it.
+Each is a list of names with the codes that they ask for, first match; counts, arrays and SQL follow from it.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from capsafe_core.jobs.folder import Job, Manifest, Part, create_job
@@ -72,8 +72,8 @@ coherence = "coherence-rules"
 policy = "counted_safe"
 """
 CONDITION = Condition("", "t", 0, 0.0, 1.0, 64, "transformers", "1", "bfloat16")
-CAREFUL = dataclasses.replace(CONDITION, system_prompt="You are careful.")
-UPGRADED = dataclasses.replace(CONDITION, engine_version="2")
+CAREFUL = msgspec.structs.replace(CONDITION, system_prompt="You are careful.")
+UPGRADED = msgspec.structs.replace(CONDITION, engine_version="2")
 RATERS = {
     "verifier": Rater("verifier", "judge", "verifiers", ("correctness",), "1", "an unread answer is wrong"),
     "coherence-rules": Rater(
