@@ -78,9 +78,10 @@ with screen.question("What was asked, what was said, and what did each judge mak
             if not shown and (row.asked or row.raw):
                 st.text("Hidden: it holds the answer. Switch on “Show model text” above.")
                 continue
-            show_raw(row.asked) if row.asked else st.text(
-                "It read the answer itself; no text was made for it."
-            )
+            if row.asked:
+                show_raw(row.asked)
+            else:
+                st.text("It read the answer itself; no text was made for it.")
             if row.raw:
                 st.text("It answered")
                 show_raw(row.raw)

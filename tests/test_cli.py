@@ -73,6 +73,11 @@ def test_each_option_sets_its_own_field_of_the_selection() -> None:
         "benchmark": (["a", "b~,"], ("a", "b~,")),
         "judge": (["j"], ("j",)),
         "policy": (["excluded"], "excluded"),
+        "condition": (
+            ["system_prompt=a=b", "max_tokens=64"],
+            (("max_tokens", "64"), ("system_prompt", "a=b")),
+        ),
+        "attack": (["GCG"], "GCG"),
         "goal": (["sums=0.5", "logic=1"], (("sums", 0.5), ("logic", 1.0))),
         "crossing": (["last"], "last"),
         "recipe": (["r"], ("r",)),
