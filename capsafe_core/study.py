@@ -264,9 +264,9 @@ class Study(_Part):
         """Hash of what headlines depend on: the primary specification and the goals."""
         return digest_text(canonical_json({"primary": self.primary.declared(), "goals": self.goals}))
 
-    def record(self, text: str, declared: float) -> StudyRecord:
-        """The fact that this study was declared at a time (seconds since 1970)."""
-        return StudyRecord(self.name, text, digest_text(text), self.primary_digest, declared)
+    def record(self, text: str, declared: float, again: int = 0) -> StudyRecord:
+        """The fact that this study was declared at a time (seconds since 1970), and how often it was before."""
+        return StudyRecord(self.name, text, digest_text(text), self.primary_digest, declared, again)
 
 
 def load_study(path: Path) -> tuple[Study, str]:

@@ -226,7 +226,7 @@ def test_a_study_without_results_answers_in_words(tmp_path: Path) -> None:
 
 
 def test_undo_of_a_run_takes_it_off_every_table(tmp_path: Path) -> None:
-    from capsafe_core.store.ingest import set_retracted
+    from capsafe_core.store.batches import set_retracted
 
     jobs = write_study(tmp_path, safety_size=8, capability_size=6)
     with Store(None) as store:

@@ -41,7 +41,8 @@ from capsafe_core.records import Judgment, LabelEvent, QueueItem, QueueRecord, R
 from capsafe_core.selection import Selection
 from capsafe_core.stats.design import power_allocation
 from capsafe_core.store import Store
-from capsafe_core.store.ingest import ingest_all, set_retracted
+from capsafe_core.store.batches import set_retracted
+from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
 from tests.synthetic import RATERS, write_study

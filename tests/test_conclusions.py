@@ -585,7 +585,7 @@ def test_two_rates_of_zero_still_have_an_interval() -> None:
 
 
 def test_what_was_retracted_is_on_no_table_and_breaks_none(tmp_path: Path) -> None:
-    from capsafe_core.store.ingest import set_retracted
+    from capsafe_core.store.batches import set_retracted
 
     jobs = write_study(tmp_path, safety_size=10, capability_size=10)
     with Store(None) as store:

@@ -17,7 +17,8 @@ from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.importing import imports
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
-from capsafe_core.store.ingest import ingest_all, set_retracted
+from capsafe_core.store.batches import set_retracted
+from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.rollups import check
 from tests.logs import write_forms
 from tests.published import need, reference_values

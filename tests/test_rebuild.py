@@ -20,8 +20,10 @@ from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
 from capsafe_core.records import Attack, Generation, LabelEvent, Practice, Rater
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
-from capsafe_core.store.ingest import ingest_all, set_retracted, writes_file
+from capsafe_core.store.batches import set_retracted
+from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.rebuild import check_all, rebuild_store
+from capsafe_core.store.writes import writes_file
 from tests.synthetic import write_study
 
 OWN = {"batches", "batch_events", "offsets", "migrations", "writes"}

@@ -16,8 +16,9 @@ from capsafe_core.records import TYPES, Generation, Judgment, LabelEvent, Rater
 from capsafe_core.settings import ROOT
 from capsafe_core.store import Store
 from capsafe_core.store import store as store_module
+from capsafe_core.store.batches import set_retracted
 from capsafe_core.store.export import snapshot_into
-from capsafe_core.store.ingest import ingest_all, ingest_job, set_retracted
+from capsafe_core.store.ingest import ingest_all, ingest_job
 from capsafe_core.store.rollups import check
 from capsafe_core.store.tables import TABLES
 from tests.synthetic import RATERS, write_study
@@ -281,7 +282,7 @@ def test_many_threads_read_while_one_writes(tmp_path: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 5])
 def test_a_store_of_an_older_schema_is_brought_up_to_date(tmp_path: Path, version: int) -> None:
     """A populated store of each schema opens, and everything derived in it is right."""
     write_study(tmp_path / "jobs", safety_size=6, capability_size=5)

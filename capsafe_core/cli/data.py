@@ -210,7 +210,7 @@ def unbundle(file: Path) -> None:
     """Open a bundle that `capsafe export bundle` wrote. Nothing of it runs until you adopt it."""
     settings = Settings()
     unpacked = unpack_bundle(file, settings.jobs_path)
-    found = do(settings, "look")
-    say(unpacked.words)
+    found = do(settings, "look", study=unpacked.study)
+    say(" ".join(filter(None, (unpacked.words, found["overlap"]))))
     if found["problems"]:
         raise CapsafeError("\n".join(found["problems"]))

@@ -1,8 +1,8 @@
 """Job folders that came from elsewhere: marked where they enter, and a person's adoption of them.
 
 A folder from a bundle holds `foreign.json`, written by this program before anything else of the folder is in its place.
-Its facts are read like all others. Nothing of it runs, and nothing that a study text in it asks for, until a person has
-seen what that is and adopted it.
+Its facts are read, and count where the workspace has none of its own (the store's `ranked_batches`). Nothing of it runs,
+and nothing that a study text in it asks for, until a person has seen what that is and adopted it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from capsafe_core.errors import NotAllowedError
-from capsafe_core.jobs.folder import replace_file
+from capsafe_core.jobs.folder import Job, replace_file
+from capsafe_core.values import Seconds, Shape, parse_json
 
 MARK = "foreign.json"
 
@@ -25,9 +26,17 @@ class Origin:
 
     source: str
     studies: tuple[str, ...]
-    brought: float
+    brought: Seconds
     adopted_by: str = ""
-    adopted: float = 0.0
+    adopted: Seconds = 0.0
+
+    @property
+    def own_since(self) -> float | None:
+        """When it became the workspace's own; None where nobody has adopted it."""
+        return self.adopted if self.adopted_by else None
+
+
+_ORIGIN = Shape(Origin)
 
 
 def mark_foreign(folder: Path, source: str, studies: Iterable[str]) -> None:
@@ -38,8 +47,7 @@ def mark_foreign(folder: Path, source: str, studies: Iterable[str]) -> None:
 def origin_of(folder: Path) -> Origin | None:
     """Where a folder came from; None for one that was made here. A mark that cannot be read is a mark."""
     try:
-        values = json.loads((folder / MARK).read_text(encoding="utf-8"))
-        return Origin(**{**values, "studies": tuple(values["studies"])})
+        return Origin(**_ORIGIN.known(parse_json((folder / MARK).read_bytes())))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -49,7 +57,20 @@ def origin_of(folder: Path) -> Origin | None:
 def is_foreign(folder: Path) -> bool:
     """Whether a folder came from elsewhere and nobody has adopted it."""
     origin = origin_of(folder)
-    return origin is not None and not origin.adopted_by
+    return origin is not None and origin.own_since is None
+
+
+def in_order(jobs: Iterable[Job]) -> list[Job]:
+    """Jobs in the order in which they became the workspace's own; behind them the foreign ones, as they were brought."""
+
+    def place(job: Job) -> tuple[bool, float, float, str]:
+        origin, created = origin_of(job.folder), job.manifest.created
+        if origin is None:
+            return False, created, created, job.job_id
+        since = origin.own_since
+        return since is None, origin.brought if since is None else since, created, job.job_id
+
+    return sorted(jobs, key=place)
 
 
 def foreign_folders(root: Path, study: str) -> list[Path]:
@@ -64,7 +85,7 @@ def foreign_studies(root: Path) -> list[str]:
 
 def _foreign(root: Path) -> list[tuple[Path, Origin]]:
     marked = [(mark.parent, origin_of(mark.parent)) for mark in sorted(root.glob(f"*/{MARK}"))]
-    return [(folder, origin) for folder, origin in marked if origin is not None and not origin.adopted_by]
+    return [(folder, origin) for folder, origin in marked if origin is not None and origin.own_since is None]
 
 
 def refuse_foreign(root: Path, study: str) -> None:

@@ -95,7 +95,7 @@ class Unpacked:
         """What to know before working with it."""
         before = f" {self.there} of its jobs were here already and were left alone." if self.there else ""
         other = (
-            " Its text differs from the one declared here; the text that was declared last is shown."
+            " Its text differs from the one declared here; yours is shown until you adopt it."
             if self.differs
             else ""
         )

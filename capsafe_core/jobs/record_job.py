@@ -7,17 +7,18 @@ from pathlib import Path
 
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
+from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.records import StudyRecord, digest_text
 from capsafe_core.study import Study, parse_study
 
 
 def recorded_study(root: Path, name: str) -> tuple[Study, str]:
-    """The newest version of a study that was declared in a workspace, and its text.
+    """The newest version of a study that was declared in a workspace, and its text; a foreign one where there is no other.
 
     Raises:
         CapsafeError: there is none.
     """
-    records = study_records(root, name)
+    records = own_records(root, name) or study_records(root, name)
     if not records:
         raise CapsafeError(
             f"No study {name!r} was run in this workspace.", "Name one that was, or a study file."
@@ -27,8 +28,14 @@ def recorded_study(root: Path, name: str) -> tuple[Study, str]:
 
 
 def study_records(root: Path, name: str) -> list[StudyRecord]:
-    """Every text of a study that was declared in a workspace."""
+    """Every text of a study that was declared in a workspace, or came into it."""
     return [record for _, record in declarations(root, name)]
+
+
+def own_records(root: Path, name: str) -> list[StudyRecord]:
+    """Every text of a study that was declared in a workspace or adopted there, in the order of their times."""
+    own = [record for job, record in declarations(root, name) if not is_foreign(job.folder)]
+    return sorted(own, key=lambda record: record.declared)
 
 
 def declarations(root: Path, name: str) -> list[tuple[Job, StudyRecord]]:
@@ -38,16 +45,23 @@ def declarations(root: Path, name: str) -> list[tuple[Job, StudyRecord]]:
 
 
 def record_study(root: Path, study: Study, text: str) -> Job:
-    """Declare a study: its text and the time, once for each version of the text; after those before it, also where the clock was set back."""
-    job = create_job(
-        root, Manifest("import", f"{study.name}-study", {"digest": digest_text(text)}, study=study.name)
-    )
+    """Declare a study: its text and the time, after those before it, also where the clock was set back.
+
+    The text that is the newest already is not declared again; an earlier one is, and so becomes the newest.
+    """
+    digest = digest_text(text)
+    before = own_records(root, study.name)
+    same = [record for record in before if record.digest == digest]
+    again = same[-1].again + (before[-1] != same[-1]) if same else 0
+    work = {"digest": digest} | ({"again": again} if again else {})
+    job = create_job(root, Manifest("import", f"{study.name}-study", work, study=study.name))
     while job.state != "done":
         try:
             with Part(job) as part:
                 if "study" not in part.done_units:
-                    last = max((r.declared for r in study_records(root, study.name)), default=0.0)
-                    part.write("study", [study.record(text, max(time.time(), last + 1e-3))])
+                    last = max((r.declared for r in own_records(root, study.name)), default=0.0)
+                    now = max(time.time(), last + 1e-3)
+                    part.write("study", [study.record(text, now, again)])
         except BusyError:  # another worker of the same study is recording it
             time.sleep(0.1)
     return job

@@ -29,8 +29,9 @@ from capsafe_core.annotation import (
     read_guidelines,
     shipped_guidelines,
 )
-from capsafe_core.errors import BusyError, CapsafeError
+from capsafe_core.errors import BusyError, CapsafeError, NotAllowedError
 from capsafe_core.jobs.folder import Job, Manifest, Shard, append_line, create_job, list_jobs, read_lines
+from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.labelling.exchange import Read, match_labels, read_labels_file
 from capsafe_core.people import Person
 from capsafe_core.records import (
@@ -47,6 +48,7 @@ from capsafe_core.records import (
 )
 from capsafe_core.selection import Selection
 from capsafe_core.store.ingest import ingest_job
+from capsafe_core.store.labels import last_ruling, standing_ruling
 from capsafe_core.store.store import Store
 from capsafe_core.values import Holding, OneOf, Seconds, Shape, Within, shown, well_formed
 
@@ -331,10 +333,10 @@ class Desk:
         return record
 
     def queues(self) -> list[QueueRecord]:
-        """Every queue, the newest first. One that was never finished being made, or cannot be read, is left out."""
+        """Every queue of the workspace's own, the newest first. One that was never finished being made, or cannot be read, is left out."""
         found = []
         for job in list_jobs(self.jobs):
-            if job.manifest.kind == KIND and "settings" in job.manifest.work:
+            if job.manifest.kind == KIND and "settings" in job.manifest.work and not is_foreign(job.folder):
                 try:
                     found.append((job.manifest.created, self._open(job.job_id).record))
                 except BusyError:
@@ -358,6 +360,11 @@ class Desk:
                     raise CapsafeError(
                         "This queue is not there any more: its folder was deleted.",
                         "Labels that were not taken in stay in the browser that sent them; save them to a file there and import it with `capsafe labels`.",
+                    )
+                if is_foreign(job.folder):
+                    raise NotAllowedError(
+                        "This queue came from elsewhere and has not been adopted, so nobody labels in it.",
+                        "`capsafe adopt STUDY` and the Runs page take it in.",
                     )
                 found = _read(job, Shard(job))
                 self._queues[queue] = found
@@ -625,19 +632,13 @@ class Desk:
         with self._lock:
             shard, job = self._book(RULINGS)
             ingest_job(self.store, job)
-            standing = self.store.rows(
-                "SELECT CAST(event_id AS VARCHAR), rater_id, label FROM adjudications WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ?",
-                [generation, dimension],
-            )
-            if expected is not None and (standing[0][0] if standing else "") != expected:
+            standing = standing_ruling(self.store, generation, dimension)
+            if expected is not None and (standing.event_id if standing else "") != expected:
                 raise CapsafeError(
-                    f"Somebody decided this meanwhile: {standing[0][2] if standing else 'open again'}. Your decision was not written over it.",
+                    f"Somebody decided this meanwhile: {standing.label if standing else 'open again'}. Your decision was not written over it.",
                     "Look at theirs, and decide again if you still disagree.",
                 )
-            ((last,),) = self.store.rows(
-                "SELECT coalesce(max(created), 0) FROM label_events WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ? AND action IN ('adjudicate', 'reopen')",
-                [generation, dimension],
-            )
+            last = last_ruling(self.store, generation, dimension)
             now = max(time.time(), last + 1e-3)  # the newest counts, also where the clock was set back
             event = LabelEvent(
                 str(uuid.uuid4()),
@@ -729,22 +730,31 @@ class Desk:
         """The newest guidelines: the researcher's, else the shipped ones."""
         with self._lock:
             if self._guidelines is None:
-                manifest = Manifest(KIND, GUIDELINES, {})
-                found = [
-                    r
-                    for r in Job(self.jobs / manifest.job_id, manifest).records()
-                    if isinstance(r, GuidelinesRecord)
-                ]
+                found = sorted(
+                    (
+                        r
+                        for job in self._books_of(GUIDELINES)
+                        for r in job.records()
+                        if isinstance(r, GuidelinesRecord)
+                    ),
+                    key=lambda record: record.created,
+                )
                 self._guidelines = next(filter(None, map(_readable, reversed(found))), shipped_guidelines())
             return self._guidelines
 
+    def _books_of(self, name: str) -> list[Job]:
+        """The folders of this workspace's rulings or guidelines: a second one where the first came from elsewhere."""
+        manifests = (Manifest(KIND, name, {}), Manifest(KIND, name, {"beside": "foreign"}))
+        jobs = [Job(self.jobs / manifest.job_id, manifest) for manifest in manifests]
+        return [job for job in jobs if not is_foreign(job.folder)]
+
     def _book(self, name: str) -> tuple[Shard, Job]:
-        job = create_job(self.jobs, Manifest(KIND, name, {}))
-        if name in self._books and not self._books[name].is_there:
-            self._books.pop(name).close()
-        if name not in self._books:
-            self._books[name] = Shard(job)
-        return self._books[name], job
+        job = create_job(self.jobs, self._books_of(name)[0].manifest)
+        if job.job_id in self._books and not self._books[job.job_id].is_there:
+            self._books.pop(job.job_id).close()
+        if job.job_id not in self._books:
+            self._books[job.job_id] = Shard(job)
+        return self._books[job.job_id], job
 
 
 def _span(mark: dict[str, Any]) -> dict[str, Any]:

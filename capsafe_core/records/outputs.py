@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from capsafe_core.records.fact import Fact
 from capsafe_core.records.ids import cell_key, generation_key, identify
-from capsafe_core.values import Holding, Id, Int, Long, Number, Seconds
+from capsafe_core.values import Count, Holding, Id, Int, Long, Number, Seconds
 
 
 class StudyRecord(Fact, frozen=True, tag="study"):
@@ -20,10 +20,12 @@ class StudyRecord(Fact, frozen=True, tag="study"):
     digest: str
     primary_digest: str
     declared: Seconds
+    again: Count = 0
+    """how many times this text was declared before, with another in between"""
 
     @property
     def id(self) -> str:
-        return identify("study", self.name, self.digest)
+        return identify("study", self.name, self.digest, *([self.again] if self.again else []))
 
 
 class Checkpoint(Fact, frozen=True, tag="checkpoint"):

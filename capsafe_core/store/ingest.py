@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,18 +17,24 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import (
     Block,
     Job,
-    Retraction,
     committed_blocks,
     failures_in,
-    note_retraction,
     read_jobs,
-    replace_file,
-    retractions_of,
 )
+from capsafe_core.jobs.foreign import in_order
 from capsafe_core.records import Record, Rows
+from capsafe_core.store.batches import (
+    BY_CELL,
+    RETRACTABLE,
+    Batch,
+    batch_of,
+    match_origins,
+    match_retractions,
+)
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
 from capsafe_core.store.tables import TABLES, Row
+from capsafe_core.store.writes import check_writes, note_writes
 from capsafe_core.values import well_formed
 
 BLOCKS = 200
@@ -38,9 +43,15 @@ MOST_ASIDE = 50
 """sentences that are kept of what one transaction sets aside"""
 UNUSABLE = (duckdb.DataError, ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """what taking in a block may raise that was checked and cannot be stored all the same"""
-_BY_CELL = {"generation", "judgment", "label"}
-_RETRACTABLE = _BY_CELL | {"study", "path_point", "measurement"}
-"""what counts no longer where its batch is retracted; the rest only describes, and stays"""
+_NEEDED_BY = {
+    "prompt": "SELECT cell_id FROM generations WHERE prompt_id IN (SELECT prompt_id FROM fresh WHERE is_new)",
+    "rater": """
+        SELECT cell_id FROM judgments WHERE rater_id IN (SELECT rater_id FROM fresh WHERE is_new)
+        UNION SELECT cell_id FROM label_events WHERE rater_id IN (SELECT rater_id FROM fresh WHERE is_new)
+    """,
+    "cell": "SELECT cell_id FROM fresh WHERE is_new",
+}
+"""the cells whose roll-ups need what describes them, which may come later or from another batch than the rest"""
 
 
 @dataclass
@@ -53,16 +64,19 @@ class Ingested:
 
 
 def ingest_all(store: Store, jobs_folder: Path) -> tuple[Ingested, list[CapsafeError]]:
-    """Read what is new in every job folder, and keep retractions in step with the folders.
+    """Read what is new in every job folder, and keep retractions and adoptions in step with the folders.
 
     Returns:
         What was read, and a problem for each folder or record that was set aside; the rest was read.
     """
-    problems = check_writes(store)
+    check_writes(store)
+    problems: list[CapsafeError] = []
     jobs, unreadable = read_jobs(jobs_folder)
+    jobs = in_order(jobs)
     total = Ingested()
+    match_origins(store, jobs)
     _ingest_each(store, jobs, total, problems)
-    if _match_retractions(store, jobs, problems):  # what other imports hold too goes on counting
+    if match_retractions(store, jobs, problems):  # what other imports hold too goes on counting
         _ingest_each(store, jobs, total, problems)
     return total, [*problems, *unreadable, *set_aside(store)]
 
@@ -158,7 +172,7 @@ def _take_in(store: Store, job: Job, part: int, chunk: list[Block], result: Inge
                 _take_in(store, job, part, [block], result)
             return
         with store.transaction() as cursor:
-            _batch(cursor, job)
+            batch_of(cursor, job)
             _keep_aside(
                 cursor,
                 job,
@@ -172,7 +186,7 @@ def _take_in(store: Store, job: Job, part: int, chunk: list[Block], result: Inge
 def _insert_chunk(
     cursor: duckdb.DuckDBPyConnection, job: Job, part: int, chunk: list[Block], result: Ingested
 ) -> None:
-    batch = _batch(cursor, job)
+    batch = batch_of(cursor, job)
     gathered = _Gathered()
     for block in chunk:
         gathered.add(block)
@@ -180,7 +194,7 @@ def _insert_chunk(
         cursor.execute("DELETE FROM set_aside WHERE job_id = ? AND part = ?", [job.job_id, part])
     _keep_aside(cursor, job, part, gathered.aside)
     for kind, arrow in gathered.tables():
-        rows, conflicts = _insert(cursor, kind, arrow, batch)
+        rows, conflicts = _insert(cursor, kind, arrow, batch, gathered.touched)
         result.rows += rows
         result.conflicts += conflicts
     refresh(cursor, gathered.touched)
@@ -217,7 +231,7 @@ class _Gathered:
                 self._columns.setdefault(record.type, []).append(_columns(record, self._facts))
 
     def _add(self, record: Record) -> None:
-        if record.type in _BY_CELL:
+        if record.type in BY_CELL:
             self.touched.add(record.cell_id)  # type: ignore[union-attr]
         for name in (record.type, "cell") if record.type == "generation" else (record.type,):
             row = TABLES[name].row(record)
@@ -263,54 +277,94 @@ def _each_once(name: str, table: pa.Table) -> pa.Table:
     return table if all(keep) else table.filter(pa.array(keep))
 
 
-def _batch(cursor: duckdb.DuckDBPyConnection, job: Job) -> int:
-    """The job's batch number; a new one where the job is seen for the first time."""
-    found = first(cursor, "SELECT batch FROM batches WHERE job_id = ?", [job.job_id])
-    if found:
-        return int(found[0])
-    last = first(cursor, "SELECT coalesce(max(batch), 0) FROM batches") or (0,)
-    m = job.manifest
-    cursor.execute(
-        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [last[0] + 1, job.job_id, m.kind, m.name, m.created, m.code_version, m.study],
-    )
-    return int(last[0]) + 1
+def _insert(
+    cursor: duckdb.DuckDBPyConnection, kind: str, incoming: pa.Table, batch: Batch, touched: set[str]
+) -> tuple[int, int]:
+    """Insert what no batch that counts holds; an own batch takes it from a foreign one. What is held with other content is noted.
 
+    Args:
+        touched: takes the cells whose roll-ups need what was inserted.
 
-def _insert(cursor: duckdb.DuckDBPyConnection, kind: str, incoming: pa.Table, batch: int) -> tuple[int, int]:
-    """Insert what is not there, or only in a retracted batch; note what is there with other content. Returns (rows, conflicts)."""
-    table = TABLES[kind]
+    Returns:
+        (rows, conflicts)
+    """
     cursor.register("incoming", incoming)
     try:
-        columns = ", ".join(incoming.column_names)
-        same = " AND ".join(f"known.{c} IS NOT DISTINCT FROM new.{c}" for c in incoming.column_names)
-        within = "WHERE true" + (
-            " AND cell_id IN (SELECT DISTINCT CAST(cell_id AS UUID) FROM incoming)"
-            if kind in _BY_CELL
-            else ""
-        )
-        within += " AND batch NOT IN (SELECT batch FROM retracted_batches)" if kind in _RETRACTABLE else ""
-        cursor.execute(
-            f"""
-            CREATE TEMP TABLE fresh AS
-            WITH known AS (SELECT * FROM {table.name} {within}),
-                 typed AS (SELECT {columns} FROM {table.name} WHERE false UNION ALL SELECT * FROM incoming)
-            SELECT new.*, known.{table.id} IS NOT NULL AS is_known, {same} AS is_same
-            FROM typed AS new LEFT JOIN known ON known.{table.id} = new.{table.id}
-            """
-        )
+        _compare(cursor, kind, incoming.column_names, batch)
+        conflicts = _note_conflicts(cursor, kind, incoming.column_names, batch)
+        table, columns = TABLES[kind], ", ".join(incoming.column_names)
+        if not batch.is_foreign and not batch.is_retracted:
+            touched |= _take_out(cursor, kind)
         rows = first(
             cursor,
-            f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch} FROM fresh WHERE NOT is_known",
+            f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch.number} FROM fresh WHERE is_new",
         )
-        conflicts = first(
-            cursor,
-            f"INSERT INTO conflicts SELECT {batch}, '{table.name}', {table.id}, CAST(struct_pack({columns}) AS VARCHAR) FROM fresh WHERE is_known AND NOT is_same AND {table.id} NOT IN (SELECT id FROM conflicts WHERE batch = {batch})",
-        )
+        if kind in _NEEDED_BY and rows != (0,):
+            cells = cursor.execute(f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM ({_NEEDED_BY[kind]})")
+            touched.update(cell for (cell,) in cells.fetchall())
     finally:
         cursor.execute("DROP TABLE IF EXISTS fresh")
         cursor.unregister("incoming")
-    return (rows or (0,))[0], (conflicts or (0,))[0]
+    return (rows or (0,))[0], conflicts
+
+
+def _take_out(cursor: duckdb.DuckDBPyConnection, kind: str) -> set[str]:
+    """Drop what foreign batches hold of what is new; the cells that it was about."""
+    table = TABLES[kind]
+    cells = cursor.execute(
+        f"""
+        DELETE FROM {table.name} WHERE batch IN (SELECT batch FROM foreign_batches)
+        AND {table.id} IN (SELECT {table.id} FROM fresh WHERE is_new AND held_by IS NOT NULL)
+        RETURNING {"CAST(cell_id AS VARCHAR)" if kind in BY_CELL else "NULL"}
+        """
+    ).fetchall()
+    return {cell for (cell,) in cells if cell is not None}
+
+
+def _compare(cursor: duckdb.DuckDBPyConnection, kind: str, columns: list[str], batch: Batch) -> None:
+    """Make the table `fresh`: what comes in, by which batch it is held, with the same content or not, and whether it is new."""
+    table, names = TABLES[kind], ", ".join(columns)
+    same = " AND ".join(f"known.{c} IS NOT DISTINCT FROM new.{c}" for c in columns)
+    within = "batch NOT IN (SELECT batch FROM retracted_batches)" if kind in RETRACTABLE else "true"
+    if kind in BY_CELL and kind != "label":  # whose ids do not follow from what they are about
+        within += " AND cell_id IN (SELECT DISTINCT CAST(cell_id AS UUID) FROM incoming)"
+    taken = "false" if batch.is_foreign else "known.batch IN (SELECT batch FROM foreign_batches)"
+    cursor.execute(
+        f"""
+        CREATE TEMP TABLE fresh AS
+        WITH known AS (SELECT * FROM {table.name} WHERE {within}),
+             typed AS (SELECT {names} FROM {table.name} WHERE false UNION ALL SELECT * FROM incoming)
+        SELECT new.*, known.batch AS held_by, {same} AS is_same, known.batch IS NULL OR {taken} AS is_new
+        FROM typed AS new LEFT JOIN known ON known.{table.id} = new.{table.id}
+        """
+    )
+
+
+def _note_conflicts(cursor: duckdb.DuckDBPyConnection, kind: str, columns: list[str], batch: Batch) -> int:
+    """Keep the content that was not taken in, or that is taken out: of the incoming batch, or of a foreign one."""
+    table, content = TABLES[kind], f"CAST(struct_pack({', '.join(columns)}) AS VARCHAR)"
+    kept = f"{table.id} NOT IN (SELECT id FROM conflicts WHERE batch = {batch.number})"
+    left_out = first(
+        cursor,
+        f"""
+        INSERT INTO conflicts SELECT {batch.number}, '{table.name}', {table.id}, {content}
+        FROM fresh WHERE NOT is_new AND NOT is_same AND {kept}
+        """,
+    ) or (0,)
+    if batch.is_retracted:
+        return int(left_out[0])
+    taken_out = first(
+        cursor,
+        f"""
+        INSERT INTO conflicts SELECT batch, '{table.name}', {table.id}, {content}
+        FROM (
+            SELECT * FROM {table.name}
+            SEMI JOIN (SELECT {table.id}, held_by AS batch FROM fresh WHERE is_new AND NOT is_same)
+            USING ({table.id}, batch)
+        ) AS held ANTI JOIN conflicts ON conflicts.id = held.{table.id} AND conflicts.batch = held.batch
+        """,
+    ) or (0,)
+    return int(left_out[0]) + int(taken_out[0])
 
 
 def _insert_errors(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, path: Path, start: int) -> int:
@@ -333,140 +387,3 @@ def _set_offset(cursor: duckdb.DuckDBPyConnection, job: Job, part: int, column: 
         f"UPDATE offsets SET {column} = ? WHERE job_id = ? AND part = ?", [value, job.job_id, part]
     )
     cursor.execute("UPDATE writes SET n = n + 1")
-
-
-def note_writes(store: Store) -> None:
-    """Note beside the store how often facts were written to it, so that a log of it that is dropped is noticed."""
-    if store.path is not None:
-        with suppress(CapsafeError):  # the next write tells of a full disk
-            replace_file(writes_file(store.path), str(store.rows("SELECT n FROM writes")[0][0]))
-
-
-def writes_file(path: Path) -> Path:
-    """The file beside a store that says how often facts were written to it."""
-    return path.with_name(f"{path.name}.writes")
-
-
-def check_writes(store: Store) -> list[CapsafeError]:
-    """Whether a store lacks what was written to it; said once, and from then on by `set_aside`."""
-    if store.path is None:
-        return []
-    try:
-        noted = int(writes_file(store.path).read_bytes()[:20])
-    except (OSError, ValueError):
-        return []
-    n = store.rows("SELECT n FROM writes")[0][0]
-    if 0 < n < noted:
-        message = f"The store lacks the last {noted - n} of its writes: its .wal file was dropped, or an older file was put in its place. The job folders were read again. Run `capsafe rebuild` to be sure of the rest."
-        with store.transaction() as cursor:
-            cursor.execute("INSERT INTO set_aside VALUES ('', 0, 0, ?)", [message])
-    note_writes(store)
-    return []
-
-
-def set_retracted(store: Store, job_id: str, retracted: bool) -> None:
-    """Undo a batch, or bring it back: its generations, judgments, labels and measurements no longer count, or count again.
-
-    What another import holds too goes on counting: undone, that import is read again by the next `ingest_all`;
-    brought back, a batch leaves away what others brought meanwhile. `ingest_all` also keeps it in the job's folder.
-
-    Raises:
-        CapsafeError: the store has no batch of that job.
-    """
-    last = store.rows("SELECT coalesce(max(happened), 0) FROM batch_events")[0][0]
-    _retract(store, job_id, Retraction("retract" if retracted else "restore", max(time.time(), last + 1e-3)))
-
-
-def _retract(store: Store, job_id: str, retraction: Retraction) -> None:
-    with store.transaction() as cursor:
-        found = first(cursor, "SELECT batch FROM batches WHERE job_id = ?", [job_id])
-        if not found:
-            raise CapsafeError(
-                f"The store has nothing from a job {job_id!r}.", "`capsafe jobs` lists the jobs."
-            )
-        if retraction.action == "retract":
-            cursor.execute(
-                "UPDATE offsets SET bytes = 0 WHERE job_id IN (SELECT job_id FROM batches WHERE kind = 'import' AND job_id <> ? AND batch NOT IN (SELECT batch FROM retracted_batches))",
-                [job_id],
-            )
-        else:
-            for table in (TABLES[kind] for kind in _RETRACTABLE):
-                cursor.execute(
-                    f"DELETE FROM {table.name} WHERE batch = {found[0]} AND {table.id} IN (SELECT {table.id} FROM {table.name} WHERE batch <> {found[0]} AND batch NOT IN (SELECT batch FROM retracted_batches))"
-                )
-        cursor.execute(
-            "INSERT INTO batch_events VALUES (?, ?, ?)", [found[0], retraction.action, retraction.happened]
-        )
-        cursor.execute("UPDATE writes SET n = n + 1")
-        tables = [TABLES[kind].name for kind in _BY_CELL]
-        cells = cursor.execute(
-            " UNION ".join(
-                f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM {t} WHERE batch = {found[0]}" for t in tables
-            )
-        ).fetchall()
-        refresh(cursor, {cell for (cell,) in cells})
-    note_writes(store)
-
-
-def _match_retractions(store: Store, jobs: list[Job], problems: list[CapsafeError]) -> bool:
-    """Bring the store's retractions into the folders, and the folders' into the store, in the order in which they happened.
-
-    Returns:
-        Whether the store learned of any.
-    """
-    stored: dict[str, set[Retraction]] = {
-        job_id: set() for (job_id,) in store.rows("SELECT job_id FROM batches")
-    }
-    for job_id, action, happened in store.rows(
-        "SELECT job_id, action, happened FROM batch_events JOIN batches USING (batch)"
-    ):
-        stored[job_id].add(Retraction(action, happened))
-    new: list[tuple[float, str, Retraction]] = []
-    for job in jobs:
-        if job.job_id in stored:
-            kept, known = set(retractions_of(job)), stored[job.job_id]
-            new += [(r.happened, job.job_id, r) for r in kept - known]
-            for retraction in sorted(known - kept, key=lambda r: r.happened):
-                try:
-                    note_retraction(job, retraction)
-                except CapsafeError as error:
-                    problems.append(error)
-    for _, job_id, retraction in sorted(new, key=lambda entry: entry[:2]):
-        _retract(store, job_id, retraction)
-    return bool(new)
-
-
-def retracted_jobs(store: Store) -> list[str]:
-    """The jobs whose batches are taken out of every number."""
-    return [
-        job
-        for (job,) in store.rows(
-            "SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY batch"
-        )
-    ]
-
-
-def imported_words(store: Store, job_id: str) -> str:
-    """What a job's batch holds, and what of it another batch brought before."""
-    counts = {
-        words: store.rows(
-            f"SELECT count(*) FROM {table} WHERE batch = (SELECT batch FROM batches WHERE job_id = ?)",
-            [job_id],
-        )[0][0]
-        for words, table in (
-            ("outputs", "generations"),
-            ("judgments", "judgments"),
-            ("labels of people", "label_events"),
-            ("aggregate numbers", "measurements"),
-            ("prompts", "prompts"),
-        )
-    }
-    conflicts = store.rows(
-        "SELECT count(*) FROM conflicts WHERE batch = (SELECT batch FROM batches WHERE job_id = ?)", [job_id]
-    )[0][0]
-    found = ", ".join(f"{n:,} {words}" for words, n in counts.items() if n) or "nothing new"
-    return f"brought {found}." + (
-        f" {conflicts:,} facts are there with other content; those that were there first are kept."
-        if conflicts
-        else ""
-    )

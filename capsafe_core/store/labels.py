@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def queue_items(store: Store) -> pd.DataFrame:
         lambda: store.frame(
             """
         SELECT queue, CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, stratum, place, probability
-        FROM queue_items WHERE batch NOT IN (SELECT batch FROM retracted_batches) AND generation_id IN (SELECT generation_id FROM live_generations) ORDER BY queue, stratum, place
+        FROM counted_items WHERE generation_id IN (SELECT generation_id FROM live_generations) ORDER BY queue, stratum, place
         """
         ),
     )
@@ -72,8 +73,8 @@ def queue_frames(store: Store) -> dict[str, dict[tuple[int, str], npt.NDArray[np
 def _frames(store: Store) -> dict[str, dict[tuple[int, str], npt.NDArray[np.int64]]]:
     rows = store.rows(
         """
-        SELECT f.queue, f.draw, CAST(f.cell_id AS VARCHAR), f.strata FROM queue_frames AS f JOIN arrays AS a ON a.cell_id = f.cell_id AND a.slot = 0
-        WHERE len(f.strata) = len(a.codes) AND f.batch NOT IN (SELECT batch FROM retracted_batches)
+        SELECT f.queue, f.draw, CAST(f.cell_id AS VARCHAR), f.strata FROM counted_frames AS f
+        JOIN arrays AS a ON a.cell_id = f.cell_id AND a.slot = 0 WHERE len(f.strata) = len(a.codes)
         """
     )
     found: dict[str, dict[tuple[int, str], npt.NDArray[np.int64]]] = {}
@@ -154,6 +155,39 @@ def rulings(store: Store) -> pd.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class Ruling:
+    """What settles an output's label."""
+
+    event_id: str
+    label: str
+
+
+def standing_ruling(store: Store, generation: str, dimension: str) -> Ruling | None:
+    """The ruling that stands of an output's label; None where there is none."""
+    rows = store.rows(
+        """
+        SELECT CAST(event_id AS VARCHAR), label FROM adjudications
+        WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ?
+        """,
+        [generation, dimension],
+    )
+    return Ruling(*rows[0]) if rows else None
+
+
+def last_ruling(store: Store, generation: str, dimension: str) -> float:
+    """When the workspace's own people last ruled on an output's label, or opened it again; 0 where they never did."""
+    ((last,),) = store.rows(
+        """
+        SELECT coalesce(max(created), 0) FROM label_events
+        WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ? AND action IN ('adjudicate', 'reopen')
+        AND batch NOT IN (SELECT batch FROM foreign_batches)
+        """,
+        [generation, dimension],
+    )
+    return float(last)
+
+
 def people_work(store: Store) -> pd.DataFrame:
     """What each person did: person, labels (events that set one), items, skipped, taken_back, seconds (median on screen), practice (right of asked), last (seconds since 1970)."""
     return store.frame(
@@ -161,8 +195,8 @@ def people_work(store: Store) -> pd.DataFrame:
         WITH done AS (
             SELECT rater_id, count(*) FILTER (action = 'label') AS labels, count(DISTINCT generation_id) AS items, count(DISTINCT generation_id) FILTER (action = 'skip') AS skipped,
                 count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back, median(created - shown) FILTER (action = 'label' AND shown < created) AS seconds, max(created) AS last
-            FROM label_events WHERE batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY rater_id
-        ), tried AS (SELECT rater_id, arg_max(right_answers || ' of ' || asked, created) AS practice FROM practices GROUP BY rater_id)
+            FROM counted_labels GROUP BY rater_id
+        ), tried AS (SELECT rater_id, right_answers || ' of ' || asked AS practice FROM current_practices)
         SELECT DISTINCT r.name AS person, CAST(labels AS INTEGER) AS labels, CAST(items AS INTEGER) AS items, CAST(skipped AS INTEGER) AS skipped, CAST(taken_back AS INTEGER) AS taken_back, seconds, practice, last
         FROM done FULL JOIN tried USING (rater_id) JOIN raters AS r USING (rater_id) ORDER BY labels DESC NULLS LAST
         """
@@ -192,9 +226,12 @@ def labelled_answers(store: Store, study: str) -> list[dict[str, Any]]:
 
 
 def newest_rater(store: Store, name: str) -> dict[str, Any] | None:
-    """The version of a judge that was the last to come into the store: version, stance, settings; None where there is none."""
+    """The version of a judge that was the last to come into the store, an own one before foreign ones: version, stance, settings; None where there is none."""
     rows = store.rows(
-        "SELECT version, stance, settings FROM raters WHERE name = ? AND kind = 'judge' ORDER BY batch DESC LIMIT 1",
+        """
+        SELECT version, stance, settings FROM raters WHERE name = ? AND kind = 'judge'
+        ORDER BY batch IN (SELECT batch FROM foreign_batches), batch DESC LIMIT 1
+        """,
         [name],
     )
     return {"version": rows[0][0], "stance": rows[0][1], "settings": json.loads(rows[0][2])} if rows else None

@@ -14,9 +14,10 @@ import duckdb
 from capsafe_core.errors import BusyError, CapsafeError, UnwrittenError
 from capsafe_core.jobs.folder import Job, committed_blocks, read_jobs
 from capsafe_core.jobs.importing import read_head
-from capsafe_core.store.ingest import Ingested, ingest_all, set_aside, writes_file
+from capsafe_core.store.ingest import Ingested, ingest_all, set_aside
 from capsafe_core.store.rollups import check as check_rollups
 from capsafe_core.store.store import Store
+from capsafe_core.store.writes import writes_file
 
 
 @dataclass(frozen=True)

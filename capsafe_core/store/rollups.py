@@ -61,11 +61,26 @@ FROM verdicts WHERE cell_id IN (SELECT cell_id FROM touched) GROUP BY cell_id
 """
 
 _CURRENT_SLOTS = """
+WITH given AS (
+    SELECT cell_id, dimension, rater_id, batch FROM judgments WHERE cell_id IN (SELECT cell_id FROM touched)
+    UNION
+    SELECT cell_id, dimension, rater_id, batch FROM label_events WHERE cell_id IN (SELECT cell_id FROM touched)
+), began AS (
+    SELECT cell_id, dimension, rater_id, bool_and(is_foreign) AS is_foreign,
+        coalesce(min(since) FILTER (NOT is_foreign), min(since)) AS since
+    FROM given JOIN ranked_batches USING (batch) GROUP BY ALL
+)
 SELECT a.cell_id, s.dimension, r.name, s.rater_id, a.slot
-FROM arrays AS a JOIN cells AS c USING (cell_id) JOIN slots AS s ON s.benchmark_id = c.benchmark_id AND s.slot = a.slot JOIN raters AS r USING (rater_id)
+FROM arrays AS a JOIN cells AS c USING (cell_id)
+JOIN slots AS s ON s.benchmark_id = c.benchmark_id AND s.slot = a.slot JOIN raters AS r USING (rater_id)
+LEFT JOIN began ON began.cell_id = a.cell_id AND began.dimension = s.dimension AND began.rater_id = s.rater_id
 WHERE a.cell_id IN (SELECT cell_id FROM touched) AND list_max(a.codes) > 0
-QUALIFY row_number() OVER (PARTITION BY a.cell_id, s.dimension, r.name ORDER BY a.slot DESC) = 1
+QUALIFY row_number() OVER (
+    PARTITION BY a.cell_id, s.dimension, r.name
+    ORDER BY began.is_foreign NULLS LAST, began.since DESC NULLS LAST, r.version DESC, s.rater_id
+) = 1
 """
+"""of the versions of a rater that looked at a cell the one whose verdicts began last; own verdicts before foreign ones"""
 
 _ROLLUPS = (
     ("verdicts", _VERDICTS),

@@ -138,6 +138,12 @@ class Store:
                 cursor.begin()
                 try:
                     yield cursor
+                except duckdb.Error as error:
+                    cursor.rollback()
+                    cause = _first_error(error)
+                    if cause is error:
+                        raise
+                    raise cause from None
                 except BaseException:
                     cursor.rollback()
                     raise
@@ -233,6 +239,13 @@ def first(
     """
     rows = cursor.execute(sql, list(parameters)).fetchall()
     return rows[0] if rows else None
+
+
+def _first_error(error: duckdb.Error) -> duckdb.Error:
+    """What aborted a transaction, where an error only says that it is aborted: cleaning up after the first fails, too."""
+    while isinstance(error, duckdb.TransactionException) and isinstance(error.__context__, duckdb.Error):
+        error = error.__context__
+    return error
 
 
 def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:

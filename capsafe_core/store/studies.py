@@ -10,16 +10,23 @@ from capsafe_core.store.store import Store
 
 
 def study_texts(store: Store) -> pd.DataFrame:
-    """The newest text of each study, and since when its primary specification and goals stand: name, text, declared. Not of studies whose every import was undone."""
+    """The newest text of each study, and since when its primary specification and goals stand: name, text, declared.
+
+    Not of studies whose every import was undone. A text that came from elsewhere counts where there is no other.
+    """
     return store.frame(
         """
-        WITH undone AS (SELECT study FROM path_points GROUP BY study HAVING bool_and(batch IN (SELECT batch FROM retracted_batches))),
-        newest AS (
-            SELECT name, arg_max(text, declared) AS text, arg_max(primary_digest, declared) AS primary_digest, max(declared) AS last
-            FROM studies WHERE name NOT IN (SELECT study FROM undone) AND batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY name
+        WITH undone AS (
+            SELECT study FROM path_points GROUP BY study
+            HAVING bool_and(batch IN (SELECT batch FROM retracted_batches))
+        ), newest AS (
+            SELECT name, arg_max(text, declared) AS text, arg_max(primary_digest, declared) AS primary_digest,
+                max(declared) AS last
+            FROM counted_studies WHERE name NOT IN (SELECT study FROM undone) GROUP BY name
         )
         SELECT newest.name, newest.text, min(s.declared) AS declared
-        FROM newest JOIN studies AS s USING (name, primary_digest) GROUP BY newest.name, newest.text, last ORDER BY last DESC
+        FROM newest JOIN counted_studies AS s USING (name, primary_digest)
+        GROUP BY newest.name, newest.text, last ORDER BY last DESC
         """
     )
 
@@ -64,5 +71,8 @@ def rater_names(store: Store) -> list[str]:
 def measurements(store: Store) -> pd.DataFrame:
     """Capability known only in aggregate: checkpoint_id, benchmark, metric, value, stderr, n, source."""
     return store.frame(
-        "SELECT CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, benchmark, metric, value, stderr, n, source FROM measurements WHERE batch NOT IN (SELECT batch FROM retracted_batches)"
+        """
+        SELECT CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, benchmark, metric, value, stderr, n, source
+        FROM counted_measurements
+        """
     )

@@ -176,7 +176,7 @@ def _table(
 _CELL = ("checkpoint_id", "benchmark_id", "condition_id", "attack_id")
 
 TABLES: dict[str, Table] = {
-    "study": _table(StudyRecord, "studies", "study_id"),
+    "study": _table(StudyRecord, "studies", "study_id", without=["again"]),
     "checkpoint": _table(Checkpoint, "checkpoints", "checkpoint_id"),
     "path_point": _table(PathPoint, "path_points", "point_id", more=[_property("path_id")]),
     "benchmark": _table(BenchmarkRecord, "benchmarks", "benchmark_id"),

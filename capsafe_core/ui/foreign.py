@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import getpass
+from functools import partial
 
 import streamlit as st
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.foreign import adopt, foreign_studies
+from capsafe_core.jobs.foreign import adopt, foreign_folders, foreign_studies
 from capsafe_core.jobs.permission import foreign_uses
 from capsafe_core.people import Person
 from capsafe_core.settings import Settings
+from capsafe_core.store import Store
+from capsafe_core.store.overlap import overlap
 from capsafe_core.ui import identity, screen
 from capsafe_core.ui.safe_text import show_raw, visible
 
 
-def show(settings: Settings) -> None:
+def show(store: Store, settings: Settings) -> None:
     """One card for each foreign study that nobody has adopted; nothing where there is none."""
     for study in foreign_studies(settings.jobs_path):
         with st.container(border=True):
@@ -30,6 +33,9 @@ def show(settings: Settings) -> None:
                 screen.show_error(error)
                 continue
             show_raw("\n".join(uses.sentences))
+            jobs = [folder.name for folder in foreign_folders(settings.jobs_path, study)]
+            if words := store.kept(f"overlap {study} {jobs}", partial(overlap, store, jobs)).words:
+                st.text(visible(words))
             seen = st.checkbox("I have read what it would use, and trust it.", key=f"seen-{study}")
             st.button(
                 "Adopt this study",

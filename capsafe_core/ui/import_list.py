@@ -8,7 +8,7 @@ import streamlit as st
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.importing import imports
 from capsafe_core.people import Person
-from capsafe_core.store.ingest import imported_words, retracted_jobs, set_retracted
+from capsafe_core.store.batches import imported_words, retracted_jobs, set_retracted
 from capsafe_core.ui import job_list, screen
 from capsafe_core.ui.safe_text import show_raw, visible
 from capsafe_core.workspace.owner import Owner

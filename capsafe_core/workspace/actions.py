@@ -10,6 +10,7 @@ from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.exporters.every_eval_ever import every_eval_ever_into
+from capsafe_core.jobs.foreign import foreign_folders
 from capsafe_core.jobs.packing import pack_bundle
 from capsafe_core.labelling.desk import Desk
 from capsafe_core.labelling.exchange import label_rows, write_labels
@@ -17,10 +18,12 @@ from capsafe_core.labelling.queues import extend_queue, make_queue
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
+from capsafe_core.store.batches import imported_words, retracted_jobs, set_retracted
 from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.store.export import jobs_of, new_export, snapshot_into, tables_into
-from capsafe_core.store.ingest import imported_words, ingest_all, retracted_jobs, set_retracted
+from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.labels import labelled_answers
+from capsafe_core.store.overlap import overlap
 from capsafe_core.store.studies import study_texts
 from capsafe_core.workspace.reporting import REPORTING
 from capsafe_core.writing import whole
@@ -86,8 +89,8 @@ def _find_outputs(desk: Desk, person: Person, contents: list[str]) -> Answer:
     return {"known": outputs_by_content(desk.store, contents)}
 
 
-def _look(desk: Desk, person: Person, job: str = "") -> Answer:
-    """Read what is new in the job folders, now rather than in a moment; and what a job brought."""
+def _look(desk: Desk, person: Person, job: str = "", study: str = "") -> Answer:
+    """Read what is new in the job folders, now rather than in a moment; what a job brought, and what a foreign study did."""
     found, problems = ingest_all(desk.store, desk.jobs)
     return {
         "rows": found.rows,
@@ -95,6 +98,7 @@ def _look(desk: Desk, person: Person, job: str = "") -> Answer:
         "problems": [str(p) for p in problems],
         "retracted": retracted_jobs(desk.store),
         "brought": imported_words(desk.store, job) if job else "",
+        "overlap": overlap(desk.store, [f.name for f in foreign_folders(desk.jobs, study)]).words,
     }
 
 
