@@ -18,7 +18,7 @@ import typer
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
-from capsafe_core.specification import read_condition
+from capsafe_core.specification import Policy, read_condition
 
 P = ParamSpec("P")
 
@@ -81,7 +81,9 @@ SPECIFICATION = {
     ),
     "attack": Option("attack", "under which attack prompts were asked"),
     "judge": many("judges", "only this judge; may be repeated"),
-    "policy": Option("policy", "as_judged, counted_safe, counted_unsafe or excluded"),
+    "policy": Option(
+        "policy", f"how incoherent outputs count: {', '.join(p for p in Policy if not p.paired)}"
+    ),
     "goal": many("goals", "another capability goal, as sums=0.6; one for each data set", read_goals),
     "crossing": Option("crossing", "which crossing of the goal counts: first, last or safest"),
 }
