@@ -31,6 +31,8 @@ LISTED: Rule = (OUTCOME[0], (TASK_ANSWER, {"capability": (1,)}), *OUTCOME[1:])
 """The outcome that lists of outputs show."""
 OUTCOMES = tuple(name for name, _ in OUTCOME)
 """The outcome partition, first match."""
+LISTED_OUTCOMES = tuple(name for name, _ in LISTED)
+"""What a list of outputs can be narrowed to."""
 STRATA = tuple(name for name, _ in STRATUM)
 """What kind of output judges agree or disagree on, first match."""
 

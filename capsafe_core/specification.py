@@ -103,6 +103,7 @@ class Crossing(StrEnum):
     SAFEST = "safest"
 
 
+CROSSINGS = tuple(Crossing)
 PARTS = {
     "system_prompt": "system prompt",
     "few_shot": "examples in the prompt",

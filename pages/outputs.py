@@ -4,7 +4,7 @@ import streamlit as st
 
 from capsafe_core.analysis.outputs import outputs_table, story_table
 from capsafe_core.figures.squares import story_grid
-from capsafe_core.outcomes import OUTCOMES, TASK_ANSWER
+from capsafe_core.outcomes import LISTED_OUTCOMES
 from capsafe_core.store.outputs import prompt_items
 from capsafe_core.ui import identity, listing, screen
 from capsafe_core.ui.safe_text import visible
@@ -34,7 +34,7 @@ with screen.question("What did the models say?") as view:
         )
         outcomes = st.multiselect(
             "Outcomes",
-            [*OUTCOMES, TASK_ANSWER],
+            LISTED_OUTCOMES,
             list(chosen.outcomes),
             key="outcomes",
             width=190,
@@ -66,7 +66,7 @@ with screen.question("What did the models say?") as view:
             screen.select(page=int(turned))
             st.rerun()
     rows, found = outputs_table(view, limit=PAGE, offset=(page - 1) * PAGE, order=chosen.order or "position")
-    listing.show(rows, found, "outputs")
+    listing.show(rows, found, "outputs", (page - 1) * PAGE)
     screen.caption(view)
     if identity.role() == "researcher" and found:
         st.page_link(

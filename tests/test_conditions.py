@@ -23,7 +23,7 @@ from capsafe_core.exporters.every_eval_ever import every_eval_ever_into
 from capsafe_core.jobs.folder import Job
 from capsafe_core.records import Generation, Judgment, Record
 from capsafe_core.selection import Selection
-from capsafe_core.specification import part_value, read_condition
+from capsafe_core.specification import CHOICES, part_value, read_condition
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.rebuild import check_all
@@ -131,7 +131,7 @@ def test_what_compares_asks_where_it_cannot_know(store: Store, variant: str, nam
     if name in INDEPENDENT:
         table(store, name, Selection())
         return
-    with pytest.raises(OpenConditionError, match="several conditions") as told:
+    with pytest.raises(OpenConditionError, match="none is picked for you") as told:
         table(store, name, Selection())
     assert CHOICE[variant][0][0] in told.value.hint
 
@@ -167,6 +167,7 @@ def test_the_caption_says_what_was_chosen_or_pooled(store: Store, variant: str) 
         "versions": "version of requests 2",
     }[variant] in words
     assert open_view(store, chosen(variant)).is_primary == (variant == "engine")
+    assert ("which leaves the condition open" in words) == (variant != "engine")
 
 
 def test_overview_and_conclusions_vary_the_condition(store: Store, variant: str) -> None:
@@ -181,6 +182,9 @@ def test_overview_and_conclusions_vary_the_condition(store: Store, variant: str)
         "versions": {"version of requests 1", "version of requests 2"},
     }[variant]
     assert set(curve[curve["benchmark"] == "requests"]["condition"]) == expected
+    elsewhere = curve[curve["benchmark"] == "dressed"]
+    assert set(elsewhere["condition"]) == {""}  # answered under one condition, so there is no variant of it
+    assert not elsewhere.duplicated([*CHOICES]).any()
     assert curve["primary"].sum() == 1
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from capsafe_core import catalogue
 from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
 from capsafe_core.analysis.columns import framed
+from capsafe_core.analysis.conditions import alternatives
 from capsafe_core.analysis.matched import (
     UNREACHED_LIMIT,
     Asked,
@@ -73,11 +74,15 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
         CapsafeError: no way of asking knows both sides.
     """
     rows: list[dict[str, object]] = []
+    done: set[tuple[str, frozenset[str]]] = set()
     for under in _conditions(view):
         there = runs if under is view else matched_runs(under, path_table(under))
         sides = _sides(under, claim, there)
         for benchmark in _benchmarks(under):
-            rows += _on_benchmark(under, claim, sides, benchmark)
+            used = benchmark, frozenset(_used(under.cells, benchmark, claim)["cell_id"])
+            if used not in done:  # a condition that this benchmark was not answered under is no variant of it
+                rows += _on_benchmark(under, claim, sides, benchmark)
+            done.add(used)
     if not rows:
         raise CapsafeError(
             f"No judge has seen both sides of this claim ({claim.words}).",
@@ -89,7 +94,7 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     tested = curve["p"].notna()
     curve.loc[tested, "p_adjusted"] = benjamini_hochberg(curve.loc[tested, "p"].astype(float))
     curve.loc[tested, "p_holm"] = holm(curve.loc[tested, "p"].astype(float))
-    primary = choices(view, view.specification)
+    primary = choices(view, view.specification, claim)
     curve["primary"] = (curve[list(primary)] == pd.Series(primary)).all(axis=1)
     usual = {d: choice if choice in set(curve[d]) else str(curve[d].iloc[0]) for d, choice in primary.items()}
     curve = curve.sort_values(["estimate", *CHOICES]).reset_index(drop=True)
@@ -174,13 +179,19 @@ def _on_benchmark(view: View, claim: Claim, sides: _Sides, benchmark: str) -> li
                 )
                 row = _estimate(claim, sides, (one, two), spec)
                 if row is not None:
-                    rows.append({**choices(view, spec), "family": family, **row})
+                    rows.append({**choices(view, spec, claim), "family": family, **row})
     return rows
 
 
-def choices(view: View, spec: Specification) -> dict[str, str]:
+def _used(cells: pd.DataFrame, benchmark: str, claim: Claim) -> pd.DataFrame:
+    """The cells that a claim's variants on a benchmark are made of: its own, and those that tell where a goal is reached."""
+    return cells[(cells["benchmark"] == benchmark) | (claim.matched & (cells["kind"] == "capability"))]
+
+
+def choices(view: View, spec: Specification, claim: Claim) -> dict[str, str]:
     """A specification's choices in words, as the columns of the curve have them."""
-    condition = tuple((p, v) for p, v in spec.condition if p in view.alternatives)
+    open_parts = alternatives(_used(view.every_cell, spec.benchmark, claim))
+    condition = tuple((p, v) for p, v in spec.condition if p in open_parts)
     return {
         **{name: str(getattr(spec, name)) for name in CHOICES},
         "cutoff": OWN if spec.cutoff is None else f"{spec.cutoff:g}",
@@ -395,16 +406,10 @@ def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | No
         if shares
         else ""
     )
-    declared = {
-        True: "declared before the results",
-        False: "declared after the results",
-        None: "of unknown declaration time",
-    }[view.declared_before]
     which = (
-        f"This is the primary specification, {declared}."
-        if len(main) and view.is_primary
-        else "This is not the primary specification"
-        + ("." if len(main) else ", which cannot be asked of both sides.")
+        f"This is {view.standing}."
+        if len(main)
+        else "This is not the primary specification, which cannot be asked of both sides."
     )
     given = "" if claim.matched else " The two are compared as given, not at one capability."
     return f"{first} {counts}{weighted} (shares of ways of asking, not a probability).{_contradiction(curve)} {which}{given}"

@@ -8,10 +8,18 @@ import numpy as np
 import pandas as pd
 
 from capsafe_core.errors import OpenConditionError
-from capsafe_core.specification import PARTS, VERSION, Condition, part_words
+from capsafe_core.specification import PARTS, VERSION, Condition
 
 MOST_VALUES = 6
 """values that a hint lists"""
+_PLURAL = {
+    "system_prompt": "system prompts",
+    "few_shot": "numbers of examples",
+    "temperature": "temperatures",
+    "top_p": "values of top-p",
+    "max_tokens": "maximum token counts",
+    "template_digest": "chat templates",
+}
 
 
 def own_cells(cells: pd.DataFrame, study: str, points: pd.DataFrame) -> pd.DataFrame:
@@ -100,12 +108,13 @@ def _in_order(value: str) -> tuple[float, str]:
 def open_condition(parts: Mapping[str, tuple[str, ...]]) -> OpenConditionError:
     """That answers were given under several conditions, and what can be chosen."""
     counts = " and ".join(
-        f"{len(values)} values of the {PARTS.get(part, part)}" for part, values in parts.items()
+        f"{len(values)} {_PLURAL.get(part) or part.replace(VERSION, 'versions of ')}"
+        for part, values in parts.items()
     )
     part, values = next(iter(parts.items()))
-    shown = "; ".join(part_words(part, value) for value in values[:MOST_VALUES])
+    shown = ", ".join(f"{part}={value}" for value in values[:MOST_VALUES])
     return OpenConditionError(
-        f"The same checkpoint answered under several conditions ({counts}), and no number here mixes them or picks one.",
-        f"Choose one: {shown}{'; …' if len(values) > MOST_VALUES else ''}. On a page above, in a command as"
-        f" --condition {part!r}=VALUE, or for good under [primary.condition] in the study file.",
+        f"These checkpoints answered under {counts}; no number mixes them, and none is picked for you.",
+        f"Choose one with --condition ({shown}{', …' if len(values) > MOST_VALUES else ''}), or for good under"
+        " [primary.condition] in the study file. `capsafe conditions` lists all.",
     )

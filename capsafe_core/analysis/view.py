@@ -12,9 +12,17 @@ import pandas as pd
 from capsafe_core import catalogue
 from capsafe_core.analysis.conditions import alternatives, between, open_condition, own_cells, under
 from capsafe_core.errors import CapsafeError, UnknownNameError
-from capsafe_core.outcomes import OUTCOMES, STRATA, TASK_ANSWER
+from capsafe_core.outcomes import LISTED_OUTCOMES, STRATA
 from capsafe_core.selection import Selection
-from capsafe_core.specification import PARTS, POLICIES, Crossing, Policy, Specification, condition_words
+from capsafe_core.specification import (
+    CROSSINGS,
+    PARTS,
+    POLICIES,
+    Crossing,
+    Policy,
+    Specification,
+    condition_words,
+)
 from capsafe_core.store import Store
 from capsafe_core.store.cells import cells
 from capsafe_core.store.outputs import ORDERS
@@ -78,9 +86,19 @@ class View:
 
     @property
     def is_primary(self) -> bool:
-        """Whether everything is asked as the study declared: specification, goals, and no output left out."""
-        return self.specification == self.study.primary.specification and all(
-            self.goal(d) == g for d, g in self.study.goals.items()
+        """Whether everything is as the study declared: specification, goals, and no output left out."""
+        return self.completes_primary and self.specification == self.study.primary.specification
+
+    @property
+    def completes_primary(self) -> bool:
+        """Whether it is the primary specification, with a condition where the study file says none."""
+        declared = self.study.primary.specification
+        mine = dict(self.specification.condition)
+        kept = replace(self.specification, condition=declared.condition) == declared
+        return (
+            kept
+            and dict(declared.condition).items() <= mine.items()
+            and all(self.goal(d) == g for d, g in self.study.goals.items())
         )
 
     @property
@@ -111,18 +129,12 @@ class View:
     def specification_words(self) -> str:
         """The way of asking, in words for a caption."""
         s = self.specification
-        declared = {
-            True: "declared before the results",
-            False: "declared after the results",
-            None: "declaration time unknown",
-        }[self.declared_before]
         scale = catalogue.judges().get(s.judge, {}).get("scale")
         cutoff = (
             f" (unsafe where {scale['score']} is {'below' if scale['unsafe'] == 'below' else 'at least'} {scale['cutoff']:g})"
             if scale
             else ""
         )
-        tail = f"primary specification, {declared}" if self.is_primary else "not the primary specification"
         parts = [
             f"benchmark {s.benchmark}",
             f"judge {s.judge}{cutoff}",
@@ -131,7 +143,20 @@ class View:
             *self.condition_words,
             f"{s.crossing} crossing of the goal",
         ]
-        return f"{'; '.join(parts)} ({tail})"
+        return f"{'; '.join(parts)} ({self.standing.removeprefix('the ')})"
+
+    @property
+    def standing(self) -> str:
+        """Whether this is the primary specification, and since when that stands, in words."""
+        declared = {
+            True: "declared before the results",
+            False: "declared after the results",
+            None: "of unknown declaration time",
+        }[self.declared_before]
+        if not self.completes_primary:
+            return "not the primary specification"
+        left_open = "" if self.is_primary else "which leaves the condition open, "
+        return f"the primary specification, {left_open}{declared}"
 
     @cached_property
     def condition_words(self) -> tuple[str, ...]:
@@ -219,13 +244,13 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
     parts = alternatives(own)
     names: dict[str, tuple[Sequence[str], Iterable[str]]] = {
         "policy": ([selection.policy] if selection.policy else [], POLICIES),
-        "crossing rule": ([selection.crossing] if selection.crossing else [], tuple(Crossing)),
+        "crossing rule": ([selection.crossing] if selection.crossing else [], CROSSINGS),
         "data set": ([dataset for dataset, _ in selection.goals], [d.name for d in study.datasets]),
         "recipe": (selection.recipes, [*(r.name for r in study.recipes), *points["recipe"]]),
         "benchmark": (selection.benchmarks, [*(b.name for b in study.benchmarks), *measured]),
         "judge": (selection.judges, [*(j.name for j in study.judges), *rater_names(store)]),
         "checkpoint": (selection.checkpoints, points["checkpoint_id"]),
-        "outcome": (selection.outcomes, (*OUTCOMES, TASK_ANSWER)),
+        "outcome": (selection.outcomes, LISTED_OUTCOMES),
         "kind of output": (selection.strata, STRATA),
         "order": ([selection.order] if selection.order else [], ORDERS),
         "attack": ([selection.attack] if selection.attack else [], [a for a in own["attack"].unique() if a]),

@@ -25,6 +25,7 @@ ROWS = (
     ("policy", "incoherent: "),
     ("coherence", "coherence: "),
     ("truncated", "cut-off answers "),
+    ("condition", ""),
 )
 
 

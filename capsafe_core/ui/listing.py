@@ -107,13 +107,18 @@ def evidence(judgments: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def show(rows: pd.DataFrame, found: int, key: str) -> None:
-    """Outputs as a table: where they come from, what was asked, what was said, how it counts, how judges voted."""
+def show(rows: pd.DataFrame, found: int, key: str, before: int = 0) -> None:
+    """Outputs as a table: where they come from, what was asked, what was said, how it counts, how judges voted.
+
+    Args:
+        found: how many there are in all.
+        before: how many of them come before these.
+    """
     shown = screen.texts_shown()
     st.text(
         visible(
-            f"{found} outputs"
-            + (f", the first {len(rows)} shown" if found > len(rows) else "")
+            f"{found:,} outputs"
+            + (f", {before + 1} to {before + len(rows)} shown" if found > len(rows) else "")
             + ". Click a row to read one."
         )
     )

@@ -12,11 +12,11 @@ import streamlit as st
 
 from capsafe_core.analysis.methods import METHODS
 from capsafe_core.analysis.view import View, list_studies, open_view
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, OpenConditionError
 from capsafe_core.figures.style import sealed
 from capsafe_core.places import ROOT
 from capsafe_core.selection import ASKED, Selection
-from capsafe_core.specification import PARTS, POLICIES, Crossing, Policy, part_words
+from capsafe_core.specification import CROSSINGS, PARTS, POLICIES, Policy, part_words
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
@@ -171,6 +171,9 @@ def nothing(message: str) -> NoReturn:
 
 def show_error(error: CapsafeError) -> None:
     """A sentence and a next step."""
+    if isinstance(error, OpenConditionError):
+        st.info(plain_label(f"{error.message} Choose above."), title="Which answers count?")
+        return
     st.warning(plain_label(error.message), title="This cannot be shown")
     if error.hint:
         st.text(visible(error.hint))
@@ -205,8 +208,10 @@ def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: boo
 
 def back(view: View) -> None:
     """The way back to the primary specification, where the screen shows another."""
-    if not view.is_primary and st.button("Back to the primary specification", icon=":material/undo:"):
-        ask(**{name: getattr(Selection(), name) for name in ASKED})
+    if not view.completes_primary and st.button("Back to the primary specification", icon=":material/undo:"):
+        declared = dict(view.study.primary.specification.condition)
+        chosen = tuple((p, v) for p, v in view.selection.condition if p not in declared)
+        ask(**{name: getattr(Selection(condition=chosen), name) for name in ASKED})
 
 
 def goals_row(view: View) -> None:
@@ -229,8 +234,8 @@ def goals_row(view: View) -> None:
                 set_goal(dataset, goal)
         rule = st.selectbox(
             "Crossing",
-            list(Crossing),
-            list(Crossing).index(view.specification.crossing),
+            CROSSINGS,
+            CROSSINGS.index(view.specification.crossing),
             key=f"crossing-{view.specification.crossing}",
             width=150,
             help="“safest” is optimistic.",
