@@ -114,7 +114,8 @@ def bundle_of(
                     f"{folder}/part-000.status.json", json.dumps({"state": "done", "done": 1, "total": 1})
                 )
             for name, content in (more or {QUEUED: "0"}).items():
-                archive.writestr(f"{folder}/{name}", content)
+                if f"{folder}/{name}" not in archive.namelist():
+                    archive.writestr(f"{folder}/{name}", content)
     return target
 
 
@@ -438,6 +439,27 @@ def test_a_bundle_names_one_study(workspace: Settings, attacker: Seen, private: 
     with pytest.raises(CapsafeError, match="a text of another study"):
         unpack_bundle(tmp_path / "forged.zip", workspace.jobs_path)
     assert list_jobs(workspace.jobs_path) == []
+
+
+@pytest.mark.parametrize("broken", ["left out", "another name", "no study"])
+def test_a_bundle_without_the_text_of_its_study_leaves_nothing(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, broken: str
+) -> None:
+    study, text = study_of(attacker, private)
+    if broken == "no study":
+        text = "name = 1"
+    path = bundle_of(tmp_path / "gift.zip", study, text)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "forged.zip", "w") as forged:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if broken == "another name" and name == "versions.json":
+                data = data.replace(b'"gift"', b'"elsewhere"')
+            if not (broken == "left out" and "gift-study" in name):
+                forged.writestr(name, data)
+    said = "holds no text of the study" if broken != "no study" else ""
+    with pytest.raises(CapsafeError, match=said):
+        unpack_bundle(tmp_path / "forged.zip", workspace.jobs_path)
+    assert list(workspace.jobs_path.iterdir()) == []
 
 
 def job_for(root: Path, name: str, **engine: Any) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -175,7 +176,6 @@ def plan_import(
         "sources": sources,
         **({"joined": digest_text(canonical_json(joined))} if joined else {}),
     }
-    job = create_job(root, Manifest("import", f"{mapping.name}-import", work, study=mapping.name))
     before = read_heads(imports(root, mapping.name))
     places = [Place(**log["place"]) for log in survey.logs if log["place"]]
     recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {
@@ -184,20 +184,23 @@ def plan_import(
     starts = {p.start for p in places if not (p.recipe and p.step)} | {
         s for head in before for s in head["starts"]
     }
-    paths = {unit_of(file): file["paths"] for file in survey.files}
-    replace_file(
-        job.folder / "head.json",
-        json.dumps(
-            {
-                "items": survey.items,
-                "known": known or {},
-                "paths": paths,
-                "recipes": sorted(recipes),
-                "starts": sorted(starts),
-            }
-        ),
-    )
-    record_study(root, study, text)
+    head = {
+        "items": survey.items,
+        "known": known or {},
+        "paths": {unit_of(file): file["paths"] for file in survey.files},
+        "recipes": sorted(recipes),
+        "starts": sorted(starts),
+    }
+    manifest = Manifest("import", f"{mapping.name}-import", work, study=mapping.name)
+    is_new = not (root / manifest.job_id).exists()
+    job = create_job(root, manifest)
+    try:
+        replace_file(job.folder / "head.json", json.dumps(head))
+        record_study(root, study, text)
+    except CapsafeError:
+        if is_new:  # a disk that is full leaves no job that waits for what it lacks
+            shutil.rmtree(job.folder, ignore_errors=True)
+        raise
     return job, study
 
 

@@ -137,7 +137,6 @@ def unpack_bundle(source: Path, jobs: Path) -> Unpacked:
         raise CapsafeError(
             f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; fetch it again."
         ) from error
-    recorded_study(jobs, name)
     return study
 
 
@@ -257,6 +256,8 @@ def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> 
                     f"{origin} holds a text of another study, {min(studies - {study})!r}.",
                     "A bundle is about one study; do not trust it.",
                 )
+            if study:
+                _require_text(Path(scratch), jobs, study, origin)
             for folder in new:
                 mark_foreign(Path(scratch) / folder.name, origin, studies | ({study} if study else set()))
         moved: list[Path] = []
@@ -268,6 +269,21 @@ def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> 
                 shutil.rmtree(there, ignore_errors=True)
             raise
     return len(new), len(packed) - len(new)
+
+
+def _require_text(unpacked: Path, jobs: Path, study: str, origin: str) -> None:
+    """Refuse what brings no text of the study that it is of, or one that cannot be read.
+
+    Raises:
+        CapsafeError: so it is, and the workspace has none either.
+    """
+    if study_records(unpacked, study):
+        recorded_study(unpacked, study)
+    elif not study_records(jobs, study):
+        raise CapsafeError(
+            f"{origin} holds no text of the study it names, {study!r}, and neither does this workspace.",
+            "Nothing of it was kept. Export the bundle again where it was made.",
+        )
 
 
 def _unpack(packed: Path, folder: Path) -> None:

@@ -39,18 +39,22 @@ st.html(LARGE if presenting else ROOM)
 open_to = ROLE_PAGES[identity.role()]
 identity.require_store()
 pages = {
-    file: st.Page(str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or None, default=not path)
+    file: st.Page(
+        str(ROOT / "pages" / file), title=title, icon=icon, url_path=path or "first", default=not path
+    )
     for file, title, icon, path in SCREENS
     if file in open_to
 }
 
 
 def first_page() -> None:
-    """Lead to the first page of a role whose first page has an address of its own, which a default page cannot have."""
+    """Lead to the first page of a role: it may have an address of its own, which a default page cannot have."""
     st.switch_page(pages[open_to[0]], query_params=st.query_params.to_dict())
 
 
 listed = [pages[file] for file in open_to]
+# what the first page's file is called: people try it, and links of before had it
+listed.append(st.Page(first_page, title="capsafe", url_path="overview", visibility="hidden"))
 if FIRST not in pages:
     listed.append(st.Page(first_page, title="capsafe", default=True, visibility="hidden"))
 st.navigation(listed, position="top").run()

@@ -14,9 +14,26 @@ from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.frames import judgments_frame, labels_frame, outputs_frame
 from capsafe_core.store.studies import measurements
+from capsafe_core.text import visible
 
 TABLE_NAMES = tuple(TABLES)
 """what `Reader.table` knows"""
+
+
+class Frame(pd.DataFrame):
+    """A frame that shows its texts as texts: no formulas that a notebook would set, no codes that a terminal would obey."""
+
+    @property
+    def _constructor(self) -> type[Frame]:
+        return Frame
+
+    def __repr__(self) -> str:
+        return visible(super().__repr__())
+
+    def _repr_html_(self) -> str | None:
+        with pd.option_context("display.html.use_mathjax", False):
+            shown = super()._repr_html_()  # type: ignore[misc]
+        return None if shown is None else visible(shown)
 
 
 class Reader:
@@ -37,19 +54,19 @@ class Reader:
             generation_id, study, recipe, seed, step, start, dataset, checkpoint_id, benchmark, kind, attack, item, category, behaviour, prompt, asked (what the
             model was given, where that is something else), answer, finish_reason, tokens, sample, temperature (below 0: unknown).
         """
-        return outputs_frame(self._store, study)
+        return Frame(outputs_frame(self._store, study))
 
     def judgments(self, study: str = "") -> pd.DataFrame:
         """One row a current judgment: generation_id, judge, version, dimension, status, label, score, native."""
-        return judgments_frame(self._store, study)
+        return Frame(judgments_frame(self._store, study))
 
     def labels(self, study: str = "") -> pd.DataFrame:
         """One row a person's current label: generation_id, annotator, dimension, label, reasons, note, confidence."""
-        return labels_frame(self._store, study)
+        return Frame(labels_frame(self._store, study))
 
     def measurements(self) -> pd.DataFrame:
         """Capability known only in aggregate: checkpoint_id, benchmark, metric, value, stderr, n, source."""
-        return measurements(self._store)
+        return Frame(measurements(self._store))
 
     def table(self, name: str, **selection: object) -> pd.DataFrame:
         """One of TABLE_NAMES, as the command of that name prints it.
@@ -60,7 +77,7 @@ class Reader:
         Raises:
             CapsafeError: there is no such table, or the selection leaves nothing.
         """
-        return table(self._store, name, Selection(**selection))  # type: ignore[arg-type]
+        return Frame(table(self._store, name, Selection(**selection)))  # type: ignore[arg-type]
 
     def close(self) -> None:
         self._store.close()
