@@ -456,7 +456,11 @@ def test_a_bundle_without_the_text_of_its_study_leaves_nothing(
                 data = data.replace(b'"gift"', b'"elsewhere"')
             if not (broken == "left out" and "gift-study" in name):
                 forged.writestr(name, data)
-    said = "holds no text of the study" if broken != "no study" else ""
+    said = {
+        "left out": "holds no text of the study",
+        "another name": "a text of another study",
+        "no study": "name",
+    }[broken]
     with pytest.raises(CapsafeError, match=said):
         unpack_bundle(tmp_path / "forged.zip", workspace.jobs_path)
     assert list(workspace.jobs_path.iterdir()) == []
