@@ -77,7 +77,7 @@ def label_rows(store: Store, queue: str = "") -> list[Row]:
         chances AS (SELECT unnest($queues) AS queue, unnest($strata) AS stratum, unnest($chances) AS chance),
         asked AS (
             SELECT queue, generation_id, arg_min(stratum, chance) AS stratum, arg_min(place, chance) AS place, min(chance) AS probability
-            FROM queue_items LEFT JOIN chances USING (queue, stratum) WHERE $queue = '' OR queue = $queue GROUP BY queue, generation_id
+            FROM counted_items LEFT JOIN chances USING (queue, stratum) WHERE $queue = '' OR queue = $queue GROUP BY queue, generation_id
         ),
         both_sides AS (
             SELECT generation_id, r.name AS annotator, said.dimension, said.label, said.reasons, said.note, said.confidence, said.created, said.shown, said.repeat, said.queue, asked.stratum, asked.place, asked.probability, said.guidelines, said.event_id

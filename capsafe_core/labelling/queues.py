@@ -186,14 +186,14 @@ def extend(store: Store, now: QueueRecord, more: int) -> Drawn:
     frames = {
         cell: strata
         for cell, strata in store.rows(
-            "SELECT CAST(cell_id AS VARCHAR), strata FROM queue_frames WHERE queue = ? AND draw = 0",
+            "SELECT CAST(cell_id AS VARCHAR), strata FROM counted_frames WHERE queue = ? AND draw = 0",
             [now.queue],
         )
     }
     taken = {
         generation
         for (generation,) in store.rows(
-            "SELECT CAST(generation_id AS VARCHAR) || stratum FROM queue_items WHERE queue = ?", [now.queue]
+            "SELECT CAST(generation_id AS VARCHAR) || stratum FROM counted_items WHERE queue = ?", [now.queue]
         )
     }
     codes = np.array(
