@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError, OpenConditionError, UnknownNameError
 from capsafe_core.exporters.every_eval_ever import every_eval_ever_into
-from capsafe_core.jobs.folder import Job
+from capsafe_core.jobs.folder import Job, Manifest, Part, create_job
 from capsafe_core.records import Generation, Judgment, Record
 from capsafe_core.selection import Selection
 from capsafe_core.specification import CHOICES, part_value, read_condition
@@ -237,3 +238,24 @@ def test_names_that_nothing_has_are_refused(store: Store, variant: str) -> None:
 @given(st.text(), st.text())
 def test_two_values_of_a_part_are_never_written_alike(one: str, other: str) -> None:
     assert (part_value(one) == part_value(other)) == (one == other)
+
+
+def test_another_study_changes_nothing_and_a_store_of_before_learns_whose_a_job_is(tmp_path: Path) -> None:
+    """A second study asks the same start under another system prompt: no choice, and no other number."""
+    write_study(tmp_path, 12, 10)
+    with Store(None) as store:
+        ingest_all(store, tmp_path)
+        before = table(store, "paths", Selection())
+        bench, prompts = benchmark("requests", "safety", 12)
+        start = checkpoint("gentle", 0, 0)
+        other = [Generation(start.id, bench.id, CAREFUL.id, p.id, 0, 0, "Sure.", "stop", 1) for p in prompts]
+        with Part(create_job(tmp_path, Manifest("generate", "else", {}, study="else"))) as part:
+            part.write("x", [CAREFUL, *other])
+        ingest_all(store, tmp_path)
+        pd.testing.assert_frame_equal(table(store, "paths", Selection()), before)
+        with store.transaction() as cursor:
+            cursor.execute("UPDATE batches SET study = NULL")
+        with pytest.raises(OpenConditionError):
+            table(store, "paths", Selection())
+        ingest_all(store, tmp_path)
+        pd.testing.assert_frame_equal(table(store, "paths", Selection()), before)

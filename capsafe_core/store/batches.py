@@ -57,6 +57,15 @@ def batch_of(cursor: duckdb.DuckDBPyConnection, job: Job) -> Batch:
     return Batch(number, origin is not None and origin.own_since is None)
 
 
+def name_studies(store: Store, jobs: list[Job]) -> None:
+    """Note the study of batches that a version before this one read without it."""
+    unnamed = {job_id for (job_id,) in store.rows("SELECT job_id FROM batches WHERE study IS NULL")}
+    named = [(job.manifest.study, job.job_id) for job in jobs if job.job_id in unnamed]
+    if named:
+        with store.transaction() as cursor:
+            cursor.executemany("UPDATE batches SET study = ? WHERE job_id = ?", named)
+
+
 def match_origins(store: Store, jobs: list[Job]) -> None:
     """Follow the folders' marks: what was adopted since the last pass counts as the workspace's own, what was marked does not.
 

@@ -30,6 +30,7 @@ from capsafe_core.store.batches import (
     batch_of,
     match_origins,
     match_retractions,
+    name_studies,
 )
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
@@ -74,6 +75,7 @@ def ingest_all(store: Store, jobs_folder: Path) -> tuple[Ingested, list[CapsafeE
     jobs, unreadable = read_jobs(jobs_folder)
     jobs = in_order(jobs)
     total = Ingested()
+    name_studies(store, jobs)
     match_origins(store, jobs)
     _ingest_each(store, jobs, total, problems)
     if match_retractions(store, jobs, problems):  # what other imports hold too goes on counting
