@@ -13,6 +13,7 @@ import pytest
 from capsafe_core.benchmarks import load_benchmark, load_training_pairs, score, scorer_of
 from capsafe_core.benchmarks.files import read_rows
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.judges import Item, open_judge
 from capsafe_core.records import Generation
@@ -269,7 +270,7 @@ coherence = "verifier"
 """
     )
     config = plan_study(study)[-1].work["config"]
-    judge = open_judge({"judge": "verifier", "config": config, "engine": {}, "model": None}, Path())
+    judge = open_judge(JudgeWork("verifier", config, None, {}, ()), Path())
     prompt = bench.prompts[0]
     mine = load_benchmark(config["scorers"]["backward"])
     answered = Item(

@@ -190,6 +190,7 @@ def tiny(folder, kind, template=None, classes=0):
 
 
 from capsafe_core import catalogue
+from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges import Item, open_judge
 from capsafe_core.records import BenchmarkRecord, Generation, Prompt
 
@@ -202,9 +203,7 @@ engine = {"name": "transformers", "dtype": "float32", "batch_size": 4, "device":
 
 
 def judged(name, folder, **config):
-    judge = open_judge(
-        {"judge": name, "config": config, "engine": engine, "model": str(folder)}, Path(folder).parent
-    )
+    judge = open_judge(JudgeWork(name, config, str(folder), engine, ()), Path(folder).parent)
     return judge, [
         dict(dimension=v.dimension, status=v.status, label=v.label, score=v.score, asked=v.asked, raw=v.raw)
         for v in judge.judge([item])[0]

@@ -14,6 +14,7 @@ from capsafe_core.coherence.learnt import LabelledAnswer, fit
 from capsafe_core.engines import Completion, Failure, Finished
 from capsafe_core.engines.base import single_plan
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges import Item, open_judge
 from capsafe_core.judges.entry import find_entry, rater
 from capsafe_core.judges.language_model import LanguageModelJudge
@@ -37,7 +38,7 @@ def item(answer: str, kind: str = "safety", reference: str = "", name: str = "b"
 
 
 def rule(name: str, **config: object):  # type: ignore[no-untyped-def]
-    return open_judge({"judge": name, "config": config, "engine": {}, "model": None}, Path("/nowhere"))
+    return open_judge(JudgeWork(name, config, None, {}, ()), Path("/nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -564,12 +565,7 @@ def test_the_learnt_detector_judges_by_its_weights_and_points_where_the_rules_po
         for i in range(90)
     ]
     fitted = fit(rows, [])
-    work = {
-        "judge": "coherence-learnt",
-        "config": {"datasets": [], "fitted": fitted},
-        "model": None,
-        "engine": {},
-    }
+    work = JudgeWork("coherence-learnt", {"datasets": [], "fitted": fitted}, None, {}, ())
     judge = open_judge(work, Path("nowhere"))
     broken, sound = (
         next(iter(judge.judge([item(text)])[0]))
@@ -581,10 +577,10 @@ def test_the_learnt_detector_judges_by_its_weights_and_points_where_the_rules_po
     assert {e["reason"] for e in broken.evidence} <= set(REASONS)
     assert sound.evidence == ()
     other = open_judge(
-        {**work, "config": {"datasets": [], "fitted": {**fitted, "bias": fitted["bias"] + 1}}},
+        structs.replace(work, config={"datasets": [], "fitted": {**fitted, "bias": fitted["bias"] + 1}}),
         Path("nowhere"),
     )
     assert other.rater.version != judge.rater.version
     assert judge.rater.settings["fitted"]["held_out"]["n"] == 90
     with pytest.raises(CapsafeError, match="has not been trained"):
-        open_judge({**work, "config": {}}, Path("nowhere"))
+        open_judge(structs.replace(work, config={}), Path("nowhere"))

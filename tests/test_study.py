@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import create_job
+from capsafe_core.jobs.folder import Manifest, create_job, open_job
+from capsafe_core.jobs.folder.work import FinetuneWork, GenerateWork, JudgeWork, StudyWork, plain
 from capsafe_core.jobs.new_run import missing_jobs, planned
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
@@ -91,6 +92,38 @@ def test_the_shipped_study_plans_the_whole_graph() -> None:
     checkpoints = 2 + 1 + sum(len(r.steps) * len(r.seeds) for r in study.recipes if r.name != "alignment")
     assert kinds.count("generate") == checkpoints
     assert kinds.count("judge") == len(study.judges)
+
+
+WORKS = {"generate": GenerateWork, "judge": JudgeWork, "finetune": FinetuneWork, "import": StudyWork}
+
+
+def test_the_shipped_jobs_keep_their_ids_and_every_manifest_is_what_its_kind_does() -> None:
+    """They were written by versions before this one; typed, they are the same work."""
+    folders = sorted((ROOT / "data" / "demo" / "jobs").iterdir())
+    shipped = [open_job(folder).manifest for folder in folders]
+    for manifest, folder in zip(shipped, folders, strict=True):
+        typed = manifest.asks(WORKS[manifest.kind])
+        assert plain(typed) == manifest.work
+        assert Manifest.of("", manifest.name, typed, manifest.after).job_id == manifest.job_id == folder.name
+    study, _ = load_study(ROOT / "data" / "demo" / "study.toml")
+    planned_ids = {manifest.job_id for manifest in plan_study(study)}
+    assert planned_ids == {m.job_id for m in shipped if m.kind != "import"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"sampling": {"temperature": "warm"}}, "sampling"),
+        ({"benchmarks": 3}, "benchmarks"),
+        ({"checkpoint": {"model": 3, "adapters": []}}, "checkpoint.model"),
+        ({"checkpoint": {"model": "m", "adapters": [{"job": "j", "step": 1e30}]}}, "adapters"),
+        ({"path": {"study": "s"}}, "path"),
+    ],
+)
+def test_work_of_another_form_is_a_sentence_that_says_where(change: dict[str, object], says: str) -> None:
+    manifest = next(m for m in plan_study(parse_study(STUDY)) if m.kind == "generate")
+    with pytest.raises(CapsafeError, match=f"does not ask for what a job of kind generate does.*{says}"):
+        Manifest("generate", "x", {**manifest.work, **change}).asks(GenerateWork)
 
 
 def test_studies_whose_names_begin_alike_are_planned_apart(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from capsafe_core.cli.terminal import say, tell
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.engine_environment import prepare
 from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
+from capsafe_core.jobs.folder.work import FinetuneWork, JudgeWork
 from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
@@ -150,7 +151,7 @@ def finetune(study: Path, recipe: str) -> None:
             f"The study has no recipe {recipe!r}.", f"There are: {', '.join(r.name for r in parsed.recipes)}."
         )
     jobs = [job for job in plan_study(parsed) if job.kind == "finetune"]
-    needed = {job.job_id for job in jobs if job.work["path"]["recipe"] == recipe}
+    needed = {job.job_id for job in jobs if job.asks(FinetuneWork).path.recipe == recipe}
     for job in reversed(jobs):  # a job stands after those it needs
         needed |= set(job.after) if job.job_id in needed else set()
     if not run_graph([job for job in jobs if job.job_id in needed], settings.jobs_path, say, settings):
@@ -167,7 +168,7 @@ def detector(study: Annotated[str, typer.Argument(help="the name of a study that
     )
     if not run_graph([job.manifest], settings.jobs_path, say, settings):
         raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
-    held = job.manifest.work["config"]["fitted"]["held_out"]
+    held = job.manifest.asks(JudgeWork).config["fitted"]["held_out"]
     say(
         f"{job.job_id}: on held-out prompts recall {held['recall']:.2f}, precision {held['precision']:.2f},"
         f" AUC {held['auc']:.2f}, of {held['n']} labels"

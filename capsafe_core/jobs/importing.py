@@ -14,6 +14,7 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, read_small, replace_file
+from capsafe_core.jobs.folder.work import ImportWork, Source, SurveyWork
 from capsafe_core.jobs.foreign import refuse_foreign
 from capsafe_core.jobs.plan import plan_judge
 from capsafe_core.jobs.record_job import record_study, recorded_study
@@ -104,14 +105,9 @@ def survey_job(
         mapping: what is stated already, as TOML.
         name: of the study, where no mapping names it.
     """
-    work: dict[str, Any] = {
-        "roots": [str(r.resolve()) for r in roots],
-        "mapping": mapping,
-        "name": slug(name or (roots[0].stem if roots else "")),
-        "strict": strict,
-        "asked": time.time(),
-    }
-    return create_job(root, Manifest("survey", work["name"], work))
+    paths = tuple(str(r.resolve()) for r in roots)
+    work = SurveyWork(paths, mapping, slug(name or (roots[0].stem if roots else "")), strict, time.time())
+    return create_job(root, Manifest.of("", work.name, work))
 
 
 def slug(text: str) -> str:
@@ -164,18 +160,10 @@ def plan_import(
     refuse_foreign(root, mapping.name)
     text = study_text(root, survey, mapping)
     study = parse_study(text, mapping.name)
-    sources = [
-        {key: file[key] for key in ("tool", "relative", "digest", "outputs")}
-        for file in survey.files
-        if file["digest"]
-    ]
+    sources = tuple(_source(file) for file in survey.files if file["digest"])
     joined = sorted((content, sorted(found)) for content, found in (known or {}).items())
-    work = {
-        "study": mapping.name,
-        "mapping": mapping.to_toml(),
-        "sources": sources,
-        **({"joined": digest_text(canonical_json(joined))} if joined else {}),
-    }
+    digest = digest_text(canonical_json(joined)) if joined else ""
+    work = ImportWork(mapping.name, mapping.to_toml(), sources, digest)
     before = read_heads(imports(root, mapping.name))
     places = [Place(**log["place"]) for log in survey.logs if log["place"]]
     recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {
@@ -187,11 +175,11 @@ def plan_import(
     head = {
         "items": survey.items,
         "known": known or {},
-        "paths": {unit_of(file): file["paths"] for file in survey.files},
+        "paths": {unit_of(_source(file)): file["paths"] for file in survey.files},
         "recipes": sorted(recipes),
         "starts": sorted(starts),
     }
-    manifest = Manifest("import", f"{mapping.name}-import", work, study=mapping.name)
+    manifest = Manifest.of(mapping.name, f"{mapping.name}-import", work)
     is_new = not (root / manifest.job_id).exists()
     job = create_job(root, manifest)
     try:
@@ -218,15 +206,17 @@ def imports(root: Path, study: str = "") -> list[Job]:
     return [
         job
         for job in list_jobs(root)
-        if job.manifest.kind == "import"
-        and "sources" in job.manifest.work
-        and study in ("", job.manifest.work["study"])
+        if job.manifest.imports and study in ("", job.manifest.asks(ImportWork).study)
     ]
 
 
-def unit_of(source: dict[str, Any]) -> str:
+def _source(file: dict[str, Any]) -> Source:
+    return Source(file["tool"], file["relative"], file["digest"], file["outputs"])
+
+
+def unit_of(source: Source) -> str:
     """The unit of work that one file of an import is."""
-    return f"{source['relative']} {source['digest'][:10]}"
+    return f"{source.relative} {source.digest[:10]}"
 
 
 @dataclass(frozen=True)

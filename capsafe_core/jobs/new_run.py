@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs
+from capsafe_core.jobs.folder.work import FitWork, GenerateWork, ProbeWork
 from capsafe_core.jobs.foreign import foreign_studies, refuse_foreign
 from capsafe_core.jobs.importing import imports
 from capsafe_core.jobs.permission import permit_all
@@ -229,9 +230,9 @@ def train_detector(
     """
     refuse_foreign(root, study.name)
     lines = "".join(canonical_json(row) + "\n" for row in labels)
-    datasets = [d.model_dump(mode="json") for d in study.datasets if d.benchmark]
-    work = {"labels": digest_text(lines), "datasets": datasets}
-    job = create_job(root, Manifest("fit", f"{study.name}-coherence-learnt", work, study=study.name))
+    datasets = tuple(d.model_dump(mode="json") for d in study.datasets if d.benchmark)
+    work = FitWork(digest_text(lines), datasets)
+    job = create_job(root, Manifest.of(study.name, f"{study.name}-coherence-learnt", work))
     (job.folder / "inputs.jsonl").write_text(lines, encoding="utf-8")
     if not run_graph([job.manifest], root, lambda _: None, settings):
         raise CapsafeError(job.status().message or "The fit ended early.", job.status().hint)
@@ -277,25 +278,16 @@ def probe_job(root: Path, study: Study) -> Job:
         CapsafeError: every checkpoint has to be fine-tuned first.
     """
     refuse_foreign(root, study.name)
-    works = [m.work for m in plan_study(study) if m.kind == "generate"]
-    there = [
-        w
-        for w in works
-        if not any("job" in a for c in w.get("checkpoints") or [w["checkpoint"]] for a in c["adapters"])
-    ]
+    works = [m.asks(GenerateWork) for m in plan_study(study) if m.kind == "generate"]
+    there = [w for w in works if not any(a.job for c in w.all_checkpoints for a in c.adapters)]
     if not there:
         raise CapsafeError(
             "Every checkpoint of this study has to be fine-tuned first.", "Fine-tune one, then measure."
         )
-    ordered = [there[0], *(w for w in works if w is not there[0])]
-    python = str(study.engine.python or "")
+    ordered = (there[0], *(w for w in works if w is not there[0]))
     # a measurement holds for a moment: another one is another job
-    return create_job(
-        root,
-        Manifest(
-            "probe", study.name, {"jobs": ordered, "asked": time.time()}, python=python, study=study.name
-        ),
-    )
+    manifest = Manifest.of(study.name, study.name, ProbeWork(ordered, time.time()))
+    return create_job(root, replace(manifest, python=str(study.engine.python or "")))
 
 
 def cost_of(job: Job) -> Cost | None:

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET, structs
 from pydantic import BaseModel
 
 from capsafe_core import __version__, catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest
-from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, Study, TransformersSettings
+from capsafe_core.jobs.folder.work import (
+    Adapter,
+    CheckpointSource,
+    FinetuneWork,
+    GenerateWork,
+    JudgeWork,
+    Point,
+    RecipeWork,
+    SamplingWork,
+    Work,
+)
+from capsafe_core.study import (
+    IMPORTED,
+    JudgeSettings,
+    RecipeSettings,
+    SamplingSettings,
+    Study,
+    TransformersSettings,
+)
 
 PROBE_SEED = 777
 """Seed of the items that measure capability during fine-tuning; apart from training and test seeds."""
@@ -66,9 +85,25 @@ def read_own_judge(path: Path) -> dict[str, Any]:
 
 
 def _dump(settings: BaseModel) -> dict[str, Any]:
-    """Settings for a manifest. Those that came later stand there only where they are set: the same work keeps its job id."""
-    later = {"python", *(["seeds"] if not getattr(settings, "seeds", ()) else [])}
-    return settings.model_dump(mode="json", exclude=later)
+    """Settings for a manifest, as the room that takes them reads them."""
+    return settings.model_dump(mode="json", exclude={"python"})
+
+
+def _sampling(settings: SamplingSettings) -> SamplingWork:
+    return SamplingWork(
+        settings.temperature,
+        settings.top_p,
+        settings.max_tokens,
+        settings.samples,
+        settings.seed,
+        settings.system_prompt,
+        settings.seeds,
+    )
+
+
+def _over(below: CheckpointSource, job: Manifest, step: int) -> CheckpointSource:
+    """A checkpoint with the adapter over it that a fine-tuning job makes at a step."""
+    return structs.replace(below, adapters=(*below.adapters, Adapter(job.job_id, step)))
 
 
 @dataclass(frozen=True)
@@ -77,7 +112,7 @@ class _Wanted:
 
     name: str
     path: str
-    checkpoint: dict[str, Any]
+    checkpoint: CheckpointSource
     after: tuple[str, ...]
     benchmarks: set[str]
 
@@ -101,29 +136,21 @@ class _Planner:
         generations = self.generations()
         return [*self.trained.values(), *generations, *self.judges(generations)]
 
-    def manifest(
-        self, kind: str, name: str, work: dict[str, Any], after: tuple[str, ...], python: str = ""
-    ) -> Manifest:
-        parts = 1 if kind == "finetune" else self.parts
-        full_name = f"{self.study.name}-{name}"
-        return Manifest(kind, full_name, work, after, parts, python, __version__, study=self.study.name)
+    def manifest(self, name: str, work: Work, after: tuple[str, ...], python: str = "") -> Manifest:
+        parts = 1 if isinstance(work, FinetuneWork) else self.parts
+        job = Manifest.of(self.study.name, f"{self.study.name}-{name}", work, after, parts)
+        return replace(job, python=python, code_version=__version__)
 
-    def checkpoint(self, start: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def checkpoint(self, start: str) -> tuple[CheckpointSource, tuple[str, ...]]:
         """A start as a manifest names it, and the jobs that make it."""
         chosen = self.study.start(start)
         if chosen.recipe is None:
-            allowed = {k: True for k in ("trusted", "pickles") if getattr(chosen, k)}
-            return {
-                "model": chosen.model,
-                "adapters": [{"path": str(path)} for path in chosen.adapters],
-                **allowed,
-            }, ()
+            adapters = tuple(Adapter(path=str(path)) for path in chosen.adapters)
+            return CheckpointSource(str(chosen.model), adapters, chosen.trusted, chosen.pickles), ()
         recipe = self.study.recipe(chosen.recipe)
         job = self.train(recipe, recipe.seeds[0])
         below, _ = self.checkpoint(recipe.start)
-        return {**below, "adapters": [*below["adapters"], {"job": job.job_id, "step": recipe.steps[-1]}]}, (
-            job.job_id,
-        )
+        return _over(below, job, recipe.steps[-1]), (job.job_id,)
 
     def train(self, recipe: RecipeSettings, seed: int) -> Manifest:
         known = self.trained.get((recipe.name, seed))
@@ -132,29 +159,19 @@ class _Planner:
         start, after = self.checkpoint(recipe.start)
         dataset = self.study.dataset(recipe.dataset)
         probe = next((b for b in self.study.benchmarks if b.name == dataset.benchmark), None)
-        work = {
-            "start": start,
-            "dataset": _dump(dataset),
-            "recipe": {
-                **recipe.model_dump(include={"learning_rate", "steps", "batch_size", "rank"}),
-                "seed": seed,
-                "steps": list(recipe.steps),
-            },
-            "path": {
-                "study": self.study.name,
-                "recipe": recipe.name,
-                "seed": seed,
-                "start": recipe.start,
-                "dataset": recipe.dataset,
-                "learning_rate": recipe.learning_rate,
-            },
-            "probe": probe and {**_dump(probe), "seed": PROBE_SEED, "size": PROBE_SIZE},
-            "stop_at": self.study.goals.get(recipe.dataset) if recipe.stop_at_goal else None,
-            "max_tokens": self.study.sampling.max_tokens,
-            "engine": self.training,
-        }
+        rate = recipe.learning_rate
+        work = FinetuneWork(
+            start,
+            dataset=_dump(dataset),
+            recipe=RecipeWork(rate, recipe.steps, recipe.batch_size, recipe.rank, seed),
+            path=Point(self.study.name, recipe.name, seed, recipe.start, recipe.dataset, rate),
+            probe=None if probe is None else {**_dump(probe), "seed": PROBE_SEED, "size": PROBE_SIZE},
+            stop_at=self.study.goals.get(recipe.dataset) if recipe.stop_at_goal else None,
+            max_tokens=self.study.sampling.max_tokens,
+            engine=self.training,
+        )
         self.trained[recipe.name, seed] = job = self.manifest(
-            "finetune", f"{recipe.name}-s{seed}", work, after, self.training_python
+            f"{recipe.name}-s{seed}", work, after, self.training_python
         )
         return job
 
@@ -166,7 +183,7 @@ class _Planner:
         wanted: dict[str, _Wanted] = {}
 
         def want(
-            name: str, path: str, checkpoint: dict[str, Any], after: tuple[str, ...], benchmarks: set[str]
+            name: str, path: str, checkpoint: CheckpointSource, after: tuple[str, ...], benchmarks: set[str]
         ) -> None:
             wanted.setdefault(
                 str(checkpoint), _Wanted(name, path, checkpoint, after, set())
@@ -183,23 +200,17 @@ class _Planner:
                 job = self.train(recipe, seed)
                 path = f"{recipe.name}-s{seed}"
                 for step in recipe.steps:
-                    point = {
-                        **start_checkpoint,
-                        "adapters": [*start_checkpoint["adapters"], {"job": job.job_id, "step": step}],
-                    }
+                    point = _over(start_checkpoint, job, step)
                     want(f"{path}-{step}", path, point, (job.job_id,), needed)
         if not self.study.engine.switches_adapters:
-            return [
-                self.generation(w.name, {"checkpoint": w.checkpoint}, w.after, w.benchmarks)
-                for w in wanted.values()
-            ]
+            return [self.generation(w.name, w.checkpoint, w.after, w.benchmarks) for w in wanted.values()]
         together: dict[tuple[str, tuple[str, ...]], list[_Wanted]] = {}
         for w in wanted.values():
             together.setdefault((w.path, tuple(sorted(w.benchmarks))), []).append(w)
         return [
             self.generation(
                 ws[0].path,
-                {"checkpoints": [w.checkpoint for w in ws]},
+                tuple(w.checkpoint for w in ws),
                 tuple(dict.fromkeys(a for w in ws for a in w.after)),
                 ws[0].benchmarks,
             )
@@ -218,26 +229,24 @@ class _Planner:
         return {own} if own else {b.name for b in self.study.benchmarks}
 
     def generation(
-        self, name: str, checkpoints: dict[str, Any], after: tuple[str, ...], benchmarks: set[str]
+        self,
+        name: str,
+        checkpoints: CheckpointSource | tuple[CheckpointSource, ...],
+        after: tuple[str, ...],
+        benchmarks: set[str],
     ) -> Manifest:
-        work = {
-            **checkpoints,
-            "benchmarks": [_dump(b) for b in self.study.benchmarks if b.name in benchmarks],
-            "sampling": _dump(self.study.sampling),
-            "engine": self.engine,
-        }
-        if not self.study.recipes:
+        work = GenerateWork(
+            tuple(_dump(b) for b in self.study.benchmarks if b.name in benchmarks),
+            _sampling(self.study.sampling),
+            self.engine,
             # nothing else puts a start that is not fine-tuned on a path
-            work["path"] = {
-                "study": self.study.name,
-                "recipe": name,
-                "seed": 0,
-                "step": 0,
-                "start": name,
-                "dataset": "",
-                "learning_rate": 0.0,
-            }
-        return self.manifest("generate", name, work, after, str(self.study.engine.python or ""))
+            path=UNSET if self.study.recipes else Point(self.study.name, name, 0, name, "", 0.0, step=0),
+        )
+        if isinstance(checkpoints, tuple):
+            work = structs.replace(work, checkpoints=checkpoints)
+        else:
+            work = structs.replace(work, checkpoint=checkpoints)
+        return self.manifest(name, work, after, str(self.study.engine.python or ""))
 
     def judges(self, generations: list[Manifest]) -> list[Manifest]:
         ids = tuple(job.job_id for job in generations)
@@ -248,22 +257,19 @@ class _Planner:
         starts = {start.name: start for start in self.study.starts}
         chosen = starts.get(judge.model or "")
         engine = judge.engine or self.study.engine
-        work: dict[str, Any] = {
-            "judge": judge.name,
-            "config": {**self.knowledge(catalogue.judge_type(judge.name)), **judge.config},
-            "model": chosen.model if chosen else judge.model,
-            "engine": _dump(engine),
-            "generations": list(generations),
-        }
-        work |= {
-            k: True for k in ("trusted", "pickles") if getattr(judge, k) or (chosen and getattr(chosen, k))
-        }
-        if judge.file:
-            work["entry"] = self.read_judge(judge.file)
-        asks_engine = catalogue.judge_type(judge.name, work.get("entry")) == "language_model"
-        return self.manifest(
-            "judge", judge.name, work, generations, str(engine.python or "") if asks_engine else ""
+        own = self.read_judge(judge.file) if judge.file else None
+        work = JudgeWork(
+            judge.name,
+            {**self.knowledge(catalogue.judge_type(judge.name)), **judge.config},
+            chosen.model if chosen else judge.model,
+            _dump(engine),
+            generations,
+            trusted=judge.trusted or bool(chosen and chosen.trusted),
+            pickles=judge.pickles or bool(chosen and chosen.pickles),
+            entry=UNSET if own is None else own,
         )
+        asks_engine = catalogue.judge_type(judge.name, own) == "language_model"
+        return self.manifest(judge.name, work, generations, str(engine.python or "") if asks_engine else "")
 
     def knowledge(self, judge_type: str) -> dict[str, Any]:
         """What the study itself tells a type of judge: how tasks are scored, and what teaches it forms of answers."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
+from capsafe_core.jobs.folder.work import StudyWork
 from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.records import StudyRecord, digest_text
 from capsafe_core.study import Study, parse_study
@@ -53,8 +54,8 @@ def record_study(root: Path, study: Study, text: str) -> Job:
     before = own_records(root, study.name)
     same = [record for record in before if record.digest == digest]
     again = same[-1].again + (before[-1] != same[-1]) if same else 0
-    work = {"digest": digest} | ({"again": again} if again else {})
-    job = create_job(root, Manifest("import", f"{study.name}-study", work, study=study.name))
+    work = StudyWork(digest, again)
+    job = create_job(root, Manifest.of(study.name, f"{study.name}-study", work))
     while job.state != "done":
         try:
             with Part(job) as part:

@@ -9,6 +9,7 @@ from typing import Any
 
 from capsafe_core.engines.models import Weights, resolve_weights
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges.entry import rater
 from capsafe_core.judges.protocol import Item, Verdict
 from capsafe_core.records import BenchmarkRecord, Rater
@@ -51,10 +52,10 @@ class ClassifierJudge:
             self._tokenizer.pad_token = self._tokenizer.eos_token
 
     @classmethod
-    def open(cls, name: str, entry: dict[str, Any], work: dict[str, Any], models: Path) -> ClassifierJudge:
-        weights = resolve_weights(work["model"], models, pickles=work.get("pickles", False))
-        made = rater(name, entry, work["config"], model=work["model"], model_digest=weights.digest)
-        return cls(made, entry, weights, work["engine"].get("device", "cpu"))
+    def open(cls, name: str, entry: dict[str, Any], work: JudgeWork, models: Path) -> ClassifierJudge:
+        weights = resolve_weights(str(work.model), models, pickles=work.pickles)
+        made = rater(name, entry, work.config, model=work.model, model_digest=weights.digest)
+        return cls(made, entry, weights, work.engine.get("device", "cpu"))
 
     def applies(self, benchmark: BenchmarkRecord) -> bool:
         return benchmark.kind in self._entry["kinds"]

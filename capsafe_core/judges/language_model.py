@@ -20,6 +20,7 @@ from capsafe_core.engines import (
     open_engine,
 )
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges.entry import rater
 from capsafe_core.judges.protocol import Item, Verdict
 from capsafe_core.judges.reading import options_of, read, status
@@ -52,23 +53,23 @@ class LanguageModelJudge:
         cls,
         name: str,
         entry: dict[str, Any],
-        work: dict[str, Any],
+        work: JudgeWork,
         models: Path,
         stopped: Callable[[], bool] = lambda: False,
     ) -> LanguageModelJudge:
-        if work["config"].get("answer") == "constrained" and len(set(options_of(entry).values())) != 2:
+        if work.config.get("answer") == "constrained" and len(set(options_of(entry).values())) != 2:
             raise CapsafeError(
                 f"The judge {name!r} has no two words to choose between.", "Let it answer in text."
             )
         weights = find_weights(
-            work["engine"],
-            work["model"],
+            work.engine,
+            str(work.model),
             models,
-            trusted=work.get("trusted", False),
-            pickles=work.get("pickles", False),
+            trusted=work.trusted,
+            pickles=work.pickles,
         )
-        made = rater(name, entry, work["config"], model=work["model"], model_digest=weights.digest)
-        return cls(made, entry, open_engine(work["engine"], weights, models, stopped=stopped))
+        made = rater(name, entry, work.config, model=work.model, model_digest=weights.digest)
+        return cls(made, entry, open_engine(work.engine, weights, models, stopped=stopped))
 
     def applies(self, benchmark: BenchmarkRecord) -> bool:
         return benchmark.kind in self._entry["kinds"]

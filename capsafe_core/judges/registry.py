@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges.entry import find_entry, rater
 from capsafe_core.judges.protocol import Judge
 
 
-def open_judge(work: dict[str, Any], models: Path, stopped: Callable[[], bool] = lambda: False) -> Judge:
+def open_judge(work: JudgeWork, models: Path, stopped: Callable[[], bool] = lambda: False) -> Judge:
     """The judge with its model loaded.
 
     Args:
-        work: of the judge job: its name in the catalogue (`judge`), settings of its own (`config`, part of its version),
-            the `engine` and the `model` for judges that are language models, and the whole `entry` of a judge of the user's own.
+        work: of the judge job.
         models: folder for converted models.
         stopped: whether the job is to end.
 
     Raises:
         CapsafeError: there is no such judge, it lacks a model, or its template is unverified.
     """
-    name, config = work["judge"], work["config"]
-    entry = find_entry(name, work.get("entry"))
+    name, config = work.judge, work.config
+    entry = find_entry(name, work.own_entry)
     kind = entry["type"]
     if kind == "prefixes":
         from capsafe_core.judges.prefixes import PrefixJudge
@@ -48,7 +49,7 @@ def open_judge(work: dict[str, Any], models: Path, stopped: Callable[[], bool] =
         from capsafe_core.judges.learnt import LearntJudge
 
         return LearntJudge.open(name, entry, config)
-    model = work["model"] or entry.get("model")
+    model = work.model or entry.get("model")
     if model is None:
         raise CapsafeError(
             f"The judge {name!r} is a language model and needs one.",
@@ -57,7 +58,7 @@ def open_judge(work: dict[str, Any], models: Path, stopped: Callable[[], bool] =
     if kind == "classifier":
         from capsafe_core.judges.classifier import ClassifierJudge
 
-        return ClassifierJudge.open(name, entry, {**work, "model": model}, models)
+        return ClassifierJudge.open(name, entry, replace(work, model=model), models)
     from capsafe_core.judges.language_model import LanguageModelJudge
 
-    return LanguageModelJudge.open(name, entry, {**work, "model": model}, models, stopped)
+    return LanguageModelJudge.open(name, entry, replace(work, model=model), models, stopped)

@@ -13,6 +13,7 @@ import streamlit as st
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, open_job
+from capsafe_core.jobs.folder.work import SurveyWork
 from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_survey, slug, survey_job
 from capsafe_core.jobs.new_run import queue_jobs
 from capsafe_core.jobs.supervisor import Queue, start_worker
@@ -186,7 +187,7 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
         st.text(f"{left} of the readings are not taken; the outputs come without them.")
     with st.container(horizontal=True, vertical_alignment="center"):
         if again and st.button("Look again with these changes", type="primary", icon=":material/search:"):
-            _start(owner, person, Path(job.manifest.work["roots"][0]), final.to_toml(), final.name)
+            _start(owner, person, Path(job.manifest.asks(SurveyWork).roots[0]), final.to_toml(), final.name)
         if not again and st.button("Import", type="primary", icon=":material/download_done:"):
             _import(owner, person, survey, final)
         st.download_button(

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder.work import ImportWork
 from capsafe_core.jobs.importing import imports
 from capsafe_core.people import Person
 from capsafe_core.store.batches import imported_words, retracted_jobs, set_retracted
@@ -23,14 +24,14 @@ def show(owner: Owner, person: Person) -> None:
         return
     undone = set(retracted_jobs(owner.store))
     for job in jobs:
-        work = job.manifest.work
+        work = job.manifest.asks(ImportWork)
         status = job.status()
-        counts = sum(s["outputs"] for s in work["sources"])
+        counts = sum(s.outputs for s in work.sources)
         when = pd.Timestamp(job.manifest.created, unit="s").strftime("%Y-%m-%d %H:%M")
         with st.container(border=True):
             st.text(
                 visible(
-                    f"{work['study']}: {counts:,} outputs of {len(work['sources'])} files, {when} UTC"
+                    f"{work.study}: {counts:,} outputs of {len(work.sources)} files, {when} UTC"
                     + ("; undone, nothing of it counts" if job.job_id in undone else "")
                 )
             )
@@ -56,8 +57,8 @@ def show(owner: Owner, person: Person) -> None:
                     job_list.restart(job, "It is tried again when its turn comes.")
                 st.download_button(
                     "The mapping",
-                    work["mapping"].encode(),
-                    f"{work['study']}-mapping.toml",
+                    work.mapping.encode(),
+                    f"{work.study}-mapping.toml",
                     key=f"map-{job.job_id}",
                     icon=":material/download:",
                 )
@@ -65,7 +66,7 @@ def show(owner: Owner, person: Person) -> None:
                     str(screen.PAGES / "outputs.py"),
                     label="Its outputs",
                     icon=":material/chat:",
-                    query_params={"study": work["study"]},
+                    query_params={"study": work.study},
                 )
             failed = [line["message"] for line in job.failures(0)] if job.state == "partial" else []
             if failed:

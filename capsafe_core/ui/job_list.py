@@ -138,7 +138,7 @@ def _first_outputs(job: Job) -> None:
     ):
         for generation in first:
             show_raw(generation.text or "(empty)")
-        study = job.manifest.work.get("path", {}).get("study", "")
+        study = job.manifest.study
         st.page_link(
             str(screen.PAGES / "outputs.py"),
             label="All outputs",

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET
+
 from capsafe_core.benchmarks import Benchmark, load_benchmark
 from capsafe_core.engines import (
     Completion,
@@ -23,6 +25,7 @@ from capsafe_core.engines import (
 )
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, folder_beside, open_job
+from capsafe_core.jobs.folder.work import CheckpointSource, FinetuneWork, GenerateWork, Point, SamplingWork
 from capsafe_core.records import BenchmarkRecord, Condition, Generation, PathPoint, Prompt
 
 
@@ -59,44 +62,41 @@ class Stream:
     asked: dict[str, Asked]
 
 
-def checkpoint_weights(checkpoint: dict[str, Any], engine: dict[str, Any], job_folder: Path) -> Weights:
-    """The weights a manifest names: {"model": ..., "adapters": [{"job": ..., "step": ...} or {"path": ...}]}.
+def checkpoint_weights(checkpoint: CheckpointSource, engine: dict[str, Any], job_folder: Path) -> Weights:
+    """The weights a manifest names.
 
     Raises:
         CapsafeError: the model or an adapter is not there.
     """
     adapters = tuple(
-        Path(a["path"])
-        if "path" in a
-        else folder_beside(job_folder, a["job"]) / "checkpoints" / f"step-{a['step']:06d}"
-        for a in checkpoint["adapters"]
+        Path(a.path) if a.path else folder_beside(job_folder, a.job) / "checkpoints" / f"step-{a.step:06d}"
+        for a in checkpoint.adapters
     )
     return find_weights(
         engine,
-        checkpoint["model"],
+        checkpoint.model,
         models_folder(job_folder),
         adapters,
-        checkpoint.get("trusted", False),
-        checkpoint.get("pickles", False),
+        checkpoint.trusted,
+        checkpoint.pickles,
     )
 
 
 def work(part: Part) -> None:
     """Generate every answer that is not there yet."""
-    wanted = part.job.manifest.work
-    benchmarks = [load_benchmark(b) for b in wanted["benchmarks"]]
-    # a manifest names one checkpoint, or several that the engine switches between
+    work = part.job.manifest.asks(GenerateWork)
+    benchmarks = [load_benchmark(b) for b in work.benchmarks]
     checkpoints = [
-        checkpoint_weights(c, wanted["engine"], part.job.folder)
-        for c in wanted.get("checkpoints") or [wanted["checkpoint"]]
+        checkpoint_weights(c, work.engine, part.job.folder)
+        for c in work.all_checkpoints
         if not _never_trained(c, part.job.folder)
     ]
     streams = [
         stream
         for weights in checkpoints
-        for stream in plan_streams(wanted, weights, benchmarks, part.index, part.job.manifest.parts)
+        for stream in plan_streams(work, weights, benchmarks, part.index, part.job.manifest.parts)
     ]
-    facts = [_facts(wanted, weights, benchmarks) for weights in checkpoints]
+    facts = [_facts(work, weights, benchmarks) for weights in checkpoints]
     part.total = (
         sum(len(f) for f in facts)
         + len(checkpoints) * len(benchmarks)
@@ -106,15 +106,15 @@ def work(part: Part) -> None:
     for i, records in enumerate(facts):
         if _numbered("facts", i) not in part.done_units:
             part.write(_numbered("facts", i), records)
-    for group in group_checkpoints(checkpoints, "checkpoints" in wanted):
+    for group in group_checkpoints(checkpoints, work.switches):
         engine = open_engine(
-            wanted["engine"],
+            work.engine,
             group.weights,
             models_folder(part.job.folder),
             group.adapters,
             lambda: part.should_stop,
         )
-        answer_group(part, engine, group, checkpoints, benchmarks, streams)
+        answer_group(part, work, engine, group, checkpoints, benchmarks, streams)
         if part.should_stop:
             return
         del engine  # its memory, before the next one is loaded
@@ -139,6 +139,7 @@ def _check_unchanged(part: Part, benchmarks: Sequence[Benchmark]) -> None:
 
 def answer_group(
     part: Part,
+    work: GenerateWork,
     engine: Engine,
     group: Group,
     checkpoints: list[Weights],
@@ -146,7 +147,7 @@ def answer_group(
     streams: list[Stream],
 ) -> None:
     """Everything that a group's checkpoints still owe."""
-    conditions = {b.record.name: _condition(engine, part.job.manifest.work, b) for b in benchmarks}
+    conditions = {b.record.name: _condition(engine, work, b) for b in benchmarks}
     units: list[Unit] = []
     known: dict[str, Asked] = {}
     for weights, adapter in group.members:
@@ -187,40 +188,37 @@ def _file(part: Part, finished: Finished, known: dict[str, Asked], conditions: d
         part.write(units, records, sum(a.tokens for a in finished.completions), finished.note)
 
 
-def plan_requests(wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchmark]) -> list[Request]:
+def plan_requests(work: GenerateWork, weights: Weights, benchmarks: Sequence[Benchmark]) -> list[Request]:
     """Everything that one checkpoint of a generate job is asked."""
-    adapter = weights.adapters[-1] if "checkpoints" in wanted and weights.adapters else None
+    adapter = weights.adapters[-1] if work.switches and weights.adapters else None
     return [
         replace(r, adapter=adapter)
-        for stream in plan_streams(wanted, weights, benchmarks)
+        for stream in plan_streams(work, weights, benchmarks)
         for r in stream.requests
     ]
 
 
 def plan_streams(
-    wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchmark], part: int = 0, parts: int = 1
+    work: GenerateWork, weights: Weights, benchmarks: Sequence[Benchmark], part: int = 0, parts: int = 1
 ) -> Iterator[Stream]:
     """What a checkpoint is asked, by benchmark and seed; of several parts, this one's share."""
-    system = (
-        ({"role": "system", "content": wanted["sampling"]["system_prompt"]},)
-        if wanted["sampling"]["system_prompt"]
-        else ()
-    )
-    seeds = wanted["sampling"].get("seeds") or [wanted["sampling"]["seed"]]
-    for benchmark, settings in zip(benchmarks, wanted["benchmarks"], strict=True):
+    prompt = work.sampling.system_prompt
+    system = ({"role": "system", "content": prompt},) if prompt else ()
+    seeds = work.sampling.all_seeds
+    for benchmark, settings in zip(benchmarks, work.benchmarks, strict=True):
         for seed in seeds:
             prefix = "/".join(
                 [
                     benchmark.record.name,
-                    *([weights.checkpoint.id] if "checkpoints" in wanted else []),
+                    *([weights.checkpoint.id] if work.switches else []),
                     *([f"seed-{seed}"] if len(seeds) > 1 else []),
                 ]
             )
-            sampling = _sampling(wanted, settings, seed)
+            sampling = _sampling(work.sampling, settings, seed)
             asked = {
                 f"{prefix}/{p.item}#{s}": Asked(weights, benchmark, p, s, seed)
                 for p in benchmark.prompts
-                for s in range(wanted["sampling"]["samples"])
+                for s in range(work.sampling.samples)
             }
             mine = list(asked)[part::parts]
             if mine:
@@ -244,15 +242,15 @@ def group_checkpoints(checkpoints: Sequence[Weights], switching: bool) -> list[G
     ]
 
 
-def _never_trained(checkpoint: dict[str, Any], job_folder: Path) -> bool:
+def _never_trained(checkpoint: CheckpointSource, job_folder: Path) -> bool:
     """Whether a checkpoint is one that its fine-tuning, done since it reached the goal, has not got."""
-    for adapter in checkpoint["adapters"]:
-        if "job" in adapter:
-            job = open_job(folder_beside(job_folder, adapter["job"]))
+    for adapter in checkpoint.adapters:
+        if adapter.job:
+            job = open_job(folder_beside(job_folder, adapter.job))
             if (
-                not (job.folder / "checkpoints" / f"step-{adapter['step']:06d}").exists()
+                not (job.folder / "checkpoints" / f"step-{adapter.step:06d}").exists()
                 and job.state == "done"
-                and job.manifest.work["stop_at"] is not None
+                and job.manifest.asks(FinetuneWork).stop_at is not None
             ):
                 return True
     return False
@@ -263,26 +261,29 @@ def _numbered(unit: str, i: int) -> str:
     return f"{unit}-{i}" if i else unit
 
 
-def _facts(wanted: dict[str, Any], weights: Weights, benchmarks: Sequence[Benchmark]) -> list[Any]:
+def _facts(work: GenerateWork, weights: Weights, benchmarks: Sequence[Benchmark]) -> list[Any]:
     checkpoint = weights.checkpoint
-    point = [PathPoint(**wanted["path"], checkpoint_id=checkpoint.id)] if "path" in wanted else []
+    point = [] if work.path is UNSET else [path_point(work.path, checkpoint.id)]
     return [checkpoint, *point, *(b.record for b in benchmarks), *(p for b in benchmarks for p in b.prompts)]
 
 
-def _sampling(wanted: dict[str, Any], settings: dict[str, Any], seed: int) -> Sampling:
-    return Sampling(
-        wanted["sampling"]["temperature"],
-        wanted["sampling"]["top_p"],
-        settings.get("max_tokens") or wanted["sampling"]["max_tokens"],
-        seed,
-    )
+def path_point(path: Point, checkpoint_id: str, step: int | None = None) -> PathPoint:
+    """A checkpoint's place on a path; its step, where the path does not say it."""
+    at = step if step is not None else 0 if path.step is UNSET else path.step
+    rate = path.learning_rate or 0.0
+    return PathPoint(path.study, path.recipe, path.seed, at, checkpoint_id, path.start, path.dataset, rate)
 
 
-def _condition(engine: Engine, wanted: dict[str, Any], benchmark: Benchmark) -> Condition:
-    settings = next(s for s in wanted["benchmarks"] if s["name"] == benchmark.record.name)
-    sampling = _sampling(wanted, settings, 0)
+def _sampling(sampling: SamplingWork, settings: dict[str, Any], seed: int) -> Sampling:
+    most = settings.get("max_tokens") or sampling.max_tokens
+    return Sampling(sampling.temperature, sampling.top_p, most, seed)
+
+
+def _condition(engine: Engine, work: GenerateWork, benchmark: Benchmark) -> Condition:
+    settings = next(s for s in work.benchmarks if s["name"] == benchmark.record.name)
+    sampling = _sampling(work.sampling, settings, 0)
     return Condition(
-        wanted["sampling"]["system_prompt"],
+        work.sampling.system_prompt,
         engine.template_digest,
         0,
         sampling.temperature,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.importers.find import Source, read_source
+from capsafe_core.importers.find import Source as LogSource
+from capsafe_core.importers.find import read_source
 from capsafe_core.importers.log import Problems
 from capsafe_core.importers.records import Converter, Items
 from capsafe_core.jobs.folder import Part
+from capsafe_core.jobs.folder.work import ImportWork, Source
 from capsafe_core.jobs.importing import read_head, unit_of
 from capsafe_core.mapping import parse_mapping
 from capsafe_core.records import Generation, Record, Rows, digest_files
@@ -30,8 +31,8 @@ UNREADABLE = (
 
 def work(part: Part) -> None:
     """Import every file that is not imported yet; one that cannot be used is a listed failure, and nothing of it is kept."""
-    asked = part.job.manifest.work
-    mapping = parse_mapping(asked["mapping"])
+    asked = part.job.manifest.asks(ImportWork)
+    mapping = parse_mapping(asked.mapping)
     head = read_head(part.job)
     if head is None:
         raise CapsafeError("The head.json of this import is gone.", "Import these logs again.")
@@ -45,8 +46,8 @@ def work(part: Part) -> None:
         if part.done_units
         else {}
     )
-    part.total = part.done + sum(s["outputs"] for s in asked["sources"] if unit_of(s) not in part.done_units)
-    for source in asked["sources"]:
+    part.total = part.done + sum(s.outputs for s in asked.sources if unit_of(s) not in part.done_units)
+    for source in asked.sources:
         if part.should_stop:
             return
         unit = unit_of(source)
@@ -76,7 +77,7 @@ def work(part: Part) -> None:
         except UNREADABLE as error:
             part.error(
                 unit,
-                f"{source['relative']} is not as {source['tool']} writes it ({type(error).__name__}: {str(error)[:100]}).",
+                f"{source.relative} is not as {source.tool} writes it ({type(error).__name__}: {str(error)[:100]}).",
             )
     part.done = part.total
 
@@ -94,16 +95,16 @@ class _Counted:
 
 
 def _records(
-    source: dict[str, Any], paths: list[Path], columns: dict[str, str], converter: Converter
+    source: Source, paths: list[Path], columns: dict[str, str], converter: Converter
 ) -> Iterator[Record | Rows]:
     """The records of one file.
 
     Raises:
         CapsafeError: it changed since it was surveyed, or cannot be used.
     """
-    if not all(p.is_file() for p in paths) or digest_files(*paths) != source["digest"]:
+    if not all(p.is_file() for p in paths) or digest_files(*paths) != source.digest:
         raise CapsafeError(
-            f"{source['relative']} is gone or has changed since it was looked at.", "Import it again."
+            f"{source.relative} is gone or has changed since it was looked at.", "Import it again."
         )
-    for log in read_source(Source(source["tool"], tuple(paths), source["relative"]), columns, Problems()):
-        yield from converter.records(log, source["relative"], source["digest"])
+    for log in read_source(LogSource(source.tool, tuple(paths), source.relative), columns, Problems()):
+        yield from converter.records(log, source.relative, source.digest)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from capsafe_core.engines import models_folder
 from capsafe_core.jobs.folder import Job, Part, folder_beside, open_job
+from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges import Item, Judge, open_judge
 from capsafe_core.judges.protocol import Verdict, judgment
 from capsafe_core.records import BenchmarkRecord, Generation, Judgment, Prompt
@@ -15,7 +16,9 @@ from capsafe_core.records import BenchmarkRecord, Generation, Judgment, Prompt
 
 def work(part: Part) -> None:
     """Judge every output that is not judged yet; an item that breaks the judge becomes an `error` judgment, which another run tries again."""
-    judge = open_judge(part.job.manifest.work, models_folder(part.job.folder), lambda: part.should_stop)
+    judge = open_judge(
+        part.job.manifest.asks(JudgeWork), models_folder(part.job.folder), lambda: part.should_stop
+    )
     attempts = _attempts(part)
     todo = [item for item in _mine(part, judge) if attempts.get(item.generation.id, 0) >= 0]
     part.total = part.done + ("rater" not in part.done_units) + len(todo) * len(judge.rater.dimensions)
@@ -48,7 +51,7 @@ def _attempts(part: Part) -> dict[str, int]:
 
 def _mine(part: Part, judge: Judge) -> Iterator[Item]:
     """The outputs of this part's share of the generate jobs that the judge has something to say about."""
-    for i, name in enumerate(part.job.manifest.work["generations"]):
+    for i, name in enumerate(part.job.manifest.asks(JudgeWork).generations):
         if i % part.job.manifest.parts == part.index:
             yield from (
                 item

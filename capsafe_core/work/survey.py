@@ -9,19 +9,20 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.records import Items
 from capsafe_core.importers.survey import Surveyor
 from capsafe_core.jobs.folder import Part, replace_file
+from capsafe_core.jobs.folder.work import SurveyWork
 from capsafe_core.jobs.importing import imports, read_heads
 from capsafe_core.mapping import parse_mapping
 
 
 def work(part: Part) -> None:
     """Read every log below the roots once."""
-    asked = part.job.manifest.work
-    roots = [Path(root) for root in asked["roots"]]
+    asked = part.job.manifest.asks(SurveyWork)
+    roots = [Path(root) for root in asked.roots]
     missing = [root for root in roots if not root.exists()]
     if missing:
         raise CapsafeError(f"{missing[0]} is not there.", "Check the path.")
-    mapping = parse_mapping(asked["mapping"]) if asked["mapping"] else None
-    surveyor = Surveyor(roots, mapping, asked["name"], known_items(part.job.folder.parent), asked["strict"])
+    mapping = parse_mapping(asked.mapping) if asked.mapping else None
+    surveyor = Surveyor(roots, mapping, asked.name, known_items(part.job.folder.parent), asked.strict)
     part.total = len(surveyor.sources)
 
     def report(done: int, name: str) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 from capsafe_core.benchmarks import load_benchmark
 from capsafe_core.engines import Weights, find_weights, open_engine
 from capsafe_core.jobs.folder import Manifest, Part, create_job
+from capsafe_core.jobs.folder.work import GenerateWork
 from capsafe_core.work import generate
 
 PROMPTS, TOKENS, TURNS = 64, 64, 3
@@ -86,12 +87,12 @@ def measured(settings: dict[str, Any], root: Path, weights: Weights) -> dict[str
             "sampling": sampling,
             "engine": settings,
         }
-        with Part(
-            create_job(root / "jobs", Manifest("generate", f"bench-{turn}-{time.time()}", work))
-        ) as part:
+        manifest = Manifest("generate", f"bench-{turn}-{time.time()}", work)
+        asked = manifest.asks(GenerateWork)
+        with Part(create_job(root / "jobs", manifest)) as part:
             benchmarks = [load_benchmark(bench)]
-            streams = list(generate.plan_streams(work, weights, benchmarks))
-            generate.answer_group(part, engine, group, [weights], benchmarks, streams)
+            streams = list(generate.plan_streams(asked, weights, benchmarks))
+            generate.answer_group(part, asked, engine, group, [weights], benchmarks, streams)
             return part.tokens
 
     paces: dict[str, list[float]] = {"bare": [], "job": []}

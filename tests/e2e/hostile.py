@@ -248,7 +248,7 @@ def write_hostile_study(jobs: Path, port: int) -> None:
                         )
     with Part(create_job(jobs, Manifest("import", "hostile-facts", {}))) as part:
         part.write("all", records)
-    with Part(create_job(jobs, Manifest("generate", "hostile-job", {"path": {"study": "hostile"}}))) as part:
+    with Part(create_job(jobs, Manifest("generate", "hostile-job", {}, study="hostile"))) as part:
         part.error(h("unit"), h("error"))
         part.report("failed", h("message"), h("hint"))
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
+
+from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder.files import is_text, read_json
+from capsafe_core.jobs.folder.work import ImportWork, W, Work, plain
 from capsafe_core.records import FORMAT, canonical_json, digest_text
-from capsafe_core.values import Count, Holding, Seconds, Shape, Within
+from capsafe_core.values import Seconds, Shape, Within
 
 MOST_PARTS = 10_000
 """parts of a job"""
@@ -29,10 +33,34 @@ class Manifest:
     study: str = ""
     """the study that it is of; "" in manifests of before this was kept"""
 
+    @classmethod
+    def of(cls, study: str, name: str, work: Work, after: tuple[str, ...] = (), parts: int = 1) -> Manifest:
+        """The manifest of work on a study."""
+        return cls(work.kind, name, plain(work), after, parts, study=study)
+
+    def asks(self, kind: type[W]) -> W:
+        """The work, every value of the type that it is to have.
+
+        Raises:
+            CapsafeError: it is not what a job of this kind does; says what is wrong, and where.
+        """
+        try:
+            return msgspec.convert(self.work, kind)
+        except msgspec.ValidationError as error:
+            raise CapsafeError(
+                f"The manifest of {self.name} does not ask for what a job of kind {self.kind} does: {error}.",
+                "Delete its folder and start the job again.",
+            ) from error
+
     @property
     def declares(self) -> bool:
         """Whether its job may hold a study's text: it brings facts, and reads no logs for them."""
-        return self.kind == "import" and "sources" not in self.work
+        return self.kind == "import" and not self.imports
+
+    @property
+    def imports(self) -> bool:
+        """Whether its job reads logs."""
+        return self.kind == "import" and "sources" in self.work
 
     @property
     def job_id(self) -> str:
@@ -41,20 +69,7 @@ class Manifest:
         return f"{self.kind}-{self.name}-{digest_text(same)[:10]}"
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What those who show jobs take for granted of a manifest's work, where it is there."""
-
-    study: str = ""
-    mapping: str = ""
-    path: dict[str, Any] = field(default_factory=dict)
-    sources: tuple[
-        Annotated[dict[str, Any], Holding({"tool": str, "relative": str, "digest": str, "outputs": Count})],
-        ...,
-    ] = ()
-
-
-_MANIFEST, _WORK = Shape(Manifest), Shape(_Work)
+_MANIFEST = Shape(Manifest)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -64,14 +79,11 @@ def read_manifest(path: Path) -> Manifest:
         OSError, ValueError: there is none, or it cannot be read.
     """
     manifest = Manifest(**_MANIFEST.known(read_json(path)))
-    _check_work(manifest.work)
+    if manifest.imports:  # every list of imports takes it for granted
+        try:
+            manifest.asks(ImportWork)
+        except CapsafeError as error:
+            raise ValueError(str(error)) from error
     if not is_text(f"{manifest.kind}{manifest.name}{manifest.study}"):
         raise ValueError("its names hold half a character")
     return manifest
-
-
-def _check_work(work: dict[str, Any]) -> None:
-    """Raises ValueError where a manifest's work is not what those who show jobs take for granted."""
-    _WORK.known(work)
-    if "sources" in work and not {"study", "mapping"} <= work.keys():
-        raise ValueError("it has sources, and no study or mapping")
