@@ -33,7 +33,7 @@ from capsafe_core.records import (
     Rows,
     StudyRecord,
 )
-from capsafe_core.values import Id, Long, Shape, well_formed
+from capsafe_core.values import Count, Id, Long, Shape, well_formed
 
 Row = tuple[Any, ...]
 
@@ -109,7 +109,7 @@ def _json(value: Any) -> str:
 
 def _arrow_type(annotation: Any) -> pa.DataType | None:
     """The type of a field's column; None where the field goes into one as JSON."""
-    if annotation == Long:
+    if annotation in (Long, Count):
         return pa.int64()
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
