@@ -10,7 +10,7 @@ import pandas as pd
 import typer
 
 from capsafe_core.annotation import QUESTIONS, QueueSettings
-from capsafe_core.cli.options import FILTER, SCOPE, selecting
+from capsafe_core.cli.options import ANSWERS, FILTER, SCOPE, selecting
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import read_text, say, show_table, write_file
 from capsafe_core.selection import Selection
@@ -24,7 +24,7 @@ commands.add_typer(labels, name="labels")
 
 
 @queue.command("make")
-@selecting(SCOPE, FILTER)
+@selecting(SCOPE, ANSWERS, FILTER)
 def make_queue(
     chosen: Selection,
     name: str,

@@ -73,13 +73,15 @@ SCOPE = {
     "study": Option("study", "name of the study, where the workspace has several"),
     "benchmark": many("benchmarks", "only this benchmark; may be repeated"),
 }
-SPECIFICATION = {
+ANSWERS = {
     "condition": many(
         "condition",
         "which answers count where a checkpoint answered under several conditions, as max_tokens=256",
         read_condition,
     ),
     "attack": Option("attack", "under which attack prompts were asked"),
+}
+SPECIFICATION = ANSWERS | {
     "judge": many("judges", "only this judge; may be repeated"),
     "policy": Option(
         "policy", f"how incoherent outputs count: {', '.join(p for p in Policy if not p.paired)}"
