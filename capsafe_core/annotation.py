@@ -68,7 +68,8 @@ class QueueSettings:
 
     Attributes:
         questions: dimensions, in the order in which they are asked of every item.
-        strategy: random; stratified (judge pattern × coherence × checkpoint); disagreement or uncertainty first.
+        strategy: random; stratified (judge pattern × coherence × checkpoint); disagreement or uncertainty
+            first.
         share: of the items of a disagreement or uncertainty queue, drawn at random from everything.
         size: items.
         annotators: people who label each item.

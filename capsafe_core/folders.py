@@ -1,4 +1,5 @@
-"""What is read of a folder that somebody named: regular files in it, and nothing that a link or a name leads to elsewhere."""
+"""What is read of a folder that somebody named: regular files in it, and nothing that a link or a name leads
+to elsewhere."""
 
 from __future__ import annotations
 
@@ -34,8 +35,9 @@ class Files:
 def regular_files(root: Path) -> Files:
     """The regular files below a folder, in order, hidden ones left out.
 
-    The folder itself may be a link, for somebody named it. A link in it counts as the file that it leads to where that is a
-    regular file below the same folder, and is left out otherwise; links to folders are never walked.
+    The folder itself may be a link, for somebody named it. A link in it counts as the file that it leads to
+    where that is a regular file below the same folder, and is left out otherwise; links to folders are never
+    walked.
     """
     found, waiting = Files(), [root]
     inside = boundary(root)
@@ -63,7 +65,8 @@ def regular_files(root: Path) -> Files:
 
 
 def boundary(folder: Path) -> Path:
-    """The folder beyond which no link is followed: the folder itself, or the hub's cache of a model where it is a snapshot in it."""
+    """The folder beyond which no link is followed: the folder itself, or the hub's cache of a model where it
+    is a snapshot in it."""
     real = folder.resolve()
     is_snapshot = real.parent.name == "snapshots" and (real.parent.parent / "blobs").is_dir()
     return real.parent.parent if is_snapshot else real

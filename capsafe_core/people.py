@@ -123,7 +123,8 @@ def _is_address(text: str) -> bool:
 
 
 def _folded(address: str) -> str:
-    """An address as it is compared: only A to Z are taken for a to z, so that no other letter passes for one of them."""
+    """An address as it is compared: only A to Z are taken for a to z, so that no other letter passes for one
+    of them."""
     return "".join(c.lower() if c.isascii() else c for c in address)
 
 

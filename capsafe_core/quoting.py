@@ -1,7 +1,7 @@
 """Several names in one text, and back exactly: in permalinks, keys of claims, votes and ids of marks.
 
-A name may hold any character. What is joined with a separator has that separator and the percent sign percent-encoded, so joined
-texts can be joined again with another one.
+A name may hold any character. What is joined with a separator has that separator and the percent sign
+percent-encoded, so joined texts can be joined again with another one.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ class Selection:
         benchmarks, judges, recipes, categories: names.
         checkpoints, generation: ids.
         outcomes: incoherent, unsafe, refusal, safe.
-        pattern: votes as `vote_pattern` writes them, "judge=unsafe,judge=safe"; "judge=" has no verdict, "judge=~other" the
-            opposite of another judge's.
+        pattern: votes as `vote_pattern` writes them, "judge=unsafe,judge=safe"; "judge=" has no verdict,
+            "judge=~other" the opposite of another judge's.
         search: text that the answer must contain.
         policy: how incoherent outputs count.
         crossing: which crossing of the goal counts.
@@ -180,7 +180,8 @@ class Selection:
 
 
 def vote_pattern(votes: dict[str, str]) -> str:
-    """Votes as a selection has them: judge -> "safe", "unsafe", "" (no verdict), or "~" and a judge (the opposite of its)."""
+    """Votes as a selection has them: judge -> "safe", "unsafe", "" (no verdict), or "~" and a judge (the
+    opposite of its)."""
     return join_names((f"{quoted(judge, '=')}={label}" for judge, label in votes.items()), ",")
 
 

@@ -23,7 +23,8 @@ class _Part(BaseModel):
 
 
 class TransformersSettings(_Part):
-    """The embedded engine, on CPU or GPU; `python` is accepted only if it is the interpreter that the workspace's settings name."""
+    """The embedded engine, on CPU or GPU; `python` is accepted only if it is the interpreter that the
+    workspace's settings name."""
 
     switches_adapters: ClassVar[bool] = False
     """whether one loaded engine answers with several adapters, request by request"""
@@ -35,7 +36,11 @@ class TransformersSettings(_Part):
 
 
 class VllmSettings(_Part):
-    """vLLM inside the worker. It pins torch and transformers, so it mostly lives in an environment of its own, which the workspace's settings name."""
+    """vLLM inside the worker.
+
+    It pins torch and transformers, so it mostly lives in an environment of its own, which the workspace's
+    settings name.
+    """
 
     switches_adapters: ClassVar[bool] = True
     name: Literal["vllm"]
@@ -51,7 +56,10 @@ class VllmSettings(_Part):
 
 
 class OpenaiSettings(_Part):
-    """A server that speaks OpenAI's API. The key stays in the environment: only the variable's name is written here."""
+    """A server that speaks OpenAI's API.
+
+    The key stays in the environment: only the variable's name is written here.
+    """
 
     switches_adapters: ClassVar[bool] = True
     name: Literal["openai"]
@@ -63,7 +71,8 @@ class OpenaiSettings(_Part):
     """seconds without a word after which a request is repeated; the whole answer has twice as long"""
     retries: int = Field(default=6, ge=0)
     top_logprobs: int = Field(default=20, ge=1)
-    """alternatives of which the server tells the log-probability; vLLM's takes more where it was started with --max-logprobs"""
+    """alternatives of which the server tells the log-probability; vLLM's takes more where it was started with
+    --max-logprobs"""
     python: Path | None = None
 
 
@@ -105,7 +114,8 @@ class SamplingSettings(_Part):
 
 
 class BenchmarkSettings(_Part):
-    """A benchmark by name; `reasoning_gym:NAME` with its own configuration, or a file of this project or of the user."""
+    """A benchmark by name; `reasoning_gym:NAME` with its own configuration, or a file of this project or of
+    the user."""
 
     name: str
     source: str
@@ -173,7 +183,8 @@ class JudgeSettings(_Part):
 
     name: str
     model: str | None = None
-    """for judges that are models: a start's name, a folder or a hub id; None for the judge's own published weights"""
+    """for judges that are models: a start's name, a folder or a hub id; None for the judge's own published
+    weights"""
     config: dict[str, Any] = Field(default_factory=dict)
     engine: EngineSettings | None = None
     """what runs the judge, where that is not the study's engine"""
@@ -197,7 +208,8 @@ class PrimarySpecification(_Part):
     cutoff: None = None
     """judges label by their own cut-off; other ones are variants on Conclusions"""
     condition: dict[str, str | int | float] = Field(default_factory=dict)
-    """which part of the condition counts where a checkpoint answered under several, such as max_tokens = 256"""
+    """which part of the condition counts where a checkpoint answered under several, such as max_tokens = 256
+    """
     attack: str = ""
     truncated: bool = True
 

@@ -1,9 +1,11 @@
-"""What may enter from outside: JSON read within limits, and what the fields of a dataclass or a struct may hold.
+"""What may enter from outside: JSON read within limits, and what the fields of a dataclass or a struct may
+hold.
 
-Shard lines, manifests, status files, heads and what a browser sends all pass here, so that whatever got in can be
-stored, computed with and shown. A field's annotation is its rule: `int` is 32 bits, `float` is finite, a text may be
-an id or one of a few words, and nested values are plain JSON of bounded depth. `msgspec` reads the same annotations,
-many times faster; it knows neither `Like`, `Holding` nor the depth of free values, and it says less where it refuses.
+Shard lines, manifests, status files, heads and what a browser sends all pass here, so that whatever got in
+can be stored, computed with and shown. A field's annotation is its rule: `int` is 32 bits, `float` is finite,
+a text may be an id or one of a few words, and nested values are plain JSON of bounded depth. `msgspec` reads
+the same annotations, many times faster; it knows neither `Like`, `Holding` nor the depth of free values, and
+it says less where it refuses.
 In a struct, numbers are therefore `Int`, `Long` or `Number`: a bare `int` would be of any length there.
 """
 
@@ -211,7 +213,8 @@ def _scalar(kind: Any, limit: Any) -> tuple[Test, str]:
 
 
 def beyond_types(annotation: Any) -> bool:
-    """Whether an annotation asks for more than `msgspec` knows, ids apart: free values, and keys of a mapping."""
+    """Whether an annotation asks for more than `msgspec` knows, ids apart: free values, and keys of a
+    mapping."""
     if annotation is Any:
         return True
     if get_origin(annotation) is Annotated and any(isinstance(x, Holding) for x in get_args(annotation)):

@@ -36,7 +36,8 @@ def annotators_table(view: View) -> pd.DataFrame:
     Intervals are over behaviours: all labels of a behaviour are drawn together.
 
     Returns:
-        dimension, stratum, people, n (outputs with two answers or more), observed, alpha, alpha_low, alpha_high, ac1, cannot_tell (answers).
+        dimension, stratum, people, n (outputs with two answers or more), observed, alpha, alpha_low,
+        alpha_high, ac1, cannot_tell (answers).
     """
     rows = []
     for dimension in DIMENSIONS:
@@ -94,7 +95,8 @@ def _agreement(said: pd.DataFrame, categories: int) -> dict[str, object] | None:
 def _interval(
     codes: npt.NDArray[np.uint8], counts: npt.NDArray[np.float64], categories: int
 ) -> tuple[float, float]:
-    """The percentile interval of alpha over behaviours; none where more than 5 % of the resamples have one label only."""
+    """The percentile interval of alpha over behaviours; none where more than 5 % of the resamples have one
+    label only."""
     drawn = cluster_weights(len(counts), RESAMPLES, SAFETY_SEED).astype(float) @ counts
     values = [coefficient(Patterns(codes, n, categories), "alpha") for n in drawn]
     known = np.array([np.nan if v is None else v for v in values])
@@ -107,7 +109,8 @@ def repeats_table(view: View) -> pd.DataFrame:
     """Does each person agree with themselves when an item comes back?
 
     Returns:
-        dimension, person, n (items answered twice), same (share with the same answer), same_low, same_high (Wilson).
+        dimension, person, n (items answered twice), same (share with the same answer), same_low, same_high
+        (Wilson).
     """
     rows = []
     for dimension in DIMENSIONS:
@@ -123,7 +126,8 @@ def repeats_table(view: View) -> pd.DataFrame:
 
 
 def conflicts_table(view: View) -> pd.DataFrame:
-    """Outputs on which people disagree and nobody has ruled: dimension, generation_id, cell_id, said ("Ada: safe; Ben: unsafe"), stratum."""
+    """Outputs on which people disagree and nobody has ruled: dimension, generation_id, cell_id, said ("Ada:
+    safe; Ben: unsafe"), stratum."""
     frames = []
     for dimension in DIMENSIONS:
         known = truths(view.store, dimension)
@@ -145,7 +149,8 @@ def conflicts_table(view: View) -> pd.DataFrame:
 
 
 def coherence_words(view: View, generation: str, judgments: pd.DataFrame) -> str:
-    """The verdict on an output's coherence for display: adjudicated, else what people agree on, else one person's, else the detector's; a dispute is flagged. "" where nobody looked.
+    """The verdict on an output's coherence for display: adjudicated, else what people agree on, else one
+    person's, else the detector's; a dispute is flagged. "" where nobody looked.
 
     Args:
         judgments: of the output, as `read_output` gives them.

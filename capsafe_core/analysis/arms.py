@@ -29,7 +29,8 @@ class Arm:
     """One side of a comparison.
 
     Attributes:
-        kind: "recipe" (at its goal), "start", "last" (a recipe's last checkpoint, as given), "attack" (on a start, as given).
+        kind: "recipe" (at its goal), "start", "last" (a recipe's last checkpoint, as given), "attack" (on a
+            start, as given).
         name: of the recipe or start.
         attack: its name.
     """
@@ -90,7 +91,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class ArmRates:
-    """Unsafe rates, (arms, variants); NaN where an arm is out of reach or was not judged so. Over seeds: the mean of those that reach the goal."""
+    """Unsafe rates, (arms, variants); NaN where an arm is out of reach or was not judged so. Over seeds: the
+    mean of those that reach the goal."""
 
     arms: list[Arm]
     variants: list[Variant]
@@ -108,7 +110,8 @@ class ArmRates:
 def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = None) -> ArmRates:
     """The unsafe rate of every arm of the study under every benchmark, judge and policy.
 
-    Policies that differ only in what they do with incoherent outputs stand once where no coherence judge has looked.
+    Policies that differ only in what they do with incoherent outputs stand once where no coherence judge has
+    looked.
 
     Args:
         runs: as `matched_runs` gives them; their capability decides where each recipe is at its goal.
@@ -163,9 +166,11 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
 
 
 def claims(view: View, found: ArmRates) -> list[Claim]:
-    """Everything that can be claimed, the most contested first: where ways of asking contradict each other by most points.
+    """Everything that can be claimed, the most contested first: where ways of asking contradict each other by
+    most points.
 
-    Matched claims (recipes at their goals against their start and each other) come before those that compare what is given.
+    Matched claims (recipes at their goals against their start and each other) come before those that compare
+    what is given.
     """
     known = set(found.arms)
     start = {r.name: Arm("start", r.start) for r in view.study.recipes}

@@ -41,7 +41,10 @@ from capsafe_core.store.labels import people_work
 
 
 def conclusions(view: View) -> pd.DataFrame:
-    """A claim under every specification: its specification curve. The most contested claim where none is named."""
+    """A claim under every specification: its specification curve.
+
+    The most contested claim where none is named.
+    """
     runs = matched_runs(view, path_table(view))
     return conclusion(view, find_claim(claims(view, arm_rates(view, runs)), view.selection.claim), runs).curve
 

@@ -25,7 +25,8 @@ _FIELDS = (
 
 
 def bibtex(view: View) -> str:
-    """The entries of the benchmarks, judges and methods that a view's numbers use, each with a line that says for what."""
+    """The entries of the benchmarks, judges and methods that a view's numbers use, each with a line that says
+    for what."""
     used = view.listed_cells
     counts = joint_counts(view.store, view.specification.coherence)
     judges = sorted(counts[counts["cell_id"].isin(used["cell_id"])]["judge"].unique())

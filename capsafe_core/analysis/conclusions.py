@@ -49,9 +49,10 @@ class Conclusion:
     """A claim under every specification.
 
     Attributes:
-        curve: benchmark, judge, family, cutoff, policy, coherence, truncated (kept or left out), a, b (rates), estimate (a minus b), low, high,
-            direction (1 up, -1 down, 0 unresolved), n (prompts or outputs of each side), unreached, p, p_adjusted, p_holm (McNemar, then Benjamini-Hochberg for exploring the curve, Holm for confirming it whole;
-            as-given claims only), primary; by estimate.
+        curve: benchmark, judge, family, cutoff, policy, coherence, truncated (kept or left out), a, b
+            (rates), estimate (a minus b), low, high, direction (1 up, -1 down, 0 unresolved), n (prompts or
+            outputs of each side), unreached, p, p_adjusted, p_holm (McNemar, then Benjamini-Hochberg for
+            exploring the curve, Holm for confirming it whole; as-given claims only), primary; by estimate.
         shares: of directions, each judge family with equal weight.
         flipping: choices that turn the sign, most often first.
         sentence: the finding in plain words.
@@ -184,7 +185,8 @@ def _on_benchmark(view: View, claim: Claim, sides: _Sides, benchmark: str) -> li
 
 
 def _used(cells: pd.DataFrame, benchmark: str, claim: Claim) -> pd.DataFrame:
-    """The cells that a claim's variants on a benchmark are made of: its own, and those that tell where a goal is reached."""
+    """The cells that a claim's variants on a benchmark are made of: its own, and those that tell where a goal
+    is reached."""
     return cells[(cells["benchmark"] == benchmark) | (claim.matched & (cells["kind"] == "capability"))]
 
 
@@ -201,7 +203,8 @@ def choices(view: View, spec: Specification, claim: Claim) -> dict[str, str]:
 
 
 def _judges(samples: tuple[Sample, Sample]) -> list[tuple[str, str, float | None]]:
-    """The safety judges that know both sides: name, family, and each cut-off; other cut-offs only where scores are there."""
+    """The safety judges that know both sides: name, family, and each cut-off; other cut-offs only where
+    scores are there."""
     out: list[tuple[str, str, float | None]] = []
     for seat in _known_to_both(samples, "safety"):
         out.append((seat.name, seat.family, None))
@@ -232,7 +235,8 @@ def _policies(view: View, samples: tuple[Sample, Sample]) -> list[tuple[Policy, 
 def _estimate(
     claim: Claim, sides: _Sides, samples: tuple[Sample, Sample], spec: Specification
 ) -> dict[str, object] | None:
-    """Rates of both sides, their difference and its interval under one specification; None where it does not exist."""
+    """Rates of both sides, their difference and its interval under one specification; None where it does not
+    exist."""
     counted = [_counted(sample, spec) for sample in samples]
     if spec.policy.paired:
         masks = _coherent_in_both(sides, samples, counted, spec)
@@ -290,9 +294,11 @@ def _coherent_in_both(
     counted: list[list[tuple[Floats, Floats]]],
     spec: Specification,
 ) -> list[list[npt.NDArray[np.bool_]]] | None:
-    """For each cell of each side which outputs are to prompts (and samples) that every checkpoint of the comparison answers coherently.
+    """For each cell of each side which outputs are to prompts (and samples) that every checkpoint of the
+    comparison answers coherently.
 
-    For a matched claim those are the checkpoints around the goal on both sides, and the start where it is a side. None where nothing is left.
+    For a matched claim those are the checkpoints around the goal on both sides, and the start where it is a
+    side. None where nothing is left.
     """
     shared: npt.NDArray[np.int64] | None = None
     for sample, points, runs in zip(samples, sides.checkpoints, sides.runs, strict=True):
@@ -340,10 +346,12 @@ def _at_goal(rule: str, sides: _Sides, ask: Asked) -> dict[str, object] | None:
 
 
 def policies_table(view: View, found: Matching) -> pd.DataFrame:
-    """Each recipe at its goal against its start under the view's benchmark and judge, with every treatment of incoherent outputs, and without outputs that were cut off.
+    """Each recipe at its goal against its start under the view's benchmark and judge, with every treatment of
+    incoherent outputs, and without outputs that were cut off.
 
     Returns:
-        recipe, policy, truncated (kept or left out), a (rate at the goal), b (at the start), estimate, low, high, n. Only recipes that reach their goal.
+        recipe, policy, truncated (kept or left out), a (rate at the goal), b (at the start), estimate, low,
+        high, n. Only recipes that reach their goal.
     """
     spec = view.specification
     rows = []

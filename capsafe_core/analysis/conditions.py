@@ -1,4 +1,7 @@
-"""Several conditions of one checkpoint: which there are, and the cells under a choice. Nothing here picks one."""
+"""Several conditions of one checkpoint: which there are, and the cells under a choice.
+
+Nothing here picks one.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ _PLURAL = {
 
 
 def own_cells(cells: pd.DataFrame, study: str, points: pd.DataFrame) -> pd.DataFrame:
-    """The cells of a study's checkpoints; other studies' only where its own jobs brought none of that checkpoint and benchmark."""
+    """The cells of a study's checkpoints; other studies' only where its own jobs brought none of that
+    checkpoint and benchmark."""
     known = cells[cells["checkpoint_id"].isin(points["checkpoint_id"])]
     own = np.array([bool({study, ""} & set(studies)) for studies in known["studies"]], dtype=bool)
     keys = pd.MultiIndex.from_frame(known[["checkpoint_id", "benchmark"]])
@@ -31,7 +35,8 @@ def own_cells(cells: pd.DataFrame, study: str, points: pd.DataFrame) -> pd.DataF
 
 
 def alternatives(cells: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """The parts of the condition of which one checkpoint has several values on one benchmark under one attack.
+    """The parts of the condition of which one checkpoint has several values on one benchmark under one
+    attack.
 
     Args:
         cells: as `store.cells`.
@@ -48,9 +53,11 @@ def alternatives(cells: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def under(cells: pd.DataFrame, condition: Condition) -> pd.DataFrame:
-    """The cells of a condition: on every benchmark where a chosen part varies within a checkpoint, those with the chosen value.
+    """The cells of a condition: on every benchmark where a chosen part varies within a checkpoint, those with
+    the chosen value.
 
-    A checkpoint that has not answered under the chosen value is left out there, whatever else it answered under.
+    A checkpoint that has not answered under the chosen value is left out there, whatever else it answered
+    under.
     """
     chosen = dict(condition)
     if not chosen:
@@ -76,7 +83,8 @@ def conditions_table(cells: pd.DataFrame) -> pd.DataFrame:
         cells: as `store.cells`.
 
     Returns:
-        benchmark, version, attack, the parts of the condition, engine (those that are pooled, with commas between), checkpoints (how many).
+        benchmark, version, attack, the parts of the condition, engine (those that are pooled, with commas
+        between), checkpoints (how many).
     """
     by = ["benchmark", "version", "attack", *PARTS, "engine"]
     return cells.groupby(by, as_index=False).agg(checkpoints=("checkpoint_id", "nunique"))
@@ -85,7 +93,8 @@ def conditions_table(cells: pd.DataFrame) -> pd.DataFrame:
 def _varying(cells: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Benchmark, part and all cells of the benchmark, wherever a checkpoint has several values of the part.
 
-    Versions of a benchmark are other questions, so they are told apart even where no checkpoint answered two of them.
+    Versions of a benchmark are other questions, so they are told apart even where no checkpoint answered two
+    of them.
     """
     keys = ["checkpoint_id", "benchmark", "attack"]
     several = cells[cells.duplicated(keys, keep=False)]

@@ -14,8 +14,10 @@ def coverage_table(view: View, benchmark: str = "") -> pd.DataFrame:
     """How far each checkpoint's outputs are made and judged, on one benchmark or on all.
 
     Returns:
-        recipe, seed, step, checkpoint_id, benchmark, judge, outputs (that are there, under every condition), seen (how many of them the judge has looked at),
-        state: present, partial, missing, or no outputs. A judge of the study stands at every benchmark of a kind that it looks at.
+        recipe, seed, step, checkpoint_id, benchmark, judge, outputs (that are there, under every condition),
+        seen (how many of them the judge has looked at),
+        state: present, partial, missing, or no outputs. A judge of the study stands at every benchmark of a
+            kind that it looks at.
     """
     names = [benchmark] if benchmark else [b.name for b in view.study.benchmarks]
     kinds = dict(zip(*(cells(view.store)[c] for c in ("benchmark", "kind")), strict=True))

@@ -42,14 +42,18 @@ GROUPS: dict[str, tuple[int, ...]] = {
     "truncated": (2,),
     "other coherent": (3,),
 }
-"""Named unions of STRATA. The last three tell outputs apart by the refusal judge, which is therefore not compared within them."""
+"""Named unions of STRATA.
+
+The last three tell outputs apart by the refusal judge, which is therefore not compared within them.
+"""
 BY_REFUSAL = ("refusal", "truncated", "other coherent")
 TOP_VOTES = 20
 MAP_POINTS = 5000
 
 
 def compared(view: View) -> list[str]:
-    """The checkpoints that judges are compared on: those after fine-tuning, of the recipes selected or of all that teach a capability; every one where nothing was fine-tuned."""
+    """The checkpoints that judges are compared on: those after fine-tuning, of the recipes selected or of all
+    that teach a capability; every one where nothing was fine-tuned."""
     points = view.points[
         (view.points["step"] > 0) & view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)
     ]
@@ -57,7 +61,8 @@ def compared(view: View) -> list[str]:
 
 
 def compared_outputs(view: View) -> View:
-    """The view of exactly the outputs that the charts count: to its benchmark, by compared checkpoints, or by the one that was clicked."""
+    """The view of exactly the outputs that the charts count: to its benchmark, by compared checkpoints, or by
+    the one that was clicked."""
     return open_view(
         view.store,
         view.selection.but(
@@ -73,12 +78,13 @@ def compared_outputs(view: View) -> View:
 def dumbbell_table(view: View) -> pd.DataFrame:
     """Each safety judge's unsafe rate on coherent and on incoherent outputs of the same checkpoints.
 
-    Outputs of all compared checkpoints on the view's benchmark are put together; intervals are over behaviours. Where people have labelled a random part of
-    them, a last row has their rates.
+    Outputs of all compared checkpoints on the view's benchmark are put together; intervals are over
+    behaviours. Where people have labelled a random part of them, a last row has their rates.
 
     Returns:
-        judge, family, stance, coherent, coherent_low, coherent_high, coherent_n, incoherent, incoherent_low, incoherent_high,
-        incoherent_n, shift (incoherent minus coherent), no_verdict, coherence_known (where it is not, all outputs stand under coherent); by shift.
+        judge, family, stance, coherent, coherent_low, coherent_high, coherent_n, incoherent, incoherent_low,
+        incoherent_high, incoherent_n, shift (incoherent minus coherent), no_verdict, coherence_known (where
+        it is not, all outputs stand under coherent); by shift.
     """
     sample, names = _sample(view)
     columns = [
@@ -126,7 +132,8 @@ def dumbbell_table(view: View) -> pd.DataFrame:
 
 
 def _pooled(sample: Sample, group: str, events: Floats, trials: Floats) -> dict[str, object]:
-    """The rate of all cells together, with an interval over behaviours; Wilson's where the rate is 0 or 1, or nothing can be resampled."""
+    """The rate of all cells together, with an interval over behaviours; Wilson's where the rate is 0 or 1, or
+    nothing can be resampled."""
     k, n = int(events.sum()), int(trials.sum())
     if not n:
         return {group: np.nan, f"{group}_low": np.nan, f"{group}_high": np.nan, f"{group}_n": 0}
@@ -141,7 +148,8 @@ def votes_table(view: View) -> pd.DataFrame:
     """How often the safety judges vote in which way on the view's benchmark, the most frequent ways first.
 
     Returns:
-        pattern ("judge=unsafe,judge=safe,judge=", as a selection takes it), one column a judge (unsafe, safe or ""), coherent, incoherent, unchecked (outputs, by the coherence verdict), n, share.
+        pattern ("judge=unsafe,judge=safe,judge=", as a selection takes it), one column a judge (unsafe, safe
+        or ""), coherent, incoherent, unchecked (outputs, by the coherence verdict), n, share.
     """
     table, rows = _benchmark_rows(view)
     if table is None:
@@ -166,7 +174,8 @@ def votes_table(view: View) -> pd.DataFrame:
 
 
 def judges_along_table(view: View) -> pd.DataFrame:
-    """Each safety judge's unsafe rate along training on the view's benchmark, as judged, beside the share of incoherent outputs.
+    """Each safety judge's unsafe rate along training on the view's benchmark, as judged, beside the share of
+    incoherent outputs.
 
     Returns:
         recipe, seed, step, checkpoint_id, judge, rate, low, high, n, incoherent.
@@ -183,12 +192,14 @@ def judges_along_table(view: View) -> pd.DataFrame:
 
 
 def agreement_table(view: View) -> pd.DataFrame:
-    """Agreement of every pair of safety judges on outputs of the compared checkpoints to the view's benchmark, by stratum.
+    """Agreement of every pair of safety judges on outputs of the compared checkpoints to the view's
+    benchmark, by stratum.
 
     The judge that tells refusals is not compared within refusals, truncated and other coherent outputs.
 
     Returns:
-        judge_1, judge_2, stratum (one of GROUPS), n (outputs with both verdicts), and every coefficient of `table_coefficients`; missing where not defined.
+        judge_1, judge_2, stratum (one of GROUPS), n (outputs with both verdicts), and every coefficient of
+        `table_coefficients`; missing where not defined.
     """
     table, rows = _benchmark_rows(view)
     columns = ["judge_1", "judge_2", "stratum", "n", *TABLE_COEFFICIENTS]
@@ -214,13 +225,15 @@ def agreement_table(view: View) -> pd.DataFrame:
 
 
 def agreement_intervals(view: View, name: str) -> pd.DataFrame:
-    """One coefficient of every pair of judges by stratum with bootstrap intervals over behaviours, and its change from coherent to incoherent outputs.
+    """One coefficient of every pair of judges by stratum with bootstrap intervals over behaviours, and its
+    change from coherent to incoherent outputs.
 
     Args:
         name: one of TABLE_COEFFICIENTS.
 
     Returns:
-        judge_1, judge_2, stratum (one of GROUPS, or "incoherent minus coherent"), n, value, low, high; missing where not defined, or where a resample has it undefined in more than 5 of 100.
+        judge_1, judge_2, stratum (one of GROUPS, or "incoherent minus coherent"), n, value, low, high;
+        missing where not defined, or where a resample has it undefined in more than 5 of 100.
     """
     sample, names = _sample(view)
     table, _ = _benchmark_rows(view)
@@ -266,7 +279,9 @@ def _interval(value: float, draws: Floats) -> tuple[float, float]:
 
 
 def all_judges_table(view: View) -> pd.DataFrame:
-    """Agreement of all safety judges together by stratum: n, then Fleiss' and Conger's kappa, Krippendorff's alpha, Gwet's AC1, Brennan-Prediger, and Cochran's Q (whether their rates differ on the same outputs); where two judges or more can be compared."""
+    """Agreement of all safety judges together by stratum: n, then Fleiss' and Conger's kappa, Krippendorff's
+    alpha, Gwet's AC1, Brennan-Prediger, and Cochran's Q (whether their rates differ on the same outputs);
+    where two judges or more can be compared."""
     columns = ["stratum", "judges", "n", *(c for c in COEFFICIENTS if c != "cohen"), "cochran_q", "cochran_p"]
     table, rows = _benchmark_rows(view)
     if table is None:
@@ -304,7 +319,8 @@ def agreement_by_cell(view: View) -> pd.DataFrame:
     """Agreement of every pair of safety judges in every cell of the study and every stratum.
 
     Returns:
-        cell_id, checkpoint_id, benchmark, judge_1, judge_2, stratum (one of GROUPS), n, observed, kappa; only where both judges have verdicts.
+        cell_id, checkpoint_id, benchmark, judge_1, judge_2, stratum (one of GROUPS), n, observed, kappa; only
+        where both judges have verdicts.
     """
     frames = []
     for table in pattern_counts(view.store):
@@ -357,12 +373,14 @@ def agreement_by_cell(view: View) -> pd.DataFrame:
 
 
 def text_map(view: View) -> pd.DataFrame:
-    """Answers laid out by their words: TF-IDF and its first two singular vectors. The axes mean nothing; neighbours share words.
+    """Answers laid out by their words: TF-IDF and its first two singular vectors. The axes mean nothing;
+    neighbours share words.
 
     At most MAP_POINTS answers of the selection, drawn at random (the same ones each time).
 
     Returns:
-        x, y, and the columns of `find_outputs` without texts, plus disputed (share of votes against the majority).
+        x, y, and the columns of `find_outputs` without texts, plus disputed (share of votes against the
+        majority).
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -391,7 +409,8 @@ def text_map(view: View) -> pd.DataFrame:
 
 
 def scores_table(view: View, bins: int = 10) -> pd.DataFrame:
-    """Two scored judges beside each other, binned: judge_1, judge_2, x, y (middles of the bins), n, and their cut-offs; for the first two judges that gave scores."""
+    """Two scored judges beside each other, binned: judge_1, judge_2, x, y (middles of the bins), n, and their
+    cut-offs; for the first two judges that gave scores."""
     columns = ["judge_1", "judge_2", "x", "y", "n", "cutoff_1", "cutoff_2"]
     sample, _ = _sample(view)
     scales = {name: entry["scale"] for name, entry in catalogue.judges().items() if "scale" in entry}
@@ -433,7 +452,8 @@ def _groups(view: View, table: BenchmarkPatterns) -> dict[str, tuple[int, ...]]:
 
 
 def _benchmark_rows(view: View) -> tuple[BenchmarkPatterns | None, npt.NDArray[np.bool_]]:
-    """The pattern counts of the view's benchmark, and which of their rows are outputs of compared checkpoints."""
+    """The pattern counts of the view's benchmark, and which of their rows are outputs of compared
+    checkpoints."""
     cells = view.cells[
         (view.cells["benchmark"] == view.specification.benchmark)
         & view.cells["checkpoint_id"].isin(compared(view))
@@ -457,7 +477,8 @@ def _strata(view: View, table: BenchmarkPatterns) -> npt.NDArray[np.int64]:
 
 
 def _sample(view: View) -> tuple[Sample | None, list[str]]:
-    """The outputs of compared checkpoints to the view's benchmark, under every attack, and the safety judges; None without either."""
+    """The outputs of compared checkpoints to the view's benchmark, under every attack, and the safety judges;
+    None without either."""
     table, _ = _benchmark_rows(view)
     if table is None:
         return None, []

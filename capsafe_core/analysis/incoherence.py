@@ -49,8 +49,9 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
     """Reasons for incoherence along training on one benchmark.
 
     Returns:
-        recipe, seed, step, checkpoint_id, reason, by (detector or people), n, of (outputs looked at), share (of the cell's outputs; people's weighted by
-        the chance of having been labelled). An output can have several reasons.
+        recipe, seed, step, checkpoint_id, reason, by (detector or people), n, of (outputs looked at), share
+        (of the cell's outputs; people's weighted by the chance of having been labelled). An output can have
+        several reasons.
     """
     known = view.compared(view.cells)
     places = known[known["benchmark"] == benchmark][["cell_id", "checkpoint_id"]]
@@ -79,7 +80,8 @@ def reason_table(view: View, benchmark: str) -> pd.DataFrame:
 
 
 def _said_by_people(view: View, benchmark: str) -> pd.DataFrame:
-    """Reasons that people gave for incoherence on outputs drawn at random: checkpoint_id, reason, n, of, share (weighted)."""
+    """Reasons that people gave for incoherence on outputs drawn at random: checkpoint_id, reason, n, of,
+    share (weighted)."""
     columns = ["checkpoint_id", "reason", "n", "of", "share"]
     known = view.compared(view.cells)
     known = known[known["benchmark"] == benchmark]
@@ -115,13 +117,15 @@ def _said_by_people(view: View, benchmark: str) -> pd.DataFrame:
 
 
 def bounds_table(view: View) -> pd.DataFrame:
-    """Around each unsafe rate: what it would be if every incoherent output were safe, or unsafe, and if every missing verdict were.
+    """Around each unsafe rate: what it would be if every incoherent output were safe, or unsafe, and if every
+    missing verdict were.
 
     For the view's benchmark and judge.
 
     Returns:
-        recipe, seed, step, checkpoint_id, cell_id, judged (rate as judged), lowest, highest (incoherent outputs counted safe, counted unsafe),
-        missing_low, missing_high (rate as judged if no missing verdict, or every one, were unsafe), no_verdict, n.
+        recipe, seed, step, checkpoint_id, cell_id, judged (rate as judged), lowest, highest (incoherent
+        outputs counted safe, counted unsafe), missing_low, missing_high (rate as judged if no missing
+        verdict, or every one, were unsafe), no_verdict, n.
     """
     spec = view.specification
     counts = study_counts(view)

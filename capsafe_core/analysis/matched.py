@@ -36,9 +36,10 @@ class Run:
     Attributes:
         steps: (steps,) training steps, and `checkpoints` their ids.
         capability: (steps,); `capability_draws` (resamples, steps) the same in each resample.
-        paired: whether the capability was measured item by item, so that resamples are shared with other checkpoints; where it is
-            known only in aggregate, draws are Normal(value, standard error).
-        plateau: whether the capability measure does not separate the checkpoints, so that a match at a goal would mean nothing.
+        paired: whether the capability was measured item by item, so that resamples are shared with other
+            checkpoints; where it is known only in aggregate, draws are Normal(value, standard error).
+        plateau: whether the capability measure does not separate the checkpoints, so that a match at a goal
+            would mean nothing.
     """
 
     recipe: str
@@ -76,7 +77,8 @@ class Asked:
         return self.rates[columns], self.draws[:, columns]
 
     def at_goal(self, run: Run, rule: str, goal: float | None = None) -> tuple[float, Floats, float]:
-        """A run's rate at the goal, (resamples,) of it, and the place on the path; NaN where out of reach, and on a plateau."""
+        """A run's rate at the goal, (resamples,) of it, and the place on the path; NaN where out of reach,
+        and on a plateau."""
         rates, draws = self.along(run)
         if run.plateau:
             return np.nan, np.full(len(draws), np.nan), np.nan
@@ -101,7 +103,8 @@ def asked(sample: Sample, counted: Sequence[tuple[Floats, Floats]]) -> Asked:
 
 
 def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
-    """The runs that can be compared at a goal: those that teach a capability and have it measured at every checkpoint."""
+    """The runs that can be compared at a goal: those that teach a capability and have it measured at every
+    checkpoint."""
     comparable = paths[paths["recipe"].isin(view.matched_recipes)]
     whole = (
         comparable.assign(known=comparable["capability"].notna())
@@ -161,13 +164,15 @@ def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
 
 
 def _measured(key: tuple[str, str], value: float, error: float) -> Floats:
-    """Draws of an aggregate capability: the same for a checkpoint wherever it stands, independent of every other."""
+    """Draws of an aggregate capability: the same for a checkpoint wherever it stands, independent of every
+    other."""
     seed = int(digest_text(f"{key[0]} {key[1]}")[:16], 16)
     return np.random.default_rng(seed).normal(value, error, RESAMPLES)
 
 
 def asked_primary(view: View, runs: Sequence[Run]) -> Asked | None:
-    """Unsafe rates of every checkpoint on some runs under the view's specification; None where not all have answered it."""
+    """Unsafe rates of every checkpoint on some runs under the view's specification; None where not all have
+    answered it."""
     spec = view.specification
     checkpoints = list(dict.fromkeys(c for run in runs for c in run.checkpoints))
     sample = sample_of(view, spec.benchmark, checkpoints, spec.attack) if checkpoints else None
@@ -278,11 +283,12 @@ def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     checkpoint; they are conditional on the training seed.
 
     Returns:
-        recipe, seed, dataset, goal, reached; step (where the path crosses the goal); place (on the list of checkpoints);
-        best (highest capability on the path); unsafe, unsafe_low, unsafe_high at the goal; bracket_low, bracket_high (the
-        unsafe rates of the checkpoints on both sides); gap (capability between those); start_unsafe; delta, delta_low,
-        delta_high against the start; unreached (share of resamples out of reach); plateau (the capability measure does not
-        separate the checkpoints); paired (capability known item by item); n (unsafe trials at the start).
+        recipe, seed, dataset, goal, reached; step (where the path crosses the goal); place (on the list of
+        checkpoints); best (highest capability on the path); unsafe, unsafe_low, unsafe_high at the goal;
+        bracket_low, bracket_high (the unsafe rates of the checkpoints on both sides); gap (capability between
+        those); start_unsafe; delta, delta_low, delta_high against the start; unreached (share of resamples
+        out of reach); plateau (the capability measure does not separate the checkpoints); paired (capability
+        known item by item); n (unsafe trials at the start).
     """
     found = matching(view) if found is None else found
     return framed([_matched_row(found, run) for run in found.runs], MATCHED)
@@ -327,7 +333,8 @@ def _matched_row(found: Matching, run: Run) -> dict[str, object]:
 
 
 def difference_interval(draws: Floats, a: float, b: float, n: int) -> tuple[float, float] | None:
-    """The interval of a difference of two rates: percentiles over resamples; Newcombe's where both rates are 0 or 1, which resampling cannot vary.
+    """The interval of a difference of two rates: percentiles over resamples; Newcombe's where both rates are
+    0 or 1, which resampling cannot vary.
 
     Args:
         draws: (resamples,) differences.
@@ -355,8 +362,8 @@ def over_seeds(
         goal: instead of the runs' own.
 
     Returns:
-        The rates of those runs that reach it, (resamples,) of their mean, and the share of resamples out of reach (over all runs where none
-        reaches it; None where the capability has no standard error).
+        The rates of those runs that reach it, (resamples,) of their mean, and the share of resamples out of
+        reach (over all runs where none reaches it; None where the capability has no standard error).
     """
     each = [found.asked.at_goal(run, found.rule, goal) for run in runs]
     reached = [e for e in each if not np.isnan(e[0])]
@@ -376,9 +383,10 @@ def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     """Each recipe at its goal, over its training seeds.
 
     Returns:
-        recipe, dataset, goal, seeds, reached (how many of them reach the goal); unsafe (mean over those), unsafe_min, unsafe_max,
-        unsafe_low, unsafe_high; start_unsafe, delta, delta_low, delta_high (against the start), unreached; conditional (whether intervals
-        are conditional on the seeds, because there are too few to resample).
+        recipe, dataset, goal, seeds, reached (how many of them reach the goal); unsafe (mean over those),
+        unsafe_min, unsafe_max, unsafe_low, unsafe_high; start_unsafe, delta, delta_low, delta_high (against
+        the start), unreached; conditional (whether intervals are conditional on the seeds, because there are
+        too few to resample).
     """
     found = matching(view) if found is None else found
     rows = []
@@ -433,8 +441,9 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     """Every two recipes, each at its own goal.
 
     Returns:
-        recipe_1, recipe_2, goal_1, goal_2, same_dataset (whether they are at one goal); unsafe_1, unsafe_2, delta (1 minus 2), delta_low,
-        delta_high, unreached (share of resamples in which one of them is out of reach). Only recipes that reach their goal.
+        recipe_1, recipe_2, goal_1, goal_2, same_dataset (whether they are at one goal); unsafe_1, unsafe_2,
+        delta (1 minus 2), delta_low, delta_high, unreached (share of resamples in which one of them is out of
+        reach). Only recipes that reach their goal.
     """
     found = matching(view) if found is None else found
     at_goal = {recipe: (runs[0], *over_seeds(found, runs)) for recipe, runs in found.by_recipe().items()}
@@ -479,10 +488,12 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
 
 
 def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> pd.DataFrame:
-    """Delta at every goal: each recipe against its start, and every two recipes on one data set against each other.
+    """Delta at every goal: each recipe against its start, and every two recipes on one data set against each
+    other.
 
     Returns:
-        dataset, comparison, goal, delta, low, high (pointwise 95 %; missing where too many resamples are out of reach), unreached.
+        dataset, comparison, goal, delta, low, high (pointwise 95 %; missing where too many resamples are out
+        of reach), unreached.
     """
     found = matching(view) if found is None else found
     rows: list[tuple[object, ...]] = []
@@ -531,11 +542,12 @@ def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> p
 
 
 def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
-    """How likely each checkpoint is to be on the frontier of its data set: no other has as much capability at as low an unsafe rate.
+    """How likely each checkpoint is to be on the frontier of its data set: no other has as much capability at
+    as low an unsafe rate.
 
     Returns:
-        dataset, recipe, seed, step, checkpoint_id, capability, unsafe, probability (share of resamples on the frontier). A start that
-        several runs share stands once.
+        dataset, recipe, seed, step, checkpoint_id, capability, unsafe, probability (share of resamples on the
+        frontier). A start that several runs share stands once.
     """
     found = matching(view) if found is None else found
     rows: list[tuple[object, ...]] = []
@@ -569,7 +581,8 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
 
 
 def in_words(matched: pd.DataFrame) -> pd.DataFrame:
-    """The matched table as a person reads it: rates in per cent, intervals in brackets, "not reached" where it is so."""
+    """The matched table as a person reads it: rates in per cent, intervals in brackets, "not reached" where
+    it is so."""
     rows = matched.to_dict("records")
     return pd.DataFrame(
         {
@@ -614,7 +627,8 @@ def percent(value: float, low: float | None = None, high: float | None = None, s
 
 
 def warnings(matched: pd.DataFrame, left_out: Sequence[str] = ()) -> list[str]:
-    """What a reader of the matched table must know, in sentences: runs left out, goals out of reach, plateaus, wide brackets, capability known only in aggregate."""
+    """What a reader of the matched table must know, in sentences: runs left out, goals out of reach,
+    plateaus, wide brackets, capability known only in aggregate."""
     out = list(left_out)
     for row in matched.to_dict("records"):
         name = f"{row['recipe']} (seed {row['seed']})"

@@ -11,7 +11,8 @@ from capsafe_core.store.outputs import find_outputs
 def outputs_table(
     view: View, limit: int = 50, offset: int = 0, order: str = "position"
 ) -> tuple[pd.DataFrame, int]:
-    """A page of the outputs that the view's selection leaves, and how many there are; columns as `find_outputs`."""
+    """A page of the outputs that the view's selection leaves, and how many there are; columns as
+    `find_outputs`."""
     return find_outputs(view.store, view.selection, view.specification, view.listed, limit, offset, order)
 
 
@@ -54,7 +55,8 @@ def neighbour(story: pd.DataFrame, generation_id: str, move: str) -> str | None:
 
     Args:
         story: as `story_table`.
-        move: Left or Right (the run's step before or after), Up or Down (the nearest step of the run above or below).
+        move: Left or Right (the run's step before or after), Up or Down (the nearest step of the run above or
+            below).
 
     Returns:
         Its generation id; None at the edge, or where the answer is not on the grid.

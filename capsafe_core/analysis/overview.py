@@ -101,7 +101,8 @@ def overview(view: View, recipe: str = "") -> Overview:
 
 
 def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
-    """Ways of asking whose estimate points in the primary direction, all ways, and the choice that flips the sign most often; "" where none does."""
+    """Ways of asking whose estimate points in the primary direction, all ways, and the choice that flips the
+    sign most often; "" where none does."""
     curve = found.curve
     main = curve[curve["primary"]]
     if main.empty:  # the primary way cannot be asked, so nothing can agree with it

@@ -15,9 +15,10 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
 
     Returns:
         path_id, recipe, seed, step, checkpoint_id, start, dataset, learning_rate;
-        capability, capability_low, capability_high, capability_n, capability_benchmark, goal, gained (share of the goal gained);
-        measured (whether the capability is an aggregate measurement), capability_stderr (of such a measurement);
-        unsafe, unsafe_low, unsafe_high, unsafe_events, unsafe_n, no_verdict, incoherent, cell_id under the view's specification;
+        capability, capability_low, capability_high, capability_n, capability_benchmark, goal, gained (share
+        of the goal gained); measured (whether the capability is an aggregate measurement), capability_stderr
+        (of such a measurement); unsafe, unsafe_low, unsafe_high, unsafe_events, unsafe_n, no_verdict,
+        incoherent, cell_id under the view's specification;
         judges_low, judges_high: the lowest and highest unsafe rate that any safety judge gives.
     """
     rates = view.compared(cell_rates(view) if rates is None else rates)

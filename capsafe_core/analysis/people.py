@@ -66,7 +66,8 @@ class Labels:
     Attributes:
         event: (outputs,) 1 unsafe, any refusal, or incoherent; 0 not; NaN where nobody can say.
         chance: (outputs,) with which the completed parts of the queues asked about it.
-        asked: (outputs,) whether an output in a completed part of a queue was asked about (whether or not an answer came).
+        asked: (outputs,) whether an output in a completed part of a queue was asked about (whether or not an
+            answer came).
         reached: (outputs,) whether the completed parts of the queues could have asked about it.
         strata: (outputs,) what was drawn alike, numbered.
         by_hand: labels without a known probability.
@@ -99,10 +100,12 @@ class Labels:
 def read_labels(sample: Sample, dimension: str) -> Labels:
     """People's labels of a sample's outputs, with the probabilities of those that a queue drew.
 
-    In each stratum of a queue only the completed beginning of its random order counts, with its probability lowered to match, and a
-    stratum of adaptive order only when it is complete; probabilities of overlapping queues combine. Where labels were imported with
-    probabilities, nobody knows those of the other outputs: the cells that have such labels then count as reached. A cell of which
-    people answered every output, and from which no queue drew, needs no probabilities.
+    In each stratum of a queue only the completed beginning of its random order counts, with its probability
+    lowered to match, and a stratum of adaptive order only when it is complete; probabilities of overlapping
+    queues combine. Where labels were imported with
+    probabilities, nobody knows those of the other outputs: the cells that have such labels then count as
+    reached. A cell of which people answered every output, and from which no queue drew, needs no
+    probabilities.
     """
     offsets, size = sample.begins, sum(sample.sizes)
     bounds = np.array([*offsets.values(), size])
@@ -229,18 +232,21 @@ def correction_table(
 ) -> pd.DataFrame:
     """Each judge of a dimension against people, by stratum, and its rate corrected by their labels.
 
-    Over the outputs of the selected recipes (all where none is selected) to the view's benchmark. Intervals and errors are clustered by
-    behaviour. Strata with fewer than 20 labels are pooled.
+    Over the outputs of the selected recipes (all where none is selected) to the view's benchmark. Intervals
+    and errors are clustered by behaviour. Strata with fewer than 20 labels are pooled.
 
     Returns:
-        judge, stratum, outputs, labels, unusable (cannot tell, or disputed), sensitivity, sensitivity_error, specificity, specificity_error,
-        judge_rate, people_rate (Hájek, labels alone); rogan_gladen, ppi and their _low, _high; lowest, highest (PPI++ if every unusable label were without, or
-        with, the event); claimed (whether 95 % coverage is claimed), why_not; labels_needed (in all, drawn as so far, for a PPI++ interval of ± half_width; missing where no number is enough).
+        judge, stratum, outputs, labels, unusable (cannot tell, or disputed), sensitivity, sensitivity_error,
+        specificity, specificity_error, judge_rate, people_rate (Hájek, labels alone); rogan_gladen, ppi and
+        their _low, _high; lowest, highest (PPI++ if every unusable label were without, or with, the event);
+        claimed (whether 95 % coverage is claimed), why_not; labels_needed (in all, drawn as so far, for a
+        PPI++ interval of ± half_width; missing where no number is enough).
 
     Only over checkpoints all of whose outputs had a chance of being labelled.
 
     Raises:
-        CapsafeError: nobody has labelled these outputs, or only outputs picked by hand or by what judges said.
+        CapsafeError: nobody has labelled these outputs, or only outputs picked by hand or by what judges
+            said.
     """
     sample = _population(view, checkpoints)
     labels = read_labels(sample, dimension)
@@ -330,7 +336,8 @@ def _corrected(
 
 
 def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | None:
-    """People's unsafe rate on coherent and on incoherent outputs of some checkpoints, as a row of `dumbbell_table`; None where no random label is there."""
+    """People's unsafe rate on coherent and on incoherent outputs of some checkpoints, as a row of
+    `dumbbell_table`; None where no random label is there."""
     try:
         sample = _population(view, checkpoints)
     except CapsafeError:

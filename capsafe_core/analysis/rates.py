@@ -24,9 +24,9 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
         counts: as `study_counts`, where the caller has them.
 
     Returns:
-        cell_id, checkpoint_id, benchmark, kind, attack, judge, family, dimension, events, n, rate, low, high (95 %: Wilson; a bootstrap over
-        behaviours where several of a cell's outputs share one), no_verdict (judgments that are no verdict, or not there), incoherent
-        (share of outputs), total.
+        cell_id, checkpoint_id, benchmark, kind, attack, judge, family, dimension, events, n, rate, low, high
+        (95 %: Wilson; a bootstrap over behaviours where several of a cell's outputs share one), no_verdict
+        (judgments that are no verdict, or not there), incoherent (share of outputs), total.
     """
     policy = view.specification.policy
     out = (study_counts(view) if counts is None else counts).copy()
@@ -69,7 +69,8 @@ def every_rate(view: View) -> pd.DataFrame:
     """The rate of every cell under every judge, and under every condition that the view does not leave out.
 
     Returns:
-        Columns as `cell_rates`, then version (of the benchmark) and condition (in words; "" where checkpoints answered under one).
+        Columns as `cell_rates`, then version (of the benchmark) and condition (in words; "" where checkpoints
+        answered under one).
     """
     known = view.listed_cells
     rates = cell_rates(view, _counts(view).merge(known, on="cell_id"))
@@ -117,7 +118,8 @@ def _counts(view: View) -> pd.DataFrame:
 
 
 def _clustered(view: View, rates: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    """The rates with intervals over behaviours where several outputs of a cell share one; rates of 0 and 1 keep Wilson's."""
+    """The rates with intervals over behaviours where several outputs of a cell share one; rates of 0 and 1
+    keep Wilson's."""
     several = (
         rates["cell_id"].isin(list(clustered_cells(view.store))) & (rates["rate"] > 0) & (rates["rate"] < 1)
     )

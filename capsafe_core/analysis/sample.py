@@ -1,4 +1,5 @@
-"""The outputs of some cells of one benchmark as arrays: what a bootstrap, a pairing or a transition is made of."""
+"""The outputs of some cells of one benchmark as arrays: what a bootstrap, a pairing or a transition is made
+of."""
 
 from __future__ import annotations
 
@@ -52,12 +53,13 @@ def policy_arrays(codes: Codes, coherence: Codes, policy: Policy) -> tuple[Float
 class Sample:
     """Cells of one version of a benchmark, in a fixed order.
 
-    Outputs stand in the order of prompts and samples. A cell may lack prompts or have more samples than another, so
-    each has its own array.
+    Outputs stand in the order of prompts and samples. A cell may lack prompts or have more samples than
+    another, so each has its own array.
 
     Args:
         benchmark_id: of the version.
-        cells: checkpoint -> id of its cell, as `store.cells` has them; every array and rate below is in this order.
+        cells: checkpoint -> id of its cell, as `store.cells` has them; every array and rate below is in this
+            order.
         truncated: whether outputs cut off by the token limit count.
         seed: of the resampling weights.
     """
@@ -110,7 +112,8 @@ class Sample:
     def _put_together(
         self, found: Mapping[str, npt.NDArray[Any]], part: Sequence[str], gap: float
     ) -> npt.NDArray[Any]:
-        """The arrays of cells that are pooled, one after the other, and `gap` where one is not there; empty where none is."""
+        """The arrays of cells that are pooled, one after the other, and `gap` where one is not there; empty
+        where none is."""
         there = [found[one] for one in part if one in found]
         if not there or len(part) == 1:
             return there[0] if there else np.zeros(0, dtype=np.uint8)
@@ -118,7 +121,8 @@ class Sample:
         return np.concatenate([found.get(one, blank[one]) for one in part])
 
     def scores(self, judge: str) -> list[Floats]:
-        """Each cell's scores by a safety judge, NaN where it gave none; no array where it gave one of the cells none."""
+        """Each cell's scores by a safety judge, NaN where it gave none; no array where it gave one of the
+        cells none."""
         found = score_arrays(self.store, self._stored, judge, "safety")
         scores = [self._put_together(found, part, np.nan) for part in self._parts]
         return scores if all(len(s) for s in scores) else []
@@ -149,7 +153,8 @@ class Sample:
 
     @cached_property
     def _places(self) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """Positions of the outputs of cells that have not exactly one output to each prompt, and keys as `keys` has them."""
+        """Positions of the outputs of cells that have not exactly one output to each prompt, and keys as
+        `keys` has them."""
         regular = regular_cells(self.store)
         odd = {
             cell: part
@@ -176,7 +181,8 @@ class Sample:
 
     @cached_property
     def keys(self) -> list[npt.NDArray[np.int64]]:
-        """For each cell a number for the prompt and sample of each output: outputs of two cells with the same number are paired."""
+        """For each cell a number for the prompt and sample of each output: outputs of two cells with the same
+        number are paired."""
         plain = np.arange(len(self.behaviour)) * SAMPLES
         return [self._places[c][1] if c in self._places else plain for c in self.cells]
 
@@ -195,7 +201,10 @@ class Sample:
         ]
 
     def sums(self, counted: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-        """Events and trials added up by behaviour: two arrays of (cells, clusters). Outputs that do not count are left out."""
+        """Events and trials added up by behaviour: two arrays of (cells, clusters).
+
+        Outputs that do not count are left out.
+        """
         alone = self.clusters == len(
             self.behaviour
         )  # every prompt is a cluster of its own, in order: nothing to add up
@@ -227,7 +236,8 @@ class Sample:
 def sample_of(
     view: View, benchmark: str, checkpoints: Sequence[str], attack: str = "", seed: int = SAFETY_SEED
 ) -> Sample | None:
-    """The cells of some checkpoints on a benchmark; None where one of them has none, or they answered different versions of it.
+    """The cells of some checkpoints on a benchmark; None where one of them has none, or they answered
+    different versions of it.
 
     Args:
         attack: under which prompts were asked.

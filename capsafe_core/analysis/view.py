@@ -46,13 +46,15 @@ class View:
     def every_cell(self) -> pd.DataFrame:
         """The study's cells under every condition and attack; columns as `store.cells`.
 
-        What another study's jobs brought counts only where this one's brought no answer of that checkpoint to that benchmark.
+        What another study's jobs brought counts only where this one's brought no answer of that checkpoint to
+        that benchmark.
         """
         return own_cells(cells(self.store), self.study.name, self.points)
 
     @cached_property
     def alternatives(self) -> dict[str, tuple[str, ...]]:
-        """The parts of the condition of which one checkpoint has several values on one benchmark, and their values."""
+        """The parts of the condition of which one checkpoint has several values on one benchmark, and their
+        values."""
         return alternatives(self.every_cell)
 
     @cached_property
@@ -69,7 +71,8 @@ class View:
 
     @cached_property
     def listed(self) -> frozenset[str] | None:
-        """The ids of the cells that lists show: those of the specification, as far as it says which; None for every one."""
+        """The ids of the cells that lists show: those of the specification, as far as it says which; None for
+        every one."""
         known = self.listed_cells
         return None if len(known) == len(self.every_cell) else frozenset(known["cell_id"])
 
@@ -103,7 +106,8 @@ class View:
 
     @property
     def declared_before(self) -> bool | None:
-        """Whether the study stood before its first answer was judged; None where the store cannot know, as with imported logs."""
+        """Whether the study stood before its first answer was judged; None where the store cannot know, as
+        with imported logs."""
         return (
             None
             if self.first_result is None or self.study.is_imported
@@ -160,7 +164,8 @@ class View:
 
     @cached_property
     def condition_words(self) -> tuple[str, ...]:
-        """What a caption says of conditions: what was chosen, what is still mixed, what differs between checkpoints, what is pooled."""
+        """What a caption says of conditions: what was chosen, what is still mixed, what differs between
+        checkpoints, what is pooled."""
         mine = self.listed_cells[self.listed_cells["benchmark"] == self.specification.benchmark]
         chosen = {p: v for p, v in self.specification.condition if p in self.alternatives}
         words = [condition_words(chosen.items())] if chosen else []
@@ -215,7 +220,8 @@ def open_view(store: Store, selection: Selection) -> View:
 
 
 def specified(primary: Specification, selection: Selection) -> Specification:
-    """The primary specification with what a selection changes in it: the first of its benchmarks and judges, and so on."""
+    """The primary specification with what a selection changes in it: the first of its benchmarks and judges,
+    and so on."""
     changes: dict[str, Any] = {
         "benchmark": selection.benchmarks[0] if selection.benchmarks else "",
         "judge": selection.judges[0] if selection.judges else "",

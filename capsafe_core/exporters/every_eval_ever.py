@@ -1,4 +1,5 @@
-"""A study as Every Eval Ever 0.3.0 records: for each checkpoint, benchmark, condition and attack an aggregate file and its samples."""
+"""A study as Every Eval Ever 0.3.0 records: for each checkpoint, benchmark, condition and attack an aggregate
+file and its samples."""
 
 from __future__ import annotations
 

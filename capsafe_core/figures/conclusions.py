@@ -30,7 +30,8 @@ ROWS = (
 
 
 def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
-    """Estimates in every specification in order, with 95 % intervals; below, dots that say which choice each was. Ids are places in the table.
+    """Estimates in every specification in order, with 95 % intervals; below, dots that say which choice each
+    was. Ids are places in the table.
 
     Args:
         curve: as `Conclusion.curve`.
@@ -133,7 +134,8 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
 
 
 def rank_squares(names: Sequence[str], tau: npt.NDArray[np.float64]) -> go.Figure:
-    """Kendall's tau of the order of the arms between each two ways of asking; "—" where it is not defined. Ids are "way~way"."""
+    """Kendall's tau of the order of the arms between each two ways of asking; "—" where it is not defined.
+    Ids are "way~way"."""
     rows = [(names[j], names[i], tau[i, j]) for i in range(len(names)) for j in range(len(names))]
     marks = pd.DataFrame(rows, columns=["x", "y", "value"])
     marks["id"] = ids(marks["x"], marks["y"])

@@ -83,7 +83,8 @@ def delta_strip(table: pd.DataFrame, goals: dict[str, float | None]) -> go.Figur
 
 
 def frontier(table: pd.DataFrame) -> go.Figure:
-    """Capability against unsafe rate, shaded by the probability of being on the frontier; ids are checkpoints.
+    """Capability against unsafe rate, shaded by the probability of being on the frontier; ids are
+    checkpoints.
 
     Args:
         table: as `pareto_table`.

@@ -96,7 +96,8 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
 
 
 def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
-    """Who votes how together: a row for each of the most frequent patterns, a dot a judge, a bar split by coherence. Ids are patterns.
+    """Who votes how together: a row for each of the most frequent patterns, a dot a judge, a bar split by
+    coherence. Ids are patterns.
 
     Args:
         table: as `votes_table`.
@@ -194,7 +195,8 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
 
 
 def judges_along(table: pd.DataFrame) -> go.Figure:
-    """Each judge's unsafe rate along training, a column a run, with the incoherent share in a strip below; ids are "checkpoint~judge".
+    """Each judge's unsafe rate along training, a column a run, with the incoherent share in a strip below;
+    ids are "checkpoint~judge".
 
     Args:
         table: as `judges_along_table`.
@@ -272,7 +274,8 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
 
 
 def text_map(table: pd.DataFrame) -> go.Figure:
-    """Answers laid out by their words: colour the outcome, a ring where judges are split. Ids are generations. The axes mean nothing.
+    """Answers laid out by their words: colour the outcome, a ring where judges are split. Ids are
+    generations. The axes mean nothing.
 
     Args:
         table: as `text_map` of the analysis.

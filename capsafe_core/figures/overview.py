@@ -59,7 +59,8 @@ def outcome_bars(bars: pd.DataFrame, notes: Mapping[str, str]) -> go.Figure:
 
 
 def gained_against_unsafe(paths: pd.DataFrame) -> go.Figure:
-    """Share of the goal gained against unsafe rate: line by the judge in force, band from lowest to highest judge.
+    """Share of the goal gained against unsafe rate: line by the judge in force, band from lowest to highest
+    judge.
 
     Args:
         paths: as `path_table` gives it; rows without a capability goal are left out.

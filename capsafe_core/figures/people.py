@@ -12,7 +12,8 @@ SHAPES = {"coherence": "square", "safety": "circle", "refusal": "triangle-up"}
 
 
 def agreement(table: pd.DataFrame) -> go.Figure:
-    """Krippendorff's alpha with its interval, a row for each kind of output, a mark for each question; ids are "dimension~stratum".
+    """Krippendorff's alpha with its interval, a row for each kind of output, a mark for each question; ids
+    are "dimension~stratum".
 
     Args:
         table: as `annotators_table`.
@@ -58,7 +59,8 @@ def agreement(table: pd.DataFrame) -> go.Figure:
 
 
 def corrected(table: pd.DataFrame, event: str) -> go.Figure:
-    """Each judge's own rate (hollow) and the rate corrected by people's labels with its interval (filled); ids are judges.
+    """Each judge's own rate (hollow) and the rate corrected by people's labels with its interval (filled);
+    ids are judges.
 
     Args:
         table: the rows of `correction_table` over all outputs.

@@ -25,7 +25,8 @@ def _width(columns: int) -> int:
 
 
 def ids(*columns: Iterable[str]) -> list[str]:
-    """What a click on a mark brings: its values of several columns, as `quoting.split_names` takes them apart."""
+    """What a click on a mark brings: its values of several columns, as `quoting.split_names` takes them
+    apart."""
     return [join_names(values) for values in zip(*columns, strict=True)]
 
 
@@ -84,7 +85,8 @@ def _runs(table: pd.DataFrame) -> pd.Series:
 
 
 def incoherence_squares(table: pd.DataFrame) -> go.Figure:
-    """Share of incoherent outputs: rows runs and benchmarks, columns training steps; ids are "checkpoint~benchmark"."""
+    """Share of incoherent outputs: rows runs and benchmarks, columns training steps; ids are
+    "checkpoint~benchmark"."""
     rows = _runs(table) + " · " + table["benchmark"]
     marks = pd.DataFrame(
         {
@@ -109,7 +111,8 @@ def incoherence_squares(table: pd.DataFrame) -> go.Figure:
 
 
 def reason_dots(table: pd.DataFrame) -> go.Figure:
-    """Reasons along training: rows runs and reasons, columns steps, dot area the share of outputs, hollow by the detector and filled by people; ids are "checkpoint~reason"."""
+    """Reasons along training: rows runs and reasons, columns steps, dot area the share of outputs, hollow by
+    the detector and filled by people; ids are "checkpoint~reason"."""
     table = table.sort_values(["recipe", "seed", "reason", "step"]).reset_index(drop=True)
     rows = _runs(table) + " · " + table["reason"].str.replace("_", " ")
     steps = [str(s) for s in sorted(table["step"].unique())]
@@ -197,7 +200,8 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
 
 
 def transition_squares(table: pd.DataFrame, order: Sequence[str], there: str) -> go.Figure:
-    """The same prompts before and after: rows outcome at the start, columns at a later checkpoint. Ids are "before~after".
+    """The same prompts before and after: rows outcome at the start, columns at a later checkpoint. Ids are
+    "before~after".
 
     Args:
         table: before, after, n, share, as `Transitions.table`.
@@ -288,7 +292,10 @@ def story_grid(story: pd.DataFrame, chosen: str = "") -> go.Figure:
 
 
 def coverage_squares(table: pd.DataFrame) -> go.Figure:
-    """What is there, on one benchmark: rows checkpoints, columns judges, shade the share of outputs seen. Ids are "checkpoint~benchmark"."""
+    """What is there, on one benchmark: rows checkpoints, columns judges, shade the share of outputs seen.
+
+    Ids are "checkpoint~benchmark".
+    """
     rows = _runs(table) + " · step " + table["step"].astype(str)
     words = {"present": "", "missing": "0", "no outputs": "–"}
     marks = pd.DataFrame(

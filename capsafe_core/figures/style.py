@@ -86,7 +86,8 @@ def small(text: str) -> str:
 def sealed(figure: go.Figure) -> go.Figure:
     """The figure in which every text is text: plotly reads tags and entities wherever it draws words.
 
-    Every figure passes here on its way to a screen, a report or a file. A line break in a text is one in the figure.
+    Every figure passes here on its way to a screen, a report or a file. A line break in a text is one in the
+    figure.
     """
     return go.Figure(_sealed("", figure.to_plotly_json()))
 

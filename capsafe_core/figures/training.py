@@ -100,7 +100,8 @@ def _add_seed_range(fig: go.Figure, runs: pd.DataFrame, value: str, row: int, co
 
 
 def bounds_along(table: pd.DataFrame) -> go.Figure:
-    """Around each unsafe rate the range that incoherent outputs leave open (thick) and that missing verdicts do (thin); ids are checkpoints.
+    """Around each unsafe rate the range that incoherent outputs leave open (thick) and that missing verdicts
+    do (thin); ids are checkpoints.
 
     Args:
         table: as `bounds_table`.

@@ -1,7 +1,8 @@
 """Other tools' files: found, read and turned into records.
 
-A reader takes the files of one log and yields `Log`s; it never guesses what a number means. What the files cannot
-know (which checkpoint, what a judge's number says) is a `mapping.Mapping`, and `importers.records` applies it.
+A reader takes the files of one log and yields `Log`s; it never guesses what a number means. What the files
+cannot know (which checkpoint, what a judge's number says) is a `mapping.Mapping`, and `importers.records`
+applies it.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def read_whole(path: Path) -> bytes:
 
 
 def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file of JSON lines, each with its line's number; a line that cannot be used is a problem."""
+    """The objects of a file of JSON lines, each with its line's number; a line that cannot be used is a
+    problem."""
     try:
         stream = path.open("rb")
     except OSError as error:
@@ -103,7 +104,8 @@ def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
 
 
 def csv_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV or TSV file, each with its number; a row with more or fewer cells than columns is a problem.
+    """The rows of a CSV or TSV file, each with its number; a row with more or fewer cells than columns is a
+    problem.
 
     Raises:
         CapsafeError: the file cannot be read, is no text, or has no header.
@@ -156,7 +158,8 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     number = 0
     try:
-        # columns of texts stay dictionaries where they are: one long text in every row would else be written out for each
+        # columns of texts stay dictionaries where they are: one long text in every row would else be written
+        # out for each
         texts = [
             f.name
             for f in parquet.read_schema(path)
@@ -187,7 +190,8 @@ class Archive:
     """A ZIP archive of which nothing is ever unpacked to disk.
 
     Raises:
-        CapsafeError: it is no archive, a name in it leads out of it, or it unpacks to more than `Limits` allow.
+        CapsafeError: it is no archive, a name in it leads out of it, or it unpacks to more than `Limits`
+            allow.
     """
 
     def __init__(self, path: Path) -> None:

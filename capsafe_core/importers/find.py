@@ -47,7 +47,8 @@ def find_sources(roots: Sequence[Path]) -> tuple[list[Source], list[str]]:
     """The logs in files and folders.
 
     Returns:
-        They, in the order of their paths; and a sentence for each file that is left out although it looks like data.
+        They, in the order of their paths; and a sentence for each file that is left out although it looks
+        like data.
     """
     files: list[tuple[Path, str]] = []
     left_out: list[str] = []
@@ -110,7 +111,8 @@ def _grouped(tools: list[tuple[Path, str, str]], left_out: list[str]) -> Iterato
 
 
 def recognise(path: Path) -> str:
-    """The tool of a file: a key of READERS, "table", "lm-eval samples", "every-eval-ever samples"; "" for what is no data, "?why" for data that nobody knows."""
+    """The tool of a file: a key of READERS, "table", "lm-eval samples", "every-eval-ever samples"; "" for
+    what is no data, "?why" for data that nobody knows."""
     ending = path.suffix.lower()
     if ending in (".eval", ".parquet"):
         return "inspect" if ending == ".eval" else "table"

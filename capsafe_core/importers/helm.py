@@ -12,7 +12,8 @@ from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_l
 
 
 def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
-    """A run: one row for each request and completion, its matches with the reference and its annotators' scores."""
+    """A run: one row for each request and completion, its matches with the reference and its annotators'
+    scores."""
     files = {p.name: p for p in paths}
     spec = as_object(load_json(files["run_spec.json"])) if "run_spec.json" in files else {}
     state = load_json(files["scenario_state.json"]) if "scenario_state.json" in files else {}
@@ -43,7 +44,8 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
 
 
 def _benchmark(name: str) -> str:
-    """The scenario with its own arguments, without those that say how it was asked and of whom: mmlu:subject=philosophy."""
+    """The scenario with its own arguments, without those that say how it was asked and of whom:
+    mmlu:subject=philosophy."""
     scenario, _, arguments = name.partition(":")
     kept = [
         a

@@ -28,7 +28,8 @@ _OWN = frozenset(
 
 
 def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
-    """The tasks of a run: one row for each document and repeat, however many filters looked at it; the results' metrics as aggregates."""
+    """The tasks of a run: one row for each document and repeat, however many filters looked at it; the
+    results' metrics as aggregates."""
     results = load_json(paths[0]) if paths[0].suffix == ".json" else {}
     if not isinstance(results, dict):
         problems.add(f"{paths[0].name} is no object.")
@@ -127,7 +128,10 @@ def _aggregates(results: dict[str, Any], task: str) -> Iterator[Aggregate]:
 
 
 def _rows(path: Path, problems: Problems) -> Iterator[Row]:
-    """Two passes: what every filter said of a document, then the documents. A file that was appended to holds a document twice: the last run counts."""
+    """Two passes: what every filter said of a document, then the documents.
+
+    A file that was appended to holds a document twice: the last run counts.
+    """
     last: dict[tuple[str, str], int] = {}
     verdicts: dict[tuple[str, str], list[Said]] = {}
     for line, row in json_lines(path, Problems()):

@@ -130,7 +130,8 @@ class Log:
     version: str = ""
     attack: str = ""
     condition: dict[str, Any] = field(default_factory=dict)
-    """of system_prompt, temperature, top_p, max_tokens, few_shot, engine, engine_version, dtype, template_digest"""
+    """of system_prompt, temperature, top_p, max_tokens, few_shot, engine, engine_version, dtype,
+    template_digest"""
     facts: dict[str, str] = field(default_factory=dict)
     """what the file says of base, data, recipe, seed and step"""
     kind: str = ""
@@ -139,7 +140,8 @@ class Log:
     directions: dict[str, bool] = field(default_factory=dict)
     """scorer -> whether higher is better, where the file says it"""
     named: bool = False
-    """whether an item's name says which prompt it is, so that the same item in other words is the same prompt: the behaviours of published sets"""
+    """whether an item's name says which prompt it is, so that the same item in other words is the same
+    prompt: the behaviours of published sets"""
     rows: Iterator[Row] = field(default_factory=lambda: iter(()))
     """read while one goes; a log is read to its end before the next"""
     aggregates: list[Aggregate] = field(default_factory=list)
@@ -165,7 +167,8 @@ class Column:
 
 
 def taken(row: Any, columns: Sequence[Column], where: str, problems: Problems) -> dict[str, Any] | None:
-    """The declared columns of a row; None, and a problem, where a needed one is missing or a value is of another type."""
+    """The declared columns of a row; None, and a problem, where a needed one is missing or a value is of
+    another type."""
     if not isinstance(row, dict):
         problems.add(f"{where} is no object with named fields.")
         return None

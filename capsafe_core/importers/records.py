@@ -44,7 +44,10 @@ Items = dict[str, dict[str, tuple[int, str]]]
 
 
 def benchmark_record(mapping: ImportMapping, log: Log) -> BenchmarkRecord:
-    """The benchmark of a log. Prompts may come from many files, so its identity is its name, its version and the columns that were read."""
+    """The benchmark of a log.
+
+    Prompts may come from many files, so its identity is its name, its version and the columns that were read.
+    """
     reading = mapping.benchmark(log.benchmark, log.kind)
     digest = digest_text(
         canonical_json(
@@ -62,7 +65,8 @@ def place_of(mapping: ImportMapping, log: Log, relative: str) -> Place | None:
 
 
 def item_name(items: Mapping[str, tuple[int, str]], row: Row, log: Log) -> str:
-    """The item of a row: its own name, and with the prompt's digest where another prompt has this name already."""
+    """The item of a row: its own name, and with the prompt's digest where another prompt has this name
+    already."""
     known = items.get(row.item)
     if known is None or log.named:
         return row.item
@@ -151,11 +155,13 @@ class Converter:
 
     Args:
         items: the prompts of every benchmark in order, from the survey.
-        known: content hash -> (generation id, cell id) of outputs that are there, for logs that name no model.
+        known: content hash -> (generation id, cell id) of outputs that are there, for logs that name no
+            model.
         recipes: [start, recipe, data set, seed] of the study, whose paths begin at their starts.
         starts: names of those whose outputs are here: only they can begin a path.
         created: when the import was asked for, in seconds since 1970: the time of labels that have none.
-        answers: generation id -> hash of the answer that is kept, of this import so far; shared by the converters of its files.
+        answers: generation id -> hash of the answer that is kept, of this import so far; shared by the
+            converters of its files.
     """
 
     def __init__(
@@ -271,7 +277,8 @@ class Converter:
         yield from verdicts.taken()
 
     def _path(self, place: Place, checkpoint: Checkpoint) -> Iterator[Record]:
-        """The checkpoint's place: a step of a recipe, the beginning of those that start from it, or, where there are none, a path of its own."""
+        """The checkpoint's place: a step of a recipe, the beginning of those that start from it, or, where
+        there are none, a path of its own."""
         study = self._mapping.name
         yield checkpoint
         if place.recipe and place.step:

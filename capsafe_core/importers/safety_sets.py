@@ -1,4 +1,5 @@
-"""Published safety sets in their authors' own formats: JailbreakBench, HarmBench, XSTest, StrongREJECT, AISafetyLab."""
+"""Published safety sets in their authors' own formats: JailbreakBench, HarmBench, XSTest, StrongREJECT,
+AISafetyLab."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ STRONGREJECT = ("refusal", "convincingness", "specificity", "score")
 
 
 def read_jailbreakbench(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
-    """An artifact: one row for each behaviour, with the verdicts of the two judges; a response may be missing."""
+    """An artifact: one row for each behaviour, with the verdicts of the two judges; a response may be
+    missing."""
     data = load_json(paths[0])
     about = data.get("parameters") if isinstance(data, dict) else None
     rows = data.get("jailbreaks") if isinstance(data, dict) else None
@@ -92,7 +94,10 @@ def _jailbreaks(rows: list[Any], path: Path, problems: Problems) -> Iterator[Row
 
 
 def read_harmbench(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
-    """Completions or results: one row for each behaviour and test case. Model and method stand in the path; the behaviours' texts in a CSV beside it, where there is one."""
+    """Completions or results: one row for each behaviour and test case.
+
+    Model and method stand in the path; the behaviours' texts in a CSV beside it, where there is one.
+    """
     path = paths[0]
     data = load_json(path)
     if not isinstance(data, dict):
@@ -150,7 +155,10 @@ def _completions(
 
 
 def read_xstest(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
-    """Completions with the labels of people or of a judge, or the prompts alone. The model stands in the file's name."""
+    """Completions with the labels of people or of a judge, or the prompts alone.
+
+    The model stands in the file's name.
+    """
     path = paths[0]
     match = re.fullmatch(r"xstest.*?_completions_(.+?)(?:_gpteval|_streval)?", path.stem)
     yield Log(

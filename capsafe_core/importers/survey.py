@@ -1,4 +1,5 @@
-"""A look at logs before anything is imported: what is there, what it would become, and what somebody has to state."""
+"""A look at logs before anything is imported: what is there, what it would become, and what somebody has to
+state."""
 
 from __future__ import annotations
 
@@ -429,7 +430,10 @@ def documented(heard: Heard) -> list[Reading]:
 
 
 def guessed(heard: Heard) -> list[Reading]:
-    """What the values may mean. A guess is shown and has to be accepted; empty where there is nothing to go by."""
+    """What the values may mean.
+
+    A guess is shown and has to be accepted; empty where there is nothing to go by.
+    """
     name = re.sub(r"[^A-Za-z0-9._+-]+", "-", heard.by).strip("-") or "judge"
     words = {v.lower() for v in heard.values}
     if heard.by.lower().endswith("is_correct") and words <= {"true", "false"}:

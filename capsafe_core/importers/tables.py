@@ -1,4 +1,5 @@
-"""Tables: CSV, TSV, JSON, JSON lines and Parquet, one output a row, with columns that the user names or that can be guessed."""
+"""Tables: CSV, TSV, JSON, JSON lines and Parquet, one output a row, with columns that the user names or that
+can be guessed."""
 
 from __future__ import annotations
 

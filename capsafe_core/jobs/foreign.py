@@ -1,8 +1,9 @@
 """Job folders that came from elsewhere: marked where they enter, and a person's adoption of them.
 
-A folder from a bundle holds `foreign.json`, written by this program before anything else of the folder is in its place.
-Its facts are read, and count where the workspace has none of its own (the store's `ranked_batches`). Nothing of it runs,
-and nothing that a study text in it asks for, until a person has seen what that is and adopted it.
+A folder from a bundle holds `foreign.json`, written by this program before anything else of the folder is in
+its place. Its facts are read, and count where the workspace has none of its own (the store's
+`ranked_batches`). Nothing of it runs, and nothing that a study text in it asks for, until a person has seen
+what that is and adopted it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def is_foreign(folder: Path) -> bool:
 
 
 def in_order(jobs: Iterable[Job]) -> list[Job]:
-    """Jobs in the order in which they became the workspace's own; behind them the foreign ones, as they were brought."""
+    """Jobs in the order in which they became the workspace's own; behind them the foreign ones, as they were
+    brought."""
 
     def place(job: Job) -> tuple[bool, float, float, str]:
         origin, created = origin_of(job.folder), job.manifest.created
@@ -102,7 +104,8 @@ def refuse_foreign(root: Path, study: str) -> None:
 
 
 def adopt(root: Path, study: str, person: str) -> int:
-    """A person who has seen what a foreign study asks for takes it, and the jobs that came with it, as the workspace's own.
+    """A person who has seen what a foreign study asks for takes it, and the jobs that came with it, as the
+    workspace's own.
 
     Returns:
         How many job folders.

@@ -35,7 +35,8 @@ class Survey:
     Attributes:
         files: {tool, paths, relative, digest, outputs, problems, problem_count}.
         left_out: sentences about files that were not read.
-        logs: {tool, model, checkpoint, place, benchmark, attack, outputs, no_response, prompts, again, aggregates, files, first, preview}.
+        logs: {tool, model, checkpoint, place, benchmark, attack, outputs, no_response, prompts, again,
+            aggregates, files, first, preview}.
         judges: {by, benchmark, tool, kind, person, count, unparsed, numbers, low, high, values, more}.
         unread: those among `judges` of which not even a guess can be made.
         mapping: what was stated, with a guess for the rest.
@@ -135,11 +136,12 @@ def plan_import(
 
     Args:
         mapping: as it was surveyed; only its judges and goals may differ.
-        known: content hash -> [[generation id, cell id]] of outputs in the store, for logs that name no model.
+        known: content hash -> [[generation id, cell id]] of outputs in the store, for logs that name no
+            model.
 
     Raises:
-        CapsafeError: there is nothing to import, the mapping reads the files otherwise than the survey did, or the study
-            came from elsewhere and has not been adopted.
+        CapsafeError: there is nothing to import, the mapping reads the files otherwise than the survey did,
+            or the study came from elsewhere and has not been adopted.
     """
     if not survey.outputs and not any(log["prompts"] or log["aggregates"] for log in survey.logs):
         raise CapsafeError(
@@ -193,7 +195,8 @@ def plan_import(
 
 
 def after_import(job: Job, study: Study) -> list[Manifest]:
-    """What looks at the outputs of an import next: the rules that find incoherent ones, where the study goes by them."""
+    """What looks at the outputs of an import next: the rules that find incoherent ones, where the study goes
+    by them."""
     return (
         [plan_judge(study, JudgeSettings(name=RULES), [job.job_id])]
         if study.primary.coherence == RULES
@@ -258,7 +261,8 @@ def read_heads(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 
 def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:
-    """The study of an import as TOML: the one that is recorded under its name, with what is new at its end; else a draft.
+    """The study of an import as TOML: the one that is recorded under its name, with what is new at its end;
+    else a draft.
 
     Raises:
         CapsafeError: no log says of which model it is.

@@ -135,7 +135,8 @@ def start_run(settings: Settings, run: NewRun) -> str:
     """Queue the jobs of a run; returns the study's name.
 
     Raises:
-        CapsafeError: what was filled in makes no study, or the workspace does not allow it; nothing was recorded.
+        CapsafeError: what was filled in makes no study, or the workspace does not allow it; nothing was
+            recorded.
     """
     name = time.strftime("run-%Y%m%d-%H%M%S")
     text = run.text(name)
@@ -148,7 +149,8 @@ def start_run(settings: Settings, run: NewRun) -> str:
 
 
 def missing_jobs(root: Path, study: Study) -> list[Manifest]:
-    """The jobs of a study that have not ended and are neither at work nor asked for; none of a study that never ran here, as imported ones, or that nobody has adopted."""
+    """The jobs of a study that have not ended and are neither at work nor asked for; none of a study that
+    never ran here, as imported ones, or that nobody has adopted."""
     if study.is_imported or study.name in foreign_studies(root):
         return []
     jobs = [Job(root / manifest.job_id, manifest) for manifest in planned(root, study)]
@@ -158,7 +160,8 @@ def missing_jobs(root: Path, study: Study) -> list[Manifest]:
 
 
 def planned(root: Path, study: Study) -> list[Manifest]:
-    """The jobs of a study, in as many parts as those that are there already; which those are, their identity tells."""
+    """The jobs of a study, in as many parts as those that are there already; which those are, their identity
+    tells."""
     for parts in sorted(
         {job.manifest.parts for job in list_jobs(root) if job.manifest.kind == "generate"}, reverse=True
     ):
@@ -186,7 +189,8 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
         study, text: the study and its file.
 
     Returns:
-        The job, not started yet. The study as it is recorded in the workspace gets the judge's table; the user's own file stays as it is.
+        The job, not started yet. The study as it is recorded in the workspace gets the judge's table; the
+        user's own file stays as it is.
 
     Raises:
         CapsafeError: the study has no outputs here, or the judge is no judge.

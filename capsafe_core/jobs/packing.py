@@ -32,12 +32,14 @@ LARGEST = 32 << 30
 KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json")
 """what a job's folder holds besides its shards and their status, where it holds it"""
 _FILE = re.compile(r"part-[0-9]{3,6}\.(?:shard\.jsonl\.gz|status\.json)")
-"""the only names of files that enter with a job besides those: what asks for work, stops it or marks it is made here"""
+"""the only names of files that enter with a job besides those: what asks for work, stops it or marks it is
+made here"""
 _NAME = re.compile(r"(?:study\.toml|versions\.json|jobs/[\w.+-]+/[\w.+-]+)", re.ASCII)
 
 
 def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], target: Path) -> int:
-    """Write a study as one file that another machine opens: its text, what made it, and the job folders that hold its facts.
+    """Write a study as one file that another machine opens: its text, what made it, and the job folders that
+    hold its facts.
 
     Args:
         job_ids: as `store.export.jobs_of` finds them.
@@ -103,7 +105,8 @@ class Unpacked:
 
 
 def unpack_bundle(source: Path, jobs: Path) -> Unpacked:
-    """Put a bundle's job folders into a workspace, marked as foreign; a folder that is there already is left alone.
+    """Put a bundle's job folders into a workspace, marked as foreign; a folder that is there already is left
+    alone.
 
     Only files with known names enter, each read here before it is in its place.
 
@@ -228,12 +231,14 @@ def _provenance(study: Study, text: str, jobs: list[Job]) -> dict[str, object]:
 
 
 def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> tuple[int, int]:
-    """Put packed jobs into a jobs folder, each whole or not at all; a folder that is there already is left alone.
+    """Put packed jobs into a jobs folder, each whole or not at all; a folder that is there already is left
+    alone.
 
     Args:
         source: the folder with packed `jobs`.
         jobs: the workspace's.
-        origin: where they came from, when that is not this workspace or this program; they are then marked as foreign.
+        origin: where they came from, when that is not this workspace or this program; they are then marked as
+            foreign.
         study: the study that they came with.
 
     Returns:

@@ -1,7 +1,8 @@
 """What a job would use, and whether this workspace allows it: the one gate before any worker starts.
 
-A study or a bundle may come from anybody. So the workspace's settings decide which interpreters run and which servers are
-sent prompts and keys (`settings.Settings`), and a person decides about work that came from elsewhere (`jobs.foreign`).
+A study or a bundle may come from anybody. So the workspace's settings decide which interpreters run and which
+servers are sent prompts and keys (`settings.Settings`), and a person decides about work that came from
+elsewhere (`jobs.foreign`).
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def permit(folder: Path, manifest: Manifest, settings: Settings) -> Path:
     """The interpreter that may do a job.
 
     Raises:
-        NotAllowedError: the job or its study came from elsewhere and nobody adopted it, or it asks for an interpreter,
-            an address or a key that the workspace's settings do not allow.
+        NotAllowedError: the job or its study came from elsewhere and nobody adopted it, or it asks for an
+            interpreter, an address or a key that the workspace's settings do not allow.
     """
     require_own(folder, manifest)
     if manifest.kind in HERE:
@@ -88,7 +89,8 @@ def permit_all(root: Path, manifests: Iterable[Manifest], settings: Settings) ->
 
 
 def require_own(folder: Path, manifest: Manifest) -> None:
-    """Refuse what came from elsewhere and was not adopted; a survey reads only what the person in front names.
+    """Refuse what came from elsewhere and was not adopted; a survey reads only what the person in front
+    names.
 
     Raises:
         NotAllowedError: the job or its study did.
@@ -132,7 +134,10 @@ def _engines(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def foreign_uses(root: Path, study: str) -> Uses:
-    """What a study from elsewhere would use: the jobs that came along, and those that its texts ask for. Nothing that they name is opened."""
+    """What a study from elsewhere would use: the jobs that came along, and those that its texts ask for.
+
+    Nothing that they name is opened.
+    """
     manifests: list[Manifest] = []
     files: list[str] = []
     folders = foreign_folders(root, study)
@@ -158,7 +163,8 @@ def foreign_uses(root: Path, study: str) -> Uses:
 
 
 def _unread(path: Path) -> dict[str, Any]:
-    """In place of a judge's file of somebody else, which is not read before it is adopted; only language models are described so."""
+    """In place of a judge's file of somebody else, which is not read before it is adopted; only language
+    models are described so."""
     return {"type": "language_model", "path": str(path)}
 
 

@@ -178,7 +178,8 @@ class _Planner:
     def generations(self) -> list[Manifest]:
         """One job for each different checkpoint, with every benchmark that some path through it needs.
 
-        An engine that switches adapters gets the checkpoints of one path as one job, so that it is loaded once for them.
+        An engine that switches adapters gets the checkpoints of one path as one job, so that it is loaded
+        once for them.
         """
         wanted: dict[str, _Wanted] = {}
 
@@ -272,7 +273,8 @@ class _Planner:
         return self.manifest(judge.name, work, generations, str(engine.python or "") if asks_engine else "")
 
     def knowledge(self, judge_type: str) -> dict[str, Any]:
-        """What the study itself tells a type of judge: how tasks are scored, and what teaches it forms of answers."""
+        """What the study itself tells a type of judge: how tasks are scored, and what teaches it forms of
+        answers."""
         if judge_type == "verifier":
             return {
                 "scorers": {

@@ -14,7 +14,8 @@ from capsafe_core.study import Study, parse_study
 
 
 def recorded_study(root: Path, name: str) -> tuple[Study, str]:
-    """The newest version of a study that was declared in a workspace, and its text; a foreign one where there is no other.
+    """The newest version of a study that was declared in a workspace, and its text; a foreign one where there
+    is no other.
 
     Raises:
         CapsafeError: there is none.

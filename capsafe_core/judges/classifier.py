@@ -18,8 +18,8 @@ from capsafe_core.records import BenchmarkRecord, Rater
 class ClassifierJudge:
     """A sequence classifier run with transformers.
 
-    The entry's `classes` gives each class number its label; with `several = true` each class is a harm of its own,
-    and an answer is unsafe where any of them is above the cut-off.
+    The entry's `classes` gives each class number its label; with `several = true` each class is a harm of its
+    own, and an answer is unsafe where any of them is above the cut-off.
     """
 
     batch_size = 32

@@ -1,4 +1,5 @@
-"""Learnt judges: refusal phrases and sentence embeddings, weighed by a logistic regression fitted to people's labels."""
+"""Learnt judges: refusal phrases and sentence embeddings, weighed by a logistic regression fitted to people's
+labels."""
 
 from __future__ import annotations
 

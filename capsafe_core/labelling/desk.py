@@ -1,8 +1,8 @@
 """The desk: where queues are made, items handed out, and labels taken in. The only door for what people say.
 
-Every queue is an `annotate` job folder whose shard holds the queue, its items and every label. A label is on disk before
-it is acknowledged; the store reads it from there, like everything else. What has been answered and what is in whose hands is
-kept in memory beside it, so that handing out needs no query.
+Every queue is an `annotate` job folder whose shard holds the queue, its items and every label. A label is on
+disk before it is acknowledged; the store reads it from there, like everything else. What has been answered
+and what is in whose hands is kept in memory beside it, so that handing out needs no query.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ class Drawn:
 
 @dataclass(frozen=True)
 class HandedOut:
-    """Tasks that were handed to a person. The first of a queue names nobody: it says that whatever came later is there, too."""
+    """Tasks that were handed to a person.
+
+    The first of a queue names nobody: it says that whatever came later is there, too.
+    """
 
     person: str
     tasks: tuple[str, ...]
@@ -150,7 +153,10 @@ def _second(generation: str) -> str:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of something that a person sent. `taken` is False where it cannot be kept and should not be sent again."""
+    """What became of something that a person sent.
+
+    `taken` is False where it cannot be kept and should not be sent again.
+    """
 
     id: str
     taken: bool
@@ -159,7 +165,8 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a queue is: items that a person did, today and in all; labels that all people gave, and that the queue asks for."""
+    """How far a queue is: items that a person did, today and in all; labels that all people gave, and that
+    the queue asks for."""
 
     mine: int
     today: int
@@ -333,7 +340,10 @@ class Desk:
         return record
 
     def queues(self) -> list[QueueRecord]:
-        """Every queue of the workspace's own, the newest first. One that was never finished being made, or cannot be read, is left out."""
+        """Every queue of the workspace's own, the newest first.
+
+        One that was never finished being made, or cannot be read, is left out.
+        """
         found = []
         for job in list_jobs(self.jobs):
             if job.manifest.kind == KIND and "settings" in job.manifest.work and not is_foreign(job.folder):
@@ -373,7 +383,8 @@ class Desk:
     # handing out
 
     def hand_out(self, person: Person, queue: str, count: int = HANDED_OUT) -> list[Task]:
-        """The next items for a person, kept for them for a while; among them now and then one that they have labelled before.
+        """The next items for a person, kept for them for a while; among them now and then one that they have
+        labelled before.
 
         Raises:
             CapsafeError: the person may not label, or the queue is paused, closed or gone.
@@ -449,15 +460,17 @@ class Desk:
     def submit(self, person: Person, queue: str, sent: Any) -> Receipt:
         """Take in what a person did with an item: a label, a skip or taking it back.
 
-        The same thing sent twice is taken in once. When an item was shown is known here: what the sender says of it counts
-        only as far as it agrees. What is taken in can be stored.
+        The same thing sent twice is taken in once. When an item was shown is known here: what the sender says
+        of it counts only as far as it agrees. What is taken in can be stored.
 
         Args:
-            sent: a mapping, as a browser sends it: `id` (made by the sender), `task`, `kind` (label, skip, undo), `answers` (dimension -> label),
-                `seconds` on screen before the answer, `age` in seconds since it was given; `reasons`, `evidence`, `note`, `confidence`, `guidelines`.
+            sent: a mapping, as a browser sends it: `id` (made by the sender), `task`, `kind` (label, skip,
+                undo), `answers` (dimension -> label), `seconds` on screen before the answer, `age` in seconds
+                since it was given; `reasons`, `evidence`, `note`, `confidence`, `guidelines`.
 
         Raises:
-            CapsafeError: the person may not label, the queue's folder is gone, or the disk is full; it should be sent again.
+            CapsafeError: the person may not label, the queue's folder is gone, or the disk is full; it should
+                be sent again.
         """
         person.must_be("annotator")
         q = self._open(queue)
@@ -525,7 +538,8 @@ class Desk:
             return "There is nothing to take back."
         if entry.task in q.seen.get(person.name, {}):
             return ""
-        # of a queue from before this was kept nobody remembers: what this person would get next may have been on their screen
+        # of a queue from before this was kept nobody remembers: what this person would get next may have been
+        # on their screen
         near = not q.all_seen and entry.task in {t.id for t in self._next(q, person.name, 2 * HANDED_OUT)}
         return "" if near else "The item was not shown to you."
 
@@ -559,7 +573,8 @@ class Desk:
             )
 
     def _times(self, q: _OpenQueue, person: Person, entry: Sent) -> tuple[float, float]:
-        """When the item came on screen and when it was answered: as the sender says, but not before it was handed out.
+        """When the item came on screen and when it was answered: as the sender says, but not before it was
+        handed out.
 
         Where that is not known, it is the time of receipt, and how long it was shown stays open.
         """
@@ -583,7 +598,8 @@ class Desk:
         return len(self._open(queue).gone)
 
     def recent(self, person: Person, queue: str, count: int = 20) -> list[tuple[Task, list[LabelEvent]]]:
-        """The last items that a person labelled or skipped, the newest first, with their answers; second looks are left out."""
+        """The last items that a person labelled or skipped, the newest first, with their answers; second
+        looks are left out."""
         q = self._open(queue)
         with q.lock:
             mine = [t for t in q.done.get(person.name, {}) if not t.endswith(AGAIN)][-count:]
@@ -618,7 +634,8 @@ class Desk:
         """Settle what people disagree on; without a label, open the question again.
 
         Args:
-            expected: the event id of the ruling that the person saw, "" for none; a newer one by somebody else is not overruled unseen. None overrules whatever is there.
+            expected: the event id of the ruling that the person saw, "" for none; a newer one by somebody
+                else is not overruled unseen. None overrules whatever is there.
 
         Raises:
             CapsafeError: the person is no researcher, or somebody else decided meanwhile.
@@ -743,7 +760,8 @@ class Desk:
             return self._guidelines
 
     def _books_of(self, name: str) -> list[Job]:
-        """The folders of this workspace's rulings or guidelines: a second one where the first came from elsewhere."""
+        """The folders of this workspace's rulings or guidelines: a second one where the first came from
+        elsewhere."""
         manifests = (Manifest(KIND, name, {}), Manifest(KIND, name, {"beside": "foreign"}))
         jobs = [Job(self.jobs / manifest.job_id, manifest) for manifest in manifests]
         return [job for job in jobs if not is_foreign(job.folder)]

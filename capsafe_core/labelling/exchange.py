@@ -1,7 +1,8 @@
 """Labels as files: capsafe's own rows (JSONL, CSV), and what Label Studio and Argilla import and export.
 
-One row a label: generation_id (or prompt and answer), annotator, dimension, label; and where known reasons, note, confidence, created, shown,
-repeat, queue, probability, event_id. A row without a label is an output that somebody shall label elsewhere.
+One row a label: generation_id (or prompt and answer), annotator, dimension, label; and where known reasons,
+note, confidence, created, shown, repeat, queue, probability, event_id. A row without a label is an output
+that somebody shall label elsewhere.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ _ALIASES = {
 def label_rows(store: Store, queue: str = "") -> list[Row]:
     """Every label that stands, as rows; with a queue also its outputs that nobody has labelled yet.
 
-    The probability is that of the queue's draw at random, with the stratum and the place in its order, so that whoever reads the file can tell
-    how far each order was completed. What a queue took because judges dispute it has none.
+    The probability is that of the queue's draw at random, with the stratum and the place in its order, so
+    that whoever reads the file can tell how far each order was completed. What a queue took because judges
+    dispute it has none.
     """
     strata = [
         (q, s["name"], s["drawn"] / s["size"])
@@ -267,7 +269,8 @@ def _seconds(when: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Read:
-    """What a file of labels brings: records, how many labels, how many of them with a known probability, how many are here already, and what could not be used."""
+    """What a file of labels brings: records, how many labels, how many of them with a known probability, how
+    many are here already, and what could not be used."""
 
     records: list[Record]
     labels: int
@@ -283,7 +286,8 @@ class Read:
 
 
 def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
-    """Rows as records about outputs of a store. Outputs are found by id, else by prompt and answer: a label then counts for every output with this very text.
+    """Rows as records about outputs of a store. Outputs are found by id, else by prompt and answer: a label
+    then counts for every output with this very text.
 
     Args:
         queue: under which the probabilities are kept.

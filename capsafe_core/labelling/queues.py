@@ -35,10 +35,12 @@ DISPUTED, UNCERTAIN = "most disputed", "least certain"
 
 
 def make_queue(desk: Desk, view: View, person: Person, settings: QueueSettings) -> QueueRecord:
-    """Draw a queue from the outputs of a view and open it. Without a chosen benchmark it draws from the one of the primary specification.
+    """Draw a queue from the outputs of a view and open it. Without a chosen benchmark it draws from the one
+    of the primary specification.
 
     Raises:
-        CapsafeError: the person is no researcher, the selection leaves nothing, or nothing tells which outputs are uncertain.
+        CapsafeError: the person is no researcher, the selection leaves nothing, or nothing tells which
+            outputs are uncertain.
     """
     spec = view.specification
     selection = (
@@ -122,7 +124,8 @@ def _rank(generations: list[str], queue: str, seed: int) -> npt.NDArray[np.uint6
 
 
 def _strata_names(frame: pd.DataFrame, total: int) -> tuple[npt.NDArray[np.object_], str]:
-    """Judge pattern × coherence × checkpoint; recipe instead, or neither, where the queue is too small for so many strata."""
+    """Judge pattern × coherence × checkpoint; recipe instead, or neither, where the queue is too small for so
+    many strata."""
     unsafe, safe = frame["unsafe_votes"], frame["safe_votes"]
     pattern = np.select(
         [(unsafe > 0) & (safe > 0), unsafe > 0, safe > 0],
@@ -174,7 +177,8 @@ def _as_dicts(strata: tuple[Stratum, ...]) -> tuple[dict[str, Any], ...]:
 def extend(store: Store, now: QueueRecord, more: int) -> Drawn:
     """Draw more outputs for a queue, further along the same random order of the same strata.
 
-    Only outputs that it could draw from when it was made are drawn. A stratum of adaptive order stays as it is.
+    Only outputs that it could draw from when it was made are drawn. A stratum of adaptive order stays as it
+    is.
 
     Raises:
         CapsafeError: there is nothing left to draw.

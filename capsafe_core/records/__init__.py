@@ -1,7 +1,7 @@
 """The facts: what a shard line holds, and how each fact gets its id.
 
-A record is a frozen struct of plain JSON values. Its id is made by whoever writes it, from what identifies it, so the
-same fact written twice is the same fact.
+A record is a frozen struct of plain JSON values. Its id is made by whoever writes it, from what identifies
+it, so the same fact written twice is the same fact.
 """
 
 from capsafe_core.records.fact import ACTIONS, DIMENSIONS, KINDS, LABELS, STATUSES, Fact

@@ -1,7 +1,9 @@
 """Shard lines: a record as a line of JSON, and a line as the record it holds.
 
-A line in the form in which it was written is read by `msgspec`, every type checked. Any other line, and any that
-`msgspec` refuses, is read value by value: that takes longer, and names the field and the value that are wrong.
+A line in the form in which it was written is read by `msgspec`, every type checked. Any other line, and any
+that
+`msgspec` refuses, is read value by value: that takes longer, and names the field and the value that are
+wrong.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class QueueRecord(Fact, frozen=True, tag="queue"):
 class QueueFrame(Fact, frozen=True, tag="queue_frame"):
     """From which outputs of a cell a queue drew.
 
-    For each output, in the order of prompts and samples, the place of its stratum from 1; 0 where it could not be
-    drawn.
+    For each output, in the order of prompts and samples, the place of its stratum from 1; 0 where it could
+    not be drawn.
     """
 
     queue: str

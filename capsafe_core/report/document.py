@@ -68,7 +68,8 @@ class Made:
     """A report with its findings.
 
     Attributes:
-        counts: for each judge and benchmark, how many judgments are no verdict and how many outputs are incoherent.
+        counts: for each judge and benchmark, how many judgments are no verdict and how many outputs are
+            incoherent.
         provenance: what `verify` computes again.
     """
 
@@ -207,7 +208,8 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between a finding's numbers and the same computed again: texts, and cells of rows that are named by what is no number in them."""
+    """What differs between a finding's numbers and the same computed again: texts, and cells of rows that are
+    named by what is no number in them."""
     said = [
         f"{old['key']}: {what} was “{old[what]}”, is “{new[what]}”."
         for what in ("sentence", "big", "means", "limits", "way")
@@ -269,7 +271,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def items_of(keys: Sequence[str], words: Sequence[str] = (), shown: Sequence[str] = ()) -> tuple[Item, ...]:
-    """Items as the command line has them: keys, own sentences as KEY=SENTENCE, and outputs whose text is shown.
+    """Items as the command line has them: keys, own sentences as KEY=SENTENCE, and outputs whose text is
+    shown.
 
     Raises:
         CapsafeError: a sentence belongs to no chosen key.

@@ -1,4 +1,5 @@
-"""What can be reported: each finding has a sentence drafted from its numbers, a figure, a table, and what it does not mean."""
+"""What can be reported: each finding has a sentence drafted from its numbers, a figure, a table, and what it
+does not mean."""
 
 from __future__ import annotations
 
@@ -97,7 +98,8 @@ def offered(view: View) -> dict[str, str]:
 
 
 def find(view: View, key: str) -> Finding:
-    """The finding of a key: overview[:recipe], capability, conclusion[:claim], judges, incoherence or output:id.
+    """The finding of a key: overview[:recipe], capability, conclusion[:claim], judges, incoherence or
+    output:id.
 
     Raises:
         CapsafeError: there is no such finding, or the study does not have what it needs.

@@ -18,7 +18,10 @@ from scipy.stats import t as student
 
 Floats = npt.NDArray[np.float64]
 COEFFICIENTS = ("percent", "cohen", "fleiss", "conger", "alpha", "ac1", "brennan_prediger")
-"""Names that `coefficient` takes. `ac1` with weights is AC2; `brennan_prediger` without weights and with two categories is PABAK."""
+"""Names that `coefficient` takes.
+
+`ac1` with weights is AC2; `brennan_prediger` without weights and with two categories is PABAK.
+"""
 SURE = 1e-12
 """Expected agreement this near to 1 is rounding: there is one category only."""
 WEIGHTS = ("nominal", "linear", "quadratic", "ordinal")
@@ -119,9 +122,10 @@ def coefficient(patterns: Patterns, name: str, weights: str = "nominal") -> floa
     """An agreement coefficient; None where it is not defined.
 
     Args:
-        name: one of COEFFICIENTS. Cohen's kappa takes items that both of two raters rated, Fleiss' kappa items that all
-            rated; the others use every item with two ratings.
-        weights: "nominal", "linear", "quadratic" or "ordinal"; for alpha "nominal", "ordinal" or "quadratic" (its interval metric).
+        name: one of COEFFICIENTS. Cohen's kappa takes items that both of two raters rated, Fleiss' kappa
+            items that all rated; the others use every item with two ratings.
+        weights: "nominal", "linear", "quadratic" or "ordinal"; for alpha "nominal", "ordinal" or "quadratic"
+            (its interval metric).
 
     Raises:
         ValueError: there is no such coefficient, or Cohen's kappa is asked of other than two raters.
@@ -149,8 +153,8 @@ class Estimate:
 def estimate(patterns: Patterns, name: str, weights: str = "nominal", level: float = 0.95) -> Estimate:
     """A coefficient with the interval of its linearised variance, for items that were drawn independently.
 
-    The derivative by each pattern's weight is taken numerically; for AC1, Brennan-Prediger and Conger's kappa it
-    gives Gwet's variance formulas.
+    The derivative by each pattern's weight is taken numerically; for AC1, Brennan-Prediger and Conger's kappa
+    it gives Gwet's variance formulas.
     """
     value, n = coefficient(patterns, name, weights), int(patterns.n.sum())
     if value is None or n < 2:
@@ -337,9 +341,10 @@ def table_coefficients(tables: Floats, name: str) -> Floats:
 
     Args:
         tables: (..., K, K); entry [i, j] counts items that rater 1 calls i and rater 2 calls j.
-        name: observed; kappa (Cohen's); ac1 (Gwet's); pabak (Brennan-Prediger); alpha (Krippendorff's, nominal); positive, negative (specific
-            agreement on the last and first category, 2a / (2a + b + c)); prevalence (share of both positive minus share of both negative);
-            bias (positive rate of rater 2 minus rater 1).
+        name: observed; kappa (Cohen's); ac1 (Gwet's); pabak (Brennan-Prediger); alpha (Krippendorff's,
+            nominal); positive, negative (specific agreement on the last and first category, 2a / (2a + b +
+            c)); prevalence (share of both positive minus share of both negative); bias (positive rate of
+            rater 2 minus rater 1).
 
     Returns:
         (...); NaN where not defined.

@@ -64,9 +64,10 @@ def seed_average(draws: Floats, weights: npt.NDArray[Any] | None = None) -> Floa
     """The mean over training seeds in each resample: the second level of a two-level bootstrap.
 
     Args:
-        draws: (resamples, seeds) a quantity of each seed, resampled over behaviours; NaN where a seed does not have it.
-        weights: (resamples, seeds) how often each seed is drawn, as `cluster_weights(seeds, ...)` gives; None keeps every
-            seed once, so that the result is conditional on the seeds.
+        draws: (resamples, seeds) a quantity of each seed, resampled over behaviours; NaN where a seed does
+            not have it.
+        weights: (resamples, seeds) how often each seed is drawn, as `cluster_weights(seeds, ...)` gives; None
+            keeps every seed once, so that the result is conditional on the seeds.
 
     Returns:
         (resamples,); NaN where a drawn seed has none.

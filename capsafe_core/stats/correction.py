@@ -17,12 +17,14 @@ from scipy.stats import norm
 
 Floats = npt.NDArray[np.float64]
 MIN_LABELS, MIN_A_CLASS, MIN_YOUDEN, RATE_RANGE = 200, 20, 1.3, (0.1, 0.9)
-"""Where 95 % coverage is claimed: at least so many labels, so many of each class, sensitivity + specificity, and a rate within."""
+"""Where 95 % coverage is claimed: at least so many labels, so many of each class, sensitivity + specificity,
+and a rate within."""
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """A corrected rate with its standard error and interval, within [0, 1]; None where not defined. Without any spread in the labels there is no interval."""
+    """A corrected rate with its standard error and interval, within [0, 1]; None where not defined. Without
+    any spread in the labels there is no interval."""
 
     rate: float | None
     standard_error: float | None
@@ -59,7 +61,8 @@ def rogan_gladen(
     negatives: int,
     level: float = 0.95,
 ) -> Corrected:
-    """The Rogan-Gladen estimate (p + q0 - 1) / (q0 + q1 - 1), clipped to [0, 1] (Rogan and Gladen 1978), by the delta method.
+    """The Rogan-Gladen estimate (p + q0 - 1) / (q0 + q1 - 1), clipped to [0, 1] (Rogan and Gladen 1978), by
+    the delta method.
 
     Args:
         judged: p, the judge's rate over n outputs without a label.
@@ -88,7 +91,8 @@ def ppi_plus_plus(
     tuning: float | None = None,
     level: float = 0.95,
 ) -> Corrected:
-    """The PPI++ estimate of a mean (Angelopoulos, Duchi and Zrnic 2023) from a labelled and an independent unlabelled sample.
+    """The PPI++ estimate of a mean (Angelopoulos, Duchi and Zrnic 2023) from a labelled and an independent
+    unlabelled sample.
 
     Args:
         truth, judged: (n,) labels and verdicts of the labelled outputs.
@@ -119,7 +123,8 @@ class Labelled:
         truth: (N,) labels; any value where there is none.
         probability: (N,) inclusion probability of the outputs that are labelled, 0 for the others.
         clusters: (N,) number of the behaviour of each output, from 0.
-        strata: (N,) number of the stratum that each output was drawn in, from 0; None where nobody knows, or all were drawn alike.
+        strata: (N,) number of the stratum that each output was drawn in, from 0; None where nobody knows, or
+            all were drawn alike.
     """
 
     judged: Floats
@@ -136,8 +141,9 @@ class Labelled:
     def influence(self, values: Floats) -> Floats:
         """(N,) what each output does to the Hájek total of values whose weighted mean is 0.
 
-        The mean of its stratum counts for every output, the weighted rest for labelled ones (as for a difference estimator, Särndal,
-        Swensson and Wretman 1992, ch. 6): what lies between strata was not drawn by lot, so it adds no uncertainty of the draw.
+        The mean of its stratum counts for every output, the weighted rest for labelled ones (as for a
+        difference estimator, Särndal, Swensson and Wretman 1992, ch. 6): what lies between strata was not
+        drawn by lot, so it adds no uncertainty of the draw.
         """
         w = self.weights
         if self.strata is None:
@@ -172,7 +178,8 @@ def weighted_confusion(data: Labelled) -> Confusion:
 
 
 def weighted_rogan_gladen(data: Labelled, level: float = 0.95) -> Corrected:
-    """The Rogan-Gladen estimate of a population of which a part is labelled, with Hájek weights and variance clustered by behaviour."""
+    """The Rogan-Gladen estimate of a population of which a part is labelled, with Hájek weights and variance
+    clustered by behaviour."""
     q1, q0 = _ratio(data, data.truth, data.judged), _ratio(data, 1 - data.truth, 1 - data.judged)
     if q1 is None or q0 is None or q1[0] + q0[0] <= 1:
         return Corrected(None, None, None, None)
@@ -183,7 +190,8 @@ def weighted_rogan_gladen(data: Labelled, level: float = 0.95) -> Corrected:
 
 
 def weighted_ppi(data: Labelled, level: float = 0.95) -> Corrected:
-    """PPI++ for labels with known inclusion probabilities: lambda times the judge's mean over all outputs, plus the Hájek mean of truth - lambda x verdict.
+    """PPI++ for labels with known inclusion probabilities: lambda times the judge's mean over all outputs,
+    plus the Hájek mean of truth - lambda x verdict.
 
     Lambda makes the variance, clustered by behaviour, smallest, within [0, 1].
     """
@@ -207,8 +215,8 @@ def weighted_ppi(data: Labelled, level: float = 0.95) -> Corrected:
 def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int | None:
     """How many labels in all, drawn as these were, make the interval of `weighted_ppi` as narrow as asked.
 
-    The variance has a part that more labels shrink and a part that only more behaviours do; the second is estimated as if every
-    output were labelled, with the stratum's mean in place of the label.
+    The variance has a part that more labels shrink and a part that only more behaviours do; the second is
+    estimated as if every output were labelled, with the stratum's mean in place of the label.
 
     Args:
         half_width: of the interval.

@@ -1,8 +1,8 @@
 """How a queue draws the outputs that people label, so that the chance of each is known.
 
-A draw divides outputs into strata and puts each stratum in an order. In a stratum of random order the first n of N
-outputs are a simple random sample, however early people stop. A stratum of adaptive order (the most disputed outputs)
-says something about a rate only when all of it was labelled.
+A draw divides outputs into strata and puts each stratum in an order. In a stratum of random order the first n
+of N outputs are a simple random sample, however early people stop. A stratum of adaptive order (the most
+disputed outputs) says something about a rate only when all of it was labelled.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ class Design:
 
 
 def random_rank(ids: Sequence[str], seed: str) -> npt.NDArray[np.uint64]:
-    """(N,) a random number for each id: the same for the same seed, whatever else is drawn. Two queues need two seeds, for their chances to combine as those of independent draws."""
+    """(N,) a random number for each id: the same for the same seed, whatever else is drawn.
+
+    Two queues need two seeds, for their chances to combine as those of independent draws.
+    """
     return np.array(
         [int.from_bytes(hashlib.blake2b(f"{seed} {i}".encode(), digest_size=8).digest(), "big") for i in ids],
         dtype=np.uint64,
@@ -71,7 +74,8 @@ def random_rank(ids: Sequence[str], seed: str) -> npt.NDArray[np.uint64]:
 
 
 def power_allocation(sizes: Sequence[int], total: int, power: float = 0.5) -> list[int]:
-    """How many of `total` to draw from each stratum: in proportion to size ** power (Bankier 1988), at least LEAST, at most all.
+    """How many of `total` to draw from each stratum: in proportion to size ** power (Bankier 1988), at least
+    LEAST, at most all.
 
     With power 1 small strata get too few to say anything, with 0 large ones do; one half lies between.
     """
@@ -90,7 +94,8 @@ def power_allocation(sizes: Sequence[int], total: int, power: float = 0.5) -> li
 
 
 def stratified_design(names: npt.NDArray[np.object_], rank: npt.NDArray[np.uint64], total: int) -> Design:
-    """One draw over outputs, in random order within each named stratum; simple random sampling where all have one name."""
+    """One draw over outputs, in random order within each named stratum; simple random sampling where all have
+    one name."""
     known, codes = np.unique(names.astype(str), return_inverse=True)
     sizes = np.bincount(codes, minlength=len(known))
     strata = tuple(
@@ -103,7 +108,8 @@ def stratified_design(names: npt.NDArray[np.object_], rank: npt.NDArray[np.uint6
 def priority_design(
     priority: Floats, rank: npt.NDArray[np.uint64], total: int, share: float, name: str
 ) -> Design:
-    """Two draws: the outputs of highest priority, all of them, and a random share of everything (those among them too).
+    """Two draws: the outputs of highest priority, all of them, and a random share of everything (those among
+    them too).
 
     Args:
         priority: (N,) NaN where an output has none.
@@ -135,7 +141,8 @@ def _ranks_within(codes: Ints, rank: npt.NDArray[np.uint64]) -> Ints:
 
 
 def completed(stratum_answered: Sequence[bool], adaptive: bool) -> int:
-    """How many outputs at the beginning of a stratum's order were all answered; 0 for an unfinished adaptive one."""
+    """How many outputs at the beginning of a stratum's order were all answered; 0 for an unfinished adaptive
+    one."""
     done = next((i for i, answered in enumerate(stratum_answered) if not answered), len(stratum_answered))
     return 0 if adaptive and done < len(stratum_answered) else done
 
@@ -155,6 +162,7 @@ def inclusion(codes: Ints, done: Sequence[float]) -> Floats:
 
 
 def alike(codes: Ints, done: Sequence[float]) -> Ints:
-    """(N,) numbers of the groups of outputs that had the same chances in every draw; arguments as for `inclusion`."""
+    """(N,) numbers of the groups of outputs that had the same chances in every draw; arguments as for
+    `inclusion`."""
     counted = np.concatenate([[0], np.where(np.asarray(done) > 0, np.arange(1, len(done) + 1), 0)])
     return np.asarray(np.unique(counted[codes], axis=1, return_inverse=True)[1].ravel(), dtype=np.int64)

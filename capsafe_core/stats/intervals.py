@@ -37,7 +37,8 @@ def wilson(count: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> tuple
 
 
 def missing_bounds(count: int, n: int, missing: int) -> tuple[float, float] | None:
-    """The rate if every judgment that is no verdict were a non-event, and if it were an event; None without items."""
+    """The rate if every judgment that is no verdict were a non-event, and if it were an event; None without
+    items."""
     total = n + missing
     return (count / total, (count + missing) / total) if total else None
 
@@ -45,7 +46,8 @@ def missing_bounds(count: int, n: int, missing: int) -> tuple[float, float] | No
 def newcombe(
     count_1: int, n_1: int, count_2: int, n_2: int, level: float = 0.95
 ) -> tuple[float, float] | None:
-    """Interval of the difference of two independent rates, rate 1 minus rate 2, from their Wilson intervals (Newcombe 1998, method 10).
+    """Interval of the difference of two independent rates, rate 1 minus rate 2, from their Wilson intervals
+    (Newcombe 1998, method 10).
 
     It does not collapse where both rates are 0 or 1, as the bootstrap does.
 

@@ -94,8 +94,8 @@ def share_gained(capability: npt.ArrayLike, start: npt.ArrayLike, goal: npt.Arra
 def plateau(observed: npt.ArrayLike, draws: Floats, level: float = 0.95) -> bool:
     """Whether a capability measure does not separate these checkpoints.
 
-    The largest difference between two checkpoints is compared with what resampling alone gives when every checkpoint
-    has the same capability (draws centred on what was observed).
+    The largest difference between two checkpoints is compared with what resampling alone gives when every
+    checkpoint has the same capability (draws centred on what was observed).
 
     Args:
         observed: (checkpoints,) capability.
@@ -108,7 +108,8 @@ def plateau(observed: npt.ArrayLike, draws: Floats, level: float = 0.95) -> bool
 
 
 def pareto_probability(capability: Floats, unsafe: Floats) -> Floats:
-    """For each point the share of resamples in which no other has at least its capability and at most its unsafe rate, one of them strictly better.
+    """For each point the share of resamples in which no other has at least its capability and at most its
+    unsafe rate, one of them strictly better.
 
     Args:
         capability, unsafe: (resamples, points); a NaN takes the point out of that resample.

@@ -57,7 +57,8 @@ def cochran_q(events: npt.ArrayLike, counts: npt.ArrayLike | None = None) -> tup
         counts: (patterns,) how many items have each row.
 
     Returns:
-        Q and its p-value by chi-square with raters - 1 degrees of freedom; None where every item has equal values.
+        Q and its p-value by chi-square with raters - 1 degrees of freedom; None where every item has equal
+        values.
     """
     x = np.asarray(events, dtype=float)
     n = np.ones(len(x)) if counts is None else np.asarray(counts, dtype=float)

@@ -1,4 +1,5 @@
-"""Whether a conclusion survives another way of asking (specification curve: Simonsohn, Simmons and Nelson 2020)."""
+"""Whether a conclusion survives another way of asking (specification curve: Simonsohn, Simmons and Nelson
+2020)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def directions(low: npt.ArrayLike, high: npt.ArrayLike) -> npt.NDArray[np.int64]
 
 
 def family_shares(direction: npt.ArrayLike, families: Sequence[str]) -> Shares | None:
-    """Shares within each judge family, averaged with equal weight, so that many lists of one family do not outvote one judge of another.
+    """Shares within each judge family, averaged with equal weight, so that many lists of one family do not
+    outvote one judge of another.
 
     Args:
         direction: (ways,) 1, -1 or 0.
@@ -59,7 +61,8 @@ class Flip:
 def flips(
     choices: Sequence[Mapping[str, str]], estimates: npt.ArrayLike, primary: Mapping[str, str]
 ) -> list[Flip]:
-    """Which choices flip the sign: for each choice other than the primary one, over all twins that differ in it alone.
+    """Which choices flip the sign: for each choice other than the primary one, over all twins that differ in
+    it alone.
 
     Args:
         choices: (ways,) dimension -> choice; every way has the same dimensions.
@@ -111,7 +114,8 @@ def rank_agreement(estimates: Floats) -> Floats:
 
 
 def contested(estimates: npt.ArrayLike) -> float:
-    """How far ways of asking contradict each other: the smaller of the largest change up and the largest change down, 0 where all point one way."""
+    """How far ways of asking contradict each other: the smaller of the largest change up and the largest
+    change down, 0 where all point one way."""
     values = np.asarray(estimates, dtype=float)
     values = values[~np.isnan(values)]
     return float(max(min(values.max(), -values.min()), 0.0)) if len(values) else 0.0

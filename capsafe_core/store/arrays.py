@@ -66,7 +66,8 @@ def truncated_arrays(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArra
 def score_arrays(
     store: Store, cells: Sequence[str], judge: str, dimension: str
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Scores of a judge's outputs in the order of `code_arrays`; NaN where it gave no score. A cell without any is left out.
+    """Scores of a judge's outputs in the order of `code_arrays`; NaN where it gave no score. A cell without
+    any is left out.
 
     Read from the judgments themselves, so slower than codes.
     """
@@ -92,19 +93,22 @@ def score_arrays(
 
 
 def regular_cells(store: Store) -> set[str]:
-    """The cells that have exactly one output, sample 0, to each prompt of their benchmark: their arrays stand in the order of the prompts."""
+    """The cells that have exactly one output, sample 0, to each prompt of their benchmark: their arrays stand
+    in the order of the prompts."""
     return _cells_where(
         store, "count(*) = prompts AND count(DISTINCT v.position) = prompts AND max(sample) = 0"
     )
 
 
 def clustered_cells(store: Store) -> set[str]:
-    """The cells, pooled as `store.cells` has them, with more outputs than their benchmark has behaviours, so that some belong together."""
+    """The cells, pooled as `store.cells` has them, with more outputs than their benchmark has behaviours, so
+    that some belong together."""
     return _cells_where(store, "count(*) > behaviours AND b.kind <> 'capability'", pooled_ids(store))
 
 
 def _cells_where(store: Store, condition: str, pooled: Mapping[str, str] | None = None) -> set[str]:
-    """The cells whose outputs meet a condition on them, on the benchmark, and on how many prompts and behaviours it has."""
+    """The cells whose outputs meet a condition on them, on the benchmark, and on how many prompts and
+    behaviours it has."""
     home = "coalesce(homes.home, v.cell_id)" if pooled else "v.cell_id"
     join = (
         """
@@ -130,7 +134,8 @@ def _cells_where(store: Store, condition: str, pooled: Mapping[str, str] | None 
 def output_places(
     store: Store, cells: Sequence[str]
 ) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """For each cell the prompt's position and the sample number of each output, in the order of `code_arrays`; read from the verdict rows, so slow for many cells."""
+    """For each cell the prompt's position and the sample number of each output, in the order of
+    `code_arrays`; read from the verdict rows, so slow for many cells."""
     table = store.arrow(
         """
         SELECT CAST(cell_id AS VARCHAR) AS cell_id, list(position ORDER BY position, sample) AS positions, list(sample ORDER BY position, sample) AS samples

@@ -1,7 +1,8 @@
 """Batches: what each job brought, whether it counts, and whether it is the workspace's own.
 
-Each fact is held by one batch that counts. Among the workspace's own the first holds it, and an own batch takes it from
-a foreign one (jobs.foreign). Retractions and adoptions live in the job folders; the store follows them on each pass.
+Each fact is held by one batch that counts. Among the workspace's own the first holds it, and an own batch
+takes it from a foreign one (jobs.foreign). Retractions and adoptions live in the job folders; the store
+follows them on each pass.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ RETRACTABLE = BY_CELL | {"study", "path_point", "measurement"}
 
 @dataclass(frozen=True)
 class Batch:
-    """A job's number in the store, whether it came from elsewhere and nobody has adopted it, and whether it was undone."""
+    """A job's number in the store, whether it came from elsewhere and nobody has adopted it, and whether it
+    was undone."""
 
     number: int
     is_foreign: bool
@@ -67,9 +69,11 @@ def name_studies(store: Store, jobs: list[Job]) -> None:
 
 
 def match_origins(store: Store, jobs: list[Job]) -> None:
-    """Follow the folders' marks: what was adopted since the last pass counts as the workspace's own, what was marked does not.
+    """Follow the folders' marks: what was adopted since the last pass counts as the workspace's own, what was
+    marked does not.
 
-    The facts of such a batch are dropped and read again, and with those of a batch that was own and now is foreign all
+    The facts of such a batch are dropped and read again, and with those of a batch that was own and now is
+    foreign all
     others too: what they hold in common with it was left out when they were read.
     """
     stored = {
@@ -121,10 +125,12 @@ def _cells_of(cursor: duckdb.DuckDBPyConnection, batch: int) -> set[str]:
 
 
 def set_retracted(store: Store, job_id: str, retracted: bool) -> None:
-    """Undo a batch, or bring it back: its generations, judgments, labels and measurements no longer count, or count again.
+    """Undo a batch, or bring it back: its generations, judgments, labels and measurements no longer count, or
+    count again.
 
-    What another import holds too goes on counting: undone, that import is read again by the next `ingest_all`;
-    brought back, a batch leaves away what others brought meanwhile. `ingest_all` also keeps it in the job's folder.
+    What another import holds too goes on counting: undone, that import is read again by the next
+    `ingest_all`; brought back, a batch leaves away what others brought meanwhile. `ingest_all` also keeps it
+    in the job's folder.
 
     Raises:
         CapsafeError: the store has no batch of that job.
@@ -162,7 +168,8 @@ def _retract(store: Store, job_id: str, retraction: Retraction) -> None:
 
 
 def _hold_once(cursor: duckdb.DuckDBPyConnection, batch: int) -> None:
-    """Before a batch counts again: it leaves away what others hold, and an own one takes from foreign ones what it holds."""
+    """Before a batch counts again: it leaves away what others hold, and an own one takes from foreign ones
+    what it holds."""
     is_foreign = first(cursor, "SELECT batch FROM foreign_batches WHERE batch = ?", [batch]) is not None
     for table in (TABLES[kind] for kind in RETRACTABLE):
         cursor.execute(
@@ -185,7 +192,8 @@ def _hold_once(cursor: duckdb.DuckDBPyConnection, batch: int) -> None:
 
 
 def match_retractions(store: Store, jobs: list[Job], problems: list[CapsafeError]) -> bool:
-    """Bring the store's retractions into the folders, and the folders' into the store, in the order in which they happened.
+    """Bring the store's retractions into the folders, and the folders' into the store, in the order in which
+    they happened.
 
     Returns:
         Whether the store learned of any.

@@ -25,9 +25,9 @@ def cells(store: Store) -> pd.DataFrame:
     """Every cell that has outputs; those that differ only in engine, engine version or dtype are one.
 
     Returns:
-        cell_id, checkpoint_id, benchmark, kind, benchmark_id, attack ("" without one), version (of the benchmark), the parts of the
-        condition as `part_value` writes them, engine (all that are pooled, with commas between),
-        studies (whose jobs brought it; "" where the job names none).
+        cell_id, checkpoint_id, benchmark, kind, benchmark_id, attack ("" without one), version (of the
+        benchmark), the parts of the condition as `part_value` writes them, engine (all that are pooled, with
+        commas between), studies (whose jobs brought it; "" where the job names none).
     """
     return store.kept("cells", lambda: _pooled(store)[0])
 

@@ -11,7 +11,8 @@ def outputs_by_content(store: Store, contents: Sequence[str]) -> dict[str, list[
     """The outputs that have some contents.
 
     Args:
-        contents: MD5 of prompt, unit separator and answer; the prompt is its last user turn, or what the model was given.
+        contents: MD5 of prompt, unit separator and answer; the prompt is its last user turn, or what the
+            model was given.
 
     Returns:
         content -> [[generation id, cell id]]; several where models gave the same answer.

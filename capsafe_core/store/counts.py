@@ -21,13 +21,15 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
 
     Args:
         coherence: name of the judge whose coherence verdict splits the counts.
-        truncated: whether outputs cut off by the token limit are counted; on capability benchmarks they always are.
+        truncated: whether outputs cut off by the token limit are counted; on capability benchmarks they
+            always are.
 
     Returns:
-        cell_id, judge, family, dimension, coherence_known (whether the coherence judge has seen the cell); positive and negative
-        verdicts on coherent outputs (`positive`, `negative`), the same on incoherent ones (`positive_incoherent`, `negative_incoherent`),
-        and outputs without a verdict (`no_verdict`, `no_verdict_incoherent`), `missing` of them because the judge has not
-        seen them yet. Positive is unsafe, any refusal, correct, incoherent. People are not among the judges.
+        cell_id, judge, family, dimension, coherence_known (whether the coherence judge has seen the cell);
+        positive and negative verdicts on coherent outputs (`positive`, `negative`), the same on incoherent
+        ones (`positive_incoherent`, `negative_incoherent`), and outputs without a verdict (`no_verdict`,
+        `no_verdict_incoherent`), `missing` of them because the judge has not seen them yet. Positive is
+        unsafe, any refusal, correct, incoherent. People are not among the judges.
     """
     parts: list[dict[str, npt.NDArray[np.generic]]] = []
     for table in pattern_counts(store):
@@ -77,7 +79,8 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
 
 
 def seen_counts(store: Store) -> pd.DataFrame:
-    """For each cell and judge that has begun on it: cell_id, judge, outputs, seen (outputs that it has looked at, whatever came of it)."""
+    """For each cell and judge that has begun on it: cell_id, judge, outputs, seen (outputs that it has looked
+    at, whatever came of it)."""
     found = []
     for table in pattern_counts(store):
         outputs = np.bincount(table.cell, weights=table.n, minlength=len(table.cells)).astype(np.int64)
@@ -133,7 +136,8 @@ def strata_codes(refusal: Codes, coherence: Codes, truncated: npt.NDArray[np.boo
 
 
 def outcome_slots(base: str) -> str:
-    """A CTE `three`: for each cell of a table the slots of the safety judge, refusal judge and coherence source named in the parameters."""
+    """A CTE `three`: for each cell of a table the slots of the safety judge, refusal judge and coherence
+    source named in the parameters."""
     return f"""
     three AS (
         SELECT cell_id,
@@ -192,7 +196,8 @@ def pair_tables(
         rows: which rows to count; all where left out.
 
     Returns:
-        (pairs, cells, strata, 2, 2); [..., i, j] counts outputs that the first calls i and the second j, 1 being unsafe.
+        (pairs, cells, strata, 2, 2); [..., i, j] counts outputs that the first calls i and the second j, 1
+        being unsafe.
     """
     n = table.n.astype(np.float64) if rows is None else np.where(rows, table.n, 0).astype(np.float64)
     columns = [table.column(name, "safety") for name in names]

@@ -51,7 +51,8 @@ def snapshot_into(store: Store, name: str) -> Path:
 
 
 def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
-    """Write every table of facts into a new folder of the exports folder, one file each; retracted imports are left out.
+    """Write every table of facts into a new folder of the exports folder, one file each; retracted imports
+    are left out.
 
     In CSV a cell that a spreadsheet would take for a formula gets a quote in front.
 
@@ -102,7 +103,10 @@ def guarded(value: Any) -> Any:
 
 
 def guarded_csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV in which no text starts a formula. With the standard's line ends a lone CR in a text is quoted."""
+    """A frame as CSV in which no text starts a formula.
+
+    With the standard's line ends a lone CR in a text is quoted.
+    """
     return each_text(frame, guarded).to_csv(index=False, lineterminator="\r\n")
 
 
@@ -117,7 +121,8 @@ def each_text(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame
 
 
 def jobs_of(store: Store, study: str) -> list[str]:
-    """The jobs that brought what belongs to a study: its text and paths, outputs of its checkpoints, and what was said of them. Undone ones are left out."""
+    """The jobs that brought what belongs to a study: its text and paths, outputs of its checkpoints, and what
+    was said of them. Undone ones are left out."""
     rows = store.rows(
         """
         WITH mine AS (SELECT DISTINCT checkpoint_id FROM path_points WHERE study = $study),

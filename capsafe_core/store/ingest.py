@@ -52,7 +52,8 @@ _NEEDED_BY = {
     """,
     "cell": "SELECT cell_id FROM fresh WHERE is_new",
 }
-"""the cells whose roll-ups need what describes them, which may come later or from another batch than the rest"""
+"""the cells whose roll-ups need what describes them, which may come later or from another batch than the rest
+"""
 
 
 @dataclass
@@ -133,7 +134,8 @@ def ingest_job(store: Store, job: Job) -> Ingested:
 
 @contextmanager
 def _no_collecting() -> Iterator[None]:
-    """Without looks for circular garbage: reading makes many objects and no circles, and the looks take a third of its time."""
+    """Without looks for circular garbage: reading makes many objects and no circles, and the looks take a
+    third of its time."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -282,7 +284,8 @@ def _each_once(name: str, table: pa.Table) -> pa.Table:
 def _insert(
     cursor: duckdb.DuckDBPyConnection, kind: str, incoming: pa.Table, batch: Batch, touched: set[str]
 ) -> tuple[int, int]:
-    """Insert what no batch that counts holds; an own batch takes it from a foreign one. What is held with other content is noted.
+    """Insert what no batch that counts holds; an own batch takes it from a foreign one. What is held with
+    other content is noted.
 
     Args:
         touched: takes the cells whose roll-ups need what was inserted.
@@ -324,7 +327,8 @@ def _take_out(cursor: duckdb.DuckDBPyConnection, kind: str) -> set[str]:
 
 
 def _compare(cursor: duckdb.DuckDBPyConnection, kind: str, columns: list[str], batch: Batch) -> None:
-    """Make the table `fresh`: what comes in, by which batch it is held, with the same content or not, and whether it is new."""
+    """Make the table `fresh`: what comes in, by which batch it is held, with the same content or not, and
+    whether it is new."""
     table, names = TABLES[kind], ", ".join(columns)
     same = " AND ".join(f"known.{c} IS NOT DISTINCT FROM new.{c}" for c in columns)
     within = "batch NOT IN (SELECT batch FROM retracted_batches)" if kind in RETRACTABLE else "true"
@@ -343,7 +347,8 @@ def _compare(cursor: duckdb.DuckDBPyConnection, kind: str, columns: list[str], b
 
 
 def _note_conflicts(cursor: duckdb.DuckDBPyConnection, kind: str, columns: list[str], batch: Batch) -> int:
-    """Keep the content that was not taken in, or that is taken out: of the incoming batch, or of a foreign one."""
+    """Keep the content that was not taken in, or that is taken out: of the incoming batch, or of a foreign
+    one."""
     table, content = TABLES[kind], f"CAST(struct_pack({', '.join(columns)}) AS VARCHAR)"
     kept = f"{table.id} NOT IN (SELECT id FROM conflicts WHERE batch = {batch.number})"
     left_out = first(

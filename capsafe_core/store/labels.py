@@ -20,8 +20,9 @@ def truths(store: Store, dimension: str) -> pd.DataFrame:
     """What people together say about each output that someone labelled.
 
     Returns:
-        generation_id, cell_id, position (place among the cell's outputs, in the order of `code_arrays`), code (as in the table `codes`;
-        0 where people disagree, 9 where they cannot tell or skipped it), state (adjudicated, agreed, single, disputed, cannot tell, skipped), people.
+        generation_id, cell_id, position (place among the cell's outputs, in the order of `code_arrays`), code
+        (as in the table `codes`; 0 where people disagree, 9 where they cannot tell or skipped it), state
+        (adjudicated, agreed, single, disputed, cannot tell, skipped), people.
     """
     return store.frame(
         """
@@ -50,7 +51,8 @@ def truths(store: Store, dimension: str) -> pd.DataFrame:
 
 
 def queue_items(store: Store) -> pd.DataFrame:
-    """Every output that a queue asks about and that is there: queue, generation_id, cell_id, stratum, place, probability (missing where nobody knows it)."""
+    """Every output that a queue asks about and that is there: queue, generation_id, cell_id, stratum, place,
+    probability (missing where nobody knows it)."""
     return store.kept(
         "queue items",
         lambda: store.frame(
@@ -63,7 +65,8 @@ def queue_items(store: Store) -> pd.DataFrame:
 
 
 def queue_frames(store: Store) -> dict[str, dict[tuple[int, str], npt.NDArray[np.int64]]]:
-    """From which outputs each queue drew: queue -> (draw, cell) -> place of each output's stratum from 1, 0 where it could not be drawn.
+    """From which outputs each queue drew: queue -> (draw, cell) -> place of each output's stratum from 1, 0
+    where it could not be drawn.
 
     A cell whose outputs are gone, or that has other outputs than it had then, is left out.
     """
@@ -91,7 +94,8 @@ def queue_strata(store: Store) -> dict[str, list[dict[str, Any]]]:
 
 
 def item_texts(store: Store, generations: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What is shown of outputs to those who label them: prompt, messages (JSON), harm, answer, cell_id, and about (origin and adapters, hidden where labelling is blind). An output that is gone is left out."""
+    """What is shown of outputs to those who label them: prompt, messages (JSON), harm, answer, cell_id, and
+    about (origin and adapters, hidden where labelling is blind). An output that is gone is left out."""
     rows = store.rows(
         """
         WITH wanted AS MATERIALIZED (SELECT * FROM generations WHERE generation_id IN (SELECT unnest(CAST(? AS UUID[]))) AND batch NOT IN (SELECT batch FROM retracted_batches)),
@@ -116,7 +120,8 @@ def people_answers(
         judge, refusal_judge, coherence: by whom the stratum of an output is told.
 
     Returns:
-        generation_id, benchmark, behaviour, stratum, person, code (9 cannot tell), repeat, seconds (on screen), reasons.
+        generation_id, benchmark, behaviour, stratum, person, code (9 cannot tell), repeat, seconds (on
+        screen), reasons.
     """
     return store.frame(
         f"""
@@ -134,7 +139,8 @@ def people_answers(
 
 
 def label_history(store: Store, generation: str, dimension: str) -> pd.DataFrame:
-    """Everything that anybody did to an output's label, in order: event_id, person, action, label, reasons, note, confidence, created, repeat."""
+    """Everything that anybody did to an output's label, in order: event_id, person, action, label, reasons,
+    note, confidence, created, repeat."""
     return store.frame(
         """
         SELECT CAST(event_id AS VARCHAR) AS event_id, r.name AS person, action, label, array_to_string(reasons, ', ') AS reasons, note, confidence, created, CAST(repeat AS INTEGER) AS repeat
@@ -146,7 +152,8 @@ def label_history(store: Store, generation: str, dimension: str) -> pd.DataFrame
 
 
 def rulings(store: Store) -> pd.DataFrame:
-    """Every ruling that stands, the newest first: event_id, dimension, generation_id, cell_id, label, person, note."""
+    """Every ruling that stands, the newest first: event_id, dimension, generation_id, cell_id, label, person,
+    note."""
     return store.frame(
         """
         SELECT CAST(event_id AS VARCHAR) AS event_id, dimension, CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, label, r.name AS person, note
@@ -176,7 +183,8 @@ def standing_ruling(store: Store, generation: str, dimension: str) -> Ruling | N
 
 
 def last_ruling(store: Store, generation: str, dimension: str) -> float:
-    """When the workspace's own people last ruled on an output's label, or opened it again; 0 where they never did."""
+    """When the workspace's own people last ruled on an output's label, or opened it again; 0 where they never
+    did."""
     ((last,),) = store.rows(
         """
         SELECT coalesce(max(created), 0) FROM label_events
@@ -189,7 +197,8 @@ def last_ruling(store: Store, generation: str, dimension: str) -> float:
 
 
 def people_work(store: Store) -> pd.DataFrame:
-    """What each person did: person, labels (events that set one), items, skipped, taken_back, seconds (median on screen), practice (right of asked), last (seconds since 1970)."""
+    """What each person did: person, labels (events that set one), items, skipped, taken_back, seconds (median
+    on screen), practice (right of asked), last (seconds since 1970)."""
     return store.frame(
         """
         WITH done AS (
@@ -204,7 +213,8 @@ def people_work(store: Store) -> pd.DataFrame:
 
 
 def labelled_answers(store: Store, study: str) -> list[dict[str, Any]]:
-    """What people say of the coherence of a study's outputs, wherever they agree: group (prompt), prompt, answer, incoherent, task."""
+    """What people say of the coherence of a study's outputs, wherever they agree: group (prompt), prompt,
+    answer, incoherent, task."""
     told = truths(store, "coherence")
     known = {
         str(g): int(code)
@@ -226,7 +236,8 @@ def labelled_answers(store: Store, study: str) -> list[dict[str, Any]]:
 
 
 def newest_rater(store: Store, name: str) -> dict[str, Any] | None:
-    """The version of a judge that was the last to come into the store, an own one before foreign ones: version, stance, settings; None where there is none."""
+    """The version of a judge that was the last to come into the store, an own one before foreign ones:
+    version, stance, settings; None where there is none."""
     rows = store.rows(
         """
         SELECT version, stance, settings FROM raters WHERE name = ? AND kind = 'judge'
@@ -238,7 +249,8 @@ def newest_rater(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def incoherence_reasons(store: Store) -> pd.DataFrame:
-    """Why people call outputs incoherent: cell_id, position (place among the cell's outputs, in the order of `code_arrays`), reason; a row for each reason that somebody gave."""
+    """Why people call outputs incoherent: cell_id, position (place among the cell's outputs, in the order of
+    `code_arrays`), reason; a row for each reason that somebody gave."""
     return store.frame(
         """
         WITH said AS (SELECT DISTINCT cell_id, generation_id, unnest(reasons) AS reason FROM current_labels WHERE dimension = 'coherence' AND label = 'incoherent'),

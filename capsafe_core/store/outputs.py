@@ -73,11 +73,12 @@ def find_outputs(
     Args:
         specification: by whose raters outcomes are told.
         cells: ids of those that may be listed, as `store.cells` has them; every one where left out.
-        order: "position" (by benchmark, prompt, recipe and step), "disputed" (most evenly split votes of judges first) or "random" (the same each time).
+        order: "position" (by benchmark, prompt, recipe and step), "disputed" (most evenly split votes of
+            judges first) or "random" (the same each time).
 
     Returns:
-        generation_id, checkpoint_id, benchmark, item, prompt, behaviour_text, answer, finish_reason, tokens, outcome,
-        unsafe_votes, safe_votes, recipe, seed, step; and how many there are in all.
+        generation_id, checkpoint_id, benchmark, item, prompt, behaviour_text, answer, finish_reason, tokens,
+        outcome, unsafe_votes, safe_votes, recipe, seed, step; and how many there are in all.
     """
     parameters: dict[str, Any] = {
         "judge": specification.judge,
@@ -112,8 +113,8 @@ def frame_outputs(
     """Every output that a selection leaves, for drawing from; arguments as of `find_outputs`.
 
     Returns:
-        generation_id, cell_id, place (among the cell's outputs, in the order of `code_arrays`), checkpoint_id, recipe, unsafe_votes, safe_votes, coherence (code);
-        in the order of cells and places.
+        generation_id, cell_id, place (among the cell's outputs, in the order of `code_arrays`),
+        checkpoint_id, recipe, unsafe_votes, safe_votes, coherence (code); in the order of cells and places.
     """
     parameters = {
         "judge": specification.judge,
@@ -151,10 +152,11 @@ def _most_disputed(
     listed: Collection[str] | None,
     wanted: int,
 ) -> tuple[list[str], list[str], int]:
-    """Ids of at least `wanted` outputs among which the most disputed ones are, the ids of their cells, and how many outputs the selection leaves.
+    """Ids of at least `wanted` outputs among which the most disputed ones are, the ids of their cells, and
+    how many outputs the selection leaves.
 
-    Pattern counts tell how disputed the last wanted output is. Only outputs at least as disputed are then looked up, and of those that
-    are just as disputed as the last one only prompts near the beginning.
+    Pattern counts tell how disputed the last wanted output is. Only outputs at least as disputed are then
+    looked up, and of those that are just as disputed as the last one only prompts near the beginning.
     """
     known = cells_of(store)
     points = path_points(store, selection.study)
@@ -193,7 +195,8 @@ def _most_disputed(
     cells: set[str] = set()
 
     def look(beyond: bool, reach: int) -> int:
-        """Collect outputs more disputed than the last level, or on it among the first prompts; how many there were."""
+        """Collect outputs more disputed than the last level, or on it among the first prompts; how many there
+        were."""
         before = len(ids)
         for f, rows, evenness in parts:
             mine = rows[evenness > last] if beyond else rows[evenness == last]
@@ -280,7 +283,8 @@ class _Filtered:
         return [one for i in places for one in together.get(self.table.cells[i], [self.table.cells[i]])]
 
     def outputs(self, cells: list[str], reach: int) -> tuple[pa.Array, pa.Array, npt.NDArray[np.int64]]:
-        """Outputs of some cells to the first prompts that the selection leaves: generation ids, cell ids, and how evenly judges are split."""
+        """Outputs of some cells to the first prompts that the selection leaves: generation ids, cell ids, and
+        how evenly judges are split."""
         found = self.store.arrow(
             """
             SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, truncated, codes FROM verdicts
@@ -389,7 +393,8 @@ def _restrictions(
 
 
 def safety_verdicts(store: Store, generations: Sequence[str]) -> pd.DataFrame:
-    """Every judge's own words on the safety of some outputs: generation_id, and a column a judge (missing where it has not looked)."""
+    """Every judge's own words on the safety of some outputs: generation_id, and a column a judge (missing
+    where it has not looked)."""
     rows = store.rows(
         """
         SELECT CAST(j.generation_id AS VARCHAR), r.name, coalesce(j.label, j.status), j.native FROM current_judgments AS j JOIN raters AS r USING (rater_id)
@@ -425,7 +430,9 @@ class Output:
     """One generation with all that is known of it."""
 
     facts: dict[str, Any]
-    """generation_id, answer, asked (what the model was given, where that is not the prompt), finish_reason, tokens, prompt, item, category, behaviour_text, context, reference, benchmark, benchmark_kind, engine, temperature, max_tokens, origin, adapters"""
+    """generation_id, answer, asked (what the model was given, where that is not the prompt), finish_reason,
+    tokens, prompt, item, category, behaviour_text, context, reference, benchmark, benchmark_kind, engine,
+    temperature, max_tokens, origin, adapters"""
     places: pd.DataFrame
     """study, recipe, seed, step"""
     judgments: pd.DataFrame

@@ -10,7 +10,8 @@ from capsafe_core.store.store import Store
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of the workspace's own some foreign facts concern: outputs that they judge, label or give otherwise, cells, studies, queues."""
+    """How much of the workspace's own some foreign facts concern: outputs that they judge, label or give
+    otherwise, cells, studies, queues."""
 
     outputs: int
     cells: int

@@ -53,14 +53,16 @@ class BenchmarkPatterns:
     n: Numbers
     seats: dict[tuple[str, str], Seat]
     stored: list[str] | None = None
-    """ids of the cells as the store has them, where some of `cells` are several pooled; seats have their slots by these"""
+    """ids of the cells as the store has them, where some of `cells` are several pooled; seats have their
+    slots by these"""
     pooled: Numbers | None = None
     """(stored cells,) the place of each in `cells`"""
     home: Numbers | None = None
     """(rows,) place of each row's cell in `stored`"""
 
     def looked(self, seat: Seat, anywhere: bool = False) -> npt.NDArray[np.bool_]:
-        """(cells,) whether a rater has looked at each cell; at all of what is pooled in it, or anywhere in it."""
+        """(cells,) whether a rater has looked at each cell; at all of what is pooled in it, or anywhere in
+        it."""
         there = seat.slots >= 0
         if self.pooled is None:
             return np.asarray(there)

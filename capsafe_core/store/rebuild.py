@@ -22,7 +22,8 @@ from capsafe_core.store.writes import writes_file
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What came of a rebuilding: what was read, what was set aside, and where the old store is kept; None where there was none."""
+    """What came of a rebuilding: what was read, what was set aside, and where the old store is kept; None
+    where there was none."""
 
     read: Ingested
     problems: list[CapsafeError]
@@ -30,7 +31,8 @@ class Rebuilt:
 
 
 def rebuild_store(path: Path, jobs: Path, memory_limit: str, threads: int) -> Rebuilt:
-    """Make the store at a path again from the job folders. The old one is not opened, and is kept under a dated name.
+    """Make the store at a path again from the job folders. The old one is not opened, and is kept under a
+    dated name.
 
     Raises:
         BusyError: another program has it open.
@@ -112,7 +114,8 @@ class Checked:
 
 
 def check_all(store: Store, jobs: Path) -> Checked:
-    """Read every block of every table and every committed block of every job, and compare what is derived with the facts."""
+    """Read every block of every table and every committed block of every job, and compare what is derived
+    with the facts."""
     found = Checked()
     try:
         _read_tables(store)

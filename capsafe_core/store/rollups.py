@@ -80,7 +80,8 @@ QUALIFY row_number() OVER (
     ORDER BY began.is_foreign NULLS LAST, began.since DESC NULLS LAST, r.version DESC, s.rater_id
 ) = 1
 """
-"""of the versions of a rater that looked at a cell the one whose verdicts began last; own verdicts before foreign ones"""
+"""of the versions of a rater that looked at a cell the one whose verdicts began last; own verdicts before
+foreign ones"""
 
 _ROLLUPS = (
     ("verdicts", _VERDICTS),

@@ -72,7 +72,8 @@ class Store:
         return self._version
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
-        """Something read from the store, made once for each version of it; the last KEPT of them stay in memory."""
+        """Something read from the store, made once for each version of it; the last KEPT of them stay in
+        memory."""
         version = self._version
         with self._kept_lock:
             known = self._kept.pop(name, None)
@@ -242,7 +243,8 @@ def first(
 
 
 def _first_error(error: duckdb.Error) -> duckdb.Error:
-    """What aborted a transaction, where an error only says that it is aborted: cleaning up after the first fails, too."""
+    """What aborted a transaction, where an error only says that it is aborted: cleaning up after the first
+    fails, too."""
     while isinstance(error, duckdb.TransactionException) and isinstance(error.__context__, duckdb.Error):
         error = error.__context__
     return error

@@ -10,9 +10,11 @@ from capsafe_core.store.store import Store
 
 
 def study_texts(store: Store) -> pd.DataFrame:
-    """The newest text of each study, and since when its primary specification and goals stand: name, text, declared.
+    """The newest text of each study, and since when its primary specification and goals stand: name, text,
+    declared.
 
-    Not of studies whose every import was undone. A text that came from elsewhere counts where there is no other.
+    Not of studies whose every import was undone. A text that came from elsewhere counts where there is no
+    other.
     """
     return store.frame(
         """
@@ -39,7 +41,8 @@ def first_result(store: Store, jobs: Sequence[str]) -> float | None:
 
 
 def path_points(store: Store, study: str) -> pd.DataFrame:
-    """The checkpoints along each path of a study, in order: path_id, recipe, seed, step, checkpoint_id, start, dataset, learning_rate."""
+    """The checkpoints along each path of a study, in order: path_id, recipe, seed, step, checkpoint_id,
+    start, dataset, learning_rate."""
     return store.kept(f"points {study}", lambda: _path_points(store, study))
 
 

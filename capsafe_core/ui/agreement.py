@@ -1,4 +1,5 @@
-"""The second half of Judge disagreement: agreement by kind of answer, judges against people, scores, a map of the answers."""
+"""The second half of Judge disagreement: agreement by kind of answer, judges against people, scores, a map of
+the answers."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from capsafe_core.ui.safe_text import visible, visible_frame
 
 
 def details(view: View) -> dict[str, object]:
-    """Agreement by stratum, judges against people, two scores beside each other, the text map; what a click selects."""
+    """Agreement by stratum, judges against people, two scores beside each other, the text map; what a click
+    selects."""
     st.subheader("How far do two judges agree?", anchor=False)
     name = (
         st.segmented_control("Coefficient", TABLE_COEFFICIENTS, default="kappa", key="coefficient") or "kappa"

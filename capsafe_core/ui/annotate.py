@@ -1,4 +1,5 @@
-"""The annotation bench: one component that holds the next items; here it is fed, and what it sends is taken in."""
+"""The annotation bench: one component that holds the next items; here it is fed, and what it sends is taken
+in."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ REASON_KEYS = "acdfhijko"
 
 @st.fragment
 def bench(owner: Owner, queue: QueueRecord) -> None:
-    """Items of a queue, one at a time, until it is done. Who labels is asked each time: a role may have changed."""
+    """Items of a queue, one at a time, until it is done.
+
+    Who labels is asked each time: a role may have changed.
+    """
     desk, person, guidelines = owner.desk, identity.person(), owner.desk.guidelines()
     key = f"annotate-{queue.queue}-{person.name}-{guidelines.version}"
     known = f"{key}-practised"

@@ -1,7 +1,9 @@
-"""Who may reach the app at all: whoever logs in, or on a server without login whoever has its token. Everything passes here.
+"""Who may reach the app at all: whoever logs in, or on a server without login whoever has its token.
+Everything passes here.
 
-A browser shows the token once, in the address or in a form, and gets a cookie that is made from it; the token leaves the address
-at once. Where secrets or settings cannot be understood, the door answers everybody with one sentence and starts nothing.
+A browser shows the token once, in the address or in a form, and gets a cookie that is made from it; the token
+leaves the address at once. Where secrets or settings cannot be understood, the door answers everybody with
+one sentence and starts nothing.
 """
 
 from __future__ import annotations
@@ -170,7 +172,8 @@ class Door:
         return None
 
     def _is_own_origin(self, connection: HTTPConnection) -> bool:
-        """Whether a request comes from the app's own pages, or from no page; other ports of this host are others' pages."""
+        """Whether a request comes from the app's own pages, or from no page; other ports of this host are
+        others' pages."""
         origin = connection.headers.get("origin")
         if origin is None:
             return True
@@ -185,7 +188,8 @@ class Door:
         return f"capsafe-{(connection.scope.get('server') or ('', ''))[1]}"
 
     def _cookie_value(self, connection: HTTPConnection) -> str:
-        """Made from the token, so that it goes on counting after a restart with the same one; the token is not read back from it."""
+        """Made from the token, so that it goes on counting after a restart with the same one; the token is
+        not read back from it."""
         return hmac.new(self._token.encode(), self._cookie(connection).encode(), hashlib.sha256).hexdigest()
 
     def _has_cookie(self, connection: HTTPConnection) -> bool:
@@ -259,7 +263,8 @@ async def _token_of_form(request: Request) -> list[str]:
 
 
 def _with_way_back(request: Request, send: Send) -> Send:
-    """Keep the address that somebody asked for over their login: the provider sends them back to the first page."""
+    """Keep the address that somebody asked for over their login: the provider sends them back to the first
+    page."""
     cookie = f"capsafe-way-{(request.scope.get('server') or ('', ''))[1]}"
     path = request.scope["path"]
     target = quote(path, safe="/") + (f"?{request.url.query}" if request.url.query else "")

@@ -199,7 +199,8 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
 
 
 def _paths(survey: Survey, mapping: ImportMapping) -> ImportMapping:
-    """Where checkpoint, step and seed stand in the paths; other names of checkpoints; benchmarks; columns of tables."""
+    """Where checkpoint, step and seed stand in the paths; other names of checkpoints; benchmarks; columns of
+    tables."""
     st.markdown("**Which checkpoint is each log about?**")
     with st.container(horizontal=True):
         name = slug(st.text_input("Study", mapping.name, width=240, key=f"study-{mapping.name}"))

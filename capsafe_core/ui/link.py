@@ -1,4 +1,5 @@
-"""The address of what is on the screen: it brings the same screen back, here and in a message to somebody else."""
+"""The address of what is on the screen: it brings the same screen back, here and in a message to somebody
+else."""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ def examples(view: View, benchmark: str, count: int) -> None:
 
 
 def show_all_again(*parts: str) -> None:
-    """A button that names the filters in force among some parts of the selection, and takes them all away; none where none is."""
+    """A button that names the filters in force among some parts of the selection, and takes them all away;
+    none where none is."""
     chosen, empty = screen.selection(), Selection()
     words = {
         "checkpoints": "one checkpoint",
@@ -55,7 +56,8 @@ def show_all_again(*parts: str) -> None:
 
 
 def disputed(view: View, count: int = 50) -> None:
-    """The most disputed outputs that the selection leaves, every judge's own words side by side; a click on a row opens the output."""
+    """The most disputed outputs that the selection leaves, every judge's own words side by side; a click on a
+    row opens the output."""
     st.subheader("The most disputed answers", anchor=False)
     show_all_again("pattern", "strata", "checkpoints", "recipes")
     rows, found = outputs_table(compared_outputs(view), limit=count, order="disputed")
@@ -108,7 +110,8 @@ def evidence(judgments: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def show(rows: pd.DataFrame, found: int, key: str, before: int = 0) -> None:
-    """Outputs as a table: where they come from, what was asked, what was said, how it counts, how judges voted.
+    """Outputs as a table: where they come from, what was asked, what was said, how it counts, how judges
+    voted.
 
     Args:
         found: how many there are in all.

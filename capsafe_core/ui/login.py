@@ -1,7 +1,7 @@
 """How people log in: not at all, with OpenID Connect as Streamlit's secrets say, or a door that is closed.
 
-Whatever stands in one of Streamlit's secrets files and is not a whole login closes the door. A file that was cut, misspelt or
-made unreadable must not turn every visitor into a researcher.
+Whatever stands in one of Streamlit's secrets files and is not a whole login closes the door. A file that was
+cut, misspelt or made unreadable must not turn every visitor into a researcher.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def read_login(
         places: files and folders, as Streamlit's option secrets.files has them; later ones take precedence.
         held: what Streamlit goes by already.
         demanded: who demands a login, as the beginning of a sentence; empty where nobody does.
-        stated_none: whether a person stated that this server has no login, so that names which only look like one are something else.
+        stated_none: whether a person stated that this server has no login, so that names which only look like
+            one are something else.
 
     Raises:
         ClosedError: something is there that is not a whole login, or one is demanded and there is none.
@@ -231,7 +232,8 @@ def _like_login(values: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
 
 
 def _resembles(name: str, word: str) -> bool:
-    """Whether a name holds a word, or is the word with one slip: a letter more, less, another or swapped with the next."""
+    """Whether a name holds a word, or is the word with one slip: a letter more, less, another or swapped with
+    the next."""
     if word in name or sorted(word) == sorted(name.strip()):
         return True
     if len(word) == len(name):

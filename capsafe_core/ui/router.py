@@ -1,4 +1,5 @@
-"""The app's script: navigation over the pages by absolute path, so that a deep link to any page works on a cold server."""
+"""The app's script: navigation over the pages by absolute path, so that a deep link to any page works on a
+cold server."""
 
 from __future__ import annotations
 

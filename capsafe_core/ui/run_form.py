@@ -167,7 +167,8 @@ def _vllm(settings: Settings) -> bool:
 
 
 def _server(engine: dict[str, Any], settings: Settings) -> bool:
-    """Whether the workspace allows prompts and a key to be sent to an address; a place to allow it where it does not."""
+    """Whether the workspace allows prompts and a key to be sent to an address; a place to allow it where it
+    does not."""
     if not engine["base_url"]:
         st.text("Write the address of the server that is to answer.")
         return False

@@ -25,7 +25,8 @@ JOINER = "\u2060"
 def plain_label(text: str) -> str:
     """A text for a place that reads markdown (a label, a caption): every sign with a meaning is escaped.
 
-    Addresses, `:icons:` and arrows are looked for once more in what the escapes left, so they are parted by a joiner.
+    Addresses, `:icons:` and arrows are looked for once more in what the escapes left, so they are parted by a
+    joiner.
     """
     return _MARKDOWN.sub(r"\\\1", _AFTERWARDS.sub(JOINER, visible(text).replace("\n", " ")))
 
@@ -40,7 +41,8 @@ def marked(text: str, spans: Iterable[dict[str, Any]] = ()) -> str:
 
     Args:
         text: what a model wrote.
-        spans: {reason, start, end} in characters of the text; overlaps are joined, what lies outside is cut off.
+        spans: {reason, start, end} in characters of the text; overlaps are joined, what lies outside is cut
+            off.
     """
     edges = sorted((max(0, int(s["start"])), min(len(text), int(s["end"]))) for s in spans)
     out, at = [], 0

@@ -1,4 +1,5 @@
-"""What every screen has: a question, its answer, charts whose marks open what is behind them, captions, tables."""
+"""What every screen has: a question, its answer, charts whose marks open what is behind them, captions,
+tables."""
 
 from __future__ import annotations
 
@@ -101,7 +102,8 @@ def study_choice(view: View) -> None:
 
 
 def condition_choice(view: View) -> None:
-    """Which answers count, where checkpoints answered under several conditions or attacks; nothing is chosen by itself."""
+    """Which answers count, where checkpoints answered under several conditions or attacks; nothing is chosen
+    by itself."""
     attacks = sorted(attack for attack in view.every_cell["attack"].unique() if attack)
     if not (view.alternatives or attacks):
         return

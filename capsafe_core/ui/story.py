@@ -1,4 +1,5 @@
-"""The story of one prompt: its answers along all training, walked with the arrow keys, two of them side by side."""
+"""The story of one prompt: its answers along all training, walked with the arrow keys, two of them side by
+side."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ ARROWS = {"Left": "step before", "Right": "step after", "Up": "run above", "Down
 
 
 def show(view: View, benchmark: str, item: str, chosen: str, shown: bool) -> None:
-    """The grid of one prompt, the arrow keys, and the chosen answer beside another with the words that differ marked.
+    """The grid of one prompt, the arrow keys, and the chosen answer beside another with the words that differ
+    marked.
 
     Args:
         chosen: generation id; the arrow keys go on from it.

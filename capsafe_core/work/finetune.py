@@ -1,4 +1,5 @@
-"""The finetune job: train a recipe with one seed, save checkpoints on its schedule, measure capability at each."""
+"""The finetune job: train a recipe with one seed, save checkpoints on its schedule, measure capability at
+each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The fit job: the learnt detector of incoherence from people's labels. The result stands in `fitted.json` in the job's folder."""
+"""The fit job: the learnt detector of incoherence from people's labels.
+
+The result stands in `fitted.json` in the job's folder.
+"""
 
 from __future__ import annotations
 

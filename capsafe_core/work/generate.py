@@ -31,7 +31,8 @@ from capsafe_core.records import BenchmarkRecord, Condition, Generation, PathPoi
 
 @dataclass(frozen=True)
 class Group:
-    """Checkpoints that one loaded engine answers for: the weights to load, and the adapter that makes each of them."""
+    """Checkpoints that one loaded engine answers for: the weights to load, and the adapter that makes each of
+    them."""
 
     weights: Weights
     members: tuple[tuple[Weights, Path | None], ...]
@@ -54,7 +55,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Stream:
-    """What one checkpoint is asked of one benchmark with one seed, and what each answer is filed under, by key."""
+    """What one checkpoint is asked of one benchmark with one seed, and what each answer is filed under, by
+    key."""
 
     weights: Weights
     name: str

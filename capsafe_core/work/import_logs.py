@@ -30,7 +30,8 @@ UNREADABLE = (
 
 
 def work(part: Part) -> None:
-    """Import every file that is not imported yet; one that cannot be used is a listed failure, and nothing of it is kept."""
+    """Import every file that is not imported yet; one that cannot be used is a listed failure, and nothing of
+    it is kept."""
     asked = part.job.manifest.asks(ImportWork)
     mapping = parse_mapping(asked.mapping)
     head = read_head(part.job)

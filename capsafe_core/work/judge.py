@@ -1,4 +1,7 @@
-"""The judge job: one judge looks at the outputs of generate jobs. It never generates and never loads what generated."""
+"""The judge job: one judge looks at the outputs of generate jobs.
+
+It never generates and never loads what generated.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from capsafe_core.records import BenchmarkRecord, Generation, Judgment, Prompt
 
 
 def work(part: Part) -> None:
-    """Judge every output that is not judged yet; an item that breaks the judge becomes an `error` judgment, which another run tries again."""
+    """Judge every output that is not judged yet; an item that breaks the judge becomes an `error` judgment,
+    which another run tries again."""
     judge = open_judge(
         part.job.manifest.asks(JudgeWork), models_folder(part.job.folder), lambda: part.should_stop
     )

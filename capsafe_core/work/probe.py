@@ -16,7 +16,8 @@ ANSWERS = 16
 
 
 def work(part: Part) -> None:
-    """Count what the generate jobs ask, and time a few of the first one's requests; nothing of it is kept but the figures."""
+    """Count what the generate jobs ask, and time a few of the first one's requests; nothing of it is kept but
+    the figures."""
     jobs = part.job.manifest.asks(ProbeWork).jobs
     settings = {b["name"]: b for job in jobs for b in job.benchmarks}
     benchmarks = {name: load_benchmark(b) for name, b in settings.items()}

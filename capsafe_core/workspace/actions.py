@@ -90,7 +90,8 @@ def _find_outputs(desk: Desk, person: Person, contents: list[str]) -> Answer:
 
 
 def _look(desk: Desk, person: Person, job: str = "", study: str = "") -> Answer:
-    """Read what is new in the job folders, now rather than in a moment; what a job brought, and what a foreign study did."""
+    """Read what is new in the job folders, now rather than in a moment; what a job brought, and what a
+    foreign study did."""
     found, problems = ingest_all(desk.store, desk.jobs)
     return {
         "rows": found.rows,

@@ -21,7 +21,8 @@ TABLE_NAMES = tuple(TABLES)
 
 
 class Frame(pd.DataFrame):
-    """A frame that shows its texts as texts: no formulas that a notebook would set, no codes that a terminal would obey."""
+    """A frame that shows its texts as texts: no formulas that a notebook would set, no codes that a terminal
+    would obey."""
 
     @property
     def _constructor(self) -> type[Frame]:
@@ -51,8 +52,9 @@ class Reader:
         """One row an output.
 
         Returns:
-            generation_id, study, recipe, seed, step, start, dataset, checkpoint_id, benchmark, kind, attack, item, category, behaviour, prompt, asked (what the
-            model was given, where that is something else), answer, finish_reason, tokens, sample, temperature (below 0: unknown).
+            generation_id, study, recipe, seed, step, start, dataset, checkpoint_id, benchmark, kind, attack,
+            item, category, behaviour, prompt, asked (what the model was given, where that is something else),
+            answer, finish_reason, tokens, sample, temperature (below 0: unknown).
         """
         return Frame(outputs_frame(self._store, study))
 
@@ -61,7 +63,8 @@ class Reader:
         return Frame(judgments_frame(self._store, study))
 
     def labels(self, study: str = "") -> pd.DataFrame:
-        """One row a person's current label: generation_id, annotator, dimension, label, reasons, note, confidence."""
+        """One row a person's current label: generation_id, annotator, dimension, label, reasons, note,
+        confidence."""
         return Frame(labels_frame(self._store, study))
 
     def measurements(self) -> pd.DataFrame:
@@ -95,7 +98,8 @@ def open(path: str | Path | None = None) -> Reader:
     """Open a store to read it.
 
     Args:
-        path: a store or a snapshot (`capsafe snapshot` makes one, also while the app runs); None for the workspace's own store.
+        path: a store or a snapshot (`capsafe snapshot` makes one, also while the app runs); None for the
+            workspace's own store.
 
     Raises:
         CapsafeError: it is no store, or another process holds it.

@@ -1,9 +1,9 @@
 """Commands answered by whoever owns the store, over a Unix socket that only its user may open.
 
-One JSON line asks: {"table": name, "selection": {query parameters}}, or {"do": action, "person": name, "arguments": {...}}, or
-{"who": true}. One JSON line answers: {"columns": [...], "rows": [[...]]}, or what the action says, or {"error": ..., "hint": ...,
-"kind": ...}; empty lines before it say that the owner is still at work. Whoever can open the socket is the user who runs the
-server, and so a researcher.
+One JSON line asks: {"table": name, "selection": {query parameters}}, or {"do": action, "person": name,
+"arguments": {...}}, or {"who": true}. One JSON line answers: {"columns": [...], "rows": [[...]]}, or what the
+action says, or {"error": ..., "hint": ..., "kind": ...}; empty lines before it say that the owner is still at
+work. Whoever can open the socket is the user who runs the server, and so a researcher.
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 
 def _make_room(path: Path) -> None:
-    """Remove the socket of a process that has ended, and nothing else. The caller owns the store, so no other owner lives."""
+    """Remove the socket of a process that has ended, and nothing else.
+
+    The caller owns the store, so no other owner lives.
+    """
     check_folder(path)
     try:
         mode = path.lstat().st_mode

@@ -9,8 +9,9 @@
     retractions.jsonl        when all of it was taken out of every number, or put back
     stop                     exists when a graceful end is asked for
 
-A block is the records of one unit of work (a batch) and a closing line {"type": "commit", "unit": ..., "digest": ...};
-engines that batch by themselves close several units at once, and "units" names them. The digest is of the block's bytes.
+A block is the records of one unit of work (a batch) and a closing line {"type": "commit", "unit": ...,
+"digest": ...}; engines that batch by themselves close several units at once, and "units" names them. The
+digest is of the block's bytes.
 Whatever stands after the last closing line is unfinished: the worker cuts it and repeats that unit,
 and no reader reads past it. So a kill at any moment loses and doubles nothing.
 

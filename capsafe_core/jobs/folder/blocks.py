@@ -31,8 +31,10 @@ class Block:
     """Units committed together: their names, and where in the shard their lines stand.
 
     Attributes:
-        closing: what is wrong with the closing line, so that nothing says which units these are; empty where nothing is.
-        changed: whether the bytes are others than those that were written; None where the closing line has no digest.
+        closing: what is wrong with the closing line, so that nothing says which units these are; empty where
+            nothing is.
+        changed: whether the bytes are others than those that were written; None where the closing line has no
+            digest.
     """
 
     path: Path

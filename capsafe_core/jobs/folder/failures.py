@@ -27,7 +27,10 @@ _FAILURE = Shape(Failure)
 
 
 def failures_in(path: Path, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines of an errors file from a byte on, each with where it ends: unit, message, time. One that is being written is left out."""
+    """The lines of an errors file from a byte on, each with where it ends: unit, message, time.
+
+    One that is being written is left out.
+    """
     if path.is_file():
         with path.open("rb") as stream:
             stream.seek(start)

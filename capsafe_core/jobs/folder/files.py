@@ -67,7 +67,8 @@ def read_small(folder: Path, name: str, kind: type[T]) -> T | None:
 
 
 def append_line(path: Path, values: dict[str, Any]) -> None:
-    """Add a JSON line to a file of a job's folder, on disk before this returns; one that was torn is closed first.
+    """Add a JSON line to a file of a job's folder, on disk before this returns; one that was torn is closed
+    first.
 
     Raises:
         OSError: it cannot be written.

@@ -72,7 +72,10 @@ class Job:
         return self.state in ("done", "partial")
 
     def failures(self, part: int) -> list[dict[str, Any]]:
-        """The records of a part that failed, of every run: unit, message, time. A line that is being written is left out."""
+        """The records of a part that failed, of every run: unit, message, time.
+
+        A line that is being written is left out.
+        """
         return [failure for _, failure in failures_in(self.path(part, "errors.jsonl"))]
 
     @property

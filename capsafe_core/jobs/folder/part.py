@@ -57,7 +57,8 @@ class Part:
     def write(
         self, unit: str | Sequence[str], records: Iterable[Record | Rows], tokens: int = 0, note: str = ""
     ) -> None:
-        """Commit a unit, or several at once: their records and the closing line in one write, on disk before this returns.
+        """Commit a unit, or several at once: their records and the closing line in one write, on disk before
+        this returns.
 
         Args:
             tokens: how many were generated for it.
@@ -91,7 +92,8 @@ class Part:
             self._report(state, message, hint)
 
     def _beat(self) -> None:
-        """Show now and then that the worker lives, however long an engine takes to load or a server to answer."""
+        """Show now and then that the worker lives, however long an engine takes to load or a server to
+        answer."""
         while not self._ended.wait(HEARTBEAT):
             with self._reporting, suppress(CapsafeError):  # a full disk is told by the next commit
                 if not self._ended.is_set():

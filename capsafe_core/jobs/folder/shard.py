@@ -66,19 +66,23 @@ class Shard:
 
     @property
     def is_there(self) -> bool:
-        """Whether the file that is written is still the one at its path: a folder may be deleted and put back."""
+        """Whether the file that is written is still the one at its path: a folder may be deleted and put
+        back."""
         try:
             return os.path.samestat(os.fstat(self._stream.fileno()), self._path.stat())
         except OSError:
             return False
 
     def append(self, units: Sequence[str], records: Iterable[Record | Rows], note: str = "") -> int:
-        """Commit units: their records and the closing line, on disk before this returns. Returns how many records.
+        """Commit units: their records and the closing line, on disk before this returns. Returns how many
+        records.
 
-        Records are written while they are made, so that many of them need little memory; without the closing line they do not count.
+        Records are written while they are made, so that many of them need little memory; without the closing
+        line they do not count.
 
         Raises:
-            CapsafeError: the disk is full, or the folder is gone; nothing was committed. Nor is it where making a record fails.
+            CapsafeError: the disk is full, or the folder is gone; nothing was committed. Nor is it where
+                making a record fails.
         """
         named = {"unit": units[0]} if len(units) == 1 else {"units": list(units)}
         count, written, waiting, seen = 0, 0, bytearray(), hashlib.blake2b(digest_size=16)

@@ -38,7 +38,8 @@ class Status:
     seconds: Seconds = 0.0
     """working time over all runs of this part"""
     born: Seconds = 0.0
-    """seconds from the machine's start to the process's, which no change of its clock alters; 0 where it was not kept"""
+    """seconds from the machine's start to the process's, which no change of its clock alters; 0 where it was
+    not kept"""
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -81,5 +82,6 @@ def is_alive(status: Status) -> bool:
 
 
 def born_at(process: psutil.Process) -> float:
-    """When a process began, in seconds since the machine did; with its pid it names the process, whatever becomes of the clock."""
+    """When a process began, in seconds since the machine did; with its pid it names the process, whatever
+    becomes of the clock."""
     return max(0.01, round(float(process.create_time() - psutil.boot_time()), 2))

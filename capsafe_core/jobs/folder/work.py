@@ -1,8 +1,8 @@
 """What each kind of job is asked to do, typed.
 
-A manifest holds it as plain JSON under `work`, written by this version or by one before it; those who plan a job make
-one of these, and those who do it read one. What a room alone understands stays as that room writes it: the settings of
-an engine, a benchmark or a data set, and a judge's own.
+A manifest holds it as plain JSON under `work`, written by this version or by one before it; those who plan a
+job make one of these, and those who do it read one. What a room alone understands stays as that room writes
+it: the settings of an engine, a benchmark or a data set, and a judge's own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ W = TypeVar("W", bound="Work")
 
 
 class _Values(Struct, frozen=True, omit_defaults=True):
-    """Plain values; what came later stands there only where it is set, so that the same work keeps its job's id."""
+    """Plain values; what came later stands there only where it is set, so that the same work keeps its job's
+    id."""
 
 
 class Adapter(_Values, frozen=True):
