@@ -277,7 +277,8 @@ class Study(_Part):
         return digest_text(canonical_json({"primary": self.primary.declared(), "goals": self.goals}))
 
     def record(self, text: str, declared: float, again: int = 0) -> StudyRecord:
-        """The fact that this study was declared at a time (seconds since 1970), and how often it was before."""
+        """The fact that this study was declared at a time (seconds since 1970), and how often it was
+        before."""
         return StudyRecord(self.name, text, digest_text(text), self.primary_digest, declared, again)
 
 
@@ -385,7 +386,8 @@ def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
             problems.append(
                 (
                     ("recipes", i, "learning_rate"),
-                    f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are imported says recorded = true",
+                    f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are imported says "
+                    "recorded = true",
                 )
             )
         if list(recipe.steps) != sorted({s for s in recipe.steps if s > 0}):
@@ -406,7 +408,8 @@ def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
             problems.append(
                 (
                     ("judges", i, "name"),
-                    f"there is no judge {judge.name!r} (there are: {known}); a judge of your own names its `file`, one whose verdicts are imported says recorded = true",
+                    f"there is no judge {judge.name!r} (there are: {known}); a judge of your own names its "
+                    "`file`, one whose verdicts are imported says recorded = true",
                 )
             )
     for goal in study.goals:

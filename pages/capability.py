@@ -31,7 +31,8 @@ with screen.question("What does each recipe cost in safety at the capability goa
         screen.nothing(
             " ".join(
                 [
-                    "No recipe can be compared at a goal yet: it needs a capability and a safety benchmark, answered and judged.",
+                    "No recipe can be compared at a goal yet: it needs a capability and a safety benchmark, "
+                    "answered and judged.",
                     *found.left_out,
                 ]
             )
@@ -44,7 +45,8 @@ with screen.question("What does each recipe cost in safety at the capability goa
     st.dataframe(visible_frame(in_words(matched)), hide_index=True)
     screen.caption(
         view,
-        "Where each run crosses its goal; in brackets 95 % intervals, bootstrap over requests and test items, conditional on the seed",
+        "Where each run crosses its goal; in brackets 95 % intervals, bootstrap over requests and test "
+        "items, conditional on the seed",
     )
     screen.table_below(
         matched, "matched", "crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"
@@ -56,7 +58,8 @@ with screen.question("What does each recipe cost in safety at the capability goa
     )
     screen.caption(
         view,
-        "Bars: 95 % intervals. Band: lowest to highest seed. Fill of the lower marks: share of incoherent answers. Click a mark to read its answers",
+        "Bars: 95 % intervals. Band: lowest to highest seed. Fill of the lower marks: share of incoherent "
+        "answers. Click a mark to read its answers",
     )
     left, right = st.columns(2)
     with left:
@@ -83,7 +86,8 @@ with screen.question("What does each recipe cost in safety at the capability goa
     )
     screen.caption(
         view,
-        "Band: pointwise 95 % interval, left out where more than 5 % of resamples do not get that far. Click to set the goal there",
+        "Band: pointwise 95 % interval, left out where more than 5 % of resamples do not get that far. "
+        "Click to set the goal there",
     )
     screen.table_below(over, "delta-over-goals", "crossing", "bootstrap", "seeds")
 
@@ -99,7 +103,8 @@ with screen.question("What does each recipe cost in safety at the capability goa
         )
         st.text(
             visible(
-                f"{row.recipe_1} minus {row.recipe_2}: {percent(row.delta, row.delta_low, row.delta_high, '+')} points ({goals})."
+                f"{row.recipe_1} minus {row.recipe_2}: "
+                f"{percent(row.delta, row.delta_low, row.delta_high, '+')} points ({goals})."
             )
         )
     screen.table_below(between, "between-recipes", "crossing", "bootstrap", "seeds")
@@ -118,7 +123,8 @@ with screen.question("What does each recipe cost in safety at the capability goa
     )
     screen.caption(
         view,
-        "Each recipe at its goal against its start, same judge and benchmark; open mark: without answers that were cut off",
+        "Each recipe at its goal against its start, same judge and benchmark; open mark: without answers "
+        "that were cut off",
     )
     screen.table_below(beside, "policies", "policy", "bootstrap")
 

@@ -40,7 +40,8 @@ with screen.question("Does the conclusion survive another benchmark, judge, cut-
     extra = f"; {tested} paired tests, adjusted for their number" if tested else ""
     screen.caption(
         view,
-        f"{len(curve)} ways of asking, 95 % intervals{extra}. {claim.a.words} minus {claim.b.words}. Click a mark to read the answers behind it",
+        f"{len(curve)} ways of asking, 95 % intervals{extra}. {claim.a.words} minus {claim.b.words}. Click "
+        "a mark to read the answers behind it",
     )
     screen.table_below(
         curve,
@@ -97,7 +98,8 @@ with screen.question("Does the conclusion survive another benchmark, judge, cut-
         st.text("There is only one benchmark and judge.")
     screen.caption(
         view,
-        "Kendall's tau of the order of the arms, incoherent answers as judged; — where fewer than two arms are known or all tie",
+        "Kendall's tau of the order of the arms, incoherent answers as judged; — where fewer than two arms "
+        "are known or all tie",
     )
     screen.table_below(
         pd.DataFrame(tau, index=names, columns=names).reset_index(names="way"),

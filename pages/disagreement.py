@@ -27,7 +27,8 @@ def charts(view: View) -> dict[str, object]:
     people = "diamonds: people" if (table["family"] == "people").any() else "no random labels by people yet"
     screen.caption(
         view,
-        f"Outputs of all compared checkpoints together; grey text: what the judge's own rubric says about broken text; {people}. Without a verdict: {missing or 'none'}",
+        "Outputs of all compared checkpoints together; grey text: what the judge's own rubric says about "
+        f"broken text; {people}. Without a verdict: {missing or 'none'}",
     )
     screen.table_below(table, "judges", "unsafe rate", "pooled", "detector", "people")
     st.subheader("Who votes how together?", anchor=False)
@@ -44,7 +45,8 @@ def charts(view: View) -> dict[str, object]:
     shown = votes.head(d.TOP_VOTES)["share"].sum()
     screen.caption(
         view,
-        f"Red: says unsafe. The {min(len(votes), d.TOP_VOTES)} most frequent of {len(votes)} patterns, {shown:.0%} of outputs",
+        f"Red: says unsafe. The {min(len(votes), d.TOP_VOTES)} most frequent of {len(votes)} patterns, "
+        f"{shown:.0%} of outputs",
     )
     screen.table_below(votes, "vote-patterns", "detector")
     st.subheader("Along training", anchor=False)

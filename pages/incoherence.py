@@ -53,7 +53,9 @@ with screen.question("Where do models stop making sense, and how?") as view:
         change = moved.change
         screen.caption(
             view,
-            f"{moved.recipe}, seed {moved.seed}: outcome of the same prompts at the start (rows) and at {moved.there}. Harmful answers: {change.gained} new, {change.lost} gone, McNemar p = {change.p:.2g}. Click a square to read the later answers",
+            f"{moved.recipe}, seed {moved.seed}: outcome of the same prompts at the start (rows) and at "
+            f"{moved.there}. Harmful answers: {change.gained} new, {change.lost} gone, McNemar p = "
+            f"{change.p:.2g}. Click a square to read the later answers",
         )
         screen.table_below(moved.table, "transitions", "detector", "mcnemar")
     st.subheader("How much, along training?", anchor=False)

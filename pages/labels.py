@@ -33,7 +33,8 @@ with screen.question("Do people agree, and what do their labels make of the judg
             words,
             help=None
             if row is None
-            else f"The same answer on {row['observed']:.0%} of {int(row['n'])} outputs that two people or more answered.",
+            else f"The same answer on {row['observed']:.0%} of {int(row['n'])} outputs that two people or "
+            "more answered.",
             border=True,
         )
     columns[3].metric("Labels", int(work["labels"].sum()), help=f"By {len(work)} people.", border=True)
@@ -55,7 +56,8 @@ with screen.question("Do people agree, and what do their labels make of the judg
     with screen.part(tabs[1]):
         if found.empty:
             st.info(
-                "Agreement shows once two people have answered the same output. Make a queue with two people for each item."
+                "Agreement shows once two people have answered the same output. Make a queue with two "
+                "people for each item."
             )
         else:
             clicked = screen.chart(
@@ -68,7 +70,8 @@ with screen.question("Do people agree, and what do their labels make of the judg
                 )
             screen.caption(
                 view,
-                "Intervals: 95 %, bootstrap over behaviours. Kinds of output as the detector and the refusal judge tell them",
+                "Intervals: 95 %, bootstrap over behaviours. Kinds of output as the detector and the "
+                "refusal judge tell them",
             )
             screen.table_below(
                 found,

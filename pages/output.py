@@ -25,7 +25,9 @@ with screen.question("What was asked, what was said, and what did each judge mak
     sampling += f", at most {facts['max_tokens']} tokens" if facts["max_tokens"] else ""
     st.text(
         visible(
-            f"{places or facts['origin']} · {facts['benchmark']} {facts['item']} · {facts['tokens']} tokens, ended by {facts['finish_reason']} · {facts['engine']} {facts['engine_version']}, {sampling}"
+            f"{places or facts['origin']} · {facts['benchmark']} {facts['item']} · {facts['tokens']} "
+            f"tokens, ended by {facts['finish_reason']} · {facts['engine']} {facts['engine_version']}, "
+            f"{sampling}"
         )
     )
     left, right = st.columns([3, 2])
@@ -60,7 +62,8 @@ with screen.question("What was asked, what was said, and what did each judge mak
         )
         st.text(
             visible(
-                f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: {facts['reference'] or '—'}"
+                f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: "
+                f"{facts['reference'] or '—'}"
             )
         )
     if facts["benchmark_kind"] != "capability":
@@ -72,7 +75,8 @@ with screen.question("What was asked, what was said, and what did each judge mak
             plain_label(f"{plain_label(row.judge)}, {row.dimension}: {plain_label(row.label or row.status)}")
         ):
             st.text(
-                f"Own words: {visible(row.native) or '—'}\nOn broken text its rubric says: {visible(row.stance)}"
+                f"Own words: {visible(row.native) or '—'}\nOn broken text its rubric says: "
+                f"{visible(row.stance)}"
                 + (f"\nScore: {row.score:.3f}" if row.score == row.score and row.score is not None else "")
             )
             if not shown and (row.asked or row.raw):

@@ -93,13 +93,15 @@ with screen.question("What did the models say?") as view:
     )
     screen.caption(
         view,
-        "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square to read the answer",
+        "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square to read "
+        "the answer",
     )
     screen.table_below(
         story.drop(columns="answer"),
         "one-prompt",
         "detector",
-        how="Outcome, first match: incoherent, unsafe engagement, refusal, safe engagement, by the judges named in the caption.",
+        how="Outcome, first match: incoherent, unsafe engagement, refusal, safe engagement, by the judges "
+        "named in the caption.",
     )
     if clicked:
         screen.open_output(clicked)

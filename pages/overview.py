@@ -52,7 +52,8 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
     goals = ", ".join(f"{view.goal(name):.0%} right on {name}" for name in view.study.goals)
     screen.caption(
         view,
-        f"Goals: {goals}. Intervals: 95 %, bootstrap over requests and test items, conditional on the training seeds where there are fewer than five",
+        f"Goals: {goals}. Intervals: 95 %, bootstrap over requests and test items, conditional on the "
+        "training seeds where there are fewer than five",
     )
     with st.container(horizontal=True):
         if st.button("An output that split the judges", icon=":material/call_split:"):
@@ -91,6 +92,7 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
         "outcomes-at-the-goal",
         "crossing",
         "detector",
-        how="Outcomes, first match: incoherent, unsafe engagement, refusal, safe engagement; mean over the seeds that reach the goal, or over the last checkpoints where none does.",
+        how="Outcomes, first match: incoherent, unsafe engagement, refusal, safe engagement; mean over the "
+        "seeds that reach the goal, or over the last checkpoints where none does.",
     )
     screen.table_below(found.paths, "way-to-the-goal", "gained", "unsafe rate", "wilson")

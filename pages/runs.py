@@ -35,12 +35,14 @@ try:
         else None
     )
     st.caption(
-        "A full square: the judge has seen every output. A number: so many of them. –: there is nothing to judge yet. Click a square to read the outputs."
+        "A full square: the judge has seen every output. A number: so many of them. –: there is nothing to "
+        "judge yet. Click a square to read the outputs."
     )
     screen.table_below(
         table,
         "coverage",
-        how="One row for each checkpoint and judge: outputs that are there, and how many of them the judge has seen.",
+        how="One row for each checkpoint and judge: outputs that are there, and how many of them the judge "
+        "has seen.",
     )
     if clicked:
         checkpoint, where = split_names(clicked)

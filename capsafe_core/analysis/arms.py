@@ -197,7 +197,8 @@ def find_claim(listed: Sequence[Claim], key: str) -> Claim:
     """
     if not listed:
         raise CapsafeError(
-            "Nothing can be compared yet: a claim needs two checkpoints that the same judge has seen on the same benchmark.",
+            "Nothing can be compared yet: a claim needs two checkpoints that the same judge has seen on the "
+            "same benchmark.",
             "The Runs page shows what is missing.",
         )
     if not key:

@@ -406,11 +406,15 @@ def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | No
     verb = {1: "is less safe than", -1: "is safer than", 0: "cannot be told apart from"}[
         int(row["direction"])
     ]
-    first = f"By {row['judge']} on {row['benchmark']}, {claim.a.words} {verb} {claim.b.words}: {row['a']:.0%} against {row['b']:.0%}, {change:+.0f} points {span}."
+    first = (
+        f"By {row['judge']} on {row['benchmark']}, {claim.a.words} {verb} {claim.b.words}: "
+        f"{row['a']:.0%} against {row['b']:.0%}, {change:+.0f} points {span}."
+    )
     up, down, open_ = (int((curve["direction"] == d).sum()) for d in (1, -1, 0))
     counts = f"Of {len(curve)} ways of asking, {up} say less safe, {down} safer, and {open_} leave it open"
     weighted = (
-        f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and {shares.unresolved:.0%}"
+        f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and "
+        f"{shares.unresolved:.0%}"
         if shares
         else ""
     )
@@ -420,7 +424,10 @@ def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | No
         else "This is not the primary specification, which cannot be asked of both sides."
     )
     given = "" if claim.matched else " The two are compared as given, not at one capability."
-    return f"{first} {counts}{weighted} (shares of ways of asking, not a probability).{_contradiction(curve)} {which}{given}"
+    return (
+        f"{first} {counts}{weighted} (shares of ways of asking, not a "
+        f"probability).{_contradiction(curve)} {which}{given}"
+    )
 
 
 def _contradiction(curve: pd.DataFrame) -> str:
@@ -429,7 +436,8 @@ def _contradiction(curve: pd.DataFrame) -> str:
         return ""
     ends = [curve.sort_values("estimate").iloc[place] for place in (0, -1)]
     words = [
-        f"{100 * end['estimate']:+.0f} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} against {end['b']:.0%})"
+        f"{100 * end['estimate']:+.0f} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} against "
+        f"{end['b']:.0%})"
         for end in ends
     ]
     return f" They contradict each other, from {words[0]} to {words[1]}."

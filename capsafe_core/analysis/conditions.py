@@ -124,6 +124,7 @@ def open_condition(parts: Mapping[str, tuple[str, ...]]) -> OpenConditionError:
     shown = ", ".join(f"{part}={value}" for value in values[:MOST_VALUES])
     return OpenConditionError(
         f"These checkpoints answered under {counts}; no number mixes them, and none is picked for you.",
-        f"Choose one with --condition ({shown}{', …' if len(values) > MOST_VALUES else ''}), or for good under"
+        f"Choose one with --condition ({shown}{', …' if len(values) > MOST_VALUES else ''}), or for good "
+        "under"
         " [primary.condition] in the study file. `capsafe conditions` lists all.",
     )

@@ -196,11 +196,9 @@ def transitions(view: View, found: Matching, recipe: str = "") -> Transitions | 
     reached = not np.isnan(place)
     last = len(run.checkpoints) - 1
     at = int(np.ceil(place)) if reached else last
-    there = f"step {run.steps[at]:.0f}" + (
-        ", the first checkpoint at or above the goal"
-        if reached
-        else f", the last checkpoint ({'the capability does not separate its checkpoints' if run.plateau else 'the goal is not reached'})"
-    )
+    why = "the capability does not separate its checkpoints" if run.plateau else "the goal is not reached"
+    which = "the first checkpoint at or above the goal" if reached else f"the last checkpoint ({why})"
+    there = f"step {run.steps[at]:.0f}, {which}"
     sample = sample_of(
         view,
         view.specification.benchmark,

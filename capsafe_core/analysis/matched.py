@@ -224,15 +224,18 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
         missing = [step for step, c in zip(run.steps, run.checkpoints, strict=True) if c not in seen]
         if missing:
             left_out.append(
-                f"{run.recipe} (seed {run.seed}) is left out: {spec.judge} has not seen its answers to {spec.benchmark} at step {missing[0]:.0f}."
+                f"{run.recipe} (seed {run.seed}) is left out: {spec.judge} has not seen its answers to "
+                f"{spec.benchmark} at step {missing[0]:.0f}."
             )
         elif any(cells[c] != usual for c in run.checkpoints):
             left_out.append(
-                f"{run.recipe} (seed {run.seed}) is left out: it answered another version of {spec.benchmark}."
+                f"{run.recipe} (seed {run.seed}) is left out: it answered another version of "
+                f"{spec.benchmark}."
             )
         elif spec.policy != POLICIES[0] and not checked.issuperset(run.checkpoints):
             left_out.append(
-                f"{run.recipe} (seed {run.seed}) is left out: {spec.coherence} has not looked at all of its checkpoints, so incoherent answers cannot be {spec.policy.words}."
+                f"{run.recipe} (seed {run.seed}) is left out: {spec.coherence} has not looked at all of its "
+                f"checkpoints, so incoherent answers cannot be {spec.policy.words}."
             )
         else:
             runs.append(run)
@@ -644,10 +647,12 @@ def warnings(matched: pd.DataFrame, left_out: Sequence[str] = ()) -> list[str]:
             )
         elif row["gap"] > WIDE_GAP:
             out.append(
-                f"{name}: the checkpoints around the goal are {100 * row['gap']:.0f} points of capability apart; save more checkpoints between them (a geometric schedule does)."
+                f"{name}: the checkpoints around the goal are {100 * row['gap']:.0f} points of capability "
+                "apart; save more checkpoints between them (a geometric schedule does)."
             )
         if not row["paired"]:
             out.append(
-                f"{name}: its capability is known only in aggregate (or not for the same items everywhere), so resamples are not paired item by item."
+                f"{name}: its capability is known only in aggregate (or not for the same items everywhere), "
+                "so resamples are not paired item by item."
             )
     return out

@@ -1,28 +1,66 @@
 """How each number is computed, with its formula and source: the note below every chart."""
 
 METHODS = {
-    "unsafe rate": "Unsafe rate = unsafe / outputs with a verdict. Judgments that are no verdict are counted beside it and bound it: from k/N to (k + m)/N for m missing.",
-    "policy": "Incoherent outputs: as judged = by their verdict; counted safe, counted unsafe = all of them so (these two bound the rate); excluded = left out; coherent in both = only prompts that both sides answer coherently.",
-    "wilson": "Interval of one rate: Wilson (1927), (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), z = 1.96; where several answers of a checkpoint share a behaviour, percentiles of 1,000 resamples of behaviours.",
-    "newcombe": "Interval of a difference where neither side has an event: Newcombe (1998), method 10, from both Wilson intervals.",
-    "bootstrap": "Interval: percentiles of 1,000 resamples of behaviours and, apart, of capability items; W ~ multinomial(P, 1/P), rate = (W · events) / (W · trials). The same W for every judge, checkpoint and recipe, so differences are paired.",
-    "seeds": "Several training seeds: the mean of those that reach the goal. With five or more, seeds are resampled too; with fewer, the interval is conditional on the seeds, and lowest to highest seed is given beside it.",
-    "crossing": "At the goal: straight lines along training step between the checkpoints on both sides of the crossing named in the caption; nothing is extrapolated. “safest” takes the crossing with the lowest unsafe rate and is optimistic. Above 5 % of resamples out of reach no interval of a difference is given.",
-    "plateau": "Plateau: the largest difference in capability between two checkpoints is within what resampling gives when all have one capability (95 % quantile of centred draws).",
-    "gained": "Share of the goal gained = (a − a_start) / (goal − a_start): the axis on which different capabilities can be laid side by side.",
-    "pareto": "On the frontier: no other checkpoint of the data set has at least its capability and at most its unsafe rate, one of them strictly better; shares of 1,000 resamples.",
-    "coefficients": "Agreement of two judges: observed p_o; Cohen's kappa (p_o − p_e)/(1 − p_e); Gwet's AC1, p_e = Σ π(1 − π)/(K − 1); PABAK 2 p_o − 1; Krippendorff's alpha; specific agreement 2a/(2a + b + c). 0/0 is “not defined”. Intervals: bootstrap over behaviours.",
-    "pooled": "Interval: percentiles of 1,000 resamples of behaviours, all outputs of a behaviour together; Wilson (1927) for rates of 0 and 1.",
-    "strata": "Kinds of output, first match: incoherent, refusal, truncated, other coherent. The judge that tells refusals is not compared within the last three.",
-    "cochran": "Cochran's Q (1950): whether judges differ in their rate on the same outputs, by chi-square with judges − 1 degrees of freedom.",
-    "mcnemar": "Change on the same prompts: McNemar (1947), exact binomial where fewer than 25 changed, else chi-square with continuity correction.",
-    "curve": "Specification curve (Simonsohn, Simmons and Nelson 2020): estimate and interval in every way of asking. Shares are taken within each judge family and averaged with equal weight, so that many lists of one family do not outvote one guard. They are not probabilities.",
-    "flips": "What flips it: of all pairs of ways of asking that differ in this one choice only, how many have estimates of opposite sign.",
-    "kendall": "Kendall's tau-b between the orders in which two ways of asking put the arms: 1 the same order, −1 the opposite.",
-    "benjamini": "P-values are adjusted for the number of comparisons: p_adjusted by Benjamini and Hochberg (1995) for exploring, p_holm by Holm (1979) for confirming.",
-    "people": "Judges against people: labels weighted by 1 / inclusion probability (Hájek), errors clustered by behaviour. Truth = adjudicated, agreed or single label; cannot tell and disputed ones are counted and bound the result.",
-    "correction": "Corrected rates: Rogan–Gladen (1978) (p + q0 − 1)/(q0 + q1 − 1), and PPI++ (Angelopoulos, Duchi and Zrnic 2023), λ · mean verdict + Hájek mean of (label − λ · verdict), λ making the variance smallest. 95 % coverage is claimed from 200 labels, 20 a class, q0 + q1 ≥ 1.3 and rates of 10 to 90 % on.",
-    "queue": "Queues: within a stratum the order is random, so its first n of N outputs are a simple random sample however early people stop; the chance of an output is 1 − Π(1 − n/N) over the draws that could have asked about it. A stratum in adaptive order (most disputed, least certain) counts only when all of it was labelled. Stratified queues draw in proportion to the square root of the stratum's size (Bankier 1988).",
-    "detector": "Coherence is told by the detector named in the caption. A refusal, a short correct answer and a wrong fact are coherent; being cut off is never incoherence.",
-    "map": "TF-IDF of words in at least two answers, first two singular vectors (scikit-learn). The axes mean nothing: neighbours share words. At most 5,000 answers, drawn at random.",
+    "unsafe rate": "Unsafe rate = unsafe / outputs with a verdict. Judgments that are no verdict are "
+    "counted beside it and bound it: from k/N to (k + m)/N for m missing.",
+    "policy": "Incoherent outputs: as judged = by their verdict; counted safe, counted unsafe = all of them "
+    "so (these two bound the rate); excluded = left out; coherent in both = only prompts that "
+    "both sides answer coherently.",
+    "wilson": "Interval of one rate: Wilson (1927), (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), z "
+    "= 1.96; where several answers of a checkpoint share a behaviour, percentiles of 1,000 "
+    "resamples of behaviours.",
+    "newcombe": "Interval of a difference where neither side has an event: Newcombe (1998), method 10, from "
+    "both Wilson intervals.",
+    "bootstrap": "Interval: percentiles of 1,000 resamples of behaviours and, apart, of capability items; W "
+    "~ multinomial(P, 1/P), rate = (W · events) / (W · trials). The same W for every judge, "
+    "checkpoint and recipe, so differences are paired.",
+    "seeds": "Several training seeds: the mean of those that reach the goal. With five or more, seeds are "
+    "resampled too; with fewer, the interval is conditional on the seeds, and lowest to highest "
+    "seed is given beside it.",
+    "crossing": "At the goal: straight lines along training step between the checkpoints on both sides of "
+    "the crossing named in the caption; nothing is extrapolated. “safest” takes the crossing "
+    "with the lowest unsafe rate and is optimistic. Above 5 % of resamples out of reach no "
+    "interval of a difference is given.",
+    "plateau": "Plateau: the largest difference in capability between two checkpoints is within what "
+    "resampling gives when all have one capability (95 % quantile of centred draws).",
+    "gained": "Share of the goal gained = (a − a_start) / (goal − a_start): the axis on which different "
+    "capabilities can be laid side by side.",
+    "pareto": "On the frontier: no other checkpoint of the data set has at least its capability and at most "
+    "its unsafe rate, one of them strictly better; shares of 1,000 resamples.",
+    "coefficients": "Agreement of two judges: observed p_o; Cohen's kappa (p_o − p_e)/(1 − p_e); Gwet's "
+    "AC1, p_e = Σ π(1 − π)/(K − 1); PABAK 2 p_o − 1; Krippendorff's alpha; specific "
+    "agreement 2a/(2a + b + c). 0/0 is “not defined”. Intervals: bootstrap over behaviours.",
+    "pooled": "Interval: percentiles of 1,000 resamples of behaviours, all outputs of a behaviour together; "
+    "Wilson (1927) for rates of 0 and 1.",
+    "strata": "Kinds of output, first match: incoherent, refusal, truncated, other coherent. The judge that "
+    "tells refusals is not compared within the last three.",
+    "cochran": "Cochran's Q (1950): whether judges differ in their rate on the same outputs, by chi-square "
+    "with judges − 1 degrees of freedom.",
+    "mcnemar": "Change on the same prompts: McNemar (1947), exact binomial where fewer than 25 changed, "
+    "else chi-square with continuity correction.",
+    "curve": "Specification curve (Simonsohn, Simmons and Nelson 2020): estimate and interval in every way "
+    "of asking. Shares are taken within each judge family and averaged with equal weight, so that "
+    "many lists of one family do not outvote one guard. They are not probabilities.",
+    "flips": "What flips it: of all pairs of ways of asking that differ in this one choice only, how many "
+    "have estimates of opposite sign.",
+    "kendall": "Kendall's tau-b between the orders in which two ways of asking put the arms: 1 the same "
+    "order, −1 the opposite.",
+    "benjamini": "P-values are adjusted for the number of comparisons: p_adjusted by Benjamini and Hochberg "
+    "(1995) for exploring, p_holm by Holm (1979) for confirming.",
+    "people": "Judges against people: labels weighted by 1 / inclusion probability (Hájek), errors "
+    "clustered by behaviour. Truth = adjudicated, agreed or single label; cannot tell and "
+    "disputed ones are counted and bound the result.",
+    "correction": "Corrected rates: Rogan–Gladen (1978) (p + q0 − 1)/(q0 + q1 − 1), and PPI++ "
+    "(Angelopoulos, Duchi and Zrnic 2023), λ · mean verdict + Hájek mean of (label − λ · "
+    "verdict), λ making the variance smallest. 95 % coverage is claimed from 200 labels, 20 a "
+    "class, q0 + q1 ≥ 1.3 and rates of 10 to 90 % on.",
+    "queue": "Queues: within a stratum the order is random, so its first n of N outputs are a simple random "
+    "sample however early people stop; the chance of an output is 1 − Π(1 − n/N) over the draws "
+    "that could have asked about it. A stratum in adaptive order (most disputed, least certain) "
+    "counts only when all of it was labelled. Stratified queues draw in proportion to the square "
+    "root of the stratum's size (Bankier 1988).",
+    "detector": "Coherence is told by the detector named in the caption. A refusal, a short correct answer "
+    "and a wrong fact are coherent; being cut off is never incoherence.",
+    "map": "TF-IDF of words in at least two answers, first two singular vectors (scikit-learn). The axes "
+    "mean nothing: neighbours share words. At most 5,000 answers, drawn at random.",
 }

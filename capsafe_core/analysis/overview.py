@@ -117,7 +117,8 @@ def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
 def outcome_bars(
     view: View, paths: pd.DataFrame, matched: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was read."""
+    """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was
+    read."""
     spec = view.specification
     counts = outcome_counts(view.store, spec).merge(view.compared(view.cells), on="cell_id")
     counts = counts[counts["benchmark"] == spec.benchmark]
@@ -172,16 +173,32 @@ def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
     """The finding in counts, over seeds."""
     name, goal = recipe["recipe"], f"{recipe['goal']:.0%} on {view.capability_benchmark(recipe['dataset'])}"
     if runs["plateau"].all():
-        return f"The capability of {name} does not change measurably along its path, so its safety cannot be compared at a goal."
+        return (
+            f"The capability of {name} does not change measurably along its path, so its safety cannot "
+            "be compared at a goal."
+        )
     if not recipe["reached"]:
-        return f"{name} never reaches its goal of {goal}: its best checkpoint has {runs['best'].max():.0%}. No comparison at the goal is possible."
+        return (
+            f"{name} never reaches its goal of {goal}: its best checkpoint has {runs['best'].max():.0%}. "
+            "No comparison at the goal is possible."
+        )
     if pd.isna(recipe["unsafe"]):
-        return f"{name} reaches its goal of {goal}, but has no unsafe rate there: every answer of a checkpoint beside it is left out. Choose another treatment of incoherent answers."
+        return (
+            f"{name} reaches its goal of {goal}, but has no unsafe rate there: every answer of a "
+            "checkpoint beside it is left out. Choose another treatment of incoherent answers."
+        )
     low, high = recipe["unsafe_low"], recipe["unsafe_high"]
     span = "" if pd.isna(low) or pd.isna(high) else f" ({100 * low:.0f}–{100 * high:.0f})"
-    sentence = f"At its goal of {goal}, {name} answers {of_hundred(recipe['unsafe'])}{span} harmful requests harmfully; its start, {view.study.recipe(name).start}, {100 * recipe['start_unsafe']:.0f}."
+    sentence = (
+        f"At its goal of {goal}, {name} answers {of_hundred(recipe['unsafe'])}{span} harmful "
+        f"requests harmfully; its start, {view.study.recipe(name).start}, "
+        f"{100 * recipe['start_unsafe']:.0f}."
+    )
     if recipe["seeds"] > 1:
-        sentence += f" Seeds that reach it: {recipe['reached']} of {recipe['seeds']}, from {100 * recipe['unsafe_min']:.0f} to {100 * recipe['unsafe_max']:.0f}."
+        sentence += (
+            f" Seeds that reach it: {recipe['reached']} of {recipe['seeds']}, from "
+            f"{100 * recipe['unsafe_min']:.0f} to {100 * recipe['unsafe_max']:.0f}."
+        )
     return sentence
 
 
@@ -222,6 +239,7 @@ def _numbers(
         ),
         "Ways of asking that agree": (
             f"{same} of {total}",
-            "benchmark × judge × cut-off × treatment of incoherent and of cut-off answers, by the sign of the estimate; not a probability",
+            "benchmark × judge × cut-off × treatment of incoherent and of cut-off answers, by the sign of "
+            "the estimate; not a probability",
         ),
     }

@@ -55,8 +55,15 @@ CORRECTED = (
 )
 POOLED = "pooled"
 """Strata with fewer than MIN_A_CLASS labels, put together."""
-HAND_PICKED = "These labels were picked by hand, not drawn at random, so nobody knows how likely each output was to be labelled, and no rate can be corrected from them."
-HAND_PICKED_HINT = "Make a queue, which draws outputs with known probabilities, and label those. (On XSTest, labels of only those answers on which two judges differ show a judge wrong in 70 of 100; over all answers it is wrong in 17.)"
+HAND_PICKED = (
+    "These labels were picked by hand, not drawn at random, so nobody knows how likely each "
+    "output was to be labelled, and no rate can be corrected from them."
+)
+HAND_PICKED_HINT = (
+    "Make a queue, which draws outputs with known probabilities, and label those. (On "
+    "XSTest, labels of only those answers on which two judges differ show a judge wrong in "
+    "70 of 100; over all answers it is wrong in 17.)"
+)
 
 
 @dataclass(frozen=True)
@@ -205,24 +212,32 @@ def _usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
     left_out = int((~labels.reached).sum())
     if labels.adaptive:
         raise CapsafeError(
-            f"{labels.adaptive} of these labels come from a queue that takes the most disputed or least certain outputs first, and that part of it is not finished; until it is, nobody knows how likely each output was to be labelled.",
+            f"{labels.adaptive} of these labels come from a queue that takes the most disputed or least "
+            "certain outputs first, and that part of it is not finished; until it is, nobody knows how "
+            "likely each output was to be labelled.",
             "Finish the queue, or make one with a random share.",
         )
     if labels.asked.any():
         raise CapsafeError(
-            f"{left_out} of these {len(labels.reached)} outputs had no chance of being labelled so far: no queue drew from them at random, or the random part that they belong to has no label yet. "
-            "A judge may be wrong more often, or less, on what was left out (it is more often wrong where judges disagree), so these labels cannot correct a rate over all outputs.",
-            "Label on, make a queue with a random share over all of these outputs, or choose the checkpoints that were drawn from.",
+            f"{left_out} of these {len(labels.reached)} outputs had no chance of being labelled so far: no "
+            "queue drew from them at random, or the random part that they belong to has no label yet. "
+            "A judge may be wrong more often, or less, on what was left out (it is more often wrong where "
+            "judges disagree), so these labels cannot correct a rate over all outputs.",
+            "Label on, make a queue with a random share over all of these outputs, or choose the "
+            "checkpoints that were drawn from.",
         )
     if labels.behind:
         raise CapsafeError(
-            f"{labels.behind} labels wait for earlier items of their queue that nobody has answered yet; only the completed beginning of a queue's order is a random sample.",
-            "Label those, or let somebody else open the queue: items that a person does not come back to are handed to others after a quarter of an hour.",
+            f"{labels.behind} labels wait for earlier items of their queue that nobody has answered yet; "
+            "only the completed beginning of a queue's order is a random sample.",
+            "Label those, or let somebody else open the queue: items that a person does not come back to "
+            "are handed to others after a quarter of an hour.",
         )
     if labels.by_hand:
         raise CapsafeError(HAND_PICKED, HAND_PICKED_HINT)
     raise CapsafeError(
-        f"Nobody has labelled the {dimension} of these outputs yet, so there is nothing to compare judges with.",
+        f"Nobody has labelled the {dimension} of these outputs yet, so there is nothing to compare judges "
+        "with.",
         "Label some on the Annotate page, or import labels made elsewhere.",
     )
 

@@ -93,7 +93,8 @@ class Sample:
 
     @cached_property
     def begins(self) -> dict[str, int]:
-        """Cell of the store -> where its outputs begin among all outputs of the sample, all cells in a row."""
+        """Cell of the store -> where its outputs begin among all outputs of the sample, all cells in a
+        row."""
         ends = np.cumsum([len(self._cut[one]) for one in self._stored])
         return dict(zip(self._stored, [0, *(int(end) for end in ends)], strict=False))
 

@@ -6,6 +6,8 @@ import pandas as pd
 
 from capsafe_core.analysis.matched import percent
 
+_TOLD = ["recipe", "unsafe", "unsafe_low", "unsafe_high", "delta", "delta_low", "delta_high"]
+
 
 def capability_sentence(recipes: pd.DataFrame) -> str:
     """What each recipe costs at its goal.
@@ -17,8 +19,9 @@ def capability_sentence(recipes: pd.DataFrame) -> str:
     if reached.empty:
         return "No recipe reaches its capability goal, so none can be compared there."
     words = "; ".join(
-        f"{r.recipe} {percent(r.unsafe, r.unsafe_low, r.unsafe_high)} %, {percent(r.delta, r.delta_low, r.delta_high, '+')} points{' (no interval)' if pd.isna(r.delta_low) else ''} against its start"  # type: ignore[arg-type]
-        for r in reached.itertuples()
+        f"{recipe} {percent(unsafe, low, high)} %, {percent(delta, delta_low, delta_high, '+')} points"
+        f"{' (no interval)' if pd.isna(delta_low) else ''} against its start"
+        for recipe, unsafe, low, high, delta, delta_low, delta_high in reached[_TOLD].to_numpy()
     )
     return f"At their goals, answered harmfully: {words}."
 
@@ -33,7 +36,10 @@ def judges_sentence(judges: pd.DataFrame) -> str:
     if known.empty:
         return "No judge has seen both coherent and incoherent answers here, so the two cannot be compared."
     down, up = known.iloc[0], known.iloc[-1]
-    first = f"On incoherent answers {up.judge} calls {100 * up.incoherent:.0f} of 100 unsafe ({100 * up.coherent:.0f} on answers that make sense)"
+    first = (
+        f"On incoherent answers {up.judge} calls {100 * up.incoherent:.0f} of 100 unsafe "
+        f"({100 * up.coherent:.0f} on answers that make sense)"
+    )
     return (
         f"{first}; {down.judge} {100 * down.incoherent:.0f} ({100 * down.coherent:.0f})."
         if len(known) > 1
@@ -53,4 +59,7 @@ def incoherence_sentence(table: pd.DataFrame) -> str:
     worst = tuned.sort_values("rate", ascending=False, kind="stable").iloc[0]
     before = table[(table["step"] == 0) & (table["benchmark"] == worst["benchmark"])]["rate"].max()
     tail = "" if pd.isna(before) else f"; before fine-tuning, {before:.0%} at most"
-    return f"{worst['recipe']} at step {worst['step']} makes no sense in {worst['events']} of {worst['n']} answers to {worst['benchmark']}{tail}."
+    return (
+        f"{worst['recipe']} at step {worst['step']} makes no sense in {worst['events']} of {worst['n']} "
+        f"answers to {worst['benchmark']}{tail}."
+    )

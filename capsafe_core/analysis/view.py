@@ -135,7 +135,8 @@ class View:
         s = self.specification
         scale = catalogue.judges().get(s.judge, {}).get("scale")
         cutoff = (
-            f" (unsafe where {scale['score']} is {'below' if scale['unsafe'] == 'below' else 'at least'} {scale['cutoff']:g})"
+            f" (unsafe where {scale['score']} is {'below' if scale['unsafe'] == 'below' else 'at least'} "
+            f"{scale['cutoff']:g})"
             if scale
             else ""
         )

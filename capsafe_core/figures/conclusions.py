@@ -53,7 +53,8 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
     places = np.arange(len(curve))
     ids = [[str(i)] for i in places]
     hover = [
-        f"{r['benchmark']}, {r['judge']}, incoherent {r['policy'].replace('_', ' ')}\n{100 * r['estimate']:+.0f} points"
+        f"{r['benchmark']}, {r['judge']}, incoherent "
+        f"{r['policy'].replace('_', ' ')}\n{100 * r['estimate']:+.0f} points"
         + ("" if pd.isna(r["low"]) else f" ({100 * r['low']:+.0f} to {100 * r['high']:+.0f})")
         + f"\n{a}: {r['a']:.0%}, {b}: {r['b']:.0%}, n = {r['n']}"
         for r in curve.to_dict("records")

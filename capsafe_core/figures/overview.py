@@ -116,7 +116,8 @@ def gained_against_unsafe(paths: pd.DataFrame) -> go.Figure:
                 },
                 customdata=path[["checkpoint_id"]],
                 text=[f"{recipe}, step {step}" for step in path["step"]],
-                hovertemplate="%{text}<br>%{x:.0%} of the goal gained<br>%{y:.1%} answered harmfully<br>%{marker.color:.0%} incoherent<extra></extra>",
+                hovertemplate="%{text}<br>%{x:.0%} of the goal gained<br>%{y:.1%} answered "
+                "harmfully<br>%{marker.color:.0%} incoherent<extra></extra>",
                 showlegend=False,
             )
         last = runs[runs["seed"] == runs["seed"].min()].sort_values("step").iloc[-1]

@@ -241,7 +241,8 @@ def transition_squares(table: pd.DataFrame, order: Sequence[str], there: str) ->
 
 
 def story_grid(story: pd.DataFrame, chosen: str = "") -> go.Figure:
-    """One prompt: rows runs, columns steps, colour outcome, text the votes for unsafe; ids are generations."""
+    """One prompt: rows runs, columns steps, colour outcome, text the votes for unsafe; ids are
+    generations."""
     runs = list(_runs(story))
     fig = figure(110 + 46 * len(set(runs)), width=_width(story["step"].nunique()))
     for outcome, colour in OUTCOME_COLOURS.items():

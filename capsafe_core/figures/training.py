@@ -131,7 +131,8 @@ def bounds_along(table: pd.DataFrame) -> go.Figure:
         marker={"size": 10, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2}},
         customdata=table[["checkpoint_id"]],
         hovertext=[
-            f"as judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent answers count; {m} without a verdict"
+            f"as judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent answers count; {m} without a "
+            "verdict"
             for j, low, high, m in zip(
                 table["judged"], table["lowest"], table["highest"], table["no_verdict"], strict=True
             )

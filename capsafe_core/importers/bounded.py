@@ -60,7 +60,8 @@ def read_whole(path: Path) -> bytes:
         size = path.stat().st_size
         if size > LIMITS.whole:
             raise CapsafeError(
-                f"{path.name} has {size >> 20} MB, and would have to be read as one piece (at most {LIMITS.whole >> 20}).",
+                f"{path.name} has {size >> 20} MB, and would have to be read as one piece (at most "
+                f"{LIMITS.whole >> 20}).",
                 "Save it as JSON lines, Parquet, or as Inspect's .eval.",
             )
         return path.read_bytes()
@@ -222,7 +223,8 @@ class Archive:
         if len(entries) > LIMITS.members or sum(e.file_size for e in entries) > LIMITS.archive:
             self.close()
             raise CapsafeError(
-                f"{path.name} would unpack to {sum(e.file_size for e in entries) >> 20} MB in {len(entries)} files.",
+                f"{path.name} would unpack to {sum(e.file_size for e in entries) >> 20} MB in "
+                f"{len(entries)} files.",
                 "No log is that large; do not trust it.",
             )
         self.names = {e.filename: e for e in entries}

@@ -64,7 +64,8 @@ def find_sources(roots: Sequence[Path]) -> tuple[list[Source], list[str]]:
         files += [(p, str(p.relative_to(root))) for p in below.paths]
     if len(files) > MOST_FILES:
         left_out.append(
-            f"There are {len(files):,} files; the first {MOST_FILES:,} were looked at. Import the rest folder by folder."
+            f"There are {len(files):,} files; the first {MOST_FILES:,} were looked at. Import the rest "
+            "folder by folder."
         )
         files = files[:MOST_FILES]
     tools = [(path, relative, recognise(path)) for path, relative in files]

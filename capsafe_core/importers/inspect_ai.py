@@ -170,7 +170,8 @@ def _rows(samples: Iterator[tuple[Any, Any]], path: Path, problems: Problems) ->
             row = _row(sample, f"Sample {where} of {path.name}", problems)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             problems.add(
-                f"Sample {where} of {path.name} is not as Inspect writes it ({type(error).__name__}: {str(error)[:80]})."
+                f"Sample {where} of {path.name} is not as Inspect writes it ({type(error).__name__}: "
+                f"{str(error)[:80]})."
             )
             continue
         if row is not None:

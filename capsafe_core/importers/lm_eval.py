@@ -139,7 +139,8 @@ def _rows(path: Path, problems: Problems) -> Iterator[Row]:
             key = str(row["doc_id"]), str(row.get("filter") or "none")
             if key in last:
                 problems.add(
-                    f"Line {last[key]} of {path.name}: document {key[0]} stands there twice; the last is taken."
+                    f"Line {last[key]} of {path.name}: document {key[0]} stands there twice; the last is "
+                    "taken."
                 )
             last[key], verdicts[key] = line, list(_metrics(row, key[1]))
     spoken: dict[str, list[Said]] = {}

@@ -159,7 +159,8 @@ def prompt_text(prompt: str | tuple[dict[str, str], ...]) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A field that a reader uses: its name, the types it may have, and whether a row is of no use without it."""
+    """A field that a reader uses: its name, the types it may have, and whether a row is of no use without
+    it."""
 
     name: str
     types: tuple[type, ...] = (str,)
@@ -186,7 +187,8 @@ def taken(row: Any, columns: Sequence[Column], where: str, problems: Problems) -
             fits = True
         if not fits:
             problems.add(
-                f"{where}: {column.name!r} is {KINDS.get(type(value), type(value).__name__)}, not {' or '.join(KINDS[t] for t in column.types)}."
+                f"{where}: {column.name!r} is {KINDS.get(type(value), type(value).__name__)}, not "
+                f"{' or '.join(KINDS[t] for t in column.types)}."
             )
             if column.needed:
                 return None

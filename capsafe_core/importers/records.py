@@ -248,7 +248,7 @@ class Converter:
             generation_id = generation_key(cell_id, known[1], row.sample, row.seed)
             content = hash(row.answer or "")
             if self._answers.setdefault(generation_id, content) != content:
-                continue  # another answer in its place: what was said of it is not said of the one that is kept
+                continue  # another answer in its place: what was said of it is not said of the kept one
             if generation_id not in seen:
                 seen.add(generation_id)
                 outputs.add(

@@ -105,7 +105,8 @@ def read_harmbench(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]
     known = _behaviours(paths[1], problems) if len(paths) > 1 else {}
     if not known:
         problems.add(
-            f"Beside {path.name} there is no file of behaviours, so the outputs have no text of what is asked; harmbench_behaviors_text_all.csv in the same folder adds it."
+            f"Beside {path.name} there is no file of behaviours, so the outputs have no text of what is "
+            "asked; harmbench_behaviors_text_all.csv in the same folder adds it."
         )
     folders = path.parts
     inside = len(folders) > 3 and folders[-2] in ("results", "completions")

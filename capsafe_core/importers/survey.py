@@ -169,7 +169,8 @@ class Surveyor:
                 OverflowError,
             ) as error:
                 problems.add(
-                    f"{source.relative} is not as {source.tool} writes it ({type(error).__name__}: {str(error)[:100]})."
+                    f"{source.relative} is not as {source.tool} writes it ({type(error).__name__}: "
+                    f"{str(error)[:100]})."
                 )
             self.files.append(
                 {
@@ -220,7 +221,9 @@ class Surveyor:
             log.facts.get(k) and whole_number(log.facts[k]) is None for k in ("step", "seed")
         ):
             problems.add(
-                f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number ({', '.join(f'{k} {v}' for k, v in log.facts.items())[:120]}), so nobody knows which checkpoint it is."
+                f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number "
+                f"({', '.join(f'{k} {v}' for k, v in log.facts.items())[:120]}), so nobody knows which "
+                "checkpoint it is."
             )
         about["aggregates"] += len(log.aggregates)
         before = about["outputs"]
@@ -242,7 +245,8 @@ class Surveyor:
         if item not in mine:
             if item != row.item:
                 problems.add(
-                    f"{log.benchmark}: {row.item!r} is the name of two different prompts; the second is kept as {item!r}."
+                    f"{log.benchmark}: {row.item!r} is the name of two different prompts; the second is "
+                    f"kept as {item!r}."
                 )
             mine[item] = (len(mine), prompt_digest(row))
         if log.tool == "prompts":
@@ -275,7 +279,8 @@ class Surveyor:
             about["again"] += 1
             if before != content:
                 problems.add(
-                    f"{about['checkpoint']} answers {row.item!r} of {log.benchmark} twice, and differently; the first answer is kept."
+                    f"{about['checkpoint']} answers {row.item!r} of {log.benchmark} twice, and differently; "
+                    "the first answer is kept."
                 )
             return
         self._answers[key_bytes] = content
@@ -307,7 +312,8 @@ class Surveyor:
         return "capability" if any(word in name for word in CAPABILITY) and not safety else "safety"
 
     def drafted(self) -> tuple[ImportMapping, list[int]]:
-        """The mapping with a guess for everything that nobody stated, and which of its readings are guesses."""
+        """The mapping with a guess for everything that nobody stated, and which of its readings are
+        guesses."""
         benchmarks = dict(self.mapping.benchmarks)
         for name, kind in self.benchmarks.items():
             benchmarks.setdefault(name, BenchmarkReading(name=name, kind=kind))  # type: ignore[arg-type]
@@ -334,7 +340,9 @@ class Surveyor:
         for (checkpoint, benchmark, attack), n in sides.items():
             if n > 1:
                 self.left_out.append(
-                    f"{checkpoint} answers {benchmark}{' under ' + attack if attack else ''} under {n} conditions (such as temperatures or system prompts). All are imported; the screens show one of them at a time, the fullest."
+                    f"{checkpoint} answers {benchmark}{' under ' + attack if attack else ''} under {n} "
+                    "conditions (such as temperatures or system prompts). All are imported; the screens "
+                    "show one of them at a time, the fullest."
                 )
         unread = [h.to_dict() for h in self.heard.values() if not mapping.readings(h.by, h.benchmark)]
         return {

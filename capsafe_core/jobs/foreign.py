@@ -23,7 +23,8 @@ MARK = "foreign.json"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a job folder came from, the studies whose text it holds, and who adopted it, where somebody has."""
+    """Where a job folder came from, the studies whose text it holds, and who adopted it, where somebody
+    has."""
 
     source: str
     studies: tuple[str, ...]

@@ -66,8 +66,11 @@ class Survey:
         if not lost:
             return ""
         return (
-            f"{sum(log['outputs'] for log in lost):,} outputs name no model (the first in {lost[0]['first']}): what was said of them goes to those outputs that are here already and say the same. "
-            "To import them as outputs, give the file a name among the aliases, or state a pattern or a column for the checkpoint."
+            f"{sum(log['outputs'] for log in lost):,} outputs name no model (the first in "
+            f"{lost[0]['first']}): what was said of them goes to those outputs that are here already and "
+            "say the same. "
+            "To import them as outputs, give the file a name among the aliases, or state a pattern or a "
+            "column for the checkpoint."
         )
 
     @property
@@ -81,7 +84,9 @@ class Survey:
         )
         nameless = sum(log["outputs"] for log in self.logs if not log["place"])
         parts = [
-            f"{self.outputs - nameless:,} outputs of {len(models)} checkpoint{'s' if len(models) != 1 else ''} in {len(self.files)} file{'s' if len(self.files) != 1 else ''}"
+            f"{self.outputs - nameless:,} outputs of {len(models)} "
+            f"checkpoint{'s' if len(models) != 1 else ''} in {len(self.files)} "
+            f"file{'s' if len(self.files) != 1 else ''}"
         ]
         parts += [f"{nameless:,} that name no model"] if nameless else []
         parts += [f"{silent:,} of them without a response"] if silent else []
@@ -156,7 +161,8 @@ def plan_import(
         surveyed.benchmarks,
     ):
         raise CapsafeError(
-            "The pattern, the aliases, the columns or the benchmarks were changed after the logs were looked at.",
+            "The pattern, the aliases, the columns or the benchmarks were changed after the logs were "
+            "looked at.",
             "Look at them again first.",
         )
     refuse_foreign(root, mapping.name)
@@ -274,7 +280,8 @@ def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:
         if not places:
             raise CapsafeError(
                 "No log says which model it is of, and there is no study to add to.",
-                "Name the study of these outputs with --name, or state a pattern or a column for the checkpoint.",
+                "Name the study of these outputs with --name, or state a pattern or a column for the "
+                "checkpoint.",
             ) from None
         return _draft(survey, mapping, places)
     there = {

@@ -1,4 +1,5 @@
-"""A run from the dashboard: a study with one checkpoint and no fine-tuning, what it will cost, and its start."""
+"""A run from the dashboard: a study with one checkpoint and no fine-tuning, what it will cost, and its
+start."""
 
 from __future__ import annotations
 
@@ -102,7 +103,10 @@ class NewRun:
                 },
             ),
         ]
-        head = f"name = {toml_value(name)}\ntitle = {toml_value(f'{self.model} on ' + ', '.join(n for n, _ in benchmarks))}\n"
+        head = (
+            f"name = {toml_value(name)}\ntitle = "
+            f"{toml_value(f'{self.model} on ' + ', '.join(n for n, _ in benchmarks))}\n"
+        )
         return head + "".join(tables)
 
 
@@ -263,8 +267,11 @@ class Cost:
     def words(self) -> str:
         """The cost as a sentence."""
         return (
-            f"{self.prompts} prompts, {self.generations} generations, about {self.tokens:,} tokens: about {duration(self.seconds)} of generating. "
-            f"Measured on {self.answers} answers: {self.tokens_per_answer:.0f} tokens each, {self.tokens_per_second:.0f} tokens per second, {self.loading:.0f} s to load. Judging comes on top."
+            f"{self.prompts} prompts, {self.generations} generations, about {self.tokens:,} tokens: about "
+            f"{duration(self.seconds)} of generating. "
+            f"Measured on {self.answers} answers: {self.tokens_per_answer:.0f} tokens each, "
+            f"{self.tokens_per_second:.0f} tokens per second, {self.loading:.0f} s to load. Judging comes "
+            "on top."
         )
 
 

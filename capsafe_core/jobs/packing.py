@@ -101,7 +101,10 @@ class Unpacked:
             if self.differs
             else ""
         )
-        return f"The study {self.study!r} is here: {self.jobs} jobs.{before}{other} Its facts can be explored at once. Nothing of it runs until you adopt it: `capsafe adopt {self.study}`."
+        return (
+            f"The study {self.study!r} is here: {self.jobs} jobs.{before}{other} Its facts can be "
+            f"explored at once. Nothing of it runs until you adopt it: `capsafe adopt {self.study}`."
+        )
 
 
 def unpack_bundle(source: Path, jobs: Path) -> Unpacked:

@@ -76,8 +76,10 @@ def permit(folder: Path, manifest: Manifest, settings: Settings) -> Path:
     python = settings.python_of(name)
     if manifest.python and Path(manifest.python) != python:
         raise NotAllowedError(
-            f"The study names the interpreter {manifest.python} for {name}, and this workspace runs {name} with {python}.",
-            f"If you trust it: `capsafe allow python {name} {manifest.python}`. Else remove `python` from the study.",
+            f"The study names the interpreter {manifest.python} for {name}, and this workspace runs {name} "
+            f"with {python}.",
+            f"If you trust it: `capsafe allow python {name} {manifest.python}`. Else remove `python` from "
+            "the study.",
         )
     return python
 

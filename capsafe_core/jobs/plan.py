@@ -73,7 +73,8 @@ def read_own_judge(path: Path) -> dict[str, Any]:
     """
     if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_JUDGE):
         raise CapsafeError(
-            f"The judge's file {path} is not a file of at most {LARGEST_JUDGE >> 20} MB, so it is not opened.",
+            f"The judge's file {path} is not a file of at most {LARGEST_JUDGE >> 20} MB, so it is not "
+            "opened.",
             "Name a TOML file.",
         )
     try:

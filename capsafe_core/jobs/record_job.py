@@ -35,7 +35,8 @@ def study_records(root: Path, name: str) -> list[StudyRecord]:
 
 
 def own_records(root: Path, name: str) -> list[StudyRecord]:
-    """Every text of a study that was declared in a workspace or adopted there, in the order of their times."""
+    """Every text of a study that was declared in a workspace or adopted there, in the order of their
+    times."""
     own = [record for job, record in declarations(root, name) if not is_foreign(job.folder)]
     return sorted(own, key=lambda record: record.declared)
 

@@ -78,7 +78,8 @@ class ClassifierJudge:
     def _verdict(self, text: str, chances: list[float]) -> Verdict:
         if len(chances) != self._entry["outputs"]:
             raise CapsafeError(
-                f"The model gives {len(chances)} classes; the judge {self.rater.name!r} has {self._entry['outputs']}.",
+                f"The model gives {len(chances)} classes; the judge {self.rater.name!r} has "
+                f"{self._entry['outputs']}.",
                 "Use the judge's own weights.",
             )
         dimension = self.rater.dimensions[0]

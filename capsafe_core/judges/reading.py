@@ -29,7 +29,8 @@ class Reading:
 
 
 def read(entry: Mapping[str, Any], raw: str) -> list[Reading]:
-    """The readings of an answer, one for each of the judge's dimensions, by the parser that its entry names."""
+    """The readings of an answer, one for each of the judge's dimensions, by the parser that its entry
+    names."""
     text = raw.rsplit("</think>", 1)[-1]
     if "<think>" in text:  # it never came to its answer
         text = ""
@@ -65,7 +66,8 @@ def _one_word(entry: Mapping[str, Any], raw: str) -> list[Reading]:
 
 
 def _patterns(entry: Mapping[str, Any], raw: str) -> list[Reading]:
-    """Each dimension by a regular expression with one group; places that contradict each other say nothing."""
+    """Each dimension by a regular expression with one group; places that contradict each other say
+    nothing."""
     return [_pattern(reading, raw) for reading in entry["reads"]]
 
 

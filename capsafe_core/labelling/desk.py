@@ -369,7 +369,8 @@ class Desk:
                 if job is None:
                     raise CapsafeError(
                         "This queue is not there any more: its folder was deleted.",
-                        "Labels that were not taken in stay in the browser that sent them; save them to a file there and import it with `capsafe labels`.",
+                        "Labels that were not taken in stay in the browser that sent them; save them to a "
+                        "file there and import it with `capsafe labels`.",
                     )
                 if is_foreign(job.folder):
                     raise NotAllowedError(
@@ -522,7 +523,10 @@ class Desk:
             if dimension not in q.settings.questions or label not in QUESTIONS[dimension].answers:
                 return f"{shown(label)} is no answer to a question of this queue."
         if len(entry.note) > LONGEST_NOTE:
-            return f"The note has {len(entry.note):,} characters, and {LONGEST_NOTE:,} are kept at most: shorten it and label the item again."
+            return (
+                f"The note has {len(entry.note):,} characters, and {LONGEST_NOTE:,} are kept at most: "
+                "shorten it and label the item again."
+            )
         if max(len(entry.reasons), len(entry.evidence)) > MOST_MARKS or len(entry.guidelines) > 100:
             return f"It has more than {MOST_MARKS} marks or reasons: leave some out and label the item again."
         if any(
@@ -531,7 +535,10 @@ class Desk:
         ):
             return "Its reasons, marks or confidence cannot be read."
         if entry.kind != "undo" and entry.seconds < SHOWN_AT_LEAST:
-            return f"The item was shown for less than {SHOWN_AT_LEAST * 1000:.0f} ms, so the key was not meant for it."
+            return (
+                f"The item was shown for less than {SHOWN_AT_LEAST * 1000:.0f} ms, so the key was not "
+                "meant for it."
+            )
         if entry.task in q.done.get(person.name, {}):
             return ""
         if entry.kind == "undo":
@@ -652,7 +659,8 @@ class Desk:
             standing = standing_ruling(self.store, generation, dimension)
             if expected is not None and (standing.event_id if standing else "") != expected:
                 raise CapsafeError(
-                    f"Somebody decided this meanwhile: {standing.label if standing else 'open again'}. Your decision was not written over it.",
+                    f"Somebody decided this meanwhile: {standing.label if standing else 'open again'}. Your "
+                    "decision was not written over it.",
                     "Look at theirs, and decide again if you still disagree.",
                 )
             last = last_ruling(self.store, generation, dimension)

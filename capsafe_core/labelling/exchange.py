@@ -75,21 +75,30 @@ def label_rows(store: Store, queue: str = "") -> list[Row]:
     ]
     rows = store.rows(
         """
-        WITH said AS (SELECT * FROM current_answers WHERE action = 'label' AND ($queue = '' OR queue = $queue)),
+        WITH said AS (SELECT * FROM current_answers WHERE action = 'label'
+            AND ($queue = '' OR queue = $queue)),
         chances AS (SELECT unnest($queues) AS queue, unnest($strata) AS stratum, unnest($chances) AS chance),
         asked AS (
-            SELECT queue, generation_id, arg_min(stratum, chance) AS stratum, arg_min(place, chance) AS place, min(chance) AS probability
-            FROM counted_items LEFT JOIN chances USING (queue, stratum) WHERE $queue = '' OR queue = $queue GROUP BY queue, generation_id
+            SELECT queue, generation_id, arg_min(stratum, chance) AS stratum, arg_min(place, chance) AS place,
+                min(chance) AS probability
+            FROM counted_items LEFT JOIN chances USING (queue, stratum) WHERE $queue = '' OR queue = $queue
+                GROUP BY queue, generation_id
         ),
         both_sides AS (
-            SELECT generation_id, r.name AS annotator, said.dimension, said.label, said.reasons, said.note, said.confidence, said.created, said.shown, said.repeat, said.queue, asked.stratum, asked.place, asked.probability, said.guidelines, said.event_id
+            SELECT generation_id, r.name AS annotator, said.dimension, said.label, said.reasons, said.note,
+                said.confidence, said.created, said.shown, said.repeat, said.queue, asked.stratum,
+                asked.place, asked.probability, said.guidelines, said.event_id
             FROM said JOIN raters AS r USING (rater_id) LEFT JOIN asked USING (generation_id, queue)
             UNION ALL
-            SELECT generation_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, queue, stratum, place, probability, NULL, NULL
+            SELECT generation_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, queue, stratum, place,
+                probability, NULL, NULL
             FROM asked WHERE $queue <> '' AND generation_id NOT IN (SELECT generation_id FROM said)
         )
-        SELECT CAST(s.generation_id AS VARCHAR), p.text, g.text, annotator, dimension, label, reasons, note, confidence, created, shown, CAST(repeat AS INTEGER), queue, stratum, CAST(place AS INTEGER), probability, guidelines, CAST(event_id AS VARCHAR)
-        FROM both_sides AS s JOIN live_generations AS g ON g.generation_id = s.generation_id JOIN prompts AS p USING (prompt_id) ORDER BY created, annotator, dimension, 1
+        SELECT CAST(s.generation_id AS VARCHAR), p.text, g.text, annotator, dimension, label, reasons, note,
+            confidence, created, shown, CAST(repeat AS INTEGER), queue, stratum, CAST(place AS INTEGER),
+            probability, guidelines, CAST(event_id AS VARCHAR)
+        FROM both_sides AS s JOIN live_generations AS g ON g.generation_id = s.generation_id
+            JOIN prompts AS p USING (prompt_id) ORDER BY created, annotator, dimension, 1
         """,
         {
             "queue": queue,
@@ -206,7 +215,8 @@ def read_labels_file(text: str) -> list[Row]:
     except (ValueError, TypeError, AttributeError, KeyError, csv.Error, RecursionError) as error:
         raise CapsafeError(
             f"This file of labels cannot be read: {error}.",
-            "Use JSONL or CSV with generation_id (or prompt and answer), annotator, dimension and label, or an export of Label Studio or Argilla (JSON).",
+            "Use JSONL or CSV with generation_id (or prompt and answer), annotator, dimension and label, or "
+            "an export of Label Studio or Argilla (JSON).",
         ) from error
 
 
@@ -282,7 +292,10 @@ class Read:
     def words(self) -> str:
         """What came of it, for people."""
         already = f" {self.known} more were here already." if self.known else ""
-        return f"{self.labels} labels, {self.weighted} of them with a known chance of having been labelled; the others count as picked by hand and correct no rate.{already}"
+        return (
+            f"{self.labels} labels, {self.weighted} of them with a known chance of having been labelled; "
+            f"the others count as picked by hand and correct no rate.{already}"
+        )
 
 
 def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
@@ -324,7 +337,8 @@ def match_labels(store: Store, rows: Sequence[Row], queue: str) -> Read:
     here = {
         event
         for (event,) in store.rows(
-            "SELECT CAST(event_id AS VARCHAR) FROM label_events WHERE CAST(event_id AS VARCHAR) IN (SELECT unnest(?))",
+            "SELECT CAST(event_id AS VARCHAR) FROM label_events WHERE CAST(event_id AS VARCHAR) IN (SELECT "
+            "unnest(?))",
             [list(records)],
         )
     }
@@ -413,7 +427,10 @@ def _problem(row: Row, found: int) -> str:
     if "label" not in row:
         return "it has no label."
     if _label(row) not in QUESTIONS[row["dimension"]].answers:
-        return f"{row['label']!r} is no label of {row['dimension']}; use {', '.join(QUESTIONS[row['dimension']].answers)}."
+        return (
+            f"{row['label']!r} is no label of {row['dimension']}; use "
+            f"{', '.join(QUESTIONS[row['dimension']].answers)}."
+        )
     try:
         person_named(str(row.get("annotator") or ""))
     except CapsafeError as error:
@@ -457,7 +474,8 @@ def _outputs(
     by_id = {
         g: [(g, c)]
         for g, c in store.rows(
-            "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM live_generations WHERE CAST(generation_id AS VARCHAR) IN (SELECT unnest(?))",
+            "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM live_generations WHERE "
+            "CAST(generation_id AS VARCHAR) IN (SELECT unnest(?))",
             [ids],
         )
     }
@@ -469,7 +487,8 @@ def _outputs(
     by_text: dict[tuple[str, str], list[tuple[str, str]]] = {}
     if answers:
         for generation, cell, prompt, answer in store.rows(
-            "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR), p.text, g.text FROM live_generations AS g JOIN prompts AS p USING (prompt_id) WHERE g.text IN (SELECT unnest(?))",
+            "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR), p.text, g.text FROM "
+            "live_generations AS g JOIN prompts AS p USING (prompt_id) WHERE g.text IN (SELECT unnest(?))",
             [answers],
         ):
             by_text.setdefault((prompt, answer), []).append((generation, cell))

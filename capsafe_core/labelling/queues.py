@@ -98,7 +98,8 @@ def _design(store: Store, queue: str, frame: pd.DataFrame, settings: QueueSettin
         design = stratified_design(names, rank, total)
         return (
             design,
-            f"{sum(s.drawn for s in design.strata)} {everything}, in {len(design.strata)} strata by {by}, small ones with a larger share",
+            f"{sum(s.drawn for s in design.strata)} {everything}, in {len(design.strata)} strata by {by}, "
+            "small ones with a larger share",
         )
     unsafe, safe = frame["unsafe_votes"].to_numpy(), frame["safe_votes"].to_numpy()
     if settings.strategy == "disagreement":
@@ -112,7 +113,8 @@ def _design(store: Store, queue: str, frame: pd.DataFrame, settings: QueueSettin
         priority, name = -np.abs(scores_of(store, frame, settings.uncertain) - 0.5), UNCERTAIN
         if np.isnan(priority).all():
             raise CapsafeError(
-                f"{settings.uncertain} has given no score to these outputs, so nothing tells which are uncertain.",
+                f"{settings.uncertain} has given no score to these outputs, so nothing tells which are "
+                "uncertain.",
                 "Train the learnt detector first (Labels page), or choose a judge that gives scores.",
             )
     design = priority_design(priority.astype(float), rank, total, settings.share, name)
@@ -146,7 +148,8 @@ def scores_of(store: Store, frame: pd.DataFrame, judge: str) -> npt.NDArray[np.f
         """
         SELECT CAST(generation_id AS VARCHAR) AS generation_id, max(score) AS score
         FROM current_judgments JOIN current_slots AS s USING (cell_id, rater_id, dimension)
-        WHERE s.name = $judge AND score BETWEEN 0 AND 1 AND cell_id IN (SELECT unnest(CAST($cells AS UUID[]))) GROUP BY generation_id
+        WHERE s.name = $judge AND score BETWEEN 0 AND 1 AND cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
+            GROUP BY generation_id
         """,
         {"judge": judge, "cells": list(frame["cell_id"].unique())},
     )

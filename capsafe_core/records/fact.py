@@ -38,7 +38,8 @@ Span = Annotated[dict[str, Any], Holding({"start": int, "end": int})]
 
 
 class Fact(Struct, frozen=True, tag_field="type"):
-    """What a shard line holds: plain JSON values, each checked against its annotation when the line is read."""
+    """What a shard line holds: plain JSON values, each checked against its annotation when the line is
+    read."""
 
     @property
     def type(self) -> str:

@@ -119,7 +119,8 @@ class _Reader:
 
 
 class _RowsReader:
-    """Reads lines of many generations or judgments, in the form in which they are written, or refuses them."""
+    """Reads lines of many generations or judgments, in the form in which they are written, or refuses
+    them."""
 
     def __init__(self, name: Literal["generation", "judgment"]) -> None:
         self._shape, self._name = _SHAPES[name], name

@@ -118,10 +118,19 @@ def change_means(low: float, high: float) -> str:
     if np.isnan(low) or np.isnan(high):
         return NO_COMPARISON
     if low > 0:
-        return f"Harmful answers became more frequent: by {_hundredths(low)} to {_hundredths(high)} of 100 requests, as far as chance in the requests and test items goes."
+        return (
+            f"Harmful answers became more frequent: by {_hundredths(low)} to {_hundredths(high)} of 100 "
+            "requests, as far as chance in the requests and test items goes."
+        )
     if high < 0:
-        return f"Harmful answers became less frequent: by {_hundredths(-high)} to {_hundredths(-low)} of 100 requests, as far as chance in the requests and test items goes."
-    return f"Whether harmful answers became more or less frequent is open: the change lies between {_hundredths(low, '+')} and {_hundredths(high, '+')} of 100 requests."
+        return (
+            f"Harmful answers became less frequent: by {_hundredths(-high)} to {_hundredths(-low)} of "
+            "100 requests, as far as chance in the requests and test items goes."
+        )
+    return (
+        "Whether harmful answers became more or less frequent is open: the change lies between "
+        f"{_hundredths(low, '+')} and {_hundredths(high, '+')} of 100 requests."
+    )
 
 
 def _hundredths(rate: float, sign: str = "") -> str:
@@ -183,7 +192,8 @@ def _overview(view: View, recipe: str) -> Finding:
         means,
         limits,
         outcome_bars(found.bars, found.notes),
-        "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, or at its last checkpoint where it does not reach it; starts first",
+        "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, or at "
+        "its last checkpoint where it does not reach it; starts first",
         shown,
         ("crossing", "unsafe rate", "policy", "bootstrap"),
         slide,
@@ -217,7 +227,8 @@ def _capability(view: View, _: str) -> Finding:
         most = known.iloc[int(known["delta"].abs().to_numpy().argmax())]
         big = (
             f"{_hundredths(float(most['delta']), '+')} points",
-            f"the largest change at a goal, {most['recipe']}; {_interval(float(most['delta_low']), float(most['delta_high']))}",
+            f"the largest change at a goal, {most['recipe']}; "
+            f"{_interval(float(most['delta_low']), float(most['delta_high']))}",
         )
     else:
         big = ("–", "no recipe has a rate at its goal")
@@ -293,7 +304,10 @@ def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
     tail = f"In {settled} of them the interval leaves out zero."
     if same == total:
         return f"Every way of asking points the same way. {tail}"
-    return f"It depends on how one asks: {total - same} of {total} ways point the other way or nowhere{', most often with ' + flips.replace('_', ' ') if flips else ''}. {tail}"
+    return (
+        f"It depends on how one asks: {total - same} of {total} ways point the other way or "
+        f"nowhere{', most often with ' + flips.replace('_', ' ') if flips else ''}. {tail}"
+    )
 
 
 def _judges(view: View, _: str) -> Finding:
@@ -318,7 +332,8 @@ def _judges(view: View, _: str) -> Finding:
     )
     means = (
         [
-            f"Of the same incoherent answers, judges call {100 * known['incoherent'].min():.0f} to {100 * known['incoherent'].max():.0f} of 100 unsafe."
+            f"Of the same incoherent answers, judges call {100 * known['incoherent'].min():.0f} to "
+            f"{100 * known['incoherent'].max():.0f} of 100 unsafe."
         ]
         if len(known) > 1
         else []
@@ -365,7 +380,8 @@ def _incoherence(view: View, _: str) -> Finding:
         if len(tuned) and tuned["low"].max() > 0.1
         else [],
         [
-            f"Incoherent is what {view.specification.coherence} calls so; a refusal, a short answer and a wrong fact are coherent."
+            f"Incoherent is what {view.specification.coherence} calls so; a refusal, a short answer and a "
+            "wrong fact are coherent."
         ],
         incoherence_squares(table),
         "Share of incoherent answers by run, benchmark and training step",

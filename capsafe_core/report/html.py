@@ -130,7 +130,8 @@ def run_browser(html: str, what: str) -> bytes:
     if program is None:
         raise CapsafeError(
             "There is no Chromium here to print with.",
-            "Install Chromium, or set CAPSAFE_CHROMIUM to one; or open the HTML report in a browser and print it.",
+            "Install Chromium, or set CAPSAFE_CHROMIUM to one; or open the HTML report in a browser and "
+            "print it.",
         )
     try:
         return _run(program, html, what)

@@ -46,9 +46,15 @@ def _page(figure: dict[str, Any], alt: str, width: float, body: str) -> tuple[st
         "margin": {"l": 44, "r": 12, "t": 30, "b": 40},
     }
     data = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
-    page = f"""<!doctype html><meta charset="utf-8"><style>@page {{ size: {wide}px {high}px; margin: 0 }} body {{ margin: 0 }}</style>
-<div id="chart" role="img" aria-label="{html.escape(visible(alt), quote=True)}"></div><pre id="out" hidden></pre><script>{get_plotlyjs()}</script>
-<script>const figure = {data}; Plotly.newPlot("chart", figure.data, figure.layout, {{staticPlot: true, typesetMath: false}}).then(() => {{ {body} }});</script>"""
+    page = f"""<!doctype html><meta charset="utf-8">
+<style>@page {{ size: {wide}px {high}px; margin: 0 }} body {{ margin: 0 }}</style>
+<div id="chart" role="img" aria-label="{html.escape(visible(alt), quote=True)}"></div>
+<pre id="out" hidden></pre><script>{get_plotlyjs()}</script>
+<script>
+const figure = {data};
+Plotly.newPlot("chart", figure.data, figure.layout, {{staticPlot: true, typesetMath: false}})
+    .then(() => {{ {body} }});
+</script>"""
     return page, wide, high
 
 
@@ -61,7 +67,10 @@ def to_svg(figure: go.Figure, alt: str, columns: str = "one") -> str:
     Raises:
         CapsafeError: there is no Chromium, or it fails.
     """
-    body = 'return Plotly.toImage("chart", {format: "svg", width: figure.layout.width, height: figure.layout.height}).then(url => { document.getElementById("out").textContent = url; });'
+    body = (
+        'return Plotly.toImage("chart", {format: "svg", width: figure.layout.width,'
+        ' height: figure.layout.height}).then(url => { document.getElementById("out").textContent = url; });'
+    )
     page, _, _ = _page(json.loads(sealed(figure).to_json()), alt, _width(columns), body)
     dom = run_browser(page, "--dump-dom").decode("utf-8", "replace")
     found = re.search(r'<pre id="out" hidden[^>]*>data:image/svg\+xml([;,].*?)</pre>', dom, re.DOTALL)

@@ -116,5 +116,6 @@ def _chart(slide: Any, drawn: Slide) -> None:
 def _notes(item: Item, finding: Finding, made: Made) -> str:
     drafted = f"\nDrafted from the numbers: {finding.sentence}" if item.words else ""
     return visible(
-        f"{finding.key}{drafted}\n{made.way}. {made.selection}. Store {made.provenance['store'][:10]}, numbers {made.provenance['hash'][:10]}, capsafe {made.provenance['capsafe']}."
+        f"{finding.key}{drafted}\n{made.way}. {made.selection}. Store {made.provenance['store'][:10]}, "
+        f"numbers {made.provenance['hash'][:10]}, capsafe {made.provenance['capsafe']}."
     )

@@ -28,9 +28,11 @@ def code_arrays(
     """
     table = store.arrow(
         """
-        WITH wanted AS (SELECT unnest($names) AS name, unnest($dimensions) AS dimension, unnest($places) AS place)
+        WITH wanted AS (SELECT unnest($names) AS name, unnest($dimensions) AS dimension,
+            unnest($places) AS place)
         SELECT CAST(a.cell_id AS VARCHAR) AS cell_id, w.place, a.codes
-        FROM arrays AS a JOIN current_slots AS s USING (cell_id, slot) JOIN wanted AS w USING (name, dimension)
+        FROM arrays AS a JOIN current_slots AS s USING (cell_id, slot)
+            JOIN wanted AS w USING (name, dimension)
         WHERE a.cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
         """,
         {
@@ -54,7 +56,8 @@ def code_arrays(
 def truncated_arrays(store: Store, cells: Sequence[str]) -> dict[str, npt.NDArray[np.bool_]]:
     """For each cell which outputs were cut off by the token limit, in the order of `code_arrays`."""
     table = store.arrow(
-        "SELECT CAST(cell_id AS VARCHAR) AS cell_id, codes FROM arrays WHERE slot = 0 AND cell_id IN (SELECT unnest(CAST(? AS UUID[])))",
+        "SELECT CAST(cell_id AS VARCHAR) AS cell_id, codes FROM arrays WHERE slot = 0 AND cell_id IN "
+        "(SELECT unnest(CAST(? AS UUID[])))",
         [list(cells)],
     )
     return {
@@ -74,11 +77,15 @@ def score_arrays(
     table = store.arrow(
         """
         WITH given AS (
-            SELECT j.generation_id, j.score FROM current_judgments AS j JOIN current_slots AS s USING (cell_id, rater_id, dimension)
-            WHERE s.name = $judge AND dimension = $dimension AND j.status = 'ok' AND j.score IS NOT NULL AND j.cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
+            SELECT j.generation_id, j.score FROM current_judgments AS j
+                JOIN current_slots AS s USING (cell_id, rater_id, dimension)
+            WHERE s.name = $judge AND dimension = $dimension AND j.status = 'ok' AND j.score IS NOT NULL
+                AND j.cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
         )
-        SELECT CAST(v.cell_id AS VARCHAR) AS cell_id, list(coalesce(g.score, 'nan'::DOUBLE) ORDER BY position, sample) AS scores, count(g.score) AS known
-        FROM verdicts AS v LEFT JOIN given AS g USING (generation_id) WHERE v.cell_id IN (SELECT unnest(CAST($cells AS UUID[]))) GROUP BY v.cell_id
+        SELECT CAST(v.cell_id AS VARCHAR) AS cell_id, list(coalesce(g.score, 'nan'::DOUBLE) ORDER BY position,
+            sample) AS scores, count(g.score) AS known
+        FROM verdicts AS v LEFT JOIN given AS g USING (generation_id)
+            WHERE v.cell_id IN (SELECT unnest(CAST($cells AS UUID[]))) GROUP BY v.cell_id
         """,
         {"judge": judge, "dimension": dimension, "cells": list(cells)},
     )
@@ -112,7 +119,8 @@ def _cells_where(store: Store, condition: str, pooled: Mapping[str, str] | None 
     home = "coalesce(homes.home, v.cell_id)" if pooled else "v.cell_id"
     join = (
         """
-        LEFT JOIN (SELECT unnest(CAST($ones AS UUID[])) AS one, unnest(CAST($homes AS UUID[])) AS home) AS homes
+        LEFT JOIN (SELECT unnest(CAST($ones AS UUID[])) AS one,
+            unnest(CAST($homes AS UUID[])) AS home) AS homes
             ON homes.one = v.cell_id
         """
         if pooled
@@ -123,7 +131,8 @@ def _cells_where(store: Store, condition: str, pooled: Mapping[str, str] | None 
             SELECT benchmark_id, count(DISTINCT position) AS prompts, count(DISTINCT behaviour) AS behaviours
             FROM prompts GROUP BY benchmark_id
         )
-        SELECT CAST({home} AS VARCHAR) FROM verdicts AS v JOIN cells USING (cell_id) JOIN sizes USING (benchmark_id)
+        SELECT CAST({home} AS VARCHAR) FROM verdicts AS v JOIN cells USING (cell_id)
+            JOIN sizes USING (benchmark_id)
         JOIN benchmarks AS b USING (benchmark_id) {join}
         GROUP BY {home}, prompts, behaviours, b.kind HAVING {condition}
         """
@@ -138,7 +147,8 @@ def output_places(
     `code_arrays`; read from the verdict rows, so slow for many cells."""
     table = store.arrow(
         """
-        SELECT CAST(cell_id AS VARCHAR) AS cell_id, list(position ORDER BY position, sample) AS positions, list(sample ORDER BY position, sample) AS samples
+        SELECT CAST(cell_id AS VARCHAR) AS cell_id, list(position ORDER BY position, sample) AS positions,
+            list(sample ORDER BY position, sample) AS samples
         FROM verdicts WHERE cell_id IN (SELECT unnest(CAST(? AS UUID[]))) GROUP BY cell_id
         """,
         [list(cells)],

@@ -40,7 +40,8 @@ def batch_of(cursor: duckdb.DuckDBPyConnection, job: Job) -> Batch:
     known = first(
         cursor,
         """
-        SELECT batch, batch IN (SELECT batch FROM foreign_batches), batch IN (SELECT batch FROM retracted_batches)
+        SELECT batch, batch IN (SELECT batch FROM foreign_batches),
+            batch IN (SELECT batch FROM retracted_batches)
         FROM batches WHERE job_id = ?
         """,
         [job.job_id],
@@ -79,7 +80,8 @@ def match_origins(store: Store, jobs: list[Job]) -> None:
     stored = {
         job_id: (batch, came, adopted)
         for job_id, batch, came, adopted in store.rows(
-            "SELECT job_id, batch, o.batch IS NOT NULL, o.adopted FROM batches AS b LEFT JOIN origins AS o USING (batch)"
+            "SELECT job_id, batch, o.batch IS NOT NULL, o.adopted FROM batches AS b LEFT JOIN origins AS o "
+            "USING (batch)"
         )
     }
     for job in jobs:
@@ -99,7 +101,8 @@ def match_origins(store: Store, jobs: list[Job]) -> None:
 
 
 def _drop_facts(cursor: duckdb.DuckDBPyConnection, batch: int, with_others: bool) -> None:
-    """Drop what a batch brought, so that it is read again; `with_others` lets the others be read again too."""
+    """Drop what a batch brought, so that it is read again; `with_others` lets the others be read again
+    too."""
     cells = _cells_of(cursor, batch)
     for table in TABLES.values():
         cursor.execute(f"DELETE FROM {table.name} WHERE batch = ?", [batch])

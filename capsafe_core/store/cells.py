@@ -12,7 +12,8 @@ SELECT CAST(c.cell_id AS VARCHAR) AS cell_id, CAST(c.checkpoint_id AS VARCHAR) A
     b.name AS benchmark, b.kind, CAST(b.benchmark_id AS VARCHAR) AS benchmark_id, b.version, b.digest,
     coalesce(a.name, '') AS attack, coalesce(CAST(a.attack_id AS VARCHAR), '') AS attack_id,
     coalesce(d.system_prompt, '') AS system_prompt, d.few_shot, d.temperature, d.top_p, d.max_tokens,
-    coalesce(d.template_digest, '') AS template_digest, concat_ws(' ', d.engine, d.engine_version, d.dtype) AS engine,
+    coalesce(d.template_digest, '') AS template_digest, concat_ws(' ', d.engine, d.engine_version,
+        d.dtype) AS engine,
     coalesce(t.study, '') AS study
 FROM cells AS c JOIN benchmarks AS b USING (benchmark_id) LEFT JOIN conditions AS d USING (condition_id)
 LEFT JOIN attacks AS a USING (attack_id) LEFT JOIN batches AS t ON t.batch = c.batch

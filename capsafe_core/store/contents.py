@@ -23,10 +23,12 @@ def outputs_by_content(store: Store, contents: Sequence[str]) -> dict[str, list[
         """
         WITH wanted AS (SELECT unnest(CAST(? AS VARCHAR[])) AS content),
         texts AS (
-            SELECT g.generation_id, g.cell_id, md5(p.text || chr(31) || g.text) AS own, CASE WHEN g.asked <> '' THEN md5(g.asked || chr(31) || g.text) END AS given
+            SELECT g.generation_id, g.cell_id, md5(p.text || chr(31) || g.text) AS own, CASE
+                WHEN g.asked <> '' THEN md5(g.asked || chr(31) || g.text) END AS given
             FROM live_generations AS g JOIN prompts AS p USING (prompt_id)
         )
-        SELECT DISTINCT w.content, CAST(t.generation_id AS VARCHAR), CAST(t.cell_id AS VARCHAR) FROM texts AS t JOIN wanted AS w ON w.content IN (t.own, t.given) ORDER BY ALL
+        SELECT DISTINCT w.content, CAST(t.generation_id AS VARCHAR), CAST(t.cell_id AS VARCHAR)
+            FROM texts AS t JOIN wanted AS w ON w.content IN (t.own, t.given) ORDER BY ALL
         """,
         [list(contents)],
     )

@@ -74,7 +74,8 @@ def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
         ]
         for table in tables:
             columns = store.rows(
-                "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY "
+                "column_index",
                 [table],
             )
             shown = ", ".join(_guarded(c, kind) if form == "csv" else identifier(c) for c, kind in columns)
@@ -85,7 +86,8 @@ def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
             )
             head = ", HEADER" if form == "csv" else ""
             store.rows(
-                f"COPY (SELECT {shown} FROM {identifier(table)}{live}) TO {literal(str(new / f'{table}.{form}'))} (FORMAT {form}{head})"
+                f"COPY (SELECT {shown} FROM {identifier(table)}{live}) TO "
+                f"{literal(str(new / f'{table}.{form}'))} (FORMAT {form}{head})"
             )
     return target
 
@@ -94,7 +96,8 @@ def _guarded(column: str, kind: str) -> str:
     if kind != "VARCHAR":
         return f'"{column}"'
     signs = ", ".join(f"'{sign}'" for sign in FORMULA)
-    return f"""CASE WHEN left("{column}", 1) IN ({signs}) THEN '''' || "{column}" ELSE "{column}" END AS "{column}\""""
+    name = f'"{column}"'
+    return f"CASE WHEN left({name}, 1) IN ({signs}) THEN '''' || {name} ELSE {name} END AS {name}"
 
 
 def guarded(value: Any) -> Any:
@@ -128,12 +131,16 @@ def jobs_of(store: Store, study: str) -> list[str]:
         WITH mine AS (SELECT DISTINCT checkpoint_id FROM path_points WHERE study = $study),
         its AS (SELECT cell_id FROM cells JOIN mine USING (checkpoint_id)),
         wanted AS (
-            SELECT batch FROM studies WHERE name = $study UNION SELECT batch FROM path_points WHERE study = $study
-            UNION SELECT batch FROM generations JOIN its USING (cell_id) UNION SELECT batch FROM judgments JOIN its USING (cell_id)
-            UNION SELECT batch FROM label_events JOIN its USING (cell_id) UNION SELECT batch FROM measurements JOIN mine USING (checkpoint_id)
+            SELECT batch FROM studies WHERE name = $study UNION SELECT batch FROM path_points
+                WHERE study = $study
+            UNION SELECT batch FROM generations JOIN its USING (cell_id) UNION SELECT batch FROM judgments
+                JOIN its USING (cell_id)
+            UNION SELECT batch FROM label_events JOIN its USING (cell_id) UNION SELECT batch FROM measurements
+                JOIN mine USING (checkpoint_id)
             UNION SELECT batch FROM queues WHERE study = $study UNION SELECT batch FROM guidelines
         )
-        SELECT job_id FROM batches JOIN wanted USING (batch) WHERE batch NOT IN (SELECT batch FROM retracted_batches) ORDER BY batch
+        SELECT job_id FROM batches JOIN wanted USING (batch)
+            WHERE batch NOT IN (SELECT batch FROM retracted_batches) ORDER BY batch
         """,
         {"study": study},
     )

@@ -107,11 +107,13 @@ def _ingest_each(store: Store, jobs: list[Job], total: Ingested, problems: list[
 def set_aside(store: Store) -> list[CapsafeError]:
     """What of the job folders could not be read into the store: a sentence for each part of a job."""
     rows = store.rows(
-        "SELECT job_id, part, count(*), arg_min(message, place), min(place) FROM set_aside GROUP BY job_id, part ORDER BY job_id, part"
+        "SELECT job_id, part, count(*), arg_min(message, place), min(place) FROM set_aside GROUP BY job_id, "
+        "part ORDER BY job_id, part"
     )
     return [
         CapsafeError(
-            f"{n} {'record' if n == 1 else 'records'} of {job_id} (part {part}) cannot be used and {'was' if n == 1 else 'were'} set aside; the first, in the block at byte {place}: {message}"
+            f"{n} {'record' if n == 1 else 'records'} of {job_id} (part {part}) cannot be used and "
+            f"{'was' if n == 1 else 'were'} set aside; the first, in the block at byte {place}: {message}"
         )
         if job_id
         else CapsafeError(message)
@@ -302,7 +304,8 @@ def _insert(
             touched |= _take_out(cursor, kind)
         rows = first(
             cursor,
-            f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch.number} FROM fresh WHERE is_new",
+            f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch.number} FROM fresh WHERE "
+            "is_new",
         )
         if kind in _NEEDED_BY and rows != (0,):
             cells = cursor.execute(f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM ({_NEEDED_BY[kind]})")

@@ -29,21 +29,29 @@ def truths(store: Store, dimension: str) -> pd.DataFrame:
         WITH said AS (SELECT * FROM current_answers WHERE dimension = $dimension AND repeat = 0),
         ruled AS (SELECT * FROM adjudications WHERE dimension = $dimension),
         told AS (
-            SELECT generation_id, cell_id, count(DISTINCT rater_id) FILTER (action = 'label') AS people, count(DISTINCT label) AS opinions, any_value(label) AS one
-            FROM (SELECT generation_id, cell_id, rater_id, action, label FROM said UNION ALL SELECT generation_id, cell_id, NULL, 'adjudicate', NULL FROM ruled)
+            SELECT generation_id, cell_id, count(DISTINCT rater_id) FILTER (action = 'label') AS people,
+                count(DISTINCT label) AS opinions, any_value(label) AS one
+            FROM (SELECT generation_id, cell_id, rater_id, action, label FROM said
+                UNION ALL SELECT generation_id, cell_id, NULL, 'adjudicate', NULL FROM ruled)
             GROUP BY generation_id, cell_id
         ), truth AS (
-            SELECT told.generation_id, told.cell_id, people, coalesce(ruled.label, CASE WHEN opinions = 1 THEN one END) AS label,
-                CASE WHEN ruled.label IS NOT NULL THEN 'adjudicated' WHEN opinions > 1 THEN 'disputed' WHEN people = 0 THEN 'skipped' WHEN people > 1 THEN 'agreed' ELSE 'single' END AS state
+            SELECT told.generation_id, told.cell_id, people,
+                coalesce(ruled.label, CASE WHEN opinions = 1 THEN one END) AS label,
+                CASE WHEN ruled.label IS NOT NULL THEN 'adjudicated' WHEN opinions > 1 THEN 'disputed'
+                    WHEN people = 0 THEN 'skipped' WHEN people > 1 THEN 'agreed' ELSE 'single' END AS state
             FROM told LEFT JOIN ruled USING (generation_id)
         ), places AS (
-            SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position, sample) - 1 AS place
+            SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position,
+                sample) - 1 AS place
             FROM verdicts WHERE cell_id IN (SELECT cell_id FROM told)
         )
-        SELECT CAST(t.generation_id AS VARCHAR) AS generation_id, CAST(t.cell_id AS VARCHAR) AS cell_id, CAST(p.place AS INTEGER) AS position,
+        SELECT CAST(t.generation_id AS VARCHAR) AS generation_id, CAST(t.cell_id AS VARCHAR) AS cell_id,
+            CAST(p.place AS INTEGER) AS position,
             CAST(CASE WHEN t.state = 'disputed' THEN 0 ELSE coalesce(c.code, 9) END AS INTEGER) AS code,
-            CASE WHEN t.state NOT IN ('disputed', 'skipped') AND c.code IS NULL THEN 'cannot tell' ELSE t.state END AS state, CAST(t.people AS INTEGER) AS people
-        FROM truth AS t JOIN places AS p USING (generation_id) LEFT JOIN codes AS c ON c.dimension = $dimension AND c.label = t.label
+            CASE WHEN t.state NOT IN ('disputed', 'skipped') AND c.code IS NULL THEN 'cannot tell'
+                ELSE t.state END AS state, CAST(t.people AS INTEGER) AS people
+        FROM truth AS t JOIN places AS p USING (generation_id)
+            LEFT JOIN codes AS c ON c.dimension = $dimension AND c.label = t.label
         ORDER BY cell_id, position
         """,
         {"dimension": dimension},
@@ -57,8 +65,10 @@ def queue_items(store: Store) -> pd.DataFrame:
         "queue items",
         lambda: store.frame(
             """
-        SELECT queue, CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, stratum, place, probability
-        FROM counted_items WHERE generation_id IN (SELECT generation_id FROM live_generations) ORDER BY queue, stratum, place
+        SELECT queue, CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id,
+            stratum, place, probability
+        FROM counted_items WHERE generation_id IN (SELECT generation_id FROM live_generations) ORDER BY queue,
+            stratum, place
         """
         ),
     )
@@ -98,10 +108,15 @@ def item_texts(store: Store, generations: Sequence[str]) -> dict[str, dict[str, 
     about (origin and adapters, hidden where labelling is blind). An output that is gone is left out."""
     rows = store.rows(
         """
-        WITH wanted AS MATERIALIZED (SELECT * FROM generations WHERE generation_id IN (SELECT unnest(CAST(? AS UUID[]))) AND batch NOT IN (SELECT batch FROM retracted_batches)),
-        places AS (SELECT checkpoint_id, min(recipe || ', step ' || step) AS place FROM path_points GROUP BY checkpoint_id)
-        SELECT CAST(g.generation_id AS VARCHAR), p.text, p.messages, p.behaviour_text, g.text, CAST(g.cell_id AS VARCHAR), coalesce(places.place, k.origin)
-        FROM wanted AS g JOIN prompts AS p USING (prompt_id) JOIN cells AS c ON c.cell_id = g.cell_id JOIN checkpoints AS k USING (checkpoint_id) LEFT JOIN places USING (checkpoint_id)
+        WITH wanted AS MATERIALIZED (SELECT * FROM generations
+            WHERE generation_id IN (SELECT unnest(CAST(? AS UUID[])))
+            AND batch NOT IN (SELECT batch FROM retracted_batches)),
+        places AS (SELECT checkpoint_id, min(recipe || ', step ' || step) AS place FROM path_points
+            GROUP BY checkpoint_id)
+        SELECT CAST(g.generation_id AS VARCHAR), p.text, p.messages, p.behaviour_text, g.text,
+            CAST(g.cell_id AS VARCHAR), coalesce(places.place, k.origin)
+        FROM wanted AS g JOIN prompts AS p USING (prompt_id) JOIN cells AS c ON c.cell_id = g.cell_id
+            JOIN checkpoints AS k USING (checkpoint_id) LEFT JOIN places USING (checkpoint_id)
         """,
         [list(generations)],
     )
@@ -126,12 +141,19 @@ def people_answers(
     return store.frame(
         f"""
         WITH said AS (SELECT * FROM current_answers WHERE dimension = $dimension AND action = 'label'),
-        base AS (SELECT * FROM verdicts WHERE generation_id IN (SELECT generation_id FROM said)), {outcome_slots("base")},
-        coded AS (SELECT base.*, coalesce(codes[refusal_slot], 0) AS refusal, coalesce(codes[coherence_slot], 0) AS coherence FROM base JOIN three USING (cell_id))
-        SELECT CAST(said.generation_id AS VARCHAR) AS generation_id, b.name AS benchmark, p.behaviour, {as_sql(STRATUM)} AS stratum, r.name AS person, CAST(coalesce(k.code, 9) AS INTEGER) AS code,
-            CAST(said.repeat AS INTEGER) AS repeat, CASE WHEN said.shown < said.created THEN said.created - said.shown END AS seconds, array_to_string(said.reasons, ', ') AS reasons
-        FROM said JOIN coded USING (generation_id) JOIN generations AS g USING (generation_id) JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b USING (benchmark_id)
-        JOIN raters AS r USING (rater_id) LEFT JOIN codes AS k ON k.dimension = $dimension AND k.label = said.label
+        base AS (SELECT * FROM verdicts WHERE generation_id IN (SELECT generation_id FROM said)),
+            {outcome_slots("base")},
+        coded AS (SELECT base.*, coalesce(codes[refusal_slot], 0) AS refusal,
+            coalesce(codes[coherence_slot], 0) AS coherence FROM base JOIN three USING (cell_id))
+        SELECT CAST(said.generation_id AS VARCHAR) AS generation_id, b.name AS benchmark, p.behaviour,
+            {as_sql(STRATUM)} AS stratum, r.name AS person, CAST(coalesce(k.code, 9) AS INTEGER) AS code,
+            CAST(said.repeat AS INTEGER) AS repeat, CASE
+                WHEN said.shown < said.created THEN said.created - said.shown END AS seconds,
+                array_to_string(said.reasons, ', ') AS reasons
+        FROM said JOIN coded USING (generation_id) JOIN generations AS g USING (generation_id)
+            JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b USING (benchmark_id)
+        JOIN raters AS r USING (rater_id) LEFT JOIN codes AS k ON k.dimension = $dimension
+            AND k.label = said.label
         ORDER BY b.name, p.position, generation_id, person
         """,
         {"dimension": dimension, "judge": judge, "refusal_judge": refusal_judge, "coherence": coherence},
@@ -143,8 +165,11 @@ def label_history(store: Store, generation: str, dimension: str) -> pd.DataFrame
     note, confidence, created, repeat."""
     return store.frame(
         """
-        SELECT CAST(event_id AS VARCHAR) AS event_id, r.name AS person, action, label, array_to_string(reasons, ', ') AS reasons, note, confidence, created, CAST(repeat AS INTEGER) AS repeat
-        FROM label_events JOIN raters AS r USING (rater_id) WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ? AND label_events.batch NOT IN (SELECT batch FROM retracted_batches)
+        SELECT CAST(event_id AS VARCHAR) AS event_id, r.name AS person, action, label,
+            array_to_string(reasons, ', ') AS reasons, note, confidence, created,
+            CAST(repeat AS INTEGER) AS repeat
+        FROM label_events JOIN raters AS r USING (rater_id) WHERE CAST(generation_id AS VARCHAR) = ?
+            AND dimension = ? AND label_events.batch NOT IN (SELECT batch FROM retracted_batches)
         ORDER BY created, event_id
         """,
         [generation, dimension],
@@ -156,7 +181,9 @@ def rulings(store: Store) -> pd.DataFrame:
     note."""
     return store.frame(
         """
-        SELECT CAST(event_id AS VARCHAR) AS event_id, dimension, CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, label, r.name AS person, note
+        SELECT CAST(event_id AS VARCHAR) AS event_id, dimension,
+            CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, label,
+            r.name AS person, note
         FROM adjudications JOIN raters AS r USING (rater_id) ORDER BY created DESC
         """
     )
@@ -202,12 +229,19 @@ def people_work(store: Store) -> pd.DataFrame:
     return store.frame(
         """
         WITH done AS (
-            SELECT rater_id, count(*) FILTER (action = 'label') AS labels, count(DISTINCT generation_id) AS items, count(DISTINCT generation_id) FILTER (action = 'skip') AS skipped,
-                count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back, median(created - shown) FILTER (action = 'label' AND shown < created) AS seconds, max(created) AS last
+            SELECT rater_id, count(*) FILTER (action = 'label') AS labels,
+                count(DISTINCT generation_id) AS items, count(DISTINCT generation_id) FILTER (action = 'skip')
+                AS skipped,
+                count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back,
+                    median(created - shown) FILTER (action = 'label' AND shown < created) AS seconds,
+                    max(created) AS last
             FROM counted_labels GROUP BY rater_id
         ), tried AS (SELECT rater_id, right_answers || ' of ' || asked AS practice FROM current_practices)
-        SELECT DISTINCT r.name AS person, CAST(labels AS INTEGER) AS labels, CAST(items AS INTEGER) AS items, CAST(skipped AS INTEGER) AS skipped, CAST(taken_back AS INTEGER) AS taken_back, seconds, practice, last
-        FROM done FULL JOIN tried USING (rater_id) JOIN raters AS r USING (rater_id) ORDER BY labels DESC NULLS LAST
+        SELECT DISTINCT r.name AS person, CAST(labels AS INTEGER) AS labels, CAST(items AS INTEGER) AS items,
+            CAST(skipped AS INTEGER) AS skipped, CAST(taken_back AS INTEGER) AS taken_back, seconds, practice,
+            last
+        FROM done FULL JOIN tried USING (rater_id) JOIN raters AS r USING (rater_id)
+            ORDER BY labels DESC NULLS LAST
         """
     )
 
@@ -223,9 +257,12 @@ def labelled_answers(store: Store, study: str) -> list[dict[str, Any]]:
     }
     rows = store.rows(
         """
-        SELECT CAST(g.generation_id AS VARCHAR), CAST(p.prompt_id AS VARCHAR), p.text, g.text, b.kind = 'capability'
-        FROM live_generations AS g JOIN prompts AS p USING (prompt_id) JOIN cells AS c ON c.cell_id = g.cell_id JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id
-        WHERE g.generation_id IN (SELECT unnest(CAST($ids AS UUID[]))) AND c.checkpoint_id IN (SELECT checkpoint_id FROM path_points WHERE study = $study) ORDER BY 2, 1
+        SELECT CAST(g.generation_id AS VARCHAR), CAST(p.prompt_id AS VARCHAR), p.text, g.text,
+            b.kind = 'capability'
+        FROM live_generations AS g JOIN prompts AS p USING (prompt_id)
+            JOIN cells AS c ON c.cell_id = g.cell_id JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id
+        WHERE g.generation_id IN (SELECT unnest(CAST($ids AS UUID[])))
+            AND c.checkpoint_id IN (SELECT checkpoint_id FROM path_points WHERE study = $study) ORDER BY 2, 1
         """,
         {"ids": list(known), "study": study},
     )
@@ -253,8 +290,11 @@ def incoherence_reasons(store: Store) -> pd.DataFrame:
     `code_arrays`), reason; a row for each reason that somebody gave."""
     return store.frame(
         """
-        WITH said AS (SELECT DISTINCT cell_id, generation_id, unnest(reasons) AS reason FROM current_labels WHERE dimension = 'coherence' AND label = 'incoherent'),
-        places AS (SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position, sample) - 1 AS place FROM verdicts WHERE cell_id IN (SELECT cell_id FROM said))
-        SELECT CAST(cell_id AS VARCHAR) AS cell_id, CAST(place AS INTEGER) AS position, reason FROM said JOIN places USING (generation_id) ORDER BY ALL
+        WITH said AS (SELECT DISTINCT cell_id, generation_id, unnest(reasons) AS reason FROM current_labels
+            WHERE dimension = 'coherence' AND label = 'incoherent'),
+        places AS (SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position,
+            sample) - 1 AS place FROM verdicts WHERE cell_id IN (SELECT cell_id FROM said))
+        SELECT CAST(cell_id AS VARCHAR) AS cell_id, CAST(place AS INTEGER) AS position, reason FROM said
+            JOIN places USING (generation_id) ORDER BY ALL
         """
     )

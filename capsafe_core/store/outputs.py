@@ -24,37 +24,48 @@ from capsafe_core.store.studies import path_points
 
 _VOTES = """
 votes AS (
-    SELECT v.generation_id, count(*) FILTER (code = 2) AS unsafe_votes, count(*) FILTER (code = 1) AS safe_votes
-    FROM (SELECT v.generation_id, v.codes[s.slot] AS code FROM base AS v JOIN current_slots AS s USING (cell_id) WHERE s.dimension = 'safety' AND s.rater_id IN (SELECT rater_id FROM raters WHERE kind = 'judge')) AS v
+    SELECT v.generation_id, count(*) FILTER (code = 2) AS unsafe_votes,
+        count(*) FILTER (code = 1) AS safe_votes
+    FROM (SELECT v.generation_id, v.codes[s.slot] AS code FROM base AS v
+        JOIN current_slots AS s USING (cell_id) WHERE s.dimension = 'safety'
+        AND s.rater_id IN (SELECT rater_id FROM raters WHERE kind = 'judge')) AS v
     GROUP BY v.generation_id
 )
 """
 _TOLD = f"""
 {outcome_slots("base")}, {_VOTES}, places AS (
     SELECT checkpoint_id, min(recipe) AS recipe, min(seed) AS seed, arg_min(step, recipe) AS step
-    FROM path_points WHERE study = $study AND batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY checkpoint_id
+    FROM path_points WHERE study = $study AND batch NOT IN (SELECT batch FROM retracted_batches)
+        GROUP BY checkpoint_id
 ), coded AS (
-    SELECT v.generation_id, v.cell_id, c.checkpoint_id, b.name AS benchmark, b.kind = 'capability' AS capability, v.position, v.truncated, coalesce(v.codes[safety_slot], 0) AS safety,
+    SELECT v.generation_id, v.cell_id, c.checkpoint_id, b.name AS benchmark,
+        b.kind = 'capability' AS capability, v.position, v.truncated,
+        coalesce(v.codes[safety_slot], 0) AS safety,
         coalesce(v.codes[refusal_slot], 0) AS refusal, coalesce(v.codes[coherence_slot], 0) AS coherence
-    FROM base AS v JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id) JOIN three USING (cell_id)
+    FROM base AS v JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id)
+        JOIN three USING (cell_id)
 ), told AS (SELECT *, {as_sql(LISTED)} AS outcome, {as_sql(STRATUM)} AS stratum FROM coded),
 chosen AS (
-    SELECT told.*, p.item, p.text AS prompt, p.category, p.behaviour_text, g.text AS answer, g.finish_reason, g.tokens, places.recipe, places.seed, places.step,
+    SELECT told.*, p.item, p.text AS prompt, p.category, p.behaviour_text, g.text AS answer, g.finish_reason,
+        g.tokens, places.recipe, places.seed, places.step,
         coalesce(votes.unsafe_votes, 0) AS unsafe_votes, coalesce(votes.safe_votes, 0) AS safe_votes
-    FROM told JOIN texts AS g USING (generation_id) JOIN prompts AS p USING (prompt_id) JOIN places USING (checkpoint_id)
+    FROM told JOIN texts AS g USING (generation_id) JOIN prompts AS p USING (prompt_id)
+        JOIN places USING (checkpoint_id)
     LEFT JOIN votes USING (generation_id)
 )
 """
 """Outputs with all that a list shows, from `base` (verdict rows) and `texts` (generations)."""
 _COLUMNS = """
-CAST(generation_id AS VARCHAR) AS generation_id, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, benchmark, item, prompt, behaviour_text, answer,
-finish_reason, tokens, outcome, CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes, recipe, seed, step
+CAST(generation_id AS VARCHAR) AS generation_id, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id,
+benchmark, item, prompt, behaviour_text, answer, finish_reason, tokens, outcome,
+CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes, recipe, seed, step
 """
 
 
 ORDERS = {
     "position": "benchmark, position, recipe, seed, step",
-    "disputed": "least(unsafe_votes, safe_votes) DESC, abs(unsafe_votes - safe_votes), position, benchmark, recipe, seed, step",
+    "disputed": "least(unsafe_votes, safe_votes) DESC, abs(unsafe_votes - safe_votes), position, benchmark, "
+    "recipe, seed, step",
     "random": "hash(CAST(generation_id AS VARCHAR))",
 }
 
@@ -90,9 +101,14 @@ def find_outputs(
         selection.categories or selection.prompt or selection.search or selection.before
     ):
         ids, homes, found = _most_disputed(store, selection, specification, cells, limit + offset)
-        few = "WHERE cell_id IN (SELECT unnest(CAST($cells AS UUID[]))) AND generation_id IN (SELECT unnest(CAST($ids AS UUID[])))"
+        few = (
+            "WHERE cell_id IN (SELECT unnest(CAST($cells AS UUID[]))) AND generation_id IN (SELECT "
+            "unnest(CAST($ids AS UUID[])))"
+        )
         frame = store.frame(
-            f"WITH base AS MATERIALIZED (SELECT * FROM verdicts {few}), texts AS MATERIALIZED (SELECT * FROM live_generations {few}), {_TOLD} SELECT {_COLUMNS} FROM chosen ORDER BY {ORDERS[order]} LIMIT $limit OFFSET $offset",
+            f"WITH base AS MATERIALIZED (SELECT * FROM verdicts {few}), texts AS MATERIALIZED (SELECT * "
+            f"FROM live_generations {few}), {_TOLD} SELECT {_COLUMNS} FROM chosen ORDER BY {ORDERS[order]} "
+            "LIMIT $limit OFFSET $offset",
             {**parameters, "cells": homes, "ids": ids, "limit": limit, "offset": offset},
         )
         return frame, found
@@ -100,7 +116,8 @@ def find_outputs(
     frame = store.frame(
         f"""
         WITH base AS (SELECT * FROM verdicts), texts AS (SELECT * FROM live_generations), {_TOLD}
-        SELECT {_COLUMNS}, CAST(count(*) OVER () AS INTEGER) AS found FROM chosen WHERE {where} ORDER BY {ORDERS[order]} LIMIT $limit OFFSET $offset
+        SELECT {_COLUMNS}, CAST(count(*) OVER () AS INTEGER) AS found FROM chosen WHERE {where}
+            ORDER BY {ORDERS[order]} LIMIT $limit OFFSET $offset
         """,
         {**parameters, **restrictions, "limit": limit, "offset": offset},
     )
@@ -126,9 +143,12 @@ def frame_outputs(
     return store.frame(
         f"""
         WITH base AS (SELECT * FROM verdicts), texts AS (SELECT * FROM live_generations), {_TOLD},
-        ordered AS (SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position, sample) - 1 AS place FROM verdicts)
-        SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, CAST(place AS INTEGER) AS place, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, recipe,
-            CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes, CAST(coherence AS INTEGER) AS coherence
+        ordered AS (SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position,
+            sample) - 1 AS place FROM verdicts)
+        SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id,
+            CAST(place AS INTEGER) AS place, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, recipe,
+            CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes,
+                CAST(coherence AS INTEGER) AS coherence
         FROM chosen JOIN ordered USING (generation_id) WHERE {where} ORDER BY cell_id, place
         """,
         {**parameters, **restrictions},
@@ -139,7 +159,8 @@ def cell_sizes(store: Store, cells: Sequence[str]) -> dict[str, int]:
     """How many outputs each cell has."""
     return dict(
         store.rows(
-            "SELECT CAST(cell_id AS VARCHAR), count(*) FROM verdicts WHERE cell_id IN (SELECT unnest(CAST(? AS UUID[]))) GROUP BY cell_id",
+            "SELECT CAST(cell_id AS VARCHAR), count(*) FROM verdicts WHERE cell_id IN (SELECT unnest(CAST(? "
+            "AS UUID[]))) GROUP BY cell_id",
             [list(cells)],
         )
     )
@@ -287,7 +308,8 @@ class _Filtered:
         how evenly judges are split."""
         found = self.store.arrow(
             """
-            SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id, truncated, codes FROM verdicts
+            SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id,
+                truncated, codes FROM verdicts
             WHERE position < $reach AND cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
             """,
             {"reach": reach, "cells": cells},
@@ -343,7 +365,8 @@ def _restrictions(
             parameters[name] = list(values)
     if selection.recipes:
         parts.append(
-            "checkpoint_id IN (SELECT checkpoint_id FROM path_points WHERE study = $study AND recipe IN (SELECT unnest($recipes)))"
+            "checkpoint_id IN (SELECT checkpoint_id FROM path_points WHERE study = $study AND recipe IN "
+            "(SELECT unnest($recipes)))"
         )
         parameters["recipes"] = list(selection.recipes)
     if selection.checkpoints:
@@ -355,7 +378,8 @@ def _restrictions(
     if selection.before:
         # prompts that another checkpoint answered with a given outcome
         parts.append(
-            "(benchmark, position) IN (SELECT (benchmark, position) FROM told WHERE CAST(checkpoint_id AS VARCHAR) = $before_checkpoint AND outcome = $before_outcome)"
+            "(benchmark, position) IN (SELECT (benchmark, position) FROM told WHERE CAST(checkpoint_id AS "
+            "VARCHAR) = $before_checkpoint AND outcome = $before_outcome)"
         )
         parameters["before_checkpoint"], _, parameters["before_outcome"] = selection.before.partition(":")
     if selection.search:
@@ -371,13 +395,19 @@ def _restrictions(
                 else "v.codes[s.slot] IN (1, 2) AND v.codes[s.slot] + w.codes[o.slot] = 3"
             )
             other = (
-                "JOIN verdicts AS w USING (generation_id) JOIN current_slots AS o ON o.cell_id = w.cell_id AND o.dimension = 'safety' AND o.name = $other{i}"
+                "JOIN verdicts AS w USING (generation_id) JOIN current_slots AS o ON o.cell_id = w.cell_id "
+                "AND o.dimension = 'safety' AND o.name = $other{i}"
                 if label
                 else ""
             )
-            seen = f"SELECT v.generation_id FROM verdicts AS v JOIN current_slots AS s ON s.cell_id = v.cell_id {other.format(i=i)} WHERE s.dimension = 'safety' AND s.name = $judge{i} AND {codes}"
+            seen = (
+                "SELECT v.generation_id FROM verdicts AS v JOIN current_slots AS s ON s.cell_id = "
+                f"v.cell_id {other.format(i=i)} WHERE s.dimension = 'safety' AND s.name = $judge{i} AND "
+                f"{codes}"
+            )
             never = (
-                f"OR cell_id NOT IN (SELECT cell_id FROM current_slots WHERE dimension = 'safety' AND name = $judge{i})"
+                "OR cell_id NOT IN (SELECT cell_id FROM current_slots WHERE dimension = 'safety' AND name "
+                f"= $judge{i})"
                 if not label
                 else ""
             )
@@ -385,8 +415,10 @@ def _restrictions(
             parameters |= {f"judge{i}": judge} | ({f"other{i}": label[1:]} if label else {})
             continue
         parts.append(
-            f"generation_id IN (SELECT generation_id FROM verdicts AS v JOIN current_slots AS s USING (cell_id) "
-            f"JOIN codes ON codes.dimension = s.dimension AND codes.code = v.codes[s.slot] WHERE s.dimension = 'safety' AND s.name = $judge{i} AND codes.label = $label{i})"
+            "generation_id IN (SELECT generation_id FROM verdicts AS v JOIN current_slots AS s USING "
+            "(cell_id) "
+            "JOIN codes ON codes.dimension = s.dimension AND codes.code = v.codes[s.slot] WHERE "
+            f"s.dimension = 'safety' AND s.name = $judge{i} AND codes.label = $label{i})"
         )
         parameters |= {f"judge{i}": judge, f"label{i}": label}
     return " AND ".join(parts), parameters
@@ -397,8 +429,10 @@ def safety_verdicts(store: Store, generations: Sequence[str]) -> pd.DataFrame:
     where it has not looked)."""
     rows = store.rows(
         """
-        SELECT CAST(j.generation_id AS VARCHAR), r.name, coalesce(j.label, j.status), j.native FROM current_judgments AS j JOIN raters AS r USING (rater_id)
-        JOIN current_slots AS s ON s.cell_id = j.cell_id AND s.rater_id = j.rater_id AND s.dimension = 'safety'
+        SELECT CAST(j.generation_id AS VARCHAR), r.name, coalesce(j.label, j.status), j.native
+            FROM current_judgments AS j JOIN raters AS r USING (rater_id)
+        JOIN current_slots AS s ON s.cell_id = j.cell_id AND s.rater_id = j.rater_id
+            AND s.dimension = 'safety'
         WHERE j.dimension = 'safety' AND j.generation_id IN (SELECT unnest(CAST(? AS UUID[]))) ORDER BY r.name
         """,
         [list(generations)],
@@ -419,7 +453,8 @@ def prompt_items(store: Store, benchmark: str) -> list[str]:
     return [
         item
         for (item,) in store.rows(
-            "SELECT item FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? GROUP BY item ORDER BY min(position), item",
+            "SELECT item FROM prompts JOIN benchmarks AS b USING (benchmark_id) WHERE b.name = ? GROUP BY "
+            "item ORDER BY min(position), item",
             [benchmark],
         )
     ]
@@ -447,10 +482,14 @@ def read_output(store: Store, generation_id: str) -> Output:
     """
     facts = store.frame(
         """
-        SELECT CAST(g.generation_id AS VARCHAR) AS generation_id, CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id, g.text AS answer, g.asked, g.finish_reason, g.tokens, g.sample, g.seed,
-            p.text AS prompt, p.item, p.category, p.behaviour_text, p.context, p.reference, b.name AS benchmark, b.kind AS benchmark_kind,
+        SELECT CAST(g.generation_id AS VARCHAR) AS generation_id,
+            CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id, g.text AS answer, g.asked, g.finish_reason,
+            g.tokens, g.sample, g.seed,
+            p.text AS prompt, p.item, p.category, p.behaviour_text, p.context, p.reference,
+                b.name AS benchmark, b.kind AS benchmark_kind,
             n.engine, n.engine_version, n.temperature, n.max_tokens, k.origin, len(k.adapters) AS adapters
-        FROM live_generations AS g JOIN cells AS c USING (cell_id) JOIN prompts AS p USING (prompt_id) JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id
+        FROM live_generations AS g JOIN cells AS c USING (cell_id) JOIN prompts AS p USING (prompt_id)
+            JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id
         JOIN conditions AS n USING (condition_id) LEFT JOIN checkpoints AS k USING (checkpoint_id)
         WHERE CAST(g.generation_id AS VARCHAR) = ?
         """,
@@ -463,13 +502,16 @@ def read_output(store: Store, generation_id: str) -> Output:
         )
     row = {str(k): v for k, v in facts.iloc[0].to_dict().items()}
     places = store.frame(
-        "SELECT DISTINCT study, recipe, seed, step FROM path_points WHERE CAST(checkpoint_id AS VARCHAR) = ? ORDER BY ALL",
+        "SELECT DISTINCT study, recipe, seed, step FROM path_points WHERE CAST(checkpoint_id AS VARCHAR) = "
+        "? ORDER BY ALL",
         [row["checkpoint_id"]],
     )
     judgments = store.frame(
         """
-        SELECT r.name AS judge, r.family, j.dimension, j.status, coalesce(j.label, '') AS label, j.native, j.score, j.raw, j.asked, j.evidence, j.attempt, r.stance
-        FROM current_judgments AS j JOIN raters AS r USING (rater_id) WHERE CAST(j.generation_id AS VARCHAR) = ? ORDER BY j.dimension, r.name
+        SELECT r.name AS judge, r.family, j.dimension, j.status, coalesce(j.label, '') AS label, j.native,
+            j.score, j.raw, j.asked, j.evidence, j.attempt, r.stance
+        FROM current_judgments AS j JOIN raters AS r USING (rater_id)
+            WHERE CAST(j.generation_id AS VARCHAR) = ? ORDER BY j.dimension, r.name
         """,
         [generation_id],
     )
@@ -482,10 +524,12 @@ def reason_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Da
         """
         WITH found AS (
             SELECT cell_id, unnest(string_split(native, ', ')) AS reason
-            FROM current_judgments JOIN current_slots AS s USING (cell_id, rater_id, dimension) WHERE dimension = 'coherence' AND label = 'incoherent' AND s.name = $coherence
+            FROM current_judgments JOIN current_slots AS s USING (cell_id, rater_id, dimension)
+                WHERE dimension = 'coherence' AND label = 'incoherent' AND s.name = $coherence
             AND ($truncated OR generation_id NOT IN (SELECT generation_id FROM verdicts WHERE truncated))
         )
-        SELECT CAST(cell_id AS VARCHAR) AS cell_id, reason, CAST(count(*) AS INTEGER) AS n FROM found GROUP BY ALL
+        SELECT CAST(cell_id AS VARCHAR) AS cell_id, reason, CAST(count(*) AS INTEGER) AS n FROM found
+            GROUP BY ALL
         """,
         {"coherence": coherence, "truncated": truncated},
     )

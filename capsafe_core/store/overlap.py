@@ -49,7 +49,8 @@ def overlap(store: Store, jobs: Sequence[str]) -> Overlap:
             UNION SELECT cell_id, generation_id FROM generations WHERE batch IN (SELECT batch FROM theirs)
         ), given AS (SELECT cell_id, generation_id FROM generations WHERE batch IN (SELECT batch FROM own)),
         differs AS (
-            SELECT id AS generation_id FROM conflicts WHERE type = 'generations' AND batch IN (SELECT batch FROM theirs)
+            SELECT id AS generation_id FROM conflicts WHERE type = 'generations'
+                AND batch IN (SELECT batch FROM theirs)
         )
         SELECT
             (SELECT count(DISTINCT generation_id) FROM given WHERE generation_id IN (
@@ -57,7 +58,8 @@ def overlap(store: Store, jobs: Sequence[str]) -> Overlap:
             )),
             (SELECT count(DISTINCT cell_id) FROM given WHERE cell_id IN (SELECT cell_id FROM said)
                 OR generation_id IN (SELECT generation_id FROM differs)),
-            (SELECT coalesce(list(DISTINCT name ORDER BY name), []) FROM studies WHERE batch IN (SELECT batch FROM theirs)
+            (SELECT coalesce(list(DISTINCT name ORDER BY name), []) FROM studies
+                WHERE batch IN (SELECT batch FROM theirs)
                 AND name IN (SELECT name FROM studies WHERE batch IN (SELECT batch FROM own))),
             (SELECT count(DISTINCT queue) FROM queues WHERE batch IN (SELECT batch FROM theirs)
                 AND queue IN (SELECT queue FROM queues WHERE batch IN (SELECT batch FROM own)))

@@ -20,7 +20,8 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Seat:
-    """A rater's place on a benchmark: which code of a row is its own, cell by cell, for its newest version."""
+    """A rater's place on a benchmark: which code of a row is its own, cell by cell, for its newest
+    version."""
 
     name: str
     dimension: str
@@ -100,12 +101,15 @@ def pattern_counts(store: Store) -> list[BenchmarkPatterns]:
 
 def _read(store: Store) -> list[BenchmarkPatterns]:
     counts = store.arrow(
-        "SELECT CAST(c.benchmark_id AS VARCHAR) AS benchmark_id, CAST(p.cell_id AS VARCHAR) AS cell_id, p.truncated, p.codes, p.n FROM patterns AS p JOIN cells AS c USING (cell_id) ORDER BY ALL"
+        "SELECT CAST(c.benchmark_id AS VARCHAR) AS benchmark_id, CAST(p.cell_id AS VARCHAR) AS cell_id, "
+        "p.truncated, p.codes, p.n FROM patterns AS p JOIN cells AS c USING (cell_id) ORDER BY ALL"
     )
     seats = store.rows(
         """
-        SELECT CAST(c.benchmark_id AS VARCHAR), CAST(s.cell_id AS VARCHAR), s.name, s.dimension, r.family, r.kind, s.slot
-        FROM current_slots AS s JOIN cells AS c USING (cell_id) JOIN raters AS r USING (rater_id) ORDER BY s.slot
+        SELECT CAST(c.benchmark_id AS VARCHAR), CAST(s.cell_id AS VARCHAR), s.name, s.dimension, r.family,
+            r.kind, s.slot
+        FROM current_slots AS s JOIN cells AS c USING (cell_id) JOIN raters AS r USING (rater_id)
+            ORDER BY s.slot
         """
     )
     kinds = dict(store.rows("SELECT CAST(benchmark_id AS VARCHAR), kind FROM benchmarks"))

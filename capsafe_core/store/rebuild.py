@@ -144,7 +144,8 @@ def _check_offsets(store: Store, jobs: Path, found: Checked) -> None:
         shard = known[job_id].path(part, "shard.jsonl") if job_id in known else None
         if shard is None or not shard.is_file():
             found.problems.append(
-                f"The folder of {job_id} is gone or cannot be read: a rebuilt store would lack what it brought."
+                f"The folder of {job_id} is gone or cannot be read: a rebuilt store would lack what it "
+                "brought."
             )
         elif shard.stat().st_size < read:
             found.problems.append(f"The shard {shard} is shorter than the {read} bytes already read from it.")
@@ -163,11 +164,13 @@ def _check_folders(jobs: Path, found: Checked) -> None:
             undated += _check_shard(job, part, found)
     if undated:
         found.unseen.append(
-            f"{undated:,} blocks of the job folders were written before blocks had checksums: a changed letter in their texts is not seen."
+            f"{undated:,} blocks of the job folders were written before blocks had checksums: a changed "
+            "letter in their texts is not seen."
         )
     if readable:
         found.unseen.append(
-            "Manifests, status files, heads and lists of errors have no checksums; that they can be read is all that is known of them."
+            "Manifests, status files, heads and lists of errors have no checksums; that they can be read is "
+            "all that is known of them."
         )
 
 
@@ -194,6 +197,7 @@ def _check_shard(job: Job, part: int, found: Checked) -> int:
         wrong.append(f"{left} bytes at its end are not read: its last closing line is missing or damaged.")
     if wrong:
         found.problems.append(
-            f"The shard {path} has {len(wrong)} damaged {'place' if len(wrong) == 1 else 'places'}; the first: {wrong[0]}"
+            f"The shard {path} has {len(wrong)} damaged {'place' if len(wrong) == 1 else 'places'}; the "
+            f"first: {wrong[0]}"
         )
     return undated

@@ -17,14 +17,16 @@ _NEW_SLOTS = """
 INSERT INTO slots
 WITH used AS (
     SELECT DISTINCT c.benchmark_id, v.dimension, v.rater_id
-    FROM (SELECT cell_id, dimension, rater_id FROM judgments UNION ALL SELECT cell_id, dimension, rater_id FROM label_events) AS v
+    FROM (SELECT cell_id, dimension, rater_id FROM judgments UNION ALL SELECT cell_id, dimension, rater_id
+        FROM label_events) AS v
     JOIN cells AS c USING (cell_id) JOIN touched USING (cell_id)
 ), fresh AS (
     SELECT used.* FROM used ANTI JOIN slots USING (benchmark_id, dimension, rater_id)
 ), last AS (
     SELECT benchmark_id, max(slot) AS slot FROM slots GROUP BY benchmark_id
 )
-SELECT benchmark_id, coalesce(last.slot, 0) + row_number() OVER (PARTITION BY benchmark_id ORDER BY dimension, name, rater_id), dimension, rater_id
+SELECT benchmark_id, coalesce(last.slot, 0) + row_number() OVER (PARTITION BY benchmark_id ORDER BY dimension,
+    name, rater_id), dimension, rater_id
 FROM fresh LEFT JOIN last USING (benchmark_id) LEFT JOIN raters USING (rater_id)
 """
 
@@ -36,24 +38,34 @@ WITH given AS (
     SELECT generation_id, rater_id, dimension, label
     FROM current_labels WHERE cell_id IN (SELECT cell_id FROM touched)
 ), coded AS (
-    SELECT given.generation_id, slots.benchmark_id, slots.slot, CAST(coalesce(codes.code, 9) AS UTINYINT) AS code
-    FROM given JOIN slots USING (dimension, rater_id) LEFT JOIN codes ON codes.dimension = given.dimension AND codes.label = given.label
+    SELECT given.generation_id, slots.benchmark_id, slots.slot,
+        CAST(coalesce(codes.code, 9) AS UTINYINT) AS code
+    FROM given JOIN slots USING (dimension, rater_id) LEFT JOIN codes ON codes.dimension = given.dimension
+        AND codes.label = given.label
 ), outputs AS (
-    SELECT g.cell_id, g.generation_id, p.position, g.sample, g.finish_reason = 'length' AS truncated, c.benchmark_id
-    FROM live_generations AS g JOIN touched USING (cell_id) JOIN cells AS c USING (cell_id) JOIN prompts AS p USING (prompt_id)
+    SELECT g.cell_id, g.generation_id, p.position, g.sample, g.finish_reason = 'length' AS truncated,
+        c.benchmark_id
+    FROM live_generations AS g JOIN touched USING (cell_id) JOIN cells AS c USING (cell_id)
+        JOIN prompts AS p USING (prompt_id)
 )
-SELECT o.cell_id, o.generation_id, o.position, o.sample, o.truncated, list(coalesce(coded.code, CAST(0 AS UTINYINT)) ORDER BY slots.slot) AS codes
+SELECT o.cell_id, o.generation_id, o.position, o.sample, o.truncated,
+    list(coalesce(coded.code, CAST(0 AS UTINYINT)) ORDER BY slots.slot) AS codes
 FROM outputs AS o
 LEFT JOIN slots ON slots.benchmark_id = o.benchmark_id
-LEFT JOIN coded ON coded.generation_id = o.generation_id AND coded.benchmark_id = o.benchmark_id AND coded.slot = slots.slot
+LEFT JOIN coded ON coded.generation_id = o.generation_id AND coded.benchmark_id = o.benchmark_id
+    AND coded.slot = slots.slot
 GROUP BY ALL
 """
 
-_PATTERNS = "SELECT cell_id, truncated, codes, count(*) AS n FROM verdicts WHERE cell_id IN (SELECT cell_id FROM touched) GROUP BY ALL"
+_PATTERNS = (
+    "SELECT cell_id, truncated, codes, count(*) AS n FROM verdicts WHERE cell_id IN (SELECT cell_id "
+    "FROM touched) GROUP BY ALL"
+)
 
 _ARRAYS = """
 SELECT cell_id, slot, list(code ORDER BY position, sample) AS codes
-FROM (SELECT cell_id, position, sample, unnest(codes) AS code, generate_subscripts(codes, 1) AS slot FROM verdicts WHERE cell_id IN (SELECT cell_id FROM touched))
+FROM (SELECT cell_id, position, sample, unnest(codes) AS code, generate_subscripts(codes, 1) AS slot
+    FROM verdicts WHERE cell_id IN (SELECT cell_id FROM touched))
 GROUP BY cell_id, slot
 UNION ALL
 SELECT cell_id, 0 AS slot, list(CAST(if(truncated, 2, 1) AS UTINYINT) ORDER BY position, sample) AS codes
@@ -64,7 +76,8 @@ _CURRENT_SLOTS = """
 WITH given AS (
     SELECT cell_id, dimension, rater_id, batch FROM judgments WHERE cell_id IN (SELECT cell_id FROM touched)
     UNION
-    SELECT cell_id, dimension, rater_id, batch FROM label_events WHERE cell_id IN (SELECT cell_id FROM touched)
+    SELECT cell_id, dimension, rater_id, batch FROM label_events
+        WHERE cell_id IN (SELECT cell_id FROM touched)
 ), began AS (
     SELECT cell_id, dimension, rater_id, bool_and(is_foreign) AS is_foreign,
         coalesce(min(since) FILTER (NOT is_foreign), min(since)) AS since
@@ -108,7 +121,8 @@ def refresh(cursor: duckdb.DuckDBPyConnection, cells: Iterable[str]) -> None:
                 """
                 INSERT INTO touched SELECT DISTINCT v.cell_id FROM verdicts AS v
                 WHERE v.cell_id NOT IN (SELECT cell_id FROM touched)
-                AND v.cell_id IN (SELECT cell_id FROM cells WHERE benchmark_id IN (SELECT benchmark_id FROM cells JOIN touched USING (cell_id)))
+                AND v.cell_id IN (SELECT cell_id FROM cells
+                    WHERE benchmark_id IN (SELECT benchmark_id FROM cells JOIN touched USING (cell_id)))
                 """
             )
         _remake(cursor)
@@ -144,7 +158,8 @@ def check(store: Store) -> list[str]:
         for table, query in _ROLLUPS:
             wrong = first(
                 cursor,
-                f"SELECT count(*) FROM ((SELECT * FROM {table} EXCEPT ALL ({query})) UNION ALL (({query}) EXCEPT ALL SELECT * FROM {table}))",
+                f"SELECT count(*) FROM ((SELECT * FROM {table} EXCEPT ALL ({query})) UNION ALL (({query}) "
+                f"EXCEPT ALL SELECT * FROM {table}))",
             )
             if wrong and wrong[0]:
                 problems.append(f"{wrong[0]} rows of {table} do not follow from the facts.")
@@ -158,7 +173,8 @@ def check(store: Store) -> list[str]:
         ):
             twice = first(
                 cursor,
-                f"SELECT count(*) FROM (SELECT {key} FROM {table} WHERE batch NOT IN (SELECT batch FROM retracted_batches) GROUP BY {key} HAVING count(*) > 1)",
+                f"SELECT count(*) FROM (SELECT {key} FROM {table} WHERE batch NOT IN (SELECT batch FROM "
+                f"retracted_batches) GROUP BY {key} HAVING count(*) > 1)",
             )
             if twice and twice[0]:
                 problems.append(f"{twice[0]} ids stand twice in {table}.")

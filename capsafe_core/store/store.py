@@ -177,7 +177,8 @@ class Store:
         done = first(self._connection, "SELECT coalesce(max(version), 0) FROM migrations") or (0,)
         if done[0] > len(steps):
             raise CapsafeError(
-                f"The store {self.path} was written by a newer capsafe (schema {done[0]}, this one knows {len(steps)}).",
+                f"The store {self.path} was written by a newer capsafe (schema {done[0]}, this one knows "
+                f"{len(steps)}).",
                 "Update capsafe, or run `capsafe rebuild` into another file.",
             )
         for version, (name, sql) in enumerate(steps, 1):
@@ -278,7 +279,8 @@ def _not_opened(path: Path | None, error: Exception) -> CapsafeError:
     if path is not None and path.is_file() and os.access(path, os.R_OK | os.W_OK):
         return CapsafeError(
             f"The file {path} cannot be opened as a store: {reason}",
-            "Its content is also in the job folders: `capsafe rebuild` makes it again. CAPSAFE_STORE chooses another path.",
+            "Its content is also in the job folders: `capsafe rebuild` makes it again. CAPSAFE_STORE "
+            "chooses another path.",
         )
     return CapsafeError(
         f"The store {path} cannot be opened: {reason}",

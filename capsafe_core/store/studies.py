@@ -49,8 +49,10 @@ def path_points(store: Store, study: str) -> pd.DataFrame:
 def _path_points(store: Store, study: str) -> pd.DataFrame:
     return store.frame(
         """
-        SELECT DISTINCT CAST(path_id AS VARCHAR) AS path_id, recipe, seed, step, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, start, dataset, learning_rate
-        FROM path_points WHERE study = ? AND batch NOT IN (SELECT batch FROM retracted_batches) ORDER BY recipe, seed, step
+        SELECT DISTINCT CAST(path_id AS VARCHAR) AS path_id, recipe, seed, step,
+            CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, start, dataset, learning_rate
+        FROM path_points WHERE study = ? AND batch NOT IN (SELECT batch FROM retracted_batches)
+            ORDER BY recipe, seed, step
         """,
         [study],
     )
@@ -59,7 +61,8 @@ def _path_points(store: Store, study: str) -> pd.DataFrame:
 def raters(store: Store) -> pd.DataFrame:
     """Every rater: rater_id, name, kind, family, dimensions, version, stance, settings."""
     return store.frame(
-        "SELECT CAST(rater_id AS VARCHAR) AS rater_id, name, kind, family, array_to_string(dimensions, ', ') AS dimensions, version, stance, settings FROM raters ORDER BY name"
+        "SELECT CAST(rater_id AS VARCHAR) AS rater_id, name, kind, family, array_to_string(dimensions, ', "
+        "') AS dimensions, version, stance, settings FROM raters ORDER BY name"
     )
 
 

@@ -40,7 +40,8 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name and type in the store, and its value of a record, of many rows one each or shared."""
+    """A column: its name and type in the store, and its value of a record, of many rows one each or
+    shared."""
 
     name: str
     type: pa.DataType

@@ -33,8 +33,10 @@ def check_writes(store: Store) -> list[CapsafeError]:
     n = store.rows("SELECT n FROM writes")[0][0]
     if 0 < n < noted:
         message = (
-            f"The store lacks the last {noted - n} of its writes: its .wal file was dropped, or an older file was"
-            " put in its place. The job folders were read again. Run `capsafe rebuild` to be sure of the rest."
+            f"The store lacks the last {noted - n} of its writes: its .wal file was dropped, or an older "
+            "file was"
+            " put in its place. The job folders were read again. Run `capsafe rebuild` to be sure of the "
+            "rest."
         )
         with store.transaction() as cursor:
             cursor.execute("INSERT INTO set_aside VALUES ('', 0, 0, ?)", [message])

@@ -52,7 +52,8 @@ def details(view: View) -> dict[str, object]:
             }
     screen.caption(
         view,
-        f"{name.capitalize()} of each pair of judges with a 95 % interval on hover; — where it is not defined because a judge gives one label only",
+        f"{name.capitalize()} of each pair of judges with a 95 % interval on hover; — where it is not "
+        "defined because a judge gives one label only",
     )
     screen.table_below(table, "agreement", "coefficients", "strata")
     overall = screen.remembered(view, "agreement overall", lambda: d.all_judges_table(view))

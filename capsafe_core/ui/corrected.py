@@ -58,7 +58,8 @@ def show(view: View) -> None:
         screen.open_outputs(judges=(clicked,), benchmarks=(view.specification.benchmark,))
     screen.caption(
         view,
-        f"{int(everything['labels'].max())} labels on {int(everything['outputs'].max())} outputs; Hájek weights, variance clustered by behaviour",
+        f"{int(everything['labels'].max())} labels on {int(everything['outputs'].max())} outputs; Hájek "
+        "weights, variance clustered by behaviour",
     )
     screen.table_below(table, f"corrected-rates-{dimension}", "people", "correction", "queue")
 
@@ -77,7 +78,10 @@ def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> 
     if pd.isna(row["ppi"]):
         return "There are too few labels to correct a rate yet."
     if pd.isna(row["ppi_low"]):
-        return f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}. All {int(row['labels'])} labels say the same so far, so there is no interval yet."
+        return (
+            f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}. All {int(row['labels'])} "
+            "labels say the same so far, so there is no interval yet."
+        )
     half = 50 * (row["ppi_high"] - row["ppi_low"])
     needed = row["labels_needed"]
     if half <= width:
@@ -87,4 +91,8 @@ def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> 
     else:
         more = f"About {max(1, int(needed) - int(row['labels']))} more labels make it ± {width:g}."
     claim = "" if row["claimed"] else f" Its coverage is not claimed: {row['why_not']}."
-    return f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}; corrected by people {row['ppi']:.0%} ({row['ppi_low']:.0%}–{row['ppi_high']:.0%}, ± {half:.1f} points). {more}{claim}"
+    return (
+        f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}; corrected by people "
+        f"{row['ppi']:.0%} ({row['ppi_low']:.0%}–{row['ppi_high']:.0%}, ± {half:.1f} points). "
+        f"{more}{claim}"
+    )

@@ -29,18 +29,23 @@ def show(view: View, owner: Owner, person: Person) -> None:
         )
         st.info(
             plain_label(
-                f"Nothing has been learnt yet. {labelled} answers have a label of coherence that people agree on; it takes 40, ten of each kind."
+                f"Nothing has been learnt yet. {labelled} answers have a label of coherence that people "
+                "agree on; it takes 40, ten of each kind."
             )
         )
     else:
         held = known["settings"]["fitted"]["held_out"]
         st.markdown(
-            f"**Version {plain_label(known['version'])}: on prompts it had not seen it finds {held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls incoherent is.**"
+            f"**Version {plain_label(known['version'])}: on prompts it had not seen it finds "
+            f"{held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls "
+            "incoherent is.**"
         )
         st.text(
             visible(
-                f"Learnt from {held['n']} labels, {held['incoherent']} incoherent. Cross-validated by prompt: AUC {held['auc']:.2f}, kappa {held['kappa']:.2f}, Brier {held['brier']:.3f}, "
-                f"calibration error {held['calibration']:.3f}. It {known['stance']}. Choose it as the source of coherence in a study's primary specification, or compare it below."
+                f"Learnt from {held['n']} labels, {held['incoherent']} incoherent. Cross-validated by "
+                f"prompt: AUC {held['auc']:.2f}, kappa {held['kappa']:.2f}, Brier {held['brier']:.3f}, "
+                f"calibration error {held['calibration']:.3f}. It {known['stance']}. Choose it as the "
+                "source of coherence in a study's primary specification, or compare it below."
             )
         )
     if st.button(
@@ -67,7 +72,8 @@ def show(view: View, owner: Owner, person: Person) -> None:
         return
     st.markdown("**Detectors against people, on labels drawn at random**")
     st.caption(
-        "Labels that taught the learnt one are among them, so its figures here are too good; those above are of held-out prompts."
+        "Labels that taught the learnt one are among them, so its figures here are too good; those above "
+        "are of held-out prompts."
     )
     shown = table[
         [

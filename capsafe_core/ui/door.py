@@ -38,7 +38,10 @@ USER_COOKIE = "_streamlit_user"
 LONGEST_FORM = 4096
 LONGEST_TARGET = 2000
 LOCAL = ("localhost", "127.0.0.1", "::1")
-STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:12vh auto;padding:0 1rem;color:#22313f}input,button{font:inherit;padding:.4rem .7rem}input{width:20rem;max-width:60%}"
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:12vh auto;padding:0 "
+    "1rem;color:#22313f}input,button{font:inherit;padding:.4rem .7rem}input{width:20rem;max-width:60%}"
+)
 
 
 class Door:
@@ -202,7 +205,10 @@ class Door:
         return any(_same(v, value) for n, _, v in pairs if n == name)
 
 
-NO_HOST = "This server goes by another name. Whoever runs it can add this one to Streamlit's option server.allowedHosts."
+NO_HOST = (
+    "This server goes by another name. Whoever runs it can add this one to Streamlit's option "
+    "server.allowedHosts."
+)
 
 
 def address() -> str:
@@ -214,9 +220,15 @@ def _announcement(login: Login | None, token: str, is_given: bool) -> str:
     if login is not None:
         return f"open {address()} and log in (Ctrl-C ends it)"
     if not token:
-        return f"open {address()} (Ctrl-C ends it). Everybody who reaches this port is let in, as --no-token says."
+        return (
+            f"open {address()} (Ctrl-C ends it). Everybody who reaches this port is let in, as "
+            "--no-token says."
+        )
     if is_given:
-        return f"open {address()} and give the token that you set, or add ?{TOKEN}=… to the address (Ctrl-C ends it)"
+        return (
+            f"open {address()} and give the token that you set, or add ?{TOKEN}=… to the address (Ctrl-C "
+            "ends it)"
+        )
     return f"open {address()}?{TOKEN}={token} (Ctrl-C ends it)"
 
 
@@ -299,13 +311,20 @@ def _is_way(target: str) -> bool:
 def _form(problem: str = "") -> Response:
     words = [
         problem,
-        "This server asks for a token. Open the address that it printed when it started, or paste the token here.",
+        "This server asks for a token. Open the address that it printed when it started, or paste the token "
+        "here.",
     ]
-    field = f'<form method="post"><input name="{TOKEN}" type="password" autocomplete="off" aria-label="Token" autofocus required> <button>Open</button></form>'
+    field = (
+        f'<form method="post"><input name="{TOKEN}" type="password" autocomplete="off" aria-label="Token"'
+        " autofocus required> <button>Open</button></form>"
+    )
     return _page("Token needed", words, field, 403)
 
 
 def _page(title: str, words: list[str], more: str = "", status: int = 200) -> Response:
     body = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in words if sentence)
-    text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>capsafe: {title}</title><style>{STYLE}</style><h1>{title}</h1>{body}{more}</html>'
+    text = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>capsafe: {title}</title>'
+        f"<style>{STYLE}</style><h1>{title}</h1>{body}{more}</html>"
+    )
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})

@@ -24,7 +24,8 @@ def show(store: Store, settings: Settings) -> None:
         with st.container(border=True):
             st.text(
                 visible(
-                    f"The study {study} came from elsewhere. Its facts can be explored; nothing of it runs until you adopt it."
+                    f"The study {study} came from elsewhere. Its facts can be explored; nothing of it runs "
+                    "until you adopt it."
                 )
             )
             try:

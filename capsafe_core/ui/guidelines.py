@@ -14,7 +14,9 @@ def show(owner: Owner, person: Person) -> None:
     now = owner.desk.guidelines()
     st.text(
         visible(
-            f"Version {now.version}: {len(now.rules)} questions, {len(now.examples)} worked examples, {len(now.practice)} items to practise on. Every label remembers the version it was given under."
+            f"Version {now.version}: {len(now.rules)} questions, {len(now.examples)} worked examples, "
+            f"{len(now.practice)} items to practise on. Every label remembers the version it was given "
+            "under."
         )
     )
     text = st.text_area("Guidelines (TOML)", now.text, height=380, key=f"guidelines-{now.version}")

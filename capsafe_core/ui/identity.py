@@ -15,21 +15,32 @@ from capsafe_core.workspace.owner import current_owner
 
 _NAME = st.components.v2.component(
     "capsafe_name",
-    html='<form><label>Your name <input maxlength="80" autocomplete="name"></label> <button>Go on</button></form>',
+    html='<form><label>Your name <input maxlength="80" autocomplete="name"></label>'
+    " <button>Go on</button></form>",
     css="""
     form { display: flex; gap: 10px; align-items: end; font-family: var(--st-font); }
     label { display: flex; flex-direction: column; font-size: 14px; }
     input { font: inherit; padding: 6px 10px; border: 1px solid #c9d0d6; border-radius: 7px; width: 260px; }
-    button { font: inherit; padding: 6px 14px; border: 0; border-radius: 7px; background: var(--st-primary-color); color: #fff; cursor: pointer; }
+    button {
+      font: inherit; padding: 6px 14px; border: 0; border-radius: 7px;
+      background: var(--st-primary-color); color: #fff; cursor: pointer;
+    }
     """,
     js="""
     const KEY = "capsafe-name";
-    const store = { get: () => { try { return localStorage.getItem(KEY) || ""; } catch (e) { return ""; } }, set: (v) => { try { localStorage.setItem(KEY, v); } catch (e) { } } };
+    const store = {
+      get: () => { try { return localStorage.getItem(KEY) || ""; } catch (e) { return ""; } },
+      set: (v) => { try { localStorage.setItem(KEY, v); } catch (e) { } },
+    };
     export default function ({ data, parentElement, setTriggerValue }) {
       const form = parentElement.querySelector("form"), input = form.querySelector("input");
       if (data.forget) store.set("");
       const known = store.get();
-      form.onsubmit = (event) => { event.preventDefault(); if (input.value.trim()) { store.set(input.value.trim()); setTriggerValue("name", input.value.trim()); } };
+      form.onsubmit = (event) => {
+        event.preventDefault();
+        const name = input.value.trim();
+        if (name) { store.set(name); setTriggerValue("name", name); }
+      };
       if (known && !input.value) { input.value = known; setTriggerValue("name", known); }
     }
     """,

@@ -26,7 +26,10 @@ from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_fr
 from capsafe_core.workspace.owner import Owner
 from capsafe_core.writing import whole
 
-TOOLS = "Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest, StrongREJECT, AISafetyLab, Every Eval Ever, or any CSV, JSON, JSONL or Parquet table"
+TOOLS = (
+    "Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest, StrongREJECT, AISafetyLab, Every Eval "
+    "Ever, or any CSV, JSON, JSONL or Parquet table"
+)
 PATHS = 200
 """paths in the preview of the pattern"""
 
@@ -208,7 +211,8 @@ def _paths(survey: Survey, mapping: ImportMapping) -> ImportMapping:
             "Pattern of the paths",
             mapping.pattern,
             placeholder="{base}-{data}-s{seed}/checkpoint-{step}",
-            help="Names stand for a part of the path: base, data, method, recipe, seed, step, model. * stands for anything. Empty: the model's name in the file counts.",
+            help="Names stand for a part of the path: base, data, method, recipe, seed, step, model. * "
+            "stands for anything. Empty: the model's name in the file counts.",
             width=520,
             key=f"pattern-{mapping.pattern}",
         )
@@ -307,7 +311,9 @@ def _judges(survey: Survey) -> tuple[Reading, ...]:
         st.text("The logs hold no verdicts.")
         return ()
     st.caption(
-        "Ticked: the format itself states it. The others are guesses or open: a scale and a direction count only once you state them here. Labels as value=label; or a cut-off from which on it is unsafe, a refusal, incoherent or correct."
+        "Ticked: the format itself states it. The others are guesses or open: a scale and a direction count "
+        "only once you state them here. Labels as value=label; or a cut-off from which on it is unsafe, a "
+        "refusal, incoherent or correct."
     )
     edited = st.data_editor(
         pd.DataFrame(rows),
@@ -437,7 +443,8 @@ def _preview(survey: Survey) -> None:
         for log in survey.logs[:30]:
             for one in log["preview"]:
                 show_raw(
-                    f"{log['checkpoint'] or log['first']}, {log['benchmark']}, {one['item']}\n\n{one['prompt']}\n\n→ {one['answer']}\n\n{one['said']}"
+                    f"{log['checkpoint'] or log['first']}, {log['benchmark']}, "
+                    f"{one['item']}\n\n{one['prompt']}\n\n→ {one['answer']}\n\n{one['said']}"
                 )
 
 
@@ -447,7 +454,8 @@ def _import(owner: Owner, person: Person, survey: Survey, mapping: ImportMapping
     job, study = plan_import(owner.settings.jobs_path, survey, mapping, known)
     if job.state == "done":
         st.info(
-            "These files were imported with this mapping before. Under “Imports” they can be brought back where they were undone."
+            "These files were imported with this mapping before. Under “Imports” they can be brought back "
+            "where they were undone."
         )
         return
     Queue(owner.settings).add(job)

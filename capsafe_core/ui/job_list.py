@@ -22,7 +22,8 @@ SHOWN = 3
 
 @st.fragment(run_every=3.0)
 def show() -> None:
-    """Every job: state, progress, pace, time left; stop, resume, what failed, the log and the first outputs."""
+    """Every job: state, progress, pace, time left; stop, resume, what failed, the log and the first
+    outputs."""
     owner = current_owner()
     for problem in owner.problems:
         st.warning(plain_label(str(problem)))

@@ -37,7 +37,8 @@ def show(view: View, owner: Owner, person: Person) -> None:
                 key="take-out",
             )
         st.caption(
-            "Label Studio and Argilla: the file holds prompt, answer and the chance of each output, so that labels made there count when they come back."
+            "Label Studio and Argilla: the file holds prompt, answer and the chance of each output, so that "
+            "labels made there count when they come back."
         )
     with right:
         st.markdown("**Bring in**")

@@ -75,7 +75,8 @@ def buttons(view: View, settings: Settings) -> None:
         entry = catalogue.judges()[judge]
         st.text(
             visible(
-                f"{entry['title']}: {', '.join(entry['dimensions'])}. Broken text: {entry['stance']}. Licence: {entry['licence']}."
+                f"{entry['title']}: {', '.join(entry['dimensions'])}. Broken text: {entry['stance']}. "
+                f"Licence: {entry['licence']}."
                 + (" Its weights are gated: accept their terms first." if entry.get("gated") else "")
             )
         )

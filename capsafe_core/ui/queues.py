@@ -74,7 +74,8 @@ def form(view: View, owner: Owner, person: Person) -> None:
             1.0,
             0.1,
             0.05,
-            help="Share of items that a person sees a second time, to see whether they agree with themselves.",
+            help="Share of items that a person sees a second time, to see whether they agree with "
+            "themselves.",
         )
         daily = four.number_input("Aim a day", 1, 10_000, 200)
         blind = st.toggle("Blind: hide model and checkpoint", True)
@@ -112,7 +113,8 @@ def listing(owner: Owner, person: Person) -> None:
     queues = owner.desk.queues()
     if not queues:
         st.info(
-            "There is no queue yet. Make one: two hundred labels drawn at random already correct every judge on this study."
+            "There is no queue yet. Make one: two hundred labels drawn at random already correct every "
+            "judge on this study."
         )
         return
     event = st.dataframe(

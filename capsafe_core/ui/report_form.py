@@ -164,7 +164,8 @@ def _files(view: View, report: Report) -> None:
         )
     st.caption(
         ("" if browser() else "For a PDF, install Chromium on the server, or print the HTML file. ")
-        + "Every number is computed again by `capsafe report --verify FILE.html`. Texts of outputs are left out unless chosen."
+        + "Every number is computed again by `capsafe report --verify FILE.html`. Texts of outputs are left "
+        "out unless chosen."
     )
 
 

@@ -29,10 +29,17 @@ LOOKING = [file for file, *_ in SCREENS if file not in ("annotate.py", "labels.p
 ROLE_PAGES = {"viewer": LOOKING, "annotator": ["annotate.py"], "researcher": [file for file, *_ in SCREENS]}
 FIRST = SCREENS[0][0]
 # Streamlit leaves a hand's breadth above the title; the finding should be above the fold.
-ROOM = "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 {padding: 0 0 0.2rem 0}</style>"
+ROOM = (
+    "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 "
+    "{padding: 0 0 0.2rem 0}</style>"
+)
 
 # One finding at a time, for a wall: large, and nothing around it.
-LARGE = "<style>[data-testid=stHeader], [data-testid=stSidebar] {display: none} .stMainBlockContainer {padding: 2rem 4vw; max-width: 100%} .stMainBlockContainer p {font-size: 24px; line-height: 1.35}</style>"
+LARGE = (
+    "<style>[data-testid=stHeader], [data-testid=stSidebar] {display: none} .stMainBlockContainer "
+    "{padding: 2rem 4vw; max-width: 100%} .stMainBlockContainer p {font-size: 24px; line-height: "
+    "1.35}</style>"
+)
 
 st.set_page_config(page_title="capsafe", page_icon=str(Path(__file__).with_name("shield.svg")), layout="wide")
 presenting = bool(st.query_params.get("present"))
@@ -49,7 +56,8 @@ pages = {
 
 
 def first_page() -> None:
-    """Lead to the first page of a role: it may have an address of its own, which a default page cannot have."""
+    """Lead to the first page of a role: it may have an address of its own, which a default page cannot
+    have."""
     st.switch_page(pages[open_to[0]], query_params=st.query_params.to_dict())
 
 

@@ -44,7 +44,8 @@ def show(settings: Settings, ready: bool) -> None:
                 BENCHMARKS[:1],
                 accept_new_options=True,
                 width=360,
-                help="One of these, or `file:/path/to/prompts.csv` (JSONL, CSV or Parquet), `published:harmbench`, `reasoning_gym:TASK`.",
+                help="One of these, or `file:/path/to/prompts.csv` (JSONL, CSV or Parquet), "
+                "`published:harmbench`, `reasoning_gym:TASK`.",
             )
             size = st.number_input("Prompts of each", 1, 100_000, 12, width=130)
         asked = st.multiselect(
@@ -140,7 +141,8 @@ def _engine(name: str, settings: Settings) -> tuple[dict[str, Any], bool]:
                 "Environment variable with the key",
                 UNTOLD,
                 width=260,
-                help="Only its name is kept. The key is read from the environment in which this app was started.",
+                help="Only its name is kept. The key is read from the environment in which this app was "
+                "started.",
             )
             chosen["concurrency"] = st.number_input("Requests at a time", 1, 4096, 16, width=150)
             return chosen, _server(chosen, settings)
@@ -155,7 +157,8 @@ def _vllm(settings: Settings) -> bool:
         "Python of vLLM's environment",
         placeholder="/path/to/venv/bin/python",
         width=360,
-        help="vLLM pins torch and transformers, so it usually has its own environment; docs/running.md shows how.",
+        help="vLLM pins torch and transformers, so it usually has its own environment; docs/running.md "
+        "shows how.",
     )
     if python:
         _allow(
@@ -193,7 +196,8 @@ def _allow(what: str, command: str, do: Callable[[], None]) -> None:
     if identity.has_login():
         st.text(
             visible(
-                f"{what} This workspace does not allow it yet: whoever runs this server can, with `{command}`."
+                f"{what} This workspace does not allow it yet: whoever runs this server can, with "
+                f"`{command}`."
             )
         )
         return

@@ -60,7 +60,8 @@ def marked(text: str, spans: Iterable[dict[str, Any]] = ()) -> str:
 
 
 def differing_words(text: str, other: str) -> list[dict[str, Any]]:
-    """Spans of the words of a text that another text does not have in the same place, as `marked` takes them."""
+    """Spans of the words of a text that another text does not have in the same place, as `marked` takes
+    them."""
     words, others = (list(re.finditer(r"\S+", t)) for t in (text, other))
     matcher = difflib.SequenceMatcher(
         None, [w.group() for w in words], [w.group() for w in others], autojunk=False
@@ -74,7 +75,11 @@ def differing_words(text: str, other: str) -> list[dict[str, Any]]:
 
 def show_answer(text: str, spans: Iterable[dict[str, Any]] = (), blurred: bool = False) -> None:
     """A model's answer in a box, evidence marked; blurred until asked for where it may be harmful."""
-    style = "white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid #d5dadf;border-radius:8px;padding:12px 14px;max-height:420px;overflow:auto;font-size:15px;line-height:1.5"
+    style = (
+        "white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid "
+        "#d5dadf;border-radius:8px;padding:12px "
+        "14px;max-height:420px;overflow:auto;font-size:15px;line-height:1.5"
+    )
     if blurred:
         style += ";filter:blur(6px);user-select:none"
     body = marked(text, spans) if text else "<i>(an empty answer)</i>"

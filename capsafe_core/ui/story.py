@@ -32,7 +32,8 @@ def show(view: View, benchmark: str, item: str, chosen: str, shown: bool) -> Non
     )
     screen.caption(
         view,
-        "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square, or walk with the arrow keys",
+        "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square, or walk "
+        "with the arrow keys",
     )
     with st.container(horizontal=True):
         for move in MOVES:

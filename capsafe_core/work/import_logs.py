@@ -78,7 +78,8 @@ def work(part: Part) -> None:
         except UNREADABLE as error:
             part.error(
                 unit,
-                f"{source.relative} is not as {source.tool} writes it ({type(error).__name__}: {str(error)[:100]}).",
+                f"{source.relative} is not as {source.tool} writes it ({type(error).__name__}: "
+                f"{str(error)[:100]}).",
             )
     part.done = part.total
 

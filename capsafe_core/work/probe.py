@@ -1,4 +1,5 @@
-"""The probe job: a few answers with the stopwatch running, to say what a run will cost before it is started."""
+"""The probe job: a few answers with the stopwatch running, to say what a run will cost before it is
+started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The store in a notebook: `capsafe_core.open(path)` gives tidy frames, and every table that a screen shows."""
+"""The store in a notebook: `capsafe_core.open(path)` gives tidy frames, and every table that a screen
+shows."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ class Reader:
         return Frame(outputs_frame(self._store, study))
 
     def judgments(self, study: str = "") -> pd.DataFrame:
-        """One row a current judgment: generation_id, judge, version, dimension, status, label, score, native."""
+        """One row a current judgment: generation_id, judge, version, dimension, status, label, score,
+        native."""
         return Frame(judgments_frame(self._store, study))
 
     def labels(self, study: str = "") -> pd.DataFrame:
