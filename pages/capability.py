@@ -6,14 +6,12 @@ from capsafe_core.analysis.conclusions import policies_table
 from capsafe_core.analysis.matched import (
     between_table,
     goals_table,
-    in_words,
     matched_table,
     matching,
     pareto_table,
-    percent,
     recipe_table,
-    warnings,
 )
+from capsafe_core.analysis.matched_words import in_words, percent, warnings
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside

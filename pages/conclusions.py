@@ -5,8 +5,8 @@ import streamlit as st
 
 from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion, rank_table
-from capsafe_core.analysis.matched import matched_runs
 from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.figures.conclusions import rank_squares, specification_curve
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import screen

@@ -9,11 +9,13 @@ from msgspec.structs import replace
 from capsafe_core.analysis import by_name
 from capsafe_core.analysis.arms import Arm, Claim
 from capsafe_core.analysis.conclusions import conclusion
-from capsafe_core.analysis.matched import in_words, matched_runs, matched_table
+from capsafe_core.analysis.matched import matched_table
+from capsafe_core.analysis.matched_words import in_words
 from capsafe_core.analysis.outputs import outputs_table, story_table
 from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import apply_policy, cell_rates
+from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.sample import policy_arrays
 from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError

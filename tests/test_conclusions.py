@@ -16,10 +16,6 @@ from capsafe_core.analysis import by_name
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import OWN, conclusion, policies_table, rank_table
 from capsafe_core.analysis.disagreement import (
-    agreement_by_cell,
-    agreement_intervals,
-    agreement_table,
-    all_judges_table,
     compared_outputs,
     dumbbell_table,
     scores_table,
@@ -27,22 +23,28 @@ from capsafe_core.analysis.disagreement import (
     votes_table,
 )
 from capsafe_core.analysis.incoherence import bounds_table, transitions
+from capsafe_core.analysis.judge_agreement import (
+    agreement_by_cell,
+    agreement_intervals,
+    agreement_table,
+    all_judges_table,
+)
 from capsafe_core.analysis.matched import (
     between_table,
     difference_interval,
     goals_table,
-    in_words,
-    matched_runs,
     matched_table,
     matching,
     pareto_table,
     recipe_table,
 )
-from capsafe_core.analysis.matched import warnings as matched_warnings
+from capsafe_core.analysis.matched_words import in_words
+from capsafe_core.analysis.matched_words import warnings as matched_warnings
 from capsafe_core.analysis.outputs import neighbour, outputs_table, story_table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
@@ -697,7 +699,7 @@ def test_pooled_rates_have_intervals_over_behaviours(view: View) -> None:
 
 
 def test_measured_capabilities_vary_apart(tmp_path: Path) -> None:
-    from capsafe_core.analysis.matched import _measured
+    from capsafe_core.analysis.runs import _measured
 
     one, same, other = (
         _measured(("a", "mmlu"), 0.5, 0.1),

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from capsafe_core.analysis.arms import Arm, Claim
 from capsafe_core.analysis.by_name import TABLES, table
 from capsafe_core.analysis.conclusions import conclusion
-from capsafe_core.analysis.matched import matched_runs
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError, OpenConditionError, UnknownNameError
 from capsafe_core.exporters.every_eval_ever import every_eval_ever_into

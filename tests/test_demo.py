@@ -9,11 +9,13 @@ import pytest
 
 from capsafe_core.analysis.arms import arm_rates, claims
 from capsafe_core.analysis.conclusions import conclusion
-from capsafe_core.analysis.disagreement import agreement_table, dumbbell_table
+from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
-from capsafe_core.analysis.matched import matched_runs, recipe_table
+from capsafe_core.analysis.judge_agreement import agreement_table
+from capsafe_core.analysis.matched import recipe_table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import open_view
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.packing import unpack_jobs

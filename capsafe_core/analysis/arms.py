@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core.analysis.matched import Run
 from capsafe_core.analysis.rates import apply_policy, study_counts
+from capsafe_core.analysis.runs import Run
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.quoting import join_names

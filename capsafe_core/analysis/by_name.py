@@ -12,19 +12,12 @@ from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.conditions import conditions_table
 from capsafe_core.analysis.coverage import coverage_table
-from capsafe_core.analysis.disagreement import (
-    agreement_by_cell,
-    agreement_table,
-    all_judges_table,
-    dumbbell_table,
-    judges_along_table,
-    votes_table,
-)
+from capsafe_core.analysis.disagreement import dumbbell_table, judges_along_table, votes_table
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
+from capsafe_core.analysis.judge_agreement import agreement_by_cell, agreement_table, all_judges_table
 from capsafe_core.analysis.matched import (
     between_table,
     goals_table,
-    matched_runs,
     matched_table,
     pareto_table,
     recipe_table,
@@ -33,6 +26,7 @@ from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.rates import every_rate
+from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import UnknownNameError
 from capsafe_core.selection import Selection

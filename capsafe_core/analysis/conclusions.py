@@ -14,17 +14,9 @@ from capsafe_core import catalogue
 from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.conditions import alternatives
-from capsafe_core.analysis.matched import (
-    UNREACHED_LIMIT,
-    Asked,
-    Matching,
-    Run,
-    asked,
-    difference_interval,
-    matched_runs,
-    over_seeds,
-)
+from capsafe_core.analysis.matched import UNREACHED_LIMIT, Matching, difference_interval, over_seeds
 from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.runs import CheckpointRates, Run, checkpoint_rates, matched_runs
 from capsafe_core.analysis.sample import Sample, policy_arrays, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
@@ -246,7 +238,7 @@ def _estimate(
             [(e * kept, t * kept) for (e, t), kept in zip(side, flags, strict=True)]
             for side, flags in zip(counted, masks, strict=True)
         ]
-    asks = [asked(s, c) for s, c in zip(samples, counted, strict=True)]
+    asks = [checkpoint_rates(s, c) for s, c in zip(samples, counted, strict=True)]
     if claim.matched:
         return _at_goal(spec.crossing, sides, asks[0])
     i, j = (s.place[points[0]] for s, points in zip(samples, sides.checkpoints, strict=True))
@@ -304,7 +296,7 @@ def _coherent_in_both(
     for sample, points, runs in zip(samples, sides.checkpoints, sides.runs, strict=True):
         names = list(points)
         if runs:
-            ask, names = asked(sample, counted[0]), []
+            ask, names = checkpoint_rates(sample, counted[0]), []
             for run in runs:
                 _, _, place = ask.at_goal(run, spec.crossing)
                 if not np.isnan(place):
@@ -318,7 +310,7 @@ def _coherent_in_both(
     return [[np.isin(keys, shared) for keys in sample.keys] for sample in samples]
 
 
-def _at_goal(rule: str, sides: _Sides, ask: Asked) -> dict[str, object] | None:
+def _at_goal(rule: str, sides: _Sides, ask: CheckpointRates) -> dict[str, object] | None:
     """A matched claim: the first side at its goal against the second at its own, or against the start."""
     found = Matching(rule, [*sides.runs[0], *sides.runs[1]], ask)
     values, draws, unreached = over_seeds(found, sides.runs[0])

@@ -192,7 +192,7 @@ def transitions(view: View, found: Matching, recipe: str = "") -> Transitions | 
     run = next((run for run in found.runs if recipe in ("", run.recipe)), None)
     if run is None:
         return None
-    _, _, place = found.asked.at_goal(run, found.rule)
+    _, _, place = found.unsafe.at_goal(run, found.rule)
     reached = not np.isnan(place)
     last = len(run.checkpoints) - 1
     at = int(np.ceil(place)) if reached else last

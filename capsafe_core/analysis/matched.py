@@ -12,173 +12,19 @@ import pandas as pd
 
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.sample import CAPABILITY_SEED, RESAMPLES, Sample, sample_of
+from capsafe_core.analysis.runs import CheckpointRates, Run, matched_runs, primary_rates
+from capsafe_core.analysis.sample import RESAMPLES
 from capsafe_core.analysis.view import View
-from capsafe_core.records import digest_text
 from capsafe_core.specification import POLICIES
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, seed_average
 from capsafe_core.stats.intervals import newcombe
-from capsafe_core.stats.matching import at_place, crossing, pareto_probability, plateau
+from capsafe_core.stats.matching import at_place, pareto_probability
 
 UNREACHED_LIMIT = 0.05
 """Above this share of resamples out of reach no interval of a difference is given."""
-WIDE_GAP = 0.1
-"""A capability gap within a bracket above this asks for denser checkpoints."""
 ENOUGH_SEEDS = 5
 """From so many training seeds on, seeds are resampled too; below, intervals are conditional on the seeds."""
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A path of one recipe and seed, with its capability.
-
-    Attributes:
-        steps: (steps,) training steps, and `checkpoints` their ids.
-        capability: (steps,); `capability_draws` (resamples, steps) the same in each resample.
-        paired: whether the capability was measured item by item, so that resamples are shared with other
-            checkpoints; where it is known only in aggregate, draws are Normal(value, standard error).
-        plateau: whether the capability measure does not separate the checkpoints, so that a match at a goal
-            would mean nothing.
-    """
-
-    recipe: str
-    seed: int
-    dataset: str
-    start: str
-    goal: float
-    steps: Floats
-    checkpoints: list[str]
-    capability: Floats
-    capability_draws: Floats
-    paired: bool = True
-    plateau: bool = False
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Unsafe rates of checkpoints under one way of asking.
-
-    Attributes:
-        place: checkpoint -> its column.
-        rates: (checkpoints,); `draws` (resamples, checkpoints).
-        events, trials: (checkpoints, behaviours).
-    """
-
-    place: dict[str, int]
-    rates: Floats
-    draws: Floats
-    events: Floats
-    trials: Floats
-
-    def along(self, run: Run) -> tuple[Floats, Floats]:
-        """Rates along a run, (steps,), and in each resample, (resamples, steps)."""
-        columns = [self.place[c] for c in run.checkpoints]
-        return self.rates[columns], self.draws[:, columns]
-
-    def at_goal(self, run: Run, rule: str, goal: float | None = None) -> tuple[float, Floats, float]:
-        """A run's rate at the goal, (resamples,) of it, and the place on the path; NaN where out of reach,
-        and on a plateau."""
-        rates, draws = self.along(run)
-        if run.plateau:
-            return np.nan, np.full(len(draws), np.nan), np.nan
-        target = run.goal if goal is None else goal
-        place = float(crossing(run.capability, target, rule, rates))
-        return (
-            float(at_place(rates, place)),
-            at_place(draws, crossing(run.capability_draws, target, rule, draws)),
-            place,
-        )
-
-
-def asked(sample: Sample, counted: Sequence[tuple[Floats, Floats]]) -> Asked:
-    """Rates of a sample's cells, by checkpoint.
-
-    Args:
-        counted: events and trials of each output of each cell.
-    """
-    events, trials = sample.sums(counted)
-    rates, draws = sample.rates(events, trials)
-    return Asked(sample.place, rates, draws, events, trials)
-
-
-def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
-    """The runs that can be compared at a goal: those that teach a capability and have it measured at every
-    checkpoint."""
-    comparable = paths[paths["recipe"].isin(view.matched_recipes)]
-    whole = (
-        comparable.assign(known=comparable["capability"].notna())
-        .groupby("path_id")["known"]
-        .agg(["all", "size"])
-    )
-    comparable = comparable[comparable["path_id"].isin(whole.index[whole["all"] & (whole["size"] > 1)])]
-    draws: dict[tuple[str, str], Floats] = {}
-    by_items = comparable[~comparable["measured"].astype(bool)]
-    for benchmark, points in by_items.drop_duplicates(["checkpoint_id", "capability_benchmark"]).groupby(
-        "capability_benchmark"
-    ):
-        checkpoints = list(points["checkpoint_id"])
-        sample = sample_of(view, str(benchmark), checkpoints, seed=CAPABILITY_SEED)
-        if sample is not None:
-            _, found = sample.rates(*sample.sums(sample.right()))
-            draws |= {(c, str(benchmark)): found[:, i] for i, c in enumerate(checkpoints)}
-    runs = []
-    columns = {name: comparable[name].to_numpy() for name in comparable.columns}
-    for rows in comparable.groupby("path_id", sort=False).indices.values():
-        c = {name: values[rows] for name, values in columns.items()}
-        keys = [
-            (point, str(benchmark))
-            for point, benchmark in zip(c["checkpoint_id"], c["capability_benchmark"], strict=True)
-        ]
-        paired = all(key in draws for key in keys)
-        if paired:
-            resampled = np.column_stack([draws[key] for key in keys])
-        elif not np.isnan(c["capability_stderr"].astype(float)).any():
-            resampled = np.column_stack(
-                [
-                    _measured(*point)
-                    for point in zip(
-                        keys, c["capability"].astype(float), c["capability_stderr"].astype(float), strict=True
-                    )
-                ]
-            )
-        else:
-            resampled = np.full(
-                (RESAMPLES, len(keys)), np.nan
-            )  # a value without a standard error: no interval can be given
-        capability = c["capability"].astype(float)
-        flat = not np.isnan(resampled).any() and plateau(capability, resampled)
-        where = (
-            str(c["recipe"][0]),
-            int(c["seed"][0]),
-            str(c["dataset"][0]),
-            str(c["start"][0]),
-            float(c["goal"][0]),
-        )
-        runs.append(
-            Run(
-                *where, c["step"].astype(float), list(c["checkpoint_id"]), capability, resampled, paired, flat
-            )
-        )
-    return runs
-
-
-def _measured(key: tuple[str, str], value: float, error: float) -> Floats:
-    """Draws of an aggregate capability: the same for a checkpoint wherever it stands, independent of every
-    other."""
-    seed = int(digest_text(f"{key[0]} {key[1]}")[:16], 16)
-    return np.random.default_rng(seed).normal(value, error, RESAMPLES)
-
-
-def asked_primary(view: View, runs: Sequence[Run]) -> Asked | None:
-    """Unsafe rates of every checkpoint on some runs under the view's specification; None where not all have
-    answered it."""
-    spec = view.specification
-    checkpoints = list(dict.fromkeys(c for run in runs for c in run.checkpoints))
-    sample = sample_of(view, spec.benchmark, checkpoints, spec.attack) if checkpoints else None
-    if sample is None or not sample.looked(spec.judge, "safety"):
-        return None
-    return asked(sample, sample.unsafe(spec.judge, spec.policy, spec.coherence))
 
 
 @dataclass(frozen=True)
@@ -188,13 +34,13 @@ class Matching:
     Attributes:
         rule: which crossing counts.
         runs: those that can be compared.
-        asked: their unsafe rates under one way of asking.
+        unsafe: their unsafe rates under one specification.
         left_out: why other runs that teach a capability cannot be compared, in sentences.
     """
 
     rule: str
     runs: list[Run]
-    asked: Asked
+    unsafe: CheckpointRates
     left_out: tuple[str, ...] = ()
 
     def by_recipe(self) -> dict[str, list[Run]]:
@@ -206,7 +52,7 @@ class Matching:
 
     def trials(self, run: Run) -> int:
         """How many outputs the rate of a run's start counts."""
-        return int(self.asked.trials[self.asked.place[run.checkpoints[0]]].sum())
+        return int(self.unsafe.trials[self.unsafe.place[run.checkpoints[0]]].sum())
 
 
 def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
@@ -245,9 +91,9 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
             left_out.append(
                 f"{recipe} (seed {seed}) is left out: its capability is not known at every checkpoint."
             )
-    found = asked_primary(view, runs)
+    found = primary_rates(view, runs)
     return (
-        Matching(spec.crossing, [], Asked({}, *[np.zeros(0)] * 4), tuple(left_out))
+        Matching(spec.crossing, [], CheckpointRates({}, *[np.zeros(0)] * 4), tuple(left_out))
         if found is None
         else Matching(spec.crossing, runs, found, tuple(left_out))
     )
@@ -298,8 +144,8 @@ def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
 
 
 def _matched_row(found: Matching, run: Run) -> dict[str, object]:
-    rates, draws = found.asked.along(run)
-    unsafe, unsafe_draws, place = found.asked.at_goal(run, found.rule)
+    rates, draws = found.unsafe.along(run)
+    unsafe, unsafe_draws, place = found.unsafe.at_goal(run, found.rule)
     row: dict[str, object] = {
         "recipe": run.recipe,
         "seed": run.seed,
@@ -368,7 +214,7 @@ def over_seeds(
         The rates of those runs that reach it, (resamples,) of their mean, and the share of resamples out of
         reach (over all runs where none reaches it; None where the capability has no standard error).
     """
-    each = [found.asked.at_goal(run, found.rule, goal) for run in runs]
+    each = [found.unsafe.at_goal(run, found.rule, goal) for run in runs]
     reached = [e for e in each if not np.isnan(e[0])]
     unknown = any(np.isnan(run.capability_draws).all() for run in runs)
     if not reached:
@@ -395,13 +241,13 @@ def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     rows = []
     for recipe, runs in found.by_recipe().items():
         values, draws, unreached = over_seeds(found, runs)
-        rates, start_draws = found.asked.along(runs[0])
+        rates, start_draws = found.unsafe.along(runs[0])
         row: dict[str, object] = {
             "recipe": recipe,
             "dataset": runs[0].dataset,
             "goal": runs[0].goal,
             "seeds": len(runs),
-            "reached": sum(not np.isnan(found.asked.at_goal(run, found.rule)[2]) for run in runs),
+            "reached": sum(not np.isnan(found.unsafe.at_goal(run, found.rule)[2]) for run in runs),
             "start_unsafe": float(rates[0]),
             "conditional": len(values) < ENOUGH_SEEDS,
         }
@@ -519,7 +365,7 @@ def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> p
             ]
             for words, one, two in comparisons:
                 if two is None:
-                    rates, draws = found.asked.along(recipes[one][0])
+                    rates, draws = found.unsafe.along(recipes[one][0])
                     other: tuple[float, Floats] = (float(rates[0]), draws[:, 0])
                 else:
                     other = reached[two]
@@ -561,10 +407,10 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
                 for i, checkpoint in enumerate(run.checkpoints):
                     points.setdefault(checkpoint, (run, i))
         capability = np.column_stack([run.capability_draws[:, i] for run, i in points.values()])
-        columns = [found.asked.place[c] for c in points]
-        chances = pareto_probability(capability, found.asked.draws[:, columns])
+        columns = [found.unsafe.place[c] for c in points]
+        chances = pareto_probability(capability, found.unsafe.draws[:, columns])
         for (checkpoint, (run, i)), unsafe, chance in zip(
-            points.items(), found.asked.rates[columns], chances, strict=True
+            points.items(), found.unsafe.rates[columns], chances, strict=True
         ):
             rows.append(
                 (
@@ -581,78 +427,3 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     return framed(
         rows, ["dataset", "recipe", "seed", "step", "checkpoint_id", "capability", "unsafe", "probability"]
     )
-
-
-def in_words(matched: pd.DataFrame) -> pd.DataFrame:
-    """The matched table as a person reads it: rates in per cent, intervals in brackets, "not reached" where
-    it is so."""
-    rows = matched.to_dict("records")
-    return pd.DataFrame(
-        {
-            "recipe": matched["recipe"],
-            "seed": matched["seed"],
-            "goal": [f"{r['goal']:.0%} on {r['dataset']}" for r in rows],
-            "reached at step": [
-                "no match: plateau"
-                if r["plateau"]
-                else f"{r['step']:.0f}"
-                if r["reached"]
-                else f"not reached (best {r['best']:.0%})"
-                for r in rows
-            ],
-            "unsafe % at the goal": [percent(r["unsafe"], r["unsafe_low"], r["unsafe_high"]) for r in rows],
-            "unsafe % at the start": [percent(r["start_unsafe"]) for r in rows],
-            "change in points": [percent(r["delta"], r["delta_low"], r["delta_high"], "+") for r in rows],
-            "checkpoints around it, %": [
-                "—"
-                if pd.isna(r["bracket_low"])
-                else f"{100 * r['bracket_low']:.0f} to {100 * r['bracket_high']:.0f}"
-                + (" (far apart)" if r["gap"] > WIDE_GAP else "")
-                for r in rows
-            ],
-            "resamples out of reach": [
-                "—" if pd.isna(r["unreached"]) else f"{r['unreached']:.0%}" for r in rows
-            ],
-        }
-    )
-
-
-def percent(value: float, low: float | None = None, high: float | None = None, sign: str = "") -> str:
-    """A rate in per cent with its interval; "—" where there is none."""
-    if pd.isna(value):
-        return "—"
-    span = (
-        ""
-        if low is None or high is None or pd.isna(low) or pd.isna(high)
-        else f" ({100 * low:{sign}.0f} to {100 * high:{sign}.0f})"
-    )
-    return f"{100 * value:{sign}.0f}{span}"
-
-
-def warnings(matched: pd.DataFrame, left_out: Sequence[str] = ()) -> list[str]:
-    """What a reader of the matched table must know, in sentences: runs left out, goals out of reach,
-    plateaus, wide brackets, capability known only in aggregate."""
-    out = list(left_out)
-    for row in matched.to_dict("records"):
-        name = f"{row['recipe']} (seed {row['seed']})"
-        if row["plateau"]:
-            out.append(
-                f"{name}: this capability measure does not separate its checkpoints, so they are not matched."
-            )
-        elif not row["reached"]:
-            out.append(f"{name} does not reach {row['goal']:.0%}: its best checkpoint has {row['best']:.0%}.")
-        elif pd.isna(row["unsafe"]):
-            out.append(
-                f"{name}: no rate at the goal, because every answer of a checkpoint beside it is left out."
-            )
-        elif row["gap"] > WIDE_GAP:
-            out.append(
-                f"{name}: the checkpoints around the goal are {100 * row['gap']:.0f} points of capability "
-                "apart; save more checkpoints between them (a geometric schedule does)."
-            )
-        if not row["paired"]:
-            out.append(
-                f"{name}: its capability is known only in aggregate (or not for the same items everywhere), "
-                "so resamples are not paired item by item."
-            )
-    return out

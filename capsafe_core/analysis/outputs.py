@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from capsafe_core.analysis.view import View
-from capsafe_core.store.outputs import find_outputs
+from capsafe_core.store.output_lists import find_outputs
 
 
 def outputs_table(

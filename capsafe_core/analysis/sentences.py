@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from capsafe_core.analysis.matched import percent
+from capsafe_core.analysis.matched_words import percent
 
 _TOLD = ["recipe", "unsafe", "unsafe_low", "unsafe_high", "delta", "delta_low", "delta_high"]
 

@@ -25,7 +25,7 @@ from capsafe_core.specification import (
 )
 from capsafe_core.store import Store
 from capsafe_core.store.cells import cells
-from capsafe_core.store.outputs import ORDERS
+from capsafe_core.store.output_lists import ORDERS
 from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
 from capsafe_core.study import Study, parse_study
 

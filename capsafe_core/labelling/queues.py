@@ -27,7 +27,8 @@ from capsafe_core.stats.design import (
     random_rank,
     stratified_design,
 )
-from capsafe_core.store.outputs import cell_sizes, frame_outputs
+from capsafe_core.store.output_lists import frame_outputs
+from capsafe_core.store.outputs import cell_sizes
 from capsafe_core.store.store import Store
 
 COHERENCE_WORDS = {0: "coherence unknown", 1: "coherent", 2: "incoherent"}

@@ -15,9 +15,10 @@ from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
-from capsafe_core.analysis.matched import matched_runs, matched_table, matching, recipe_table
+from capsafe_core.analysis.matched import matched_table, matching, recipe_table
 from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.sentences import capability_sentence, incoherence_sentence, judges_sentence
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError

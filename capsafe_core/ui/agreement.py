@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from capsafe_core.analysis import disagreement as d
+from capsafe_core.analysis.disagreement import scores_table, text_map
+from capsafe_core.analysis.judge_agreement import GROUPS, agreement_intervals, all_judges_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
@@ -26,10 +27,10 @@ def details(view: View) -> dict[str, object]:
     name = (
         st.segmented_control("Coefficient", TABLE_COEFFICIENTS, default="kappa", key="coefficient") or "kappa"
     )
-    table = screen.remembered(view, f"agreement {name}", lambda: d.agreement_intervals(view, name))
+    table = screen.remembered(view, f"agreement {name}", lambda: agreement_intervals(view, name))
     if table.empty:
         st.text("Agreement needs two judges that have seen the same answers.")
-    strata = [s for s in (*d.GROUPS, "incoherent minus coherent") if s in set(table["stratum"])]
+    strata = [s for s in (*GROUPS, "incoherent minus coherent") if s in set(table["stratum"])]
     shown = [s for s in ("coherent", "incoherent", "incoherent minus coherent") if s in strata]
     others = st.multiselect("Kinds of answer", strata, shown, format_func=visible, key="strata-shown")
     picked: dict[str, object] = {}
@@ -45,7 +46,7 @@ def details(view: View) -> dict[str, object]:
         )
         if pair:
             one, two = split_names(pair)
-            members = tuple(STRATA[place] for place in d.GROUPS.get(stratum, (0,)))
+            members = tuple(STRATA[place] for place in GROUPS.get(stratum, (0,)))
             picked = {
                 "pattern": vote_pattern({one: f"~{two}"}),
                 "strata": members if len(members) < len(STRATA) else (),
@@ -56,7 +57,7 @@ def details(view: View) -> dict[str, object]:
         "defined because a judge gives one label only",
     )
     screen.table_below(table, "agreement", "coefficients", "strata")
-    overall = screen.remembered(view, "agreement overall", lambda: d.all_judges_table(view))
+    overall = screen.remembered(view, "agreement overall", lambda: all_judges_table(view))
     if len(overall):
         st.dataframe(visible_frame(overall), hide_index=True)
     screen.table_below(overall, "agreement-of-all-judges", "coefficients", "strata", "cochran")
@@ -67,7 +68,7 @@ def details(view: View) -> dict[str, object]:
         screen.table_below(correction_table(view), "correction", "people", "correction")
     except CapsafeError as error:
         st.text(visible(f"{error.message} {error.hint}"))
-    scores = screen.remembered(view, "scores", lambda: d.scores_table(view))
+    scores = screen.remembered(view, "scores", lambda: scores_table(view))
     if len(scores):
         st.subheader("Two scores beside each other", anchor=False)
         screen.chart(
@@ -76,7 +77,7 @@ def details(view: View) -> dict[str, object]:
         screen.caption(view, "Squares: outputs; dashed: each judge's cut-off")
         screen.table_below(scores, "scores")
     st.subheader("A map of the answers", anchor=False)
-    places = screen.remembered(view, "map", lambda: d.text_map(view))
+    places = screen.remembered(view, "map", lambda: text_map(view))
     point = (
         screen.chart(figures.text_map(places), "map", "Answers laid out by their words")
         if len(places)

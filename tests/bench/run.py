@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from capsafe_core.analysis.by_name import conclusions
-from capsafe_core.analysis.disagreement import agreement_by_cell
+from capsafe_core.analysis.judge_agreement import agreement_by_cell
 from capsafe_core.analysis.matched import matched_table, matching
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.overview import overview
