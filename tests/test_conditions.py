@@ -245,7 +245,7 @@ def test_another_study_changes_nothing_and_a_store_of_before_learns_whose_a_job_
     write_study(tmp_path, 12, 10)
     with Store(None) as store:
         ingest_all(store, tmp_path)
-        before = table(store, "paths", Selection())
+        before, listed = table(store, "paths", Selection()), len(table(store, "outputs", Selection()))
         bench, prompts = benchmark("requests", "safety", 12)
         start = checkpoint("gentle", 0, 0)
         other = [Generation(start.id, bench.id, CAREFUL.id, p.id, 0, 0, "Sure.", "stop", 1) for p in prompts]
@@ -253,6 +253,7 @@ def test_another_study_changes_nothing_and_a_store_of_before_learns_whose_a_job_
             part.write("x", [CAREFUL, *other])
         ingest_all(store, tmp_path)
         pd.testing.assert_frame_equal(table(store, "paths", Selection()), before)
+        assert len(table(store, "outputs", Selection())) == listed
         with store.transaction() as cursor:
             cursor.execute("UPDATE batches SET study = NULL")
         with pytest.raises(OpenConditionError):

@@ -72,9 +72,10 @@ class View:
     @cached_property
     def listed(self) -> frozenset[str] | None:
         """The ids of the cells that lists show: those of the specification, as far as it says which; None for
-        every one."""
-        known = self.listed_cells
-        return None if len(known) == len(self.every_cell) else frozenset(known["cell_id"])
+        every cell that the store has of the study's checkpoints."""
+        known, every = self.listed_cells, cells(self.store)
+        of_study = every["checkpoint_id"].isin(self.points["checkpoint_id"]).sum()
+        return None if len(known) == of_study else frozenset(known["cell_id"])
 
     @cached_property
     def listed_cells(self) -> pd.DataFrame:
@@ -131,7 +132,7 @@ class View:
         ]
 
     def specification_words(self) -> str:
-        """The way of asking, in words for a caption."""
+        """The specification, in words for a caption."""
         s = self.specification
         scale = catalogue.judges().get(s.judge, {}).get("scale")
         cutoff = (
