@@ -2,22 +2,17 @@
 
 import streamlit as st
 
-from capsafe_core.analysis.conclusions import policies_table
 from capsafe_core.analysis.matched import (
-    between_table,
-    goals_table,
     matched_table,
     matching,
-    pareto_table,
     recipe_table,
 )
-from capsafe_core.analysis.matched_words import in_words, percent, warnings
+from capsafe_core.analysis.matched_words import in_words, warnings
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence
-from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
 from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.training import along_training, capability_against_unsafe
-from capsafe_core.ui import screen
+from capsafe_core.ui import capability_parts, screen
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 with screen.question("What does each recipe cost in safety at the capability goal?") as view:
@@ -75,66 +70,10 @@ with screen.question("What does each recipe cost in safety at the capability goa
         screen.caption(view, f"Share of each goal gained ({goals}). Band: all judges")
     screen.table_below(paths, "paths", "unsafe rate", "wilson", "gained")
 
-    st.subheader("Over all goals", anchor=False)
-    over = screen.remembered(view, "goals", lambda: goals_table(view, found))
-    picked = screen.chart(
-        delta_strip(over, {d: view.goal(d) for d in view.study.goals}),
-        "goals",
-        "Difference in unsafe rate at every goal; a click sets the goal",
-    )
-    screen.caption(
-        view,
-        "Band: pointwise 95 % interval, left out where more than 5 % of resamples do not get that far. "
-        "Click to set the goal there",
-    )
-    screen.table_below(over, "delta-over-goals", "crossing", "bootstrap", "seeds")
-
-    st.subheader("Between recipes", anchor=False)
-    between = screen.remembered(view, "between", lambda: between_table(view, found))
-    if between.empty:
-        st.text("Fewer than two recipes reach their goals, so there is nothing to compare.")
-    for row in between.itertuples():
-        goals = (
-            f"both at {row.goal_1:.0%}"
-            if row.same_dataset
-            else f"each at its own goal, {row.goal_1:.0%} and {row.goal_2:.0%} on different tasks"
-        )
-        st.text(
-            visible(
-                f"{row.recipe_1} minus {row.recipe_2}: "
-                f"{percent(row.delta, row.delta_low, row.delta_high, '+')} points ({goals})."
-            )
-        )
-    screen.table_below(between, "between-recipes", "crossing", "bootstrap", "seeds")
-    screen.table_below(recipes, "recipes-over-seeds", "seeds", "bootstrap")
-
-    st.subheader("Does the treatment of incoherent answers matter?", anchor=False)
-    beside = screen.remembered(view, "policies", lambda: policies_table(view, found))
-    policy = (
-        screen.chart(
-            policies_beside(beside),
-            "policies",
-            "Change in unsafe rate at the goal under each treatment of incoherent answers",
-        )
-        if len(beside)
-        else None
-    )
-    screen.caption(
-        view,
-        "Each recipe at its goal against its start, same judge and benchmark; open mark: without answers "
-        "that were cut off",
-    )
-    screen.table_below(beside, "policies", "policy", "bootstrap")
-
-    st.subheader("Who is on the frontier?", anchor=False)
-    pareto = screen.remembered(view, "pareto", lambda: pareto_table(view, found))
-    best = screen.chart(
-        frontier(pareto),
-        "frontier",
-        "Probability of each checkpoint to be on the frontier of capability and safety",
-    )
-    screen.caption(view, "Named: on the frontier in at least half of the resamples")
-    screen.table_below(pareto, "frontier", "pareto", "bootstrap")
+    picked = capability_parts.over_goals(view, found)
+    capability_parts.between_recipes(view, found, recipes)
+    policy = capability_parts.treatments(view, found)
+    best = capability_parts.who_is_on_the_frontier(view, found)
 
     if picked:
         dataset, _, goal = picked.rpartition(":")

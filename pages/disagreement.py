@@ -49,22 +49,7 @@ def charts(view: View) -> dict[str, object]:
         f"{shown:.0%} of outputs",
     )
     screen.table_below(votes, "vote-patterns", "detector")
-    st.subheader("Along training", anchor=False)
-    along = screen.remembered(view, "along", lambda: d.judges_along_table(view))
-    place = (
-        screen.chart(
-            figures.judges_along(along),
-            "along",
-            "Each judge's unsafe rate along training, with the incoherent share below",
-        )
-        if len(along)
-        else None
-    )
-    screen.caption(
-        view,
-        "As judged. Strip: per cent of incoherent answers. See whether the lines spread where it darkens",
-    )
-    screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")
+    place = agreement.along_training(view)
     if clicked:
         judge, stratum = split_names(clicked)
         return {

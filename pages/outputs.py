@@ -2,11 +2,9 @@
 
 import streamlit as st
 
-from capsafe_core.analysis.outputs import outputs_table, story_table
-from capsafe_core.figures.squares import story_grid
+from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.outcomes import LISTED_OUTCOMES
-from capsafe_core.store.outputs import prompt_items
-from capsafe_core.ui import identity, listing, screen
+from capsafe_core.ui import identity, listing, screen, story
 from capsafe_core.ui.safe_text import visible
 
 PAGE = 50
@@ -76,32 +74,4 @@ with screen.question("What did the models say?") as view:
             query_params=chosen.to_query(),
         )
 
-    st.subheader("One prompt, along all training", anchor=False)
-    benchmark = chosen.benchmarks[0] if chosen.benchmarks else view.specification.benchmark
-    items = prompt_items(view.store, benchmark)
-    item = st.selectbox(
-        "Prompt",
-        items,
-        index=items.index(chosen.prompt) if chosen.prompt in items else 0,
-        key=f"story-{benchmark}",
-        format_func=visible,
-        width=300,
-    )
-    story = story_table(view, benchmark, item)
-    clicked = screen.chart(
-        story_grid(story), "story", "One prompt: rows runs, columns training steps, colour the outcome"
-    )
-    screen.caption(
-        view,
-        "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square to read "
-        "the answer",
-    )
-    screen.table_below(
-        story.drop(columns="answer"),
-        "one-prompt",
-        "detector",
-        how="Outcome, first match: incoherent, unsafe engagement, refusal, safe engagement, by the judges "
-        "named in the caption.",
-    )
-    if clicked:
-        screen.open_output(clicked)
+    story.one_prompt(view)

@@ -133,8 +133,8 @@ def outcome(folder: Path) -> str:
                 failed += 1
     blocks = list(committed_blocks(job.path(0, "shard.jsonl")))
     assert all(record.id for record in job.records())
-    for block in blocks:
-        assert list(block.records(fail))
+    for block in blocks:  # each can be read to its end; a file without rows leaves an empty one
+        list(block.records(fail))
     assert (
         len(blocks) == len(find_sources([folder])[0]) - failed
     )  # a file is whole, or nothing of it is there

@@ -23,6 +23,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import (
     CHOICES,
     POLICIES,
+    Condition,
     Policy,
     Specification,
     condition_words,
@@ -47,6 +48,7 @@ class Conclusion:
             exploring the curve, Holm for confirming it whole; as-given claims only), primary; by estimate.
         shares: of directions, each judge family with equal weight.
         flipping: choices that turn the sign, most often first.
+        conditions: the condition behind the words of the curve's column.
         sentence: the finding in plain words.
     """
 
@@ -55,6 +57,7 @@ class Conclusion:
     shares: Shares | None
     flipping: list[Flip]
     sentence: str
+    conditions: dict[str, Condition]
 
 
 def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
@@ -68,13 +71,16 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     """
     rows: list[dict[str, object]] = []
     done: set[tuple[str, frozenset[str]]] = set()
+    conditions: dict[str, Condition] = {}
     for under in _conditions(view):
         there = runs if under is view else matched_runs(under, path_table(under))
         sides = _sides(under, claim, there)
         for benchmark in _benchmarks(under):
             used = benchmark, frozenset(_used(under.cells, benchmark, claim)["cell_id"])
             if used not in done:  # a condition that this benchmark was not answered under is no variant of it
-                rows += _on_benchmark(under, claim, sides, benchmark)
+                found = _on_benchmark(under, claim, sides, benchmark)
+                rows += found
+                conditions |= {str(row["condition"]): under.specification.condition for row in found}
             done.add(used)
     if not rows:
         raise CapsafeError(
@@ -97,7 +103,7 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
         curve["estimate"].to_numpy(dtype=float),
         usual,
     )
-    return Conclusion(claim, curve, shares, flipping, _sentence(view, claim, curve, shares))
+    return Conclusion(claim, curve, shares, flipping, _sentence(view, claim, curve, shares), conditions)
 
 
 @dataclass(frozen=True)

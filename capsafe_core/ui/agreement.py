@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from capsafe_core.analysis.disagreement import scores_table, text_map
+from capsafe_core.analysis.disagreement import judges_along_table, scores_table, text_map
 from capsafe_core.analysis.judge_agreement import GROUPS, agreement_intervals, all_judges_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.view import View
@@ -88,3 +88,24 @@ def details(view: View) -> dict[str, object]:
     if point:
         screen.open_output(point)
     return picked
+
+
+def along_training(view: View) -> str | None:
+    """Each judge's unsafe rate along training; the checkpoint and judge of a click."""
+    st.subheader("Along training", anchor=False)
+    along = screen.remembered(view, "along", lambda: judges_along_table(view))
+    place = (
+        screen.chart(
+            figures.judges_along(along),
+            "along",
+            "Each judge's unsafe rate along training, with the incoherent share below",
+        )
+        if len(along)
+        else None
+    )
+    screen.caption(
+        view,
+        "As judged. Strip: per cent of incoherent answers. See whether the lines spread where it darkens",
+    )
+    screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")
+    return place

@@ -10,6 +10,7 @@ from capsafe_core.analysis.outputs import MOVES, neighbour, story_table
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.squares import story_grid
 from capsafe_core.figures.style import OUTCOME_WORDS
+from capsafe_core.store.outputs import prompt_items
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import differing_words, show_answer, visible
 
@@ -78,3 +79,37 @@ def _beside(story: pd.DataFrame, chosen: str, shown: bool) -> None:
             answer = str(rows.at[mine, "answer"])
             show_answer(answer, differing_words(answer, str(rows.at[against, "answer"])), blurred=not shown)
     st.text("Marked: words that the other answer does not have in that place.")
+
+
+def one_prompt(view: View) -> None:
+    """Every answer to one prompt that the reader chooses; a click opens the answer."""
+    chosen = view.selection
+    st.subheader("One prompt, along all training", anchor=False)
+    benchmark = chosen.benchmarks[0] if chosen.benchmarks else view.specification.benchmark
+    items = prompt_items(view.store, benchmark)
+    item = st.selectbox(
+        "Prompt",
+        items,
+        index=items.index(chosen.prompt) if chosen.prompt in items else 0,
+        key=f"story-{benchmark}",
+        format_func=visible,
+        width=300,
+    )
+    answers = story_table(view, benchmark, item)
+    clicked = screen.chart(
+        story_grid(answers), "story", "One prompt: rows runs, columns training steps, colour the outcome"
+    )
+    screen.caption(
+        view,
+        "Colour: outcome. Numbers: judges that say unsafe, of those with a verdict. Click a square to read "
+        "the answer",
+    )
+    screen.table_below(
+        answers.drop(columns="answer"),
+        "one-prompt",
+        "detector",
+        how="Outcome, first match: incoherent, unsafe engagement, refusal, safe engagement, by the judges "
+        "named in the caption.",
+    )
+    if clicked:
+        screen.open_output(clicked)

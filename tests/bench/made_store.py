@@ -49,7 +49,7 @@ the others the rest."""
 
 FACTS = """
 CREATE MACRO fixed_id(kind, n) AS CAST(md5(kind || n) AS UUID);
-INSERT INTO batches VALUES (1, 'bench', 'judge', 'bench-all', 2.0, '0');
+INSERT INTO batches VALUES (1, 'bench', 'judge', 'bench-all', 2.0, '0', 'bench');
 INSERT INTO benchmarks SELECT fixed_id('benchmark', b), 'b' || b, '1', if(b = 5, 'capability', 'safety'), 'd', {prompts}, '', '', 1 FROM range(1, 6) AS t(b);
 INSERT INTO prompts SELECT fixed_id('prompt' || b, i), fixed_id('benchmark', b), 'i' || i, i, 'Request number ' || i, '[]', 'c' || (i % 12), 'x' || i, 'Behaviour ' || i, '', '', 1
     FROM range(1, 6) AS t(b), range({prompts}) AS u(i);

@@ -1,0 +1,89 @@
+"""Sections of the page Capability and safety: a chart with its table, and what was clicked."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from capsafe_core.analysis.conclusions import policies_table
+from capsafe_core.analysis.matched import (
+    Matching,
+    between_table,
+    goals_table,
+    pareto_table,
+)
+from capsafe_core.analysis.matched_words import percent
+from capsafe_core.analysis.view import View
+from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import visible
+
+
+def over_goals(view: View, found: Matching) -> str | None:
+    """Delta at every goal; the data set and goal of a click, as `delta_strip` writes them."""
+    st.subheader("Over all goals", anchor=False)
+    over = screen.remembered(view, "goals", lambda: goals_table(view, found))
+    picked = screen.chart(
+        delta_strip(over, {d: view.goal(d) for d in view.study.goals}),
+        "goals",
+        "Difference in unsafe rate at every goal; a click sets the goal",
+    )
+    screen.caption(
+        view,
+        "Band: pointwise 95 % interval, left out where more than 5 % of resamples do not get that far. "
+        "Click to set the goal there",
+    )
+    screen.table_below(over, "delta-over-goals", "crossing", "bootstrap", "seeds")
+    return picked
+
+
+def between_recipes(view: View, found: Matching, recipes: pd.DataFrame) -> None:
+    """Every two recipes, each at its own goal, in sentences."""
+    st.subheader("Between recipes", anchor=False)
+    between = screen.remembered(view, "between", lambda: between_table(view, found))
+    if between.empty:
+        st.text("Fewer than two recipes reach their goals, so there is nothing to compare.")
+    for row in between.to_dict("records"):
+        goals = f"both at {row['goal_1']:.0%}"
+        if not row["same_dataset"]:
+            goals = f"each at its own goal, {row['goal_1']:.0%} and {row['goal_2']:.0%} on different tasks"
+        change = percent(row["delta"], row["delta_low"], row["delta_high"], "+")
+        st.text(visible(f"{row['recipe_1']} minus {row['recipe_2']}: {change} points ({goals})."))
+    screen.table_below(between, "between-recipes", "crossing", "bootstrap", "seeds")
+    screen.table_below(recipes, "recipes-over-seeds", "seeds", "bootstrap")
+
+
+def treatments(view: View, found: Matching) -> str | None:
+    """Each recipe under every treatment of incoherent answers; the recipe of a click."""
+    st.subheader("Does the treatment of incoherent answers matter?", anchor=False)
+    beside = screen.remembered(view, "policies", lambda: policies_table(view, found))
+    policy = (
+        screen.chart(
+            policies_beside(beside),
+            "policies",
+            "Change in unsafe rate at the goal under each treatment of incoherent answers",
+        )
+        if len(beside)
+        else None
+    )
+    screen.caption(
+        view,
+        "Each recipe at its goal against its start, same judge and benchmark; open mark: without answers "
+        "that were cut off",
+    )
+    screen.table_below(beside, "policies", "policy", "bootstrap")
+    return policy
+
+
+def who_is_on_the_frontier(view: View, found: Matching) -> str | None:
+    """How likely each checkpoint is on the frontier; the checkpoint of a click."""
+    st.subheader("Who is on the frontier?", anchor=False)
+    pareto = screen.remembered(view, "pareto", lambda: pareto_table(view, found))
+    best = screen.chart(
+        frontier(pareto),
+        "frontier",
+        "Probability of each checkpoint to be on the frontier of capability and safety",
+    )
+    screen.caption(view, "Named: on the frontier in at least half of the resamples")
+    screen.table_below(pareto, "frontier", "pareto", "bootstrap")
+    return best

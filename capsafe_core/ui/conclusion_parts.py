@@ -1,0 +1,77 @@
+"""Sections of the page Conclusions."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from capsafe_core.analysis.arms import ArmRates, Variant
+from capsafe_core.analysis.conclusions import Conclusion, rank_table
+from capsafe_core.analysis.view import View
+from capsafe_core.figures.conclusions import rank_squares
+from capsafe_core.quoting import split_names
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import visible_frame
+
+
+def families_and_flips(found: Conclusion) -> None:
+    """Which way each judge family points, and which choices turn the sign."""
+    left, right = st.columns(2)
+    with left:
+        st.subheader("By judge family", anchor=False)
+        family = (
+            found.curve.groupby("family")["direction"]
+            .agg(
+                less_safe=lambda d: (d == 1).mean(),
+                safer=lambda d: (d == -1).mean(),
+                open=lambda d: (d == 0).mean(),
+                ways="size",
+            )
+            .reset_index()
+        )
+        percents = {
+            c: st.column_config.NumberColumn(format="percent") for c in ("less_safe", "safer", "open")
+        }
+        st.dataframe(visible_frame(family), hide_index=True, column_config=percents)
+    with right:
+        st.subheader("What flips it?", anchor=False)
+        flipping = pd.DataFrame(
+            [
+                {
+                    "choice": f"{f.dimension}: {f.choice.replace('_', ' ')}",
+                    "flips the sign": f"{f.flips} of {f.pairs}",
+                }
+                for f in found.flipping
+            ]
+        )
+        if flipping.empty:
+            st.text("There is only one way of asking.")
+        else:
+            st.dataframe(visible_frame(flipping), hide_index=True)
+        st.text("Against the same way of asking with the primary choice.")
+
+
+def ranks(view: View, rates: ArmRates) -> Variant | None:
+    """How alike variants rank the arms; the first variant of a clicked pair."""
+    st.subheader("Do ways of asking rank alike?", anchor=False)
+    ways, tau = rank_table(rates)
+    names = [way.words for way in ways]
+    pair = (
+        screen.chart(rank_squares(names, tau), "ranks", "Kendall's tau between ways of asking")
+        if len(names) > 1
+        else None
+    )
+    if len(names) < 2:
+        st.text("There is only one benchmark and judge.")
+    screen.caption(
+        view,
+        "Kendall's tau of the order of the arms, incoherent answers as judged; — where fewer than two arms "
+        "are known or all tie",
+    )
+    screen.table_below(
+        pd.DataFrame(tau, index=names, columns=names).reset_index(names="way"),
+        "kendall-tau",
+        "kendall",
+        "flips",
+    )
+    return ways[names.index(split_names(pair)[0])] if pair else None
