@@ -49,13 +49,13 @@ class View:
         What another study's jobs brought counts only where this one's brought no answer of that checkpoint to
         that benchmark.
         """
-        return own_cells(cells(self.store), self.study.name, self.points)
+        return _own_cells(self.store, self.study.name, self.points)
 
     @cached_property
     def alternatives(self) -> dict[str, tuple[str, ...]]:
         """The parts of the condition of which one checkpoint has several values on one benchmark, and their
         values."""
-        return alternatives(self.every_cell)
+        return _alternatives(self.store, self.study.name, self.every_cell)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -186,6 +186,14 @@ class View:
         return tuple([*words, *(f"outputs of {' and of '.join(e.split(', '))} pooled" for e in engines)])
 
 
+def _own_cells(store: Store, study: str, points: pd.DataFrame) -> pd.DataFrame:
+    return store.kept(f"cells of {study}", lambda: own_cells(cells(store), study, points))
+
+
+def _alternatives(store: Store, study: str, own: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    return store.kept(f"alternatives of {study}", lambda: alternatives(own))
+
+
 def list_studies(store: Store) -> list[str]:
     """Names of the studies in the store, newest first."""
     return [str(name) for name in study_texts(store)["name"]]
@@ -247,9 +255,9 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
         UnknownNameError: the selection holds one.
         CapsafeError: a goal is not a share from 0 to 1.
     """
-    own = own_cells(cells(store), study.name, points)
+    own = _own_cells(store, study.name, points)
     measured = own["benchmark"].unique()
-    parts = alternatives(own)
+    parts = _alternatives(store, study.name, own)
     names: dict[str, tuple[Sequence[str], Iterable[str]]] = {
         "policy": ([selection.policy] if selection.policy else [], POLICIES),
         "crossing rule": ([selection.crossing] if selection.crossing else [], CROSSINGS),

@@ -13,7 +13,15 @@ import typer
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import read_text, say, show_table, tell, write_file
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_survey, slug, survey_job
+from capsafe_core.jobs.importing import (
+    LOG_COLUMNS,
+    Survey,
+    after_import,
+    plan_import,
+    read_survey,
+    slug,
+    survey_job,
+)
 from capsafe_core.jobs.packing import pack_jobs, unpack_bundle
 from capsafe_core.jobs.record_job import record_study
 from capsafe_core.jobs.supervisor import run_graph
@@ -123,21 +131,7 @@ def show_survey(survey: Survey) -> None:
     say(survey.words)
     logs = pd.DataFrame(survey.logs)
     if len(logs):
-        show_table(
-            logs[
-                [
-                    "tool",
-                    "checkpoint",
-                    "benchmark",
-                    "attack",
-                    "outputs",
-                    "no_response",
-                    "prompts",
-                    "aggregates",
-                    "files",
-                ]
-            ]
-        )
+        show_table(logs[list(LOG_COLUMNS)])
     if survey.mapping.pattern:
         say(f"pattern: {survey.mapping.pattern}")
     for name, benchmark in survey.mapping.benchmarks.items():

@@ -28,6 +28,20 @@ RULES = "coherence-rules"
 """the incoherence detector that looks at imported outputs: it needs no model"""
 
 
+LOG_COLUMNS = (
+    "tool",
+    "checkpoint",
+    "benchmark",
+    "attack",
+    "outputs",
+    "no_response",
+    "prompts",
+    "aggregates",
+    "files",
+)
+"""what is shown of each of a survey's logs"""
+
+
 @dataclass(frozen=True)
 class Survey:
     """What a survey saw.

@@ -14,7 +14,15 @@ import streamlit as st
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, open_job
 from capsafe_core.jobs.folder.work import SurveyWork
-from capsafe_core.jobs.importing import Survey, after_import, plan_import, read_survey, slug, survey_job
+from capsafe_core.jobs.importing import (
+    LOG_COLUMNS,
+    Survey,
+    after_import,
+    plan_import,
+    read_survey,
+    slug,
+    survey_job,
+)
 from capsafe_core.jobs.new_run import queue_jobs
 from capsafe_core.jobs.supervisor import Queue, start_worker
 from capsafe_core.mapping import ImportMapping, Reading, parse_mapping, path_facts
@@ -151,19 +159,7 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
     st.markdown("**What was recognised**")
     st.text(visible(survey.words))
     if survey.logs:
-        shown = pd.DataFrame(survey.logs)[
-            [
-                "tool",
-                "checkpoint",
-                "benchmark",
-                "attack",
-                "outputs",
-                "no_response",
-                "prompts",
-                "aggregates",
-                "files",
-            ]
-        ]
+        shown = pd.DataFrame(survey.logs)[list(LOG_COLUMNS)]
         st.dataframe(
             visible_frame(shown), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(shown))
         )

@@ -21,6 +21,21 @@ from capsafe_core.records import Generation, Judgment
 from capsafe_core.settings import ROOT
 from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint
 
+PATHS = [
+    "",
+    "capability",
+    "incoherence",
+    "disagreement",
+    "conclusions",
+    "outputs",
+    "output",
+    "annotate",
+    "labels",
+    "runs",
+    "report",
+    "data",
+]
+"""the address of every page"""
 TOKEN = "a token that e2e tests give".replace(" ", "-")
 
 

@@ -8,24 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, TimeoutError
 
-from tests.e2e.site import TOKEN, plant_hostile, serve, settle, visitor
+from tests.e2e.site import PATHS, TOKEN, plant_hostile, serve, settle, visitor
 from tests.synthetic import write_study
 
 pytestmark = pytest.mark.browser
-PATHS = [
-    "",
-    "capability",
-    "incoherence",
-    "disagreement",
-    "conclusions",
-    "outputs",
-    "output",
-    "annotate",
-    "labels",
-    "runs",
-    "report",
-    "data",
-]
 
 
 @pytest.fixture(scope="module")

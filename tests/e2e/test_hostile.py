@@ -15,23 +15,9 @@ from playwright.sync_api import Browser, Page
 
 from capsafe_core.settings import ROOT
 from tests.e2e.hostile import fill, hostile
-from tests.e2e.site import serve, settle, visitor
+from tests.e2e.site import PATHS, serve, settle, visitor
 
 pytestmark = pytest.mark.browser
-STUDY_PAGES = [
-    "",
-    "capability",
-    "incoherence",
-    "disagreement",
-    "conclusions",
-    "outputs",
-    "output",
-    "annotate",
-    "labels",
-    "runs",
-    "report",
-    "data",
-]
 LIVE = """(own) => {
     const found = [];
     const walk = (root) => {
@@ -124,7 +110,7 @@ def open_all(page: Page, site: str, where: str) -> None:
     look(page, site, where)
 
 
-@pytest.mark.parametrize("path", STUDY_PAGES)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("study", ["hostile", "logs"])
 def test_a_page_shows_text_as_text(
     site: tuple[str, Path], page: Page, listener: tuple[int, list[str]], study: str, path: str
