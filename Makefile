@@ -12,6 +12,9 @@ WORKERS ?= 3
 COVER = --cov --cov-report=term:skip-covered
 IF_CHEAP = $(shell $(BIN)/python -c 'import sys; print("$(COVER)" if sys.version_info >= (3, 12) else "")')
 
+# Tests start hundreds of processes: what one of them compiles, the next one loads.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test coverage fuzz check bench validate engine vllm test-vllm study clean
 
 # A stamp, so that a second call starts in seconds.

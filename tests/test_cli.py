@@ -177,3 +177,10 @@ def test_the_command_is_a_module_too(workspace: Settings) -> None:
     assert done.returncode == 2
     assert "no job 'nobody'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_command_starts_without_what_only_some_commands_use() -> None:
+    heavy = ("scipy", "sklearn", "plotly", "jinja2", "streamlit", "torch")
+    code = f"import sys, capsafe_core.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

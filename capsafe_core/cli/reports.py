@@ -1,4 +1,7 @@
-"""Commands that write findings: reports, figures, citations."""
+"""Commands that write findings: reports, figures, citations.
+
+What draws and writes is imported by the command that uses it: the others start without it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from plotly.io import from_json
 
 from capsafe_core.cli.options import SCOPE, SPECIFICATION, selecting
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import say, write_file
 from capsafe_core.errors import CapsafeError
-from capsafe_core.report.document import Report, items_of, read_provenance
-from capsafe_core.report.html import to_pdf
-from capsafe_core.report.printed import to_figure_pdf, to_svg
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 
@@ -61,6 +60,9 @@ def report(
     ] = None,
 ) -> None:
     """Write a report of findings, or compute the numbers of one again."""
+    from capsafe_core.report.document import Report, items_of, read_provenance
+    from capsafe_core.report.html import to_pdf
+
     settings = Settings()
     if verify:
         different = do(settings, "verify report", provenance=read_provenance(verify))["differences"]
@@ -107,6 +109,10 @@ def figure(
     width: Annotated[str, typer.Option(help="one or two columns of a journal: 85 or 175 mm")] = "one",
 ) -> None:
     """Write the figure of a finding for print; its alt text goes along."""
+    from plotly.io import from_json
+
+    from capsafe_core.report.printed import to_figure_pdf, to_svg
+
     selection = chosen.to_query()
     if target.suffix not in (".svg", ".pdf"):
         raise CapsafeError(f"No figure has the ending {target.suffix!r}.", "Use .svg or .pdf.")

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
+
+from capsafe_core.stats.distributions import t_quantile
 
 Floats = npt.NDArray[np.float64]
 COEFFICIENTS = ("percent", "cohen", "fleiss", "conger", "alpha", "ac1", "brennan_prediger")
@@ -174,7 +175,7 @@ def estimate(patterns: Patterns, name: str, weights: str = "nominal", level: flo
     error = float(
         np.sqrt((patterns.n * (influence - (patterns.n * influence).sum() / n) ** 2).sum() / (n * (n - 1)))
     )
-    half = float(student.ppf(0.5 + level / 2, n - 1)) * error
+    half = t_quantile(0.5 + level / 2, n - 1) * error
     return Estimate(value, error, value - half, value + half, n)
 
 

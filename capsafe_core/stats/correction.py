@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+
+from capsafe_core.stats.distributions import normal_quantile
 
 Floats = npt.NDArray[np.float64]
 MIN_LABELS, MIN_A_CLASS, MIN_YOUDEN, RATE_RANGE = 200, 20, 1.3, (0.1, 0.9)
@@ -238,7 +239,7 @@ def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int
         0.0,
     )
     by_lot = float((w * (w - 1) * spread**2).sum() / w.sum() ** 2)
-    wanted = (half_width / float(norm.ppf(0.5 + level / 2))) ** 2 - max(found.standard_error**2 - by_lot, 0.0)
+    wanted = (half_width / normal_quantile(0.5 + level / 2)) ** 2 - max(found.standard_error**2 - by_lot, 0.0)
     if wanted <= 0 or n == size:
         return None
     # the variance of the draw goes with 1/n - 1/N
@@ -290,7 +291,7 @@ def _error(data: Labelled, influence: Floats) -> float:
 
 
 def _corrected(raw: float, error: float, level: float, tuning: float | None = None) -> Corrected:
-    half = float(norm.ppf(0.5 + level / 2)) * error
+    half = normal_quantile(0.5 + level / 2) * error
     rate, low, high = (float(np.clip(x, 0, 1)) for x in (raw, raw - half, raw + half))
     if error == 0:  # every label says the same: nothing tells how far the truth may be
         return Corrected(rate, 0.0, None, None, tuning)

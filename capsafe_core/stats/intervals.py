@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+
+from capsafe_core.stats.distributions import normal_quantile
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,7 +27,7 @@ def wilson(count: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> tuple
     k, total = np.broadcast_arrays(np.asarray(count, dtype=float), np.asarray(n, dtype=float))
     if np.any(k < 0) or np.any(k > total):
         raise ValueError("counts must lie between 0 and n")
-    z = float(norm.ppf(0.5 + level / 2))
+    z = normal_quantile(0.5 + level / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = k / total
         centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, chi2, false_discovery_control
+
+from capsafe_core.stats.distributions import chi2_tail
 
 Floats = npt.NDArray[np.float64]
 EXACT_BELOW = 25
@@ -40,12 +41,14 @@ def mcnemar(gained: int, lost: int) -> McNemar:
     """
     if gained < 0 or lost < 0:
         raise ValueError("counts cannot be negative")
+    from scipy.stats import binomtest
+
     changed = gained + lost
     if not changed:
         return McNemar(0, 0, 1.0, None, None)
     statistic = max(abs(gained - lost) - 1, 0) ** 2 / changed
     return McNemar(
-        gained, lost, float(binomtest(gained, changed, 0.5).pvalue), statistic, float(chi2.sf(statistic, 1))
+        gained, lost, float(binomtest(gained, changed, 0.5).pvalue), statistic, chi2_tail(statistic, 1)
     )
 
 
@@ -68,7 +71,7 @@ def cochran_q(events: npt.ArrayLike, counts: npt.ArrayLike | None = None) -> tup
     if raters < 2 or spread <= 0:
         return None
     q = (raters - 1) * (raters * (columns**2).sum() - columns.sum() ** 2) / spread
-    return float(q), float(chi2.sf(q, raters - 1))
+    return float(q), chi2_tail(q, raters - 1)
 
 
 def paired_permutation(difference: npt.ArrayLike, resamples: int = 9999, seed: int = 0) -> float:
@@ -99,5 +102,7 @@ def holm(p: npt.ArrayLike) -> Floats:
 
 def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
     """P-values adjusted by Benjamini and Hochberg (1995), for exploration; the same shape and order."""
+    from scipy.stats import false_discovery_control
+
     values = np.asarray(p, dtype=float)
     return np.asarray(false_discovery_control(values)) if len(values) else values

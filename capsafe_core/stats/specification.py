@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,6 +101,8 @@ def rank_agreement(estimates: Floats) -> Floats:
     Returns:
         (ways, ways); NaN where fewer than two arms are known to both, or one of them ties all.
     """
+    from scipy.stats import kendalltau
+
     ways = len(estimates)
     out = np.full((ways, ways), np.nan)
     known = ~np.isnan(estimates)

@@ -1,4 +1,7 @@
-"""What commands may ask of reports; the running app does it for them."""
+"""What commands may ask of reports; the running app does it for them.
+
+What draws and writes is imported by the first report, so that other commands start without it.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,17 @@ from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.labelling.desk import Desk
 from capsafe_core.people import Person
-from capsafe_core.report.document import Report, make, verify
-from capsafe_core.report.findings import USUAL, find, offered
-from capsafe_core.report.html import to_html
-from capsafe_core.report.slides import to_pptx
 from capsafe_core.selection import Selection
 
 Answer = dict[str, Any]
 
 
 def _make(desk: Desk, person: Person, report: dict[str, Any], selection: dict[str, str], form: str) -> Answer:
+    from capsafe_core.report.document import Report, make
+    from capsafe_core.report.findings import USUAL, offered
+    from capsafe_core.report.html import to_html
+    from capsafe_core.report.slides import to_pptx
+
     view = open_view(desk.store, Selection.from_query(selection))
     if not report.get("items"):
         report = {**report, "items": [{"key": key} for key in USUAL if key in offered(view)]}
@@ -28,10 +32,14 @@ def _make(desk: Desk, person: Person, report: dict[str, Any], selection: dict[st
 
 
 def _verify(desk: Desk, person: Person, provenance: dict[str, Any]) -> Answer:
+    from capsafe_core.report.document import verify
+
     return {"differences": verify(desk.store, provenance)}
 
 
 def _offered(desk: Desk, person: Person, selection: dict[str, str]) -> Answer:
+    from capsafe_core.report.findings import offered
+
     return {
         "rows": [
             {"item": key, "finding": words}
@@ -41,6 +49,8 @@ def _offered(desk: Desk, person: Person, selection: dict[str, str]) -> Answer:
 
 
 def _figure(desk: Desk, person: Person, item: str, selection: dict[str, str]) -> Answer:
+    from capsafe_core.report.findings import find
+
     found = find(open_view(desk.store, Selection.from_query(selection)), item)
     if found.figure is None:
         raise CapsafeError(
