@@ -37,16 +37,17 @@ class UnknownNameError(CapsafeError):
         kind: what it would be a name of, as "recipe".
         name: as it was given.
         known: the names that there are; the nearest come first in the hint.
+        else_: what one can do besides, a sentence.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], else_: str = "") -> None:
         names = list(dict.fromkeys(known))
         near = get_close_matches(name, names, 3)
         listed = (
             f"There are: {', '.join(names[:MOST_NAMES])}{' and others' if len(names) > MOST_NAMES else ''}."
         )
         hint = f"Did you mean {' or '.join(near)}?" if near else listed if names else "There are none."
-        super().__init__(f"There is no {kind} {name!r} here.", hint)
+        super().__init__(f"There is no {kind} {name!r} here.", f"{hint} {else_}".strip())
 
 
 class OpenConditionError(CapsafeError):

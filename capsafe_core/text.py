@@ -2,10 +2,9 @@
 written out.
 
 Each medium has one exit, which every text from data passes: `ui.safe_text.plain_label` where markdown is read
-and
-`visible_frame` for tables on screen, `figures.style.sealed` for charts, autoescape with `visible` in a
-report,
-`cli.say` for a terminal, `store.export.guarded_csv` for spreadsheets, `bibtex_comment` for BibTeX.
+and `visible_frame` for tables on screen, `figures.style.sealed` for charts, autoescape with `visible` in a
+report, `cli.say` for a terminal, `store.export.guarded_csv` for CSV, `report.slides.cell` for the workbook
+inside a slide's chart, `bibtex_comment` for BibTeX.
 """
 
 from __future__ import annotations

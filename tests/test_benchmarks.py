@@ -109,7 +109,7 @@ def test_a_broken_benchmark_says_what_and_where(tmp_path: Path, lines: list[Any]
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("project:nothing", "no benchmark 'nothing'"),
+        ("project:nothing", "no packaged benchmark 'nothing'"),
         ("song:x", "unknown source"),
         ("file:/nowhere.jsonl", "cannot be read"),
         ("reasoning_gym:nothing", "cannot make the task"),

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import zipfile
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from capsafe_core.report.document import (
     store_digest,
     verify,
 )
-from capsafe_core.report.findings import change_means, find, offered
+from capsafe_core.report.findings import Slide, change_means, find, offered
 from capsafe_core.report.html import REDACTED, browser, to_html, to_pdf
 from capsafe_core.report.printed import to_figure_pdf, to_svg
 from capsafe_core.report.slides import to_pptx
@@ -268,6 +270,48 @@ def test_slides_have_charts_that_can_be_edited(made: Made) -> None:
     texts = [shape.text_frame.text for slide in deck.slides for shape in slide.shapes if shape.has_text_frame]
     assert all(f.sentence in texts for f in made.findings)
     assert made.provenance["hash"][:10] in deck.slides[1].notes_slide.notes_text_frame.text
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        HOSTILE,
+        '=HYPERLINK("http://127.0.0.1/","x")',
+        "{=1+1}",
+        "http://127.0.0.1/x",
+        "external:x",
+        "＝1+1",
+        "@x",
+    ],
+)
+def test_names_in_slides_are_text(made: Made, hostile: str) -> None:
+    """Wherever a name may stand: on the slide, in its notes, in the chart and in the workbook behind it."""
+    pytest.importorskip("pptx")
+    bars = Slide("clustered", [hostile, "b"], {hostile: [1.0, 2.0]}, {}, (hostile, hostile))
+    dots = Slide("points", [], {}, {hostile: [(0.0, 1.0)]}, (hostile, hostile))
+    findings = [
+        replace(f, title=hostile, sentence=hostile, big=(hostile, hostile), means=[hostile], limits=[hostile])
+        for f in made.findings
+    ]
+    findings[0], findings[1] = replace(findings[0], slide=bars), replace(findings[1], slide=dots)
+    deck = zipfile.ZipFile(
+        io.BytesIO(to_pptx(replace(made, findings=findings, selection=hostile, way=hostile)))
+    )
+    parts = {name: deck.read(name) for name in deck.namelist()}
+    workbooks = [zipfile.ZipFile(io.BytesIO(parts[name])) for name in parts if name.endswith(".xlsx")]
+    assert len(workbooks) >= 2, "two charts hold the name"
+    for book in workbooks:
+        parts |= {f"{book.filename}/{name}": book.read(name) for name in book.namelist()}
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+        assert "<f>" not in sheet
+        assert "hyperlink" not in sheet.lower()
+    for name, content in parts.items():
+        if name.endswith((".xml", ".rels")):
+            text = content.decode()
+            assert 'TargetMode="External"' not in text, name
+            assert "hlinkClick" not in text, name
+            assert "<img" not in text, name
+            assert "\u202e" not in text, name
 
 
 def test_citations_and_latex(home: Settings) -> None:

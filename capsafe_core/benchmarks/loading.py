@@ -12,7 +12,7 @@ from capsafe_core import catalogue
 from capsafe_core.benchmarks.files import read_prompts, read_rows
 from capsafe_core.benchmarks.lm_eval import lm_eval_rows
 from capsafe_core.benchmarks.reasoning import Pair, reasoning_pairs
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.places import DATA
 from capsafe_core.records import KINDS, BenchmarkRecord, Prompt, canonical_json, digest_text
 
@@ -60,9 +60,7 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
     if where == "project":
         index = tomllib.loads((DATA / "benchmarks" / "index.toml").read_text())
         if name not in index:
-            raise CapsafeError(
-                f"There is no benchmark {name!r} in this project.", f"There are: {', '.join(sorted(index))}."
-            )
+            raise UnknownNameError("packaged benchmark", name, sorted(index))
         entry = index[name]
         rows = read_rows(DATA / "benchmarks" / entry["file"])
         return _benchmark(

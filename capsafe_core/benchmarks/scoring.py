@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import UnknownNameError
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
@@ -75,7 +75,7 @@ def score(scorer: str, text: str, reference: str) -> Scored:
     if scorer == "exact":
         parsed = text.strip() or None
         return Scored(parsed == reference.strip(), parsed)
-    raise CapsafeError(f"There is no scorer {scorer!r}.", "Use number, label or exact.")
+    raise UnknownNameError("scorer", scorer, ("number", "label", "exact"))
 
 
 def _number(text: str, reference: str) -> Scored:

@@ -10,7 +10,7 @@ import typer
 from capsafe_core import catalogue
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import say, tell
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.jobs.engine_environment import prepare
 from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
 from capsafe_core.jobs.folder.work import FinetuneWork, JudgeWork
@@ -225,7 +225,7 @@ def resume(job_id: str) -> None:
 
 
 def _find(job_id: str) -> Job:
-    found = next((job for job in list_jobs(Settings().jobs_path) if job.job_id == job_id), None)
-    if found is None:
-        raise CapsafeError(f"There is no job {job_id!r} in this workspace.", "`capsafe jobs` lists them.")
-    return found
+    jobs = {job.job_id: job for job in list_jobs(Settings().jobs_path)}
+    if job_id not in jobs:
+        raise UnknownNameError("job", job_id, jobs, "`capsafe jobs` lists them.")
+    return jobs[job_id]

@@ -10,7 +10,7 @@ import typer
 
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import say, tell
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.foreign import adopt as adopt_study
 from capsafe_core.jobs.foreign import foreign_studies
@@ -80,11 +80,9 @@ def adopt(
 ) -> None:
     """Take a study from elsewhere as your own, so that it can run, after reading what it would use."""
     jobs_path = Settings().jobs_path
-    if study not in foreign_studies(jobs_path):
-        others = ", ".join(foreign_studies(jobs_path))
-        raise CapsafeError(
-            f"There is no study {study!r} to adopt.", f"These came from elsewhere: {others or 'none'}."
-        )
+    others = foreign_studies(jobs_path)
+    if study not in others:
+        raise UnknownNameError("study from elsewhere", study, others)
     say(f"The study {study!r} came from elsewhere. Adopted, it would use:")
     for sentence in foreign_uses(jobs_path, study).sentences:
         say(f"  {sentence}")

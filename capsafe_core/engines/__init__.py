@@ -18,7 +18,7 @@ from capsafe_core.engines.base import (
     answer_all,
 )
 from capsafe_core.engines.models import Weights, resolve_weights, served_weights
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 
 __all__ = [
     "Completion",
@@ -96,7 +96,7 @@ def open_engine(
             'Install it, or set python = "..." under [engine] to the interpreter of an environment with '
             f"{name}.",
         ) from error
-    raise CapsafeError(f"There is no engine called {name!r}.", "Use transformers, vllm or openai.")
+    raise UnknownNameError("engine", name, ("transformers", "vllm", "openai"))
 
 
 def models_folder(job_folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from capsafe_core import catalogue
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.judges.reading import check_entry
 from capsafe_core.records import Rater, canonical_json, digest_text
 
@@ -33,10 +33,7 @@ def find_entry(name: str, own: dict[str, Any] | None = None) -> dict[str, Any]:
     """
     known = catalogue.judges()
     if name not in known and own is None:
-        raise CapsafeError(
-            f"There is no judge {name!r}.",
-            f"There are: {', '.join(sorted(known))}; or describe one of your own in a TOML file.",
-        )
+        raise UnknownNameError("judge", name, sorted(known), "One of your own is described in a TOML file.")
     entry = {
         "type": "language_model",
         "family": "own",

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from capsafe_core.annotation import LONGEST_NOTE, QUESTIONS
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.people import Person, person_named
 from capsafe_core.records import LabelEvent, QueueItem, Record, identify
 from capsafe_core.store.export import FORMULA, guarded
@@ -132,7 +132,7 @@ def write_labels(rows: Sequence[Row], form: str) -> str:
         )
     if form == "argilla":
         return json.dumps([_argilla(labels) for labels in _by_output(rows)], ensure_ascii=False, indent=1)
-    raise CapsafeError(f"There is no format {form!r}.", f"Use one of {', '.join(FORMATS)}.")
+    raise UnknownNameError("format", form, FORMATS)
 
 
 def _by_output(rows: Sequence[Row]) -> list[list[Row]]:

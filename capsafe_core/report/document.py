@@ -12,7 +12,7 @@ from typing import Any
 from capsafe_core import __version__
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.view import View, open_view
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.figures.style import sealed
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.report.findings import Finding, cells, find
@@ -54,9 +54,7 @@ class Report:
             CapsafeError: there is no such audience, or nothing is chosen.
         """
         if values.get("audience", AUDIENCES[0]) not in AUDIENCES:
-            raise CapsafeError(
-                f"There is no audience {values['audience']!r}.", f"Use {' or '.join(AUDIENCES)}."
-            )
+            raise UnknownNameError("audience", str(values["audience"]), AUDIENCES)
         items = tuple(Item(**item) for item in values.get("items", ()))
         if not items:
             raise CapsafeError("No finding is chosen.", "Choose at least one.")

@@ -21,7 +21,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.sentences import capability_sentence, incoherence_sentence, judges_sentence
 from capsafe_core.analysis.view import View
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import UnknownNameError
 from capsafe_core.figures.conclusions import specification_curve
 from capsafe_core.figures.judges import dumbbell
 from capsafe_core.figures.overview import outcome_bars
@@ -107,10 +107,7 @@ def find(view: View, key: str) -> Finding:
     """
     kind, _, rest = key.partition(":")
     if kind not in _KINDS:
-        raise CapsafeError(
-            f"There is no finding {key!r}.",
-            f"There are: {', '.join(_KINDS)}; some take a name, as overview:RECIPE or output:ID.",
-        )
+        raise UnknownNameError("finding", key, _KINDS, "Some take a name, as overview:RECIPE or output:ID.")
     return replace(_KINDS[kind](view, rest), key=key)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.figures.style import sealed
 from capsafe_core.report.html import run_browser
 from capsafe_core.text import visible
@@ -95,5 +95,5 @@ def to_figure_pdf(figure: go.Figure, alt: str, columns: str = "one") -> bytes:
 
 def _width(columns: str) -> float:
     if columns not in WIDTHS:
-        raise CapsafeError(f"There is no width {columns!r}.", f"Use {' or '.join(WIDTHS)}.")
+        raise UnknownNameError("width", columns, WIDTHS)
     return WIDTHS[columns]

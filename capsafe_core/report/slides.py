@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
@@ -10,7 +11,17 @@ from capsafe_core.figures.style import OUTCOME_COLOURS, OUTCOME_WORDS
 from capsafe_core.report.document import Item, Made
 from capsafe_core.report.findings import Finding, Slide
 from capsafe_core.report.html import REDACTED
+from capsafe_core.store.export import guarded
 from capsafe_core.text import visible
+
+_SHEET_READS = re.compile(r"\{=|[a-z]+:", re.IGNORECASE)
+"""how a text begins of which the writer of the workbook makes a formula or a link"""
+
+
+def cell(text: str) -> str:
+    """A name in the workbook of a chart, where it is neither a formula nor a link."""
+    shown = visible(text)
+    return f"'{shown}" if _SHEET_READS.match(shown) else str(guarded(shown))
 
 
 def to_pptx(made: Made) -> bytes:
@@ -87,15 +98,15 @@ def _chart(slide: Any, drawn: Slide) -> None:
     if drawn.kind == "points":
         data: Any = XyChartData()
         for name, points in drawn.points.items():
-            series = data.add_series(visible(name))
+            series = data.add_series(cell(name))
             for x, y in points:
                 series.add_data_point(x, y)
         kind = XL_CHART_TYPE.XY_SCATTER
     else:
         data = CategoryChartData()
-        data.categories = [visible(c) for c in drawn.categories]
+        data.categories = [cell(c) for c in drawn.categories]
         for name, values in drawn.series.items():
-            data.add_series(OUTCOME_WORDS.get(name, visible(name)), values)
+            data.add_series(OUTCOME_WORDS.get(name) or cell(name), values)
         kind = XL_CHART_TYPE.BAR_STACKED_100 if drawn.kind == "stacked" else XL_CHART_TYPE.BAR_CLUSTERED
     chart = slide.shapes.add_chart(kind, Inches(5.1), Inches(2.0), Inches(7.8), Inches(5.1), data).chart
     chart.has_legend = True

@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.store.store import Store, identifier, literal, whole_path
 from capsafe_core.writing import whole
 
@@ -63,7 +63,7 @@ def tables_into(store: Store, name: str, form: str = "parquet") -> Path:
         CapsafeError: there is no such form, or as `snapshot_into`.
     """
     if form not in ("parquet", "csv"):
-        raise CapsafeError(f"There is no form {form!r}.", "Use parquet or csv.")
+        raise UnknownNameError("form", form, ("parquet", "csv"))
     target = whole_path(new_export(store, name))
     with whole(target, duckdb.Error) as new:
         new.mkdir()
