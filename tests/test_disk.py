@@ -18,22 +18,11 @@ from capsafe_core.store import Store
 from capsafe_core.store.export import snapshot_into, tables_into
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.writing import whole
+from tests.commands import command
 from tests.logs import write_forms
 from tests.synthetic import write_study
 
 ODD = 'it\'s a "home" 100% ünï;\n#'
-
-
-def command(home: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CAPSAFE_HOME": str(home), "PYTHONPATH": str(ROOT), **changes}
-    return subprocess.run(
-        [sys.executable, "-m", "capsafe_core.cli", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 def refused(done: subprocess.CompletedProcess[str], reason: str) -> None:
@@ -47,6 +36,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("disk")
     write_study(found / "jobs", safety_size=12, capability_size=10)
     return found
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    root = tmp_path_factory.mktemp("exporting")
+    write_study(root / "jobs", safety_size=2, capability_size=1)
+    with Store(None, root / "ex'ports") as store:
+        ingest_all(store, root / "jobs")
+        yield store
 
 
 @pytest.fixture
@@ -122,7 +120,7 @@ def test_a_report_to_a_full_disk_a_folder_that_is_a_file_and_one_that_is_not_the
         (tmp_path / "file", "Not a directory"),
         (tmp_path / "none", "No such file"),
     ):
-        refused(command(home, "report", str(place / "r.html")), reason)
+        refused(command(home, "report", str(place / "r.html"), "--item", "incoherence"), reason)
     assert [p.name for p in small.iterdir()] == ["filler"]
 
 
@@ -147,15 +145,12 @@ def test_a_question_mark_in_the_path_of_a_store_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["it's", 'a"b', "50%", "a b", "ünï", "a;b", "$HOME", "#", "-x", "x.duckdb"])
-def test_a_name_of_an_export_may_hold_any_sign_that_is_seen(name: str, tmp_path: Path) -> None:
-    write_study(tmp_path / "jobs", safety_size=2, capability_size=1)
-    with Store(None, tmp_path / "ex'ports") as store:
-        ingest_all(store, tmp_path / "jobs")
-        with Store(snapshot_into(store, name)) as copy:
-            assert copy.rows("SELECT count(*) FROM generations") == store.rows(
-                "SELECT count(*) FROM generations"
-            )
-        assert len(list(tables_into(store, f"{name} 2", "csv").iterdir())) > 5
+def test_a_name_of_an_export_may_hold_any_sign_that_is_seen(name: str, filled: Store) -> None:
+    with Store(snapshot_into(filled, name)) as copy:
+        assert copy.rows("SELECT count(*) FROM generations") == filled.rows(
+            "SELECT count(*) FROM generations"
+        )
+    assert len(list(tables_into(filled, f"{name} 2", "csv").iterdir())) > 5
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a\nb", "a\0b", "\u202ea", "x" * 300])

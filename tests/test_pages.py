@@ -21,13 +21,12 @@ PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
     with made_up_home(tmp_path_factory.mktemp("workspace"), 12, 10):
-        yield AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
+        yield AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60).run()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_renders_its_question_and_no_error(app: AppTest, page: str) -> None:
     app.query_params.clear()
-    app.run()
     app.switch_page(str(ROOT / "pages" / page)).run()
     assert not app.exception
     assert app.title[0].value.endswith("?")

@@ -31,6 +31,7 @@ from capsafe_core.store import Store
 from capsafe_core.workspace import actions, service
 from capsafe_core.workspace.owner import Owner, close_owner
 from capsafe_core.workspace.service import Service, ask, ask_to, from_owner, open_store, who
+from tests.commands import command
 
 OWN = (
     "from capsafe_core.settings import Settings\nfrom capsafe_core.workspace.owner import Owner\nowner = "
@@ -61,17 +62,6 @@ def process(code: str, home: Path) -> subprocess.Popen[str]:
 def end(running: subprocess.Popen[str]) -> None:
     running.send_signal(signal.SIGCONT)
     running.communicate()
-
-
-def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "capsafe_core.cli", *words],
-        cwd=ROOT,
-        env={**os.environ, "CAPSAFE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     tested = curve["p"].notna()
     curve.loc[tested, "p_adjusted"] = benjamini_hochberg(curve.loc[tested, "p"].astype(float))
     curve.loc[tested, "p_holm"] = holm(curve.loc[tested, "p"].astype(float))
-    primary = choices(view, view.specification, claim)
+    primary = choices(view.specification, _open_parts(view, view.specification.benchmark, claim))
     curve["primary"] = (curve[list(primary)] == pd.Series(primary)).all(axis=1)
     usual = {d: choice if choice in set(curve[d]) else str(curve[d].iloc[0]) for d, choice in primary.items()}
     curve = curve.sort_values(["estimate", *CHOICES]).reset_index(drop=True)
@@ -162,7 +162,7 @@ def _on_benchmark(view: View, claim: Claim, sides: _Sides, benchmark: str) -> li
     if one is None or two is None:
         return []
     cut_off = any(not flags.all() for sample in (one, two) for flags in sample.whole)
-    kept = view.specification.truncated
+    kept, open_parts = view.specification.truncated, _open_parts(view, benchmark, claim)
     rows = []
     for judge, family, cutoff in _judges((one, two)):
         for truncated in (True, False) if kept and cut_off else (kept,):
@@ -178,7 +178,7 @@ def _on_benchmark(view: View, claim: Claim, sides: _Sides, benchmark: str) -> li
                 )
                 row = _estimate(claim, sides, (one, two), spec)
                 if row is not None:
-                    rows.append({**choices(view, spec, claim), "family": family, **row})
+                    rows.append({**choices(spec, open_parts), "family": family, **row})
     return rows
 
 
@@ -188,9 +188,13 @@ def _used(cells: pd.DataFrame, benchmark: str, claim: Claim) -> pd.DataFrame:
     return cells[(cells["benchmark"] == benchmark) | (claim.matched & (cells["kind"] == "capability"))]
 
 
-def choices(view: View, spec: Specification, claim: Claim) -> dict[str, str]:
+def _open_parts(view: View, benchmark: str, claim: Claim) -> frozenset[str]:
+    """The parts of the condition that a claim's variants on a benchmark have to choose."""
+    return frozenset(alternatives(_used(view.every_cell, benchmark, claim)))
+
+
+def choices(spec: Specification, open_parts: frozenset[str]) -> dict[str, str]:
     """A specification's choices in words, as the columns of the curve have them."""
-    open_parts = alternatives(_used(view.every_cell, spec.benchmark, claim))
     condition = tuple((p, v) for p, v in spec.condition if p in open_parts)
     return {
         **{name: str(getattr(spec, name)) for name in CHOICES},

@@ -101,8 +101,9 @@ def _varying(cells: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     for benchmark, rows in cells.groupby("benchmark", sort=False):
         if rows["version"].nunique() > 1:
             yield str(benchmark), "version", rows
-        grouped = several[several["benchmark"] == benchmark].groupby(keys, sort=False)
-        for part in PARTS:
+        beside = several[several["benchmark"] == benchmark]
+        grouped = beside.groupby(keys, sort=False)
+        for part in PARTS if len(beside) else ():
             if (grouped[part].nunique() > 1).any():
                 yield str(benchmark), part, rows
 

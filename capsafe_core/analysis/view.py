@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -29,6 +29,8 @@ from capsafe_core.store.output_lists import ORDERS
 from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
 from capsafe_core.study import Study, parse_study
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class View:
@@ -41,6 +43,17 @@ class View:
     points: pd.DataFrame
     declared: float
     first_result: float | None
+
+    def once(self, compute: Callable[[View], T]) -> T:
+        """What a function computes of this view, kept: the findings of a report rest on the same few."""
+        if compute not in self._computed:
+            self._computed[compute] = compute(self)
+        kept: T = self._computed[compute]
+        return kept
+
+    @cached_property
+    def _computed(self) -> dict[Callable[[View], Any], Any]:
+        return {}
 
     @cached_property
     def every_cell(self) -> pd.DataFrame:

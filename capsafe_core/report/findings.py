@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.analysis.arms import arm_rates, claims, find_claim
+from capsafe_core.analysis.arms import Claim, arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
 from capsafe_core.analysis.matched import matched_table, matching, recipe_table
 from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.runs import matched_runs
+from capsafe_core.analysis.runs import Run, matched_runs
 from capsafe_core.analysis.sentences import capability_sentence, incoherence_sentence, judges_sentence
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import UnknownNameError
@@ -83,8 +83,7 @@ class Finding:
 def offered(view: View) -> dict[str, str]:
     """What can be reported of a view: key -> words."""
     found: dict[str, str] = {}
-    paths = path_table(view)
-    runs = matched_runs(view, paths)
+    runs = view.once(_runs)
     if runs:
         found = {"overview": "What fine-tuning did, in counts"}
         found |= {
@@ -92,10 +91,18 @@ def offered(view: View) -> dict[str, str]:
             for name in dict.fromkeys(run.recipe for run in runs)
         }
         found["capability"] = "What each recipe costs at its goal"
-    listed = claims(view, arm_rates(view, runs))
+    listed = view.once(_claims)
     found |= {"conclusion": "Does the conclusion survive?"} if listed else {}
     found |= {"judges": "Where judges disagree", "incoherence": "Where answers stop making sense"}
     return found | {f"conclusion:{claim.key}": f"Does it survive: {claim.words}" for claim in listed}
+
+
+def _runs(view: View) -> list[Run]:
+    return matched_runs(view, view.once(path_table))
+
+
+def _claims(view: View) -> list[Claim]:
+    return claims(view, arm_rates(view, view.once(_runs)))
 
 
 def find(view: View, key: str) -> Finding:
@@ -199,7 +206,7 @@ def _overview(view: View, recipe: str) -> Finding:
 
 
 def _capability(view: View, _: str) -> Finding:
-    paths = path_table(view)
+    paths = view.once(path_table)
     runs = matching(view, paths)
     recipes, matched = recipe_table(view, runs), matched_table(view, runs)
     means = [
@@ -247,9 +254,8 @@ def _capability(view: View, _: str) -> Finding:
 
 
 def _conclusion(view: View, key: str) -> Finding:
-    runs = matched_runs(view, path_table(view))
-    claim = find_claim(claims(view, arm_rates(view, runs)), key or view.selection.claim)
-    found = conclusion(view, claim, runs)
+    claim = find_claim(view.once(_claims), key or view.selection.claim)
+    found = conclusion(view, claim, view.once(_runs))
     same, total, flips = agreement_with_primary(found)
     curve = found.curve
     settled = bool((curve[curve["primary"]]["direction"] != 0).any())

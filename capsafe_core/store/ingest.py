@@ -283,6 +283,15 @@ def _each_once(name: str, table: pa.Table) -> pa.Table:
     return table if all(keep) else table.filter(pa.array(keep))
 
 
+_WHAT_COMES = """
+SELECT count(*) FILTER (WHERE is_new),
+       count(*) FILTER (WHERE held_by IS NOT NULL AND NOT is_same),
+       count(*) FILTER (WHERE is_new AND held_by IS NOT NULL)
+FROM fresh
+"""
+"""how many rows are new, are held with other content, and are taken from a foreign batch"""
+
+
 def _insert(
     cursor: duckdb.DuckDBPyConnection, kind: str, incoming: pa.Table, batch: Batch, touched: set[str]
 ) -> tuple[int, int]:
@@ -298,22 +307,23 @@ def _insert(
     cursor.register("incoming", incoming)
     try:
         _compare(cursor, kind, incoming.column_names, batch)
-        conflicts = _note_conflicts(cursor, kind, incoming.column_names, batch)
+        new, other, taken_out = first(cursor, _WHAT_COMES) or (0, 0, 0)
         table, columns = TABLES[kind], ", ".join(incoming.column_names)
-        if not batch.is_foreign and not batch.is_retracted:
+        conflicts = _note_conflicts(cursor, kind, incoming.column_names, batch) if other else 0
+        if taken_out and not batch.is_foreign and not batch.is_retracted:
             touched |= _take_out(cursor, kind)
-        rows = first(
-            cursor,
-            f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch.number} FROM fresh WHERE "
-            "is_new",
-        )
-        if kind in _NEEDED_BY and rows != (0,):
+        if new:
+            cursor.execute(
+                f"INSERT INTO {table.name} ({columns}, batch) SELECT {columns}, {batch.number} FROM fresh "
+                "WHERE is_new"
+            )
+        if kind in _NEEDED_BY and new:
             cells = cursor.execute(f"SELECT DISTINCT CAST(cell_id AS VARCHAR) FROM ({_NEEDED_BY[kind]})")
             touched.update(cell for (cell,) in cells.fetchall())
     finally:
         cursor.execute("DROP TABLE IF EXISTS fresh")
         cursor.unregister("incoming")
-    return (rows or (0,))[0], conflicts
+    return new, conflicts
 
 
 def _take_out(cursor: duckdb.DuckDBPyConnection, kind: str) -> set[str]:
