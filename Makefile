@@ -53,9 +53,11 @@ test: $(VENV)/.dev
 coverage: $(VENV)/.dev
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope $(COVER) -m "not vllm"
 
-# The importers on 10,000 damaged logs; `make test` takes some hundred of them.
+# The importers on 10,000 damaged logs, and eight annotators with 1,000 labels each; `make test` takes some
+# hundred of both.
 fuzz: $(VENV)/.dev
 	@CAPSAFE_FUZZ_FILES=10000 $(BIN)/pytest -s tests/test_mutated_logs.py
+	@CAPSAFE_LABELS_EACH=1000 $(BIN)/pytest -s tests/test_annotation.py -k eight_annotators
 
 # The tests of the vLLM engine, on its CPU build; they say why where it is not installed.
 test-vllm: $(VENV)/.dev

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from capsafe_core.jobs import supervisor
 from capsafe_core.jobs.engine_environment import FOLDER
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
@@ -79,6 +80,15 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An empty workspace that CAPSAFE_HOME points to."""
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
     return Settings()
+
+
+@pytest.fixture
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers run in this process; `test_running`, `test_worker` and `test_kill` have those that are
+    processes."""
+    from tests.workers import SUBPROCESS
+
+    monkeypatch.setattr(supervisor, "subprocess", SUBPROCESS)
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,8 @@ from capsafe_core.store.rollups import check
 from tests.synthetic import RATERS, write_study
 from tests.test_values import ANY
 
+EACH = int(os.environ.get("CAPSAFE_LABELS_EACH", "300"))
+"""labels of each annotator at work side by side"""
 ADA, BEN, EVE = Person("Ada", "researcher"), Person("Ben", "annotator"), Person("Eve", "viewer")
 
 
@@ -523,21 +525,21 @@ def test_roles_come_from_a_file_and_default_to_looking(tmp_path: Path) -> None:
 
 
 def test_eight_annotators_at_once_while_a_job_is_read(tmp_path: Path) -> None:
-    """1,000 labels each, from threads, sent twice now and then; a judge job arrives meanwhile. Nothing is
-    lost or doubled."""
-    jobs = write_study(tmp_path, safety_size=1000, capability_size=10)
+    """Hundreds of labels each (in `make fuzz` 1,000), from threads, sent twice now and then; a judge job
+    arrives meanwhile. Nothing is lost or doubled."""
+    jobs = write_study(tmp_path, safety_size=EACH, capability_size=10)
     with Store(None) as store:
         ingest_all(store, tmp_path)
         desk = Desk(store, tmp_path)
-        q = queue(desk, size=8000, repeats=0.0, questions=("safety",))
+        q = queue(desk, size=8 * EACH, repeats=0.0, questions=("safety",))
         acknowledged: list[str] = []
         wrong: list[Receipt | BaseException] = []
 
         def annotate(name: str) -> None:
             person, chance, given = Person(name, "annotator"), random.Random(name), 0
             try:
-                while given < 1000:
-                    for task in desk.hand_out(person, q.queue)[: 1000 - given]:
+                while given < EACH:
+                    for task in desk.hand_out(person, q.queue)[: EACH - given]:
                         label = sent(
                             task.id,
                             seconds=0.5 + chance.random(),
@@ -569,14 +571,14 @@ def test_eight_annotators_at_once_while_a_job_is_read(tmp_path: Path) -> None:
             thread.join()
         ingest_all(store, tmp_path)
         assert wrong == []
-        assert len(acknowledged) == len(set(acknowledged)) == 8000
+        assert len(acknowledged) == len(set(acknowledged)) == 8 * EACH
         kept = store.rows(
             "SELECT r.name || ' ' || CAST(generation_id AS VARCHAR), created - shown FROM current_labels "
             "JOIN raters AS r USING (rater_id)"
         )
         assert sorted(name for name, _ in kept) == sorted(acknowledged)
         assert all(0.5 <= seconds <= 1.6 for _, seconds in kept)
-        assert store.rows("SELECT count(*) FROM label_events") == [(8000,)]
+        assert store.rows("SELECT count(*) FROM label_events") == [(8 * EACH,)]
         assert check(store) == []
         desk.close()
 

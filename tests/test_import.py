@@ -25,6 +25,7 @@ from tests.logs import write_forms
 from tests.published import need, reference_values
 
 run = CliRunner().invoke
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 
 def command(*words: str) -> str:
