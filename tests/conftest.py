@@ -28,6 +28,19 @@ settings.register_profile("no time is asserted", deadline=None)
 settings.load_profile("no time is asserted")
 
 
+LONG = (
+    "test_pages_degenerate.py",
+    "test_annotation.py",
+    "test_conclusions.py",
+    "test_import.py",
+    "test_service.py",
+    "test_running.py",
+    "test_conditions.py",
+    "test_demo.py",
+)
+"""modules that take longest"""
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """Tests side by side, `pytest -n`: those of a module in one process, all that load torch in one, all with
     a browser in one."""
@@ -35,8 +48,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest chains first: what loads torch, then what needs a browser."""
-    items.sort(key=lambda item: {"engine": 0, "browser": 1}.get(chain(item.nodeid), 2))
+    """The longest chains first, so that none of them begins when the others end."""
+    places = {name: place for place, name in enumerate(("engine", "browser", *LONG))}
+    items.sort(key=lambda item: places.get(chain(item.nodeid).removeprefix("tests/"), len(places)))
 
 
 def chain(nodeid: str) -> str:

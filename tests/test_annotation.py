@@ -34,7 +34,9 @@ from capsafe_core.annotation import (
 )
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
-from capsafe_core.labelling.desk import HANDED_OUT, REPEAT_AFTER, SHOWN, TOLERANCE, Desk, Receipt
+from capsafe_core.labelling.answers import HANDED_OUT, TOLERANCE
+from capsafe_core.labelling.desk import Desk, Receipt
+from capsafe_core.labelling.open_queue import REPEAT_AFTER, SHOWN
 from capsafe_core.labelling.queues import extend_queue, make_queue
 from capsafe_core.people import Person, person_named, role_of
 from capsafe_core.records import Judgment, LabelEvent, QueueItem, QueueRecord, Rater
@@ -371,8 +373,8 @@ def test_roles_are_checked_where_things_are_written(desk: Desk) -> None:
     for action in (
         lambda: queue_by(desk, BEN),
         lambda: desk.set_state(BEN, q.queue, "closed"),
-        lambda: desk.adjudicate(BEN, "g", "c", "safety", "safe"),
-        lambda: desk.save_guidelines(BEN, shipped_guidelines().text),
+        lambda: desk.books.adjudicate(BEN, "g", "c", "safety", "safe"),
+        lambda: desk.books.save_guidelines(BEN, shipped_guidelines().text),
         lambda: desk.submit(EVE, q.queue, sent(task)),
         lambda: desk.hand_out(EVE, q.queue),
         lambda: desk.practised(EVE, q.queue, "v", 1, 1),
@@ -449,11 +451,11 @@ def test_a_clock_that_is_set_back_undoes_no_decision_and_keeps_no_item(
         [item.generation_id],
     )[0]
     assert desk.submit(ADA, made, sent(item.id)).taken
-    desk.adjudicate(ADA, g, c, "safety", "safe")
+    desk.books.adjudicate(ADA, g, c, "safety", "safe")
     for jump in (0.0, -86400.0, -2e8):
         monkeypatch.setattr(time, "time", lambda jump=jump: clock() + jump)
         for label in ("unsafe", "safe", None, "unsafe"):
-            desk.adjudicate(ADA, g, c, "safety", label)
+            desk.books.adjudicate(ADA, g, c, "safety", label)
             assert desk.store.rows("SELECT label FROM adjudications") == [(label,)] * (label is not None)
     assert desk.submit(ADA, made, sent(item.id, answers={"safety": "unsafe"})).taken
     assert desk.recent(ADA, made)[0][1][0].label == "unsafe"
@@ -474,11 +476,11 @@ def test_two_people_who_adjudicate_one_item_at_once_do_not_overwrite_each_other(
     assert set(known["state"]) == {"disputed"}
     g, c = known["generation_id"].iloc[0], known["cell_id"].iloc[0]
     other = Person("Cay", "researcher")
-    first = desk.adjudicate(ADA, g, c, "safety", "unsafe", "it names a tool", expected="")
+    first = desk.books.adjudicate(ADA, g, c, "safety", "unsafe", "it names a tool", expected="")
     with pytest.raises(CapsafeError, match="Somebody decided this meanwhile: unsafe"):
-        desk.adjudicate(other, g, c, "safety", "safe", expected="")
+        desk.books.adjudicate(other, g, c, "safety", "safe", expected="")
     assert truths(desk.store, "safety").set_index("generation_id").loc[g, "state"] == "adjudicated"
-    desk.adjudicate(other, g, c, "safety", None, expected=first.event_id)
+    desk.books.adjudicate(other, g, c, "safety", None, expected=first.event_id)
     assert truths(desk.store, "safety").set_index("generation_id").loc[g, "state"] == "disputed"
     assert desk.store.rows("SELECT count(*) FROM label_events WHERE action IN ('adjudicate', 'reopen')") == [
         (2,)
@@ -500,14 +502,14 @@ def test_practice_is_remembered_and_counts_as_no_label(desk: Desk) -> None:
 def test_guidelines_ship_with_fifteen_examples_and_fifteen_items_and_new_versions_are_kept(
     desk: Desk,
 ) -> None:
-    shipped = desk.guidelines()
+    shipped = desk.books.guidelines()
     assert (len(shipped.examples), len(shipped.practice)) == (15, 15)
     assert set(shipped.rules) == set(QUESTIONS)
     assert all(set(e.labels) == set(QUESTIONS) and e.why for e in (*shipped.examples, *shipped.practice))
     assert {r for e in (*shipped.examples, *shipped.practice) for r in e.reasons} == set(REASONS)
-    changed = desk.save_guidelines(ADA, shipped.text.replace("A plain refusal.", "A refusal."))
+    changed = desk.books.save_guidelines(ADA, shipped.text.replace("A plain refusal.", "A refusal."))
     assert changed.version != shipped.version
-    assert desk.guidelines().version == changed.version
+    assert desk.books.guidelines().version == changed.version
     with pytest.raises(CapsafeError, match="cannot be read"):
         read_guidelines(shipped.text.replace('coherence = "coherent"', 'coherence = "purple"', 1))
 
@@ -803,10 +805,11 @@ def test_a_write_that_failed_is_not_done_later(desk: Desk) -> None:
 
 def test_a_queue_called_guidelines_does_not_hide_the_guidelines(desk: Desk) -> None:
     queue(desk, name="Guidelines")
-    kept = desk.save_guidelines(ADA, shipped_guidelines().text.replace("A plain refusal.", "It declines."))
-    assert desk.guidelines().version == kept.version
+    changed = shipped_guidelines().text.replace("A plain refusal.", "It declines.")
+    kept = desk.books.save_guidelines(ADA, changed)
+    assert desk.books.guidelines().version == kept.version
     desk.close()
-    assert Desk(desk.store, desk.jobs).guidelines().version == kept.version
+    assert Desk(desk.store, desk.jobs).books.guidelines().version == kept.version
 
 
 def test_queues_made_while_others_look_are_made(desk: Desk) -> None:

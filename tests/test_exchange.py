@@ -22,13 +22,14 @@ from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import reason_dots
 from capsafe_core.labelling.desk import Desk
-from capsafe_core.labelling.exchange import FORMATS, label_rows, read_labels_file, write_labels
+from capsafe_core.labelling.formats import FORMATS, read_labels_file, write_labels
 from capsafe_core.labelling.queues import make_queue
 from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.stats.correction import ppi_plus_plus
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
+from capsafe_core.store.label_rows import label_rows
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
 from tests.published import RATERS, REFUSALS, SHARED, committed, write_xstest, xstest_rows

@@ -175,7 +175,7 @@ def test_guidelines_are_changed_as_a_new_version(page: AppTest) -> None:
     area = page.text_area[0]
     area.set_value(area.value.replace("A plain refusal.", "It declines.")).run()
     press(page, "Keep this version")
-    assert current_owner().desk.guidelines().version != shipped_guidelines().version
+    assert current_owner().desk.books.guidelines().version != shipped_guidelines().version
     show(page).text_area[0].set_value("not toml").run()
     press(page, "Keep this version")
     assert "cannot be read" in said(page)

@@ -16,7 +16,9 @@ from capsafe_core.errors import NotAllowedError
 from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
 from capsafe_core.jobs.foreign import MARK, adopt, mark_foreign
 from capsafe_core.jobs.record_job import record_study, recorded_study
-from capsafe_core.labelling.desk import GUIDELINES, KIND, RULINGS, Desk
+from capsafe_core.labelling.books import GUIDELINES, RULINGS
+from capsafe_core.labelling.desk import Desk
+from capsafe_core.labelling.open_queue import KIND
 from capsafe_core.people import Person
 from capsafe_core.records import (
     BenchmarkRecord,
@@ -331,12 +333,12 @@ def test_people_do_not_write_into_foreign_folders(tmp_path: Path) -> None:
     with Store(None) as store:
         ingest_all(store, jobs)
         desk = Desk(store, jobs)
-        before = desk.guidelines().version
+        before = desk.books.guidelines().version
         assert before != "9"
         assert desk.queues() == []
         with pytest.raises(NotAllowedError, match="came from elsewhere"):
             desk.hand_out(ada, queue.job_id)
-        ruling = desk.adjudicate(ada, FIRST.id, FIRST.cell_id, "safety", "safe")
+        ruling = desk.books.adjudicate(ada, FIRST.id, FIRST.cell_id, "safety", "safe")
         assert ruling.created < 9e8 * 3
         standing = standing_ruling(store, FIRST.id, "safety")
         assert standing is not None

@@ -29,7 +29,6 @@ from capsafe_core.report.document import (
     differences,
     make,
     read_provenance,
-    store_digest,
     verify,
 )
 from capsafe_core.report.findings import Slide, change_means, find, offered
@@ -39,6 +38,7 @@ from capsafe_core.report.slides import to_pptx
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
+from capsafe_core.store.batches import store_digest
 from capsafe_core.store.ingest import ingest_all
 from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint, write_study
 

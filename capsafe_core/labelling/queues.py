@@ -27,8 +27,9 @@ from capsafe_core.stats.design import (
     random_rank,
     stratified_design,
 )
+from capsafe_core.store.labels import drawn_items, first_frames
 from capsafe_core.store.output_lists import frame_outputs
-from capsafe_core.store.outputs import cell_sizes
+from capsafe_core.store.outputs import cell_sizes, scores_of
 from capsafe_core.store.store import Store
 
 COHERENCE_WORDS = {0: "coherence unknown", 1: "coherent", 2: "incoherent"}
@@ -143,20 +144,6 @@ def _strata_names(frame: pd.DataFrame, total: int) -> tuple[npt.NDArray[np.objec
     return kind.to_numpy(dtype=object), "judges' votes and coherence"
 
 
-def scores_of(store: Store, frame: pd.DataFrame, judge: str) -> npt.NDArray[np.float64]:
-    """The current score between 0 and 1 that a judge gave each output of a frame; NaN without one."""
-    scores = store.frame(
-        """
-        SELECT CAST(generation_id AS VARCHAR) AS generation_id, max(score) AS score
-        FROM current_judgments JOIN current_slots AS s USING (cell_id, rater_id, dimension)
-        WHERE s.name = $judge AND score BETWEEN 0 AND 1 AND cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
-            GROUP BY generation_id
-        """,
-        {"judge": judge, "cells": list(frame["cell_id"].unique())},
-    )
-    return frame["generation_id"].map(scores.set_index("generation_id")["score"]).to_numpy(dtype=float)
-
-
 def _codes(places: pd.Series, codes: npt.NDArray[np.int64], size: int) -> tuple[int, ...]:
     out = np.zeros(size, dtype=np.int64)
     out[places.to_numpy()] = codes
@@ -191,19 +178,7 @@ def extend(store: Store, now: QueueRecord, more: int) -> Drawn:
         store, Selection.from_query(now.selection), Specification("", **now.settings["asking"])
     )
     generations, cells = [str(g) for g in frame["generation_id"]], [str(c) for c in frame["cell_id"]]
-    frames = {
-        cell: strata
-        for cell, strata in store.rows(
-            "SELECT CAST(cell_id AS VARCHAR), strata FROM counted_frames WHERE queue = ? AND draw = 0",
-            [now.queue],
-        )
-    }
-    taken = {
-        generation
-        for (generation,) in store.rows(
-            "SELECT CAST(generation_id AS VARCHAR) || stratum FROM counted_items WHERE queue = ?", [now.queue]
-        )
-    }
+    frames, taken = first_frames(store, now.queue), drawn_items(store, now.queue)
     codes = np.array(
         [
             strata[place] if (strata := frames.get(cell)) and place < len(strata) else 0
@@ -220,7 +195,7 @@ def extend(store: Store, now: QueueRecord, more: int) -> Drawn:
     after, records = list(before), list[Record]()
     for i, wanted in zip(at_random, given, strict=True):
         s = before[i]
-        free = [j for j in np.flatnonzero(codes == i + 1) if generations[j] + s.name not in taken]
+        free = [j for j in np.flatnonzero(codes == i + 1) if (generations[j], s.name) not in taken]
         chosen = sorted(free, key=lambda j: rank[j])[: max(0, wanted - s.drawn)]
         after[i] = dataclasses.replace(s, drawn=s.drawn + len(chosen))
         records += [

@@ -18,6 +18,7 @@ from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.report.findings import Finding, cells, find
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
+from capsafe_core.store.batches import store_digest
 
 AUDIENCES = ("stakeholder", "reviewer")
 FORMAT = 1
@@ -149,15 +150,6 @@ def _counts(view: View) -> list[dict[str, Any]]:
         {str(k): round(v) if k in names.values() else str(v) for k, v in row.items()}
         for row in grouped.rename(columns=names).to_dict("records")
     ]
-
-
-def store_digest(store: Store) -> str:
-    """Which facts a store holds: a hash of what was read of every job, and of what was taken back."""
-    read = store.rows("SELECT job_id, part, bytes FROM offsets ORDER BY job_id, part")
-    undone = store.rows(
-        "SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY job_id"
-    )
-    return digest_text(canonical_json([[list(r) for r in read], [list(r) for r in undone]]))
 
 
 def verify(store: Store, provenance: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ import duckdb
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Retraction, note_retraction, retractions_of
 from capsafe_core.jobs.foreign import origin_of
+from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
 from capsafe_core.store.tables import TABLES
@@ -231,6 +232,15 @@ def retracted_jobs(store: Store) -> list[str]:
             "SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY batch"
         )
     ]
+
+
+def store_digest(store: Store) -> str:
+    """Which facts a store holds: a hash of what was read of every job, and of what was taken back."""
+    read = store.rows("SELECT job_id, part, bytes FROM offsets ORDER BY job_id, part")
+    undone = store.rows(
+        "SELECT job_id FROM batches WHERE batch IN (SELECT batch FROM retracted_batches) ORDER BY job_id"
+    )
+    return digest_text(canonical_json([[list(r) for r in read], [list(r) for r in undone]]))
 
 
 def imported_words(store: Store, job_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Outputs by what they say, for judgments that come without a model."""
+"""Outputs by what they say, for judgments and labels that come without a model."""
 
 from __future__ import annotations
 
@@ -35,4 +35,33 @@ def outputs_by_content(store: Store, contents: Sequence[str]) -> dict[str, list[
     found: dict[str, list[list[str]]] = {}
     for content, generation, cell in rows:
         found.setdefault(content, []).append([generation, cell])
+    return found
+
+
+def cells_of_outputs(store: Store, generations: Sequence[str]) -> dict[str, str]:
+    """The cells of those outputs that are there: generation id -> cell id."""
+    rows = store.rows(
+        """
+        SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM live_generations
+        WHERE CAST(generation_id AS VARCHAR) IN (SELECT unnest(?))
+        """,
+        [list(generations)],
+    )
+    return dict(rows)
+
+
+def outputs_by_text(store: Store, answers: Sequence[str]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """The outputs that are one of some answers: (prompt, answer) -> [(generation id, cell id)]."""
+    if not answers:
+        return {}
+    rows = store.rows(
+        """
+        SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR), p.text, g.text
+        FROM live_generations AS g JOIN prompts AS p USING (prompt_id) WHERE g.text IN (SELECT unnest(?))
+        """,
+        [list(answers)],
+    )
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for generation, cell, prompt, answer in rows:
+        found.setdefault((prompt, answer), []).append((generation, cell))
     return found

@@ -103,6 +103,35 @@ def queue_strata(store: Store) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def known_events(store: Store, events: Sequence[str]) -> set[str]:
+    """Which of some label events, by id, are there."""
+    rows = store.rows(
+        """
+        SELECT CAST(event_id AS VARCHAR) FROM label_events
+        WHERE CAST(event_id AS VARCHAR) IN (SELECT unnest(?))
+        """,
+        [list(events)],
+    )
+    return {event for (event,) in rows}
+
+
+def first_frames(store: Store, queue: str) -> dict[str, tuple[int, ...]]:
+    """From which outputs a queue drew when it was made: cell -> place of each output's stratum from 1, 0
+    where it could not be drawn."""
+    rows = store.rows(
+        "SELECT CAST(cell_id AS VARCHAR), strata FROM counted_frames WHERE queue = ? AND draw = 0", [queue]
+    )
+    return {cell: tuple(strata) for cell, strata in rows}
+
+
+def drawn_items(store: Store, queue: str) -> set[tuple[str, str]]:
+    """What a queue has drawn: (generation id, stratum)."""
+    rows = store.rows(
+        "SELECT CAST(generation_id AS VARCHAR), stratum FROM counted_items WHERE queue = ?", [queue]
+    )
+    return {(generation, stratum) for generation, stratum in rows}
+
+
 def item_texts(store: Store, generations: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What is shown of outputs to those who label them: prompt, messages (JSON), harm, answer, cell_id, and
     about (origin and adapters, hidden where labelling is blind). An output that is gone is left out."""

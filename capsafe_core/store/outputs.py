@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.errors import CapsafeError
@@ -132,3 +134,17 @@ def reason_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Da
         """,
         {"coherence": coherence, "truncated": truncated},
     )
+
+
+def scores_of(store: Store, frame: pd.DataFrame, judge: str) -> npt.NDArray[np.float64]:
+    """The current score between 0 and 1 that a judge gave each output of a frame; NaN without one."""
+    scores = store.frame(
+        """
+        SELECT CAST(generation_id AS VARCHAR) AS generation_id, max(score) AS score
+        FROM current_judgments JOIN current_slots AS s USING (cell_id, rater_id, dimension)
+        WHERE s.name = $judge AND score BETWEEN 0 AND 1 AND cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
+        GROUP BY generation_id
+        """,
+        {"judge": judge, "cells": list(frame["cell_id"].unique())},
+    )
+    return frame["generation_id"].map(scores.set_index("generation_id")["score"]).to_numpy(dtype=float)

@@ -80,7 +80,7 @@ def _rule(
     """Rule on what was on screen; a ruling that somebody else made meanwhile is told, not overruled."""
     note = str(st.session_state.get(f"why-{generation}-{dimension}", "")) if label else ""
     try:
-        owner.desk.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
+        owner.desk.books.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
     except CapsafeError as error:
         st.session_state["not-ruled"] = f"{error.message} {error.hint}" + (
             f" Your note was: {note}" if note else ""

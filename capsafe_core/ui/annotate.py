@@ -11,7 +11,8 @@ import streamlit as st
 
 from capsafe_core.annotation import OTHER, QUESTIONS, REASONS, Example, Guidelines
 from capsafe_core.errors import CapsafeError
-from capsafe_core.labelling.desk import Desk, Receipt, Task
+from capsafe_core.labelling.desk import Desk, Receipt
+from capsafe_core.labelling.open_queue import Task
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.store.labels import item_texts
@@ -33,7 +34,7 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
 
     Who labels is asked each time: a role may have changed.
     """
-    desk, person, guidelines = owner.desk, identity.person(), owner.desk.guidelines()
+    desk, person, guidelines = owner.desk, identity.person(), owner.desk.books.guidelines()
     key = f"annotate-{queue.queue}-{person.name}-{guidelines.version}"
     known = f"{key}-practised"
     if known not in st.session_state:

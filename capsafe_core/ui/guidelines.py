@@ -11,7 +11,7 @@ from capsafe_core.workspace.owner import Owner
 
 def show(owner: Owner, person: Person) -> None:
     """The text that annotators see beside each item, to change; every change is a version of its own."""
-    now = owner.desk.guidelines()
+    now = owner.desk.books.guidelines()
     st.text(
         visible(
             f"Version {now.version}: {len(now.rules)} questions, {len(now.examples)} worked examples, "
@@ -21,7 +21,7 @@ def show(owner: Owner, person: Person) -> None:
     )
     text = st.text_area("Guidelines (TOML)", now.text, height=380, key=f"guidelines-{now.version}")
     if st.button("Keep this version", disabled=text == now.text):
-        kept = owner.desk.save_guidelines(person, text)
+        kept = owner.desk.books.save_guidelines(person, text)
         st.success(
             plain_label(f"Version {kept.version} is in force. Everybody practises on it before they go on.")
         )

@@ -6,8 +6,9 @@ import streamlit as st
 
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
-from capsafe_core.labelling.exchange import FORMATS, label_rows, write_labels
+from capsafe_core.labelling.formats import FORMATS, write_labels
 from capsafe_core.people import Person
+from capsafe_core.store.label_rows import label_rows
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import Owner
 

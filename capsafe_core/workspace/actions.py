@@ -13,7 +13,7 @@ from capsafe_core.exporters.every_eval_ever import every_eval_ever_into
 from capsafe_core.jobs.foreign import foreign_folders
 from capsafe_core.jobs.packing import pack_bundle
 from capsafe_core.labelling.desk import Desk
-from capsafe_core.labelling.exchange import label_rows, write_labels
+from capsafe_core.labelling.formats import write_labels
 from capsafe_core.labelling.queues import extend_queue, make_queue
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
@@ -22,6 +22,7 @@ from capsafe_core.store.batches import imported_words, retracted_jobs, set_retra
 from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.store.export import jobs_of, new_export, snapshot_into, tables_into
 from capsafe_core.store.ingest import ingest_all
+from capsafe_core.store.label_rows import label_rows
 from capsafe_core.store.labels import labelled_answers
 from capsafe_core.store.overlap import overlap
 from capsafe_core.store.studies import study_texts
@@ -82,7 +83,7 @@ def _labelled(desk: Desk, person: Person, study: str) -> Answer:
 
 
 def _guidelines(desk: Desk, person: Person, text: str = "") -> Answer:
-    return dataclasses.asdict(desk.save_guidelines(person, text) if text else desk.guidelines())
+    return dataclasses.asdict(desk.books.save_guidelines(person, text) if text else desk.books.guidelines())
 
 
 def _find_outputs(desk: Desk, person: Person, contents: list[str]) -> Answer:
