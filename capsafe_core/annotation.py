@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -10,7 +9,7 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_text
-from capsafe_core.values import Shape
+from capsafe_core.values import Shape, parse_toml
 
 CANNOT_TELL = "cannot_tell"
 REASONS = {
@@ -158,12 +157,12 @@ def read_guidelines(text: str) -> Guidelines:
         CapsafeError: it is no TOML, or a part is missing or not understood.
     """
     try:
-        data = tomllib.loads(text)
+        data = parse_toml(text)
         examples, practice = (
             tuple(_example(e) for e in data.get(part, [])) for part in ("examples", "practice")
         )
         rules = {str(k): str(v) for k, v in data["rules"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CapsafeError(
             f"These guidelines cannot be read: {error}.",
             "Keep the form of the shipped ones: [rules], [[examples]], [[practice]].",

@@ -4,7 +4,6 @@ say. A TOML file."""
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.patterns import Pattern, linear
 from capsafe_core.records import LABELS, STATUSES
 from capsafe_core.toml_text import toml_key, toml_table
+from capsafe_core.values import parse_toml
 
 PLACES = ("base", "data", "method", "recipe", "seed", "step", "model", "benchmark", "judge", "attack")
 """what a path pattern can name"""
@@ -166,9 +166,11 @@ def parse_mapping(text: str, name: str = "mapping.toml") -> ImportMapping:
         CapsafeError: it is no TOML, or states something that cannot be; every mistake is named.
     """
     try:
-        return ImportMapping.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        values = parse_toml(text)
+    except ValueError as error:
         raise CapsafeError(f"{name} is not valid TOML: {error}.", "Mend that line and try again.") from error
+    try:
+        return ImportMapping.model_validate(values)
     except ValidationError as error:
         problems = [
             f"  {'.'.join(str(p) for p in e['loc'])}: {e['msg'].removeprefix('Value error, ')}"

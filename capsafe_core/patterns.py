@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
@@ -27,9 +26,10 @@ LARGEST = 20_000
 LONGEST_TEXT = 1 << 18
 """characters of a text; a longer one fits nothing"""
 STEPS = 100_000_000
-"""instructions times characters, a few seconds at the worst; nothing fits beyond it"""
+"""instructions times characters, a few seconds at the worst; nothing fits beyond it, and of many places in
+a text each may cost a walk to its end"""
 MOST = 500
-"""places that are looked at in one text: each may cost a walk to its end"""
+"""places that are looked at in one text"""
 
 _SPACES = r"\t-\r\x1c-\x20\x85\p{Z}"
 _WORDS = r"\p{L}\p{N}_"
@@ -80,8 +80,13 @@ class Pattern:
         """What the first group holds at every place that fits; empty where there are too many places."""
         if not self._bearable(text):
             return set()
-        found = list(islice(self._compiled.finditer(whole_characters(text)), MOST + 1))
-        return {match.group(1) or "" for match in found} if len(found) <= MOST else set()
+        values, work = set[str](), 0
+        for place, match in enumerate(self._compiled.finditer(whole_characters(text))):
+            work += (len(text) - match.start()) * self._compiled.programsize
+            if place >= MOST or work > STEPS:
+                return set()
+            values.add(match.group(1) or "")
+        return values
 
     def fits(self, text: str) -> bool:
         """Whether it fits anywhere in the text."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.records import DIMENSIONS, Rater
+from capsafe_core.values import parse_toml
 
 ROLES = ("viewer", "annotator", "researcher")
 """Each may do what those before it may."""
@@ -92,8 +92,8 @@ def role_of(email: str, roles: Path) -> str:
         CapsafeError: the file cannot be read, or gives an unknown role or several.
     """
     try:
-        known = tomllib.loads(roles.read_text(encoding="utf-8")) if os.path.lexists(roles) else {}
-    except (OSError, ValueError, RecursionError) as error:
+        known = parse_toml(roles.read_text(encoding="utf-8")) if os.path.lexists(roles) else {}
+    except (OSError, ValueError) as error:
         raise CapsafeError(
             f"The roles in {roles.name} cannot be read: {error}.",
             'Write one line a person, such as "ada@example.org" = "researcher".',

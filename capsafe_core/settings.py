@@ -6,18 +6,18 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.engine_environment import FOLDER
 from capsafe_core.places import INSTALLED, ROOT, own_folder
+from capsafe_core.values import parse_toml
 
 WORKSPACE = own_folder() / "workspace" if INSTALLED else ROOT / "data" / "workspace"
 """where CAPSAFE_HOME is not set"""
@@ -93,6 +93,11 @@ class Settings(BaseSettings):
             raise CapsafeError(
                 f"The setting {where} cannot be used: {first['msg'].lower()}.",
                 f"Correct the variable CAPSAFE_{where.split('.')[0].upper()} or the line in {SETTINGS_FILE}.",
+            ) from error
+        except SettingsError as error:  # a variable that holds a table or a list has to be JSON
+            raise CapsafeError(
+                f"A variable of the environment cannot be used: {error}.",
+                "Write it as JSON, or unset it and use settings.toml.",
             ) from error
 
     @classmethod
@@ -188,7 +193,8 @@ class Settings(BaseSettings):
         """Replace one key of settings.toml; what else stands there, comments too, stays."""
         path = self.home / SETTINGS_FILE
         self.home.mkdir(parents=True, exist_ok=True)
-        document = tomlkit.parse(_text(path)) if path.exists() else tomlkit.document()
+        text = _text(path)
+        document = tomlkit.document() if text is None else tomlkit.parse(text)
         document[key] = value
         new = path.with_suffix(".new")
         new.write_text(tomlkit.dumps(document), encoding="utf-8")
@@ -213,11 +219,10 @@ class _SettingsFile(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        if not self._path.exists():
-            return {}
+        text = _text(self._path)
         try:
-            values = tomllib.loads(_text(self._path))
-        except tomllib.TOMLDecodeError as error:
+            values = {} if text is None else parse_toml(text)
+        except ValueError as error:
             raise CapsafeError(
                 f"{self._path} is not valid TOML: {error}.", "Correct that line; nothing was started."
             ) from error
@@ -229,10 +234,13 @@ class _SettingsFile(PydanticBaseSettingsSource):
         return values
 
 
-def _text(path: Path) -> str:
+def _text(path: Path) -> str | None:
+    """The text of the settings' file; None where there is none."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and not os.path.islink(path):
+            return None
         raise CapsafeError(
             f"The settings in {path} cannot be read: {error}.", "Make it a readable UTF-8 file, or remove it."
         ) from error

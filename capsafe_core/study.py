@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,7 +12,18 @@ from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
 from capsafe_core.specification import PARTS, POLICIES, VERSION, Crossing, Policy, Specification, part_value
+from capsafe_core.values import parse_toml
 
+LONGEST_STUDY = 4 << 20
+"""characters of a study's text"""
+MOST_CHECKPOINTS = 10_000
+"""starts, and steps of all seeds of what is trained here"""
+MOST_PLANNED = 50_000_000
+"""characters that the jobs of a study hold together"""
+LONGEST_CHAIN = 20
+"""recipes that start from each other's last checkpoints"""
+MOST_MISTAKES = 50
+"""that are named at once"""
 IMPORTED = "imported"
 """the source of benchmarks and data sets of which only imported logs are known"""
 
@@ -332,18 +342,25 @@ def parse_study(text: str, name: str = "study.toml") -> Study:
     Raises:
         CapsafeError: every mistake at once, each with its line.
     """
+    if len(text) > LONGEST_STUDY:
+        raise CapsafeError(
+            f"{name} has {len(text):,} characters, and at most {LONGEST_STUDY:,} are read.",
+            "Split it into several studies.",
+        )
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except ValueError as error:
         raise CapsafeError(f"{name} is not valid TOML: {error}.", "Mend that line and try again.") from error
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
         problems = [
-            (_line(text, _where(e)), f"{_spell(_where(e))}: {e['msg'].lower()}") for e in error.errors()
+            (_line(text, _where(e)), f"{_spell(_where(e))}: {e['msg'].lower()}")
+            for e in error.errors(include_url=False)[:MOST_MISTAKES]
         ]
         raise _mistakes(name, problems) from error
-    problems = [(_line(text, where), what) for where, what in _references(study)]
+    found = _references(study) or _extent(study)
+    problems = [(_line(text, where), what) for where, what in found[:MOST_MISTAKES]]
     if problems:
         raise _mistakes(name, problems)
     return study
@@ -371,8 +388,8 @@ def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
             names[group].add(part.name)
 
     def need(group: str, value: str | None, *where: str | int) -> None:
-        if value is not None and value not in names[group]:
-            known = ", ".join(sorted(names[group])) or "none"
+        if value is not None and value not in names[group] and len(problems) < MOST_MISTAKES:
+            known = ", ".join(sorted(names[group])[:MOST_MISTAKES]) or "none"
             problems.append((where, f"{value!r} is not among the {group} (there are: {known})"))
 
     for i, start in enumerate(study.starts):
@@ -418,6 +435,33 @@ def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
     for key in ("judge", "refusal_judge", "coherence"):
         need("judges", getattr(study.primary, key), "primary", key)
     return problems
+
+
+def _extent(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
+    """Recipes that go round in a circle, and more work than can be planned: each checkpoint has a job that
+    names its benchmarks."""
+    starts = {start.name: start for start in study.starts}
+    recipes = {recipe.name: recipe for recipe in study.recipes}
+    for i, recipe in enumerate(study.recipes):
+        below, length = starts[recipe.start].recipe, 1
+        while below is not None and length <= LONGEST_CHAIN:
+            below, length = starts[recipes[below].start].recipe, length + 1
+        if below is not None:
+            what = f"recipe {recipe.name!r} stands on itself or on more than {LONGEST_CHAIN} others"
+            return [(("recipes", i, "start"), what)]
+    # those that are recorded are never trained here
+    checkpoints = len(starts) + sum(len(r.steps) * len(r.seeds) for r in study.recipes if not r.recorded)
+    if checkpoints > MOST_CHECKPOINTS:
+        what = (
+            f"its seeds and steps make {checkpoints:,} checkpoints, and at most {MOST_CHECKPOINTS:,} can be"
+        )
+        return [(("recipes", 0, "steps"), what)]
+    each = len(study.model_dump_json(include={"benchmarks", "engine", "training", "sampling", "datasets"}))
+    each += 200 * len(study.judges) + max(map(len, [*starts, *recipes]))
+    if (checkpoints + len(recipes)) * each > MOST_PLANNED:
+        what = "each of so many checkpoints would answer so many benchmarks that the jobs cannot be planned"
+        return [(("benchmarks", 0, "name"), what)]
+    return []
 
 
 def _mistakes(name: str, problems: list[tuple[int | None, str]]) -> CapsafeError:

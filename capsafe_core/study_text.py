@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.values import parse_toml
 
 Addition = tuple[str, Mapping[str, Any]]
 """a group of a study file ("judges", "recipes"), and the values of a table that is new in it"""
@@ -31,16 +31,16 @@ def with_additions(
     new = [(group, _set(values)) for group, values in tables]
     longer = {place: sorted(set(several)) for place, several in (numbers or {}).items()}
     try:
-        wanted = _changed(tomllib.loads(text), new, longer)
+        wanted = _changed(parse_toml(text), new, longer)
         document = tomlkit.parse(text)
         for (group, name, key), several in longer.items():
             _lengthen(next(table for table in document[group] if table["name"] == name), key, several)
         for group, values in new:
             _add(document, group, values)
         edited = tomlkit.dumps(document)
-        if tomllib.loads(edited) == wanted:
+        if parse_toml(edited) == wanted:
             return edited
-    except (TOMLKitError, ValueError, KeyError, TypeError, StopIteration, AttributeError):
+    except (TOMLKitError, ValueError, KeyError, TypeError, StopIteration, AttributeError, RecursionError):
         pass
     raise CapsafeError(
         "The study's file is written in a form that cannot be added to without changing more than that.",

@@ -16,6 +16,7 @@ import json
 import math
 import re
 import reprlib
+import tomllib
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -96,6 +97,28 @@ def parse_json(raw: str | bytes) -> Any:
         return json.loads(raw)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """A TOML text as values.
+
+    Raises:
+        ValueError: it is none, nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        level = [one for value in level for one in _inside(value)]
+    if level:
+        raise ValueError("it is nested too deeply")
+    return values
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def is_plain(value: Any, depth: int = DEEPEST) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 from streamlit import config
 
 from capsafe_core.settings import Settings
+from capsafe_core.ui import door
 from capsafe_core.ui.door import Door, _is_way
 from capsafe_core.ui.login import unpin
 from tests.test_login import WHOLE, secrets
@@ -227,6 +228,65 @@ def test_a_token_that_anybody_could_guess_closes_the_door(
         assert answer.status_code == 503
         assert "CAPSAFE_TOKEN" in answer.text
         assert not token or token not in answer.text + printed
+
+
+NOT_SETTINGS = (
+    some.integers(1, 4000).map(lambda n: f"x = {'[' * n}{']' * n}")
+    | some.integers(1, 2000).map(lambda n: f"x = {'{a=' * n}1{'}' * n}")
+    | some.integers(4400, 9000).map(lambda n: f"threads = {'1' * n}")
+    | some.sampled_from(["\udcff", "[[", "servers = 3", 'home = "/"', "require_login = 2"])
+)
+
+
+@given(text=NOT_SETTINGS | some.none(), servers=some.sampled_from(["[{", "x", "3", '"', "[" * 9999]))
+@example(text="threads = " + "1" * 5000, servers="")
+def test_a_door_that_could_not_start_stays_closed_when_what_was_wrong_is_mended(
+    tmp_path_factory: pytest.TempPathFactory, text: str | None, servers: str
+) -> None:
+    """Mended while the server runs: it let everybody in without a token."""
+    home = tmp_path_factory.mktemp("broken")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAPSAFE_HOME", str(home))
+        if text is None:
+            patch.setenv("CAPSAFE_SERVERS", servers)
+        else:
+            (home / "settings.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+        with client_of() as client:
+            assert client.get("/").status_code == 503
+            patch.delenv("CAPSAFE_SERVERS", raising=False)
+            (home / "settings.toml").unlink(missing_ok=True)
+            for path in PATHS:
+                assert client.get(f"http://localhost{path}").status_code == 503
+        unpin()
+
+
+@pytest.mark.parametrize("error", [OSError, KeyError, RecursionError, MemoryError, UnicodeError, TypeError])
+@pytest.mark.parametrize("what", ["Settings", "current_login", "pin", "_announcement"])
+def test_whatever_goes_wrong_at_the_start_the_door_is_closed(
+    workspace: Settings, monkeypatch: pytest.MonkeyPatch, what: str, error: type[Exception]
+) -> None:
+    def breaks(*_: object) -> None:
+        raise error("no such luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(door, what, breaks)
+        client = client_of()
+        assert client.get("/").status_code == 503
+    assert client.get("/").status_code == 503
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("ws://localhost/_stcore/stream"):
+        pass
+    unpin()
+
+
+def test_what_goes_wrong_later_closes_the_door(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.get("/", params={"token": TOKEN})
+    assert client.get("/").status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setenv("CAPSAFE_SERVERS", "[{")
+        answer = client.get("/")
+        assert answer.status_code == 503
+        assert "cannot be used" in answer.text
+    assert client.get("/").status_code == 200
 
 
 @pytest.mark.parametrize("text", ["", "[Auth]\n", 'auth = "<b>x"\n', WHOLE[:90], "[auth]\nx = '<script>'"])

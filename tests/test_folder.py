@@ -6,10 +6,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Manifest, Part, committed_blocks, create_job, list_jobs, open_job
+from capsafe_core.jobs.folder import Job, Manifest, Part, committed_blocks, create_job, list_jobs, open_job
+from capsafe_core.jobs.folder.manifest import MOST_PARTS
 from capsafe_core.records import Attack
+from capsafe_core.store import Store
+from capsafe_core.store.ingest import ingest_all
 
 
 def unit(name: str) -> list[Attack]:
@@ -140,3 +145,69 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_committed(tmp_path:
     assert [b.units for b in committed_blocks(job.path(0, "shard.jsonl"))] == [("a",)]
     assert os.path.exists(job.path(0, "status.json"))
     assert job.state == "failed"
+
+
+@given(
+    name=st.text(max_size=300) | st.sampled_from(["a/b", "../../out", "/tmp/x", "a\0b", "..", ".", "ü" * 200])
+)
+def test_whatever_a_job_is_called_it_is_one_folder_of_the_workspace(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    root = tmp_path_factory.mktemp("named") / "jobs"
+    manifest = Manifest("generate", name, {})
+    try:
+        job = create_job(root, manifest)
+    except CapsafeError:
+        assert any("\ud800" <= c <= "\udfff" for c in name)
+        return
+    assert job.folder.resolve().parent == root.resolve()
+    assert [other.job_id for other in list_jobs(root)] == [manifest.job_id]
+    assert not any(path.parent != root for path in root.rglob("*") if path.is_dir())
+
+
+PIECES = st.sampled_from(["shard.jsonl", "status.json", "errors.jsonl", "log", "lock"])
+
+
+@given(
+    parts=st.integers(1, 12),
+    there=st.lists(
+        st.tuples(st.integers(0, 14), PIECES, st.sampled_from(["done", "failed", "x"])), max_size=8
+    ),
+    strays=st.lists(
+        st.sampled_from(["part-0000.status.json", "part-1.log", "part-abc.log", "x"]), max_size=2
+    ),
+)
+def test_what_was_never_begun_is_not_looked_for(
+    tmp_path_factory: pytest.TempPathFactory,
+    parts: int,
+    there: list[tuple[int, str, str]],
+    strays: list[str],
+) -> None:
+    job = create_job(tmp_path_factory.mktemp("parts"), Manifest("generate", "x", {}, parts=parts))
+    for part, what, state in there:
+        job.path(part, what).write_text(json.dumps({"state": state}))
+    for stray in strays:
+        (job.folder / stray).write_text("{}")
+    statuses = [job.status(part) for part in range(parts)]
+    assert job.statuses == statuses
+    assert {s.state for s in job.begun} == {s.state for s in statuses}
+    assert sum(s.done for s in job.begun) == sum(s.done for s in statuses)
+    worst = ("failed", "lost", "running", "stopped", "waiting", "partial", "done")
+    assert job.state == min((s.state for s in statuses), key=worst.index)
+    for what in ("shard.jsonl", "errors.jsonl", "log"):
+        assert job.parts_with(what) == [p for p in range(parts) if job.path(p, what).exists()]
+
+
+def test_jobs_of_ten_thousand_parts_of_which_none_began_cost_no_look_at_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = create_job(tmp_path, Manifest("generate", "x", {}, parts=MOST_PARTS))
+    job.path(7, "status.json").write_text('{"state": "done"}')
+    looks: list[int] = []
+    path = Job.path
+    monkeypatch.setattr(Job, "path", lambda self, part, what: looks.append(part) or path(self, part, what))
+    assert job.state == "waiting"
+    assert list(job.records()) == []
+    with Store(None) as store:
+        assert ingest_all(store, tmp_path)[1] == []
+    assert set(looks) <= {7}

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import sys
 import time
 import zipfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
@@ -425,6 +426,52 @@ def test_only_known_file_names_enter(tmp_path_factory: pytest.TempPathFactory, n
     for folder in (home / "jobs").iterdir():
         assert {path.name for path in folder.iterdir()} <= ENTERS
         assert is_foreign(folder)
+
+
+@given(changes=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=4))
+@example(changes=[(6, 1)])
+def test_a_damaged_bundle_is_whole_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
+) -> None:
+    """Flags and methods of packing that Python does not know included: the archive's heads are changed most
+    often."""
+    home = tmp_path_factory.mktemp("damaged")
+    study, text = study_of(Seen("http://127.0.0.1:9/v1"), home / "private.csv")
+    bundle = bundle_of(home / "gift.zip", study, text)
+    raw = bytearray(bundle.read_bytes())
+    heads = [m.start() for m in re.finditer(rb"PK\x01\x02|PK\x03\x04", raw)]
+    for place, value in changes:
+        raw[heads[place % len(heads)] + place // len(heads) % 40 if place % 3 else place % len(raw)] = value
+    bundle.write_bytes(raw)
+    with contextlib.suppress(CapsafeError):
+        unpack_bundle(bundle, home / "jobs")
+    assert all(is_foreign(path) for path in (home / "jobs").glob("*"))
+
+
+@pytest.mark.parametrize("flag", [1, 0x20, 0x41])
+@pytest.mark.parametrize("method", [0, 1, 9, 12, 14, 93, 99])
+def test_a_locked_or_strangely_packed_bundle_is_a_sentence(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, flag: int, method: int
+) -> None:
+    bundle = bundle_of(tmp_path / "gift.zip", *study_of(attacker, private))
+    raw = bytearray(bundle.read_bytes())
+    for head in re.finditer(rb"PK\x01\x02|PK\x03\x04", bytes(raw)):
+        place = head.start() + (8 if head.group() == b"PK\x01\x02" else 6)
+        raw[place : place + 4] = flag.to_bytes(2, "little") + method.to_bytes(2, "little")
+    bundle.write_bytes(raw)
+    with pytest.raises(CapsafeError, match="cannot be read as a bundle"):
+        unpack_bundle(bundle, workspace.jobs_path)
+    assert not list(workspace.jobs_path.glob("*"))
+
+
+@pytest.mark.parametrize("about", ["[]", "3", '"x"', "null", "{}", '{"study": 3}', "[" * 9999])
+def test_a_bundle_that_does_not_say_what_it_is_is_a_sentence(
+    workspace: Settings, tmp_path: Path, about: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "gift.zip", "w") as archive:
+        archive.writestr("versions.json", about)
+    with pytest.raises(CapsafeError, match="cannot be read as a bundle"):
+        unpack_bundle(tmp_path / "gift.zip", workspace.jobs_path)
 
 
 def test_a_bundle_names_one_study(workspace: Settings, attacker: Seen, private: Path, tmp_path: Path) -> None:

@@ -56,6 +56,23 @@ def one_checkpoint(jobs: Path, broken: bool = False) -> None:
         part.write("all", records)
 
 
+def only_a_text(jobs: Path) -> None:
+    """The text of a study, and nothing of it."""
+    with Part(create_job(jobs, Manifest("import", "one", {}))) as part:
+        part.write("study", [parse_study(STUDY).record(STUDY, 1.0)])
+
+
+def unjudged(jobs: Path) -> None:
+    """Outputs that no judge has looked at."""
+    bench, prompts = benchmark("requests", "safety", 5)
+    point = checkpoint("gentle", 0, 0)
+    answers = [Generation(point.id, bench.id, CONDITION.id, p.id, 0, 0, "Sure.", "stop", 1) for p in prompts]
+    place = PathPoint("made-up", "gentle", 0, 0, point.id, "aligned", "sums", 1e-4)
+    with Part(create_job(jobs, Manifest("import", "one", {}))) as part:
+        text = parse_study(STUDY).record(STUDY, 1.0)
+        part.write("all", [text, point, place, bench, *prompts, CONDITION, *answers])
+
+
 def all_incoherent(jobs: Path) -> None:
     one_checkpoint(jobs, broken=True)
 
@@ -158,6 +175,8 @@ def nothing(jobs: Path) -> None:
     params=[
         attacks_only,
         one_checkpoint,
+        only_a_text,
+        unjudged,
         all_incoherent,
         no_capability,
         out_of_reach,

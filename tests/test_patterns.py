@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import random
 import re
 import tomllib
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from capsafe_core.coherence.signals import _TEMPLATE, _TOKEN, _WORD
 from capsafe_core.errors import CapsafeError
 from capsafe_core.judges.reading import check_entry, read
 from capsafe_core.mapping import ImportMapping, guess_pattern, parse_mapping, path_facts
-from capsafe_core.patterns import LARGEST, LONGEST, LONGEST_TEXT, linear
+from capsafe_core.patterns import LARGEST, LONGEST, LONGEST_TEXT, MOST, STEPS, linear
 
 CORE = Path(__file__).resolve().parent.parent / "capsafe_core"
 COMPILING = {"compile", "search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split"}
@@ -320,6 +321,27 @@ def test_a_text_without_end_and_places_without_end_say_nothing() -> None:
     assert linear("(a)").values("a" * LONGEST_TEXT) == set()
     assert linear("(a)").values("a" * 400) == {"a"}
     assert linear(r"(\w)").values("a" * (LONGEST_TEXT + 1)) == set()
+
+
+@given(
+    letters=st.sampled_from(["ab", "abx"]),
+    length=st.integers(10, 300),
+    size=st.integers(1, 1 << 17),
+    seed=st.integers(0, 1 << 32),
+)
+@settings(max_examples=15)
+def test_walks_to_the_end_at_every_place_end(letters: str, length: int, size: int, seed: int) -> None:
+    """Every place fits at once, and a longer fit is looked for up to the text's end: 500 such walks took
+    minutes."""
+    text = "".join(random.Random(seed).choices(letters, k=size))
+    try:
+        found = linear(f"([{letters}])(?:[{letters}]*a[{letters}]{{{length}}}c)?")
+    except CapsafeError:
+        return
+    once = size * found._compiled.programsize
+    values, places = found.values(text), min(size, MOST + 1)
+    assert values in (set(), set(text))
+    assert bool(values) == (size <= MOST and once * (places + 1) / 2 <= STEPS)
 
 
 @pytest.mark.parametrize("key", ["$ref", "patternProperties", "$dynamicRef"])

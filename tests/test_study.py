@@ -2,6 +2,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, create_job, open_job
@@ -9,7 +11,7 @@ from capsafe_core.jobs.folder.work import FinetuneWork, GenerateWork, JudgeWork,
 from capsafe_core.jobs.new_run import missing_jobs, planned
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
-from capsafe_core.study import load_study, parse_study
+from capsafe_core.study import LONGEST_CHAIN, LONGEST_STUDY, MOST_CHECKPOINTS, load_study, parse_study
 from tests.synthetic import STUDY
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +61,65 @@ def test_broken_files_get_a_sentence(text: str, says: str) -> None:
     with pytest.raises(CapsafeError, match=says) as caught:
         parse_study(text)
     assert caught.value.hint
+
+
+RECIPE = """
+[[starts]]
+name = "s{i}"
+recipe = "r{i}"
+[[recipes]]
+name = "r{i}"
+start = "{start}"
+dataset = "sums"
+learning_rate = 1e-4
+steps = {steps}
+seeds = {seeds}
+"""
+
+
+@given(
+    below=st.lists(st.integers(0, 30), max_size=30),
+    size=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+)
+def test_a_study_is_planned_or_refused_whatever_it_stands_on(below: list[int], size: tuple[int, int]) -> None:
+    """Recipes that start from any other's end, in circles too, with any number of steps and seeds."""
+    steps, seeds = (list(range(1, n + 1)) for n in size)
+    count = len(below)
+    names = [f"s{b}" if b < count else "aligned" for b in below]
+    parts = [RECIPE.format(i=i, start=name, steps=steps, seeds=seeds) for i, name in enumerate(names)]
+    text = STUDY.replace("[goals]", "".join(parts) + "[goals]")
+
+    def length(i: int) -> int:
+        """Of recipes that stand on each other; too long where they go round."""
+        seen = 0
+        while i < count and seen <= count:
+            i, seen = below[i], seen + 1
+        return seen if seen <= count else LONGEST_CHAIN + 1
+
+    made = 1 + 3 * 2 + 3 + count * (1 + size[0] * size[1])
+    can_be = max(map(length, range(count)), default=0) <= LONGEST_CHAIN and made <= MOST_CHECKPOINTS
+    try:
+        study = parse_study(text)
+    except CapsafeError:
+        assert not can_be
+        return
+    assert can_be
+    jobs = plan_study(study)
+    assert len(jobs) <= made + 3 + count * size[1] + len(study.judges)
+
+
+def test_more_than_can_be_planned_is_a_sentence() -> None:
+    many = "".join(f'[[benchmarks]]\nname = "b{i}"\nsource = "file:{"x" * 900}"\n' for i in range(300))
+    for text, says in (
+        (STUDY.replace("[10, 20, 40]\nseeds", f"{list(range(1, 9000))}\nseeds"), "checkpoints, and at most"),
+        (STUDY.replace("[10, 20, 40]\nseeds", f"{list(range(1, 900))}\nseeds") + many, "cannot be planned"),
+        (STUDY + "#" * LONGEST_STUDY, "characters, and at most"),
+        (STUDY + "".join(f'[[starts]]\nname = "x{i}"\nrecipe = "y{i}"\n' for i in range(900)), "50 mistakes"),
+        (STUDY + "[[starts]]\nnam = 1\n" * 900, "50 mistakes"),
+    ):
+        with pytest.raises(CapsafeError, match=says) as caught:
+            parse_study(text)
+        assert len(caught.value.message) < 20_000
 
 
 def test_an_unknown_judge_is_found_before_anything_runs() -> None:

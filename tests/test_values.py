@@ -3,9 +3,11 @@ goes on."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from capsafe_core.annotation import read_guidelines
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Part, Status, create_job, list_jobs, open_job, read_jobs
+from capsafe_core.jobs.plan import read_own_judge
+from capsafe_core.mapping import parse_mapping
+from capsafe_core.people import role_of
 from capsafe_core.records import (
     TYPES,
     Attack,
@@ -41,9 +47,13 @@ from capsafe_core.records import (
     identify,
     to_line,
 )
+from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.rollups import check
+from capsafe_core.study import parse_study
+from capsafe_core.study_text import with_additions
+from capsafe_core.ui.login import read_login
 
 A, B, C, D = (identify("a", n) for n in range(4))
 STRATUM = {"name": "all", "draw": 0, "size": 4, "drawn": 2, "adaptive": False}
@@ -268,3 +278,51 @@ def test_a_newer_manifest_and_a_name_that_is_not_utf8(tmp_path: Path) -> None:
         assert len(ingest_all(store, tmp_path)[1]) == 2
         assert store.rows("SELECT unit FROM job_errors") == [("log?.json",)]
         assert store.rows("SELECT name FROM attacks") == [("a",)]
+
+
+LEVELS = st.integers(1, 3000)
+TOML = (
+    LEVELS.map(lambda n: f"x = {'[' * n}{']' * n}")
+    | LEVELS.map(lambda n: f"x = {'{a=' * n}1{'}' * n}")
+    | LEVELS.map(lambda n: f"{'a.' * n}b = 1")
+    | LEVELS.map(lambda n: f"[{'a.' * n}b]\nx = 1")
+    | LEVELS.map(lambda n: f"x = {'1' * (2 * n)}")
+    | st.sampled_from(["x = nan", "x = 1e999", "x = 1979-05-27", 'x = "\\ud800"', "x = 0x" + "f" * 9999])
+    | st.text(max_size=40)
+)
+READERS: dict[str, Callable[[Path], object]] = {
+    "study": lambda path: parse_study(path.read_text()),
+    "mapping": lambda path: parse_mapping(path.read_text()),
+    "guidelines": lambda path: read_guidelines(path.read_text()),
+    "settings": lambda path: Settings(home=path.parent),
+    "judge": read_own_judge,
+    "roles": lambda path: role_of("ada@example.org", path),
+    "secrets": lambda path: read_login([str(path)]),
+    "addition": lambda path: with_additions(path.read_text(), [("judges", {"name": "x"})]),
+}
+
+
+@given(text=TOML)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_toml_text_is_read_or_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes(text.encode("utf-8", "replace"))
+    for read in READERS.values():
+        with contextlib.suppress(CapsafeError):
+            read(path)
+
+
+@pytest.mark.parametrize("deep", [f"x = {'[' * 5000}{']' * 5000}", f"x = {'[' * 90}{']' * 90}"])
+def test_toml_that_is_nested_too_deeply_is_a_sentence_everywhere(tmp_path: Path, deep: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(deep)
+    for name, read in READERS.items():
+        with pytest.raises(CapsafeError) as caught:
+            read(path)
+        assert "nested" in caught.value.message or name == "addition"
+
+
+def test_one_place_reads_toml_from_outside() -> None:
+    own = {"values.py", "loading.py", "__init__.py"}  # the others read what ships with the program
+    for path in (ROOT / "capsafe_core").rglob("*.py"):
+        assert "tomllib" not in path.read_text() or path.name in own, path

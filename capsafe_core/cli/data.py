@@ -118,7 +118,7 @@ def _import(settings: Settings, survey: Survey, accept: bool) -> None:
     )
     failed = []
     if not whole:
-        failed = [line["message"] for part in range(job.manifest.parts) for line in job.failures(part)]
+        failed = [line["message"] for part in job.parts_with("errors.jsonl") for line in job.failures(part)]
     if failed or result["problems"]:
         raise CapsafeError(
             "\n".join([*failed[:20], *result["problems"]]),

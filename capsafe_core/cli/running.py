@@ -192,7 +192,7 @@ def jobs() -> None:
     for job in known:
         if job.manifest.kind in ("annotate", "survey"):  # `capsafe queue list` shows what people do
             continue
-        parts = job.statuses
+        parts = job.begun
         status = next((p for p in parts if p.state != "done"), parts[0])
         left = f", {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
         done, total = sum(p.done for p in parts), sum(p.total for p in parts)

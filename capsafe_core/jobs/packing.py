@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
 import platform
 import re
@@ -25,10 +26,23 @@ from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import declarations, recorded_study, study_records
 from capsafe_core.records import FORMAT, StudyRecord, digest_text
 from capsafe_core.study import Study
+from capsafe_core.values import parse_json
 from capsafe_core.writing import REFUSALS, refusal, whole
 
 LARGEST = 32 << 30
 """bytes of a bundle or of one of its shards, unpacked"""
+UNREADABLE = (
+    zipfile.BadZipFile,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""what a damaged archive raises, one that is locked or packed in a way that Python does not know, or one
+whose files are not what they are called"""
 KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json")
 """what a job's folder holds besides its shards and their status, where it holds it"""
 _FILE = re.compile(r"part-[0-9]{3,6}\.(?:shard\.jsonl\.gz|status\.json)")
@@ -131,15 +145,7 @@ def unpack_bundle(source: Path, jobs: Path) -> Unpacked:
             f"{source.name} cannot be read as a bundle: {error.strerror or error}.",
             "Check the path, or fetch it again.",
         ) from error
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        RecursionError,
-        zlib.error,
-    ) as error:
+    except UNREADABLE as error:
         raise CapsafeError(
             f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; fetch it again."
         ) from error
@@ -160,13 +166,15 @@ def _about(archive: zipfile.ZipFile, source: Path) -> dict[str, Any]:
             f"{source.name} would unpack to more than {LARGEST >> 30} GB.",
             "No bundle is that large; do not trust it.",
         )
-    about = json.loads(archive.read("versions.json"))
+    about = parse_json(archive.read("versions.json"))
+    if not (isinstance(about, dict) and isinstance(about.get("study"), str)):
+        raise ValueError("its versions.json names no study")
     if about.get("format") != FORMAT:
         raise CapsafeError(
             f"{source.name} has format {about.get('format')!r}; this capsafe reads format {FORMAT}.",
             "Update capsafe.",
         )
-    return dict(about)
+    return about
 
 
 def _texts(jobs: Path, study: str) -> set[str]:
@@ -202,9 +210,7 @@ def _pack(job: Job, folder: Path) -> None:
     for name in KEPT:
         if (job.folder / name).exists():
             shutil.copy(job.folder / name, folder)
-    for part in range(job.manifest.parts):
-        if not job.path(part, "shard.jsonl").exists():
-            continue
+    for part in job.parts_with("shard.jsonl"):
         if job.path(part, "status.json").exists():  # what people do has none
             status = {**json.loads(job.path(part, "status.json").read_text()), "host": "", "pid": 0}
             (folder / job.path(part, "status.json").name).write_text(json.dumps(status))
@@ -216,7 +222,7 @@ def _provenance(study: Study, text: str, jobs: list[Job]) -> dict[str, object]:
     seconds: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     for job in jobs:
-        for part in range(job.manifest.parts):
+        for part in job.parts_with("status.json"):
             seconds[job.manifest.kind] += round(job.status(part).seconds)
             tokens[job.manifest.kind] += job.status(part).tokens
     return {

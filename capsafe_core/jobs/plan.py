@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from capsafe_core.study import (
     Study,
     TransformersSettings,
 )
+from capsafe_core.values import parse_toml
 
 PROBE_SEED = 777
 """Seed of the items that measure capability during fine-tuning; apart from training and test seeds."""
@@ -78,8 +78,8 @@ def read_own_judge(path: Path) -> dict[str, Any]:
             "Name a TOML file.",
         )
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise CapsafeError(
             f"The judge's file {path} cannot be read: {error}.", "docs/judges.md has an example."
         ) from error
@@ -102,9 +102,9 @@ def _sampling(settings: SamplingSettings) -> SamplingWork:
     )
 
 
-def _over(below: CheckpointSource, job: Manifest, step: int) -> CheckpointSource:
+def _over(below: CheckpointSource, job_id: str, step: int) -> CheckpointSource:
     """A checkpoint with the adapter over it that a fine-tuning job makes at a step."""
-    return structs.replace(below, adapters=(*below.adapters, Adapter(job.job_id, step)))
+    return structs.replace(below, adapters=(*below.adapters, Adapter(job_id, step)))
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class _Planner:
         recipe = self.study.recipe(chosen.recipe)
         job = self.train(recipe, recipe.seeds[0])
         below, _ = self.checkpoint(recipe.start)
-        return _over(below, job, recipe.steps[-1]), (job.job_id,)
+        return _over(below, job.job_id, recipe.steps[-1]), (job.job_id,)
 
     def train(self, recipe: RecipeSettings, seed: int) -> Manifest:
         known = self.trained.get((recipe.name, seed))
@@ -199,11 +199,10 @@ class _Planner:
             needed = self.general() | self.capabilities(recipe)
             want(recipe.start, recipe.start, start_checkpoint, after, needed)
             for seed in recipe.seeds:
-                job = self.train(recipe, seed)
+                job_id = self.train(recipe, seed).job_id  # a hash of all its steps: made once
                 path = f"{recipe.name}-s{seed}"
                 for step in recipe.steps:
-                    point = _over(start_checkpoint, job, step)
-                    want(f"{path}-{step}", path, point, (job.job_id,), needed)
+                    want(f"{path}-{step}", path, _over(start_checkpoint, job_id, step), (job_id,), needed)
         if not self.study.engine.switches_adapters:
             return [self.generation(w.name, w.checkpoint, w.after, w.benchmarks) for w in wanted.values()]
         together: dict[tuple[str, tuple[str, ...]], list[_Wanted]] = {}

@@ -100,7 +100,7 @@ def seen_counts(store: Store) -> pd.DataFrame:
     return (
         pd.concat(found, ignore_index=True)
         if found
-        else pd.DataFrame({"cell_id": [], "judge": [], "outputs": [], "seen": []})
+        else pd.DataFrame(columns=["cell_id", "judge", "outputs", "seen"])
     )
 
 

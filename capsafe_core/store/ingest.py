@@ -154,7 +154,8 @@ def _ingest(store: Store, job: Job, result: Ingested) -> None:
             "SELECT part, bytes, error_bytes FROM offsets WHERE job_id = ?", [job.job_id]
         )
     }
-    for part in range(job.manifest.parts):
+    there = {*job.parts_with("shard.jsonl"), *job.parts_with("errors.jsonl")}
+    for part in sorted(there | known.keys()):
         shard, errors = job.path(part, "shard.jsonl"), job.path(part, "errors.jsonl")
         start, error_start = known.get(part, (0, 0))
         if start or shard.exists():

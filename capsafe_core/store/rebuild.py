@@ -160,7 +160,7 @@ def _check_folders(jobs: Path, found: Checked) -> None:
             read_head(job)
         except CapsafeError as error:
             found.problems.append(str(error))
-        for part in range(job.manifest.parts):
+        for part in job.parts_with("shard.jsonl"):
             undated += _check_shard(job, part, found)
     if undated:
         found.unseen.append(

@@ -49,7 +49,7 @@ class Door:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._closed: CapsafeError | None = None
+        self._closed: CapsafeError | None = CapsafeError("This server has not started.", "Start it again.")
         self._login: Login | None = None
         self._token = ""
         self._is_ready = False
@@ -77,13 +77,14 @@ class Door:
             os.environ.pop("CAPSAFE_TOKEN", None)  # no worker needs it
             self._login = current_login()
             pin(self._login)
-        except CapsafeError as error:
-            self._closed = error
-            print(visible(f"capsafe: the app is closed to everybody. {error}"), flush=True)
-            return
-        if self._login is None and not settings.no_token:
-            self._token = settings.token or secrets.token_urlsafe(32)
-        self._words = _announcement(self._login, self._token, bool(settings.token))
+            if self._login is None and not settings.no_token:
+                self._token = settings.token or secrets.token_urlsafe(32)
+            self._words = _announcement(self._login, self._token, bool(settings.token))
+        except Exception as error:  # whatever goes wrong here, the door stays closed
+            self._closed = _as_sentence(error)
+            print(visible(f"capsafe: the app is closed to everybody. {self._closed}"), flush=True)
+        else:
+            self._closed = None
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_address(message: Message) -> None:
@@ -170,8 +171,8 @@ class Door:
     def _changed(self) -> CapsafeError | None:
         try:
             current_login()
-        except CapsafeError as error:
-            return error
+        except Exception as error:  # whatever goes wrong here closes the door
+            return _as_sentence(error)
         return None
 
     def _is_own_origin(self, connection: HTTPConnection) -> bool:
@@ -209,6 +210,15 @@ NO_HOST = (
     "This server goes by another name. Whoever runs it can add this one to Streamlit's option "
     "server.allowedHosts."
 )
+
+
+def _as_sentence(error: Exception) -> CapsafeError:
+    if isinstance(error, CapsafeError):
+        return error
+    return CapsafeError(
+        f"What says who may come in cannot be read: {type(error).__name__}: {error}.",
+        "Look at settings.toml, the secrets and the variables CAPSAFE_*, then start the server again.",
+    )
 
 
 def address() -> str:

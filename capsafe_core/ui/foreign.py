@@ -28,13 +28,14 @@ def show(store: Store, settings: Settings) -> None:
                     "until you adopt it."
                 )
             )
+            jobs = [folder.name for folder in foreign_folders(settings.jobs_path, study)]
+            look = partial(foreign_uses, settings.jobs_path, study)
             try:
-                uses = foreign_uses(settings.jobs_path, study)
+                uses = store.kept(f"uses {study} {jobs}", look)
             except CapsafeError as error:
                 screen.show_error(error)
                 continue
             show_raw("\n".join(uses.sentences))
-            jobs = [folder.name for folder in foreign_folders(settings.jobs_path, study)]
             if words := store.kept(f"overlap {study} {jobs}", partial(overlap, store, jobs)).words:
                 st.text(visible(words))
             seen = st.checkbox("I have read what it would use, and trust it.", key=f"seen-{study}")

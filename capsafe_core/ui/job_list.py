@@ -65,7 +65,7 @@ def show() -> None:
 
 
 def _row(job: Job, state: str) -> dict[str, object]:
-    parts = job.statuses
+    parts = job.begun
     done, total = sum(p.done for p in parts), sum(p.total for p in parts)
     paces = [p.tokens_per_second for p in parts if p.tokens_per_second]
     left = max((p.seconds_left for p in parts if p.seconds_left is not None), default=None)
@@ -96,7 +96,7 @@ def _detail(job: Job, state: str) -> None:
     _errors(job)
     _first_outputs(job)
     with st.expander("Log", expanded=state in ("failed", "lost")):
-        logs = [log for part in range(job.manifest.parts) if (log := job.path(part, "log")).exists()]
+        logs = [job.path(part, "log") for part in job.parts_with("log")]
         show_raw("\n".join(_tail(log.read_bytes()) for log in logs) or "No log yet.")
 
 
@@ -117,7 +117,7 @@ def _tail(log: bytes) -> str:
 def _errors(job: Job) -> None:
     """The last records that failed, while some are missing."""
     lines = (
-        [line for part in range(job.manifest.parts) for line in job.failures(part)]
+        [line for part in job.parts_with("errors.jsonl") for line in job.failures(part)]
         if job.state in ("partial", "running", "failed")
         else []
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from streamlit.auth_util import is_authlib_installed
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.settings import Settings
+from capsafe_core.values import parse_toml
 
 LONGEST = 1 << 20
 """bytes of a secrets file"""
@@ -139,7 +139,7 @@ def unpin() -> None:
 def _read(place: Path) -> dict[str, Any] | None:
     """What one of Streamlit's places says; None where nothing is there."""
     try:
-        values = tomllib.loads(_text(place)) if place.suffix == ".toml" else _folder(place)
+        values = parse_toml(_text(place)) if place.suffix == ".toml" else _folder(place)
     except FileNotFoundError:
         if not place.is_symlink():
             return None

@@ -17,6 +17,8 @@ PIECE = 1 << 20
 """bytes that are written at a time"""
 LARGEST_FILE = 1 << 28
 """bytes of a manifest, a status file or a head"""
+LONGEST_NAME = 180
+"""bytes of a name in a folder's name; file systems take 255"""
 T = TypeVar("T")
 
 
@@ -32,6 +34,12 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def file_part(name: str) -> str:
+    """A name as a part of a folder's name: a study may call a model after a hub's, or lead somewhere else."""
+    kept = name.replace("/", "-").replace("\0", "-")
+    return kept.encode("utf-8", "replace")[:LONGEST_NAME].decode("utf-8", "ignore")
 
 
 def read_json(path: Path) -> Any:

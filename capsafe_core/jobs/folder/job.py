@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +19,8 @@ from capsafe_core.jobs.folder.files import is_text, named, replace_file
 from capsafe_core.jobs.folder.manifest import Manifest, read_manifest
 from capsafe_core.jobs.folder.status import Status, is_alive, read_status
 from capsafe_core.records import Record, Rows
+
+_PART = re.compile(r"part-([0-9]{3,6})\.")
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,38 @@ class Job:
             )
         return status
 
+    def parts_with(self, what: str) -> list[int]:
+        """The parts of which there is a file of some kind, in order: a manifest may name thousands that were
+        never begun."""
+        try:
+            names = set(os.listdir(self.folder))
+        except OSError:
+            return []
+        numbers = sorted(int(match[1]) for match in map(_PART.match, names) if match)
+        return [
+            part
+            for part in dict.fromkeys(numbers)
+            if part < self.manifest.parts and self.path(part, what).name in names
+        ]
+
     @property
     def statuses(self) -> list[Status]:
         """The status of every part."""
-        return [self.status(part) for part in range(self.manifest.parts)]
+        statuses = [Status()] * self.manifest.parts
+        for part in self.parts_with("status.json"):
+            statuses[part] = self.status(part)
+        return statuses
+
+    @property
+    def begun(self) -> list[Status]:
+        """The status of every part that has one, and one that waits where others were never begun."""
+        statuses = [self.status(part) for part in self.parts_with("status.json")]
+        return statuses + [Status()] * (len(statuses) < self.manifest.parts)
 
     @property
     def state(self) -> str:
         """One word for the whole job: the least finished of its parts."""
-        states = [status.state for status in self.statuses]
+        states = {status.state for status in self.begun}
         for state in ("failed", "lost", "running", "stopped", "waiting", "partial"):
             if state in states:
                 return state
@@ -90,7 +117,7 @@ class Job:
 
     def records(self) -> Iterator[Record]:
         """Every committed record of every part that can be used; the store's owner tells of the others."""
-        for part in range(self.manifest.parts):
+        for part in self.parts_with("shard.jsonl"):
             yield from self.part_records(part)
 
     def part_records(self, part: int) -> Iterator[Record]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder.files import is_text, read_json
+from capsafe_core.jobs.folder.files import file_part, is_text, read_json
 from capsafe_core.jobs.folder.work import ImportWork, W, Work, plain
 from capsafe_core.records import FORMAT, canonical_json, digest_text
 from capsafe_core.values import Seconds, Shape, Within
@@ -66,7 +66,7 @@ class Manifest:
     def job_id(self) -> str:
         """Readable and the same for the same work, so asking twice makes one job."""
         same = canonical_json([FORMAT, self.kind, self.name, self.work, list(self.after), self.parts])
-        return f"{self.kind}-{self.name}-{digest_text(same)[:10]}"
+        return f"{self.kind}-{file_part(self.name)}-{digest_text(same)[:10]}"
 
 
 _MANIFEST = Shape(Manifest)
