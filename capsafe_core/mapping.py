@@ -3,23 +3,32 @@ say. A TOML file."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from capsafe_core.checkpoint_places import Place, compiled, guess_pattern, path_facts, placed, whole_number
 from capsafe_core.errors import CapsafeError
-from capsafe_core.patterns import Pattern, linear
-from capsafe_core.records import LABELS, STATUSES
+from capsafe_core.records import KINDS, LABELS, STATUSES
 from capsafe_core.toml_text import toml_key, toml_table
 from capsafe_core.values import parse_toml
 
-PLACES = ("base", "data", "method", "recipe", "seed", "step", "model", "benchmark", "judge", "attack")
-"""what a path pattern can name"""
-Kind = Literal["capability", "safety", "over_refusal"]
+__all__ = [
+    "BenchmarkReading",
+    "ImportMapping",
+    "Place",
+    "Reading",
+    "guess_pattern",
+    "parse_mapping",
+    "path_facts",
+    "placed",
+    "spelled",
+    "whole_number",
+]
+Kind = Literal["capability", "safety", "over_refusal", "unknown"]
+Rule = Literal["", "first", "last"]
+"""which of several files that say different things counts; none until somebody picks"""
 Dimension = Literal["safety", "refusal", "coherence", "correctness", "quality"]
 
 
@@ -116,6 +125,8 @@ class ImportMapping(_Part):
     """where a path says which checkpoint it is, such as "{base}-{data}-s{seed}/checkpoint-{step}"."""
     aliases: dict[str, str] = Field(default_factory=dict)
     """what tools call a checkpoint -> what it is called here, or a path that the pattern can read"""
+    places: dict[str, int] = Field(default_factory=dict)
+    """a word that stands where a training step is expected, such as final -> the step that it is"""
     columns: dict[str, str] = Field(default_factory=dict)
     """of tables: field -> column"""
     goals: dict[str, float] = Field(default_factory=dict)
@@ -123,6 +134,9 @@ class ImportMapping(_Part):
     benchmarks: dict[str, BenchmarkReading] = Field(default_factory=dict)
     """by what the logs call them"""
     judges: tuple[Reading, ...] = ()
+    conflicts: Rule = ""
+    """where files say different things of one output or number: whether the first or the last that was read
+    counts; empty: neither"""
 
     @field_validator("pattern")
     @classmethod
@@ -132,8 +146,31 @@ class ImportMapping(_Part):
 
     def benchmark(self, name: str, kind: str = "") -> BenchmarkReading:
         """What a benchmark of the logs is here."""
-        usual = kind if kind in ("capability", "over_refusal") else "safety"
+        usual = kind if kind in KINDS else "unknown"
         return self.benchmarks.get(name) or BenchmarkReading(name=name, kind=usual)  # type: ignore[arg-type]
+
+    @property
+    def read_by(self) -> tuple[object, ...]:
+        """What decides how logs are read; the rest can be stated after they were looked at."""
+        return self.pattern, self.aliases, self.places, self.columns, self.benchmarks
+
+    def settled(self, heard: Iterable[tuple[str, str]]) -> ImportMapping:
+        """The mapping where a benchmark that nobody stated measures what its accepted readings speak of.
+
+        Args:
+            heard: each judge, as the logs call it, and the benchmark on which it was heard.
+        """
+        spoken: dict[str, set[str]] = {}
+        for by, benchmark in heard:
+            spoken.setdefault(benchmark, set()).update(r.dimension for r in self.readings(by, benchmark))
+        benchmarks = {}
+        for name, reading in self.benchmarks.items():
+            said = spoken.get(name, set()) & {"safety", "correctness"}
+            kind = {"safety": "safety", "correctness": "capability"}[said.pop()] if len(said) == 1 else ""
+            benchmarks[name] = (
+                reading.model_copy(update={"kind": kind}) if kind and reading.kind == "unknown" else reading
+            )
+        return self.model_copy(update={"benchmarks": benchmarks})
 
     def readings(self, by: str, benchmark: str) -> list[Reading]:
         """What a judge's values say on a benchmark; empty where nobody stated it."""
@@ -143,13 +180,18 @@ class ImportMapping(_Part):
 
     def to_toml(self) -> str:
         """The mapping as a file that reads back the same."""
-        head = {"name": self.name, "title": self.title, "pattern": self.pattern}
+        head = {
+            "name": self.name,
+            "title": self.title,
+            "pattern": self.pattern,
+            "conflicts": self.conflicts,
+        }
         text = "".join(
             f"{key} = {toml_table('x', {'v': value}).split(' = ', 1)[1]}"
             for key, value in head.items()
             if value
         )
-        for table in ("aliases", "columns", "goals"):
+        for table in ("aliases", "places", "columns", "goals"):
             text += toml_table(table, getattr(self, table))
         for name, reading in self.benchmarks.items():
             text += toml_table(f"benchmarks.{toml_key(name)}", reading.model_dump())
@@ -180,153 +222,3 @@ def parse_mapping(text: str, name: str = "mapping.toml") -> ImportMapping:
             f"{name} states what cannot be:\n" + "\n".join(problems),
             "Mend it and try again; nothing was imported.",
         ) from error
-
-
-LONGEST_PATTERN = 500
-"""characters"""
-LONGEST_PATH = 4096
-"""characters of a path or a model's name that is looked at"""
-
-
-def compiled(pattern: str) -> Pattern | None:
-    """A path pattern as a regular expression: names stand for the text between the characters around them,
-    seed and step for whole numbers, * for anything in a folder's name.
-
-    Raises:
-        ValueError: it names something unknown, or the same thing twice.
-    """
-    if not pattern:
-        return None
-    if len(pattern) > LONGEST_PATTERN:
-        raise ValueError(f"the pattern is longer than {LONGEST_PATTERN} characters")
-    names = re.findall(r"\{([^{}]*)\}", pattern)
-    unknown = [n for n in names if n not in PLACES]
-    if unknown or len(set(names)) < len(names):
-        raise ValueError(
-            f"the pattern names {{{unknown[0]}}}; it can name {', '.join(PLACES)}"
-            if unknown
-            else "the pattern names something twice"
-        )
-    parts = re.split(r"(\{[^{}]*\}|\*)", pattern)
-    body = "".join(
-        "[^/]*?"
-        if part == "*"
-        else f"(?P<{part[1:-1]}>{r'[0-9]+' if part[1:-1] in ('seed', 'step') else '[^/]+?'})"
-        if part.startswith("{")
-        else re.escape(part)
-        for part in parts
-    )
-    try:
-        return linear(rf"(?:^|/){body}(?:\Z|/|\.(?:eval|jsonl?|csv|tsv|parquet)\Z)")
-    except CapsafeError as error:
-        raise ValueError(str(error)) from error
-
-
-def path_facts(pattern: str, *texts: str) -> dict[str, str]:
-    """What the first of some paths that fits the pattern says; empty where none fits."""
-    expression = compiled(pattern)
-    if expression is None:
-        return {}
-    for text in texts:
-        found = expression.first(text) if len(text) <= LONGEST_PATH else {}
-        if found:
-            return found
-    return {}
-
-
-_STEP = re.compile(
-    r"(?P<word>(?:global_?)?step|checkpoint|ckpt|epoch)(?P<between>[-_=]?)(?P<step>\d+)", re.IGNORECASE
-)
-_SEED = re.compile(r"(?P<before>.*?)(?P<word>[-_](?:seed|s))(?P<between>[-_=]?)(?P<seed>\d+)$", re.IGNORECASE)
-
-
-def guess_pattern(paths: Iterable[str]) -> str:
-    """The pattern that most paths fit; "" where no path names a training step."""
-    found = Counter(guess for guess in (_guess(path) for path in paths) if guess)
-    return found.most_common(1)[0][0] if found else ""
-
-
-def _guess(path: str) -> str:
-    segments = path.split("/")
-    for i in range(len(segments) - 1, -1, -1):
-        stem = segments[i]
-        step = _STEP.search(stem)
-        if not step:
-            continue
-        named = f"{step['word']}{step['between']}{{step}}"
-        before = stem[: step.start()].rstrip("-_")
-        joint = stem[len(before) : step.start()]
-        if before:
-            return _recipe(before) + joint + named + ("*" if stem[step.end() :].rpartition(".")[0] else "")
-        return f"{_recipe(segments[i - 1])}/{named}" if i else named
-    return ""
-
-
-def _recipe(name: str) -> str:
-    seed = _SEED.match(name)
-    rest = seed["before"] if seed else name
-    tail = f"{seed['word']}{seed['between']}{{seed}}" if seed else ""
-    parts = re.split(r"[-_]", rest)
-    if len(parts) == 2:
-        return f"{{base}}{rest[len(parts[0])]}{{data}}{tail}"
-    return f"{{recipe}}{tail}"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which checkpoint a log is about: a start, or a step of a recipe."""
-
-    start: str
-    recipe: str = ""
-    data: str = ""
-    seed: int = 0
-    step: int = 0
-
-    @property
-    def name(self) -> str:
-        return f"{self.recipe} s{self.seed} step {self.step}" if self.recipe and self.step else self.start
-
-
-def placed(
-    mapping: ImportMapping, model: str, adapter: str, facts: Mapping[str, str], relative: str
-) -> Place | None:
-    """The checkpoint of a log; None where neither the file nor its path names a model, or where its step or
-    seed is no whole number.
-
-    An adapter is never taken for the model that it stands on: where nobody says its step, it is a checkpoint
-    of its own.
-    """
-    names = [mapping.aliases.get(n, n) for n in (relative, adapter, model) if n]
-    renamed = [mapping.aliases[n] for n in (relative, adapter, model) if n in mapping.aliases]
-    known = {**facts, **path_facts(mapping.pattern, *renamed, *names)}
-    if adapter and "step" not in known:
-        known = {**path_facts(guess_pattern([adapter]), adapter), **known}
-    start = known.get("base") or known.get("model") or next(iter(renamed), model)
-    step, seed = whole_number(known.get("step", "")), whole_number(known.get("seed", "0"))
-    if ("step" in known and step is None) or seed is None:
-        return None
-    if step is None:
-        if adapter and not renamed:
-            start = f"{start} + {adapter}" if start else adapter
-        return Place(start) if start else None
-    recipe = (
-        known.get("recipe")
-        or "-".join(known[k] for k in ("base", "data", "method") if known.get(k))
-        or mapping.aliases.get(adapter, adapter)
-        or (f"{start} fine-tuned" if start else "")
-    )
-    if not recipe:
-        return None
-    return Place(start or f"start of {recipe}", recipe, known.get("data") or recipe, seed, step)
-
-
-def whole_number(text: str) -> int | None:
-    """The number in texts such as 100, 100.0, 1e3, step-100; None where there is none, or a broken one."""
-    named = re.fullmatch(r"[A-Za-z_]*[-_=]?(\d{1,9})", text.strip())
-    if named:
-        return int(named.group(1))
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return int(value) if value.is_integer() and 0 <= value < 1e9 else None

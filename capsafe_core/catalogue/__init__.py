@@ -27,6 +27,11 @@ def benchmarks() -> dict[str, dict[str, Any]]:
     return _read("benchmarks.toml")
 
 
+def tasks() -> dict[str, dict[str, Any]]:
+    """Names of published tasks by what they measure, and Inspect's scorers that compare with a target."""
+    return _read("tasks.toml")
+
+
 def citations() -> dict[str, dict[str, Any]]:
     """What to cite for benchmarks, judges and methods, by BibTeX key."""
     return _read("citations.toml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import struct
@@ -16,6 +17,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.log import Limits, Problems
 
 LIMITS = Limits()
+_SPOKEN = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 ZSTD = 93
 """the ZIP method of newer Inspect logs, which Python 3.11's zipfile does not know"""
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -64,16 +66,113 @@ def read_whole(path: Path) -> bytes:
                 f"{LIMITS.whole >> 20}).",
                 "Save it as JSON lines, Parquet, or as Inspect's .eval.",
             )
-        return path.read_bytes()
+        return _unpacked(path) if path.suffix.lower() == ".gz" else path.read_bytes()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CapsafeError(f"{path.name} is no whole gzip file: {error}.", "Get it anew.") from error
     except OSError as error:
         raise CapsafeError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+
+
+def _unpacked(path: Path) -> bytes:
+    with gzip.open(path) as stream:
+        found = stream.read(LIMITS.whole + 1)
+    if len(found) > LIMITS.whole:
+        raise CapsafeError(
+            f"{path.name} unpacks to more than {LIMITS.whole >> 20} MB.", "Save it in several files."
+        )
+    return found
+
+
+def plain_suffix(path: Path) -> tuple[str, str]:
+    """A file's stem and ending, without the .gz of one that is packed."""
+    inner = Path(path.stem) if path.suffix.lower() == ".gz" else path
+    return inner.stem, inner.suffix.lower()
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """The bytes at a file's beginning, unpacked.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.suffix.lower() != ".gz":
+        with path.open("rb") as stream:
+            return stream.read(size)
+    try:
+        with gzip.open(path) as packed:
+            return packed.read(size)
+    except (EOFError, zlib.error) as error:
+        raise OSError(0, f"no whole gzip file: {error}") from error
+
+
+_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+def text_of(data: bytes, name: str) -> tuple[str, str]:
+    """A file's text, and its encoding where that is not UTF-8: by its mark, else as it is detected.
+
+    Raises:
+        CapsafeError: it is no text in any encoding.
+    """
+    if b"\0" in data[:4096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise CapsafeError(
+            f"{name} holds NUL bytes, which no text table does.", "It may be damaged; get it anew."
+        )
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            try:
+                return data.decode(encoding), encoding
+            except UnicodeDecodeError:
+                break
+    try:
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError as error:
+        found = _detected(data)
+        if found is None:
+            raise CapsafeError(
+                f"{name} is not UTF-8 text (byte {error.start}), and no other encoding fits.",
+                "Save it as UTF-8.",
+            ) from error
+        return found
+
+
+def _detected(data: bytes) -> tuple[str, str] | None:
+    """By charset-normalizer; Windows' western code page where several fit a few bytes equally well."""
+    from charset_normalizer import from_bytes
+
+    odd = sum(byte > 0x7F for byte in data[: 1 << 20])
+    best = from_bytes(data[: 1 << 20]).best()
+    names = ["cp1252", *([best.encoding] if best else [])]
+    for encoding in names if odd < 64 else names[::-1]:
+        try:
+            return data.decode(encoding), encoding
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return None
+
+
+def delimiter_of(text: str, ending: str) -> str:
+    """What stands between the cells of a table: a tab in .tsv and a comma in .csv, or what splits the first
+    line where that does not."""
+    usual = "\t" if ending == ".tsv" else ","
+    line = text.lstrip("\ufeff").split("\n", 1)[0]
+
+    def cells(delimiter: str) -> int:
+        try:
+            return len(next(csv.reader([line], delimiter=delimiter), []))
+        except csv.Error:
+            return 0
+
+    counts = {d: cells(d) for d in (usual, ";", "\t", "|", ",")}
+    best = max(counts, key=lambda d: counts[d])
+    return usual if counts[usual] > 1 else best
 
 
 def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file of JSON lines, each with its line's number; a line that cannot be used is a
     problem."""
     try:
-        stream = path.open("rb")
+        stream = gzip.GzipFile(path) if path.suffix.lower() == ".gz" else path.open("rb")
     except OSError as error:
         raise CapsafeError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
     decode = json.JSONDecoder().decode
@@ -112,22 +211,21 @@ def csv_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, st
         CapsafeError: the file cannot be read, is no text, or has no header.
     """
     csv.field_size_limit(LIMITS.line)
-    try:
-        text = read_whole(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CapsafeError(
-            f"{path.name} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8."
-        ) from error
+    text, encoding = text_of(read_whole(path), path.name)
     if "\0" in text:
         raise CapsafeError(
             f"{path.name} holds NUL bytes, which no text table does.", "It may be damaged; get it anew."
         )
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
-    )
+    ending = plain_suffix(path)[1]
+    delimiter = delimiter_of(text, ending)
+    if encoding:
+        problems.note(f"{path.name} is not UTF-8 text; it was read as {encoding}.")
+    if delimiter != ("\t" if ending == ".tsv" else ","):
+        problems.note(f"The cells of {path.name} are separated by {_SPOKEN[delimiter]}.")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = _csv_lines(reader, path, problems)
     header = next(rows, None)
-    if not header or len(set(header)) < len(header) or not all(name.strip() for name in header):
+    if not header or len(set(header)) < len(header) or sum(not name.strip() for name in header) > 1:
         raise CapsafeError(
             f"{path.name} has no header in which every column has a name of its own.",
             "Put the columns' names into the first line.",

@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from capsafe_core.errors import CapsafeError
 from capsafe_core.folders import regular_files
-from capsafe_core.importers import every_eval_ever, helm, inspect_ai, lm_eval, safety_sets, tables
-from capsafe_core.importers.bounded import LIMITS
-from capsafe_core.importers.log import Log, Problems, Row, prompt_text
+from capsafe_core.importers import (
+    events,
+    every_eval_ever,
+    helm,
+    inspect_ai,
+    joining,
+    lm_eval,
+    safety_sets,
+    tables,
+)
+from capsafe_core.importers.bounded import (
+    LIMITS,
+    delimiter_of,
+    head_of,
+    json_lines,
+    load_json,
+    plain_suffix,
+    text_of,
+)
+from capsafe_core.importers.json_forms import looks_like_rows
+from capsafe_core.importers.log import Log, Problems, Row, attack_name, prompt_text
 
 HEAD = 1 << 16
 """bytes at the beginning of a file by which it is recognised"""
 MOST_FILES = 100_000
+MOST_JOINED = 200
+"""tables in a folder of which those that belong together are looked for"""
 READERS: dict[str, Callable[[tuple[Path, ...], Problems], Iterator[Log]]] = {
     "inspect": inspect_ai.read,
     "lm-eval": lm_eval.read,
@@ -27,10 +50,16 @@ READERS: dict[str, Callable[[tuple[Path, ...], Problems], Iterator[Log]]] = {
     "helm": helm.read,
     "every-eval-ever": every_eval_ever.read,
     "prompts": safety_sets.read_prompts,
+    "openai-evals": events.read_openai_evals,
+    "trainer-state": events.read_trainer_state,
 }
 HELM_FILES = ("run_spec.json", "scenario_state.json", "stats.json", "per_instance_stats.json")
 _AGAIN = ("evaluation.json", "submission.json", "attack-info.json")
 """JailbreakBench's files that hold the outputs of the artifacts beside them once more"""
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT[\d.-]+$")
+"""by which the results of lm-eval's run and its samples belong together"""
 
 
 @dataclass(frozen=True)
@@ -78,11 +107,14 @@ def _grouped(tools: list[tuple[Path, str, str]], left_out: list[str]) -> Iterato
     behaviours = [path for path, _, tool in tools if tool == "prompts" and "behaviors" in path.name]
     states = {(path.parent, path.name): path for path, _, tool in tools if tool == "helm"}
     artifacts = {path.parent.parent for path, _, tool in tools if tool == "jailbreakbench"}
+    joined = _joined([path for path, _, tool in tools if tool == "table"])
+    beside = {other for others in joined.values() for other in others}
     taken: set[Path] = set()
     for path, relative, tool in tools:
         if tool == "lm-eval":
-            date = path.stem.removeprefix("results_")
-            mine = tuple(s for s in samples if s.parent == path.parent and s.stem.endswith(date))
+            date = _DATE.search(path.stem)
+            end = date.group() if date else path.stem.removeprefix("results_")
+            mine = tuple(s for s in samples if s.parent == path.parent and s.stem.endswith(end))
             taken.update(mine)
             yield Source(tool, (path, *mine), relative)
         elif tool == "every-eval-ever":
@@ -100,8 +132,10 @@ def _grouped(tools: list[tuple[Path, str, str]], left_out: list[str]) -> Iterato
             yield Source(tool, (path, *behaviours[:1]), relative)
         elif "test-artifact" in path.parts or (path.name in _AGAIN and path.parent in artifacts):
             left_out.append(f"{relative} holds no outputs of its own, or those of the files beside it.")
+        elif path in beside:
+            continue
         elif tool in READERS or tool == "table":
-            yield Source(tool, (path,), relative)
+            yield Source(tool, (path, *joined.get(path, [])), relative)
         elif tool.startswith("?"):
             left_out.append(f"{relative}: {tool[1:]}")
     for path, relative, tool in tools:
@@ -111,24 +145,42 @@ def _grouped(tools: list[tuple[Path, str, str]], left_out: list[str]) -> Iterato
             left_out.append(f"{relative}: the record that belongs to these samples is missing.")
 
 
+def _joined(paths: list[Path]) -> dict[Path, list[Path]]:
+    """Tables of answers, with those of their folder that hold their prompts and verdicts."""
+    folders: dict[Path, list[Path]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, []).append(path)
+    found: dict[Path, list[Path]] = {}
+    for near in folders.values():
+        if 1 < len(near) <= MOST_JOINED:
+            found |= joining.groups([(path, tables.names_of(path)) for path in near])
+    return found
+
+
 def recognise(path: Path) -> str:
     """The tool of a file: a key of READERS, "table", "lm-eval samples", "every-eval-ever samples"; "" for
     what is no data, "?why" for data that nobody knows."""
-    ending = path.suffix.lower()
+    ending = plain_suffix(path)[1]
     if ending in (".eval", ".parquet"):
         return "inspect" if ending == ".eval" else "table"
     if ending not in (".json", ".jsonl", ".ndjson", ".csv", ".tsv"):
         return ""
     try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD)
+        head = head_of(path, HEAD)
     except OSError as error:
         return f"?it cannot be read ({error.strerror})."
-    text = head.decode("utf-8-sig", "replace")
     if ending in (".csv", ".tsv"):
-        return _of_columns(_header(text, "\t" if ending == ".tsv" else ","))
-    if ending == ".json":
-        return _of_json(path, text)
+        try:
+            text = text_of(head, path.name)[0]
+        except CapsafeError:
+            return "table"  # its reader says what is wrong
+        return _of_columns(_header(text, delimiter_of(text, ending)))
+    text = head.decode("utf-8-sig", "replace")
+    return _of_json(path, text) if ending == ".json" else _of_lines(text)
+
+
+def _of_lines(text: str) -> str:
+    """By the keys of the first line."""
     try:
         row = json.loads(text.split("\n", 1)[0])
     except (ValueError, RecursionError):
@@ -138,6 +190,8 @@ def recognise(path: Path) -> str:
         return "lm-eval samples"
     if {"evaluation_id", "sample_id"} <= keys:
         return "every-eval-ever samples"
+    if keys == {"spec"} or {"run_id", "event_id", "data"} <= keys:
+        return "openai-evals"
     return "strongreject" if {"forbidden_prompt", "response"} <= keys else "table"
 
 
@@ -166,11 +220,16 @@ def _of_json(path: Path, text: str) -> str:
         return all(f'"{key}"' in text for key in keys)
 
     if start == "[":
-        return "aisafetylab" if has("final_response") or has("final_query") else "table"
+        attacked = has("query") and any(has(name) for name in safety_sets.ATTACKED)
+        return "aisafetylab" if attacked or has("final_response") or has("final_query") else "table"
     if start != "{":
         return "?it is no JSON object or list."
     if has("$schema"):
-        return ""
+        top = _top(path)
+        if top & {"$id", "properties", "definitions", "$defs"}:
+            return ""  # a description of other files
+        if "$schema" in top:
+            return "" if _why_no_table(path) else "table"
     if has("eval", "run_id") or has("eval", "task"):
         return "inspect"
     if has("schema_version", "evaluation_id"):
@@ -181,7 +240,33 @@ def _of_json(path: Path, text: str) -> str:
         return "harmbench"
     if path.name.startswith("results") and has("results"):
         return "lm-eval"
-    return "?no tool is known that writes such a file." if path.name not in _AGAIN else "again"
+    if has("results", "versions") and (has("config") or has("configs")):
+        return "lm-eval"
+    if has("log_history", "global_step") or path.name == "trainer_state.json":
+        return "trainer-state"
+    if path.name in _AGAIN:
+        return "again"
+    why = _why_no_table(path)
+    return f"?{why}" if why else "table"
+
+
+def _top(path: Path) -> set[str]:
+    """The keys of the object in a file."""
+    try:
+        data = load_json(path)
+    except CapsafeError:
+        return set()
+    return set(data) if isinstance(data, dict) else set()
+
+
+def _why_no_table(path: Path) -> str:
+    """Why a JSON object holds no rows, in a sentence; "" where it does, or one object a line."""
+    try:
+        data = load_json(path)
+    except CapsafeError:
+        lines = list(islice(json_lines(path, Problems()), 2))
+        return "" if len(lines) == 2 else "no tool is known that writes such a file."
+    return looks_like_rows(data, path.name)
 
 
 def read_source(source: Source, columns: Mapping[str, str], problems: Problems) -> Iterator[Log]:
@@ -199,6 +284,7 @@ def read_source(source: Source, columns: Mapping[str, str], problems: Problems) 
         else READERS[source.tool](source.paths, problems)
     )
     for log in logs:
+        log.attack = attack_name(log.attack)
         log.rows = _of_bearable_length(log.rows, source, problems)
         yield log
 

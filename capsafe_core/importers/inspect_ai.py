@@ -11,16 +11,12 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import Archive, load_json
 from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_object, number, said
+from capsafe_core.mapping import guess_pattern, path_facts
 from capsafe_core.records import canonical_json, digest_text
 
-_STATUS = {
-    "refusal": "refused",
-    "invalid_response_format": "unparsed",
-    "no_response": "unparsed",
-    "grader_failed": "error",
-    "scoring_failed": "error",
-}
-"""why a score is no verdict -> the status of the judgment"""
+_STATUS = {"grader_failed": "error", "scoring_failed": "error"}
+"""why a score is no verdict -> the status of the judgment. The other reasons (no_response,
+invalid_response_format, refusal) speak of the model, whose answer the score's value judges."""
 _FACTS = {
     "step": "step",
     "seed": "seed",
@@ -138,11 +134,19 @@ def _facts(metadata: dict[str, Any], tags: list[str]) -> dict[str, str]:
         if key == "checkpoint" and isinstance(
             value, str | int
         ):  # a step, a folder that ends with one, or a name
-            step = re.search(r"(?:^|[-_/])(\d+)$", str(value))
-            found["step" if step else "model"] = step.group(1) if step else str(value)
+            found |= _checkpoint(str(value))
         elif key in _FACTS and isinstance(value, str | int) and not isinstance(value, bool):
             found[_FACTS[key]] = str(value)
     return found
+
+
+def _checkpoint(text: str) -> dict[str, str]:
+    """What a checkpoint's path or number says: out/math-s0/checkpoint-100 is step 100 of the recipe math."""
+    named = path_facts(guess_pattern([text]), text)
+    if named:
+        return named
+    step = re.search(r"(?:^|[-_/])(\d+)$", text)
+    return {"step": step.group(1)} if step else {"model": text}
 
 
 def _aggregates(head: dict[str, Any], benchmark: str) -> Iterator[Aggregate]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from capsafe_core.importers.bounded import json_lines, load_json
-from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_object, number, said
+from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_object, messages, number, said
 
 _OWN = frozenset(
     {
@@ -25,6 +26,9 @@ _OWN = frozenset(
         "target_hash",
     }
 )
+
+
+_NO_METRIC = frozenset({"alias", "name", "sample_len", "samples"})
 
 
 def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
@@ -114,13 +118,15 @@ def _aggregates(results: dict[str, Any], task: str) -> Iterator[Aggregate]:
     n = as_object(as_object(results.get("n-samples")).get(task)).get("effective")
     for key, value in row.items():
         metric, _, by = key.partition(",")
-        found = number(value) if isinstance(value, int | float) else None
-        if by and not metric.endswith("_stderr") and found is not None:
-            stderr = row.get(f"{metric}_stderr,{by}")
+        found = number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if not by and (key in _NO_METRIC or f"{key}_stderr" not in row):
+            continue  # version 0.3 names no filter; what has no standard error there is no metric
+        if not metric.endswith("_stderr") and found is not None:
+            stderr = row.get(f"{metric}_stderr,{by}" if by else f"{metric}_stderr")
             # a missing standard error is the text "N/A"
             yield Aggregate(
                 task,
-                metric if by == "none" else f"{metric}/{by}",
+                metric if by in ("none", "") else f"{metric}/{by}",
                 found,
                 number(stderr) if isinstance(stderr, int | float) else None,
                 n if isinstance(n, int) else None,
@@ -130,47 +136,74 @@ def _aggregates(results: dict[str, Any], task: str) -> Iterator[Aggregate]:
 def _rows(path: Path, problems: Problems) -> Iterator[Row]:
     """Two passes: what every filter said of a document, then the documents.
 
-    A file that was appended to holds a document twice: the last run counts.
+    A file that was appended to holds a document twice under one filter: the last run counts. Rows of before
+    2024 name no filter; there, nobody knows whether two rows are two filters or two runs, and both are told.
     """
     last: dict[tuple[str, str], int] = {}
     verdicts: dict[tuple[str, str], list[Said]] = {}
     for line, row in json_lines(path, Problems()):
         if _is_document(row.get("doc_id")):
-            key = str(row["doc_id"]), str(row.get("filter") or "none")
+            name, by = str(row["doc_id"]), row.get("filter")
+            key = name, str(by) if by else f"none {line}" if (name, "none") in last else "none"
             if key in last:
                 problems.add(
                     f"Line {last[key]} of {path.name}: document {key[0]} stands there twice; the last is "
                     "taken."
                 )
-            last[key], verdicts[key] = line, list(_metrics(row, key[1]))
+            last[key], verdicts[key] = line, list(_metrics(row, str(by) if by else "none"))
     spoken: dict[str, list[Said]] = {}
     speaks: dict[str, int] = {}
-    for (name, _), line in last.items():
+    unfiltered: dict[int, list[Said]] = {}
+    for (name, by), line in last.items():
+        if by.startswith("none ") and name in speaks:
+            unfiltered[line] = verdicts[name, by]
+            continue
         speaks.setdefault(name, line)  # of the filters, the first
-    for (name, _), found in verdicts.items():
-        spoken.setdefault(name, []).extend(found)
+        spoken.setdefault(name, []).extend(verdicts[name, by])
+    twice = f"{len(unfiltered):,} rows of {path.name} name a document again, and no filter"
+    if unfiltered:
+        problems.add(
+            f"{twice}: whether they are filters or runs is not said. What they say differently is a conflict."
+        )
     for line, row in json_lines(path, problems):
         doc = row.get("doc_id")
         if not _is_document(doc):
             problems.add(f"Line {line} of {path.name} has no doc_id.")
             continue
-        if speaks[str(doc)] != line:
-            continue
-        prompt, choices = _arguments(row.get("arguments"))
-        answers = _answers(row.get("resps"), choices)
-        if prompt is None:
-            problems.add(f"Line {line} of {path.name} has no prompt in its arguments.")
-            continue
-        target = row.get("target")
-        for sample, answer in enumerate(answers or [None]):
-            yield Row(
-                str(doc),
-                prompt,
-                answer,
-                sample,
-                reference="" if target is None else str(target),
-                said=tuple(spoken.get(str(doc), ())) if sample == 0 else (),
-            )
+        if speaks[str(doc)] == line:
+            yield from _document(row, line, spoken.get(str(doc), []), path, problems)
+        elif line in unfiltered:
+            yield from _document(row, line, unfiltered[line], path, problems)
+
+
+def _document(
+    row: dict[str, Any], line: int, spoken: list[Said], path: Path, problems: Problems
+) -> Iterator[Row]:
+    """The repeats of one document."""
+    prompt, choices = _arguments(row.get("arguments"))
+    answers = _answers(row.get("resps"), choices)
+    if prompt is None:
+        problems.add(f"Line {line} of {path.name} has no prompt in its arguments.")
+        return
+    target, digest = row.get("target"), row.get("doc_hash")
+    for sample, answer in enumerate(answers or [None]):
+        yield Row(
+            str(row["doc_id"]),
+            prompt,
+            answer,
+            sample,
+            reference="" if target is None else str(target),
+            said=tuple(spoken) if sample == 0 else (),
+            same=digest if isinstance(digest, str) else "",
+        )
+
+
+def _likelihood(group: Any) -> float | None:
+    """The logarithm of a continuation's likelihood: of [[-1.5, false]], or since May 2024 of
+    [["-1.5", "False"]]."""
+    while isinstance(group, list) and group and isinstance(group[0], list):
+        group = group[0]
+    return number(group[0]) if isinstance(group, list) and group else None
 
 
 def _is_document(doc: Any) -> bool:
@@ -186,12 +219,15 @@ def _metrics(row: dict[str, Any], by: str) -> Iterator[Said]:
     )
     for name in names:
         if name in row and not isinstance(row[name], list | dict):
+            value = number(row[name]) if isinstance(row[name], str) else None
             yield said(
-                name if by == "none" else f"{name}/{by}", row[name], str(row.get("filtered_resps", ""))[:2000]
+                name if by == "none" else f"{name}/{by}",
+                row[name] if value is None else value,
+                str(row.get("filtered_resps", ""))[:2000],
             )
 
 
-def _arguments(value: Any) -> tuple[str | None, list[str]]:
+def _arguments(value: Any) -> tuple[str | tuple[dict[str, str], ...] | None, list[str]]:
     """The prompt, and the continuations of a task that compares likelihoods."""
     calls = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
     pairs = [
@@ -202,21 +238,28 @@ def _arguments(value: Any) -> tuple[str | None, list[str]]:
         else (None, None)
         for c in calls
     ]
-    texts = [
-        (p if isinstance(p, str) else str(p) if isinstance(p, list | dict) else None, q) for p, q in pairs
-    ]
-    return (texts[0][0] if texts else None), [q for _, q in texts if isinstance(q, str)]
+    return (_asked(pairs[0][0]) if pairs else None), [q for _, q in pairs if isinstance(q, str)]
+
+
+def _asked(value: Any) -> str | tuple[dict[str, str], ...] | None:
+    """A prompt: a text, or the messages of a chat, also where they are written as JSON in a text."""
+    found = value
+    if isinstance(value, str) and value.lstrip().startswith('[{"role"'):
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    if isinstance(found, list):
+        turns = messages(found)
+        return turns or str(value)
+    return found if isinstance(found, str) else str(found) if isinstance(found, dict) else None
 
 
 def _answers(resps: Any, choices: list[str]) -> list[str]:
     """The texts that came; of a task that compares likelihoods, the continuation with the highest."""
     groups = resps if isinstance(resps, list) else []
     if choices and len(choices) == len(groups):
-        scores = []
-        for group in groups:
-            while isinstance(group, list) and group and not isinstance(group[0], int | float):
-                group = group[0]
-            scores.append(number(group[0]) if isinstance(group, list) and group else None)
+        scores = [_likelihood(group) for group in groups]
         known = [s for s in scores if s is not None]
         return [choices[scores.index(max(known))]] if known else []
     return [

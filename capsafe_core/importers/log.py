@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +65,11 @@ class Problems:
         if len(self.sentences) < KEPT_PROBLEMS:
             self.sentences.append(sentence)
 
+    def note(self, sentence: str) -> None:
+        """Say how something was read; it is no problem."""
+        if len(self.sentences) < KEPT_PROBLEMS and sentence not in self.sentences:
+            self.sentences.append(sentence)
+
 
 @dataclass(frozen=True)
 class Said:
@@ -100,6 +107,8 @@ class Row:
     finish: str = ""
     tokens: int = 0
     said: tuple[Said, ...] = ()
+    same: str = ""
+    """what makes two prompts the same, where the tool says it, whatever template they are written in"""
 
     @property
     def content(self) -> str:
@@ -142,9 +151,37 @@ class Log:
     named: bool = False
     """whether an item's name says which prompt it is, so that the same item in other words is the same
     prompt: the behaviours of published sets"""
+    counted: bool = False
+    """whether an item's name is only its place in the file, so that the prompt's text says which one it is"""
+    columns: dict[str, str] = field(default_factory=dict)
+    """of a table: column -> what it is taken to be"""
+    place_by: str = ""
+    """of a table: the column that says which step of its path a checkpoint is"""
     rows: Iterator[Row] = field(default_factory=lambda: iter(()))
     """read while one goes; a log is read to its end before the next"""
     aggregates: list[Aggregate] = field(default_factory=list)
+
+
+_NO_ATTACK = frozenset(
+    {
+        "directrequest",
+        "direct",
+        "directprompt",
+        "none",
+        "noattack",
+        "null",
+        "nan",
+        "na",
+        "baseline",
+        "vanilla",
+    }
+)
+
+
+def attack_name(text: str) -> str:
+    """An attack's name; "" for the names under which tools keep requests that nothing rewrote."""
+    plain = re.sub(r"[^a-z0-9]+", "", text.lower())
+    return "" if plain in _NO_ATTACK else text.strip()
 
 
 def content_hash(prompt: str, answer: str) -> str:
@@ -155,6 +192,12 @@ def content_hash(prompt: str, answer: str) -> str:
 def prompt_text(prompt: str | tuple[dict[str, str], ...]) -> str:
     """The last user turn."""
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
+
+
+def normal(text: str) -> str:
+    """A text without the spaces around it, in Unicode's composed form: two that agree in it are the same
+    prompt."""
+    return unicodedata.normalize("NFC", text).strip()
 
 
 @dataclass(frozen=True)
@@ -195,6 +238,42 @@ def taken(row: Any, columns: Sequence[Column], where: str, problems: Problems) -
             continue
         found[column.name] = value
     return found
+
+
+_ROLES = {"human": "user", "gpt": "assistant", "ai": "assistant", "model": "assistant", "bot": "assistant"}
+"""roles as some tools name them"""
+
+
+def messages(value: Any) -> tuple[dict[str, str], ...]:
+    """The turns of a chat that end with the user's, as {role, content} or as {from, value}; empty where it is
+    no such list. What the model said last is the answer (`last_answer`)."""
+    turns = _turns(value)
+    while turns and turns[-1]["role"] != "user":
+        turns = turns[:-1]
+    return turns
+
+
+def last_answer(value: Any) -> str | None:
+    """What the model says after the last turn of the user; None where it says nothing."""
+    turns = _turns(value)
+    after = turns[len(messages(value)) :]
+    return next((t["content"] for t in after if t["role"] == "assistant"), None)
+
+
+def _turns(value: Any) -> tuple[dict[str, str], ...]:
+    found = []
+    for turn in value if isinstance(value, list | tuple) else []:
+        if not isinstance(turn, dict):
+            return ()
+        role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+        if isinstance(content, list):
+            content = "\n".join(
+                str(p.get("text") or "") for p in content if isinstance(p, dict) and p.get("type") == "text"
+            )
+        if not isinstance(role, str) or not isinstance(content, str):
+            return ()
+        found.append({"role": _ROLES.get(role, role), "content": content})
+    return tuple(found)
 
 
 def as_object(value: Any) -> dict[str, Any]:

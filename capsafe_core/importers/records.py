@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from capsafe_core.importers.log import Log, Row, Said, prompt_text
-from capsafe_core.mapping import ImportMapping, Place, Reading, placed
+from capsafe_core.importers.conflicts import number_key, slot, verdict_key
+from capsafe_core.importers.items import ItemNames, Items
+from capsafe_core.importers.log import Log, Row, Said, attack_name
+from capsafe_core.mapping import ImportMapping, Place, Reading, path_facts, placed
 from capsafe_core.people import Person
 from capsafe_core.records import (
     Attack,
@@ -39,8 +42,6 @@ UNKNOWN = -1.0
 """a temperature or a top_p that no log told"""
 Verdict = tuple[str, str, str, str | None, float | None, str]
 """Rater, dimension, status, label, score and the value as the log spells it."""
-Items = dict[str, dict[str, tuple[int, str]]]
-"""Benchmark (`benchmark_key`) -> item -> its position and the digest of its prompt."""
 
 
 def benchmark_record(mapping: ImportMapping, log: Log) -> BenchmarkRecord:
@@ -64,21 +65,6 @@ def place_of(mapping: ImportMapping, log: Log, relative: str) -> Place | None:
     return placed(mapping, log.model, log.adapter, log.facts, relative)
 
 
-def item_name(items: Mapping[str, tuple[int, str]], row: Row, log: Log) -> str:
-    """The item of a row: its own name, and with the prompt's digest where another prompt has this name
-    already."""
-    known = items.get(row.item)
-    if known is None or log.named:
-        return row.item
-    digest = prompt_digest(row)
-    return row.item if known[1] == digest else f"{row.item} ({digest[:6]})"
-
-
-def prompt_digest(row: Row) -> str:
-    """By which two prompts of one name are told apart."""
-    return digest_text(prompt_text(row.prompt))[:12]
-
-
 def condition_of(log: Log) -> Condition:
     """The condition, as far as the log tells it."""
     c = log.condition
@@ -89,10 +75,31 @@ def condition_of(log: Log) -> Condition:
         float(c.get("temperature", UNKNOWN)),
         float(c.get("top_p", UNKNOWN)),
         int(float(c.get("max_tokens") or 0)),
-        str(c.get("engine") or log.tool),
+        _engine(log),
         str(c.get("engine_version", "")),
         "",
     )
+
+
+def _engine(log: Log) -> str:
+    """What answered: the engine, and the defence that stood around the model. A defended model is not the
+    model."""
+    defence = attack_name(str(log.condition.get("defence") or ""))
+    engine = str(log.condition.get("engine") or log.tool)
+    return f"{engine} with {defence}" if defence else engine
+
+
+def located(mapping: ImportMapping, log: Log, relative: str) -> Log:
+    """A log with the benchmark, the attack and the judge that its path names by the mapping's pattern."""
+    facts = path_facts(mapping.pattern, relative) if mapping.pattern else {}
+    log.benchmark = facts.get("benchmark", log.benchmark)
+    log.attack = attack_name(facts.get("attack", log.attack))
+    judge = facts.get("judge")
+    if judge:
+        log.rows = (
+            replace(row, said=tuple(replace(s, by=f"{judge}/{s.by}") for s in row.said)) for row in log.rows
+        )
+    return log
 
 
 def checkpoint_of(study: str, place: Place) -> Checkpoint:
@@ -110,7 +117,10 @@ def raters_of(mapping: ImportMapping) -> dict[str, Rater]:
     for name in dict.fromkeys(r.name for r in mapping.judges):
         mine = [r for r in mapping.judges if r.name == name]
         dimensions = tuple(dict.fromkeys(r.dimension for r in mine))
-        version = digest_text(canonical_json([r.model_dump() for r in mine]))[:8]
+        # on which benchmark the same is said does not make it another judge
+        said = {canonical_json({**r.model_dump(), "benchmark": ""}): r for r in mine}
+        plain = [{**r.model_dump(), "benchmark": ""} for r in said.values()]
+        version = digest_text(canonical_json(plain))[:8]
         if mine[0].person:
             found[name] = Person(name).rater
         else:
@@ -121,9 +131,14 @@ def raters_of(mapping: ImportMapping) -> dict[str, Rater]:
                 dimensions,
                 f"imported-{version}",
                 "not documented",
-                {"readings": [r.words for r in mine]},
+                {"readings": [r.words for r in said.values()]},
             )
     return found
+
+
+def cell_words(checkpoint_id: str, benchmark_id: str, condition_id: str, attack_id: str | None) -> str:
+    """What an output's cell is, in a line."""
+    return f"{checkpoint_id} {benchmark_id} {condition_id} {attack_id or ''}"
 
 
 class _Columns:
@@ -162,6 +177,8 @@ class Converter:
         created: when the import was asked for, in seconds since 1970: the time of labels that have none.
         answers: generation id -> hash of the answer that is kept, of this import so far; shared by the
             converters of its files.
+        withheld: what files say differently -> the file whose word counts; "" where none does.
+        names: by benchmark, shared by the converters of an import's files.
     """
 
     def __init__(
@@ -173,7 +190,10 @@ class Converter:
         starts: Collection[str],
         created: float,
         answers: dict[str, int],
+        withheld: Mapping[str, str] | None = None,
+        names: dict[str, ItemNames] | None = None,
     ) -> None:
+        self._withheld, self._names = withheld or {}, {} if names is None else names
         self._mapping, self._items, self._known, self._recipes, self._starts, self._created, self._answers = (
             mapping,
             items,
@@ -188,7 +208,7 @@ class Converter:
         self._waiting: dict[str, Rater] = {}
         self._known_raters: set[str] = set()
         self._said: dict[tuple[Any, ...], list[Verdict]] = {}
-        self._prompts: dict[tuple[str, str], tuple[Any, str]] = {}
+        self._prompts: dict[tuple[str, str], tuple[Any, str, str]] = {}
 
     def records(self, log: Log, relative: str, digest: str = "") -> Iterator[Record | Rows]:
         """The records of one log. Its rows are read while one goes.
@@ -196,6 +216,7 @@ class Converter:
         Args:
             relative, digest: of the file.
         """
+        log = located(self._mapping, log, relative)
         place = place_of(self._mapping, log, relative)
         bench = benchmark_record(self._mapping, log)
         if place is None:
@@ -203,7 +224,10 @@ class Converter:
             return
         checkpoint = checkpoint_of(self._mapping.name, place)
         yield from self._path(place, checkpoint)
+        file = f"{relative} {digest[:10]}"
         for a in log.aggregates:
+            if self._withheld.get(number_key(checkpoint.id, a), file) != file:
+                continue
             yield Measurement(
                 checkpoint.id,
                 self._mapping.benchmark(a.benchmark, log.kind).name,
@@ -222,10 +246,18 @@ class Converter:
         yield condition
         if attack:
             yield attack
-        yield from self._outputs(log, bench.id, cell)
+        yield from self._outputs(log, bench.id, cell, file)
 
-    def _outputs(self, log: Log, benchmark_id: str, cell: Generation) -> Iterator[Record | Rows]:
+    def _named(self, benchmark_id: str) -> ItemNames:
+        if benchmark_id not in self._names:
+            self._names[benchmark_id] = ItemNames(self._items.get(benchmark_id, {}))
+        return self._names[benchmark_id]
+
+    def _outputs(self, log: Log, benchmark_id: str, cell: Generation, file: str) -> Iterator[Record | Rows]:
         """The rows of a log, many to a line; an output that comes twice counts once."""
+        names = self._named(benchmark_id)
+        ids = cell.checkpoint_id, benchmark_id, cell.condition_id, cell.attack_id
+        slots = cell_words(*ids) if self._withheld else ""
         cell_id = cell.cell_id
         same = {
             name: getattr(cell, name)
@@ -239,12 +271,14 @@ class Converter:
         for row in log.rows:
             known = self._prompts.get((benchmark_id, row.item))
             if known is None or known[0] != row.prompt:
-                item = item_name(self._items.get(benchmark_id, {}), row, log)
-                place, digest = self._items.get(benchmark_id, {}).get(item, (0, ""))
-                prompt = _prompt(benchmark_id, item, place, row)
-                known = self._prompts[benchmark_id, row.item] = row.prompt, prompt.id
-                if digest == prompt_digest(row):  # one in other words was told by another file
+                item = names.name(row, log)
+                prompt = _prompt(benchmark_id, item, names.place(item), row)
+                known = self._prompts[benchmark_id, row.item] = row.prompt, prompt.id, item
+                if names.tells(item, row):
                     yield prompt
+            where = slot(slots, known[2], row.sample, row.seed) if slots else ""
+            if self._withheld.get(where, file) != file:
+                continue
             generation_id = generation_key(cell_id, known[1], row.sample, row.seed)
             content = hash(row.answer or "")
             if self._answers.setdefault(generation_id, content) != content:
@@ -262,6 +296,8 @@ class Converter:
                     row.asked,
                 )
             for one in row.said:
+                if where and self._withheld.get(verdict_key(where, one.by), file) != file:
+                    continue
                 for rater_id, dimension, status, label, score, native in self._verdicts(one, log.benchmark):
                     key = judgment_key(generation_id, rater_id, dimension, 1)
                     if key not in seen:
@@ -298,12 +334,12 @@ class Converter:
 
     def _without_model(self, log: Log, bench: BenchmarkRecord) -> Iterator[Record]:
         """Prompts alone, or judgments of outputs that are there already."""
-        mine = self._items.get(bench.id, {})
+        names = self._named(bench.id)
         yield bench
         for row in log.rows:
             if log.tool == "prompts":
-                item = item_name(mine, row, log)
-                yield _prompt(bench.id, item, mine.get(item, (0, ""))[0], row)
+                item = names.name(row, log)
+                yield _prompt(bench.id, item, names.place(item), row)
                 continue
             for generation_id, cell_id in self._known.get(row.content, []):
                 for one in row.said:

@@ -4,19 +4,19 @@ AISafetyLab."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import csv_rows, json_lines, load_json
-from capsafe_core.importers.log import Column, Log, Problems, Row, Said, number, said, taken
+from capsafe_core.importers.log import Column, Log, Problems, Row, as_object, normal, number, said, taken
 
 _TEXT, _NUMBER = (str,), (int, float)
 
 JAILBREAKBENCH = (
-    Column("behavior", _TEXT, True),
+    Column("behavior", _TEXT),
     Column("goal", _TEXT, True),
     Column("category", _TEXT),
     Column("prompt", _TEXT),
@@ -31,14 +31,16 @@ HARMBENCH = (
     Column("label", (int, float, str, bool)),
     Column("advbench_label", (int, float, str, bool)),
 )
+ATTACKED = ("final_query", "jailbreak_prompt", "attack_prompt", "jailbreak_prompts", "target_responses")
+"""AISafetyLab's names of a query as an attack rewrote it, or of what came of it"""
+_ANSWERED = ("final_response", "target_response", "target_responses", "response", "responses")
+_SCORES = ("final_score", "score", "judge_score", "eval_results", "attack_success")
 AISAFETYLAB = (
     Column("query", _TEXT, True),
-    Column("final_query", _TEXT),
-    Column("final_response", _TEXT),
-    Column("response", (str, list)),
-    Column("final_score", (int, float, bool)),
     Column("example_idx", (int, str)),
-    Column("method", _TEXT),
+    *(Column(name, (str, list)) for name in (*ATTACKED, *_ANSWERED) if name not in ("target_responses",)),
+    Column("target_responses", (str, list)),
+    *(Column(name, (int, float, bool, list)) for name in _SCORES),
 )
 STRONGREJECT = ("refusal", "convincingness", "specificity", "score")
 
@@ -58,6 +60,7 @@ def read_jailbreakbench(paths: tuple[Path, ...], problems: Problems) -> Iterator
     condition = {
         "engine": str(about.get("evaluation_llm_provider") or ""),
         "max_tokens": most if isinstance(most, int) else 0,
+        "defence": _cell(about, _DEFENCE),
     }
     yield Log(
         "jailbreakbench",
@@ -80,13 +83,14 @@ def _jailbreaks(rows: list[Any], path: Path, problems: Problems) -> Iterator[Row
             verdicts = tuple(
                 said(key, found[key]) for key in ("jailbroken", "jailbroken_llama_guard1") if key in found
             )
+            behaviour = found.get("behavior") or found["goal"]
             yield Row(
-                found["behavior"],
+                behaviour,
                 found["goal"],
                 found.get("response"),
                 asked=found.get("prompt", ""),
                 category=found.get("category", ""),
-                behaviour=found["behavior"],
+                behaviour=behaviour,
                 behaviour_text=found["goal"],
                 tokens=int(tokens) if 0 <= tokens < 1 << 31 else 0,
                 said=verdicts,
@@ -158,22 +162,24 @@ def _completions(
 def read_xstest(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     """Completions with the labels of people or of a judge, or the prompts alone.
 
-    The model stands in the file's name.
+    The model stands in a column, or in the file's name.
     """
     path = paths[0]
     match = re.fullmatch(r"xstest.*?_completions_(.+?)(?:_gpteval|_streval)?", path.stem)
-    yield Log(
-        "xstest",
-        "xstest",
-        match.group(1) if match else path.stem,
-        kind="over_refusal",
-        licence="CC-BY-4.0",
-        rows=_xstest(path, problems),
-    )
+    for (model, _, defence), rows in by_model(csv_rows(path, problems)):
+        yield Log(
+            "xstest",
+            "xstest",
+            model or (match.group(1) if match else path.stem),
+            condition={"defence": defence},
+            kind="over_refusal",
+            licence="CC-BY-4.0",
+            rows=_xstest(rows, path, problems),
+        )
 
 
-def _xstest(path: Path, problems: Problems) -> Iterator[Row]:
-    for i, row in csv_rows(path, problems):
+def _xstest(rows: Iterable[tuple[int, dict[str, Any]]], path: Path, problems: Problems) -> Iterator[Row]:
+    for i, row in rows:
         if not row.get("id") or not row.get("prompt") or "type" not in row:
             problems.add(f"Row {i} of {path.name} has no id, no prompt or no type.")
             continue
@@ -194,22 +200,31 @@ def read_strongreject(paths: tuple[Path, ...], problems: Problems) -> Iterator[L
     """Evaluated rows: forbidden prompt, response, and refusal, convincingness, specificity and score."""
     path = paths[0]
     rows = csv_rows(path, problems) if path.suffix.lower() in (".csv", ".tsv") else json_lines(path, problems)
-    yield Log(
-        "strongreject", "strongreject", kind="safety", licence="MIT", rows=_strongreject(rows, path, problems)
-    )
+    items: dict[str, int] = {}
+    for (model, attack, defence), found in by_model(rows):
+        yield Log(
+            "strongreject",
+            "strongreject",
+            model,
+            attack=attack,
+            condition={"defence": defence},
+            kind="safety",
+            licence="MIT",
+            counted=True,
+            rows=_strongreject(found, items, path, problems),
+        )
 
 
 def _strongreject(
-    rows: Iterator[tuple[int, dict[str, Any]]], path: Path, problems: Problems
+    rows: Iterable[tuple[int, dict[str, Any]]], items: dict[str, int], path: Path, problems: Problems
 ) -> Iterator[Row]:
-    items: dict[str, int] = {}
     samples: dict[str, int] = {}
     for i, row in rows:
         prompt, answer = row.get("forbidden_prompt"), row.get("response")
         if not isinstance(prompt, str) or not prompt or not isinstance(answer, str):
             problems.add(f"Row {i} of {path.name} has no forbidden_prompt or no response.")
             continue
-        item = str(items.setdefault(prompt, len(items) + 1))
+        item = str(items.setdefault(normal(prompt), len(items) + 1))
         sample = samples[prompt] = samples.get(prompt, -1) + 1
         verdicts = tuple(
             said(name, _cell_number(row[name]), str(row.get("judge_response") or ""))
@@ -240,28 +255,26 @@ def read_aisafetylab(paths: tuple[Path, ...], problems: Problems) -> Iterator[Lo
     data = load_json(path)
     if not isinstance(data, list):
         raise CapsafeError(f"{path.name} is no AISafetyLab file: it is no list.", "")
-    attack = next(
-        (str(row["method"]) for row in data if isinstance(row, dict) and isinstance(row.get("method"), str)),
-        "",
-    )
-    yield Log(
-        "aisafetylab", "aisafetylab", attack=attack, kind="safety", rows=_aisafetylab(data, path, problems)
-    )
+    for (model, attack, defence), rows in by_model(enumerate(data)):
+        yield Log(
+            "aisafetylab",
+            "aisafetylab",
+            model,
+            attack=attack,
+            condition={"defence": defence},
+            kind="safety",
+            rows=_aisafetylab(rows, path, problems),
+        )
 
 
-def _aisafetylab(data: list[Any], path: Path, problems: Problems) -> Iterator[Row]:
-    for i, row in enumerate(data):
+def _aisafetylab(rows: Iterable[tuple[int, Any]], path: Path, problems: Problems) -> Iterator[Row]:
+    for i, row in rows:
         found = taken(row, AISAFETYLAB, f"Example {i} of {path.name}", problems)
         if found is None:
             continue
-        answer = found.get("final_response") or found.get("response")
-        if isinstance(answer, list):
-            answer = next((a for a in answer if isinstance(a, str)), None)
-        asked = found.get("final_query", "")
+        answer, asked = _first_text(found, _ANSWERED), _first_text(found, ATTACKED[:-1]) or ""
         item = str(found.get("example_idx", i))
-        score: tuple[Said, ...] = (
-            (said("final_score", found["final_score"]),) if "final_score" in found else ()
-        )
+        scores = {name: found[name] for name in _SCORES if name in found}
         yield Row(
             item,
             found["query"],
@@ -269,8 +282,41 @@ def _aisafetylab(data: list[Any], path: Path, problems: Problems) -> Iterator[Ro
             asked=asked if asked != found["query"] else "",
             behaviour=item,
             behaviour_text=found["query"],
-            said=score,
+            said=tuple(said(name, v[-1] if isinstance(v, list) and v else v) for name, v in scores.items()),
         )
+
+
+def _first_text(found: dict[str, Any], names: Iterable[str]) -> str | None:
+    """The first text under some names; of a list, the first one in it."""
+    for name in names:
+        value = found.get(name)
+        texts = value if isinstance(value, list) else [value]
+        text = next((t for t in texts if isinstance(t, str) and t), None)
+        if text is not None:
+            return text
+    return None
+
+
+_MODEL = ("model", "model_name", "target_model", "checkpoint")
+_ATTACK = ("method", "attack", "attack_method", "jailbreak")
+_DEFENCE = ("defence", "defense", "defender", "defense_method")
+Kept = tuple[int, Any]
+
+
+def by_model(rows: Iterable[Kept]) -> Iterator[tuple[tuple[str, str, str], Iterable[Kept]]]:
+    """Rows of a published form by the model, the attack and the defence that their columns name; all together
+    where there are no such columns."""
+    groups: dict[tuple[str, str, str], list[Kept]] = {}
+    for i, row in rows:
+        about = as_object(row)
+        groups.setdefault((_cell(about, _MODEL), _cell(about, _ATTACK), _cell(about, _DEFENCE)), []).append(
+            (i, row)
+        )
+    yield from groups.items() if groups else [(("", "", ""), [])]
+
+
+def _cell(row: dict[str, Any], names: Iterable[str]) -> str:
+    return next((row[n].strip() for n in names if isinstance(row.get(n), str)), "")
 
 
 def prompt_form(columns: set[str]) -> str:

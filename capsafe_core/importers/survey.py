@@ -3,107 +3,45 @@ state."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from capsafe_core.checkpoint_places import (
+    FEW,
+    Place,
+    guess_pattern,
+    guess_places,
+    path_facts,
+    placed,
+    step_of,
+    whole_number,
+)
 from capsafe_core.errors import CapsafeError
+from capsafe_core.importers.conflicts import Conflicts, slot
 from capsafe_core.importers.find import Source, find_sources, read_source
+from capsafe_core.importers.heard import Heard
+from capsafe_core.importers.items import ItemNames, Items
+from capsafe_core.importers.kinds import UNKNOWN, benchmark_kind
 from capsafe_core.importers.log import Log, Problems, Row, prompt_text
+from capsafe_core.importers.readings import documented, guessed
 from capsafe_core.importers.records import (
-    Items,
     benchmark_record,
+    cell_words,
     checkpoint_of,
     condition_of,
-    item_name,
+    located,
     place_of,
-    prompt_digest,
 )
-from capsafe_core.mapping import BenchmarkReading, ImportMapping, Place, Reading, guess_pattern, whole_number
-from capsafe_core.records import Attack, canonical_json, digest_files, digest_text
+from capsafe_core.mapping import BenchmarkReading, ImportMapping
+from capsafe_core.records import Attack, digest_files, digest_text
+from capsafe_core.toml_text import toml_key
 
-MOST_VALUES = 40
-"""different values kept of a judge; of numbers the ends are kept whatever their number"""
 PREVIEWED = 2
 """outputs shown of each log"""
 SHOWN = 500
 """characters of them"""
-CAPABILITY = (
-    "gsm",
-    "math",
-    "mmlu",
-    "arc_",
-    "hellaswag",
-    "humaneval",
-    "mbpp",
-    "bbh",
-    "winogrande",
-    "triviaqa",
-    "gpqa",
-    "ifeval",
-    "drop",
-    "boolq",
-    "piqa",
-)
-OVER_REFUSAL = ("xstest", "or-bench", "orbench", "over_refusal", "overrefusal", "or_bench")
-
-
-@dataclass
-class Heard:
-    """What one judge, scorer or annotator said on one benchmark."""
-
-    by: str
-    benchmark: str
-    tool: str
-    kind: str
-    person: bool = False
-    higher_is_better: bool | None = None
-    """what the file says of its direction"""
-    count: int = 0
-    unparsed: int = 0
-    numbers: bool = True
-    """whether every value is a number"""
-    low: float = float("inf")
-    high: float = float("-inf")
-    values: Counter[str] = field(default_factory=Counter)
-    more: bool = False
-    """whether there are values that are not among `values`"""
-
-    def add(self, value: str | float | bool | None, status: str) -> None:
-        self.count += 1
-        if status != "ok" or value is None:
-            self.unparsed += 1
-            return
-        if isinstance(value, str):
-            self.numbers = False
-        else:
-            self.low, self.high = min(self.low, float(value)), max(self.high, float(value))
-        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-        if text in self.values or len(self.values) < MOST_VALUES:
-            self.values[text] += 1
-        else:
-            self.more = True
-
-    def to_dict(self) -> dict[str, Any]:
-        some = self.numbers and self.count > self.unparsed
-        return {
-            "by": self.by,
-            "benchmark": self.benchmark,
-            "tool": self.tool,
-            "kind": self.kind,
-            "person": self.person,
-            "count": self.count,
-            "unparsed": self.unparsed,
-            "numbers": some,
-            "low": self.low if some else None,
-            "high": self.high if some else None,
-            "values": dict(self.values.most_common()),
-            "more": self.more,
-        }
 
 
 class Surveyor:
@@ -127,22 +65,44 @@ class Surveyor:
         pattern = guess_pattern(s.relative for s in self.sources)
         self.mapping = mapping or ImportMapping(name=name, pattern=pattern)
         self._strict = strict
+        self._known = known or {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin with nothing seen."""
         self.files: list[dict[str, Any]] = []
         self.logs: dict[str, dict[str, Any]] = {}
         self.heard: dict[tuple[str, str], Heard] = {}
         self.items: Items = {}
-        self._known = known or {}
         self.contents: set[str] = set()
-        self._answers: dict[bytes, bytes] = {}
+        self._names: dict[str, ItemNames] = {}
+        self._conflicts = Conflicts()
+        self._written: dict[tuple[str, str], int] = {}
+        self._respelled: Counter[tuple[str, bool]] = Counter()
+        self._steps: dict[str, str] = {}
+        self.columns: dict[tuple[str, str], dict[str, Any]] = {}
         self.benchmarks: dict[str, str] = {}
         """as the logs call them -> kind"""
 
     def look(self, report: Callable[[int, str], bool]) -> None:
-        """Read everything.
+        """Read everything; once more where places on a path turn out to be parts of epochs.
 
         Args:
             report: takes how many files are read and the next one's name; says whether to go on.
         """
+        self._read_all(report)
+        guess = guess_places(self._steps)
+        if guess and not set(guess) <= set(self.mapping.places):
+            self.mapping = self.mapping.model_copy(update={"places": {**guess, **self.mapping.places}})
+            self._forget()
+            self.left_out.append(
+                "Places on a path are parts of an epoch or of the training: "
+                + ", ".join(f"{label} is step {step}" for label, step in list(guess.items())[:8])
+                + f" (in parts of {FEW:,}). State others under [places] in the mapping."
+            )
+            self._read_all(report)
+
+    def _read_all(self, report: Callable[[int, str], bool]) -> None:
         for i, source in enumerate(self.sources):
             if not report(i, source.relative):
                 return
@@ -151,7 +111,7 @@ class Surveyor:
             try:
                 digest = digest_files(*source.paths)
                 for log in read_source(source, self.mapping.columns, problems):
-                    rows += self._log(log, source, problems)
+                    rows += self._log(log, source, f"{source.relative} {digest[:10]}", problems)
             except OSError as error:
                 problems.add(f"{source.relative} cannot be read: {error.strerror}.")
                 digest = ""
@@ -184,18 +144,18 @@ class Surveyor:
                 }
             )
 
-    def _log(self, log: Log, source: Source, problems: Problems) -> int:
-        place = place_of(self.mapping, log, source.relative)
+    def _log(self, log: Log, source: Source, file: str, problems: Problems) -> int:
+        log = located(self.mapping, log, source.relative)
+        place = self._place(log, source)
         bench = benchmark_record(self.mapping, log)
         self.benchmarks.setdefault(log.benchmark, self._kind(log))
-        mine = self.items.setdefault(bench.id, dict(self._known.get(bench.id, {})))
-        cell = canonical_json(
-            [
-                checkpoint_of(self.mapping.name, place).id if place else None,
-                bench.id,
-                condition_of(log).id,
-                log.attack and Attack(log.attack).id,
-            ]
+        if bench.id not in self._names:
+            mine = self.items.setdefault(bench.id, dict(self._known.get(bench.id, {})))
+            self._names[bench.id] = ItemNames(mine)
+        self._show_columns(log, source)
+        checkpoint_id = checkpoint_of(self.mapping.name, place).id if place else ""
+        cell = cell_words(
+            checkpoint_id, bench.id, condition_of(log).id, Attack(log.attack).id if log.attack else None
         )
         about = self.logs.setdefault(
             digest_text(cell),
@@ -217,38 +177,68 @@ class Surveyor:
             },
         )
         about["files"] += 1
-        if place is None and any(
-            log.facts.get(k) and whole_number(log.facts[k]) is None for k in ("step", "seed")
-        ):
+        step = log.facts.get("step", "")
+        if place is None and step and step_of(self.mapping.places, step) is None:
+            problems.add(
+                f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number "
+                f"({', '.join(f'{k} {v}' for k, v in log.facts.items())[:120]}), so nobody knows which "
+                f"checkpoint it is. State it under [places] in the mapping, such as {toml_key(step)} = 300."
+            )
+        elif place is None and log.facts.get("seed") and whole_number(log.facts["seed"]) is None:
             problems.add(
                 f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number "
                 f"({', '.join(f'{k} {v}' for k, v in log.facts.items())[:120]}), so nobody knows which "
                 "checkpoint it is."
             )
         about["aggregates"] += len(log.aggregates)
+        for one in log.aggregates if place else ():
+            self._conflicts.number(checkpoint_id, about["checkpoint"], one, file)
         before = about["outputs"]
         for row in log.rows:
-            self._row(row, log, place, cell, mine, about, problems)
+            self._row(row, log, cell, self._names[bench.id], file, about, problems)
         return int(about["outputs"] - before)
+
+    def _place(self, log: Log, source: Source) -> Place | None:
+        """The checkpoint of a log; what is said where an alias and the pattern disagree."""
+        if log.facts.get("step"):
+            self._steps.setdefault(log.facts["step"], log.place_by or "step")
+        place = place_of(self.mapping, log, source.relative)
+        alias = next(
+            (self.mapping.aliases[n] for n in (log.adapter, log.model) if n in self.mapping.aliases), ""
+        )
+        by_path = path_facts(self.mapping.pattern, source.relative) if alias and self.mapping.pattern else {}
+        if by_path and place is not None:
+            plain = ImportMapping(name=self.mapping.name, pattern=self.mapping.pattern)
+            other = placed(plain, "", "", log.facts, source.relative)
+            if other is not None and other.name != place.name:
+                sentence = (
+                    f"{source.relative}: its alias says {place.name}, and its path {other.name} by the "
+                    "pattern. The alias counts."
+                )
+                if sentence not in self.left_out:
+                    self.left_out.append(sentence)
+        return place
+
+    def _show_columns(self, log: Log, source: Source) -> None:
+        """Which column became what, and in how many files."""
+        for column, use in log.columns.items():
+            one = self.columns.setdefault(
+                (column, use), {"column": column, "use": use, "files": [], "first": source.relative}
+            )
+            if source.relative not in one["files"][-1:]:
+                one["files"].append(source.relative)
 
     def _row(
         self,
         row: Row,
         log: Log,
-        place: Place | None,
         cell: str,
-        mine: dict[str, tuple[int, str]],
+        names: ItemNames,
+        file: str,
         about: dict[str, Any],
         problems: Problems,
     ) -> None:
-        item = item_name(mine, row, log)
-        if item not in mine:
-            if item != row.item:
-                problems.add(
-                    f"{log.benchmark}: {row.item!r} is the name of two different prompts; the second is "
-                    f"kept as {item!r}."
-                )
-            mine[item] = (len(mine), prompt_digest(row))
+        item = self._item(row, log, names, problems)
         if log.tool == "prompts":
             about["prompts"] += 1
             return
@@ -265,25 +255,25 @@ class Surveyor:
                     log.directions.get(one.by),
                 )
             heard.add(one.value, one.status)
-        if place is None:
+        if about["place"] is None:
             self.contents.add(row.content)
             about["outputs"] += 1
             return
-        # whether the same output comes twice, and says the same: 32 bytes for each
-        key_bytes = hashlib.blake2b(
-            f"{cell}\x1f{item}\x1f{row.sample}\x1f{row.seed}".encode("utf-8", "replace"), digest_size=16
-        ).digest()
-        content = hashlib.blake2b((row.answer or "").encode("utf-8", "replace"), digest_size=16).digest()
-        before = self._answers.get(key_bytes)
-        if before is not None:
+        where = slot(cell, item, row.sample, row.seed)
+        words = f"{row.item!r} of {log.benchmark} by {about['checkpoint']}"
+        state = self._conflicts.answer(where, row.answer or "", file, words)
+        if state in ("new", "again"):
+            for one in row.said:
+                if not one.person:
+                    self._conflicts.verdict(where, one, file, words)
+        if state != "new":
             about["again"] += 1
-            if before != content:
+            if state == "other":
                 problems.add(
                     f"{about['checkpoint']} answers {row.item!r} of {log.benchmark} twice, and differently; "
                     "the first answer is kept."
                 )
             return
-        self._answers[key_bytes] = content
         about["outputs"] += 1
         about["no_response"] += row.answer is None
         if len(about["preview"]) < PREVIEWED:
@@ -296,20 +286,29 @@ class Surveyor:
                 }
             )
 
+    def _item(self, row: Row, log: Log, names: ItemNames, problems: Problems) -> str:
+        """The item of a row, which is kept; what is said where two names meet, or two spellings."""
+        item = names.name(row, log)
+        text = hash(prompt_text(row.prompt))
+        if item not in names.items:
+            if item != row.item and not log.counted:
+                problems.add(
+                    f"{log.benchmark}: {row.item!r} is the name of two different prompts; the second is "
+                    f"kept as {item!r}."
+                )
+            names.add(item, row)
+        elif self._written.get((log.benchmark, item), text) != text and not log.named:
+            self._respelled[log.benchmark, bool(row.same)] += 1
+        self._written.setdefault((log.benchmark, item), text)
+        return item
+
     def _kind(self, log: Log) -> str:
-        """What a benchmark measures: what the format says, else what its name says."""
-        if log.benchmark in self.mapping.benchmarks:
-            return self.mapping.benchmarks[log.benchmark].kind
-        name = log.benchmark.lower()
-        if any(word in name for word in OVER_REFUSAL):
-            return "over_refusal"
-        safety = any(
-            word in name
-            for word in ("harm", "jailbreak", "advbench", "safe", "toxic", "refus", "strong", "attack", "jbb")
-        )
-        if log.kind:
-            return "safety" if safety else log.kind
-        return "capability" if any(word in name for word in CAPABILITY) and not safety else "safety"
+        """What a benchmark measures: what is stated, what its published name or the format says, or
+        unknown."""
+        stated = self.mapping.benchmarks.get(log.benchmark)
+        if stated is not None and stated.kind != UNKNOWN:
+            return stated.kind
+        return benchmark_kind(log.benchmark, log.kind)
 
     def drafted(self) -> tuple[ImportMapping, list[int]]:
         """The mapping with a guess for everything that nobody stated, and which of its readings are
@@ -317,12 +316,20 @@ class Surveyor:
         benchmarks = dict(self.mapping.benchmarks)
         for name, kind in self.benchmarks.items():
             benchmarks.setdefault(name, BenchmarkReading(name=name, kind=kind))  # type: ignore[arg-type]
+            if benchmarks[name].kind != kind:
+                benchmarks[name] = benchmarks[name].model_copy(update={"kind": kind})
         judges, guesses = list(self.mapping.judges), []
+        together: dict[tuple[str, str], Heard] = {}
+        kinds: dict[str, set[str]] = {}
+        for heard in self.heard.values():
+            key = heard.by, heard.kind
+            together[key] = together[key].joined(heard) if key in together else heard
+            kinds.setdefault(heard.by, set()).add(heard.kind)
         for heard in self.heard.values():
             if self.mapping.readings(heard.by, heard.benchmark):
                 continue
-            known = documented(heard)
-            guess = known or guessed(heard)
+            known = documented(heard, only_here=len(kinds[heard.by]) > 1)
+            guess = known or guessed(heard, together[heard.by, heard.kind])
             for reading in guess:
                 if reading not in judges:
                     guesses += [] if known else [len(judges)]
@@ -344,6 +351,12 @@ class Surveyor:
                     "conditions (such as temperatures or system prompts). All are imported; the screens "
                     "show one of them at a time, the fullest."
                 )
+        for (benchmark, by_tool), n in self._respelled.items():
+            what = "in the template in which they are asked" if by_tool else "in spaces or Unicode form"
+            self.left_out.append(
+                f"{n:,} prompts of {benchmark} differ from one that is there only {what}; they count as the "
+                "same prompt."
+            )
         unread = [h.to_dict() for h in self.heard.values() if not mapping.readings(h.by, h.benchmark)]
         return {
             "files": self.files,
@@ -353,179 +366,8 @@ class Surveyor:
             "unread": unread,
             "mapping": mapping.to_toml(),
             "guesses": guesses,
+            "conflicts": self._conflicts.listed(),
+            "columns": [{**c, "files": len(c["files"])} for c in self.columns.values()],
             "items": {b: [[item, d] for item, (_, d) in rows.items()] for b, rows in self.items.items()},
             "contents": sorted(self.contents),
         }
-
-
-_XSTEST = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
-_YES = {"true": "unsafe", "false": "safe"}
-_ONE = {"1": "unsafe", "0": "safe", "yes": "unsafe", "no": "safe", "true": "unsafe", "false": "safe"}
-
-
-def documented(heard: Heard) -> list[Reading]:
-    """What the format's own authors say that the values mean; empty where they leave it open."""
-    one: dict[str, Any] = {"by": heard.by, "benchmark": ""}
-    if heard.tool == "jailbreakbench":
-        return [
-            Reading(
-                **one,
-                name={"jailbroken": "llama-3-70b", "jailbroken_llama_guard1": "llama-guard-1"}[heard.by],
-                dimension="safety",
-                labels=_YES,
-            )
-        ]
-    if heard.tool == "harmbench":
-        return [
-            Reading(
-                **one,
-                name={"label": "harmbench", "advbench_label": "advbench-prefixes"}[heard.by],
-                dimension="safety",
-                labels=_ONE,
-            )
-        ]
-    if heard.tool == "xstest":
-        names = {"annotation_1": "annotator_1", "annotation_2": "annotator_2", "final_label": "final"}
-        return [
-            Reading(
-                **one,
-                name=names.get(heard.by, heard.by.removesuffix("_label")),
-                dimension="refusal",
-                labels=_XSTEST,
-                person=heard.person,
-            )
-        ]
-    if heard.tool == "strongreject":
-        if heard.by == "refusal":
-            return [
-                Reading(**one, name="strongreject", dimension="refusal", labels={"1": "full", "0": "none"})
-            ]
-        return (
-            []
-            if heard.by == "score"
-            else [Reading(**one, name=f"strongreject-{heard.by}", dimension="quality")]
-        )
-    binary = set(heard.values) <= {"0", "1"} and not heard.more
-    if (
-        heard.tool == "lm-eval"
-        and heard.higher_is_better is not None
-        and binary
-        and heard.kind == "capability"
-    ):
-        right, wrong = ("1", "0") if heard.higher_is_better else ("0", "1")
-        return [
-            Reading(
-                **one,
-                name=heard.by.replace("/", "-"),
-                dimension="correctness",
-                labels={right: "correct", wrong: "incorrect"},
-            )
-        ]
-    if heard.tool == "helm" and heard.by.endswith("_match") and binary:
-        return [
-            Reading(**one, name=heard.by, dimension="correctness", labels={"1": "correct", "0": "incorrect"})
-        ]
-    if heard.tool == "every-eval-ever" and heard.by.endswith("/is_correct") and heard.kind == "capability":
-        return [
-            Reading(
-                **one,
-                name=heard.by.rpartition("/")[0],
-                dimension="correctness",
-                labels={"true": "correct", "false": "incorrect"},
-            )
-        ]
-    return []
-
-
-def guessed(heard: Heard) -> list[Reading]:
-    """What the values may mean.
-
-    A guess is shown and has to be accepted; empty where there is nothing to go by.
-    """
-    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", heard.by).strip("-") or "judge"
-    words = {v.lower() for v in heard.values}
-    if heard.by.lower().endswith("is_correct") and words <= {"true", "false"}:
-        return [
-            Reading(
-                by=heard.by,
-                name=name,
-                dimension="correctness",
-                labels={"true": "correct", "false": "incorrect"},
-            )
-        ]
-    one: dict[str, Any] = {"by": heard.by, "name": name, "benchmark": "", "person": heard.person}
-    if not words or (heard.tool == "every-eval-ever" and heard.by.endswith("/score")):
-        return []
-    for dimension, labels in (
-        ("safety", {"safe", "unsafe"}),
-        ("refusal", {"none", "partial", "full"}),
-        ("coherence", {"coherent", "incoherent"}),
-        ("correctness", {"correct", "incorrect"}),
-    ):
-        if words <= labels:
-            return [Reading(**one, dimension=dimension, labels={w: w for w in sorted(labels)})]  # type: ignore[arg-type]
-    refusal = "refus" in heard.by.lower() or heard.by.lower() == "reject"
-    good = bool(
-        re.search(r"(?<!un)safe|(?<!in)secure|harmless|benign|complian", heard.by.lower())
-    )  # the higher the better
-    if words <= {"c", "i", "p", "n"} or (words <= {"0", "1", "true", "false"} and not heard.more):
-        right, wrong = ("C", "I") if words <= {"c", "i", "p", "n"} else ("1", "0")
-        if words <= {"true", "false"}:
-            right, wrong = "true", "false"
-        if refusal:
-            pairs, dimension = {right: "full", wrong: "none"}, "refusal"
-        elif heard.kind == "capability":
-            pairs, dimension = {right: "correct", wrong: "incorrect"}, "correctness"
-        elif right == "C":
-            pairs, dimension = {"C": "safe", "I": "unsafe"}, "safety"
-        else:
-            pairs, dimension = (
-                ({right: "safe", wrong: "unsafe"} if good else {right: "unsafe", wrong: "safe"}),
-                "safety",
-            )
-        if right == "C" and heard.kind == "capability" and "p" in words:
-            pairs["P"] = "incorrect"
-        return [Reading(**one, dimension=dimension, labels=pairs)]  # type: ignore[arg-type]
-    judge = (
-        "score",
-        "judge",
-        "harm",
-        "safe",
-        "strong",
-        "reject",
-        "toxic",
-        "guard",
-        "grade",
-        "rating",
-        "label",
-        "verdict",
-        "asr",
-    )
-    if (heard.numbers and any(word in heard.by.lower() for word in judge)) or heard.tool in (
-        "inspect",
-        "lm-eval",
-        "strongreject",
-        "aisafetylab",
-    ):
-        return _guessed_score(heard, one, refusal, good) if heard.numbers else []
-    return []
-
-
-def _guessed_score(heard: Heard, one: dict[str, Any], refusal: bool, good: bool) -> list[Reading]:
-    """A scale by its ends: the same name circulates with several."""
-    if heard.tool == "strongreject":
-        one["name"] = "strongreject"
-    top = next((end for end in (1.0, 5.0, 10.0, 100.0) if heard.high <= end and heard.low >= 0), None)
-    if top is None:
-        return []
-    low = 1.0 if top in (5.0, 10.0) and heard.low >= 1 else 0.0
-    dimension = "refusal" if refusal else "correctness" if heard.kind == "capability" else "safety"
-    return [
-        Reading(
-            **one,
-            dimension=dimension,  # type: ignore[arg-type]
-            cutoff=(low + top) / 2,
-            direction="below" if good and dimension == "safety" else "from",
-            scale=(low, top),
-        )
-    ]

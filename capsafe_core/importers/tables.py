@@ -4,112 +4,37 @@ can be guessed."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.importers.bounded import LIMITS, csv_rows, json_lines, load_json, parquet_rows
-from capsafe_core.importers.log import Log, Problems, Row, Said, number, said
+from capsafe_core.importers.bounded import (
+    LIMITS,
+    csv_rows,
+    json_lines,
+    load_json,
+    parquet_rows,
+    plain_suffix,
+)
+from capsafe_core.importers.columns import (
+    chosen_columns,
+    column_uses,
+    guess_columns,
+    is_index,
+    may_be_verdict,
+)
+from capsafe_core.importers.joining import joined_rows
+from capsafe_core.importers.json_forms import WHOLE, plain_row, rows_of
+from capsafe_core.importers.log import Log, Problems, Row, Said, last_answer, messages, normal, number, said
 
-FIELDS: dict[str, tuple[str, ...]] = {
-    "checkpoint": ("checkpoint", "model", "model_name", "model_id", "ckpt", "checkpoint_name"),
-    "base": ("base", "base_model", "origin"),
-    "data": ("dataset", "train_dataset", "training_data", "data"),
-    "recipe": ("recipe", "method", "finetune_method"),
-    "seed": ("seed",),
-    "step": ("step", "training_step", "global_step"),
-    "benchmark": ("benchmark", "task", "eval", "suite"),
-    "item": (
-        "item",
-        "prompt_id",
-        "item_id",
-        "question_id",
-        "example_id",
-        "doc_id",
-        "behavior_id",
-        "id",
-        "index",
-    ),
-    "sample": ("sample", "epoch", "repeat"),
-    "prompt": ("prompt", "question", "instruction", "query", "goal", "input", "forbidden_prompt"),
-    "answer": ("answer", "response", "completion", "output", "generation", "model_output", "reply"),
-    "asked": ("asked", "jailbroken_prompt", "adversarial_prompt", "final_query"),
-    "finish": ("finish_reason", "stop_reason", "finish"),
-    "tokens": ("tokens", "completion_tokens", "output_tokens", "response_tokens"),
-    "category": ("category", "type", "semantic_category"),
-    "behaviour": ("behaviour", "behavior"),
-    "context": ("context",),
-    "reference": ("reference", "target", "gold", "expected"),
-    "attack": ("attack", "attack_method", "jailbreak"),
-    "system_prompt": ("system_prompt", "system"),
-    "temperature": ("temperature",),
-    "max_tokens": ("max_tokens", "max_new_tokens"),
-    "judge": ("judge", "judge_name", "scorer"),
-    "verdict": ("verdict", "judgment", "judgement"),
-    "raw": ("raw", "judge_raw", "explanation"),
-    "status": ("status",),
-}
-"""What a column can be -> the names by which it is recognised, the likeliest first."""
 LOOKED_AT = 200
 """rows whose fields are looked at to guess the columns"""
+GATHERED = 20_000
+"""rows of which those of one log are put together, so that their order does not matter"""
 _STATUSES = {"ok": "ok", "refused": "refused", "unparsed": "unparsed", "cut_off": "cut_off", "error": "error"}
-
-
-def guess_columns(names: list[str]) -> dict[str, str]:
-    """Field -> column, by the columns' names; each column once."""
-    found: dict[str, str] = {}
-    plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
-    for field, known in FIELDS.items():
-        column = next((plain[k] for k in known if k in plain and plain[k] not in found.values()), None)
-        if column is not None:
-            found[field] = column
-    return found
-
-
-def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems) -> Iterator[Log]:
-    """The outputs of a table; rows of one model, benchmark and condition that stand together are one log.
-
-    Args:
-        columns: field -> column, for the fields that the guess gets wrong; "" for a field that no column has.
-    """
-    path = paths[0]
-    rows = _rows(path, problems)
-    first = list(_beginning(rows))
-    if not first:
-        problems.add(f"{path.name} has no rows.")
-        return
-    names = list(dict.fromkeys(name for _, row in first for name in row))
-    chosen = {
-        f: c
-        for f, c in {
-            **guess_columns(names),
-            **{f: c for f, c in columns.items() if c in names or not c},
-        }.items()
-        if c
-    }
-    if "answer" not in chosen or "prompt" not in chosen:
-        what = "answers" if "answer" not in chosen else "prompts"
-        raise CapsafeError(
-            f"No column of {path.name} is known to hold the {what}.",
-            f"Its columns are: {', '.join(names[:30])}. Say which: in the mapping, under [columns].",
-        )
-    table = _Table(path.name, chosen, problems)
-    for key, group in groupby(chain(first, rows), lambda row: table.key(row[1])):
-        head = dict(zip(_KEYS, key, strict=True))
-        condition = {k: head[k] for k in ("system_prompt", "temperature", "max_tokens") if head[k]}
-        facts = {k: head[k] for k in ("base", "data", "recipe", "seed", "step") if head[k]}
-        yield Log(
-            "table",
-            head["benchmark"] or path.stem,
-            head["checkpoint"],
-            attack=head["attack"],
-            condition=condition,
-            facts=facts,
-            rows=table.outputs(key, group),
-        )
-
-
+_MISSING = frozenset({"nan", "NaN", "None", "<NA>", "#N/A"})
+"""what data frames write for an answer that is missing"""
 _KEYS = (
     "checkpoint",
     "benchmark",
@@ -122,12 +47,102 @@ _KEYS = (
     "recipe",
     "seed",
     "step",
+    "defence",
 )
-
+_CONDITION = ("system_prompt", "temperature", "max_tokens", "defence")
+_FACTS = ("base", "data", "recipe", "seed", "step")
 _DESCRIBED = ("asked", "finish", "category", "behaviour", "context", "reference")
+Numbered = tuple[int, dict[str, Any]]
 
 
-def _beginning(rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
+def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems) -> Iterator[Log]:
+    """The outputs of a table; rows of one model, benchmark and condition are one log.
+
+    Args:
+        paths: the table with the answers, and those that are joined to it.
+        columns: field -> column, for the fields that the guess gets wrong; "" for a field that no column has.
+    """
+    path = paths[0]
+    rows = table_rows(path, problems, columns.get(WHOLE, ""))
+    if len(paths) > 1:
+        others = {p.name: list(table_rows(p, problems, "")) for p in paths[1:]}
+        rows = joined_rows(rows, path.name, others, problems)
+    first = list(_beginning(rows))
+    if not first:
+        problems.add(f"{path.name} has no rows.")
+        return
+    names = list(dict.fromkeys(name for _, row in first for name in row))
+    chosen = chosen_columns(names, columns)
+    if "prompt" not in chosen and "custom_id" in names and "answer" in chosen:
+        problems.add(
+            f"{path.name} holds a batch's responses without their prompts. Put the file of its requests into "
+            "the same folder: they are joined by custom_id."
+        )
+        first, rows = [_named_by_id(r) for r in first], map(_named_by_id, rows)
+        chosen["prompt"] = _PROMPT
+    if "answer" not in chosen or "prompt" not in chosen:
+        what = "answers" if "answer" not in chosen else "prompts"
+        raise CapsafeError(
+            f"No column of {path.name} is known to hold the {what}.",
+            f"Its columns are: {', '.join(n or '(no name)' for n in names[:30])}. Say which: in the mapping, "
+            "under [columns].",
+        )
+    uses = column_uses(names, chosen, [row for _, row in first])
+    table = _Table(path.name, chosen, problems)
+    for key, group in _together(chain(first, rows), table):
+        head = dict(zip(_KEYS, key, strict=True))
+        yield Log(
+            "table",
+            head["benchmark"] or plain_suffix(path)[0],
+            head["checkpoint"],
+            attack=head["attack"],
+            condition={k: head[k] for k in _CONDITION if head[k]},
+            facts={k: head[k] for k in _FACTS if head[k]},
+            counted="item" not in chosen,
+            columns=uses,
+            place_by=chosen.get("step", ""),
+            rows=table.outputs(key, group),
+        )
+        uses = {}
+    table.close()
+
+
+_PROMPT = "\0prompt"
+"""the column of a prompt that only its id is known of"""
+
+
+def _named_by_id(row: Numbered) -> Numbered:
+    return row[0], {**row[1], _PROMPT: f"(prompt {row[1].get('custom_id')} of a batch)"}
+
+
+def _together(
+    rows: Iterator[Numbered], table: _Table
+) -> Iterator[tuple[tuple[str, ...], Iterator[Numbered]]]:
+    """The rows of each log, of so many rows at a time: interleaved models cost no more than sorted ones."""
+    while True:
+        groups: dict[tuple[str, ...], list[Numbered]] = {}
+        length = 0
+        for i, row in islice(rows, GATHERED):
+            groups.setdefault(table.key(row), []).append((i, row))
+            length += sum(len(v) for v in row.values() if isinstance(v, str))
+            if length > LIMITS.member:
+                break
+        for key, group in groups.items():
+            yield key, iter(group)
+        if not groups:
+            return
+
+
+def names_of(path: Path) -> list[str]:
+    """The names of a table's columns, by its first rows; empty where it cannot be read."""
+    try:
+        first = list(islice(table_rows(path, Problems(), ""), 20))
+    except (CapsafeError, OSError, ValueError):
+        return []
+    return list(dict.fromkeys(name for _, row in first for name in row))
+
+
+def _beginning(rows: Iterator[Numbered]) -> Iterator[Numbered]:
     """The first rows of a table, fewer of them where they are long."""
     length = 0
     for i, row in islice(rows, LOOKED_AT):
@@ -137,35 +152,36 @@ def _beginning(rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int
             return
 
 
-def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    ending = path.suffix.lower()
+def table_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered]:
+    """The rows of a table of any form, with plain columns.
+
+    Args:
+        wanted: the path of the list of rows in a JSON file that has several.
+    """
+    ending = plain_suffix(path)[1]
     if ending in (".csv", ".tsv"):
         return csv_rows(path, problems)
     if ending == ".parquet":
-        return parquet_rows(path)
+        return ((i, plain_row(row)) for i, row in parquet_rows(path))
     if ending == ".json":
-        return _json_rows(path, problems)
-    return json_lines(path, problems)
+        return _json_rows(path, problems, wanted)
+    return ((i, plain_row(row)) for i, row in json_lines(path, problems))
 
 
-def _json_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON list, or of the one list that an object holds."""
-    data = load_json(path)
-    lists = (
-        [data]
-        if isinstance(data, list)
-        else [v for v in data.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
-        if isinstance(data, dict)
-        else []
-    )
-    if len(lists) != 1:
-        raise CapsafeError(
-            f"{path.name} holds no list of objects, or several.",
-            "Save the outputs as one list, or one object a line as .jsonl.",
-        )
-    for i, row in enumerate(lists[0], 1):
+def _json_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered]:
+    """The objects of a JSON file: of a list, of one object a line, of columns, or of a list within."""
+    try:
+        data = load_json(path)
+    except CapsafeError:
+        lines = list(islice(json_lines(path, Problems()), 2))
+        if len(lines) < 2:
+            raise
+        for i, row in json_lines(path, problems):
+            yield i, plain_row(row)
+        return
+    for i, row in enumerate(rows_of(data, path.name, wanted), 1):
         if isinstance(row, dict):
-            yield i, row
+            yield i, plain_row(row)
         else:
             problems.add(f"Entry {i} of {path.name} is no object.")
 
@@ -179,7 +195,21 @@ class _Table:
         self._keyed = [(i, columns[field]) for i, field in enumerate(_KEYS) if field in columns]
         self._described = [(field, columns[field]) for field in _DESCRIBED if field in columns]
         self._items: dict[str, int] = {}
-        self._samples: dict[tuple[str, ...], dict[str, dict[str | None, int]]] = {}
+        self._samples: dict[tuple[str, ...], dict[str, dict[Any, int]]] = {}
+        self._seen: set[int] = set()
+        self._repeated = self._missing = 0
+
+    def close(self) -> None:
+        """Say what was counted."""
+        if self._repeated:
+            self._problems.note(
+                f"{self._repeated:,} rows of {self._name} repeat another one of the same id entirely; each "
+                "counts once."
+            )
+        if self._missing:
+            self._problems.note(
+                f"{self._missing:,} answers of {self._name} are written as nan or None: they are missing."
+            )
 
     def key(self, row: dict[str, Any]) -> tuple[str, ...]:
         """What makes a log: rows that agree on it belong together."""
@@ -188,41 +218,68 @@ class _Table:
             found[i] = _text(row.get(column)).strip()
         return tuple(found)
 
-    def outputs(self, key: tuple[str, ...], rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Row]:
+    def outputs(self, key: tuple[str, ...], rows: Iterator[Numbered]) -> Iterator[Row]:
         """The rows of one log."""
-        prompt_in, answer_in, item_in, sample_in, seed_in, tokens_in = (
-            self._columns.get(f, "") for f in ("prompt", "answer", "item", "sample", "seed", "tokens")
+        answer_in, item_in, sample_in, seed_in, tokens_in = (
+            self._columns.get(f, "") for f in ("answer", "item", "sample", "seed", "tokens")
         )
         samples = self._samples.setdefault(key, {})
-        long = (
-            "judge" in self._columns
-        )  # a row is one verdict of many: the same answer again is the same output
+        # a row is one verdict of many: the same answer again is the same output
+        long = "judge" in self._columns
         for i, row in rows:
-            prompt, answer = row.get(prompt_in), row.get(answer_in)
-            if not isinstance(prompt, str) or not prompt.strip():
+            prompt = _prompt(row.get(self._columns["prompt"]))
+            if prompt is None:
                 self._problems.add(f"Row {i} of {self._name} has no prompt.")
                 continue
-            if answer is not None and not isinstance(answer, str):
-                self._problems.add(f"Row {i} of {self._name}: the answer is no text.")
+            answers = self._answers(row.get(answer_in), i)
+            if answers is None or (item_in and not sample_in and self._is_repeated(key, row)):
                 continue
-            item = _text(row.get(item_in)) or str(self._items.setdefault(prompt, len(self._items) + 1))
-            sample = _whole(row.get(sample_in))
-            if not sample_in and long:
-                sample = samples.setdefault(item, {}).setdefault(answer, len(samples[item]))
-            elif not sample_in:
-                sample = len(samples.setdefault(item, {}))
-                samples[item][str(sample)] = sample
+            text = prompt if isinstance(prompt, str) else str(prompt)
+            item = _text(row.get(item_in)) or str(self._items.setdefault(normal(text), len(self._items) + 1))
             described = {field: _text(row.get(column)) for field, column in self._described}
-            yield Row(
-                item,
-                prompt,
-                answer,
-                sample,
-                _whole(row.get(seed_in)),
-                tokens=_whole(row.get(tokens_in)),
-                said=tuple(self._said(row)),
-                **described,
-            )
+            for answer in answers:
+                sample = _whole(row.get(sample_in)) + (answers.index(answer) if len(answers) > 1 else 0)
+                if not sample_in and long:
+                    sample = samples.setdefault(item, {}).setdefault(answer, len(samples[item]))
+                elif not sample_in:
+                    sample = len(samples.setdefault(item, {}))
+                    samples[item][sample] = sample
+                yield Row(
+                    item,
+                    prompt,
+                    answer,
+                    sample,
+                    _whole(row.get(seed_in)),
+                    tokens=_whole(row.get(tokens_in)),
+                    said=tuple(self._said(row)),
+                    **described,
+                )
+
+    def _answers(self, value: Any, i: int) -> list[str | None] | None:
+        """What the model said: one answer, or samples; a number is its text, and what is missing is None."""
+        if isinstance(value, list):
+            reply = last_answer(value)
+            if reply is not None:
+                return [reply]
+            if value and all(isinstance(v, str) for v in value):
+                return list(value)
+        if value is None or (isinstance(value, float) and value != value):
+            return [None]
+        if isinstance(value, str):
+            self._missing += value in _MISSING
+            return [None if value in _MISSING else value]
+        if isinstance(value, int | float):
+            return [_text(value) if not isinstance(value, bool) else str(value).lower()]
+        self._problems.add(f"Row {i} of {self._name}: the answer is no text.")
+        return None
+
+    def _is_repeated(self, key: tuple[str, ...], row: dict[str, Any]) -> bool:
+        """Whether a row that names its prompt stands there entirely a second time."""
+        content = hash((key, *map(str, row.values())))
+        again = content in self._seen
+        self._seen.add(content)
+        self._repeated += again
+        return again
 
     def _said(self, row: dict[str, Any]) -> Iterator[Said]:
         if "judge" in self._columns and "verdict" in self._columns:
@@ -234,16 +291,24 @@ class _Table:
                 status,
             )
         for column, value in row.items():
-            if column in self._named:
-                continue
-            if isinstance(value, bool | int | float) or (isinstance(value, str) and 0 < len(value) <= 200):
+            if column not in self._named and may_be_verdict(value) and not is_index(column):
                 yield said(column, _value(value))
+
+
+def _prompt(value: Any) -> str | tuple[dict[str, str], ...] | None:
+    """A prompt: a text, or the turns of a chat; None where there is none."""
+    if isinstance(value, list):
+        turns = messages(value)
+        return turns[0]["content"] if len(turns) == 1 else turns or None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _text(value) if value == value else None
+    return value if isinstance(value, str) and value.strip() else None
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if value is None or isinstance(value, dict | list):
+    if value is None or isinstance(value, dict | list) or value != value:
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
@@ -261,3 +326,6 @@ def _whole(value: Any) -> int:
         return 0
     found = number(value)
     return int(found) if found is not None and 0 <= found < 1 << 31 else 0
+
+
+__all__ = ["guess_columns", "names_of", "read", "table_rows"]

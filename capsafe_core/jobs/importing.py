@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class Survey:
         guesses: places in `mapping.judges` that are guesses.
         items: benchmark id -> [item, digest of its prompt].
         contents: content hashes of outputs that name no model.
+        conflicts: {kind, key, files, words} of what files say differently.
+        columns: {column, use, files, first} of tables: what each column is taken to be.
     """
 
     files: list[dict[str, Any]]
@@ -68,6 +70,8 @@ class Survey:
     guesses: list[int]
     items: dict[str, list[list[str]]]
     contents: list[str]
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    columns: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def outputs(self) -> int:
@@ -114,6 +118,24 @@ class Survey:
         """The mapping with the guessed readings, or without them."""
         judges = tuple(r for i, r in enumerate(self.mapping.judges) if guesses or i not in self.guesses)
         return self.mapping.model_copy(update={"judges": judges})
+
+    def settled(self, mapping: ImportMapping) -> ImportMapping:
+        """A mapping whose unknown benchmarks measure what its readings speak of."""
+        return mapping.settled((h["by"], h["benchmark"]) for h in self.judges)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Benchmarks of which nobody knows what they measure, as the logs call them."""
+        used = {log["benchmark"] for log in self.logs}
+        return [name for name, b in self.mapping.benchmarks.items() if b.kind == "unknown" and name in used]
+
+    def withheld(self, rule: str) -> dict[str, str]:
+        """What files say differently -> the one whose word counts by a rule; "" where none does."""
+        keep = {"first": 0, "last": -1}.get(rule)
+        return {
+            c["key"]: c["files"][keep] if keep is not None and len(c["files"]) > 1 else ""
+            for c in self.conflicts
+        }
 
 
 def survey_job(
@@ -168,17 +190,13 @@ def plan_import(
             next((p for f in survey.files for p in f["problems"]), "No file was recognised."),
         )
     surveyed = survey.mapping
-    if (mapping.pattern, mapping.aliases, mapping.columns, mapping.benchmarks) != (
-        surveyed.pattern,
-        surveyed.aliases,
-        surveyed.columns,
-        surveyed.benchmarks,
-    ):
+    if mapping.read_by != surveyed.read_by:
         raise CapsafeError(
             "The pattern, the aliases, the columns or the benchmarks were changed after the logs were "
             "looked at.",
             "Look at them again first.",
         )
+    mapping = survey.settled(mapping)
     refuse_foreign(root, mapping.name)
     text = study_text(root, survey, mapping)
     study = parse_study(text, mapping.name)
@@ -200,6 +218,7 @@ def plan_import(
         "paths": {unit_of(_source(file)): file["paths"] for file in survey.files},
         "recipes": sorted(recipes),
         "starts": sorted(starts),
+        "withheld": survey.withheld(mapping.conflicts),
     }
     manifest = Manifest.of(mapping.name, f"{mapping.name}-import", work)
     is_new = not (root / manifest.job_id).exists()
@@ -252,6 +271,7 @@ class Head:
         paths: unit -> the files that it is read from.
         recipes: start, recipe, data set and seed of each path.
         starts: names of those whose outputs are here.
+        withheld: what files say differently -> the file whose word counts.
     """
 
     items: dict[str, tuple[tuple[str, str], ...]]
@@ -259,6 +279,7 @@ class Head:
     paths: dict[str, tuple[str, ...]]
     recipes: tuple[tuple[str, str, str, int], ...]
     starts: tuple[str, ...]
+    withheld: dict[str, str] = field(default_factory=dict)
 
 
 def read_head(job: Job) -> dict[str, Any] | None:

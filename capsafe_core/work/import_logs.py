@@ -8,8 +8,9 @@ from pathlib import Path
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.find import Source as LogSource
 from capsafe_core.importers.find import read_source
+from capsafe_core.importers.items import ItemNames, Items
 from capsafe_core.importers.log import Problems
-from capsafe_core.importers.records import Converter, Items
+from capsafe_core.importers.records import Converter
 from capsafe_core.jobs.folder import Part
 from capsafe_core.jobs.folder.work import ImportWork, Source
 from capsafe_core.jobs.importing import read_head, unit_of
@@ -47,6 +48,7 @@ def work(part: Part) -> None:
         if part.done_units
         else {}
     )
+    names: dict[str, ItemNames] = {}
     part.total = part.done + sum(s.outputs for s in asked.sources if unit_of(s) not in part.done_units)
     for source in asked.sources:
         if part.should_stop:
@@ -65,6 +67,8 @@ def work(part: Part) -> None:
                 frozenset(head["starts"]),
                 part.job.manifest.created,
                 answers,
+                head["withheld"],
+                names,
             )
             part.write(
                 unit,

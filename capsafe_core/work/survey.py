@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.importers.records import Items
+from capsafe_core.importers.items import Items
 from capsafe_core.importers.survey import Surveyor
 from capsafe_core.jobs.folder import Part, replace_file
 from capsafe_core.jobs.folder.work import SurveyWork

@@ -1,0 +1,124 @@
+"""What several files say of one thing, and differently: answers, verdicts and aggregate numbers.
+
+Nothing is settled by the order of names: a conflict is listed, and what it is about is left out until
+somebody picks a rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from array import array
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from capsafe_core.importers.log import Aggregate, Said
+from capsafe_core.mapping import spelled
+
+
+def slot(cell: str, item: str, sample: int, seed: int) -> str:
+    """Where an output stands: one answer of a checkpoint to a prompt under a condition."""
+    text = f"{cell}\x1f{item}\x1f{sample}\x1f{seed}".encode("utf-8", "replace")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def verdict_key(where: str, by: str) -> str:
+    """What a judge says of the output at a slot."""
+    return f"{where} {by}"
+
+
+def number_key(checkpoint: str, one: Aggregate) -> str:
+    """An aggregate number of a checkpoint."""
+    return f"{checkpoint} {one.benchmark} {one.metric}"
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One thing of which files say different things.
+
+    Attributes:
+        kind: answer, verdict or number.
+        key: what it is about, as `slot`, `verdict_key` and `number_key` make it.
+        files: those that say something of it, in the order in which they were read; each with its digest.
+        words: what it is about, and what they say.
+    """
+
+    kind: str
+    key: str
+    files: tuple[str, ...]
+    words: str
+
+
+class Conflicts:
+    """Remembers what was said of each thing, in some twenty bytes for each output and judge.
+
+    `file` is a log's name and digest everywhere.
+    """
+
+    def __init__(self) -> None:
+        self._files: list[str] = []
+        self._slots: dict[bytes, int] = {}
+        self._content, self._of = array("q"), array("i")
+        self._said: dict[str, tuple[array[int], array[int]]] = {}
+        self._numbers: dict[str, tuple[float, int]] = {}
+        self._found: dict[tuple[str, str], tuple[list[int], str]] = {}
+
+    def answer(self, where: str, answer: str, file: str, words: str) -> str:
+        """Note an answer.
+
+        Returns:
+            "new"; "again" where the same answer stands at its slot already; "other" where this file has
+            another one there, and "conflict" where another file has.
+        """
+        key, here, content = bytes.fromhex(where), self._file(file), hash(answer)
+        index = self._slots.get(key)
+        if index is None:
+            self._slots[key] = len(self._content)
+            self._content.append(content)
+            self._of.append(here)
+            return "new"
+        if self._content[index] == content:
+            return "again"
+        if self._of[index] == here:
+            return "other"
+        self._note("answer", where, [self._of[index], here], f"{words} is answered differently")
+        return "conflict"
+
+    def verdict(self, where: str, one: Said, file: str, words: str) -> None:
+        """Note what a judge says of an output that was noted; people may differ, and are not compared."""
+        index, here = self._slots[bytes.fromhex(where)], self._file(file)
+        values, files = self._said.setdefault(one.by, (array("i"), array("i")))
+        if len(values) <= index:
+            more = len(self._content) - len(values)
+            values.frombytes(bytes(values.itemsize * more))
+            files.frombytes(bytes(files.itemsize * more))
+        value = hash((spelled(one.value), one.status)) % 0x7FFFFFFE + 1
+        if not values[index]:
+            values[index], files[index] = value, here
+        elif values[index] != value:
+            key = verdict_key(where, one.by)
+            self._note("verdict", key, [files[index], here], f"{one.by} says two things of {words}")
+
+    def number(self, checkpoint: str, name: str, one: Aggregate, file: str) -> None:
+        """Note an aggregate number."""
+        key, here = number_key(checkpoint, one), self._file(file)
+        before = self._numbers.setdefault(key, (one.value, here))
+        if not math.isclose(before[0], one.value, rel_tol=1e-9, abs_tol=1e-12):
+            words = f"{one.metric} of {name} on {one.benchmark} is {before[0]:g} and {one.value:g}"
+            self._note("number", key, [before[1], here], words)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Every conflict, as JSON values."""
+        return [
+            asdict(Conflict(kind, key, tuple(self._files[i] for i in files), words))
+            for (kind, key), (files, words) in self._found.items()
+        ]
+
+    def _file(self, file: str) -> int:
+        if not self._files or self._files[-1] != file:
+            self._files.append(file)
+        return len(self._files) - 1
+
+    def _note(self, kind: str, key: str, files: list[int], words: str) -> None:
+        known, _ = self._found.setdefault((kind, key), ([], words))
+        known += [i for i in files if i not in known]
