@@ -172,24 +172,27 @@ FEW = 1000
 """steps that an epoch is counted as, where places on a path are parts of one"""
 
 
-def guess_places(labels: Mapping[str, str]) -> dict[str, int]:
+def guess_places(paths: Iterable[Mapping[str, str]]) -> dict[str, int]:
     """Steps for places that are fractions: epochs, or shares of the training.
 
     Args:
-        labels: what stands where a step is expected -> the column or key that says it.
+        paths: of each path, what stands where a step is expected -> the column or key that says it.
 
     Returns:
-        Thousandths of an epoch or of the training for every place, so that they stay in order; empty where
-        all are whole numbers, or where a training step that is none stands among them.
+        Thousandths of an epoch or of the training for every place of such a path, so that they stay in order;
+        nothing for a path whose places are whole numbers, or whose fractions are neither epochs nor shares.
     """
-    values = {label: _number(label) for label in labels}
-    numbers = [v for v in values.values() if v is not None]
-    if not numbers or all(v.is_integer() for v in numbers):
-        return {}
-    shares = max(numbers) <= 1 or all(
-        "epoch" in c.lower() for label, c in labels.items() if values[label] is not None
-    )
-    return {label: round(v * FEW) for label, v in values.items() if v is not None} if shares else {}
+    guessed: dict[str, int] = {}
+    whole: set[str] = set()
+    for labels in paths:
+        values = {label: v for label in labels if (v := _number(label)) is not None}
+        fractions = any(not v.is_integer() for v in values.values())
+        epochs = all("epoch" in labels[label].lower() for label in values)
+        if fractions and (epochs or max(values.values()) <= 1):
+            guessed |= {label: round(v * FEW) for label, v in values.items()}
+        else:
+            whole |= set(values)
+    return {} if whole & set(guessed) else guessed
 
 
 def _number(text: str) -> float | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.jobs.folder import Part
-from capsafe_core.jobs.importing import Survey, plan_import, read_survey, survey_job
+from capsafe_core.jobs.importing import plan_import, read_survey, survey_job
+from capsafe_core.jobs.looking import Survey
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.work import import_logs

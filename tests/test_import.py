@@ -434,7 +434,10 @@ def test_what_was_said_of_another_answer_is_not_said_of_the_one_that_is_kept(
             tmp_path / "files" / f"{name}.jsonl",
             *[{**row, "response": words, f"judge_{name}": verdict} for row in answers("n")],
         )
-    command("import", str(tmp_path / "files"), "--name", "files", "--accept")
+    said = command("import", str(tmp_path / "files"), "--name", "neither", "--accept")
+    assert "4 things are said differently" in said  # no order of names decides
+    assert {r["judge"] for r in rows("rates", "--study", "neither")} == set()
+    command("import", str(tmp_path / "files"), "--name", "files", "--accept", "--conflicts", "first")
     assert {r["judge"] for r in rows("rates", "--study", "files")} == {"judge_first", "coherence-rules"}
     good = [
         {

@@ -13,14 +13,14 @@ import typer
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import read_text, say, show_table, tell, write_file
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.importing import (
+from capsafe_core.jobs.importing import after_import, plan_import, read_survey, slug, survey_job
+from capsafe_core.jobs.looking import (
     LOG_COLUMNS,
     Survey,
-    after_import,
-    plan_import,
-    read_survey,
-    slug,
-    survey_job,
+    conflict_words,
+    reading_values,
+    unknown_words,
+    values_words,
 )
 from capsafe_core.jobs.packing import pack_jobs, unpack_bundle
 from capsafe_core.jobs.record_job import record_study
@@ -49,6 +49,9 @@ def import_logs(
             help='where a path says which checkpoint it is: "{base}-{data}-s{seed}/checkpoint-{step}"'
         ),
     ] = "",
+    conflicts: Annotated[
+        str, typer.Option(help="where files say different things, which counts: first or last that was read")
+    ] = "",
     dry_run: Annotated[bool, typer.Option(help="only say what would come of it")] = False,
     accept: Annotated[bool, typer.Option(help="take the guessed readings of judges too")] = False,
     strict: Annotated[bool, typer.Option(help="end at the first thing that cannot be used")] = False,
@@ -61,7 +64,7 @@ def import_logs(
     Importing twice changes nothing.
     """
     settings = Settings()
-    survey = _survey_of(settings, paths, _stated(paths, name, mapping, pattern), strict)
+    survey = _survey_of(settings, paths, _stated(paths, name, mapping, pattern, conflicts), strict)
     show_survey(survey)
     if save:
         write_file(save, survey.mapping.to_toml().encode())
@@ -70,13 +73,13 @@ def import_logs(
         _import(settings, survey, accept)
 
 
-def _stated(paths: Sequence[Path], name: str, mapping: Path | None, pattern: str) -> str:
+def _stated(paths: Sequence[Path], name: str, mapping: Path | None, pattern: str, conflicts: str) -> str:
     """What the user states, as the text of a mapping; nothing where nothing is stated."""
     text = read_text(mapping) if mapping else ""
-    if not (pattern or name):
+    if not (pattern or name or conflicts):
         return text
     base = parse_mapping(text, str(mapping)) if text else ImportMapping(name=slug(name or paths[0].stem))
-    stated = {"pattern": pattern, "name": slug(name) if name else ""}
+    stated = {"pattern": pattern, "conflicts": conflicts, "name": slug(name) if name else ""}
     changed = base.model_copy(update={key: value for key, value in stated.items() if value})
     return parse_mapping(changed.to_toml()).to_toml()
 
@@ -134,6 +137,11 @@ def show_survey(survey: Survey) -> None:
         show_table(logs[list(LOG_COLUMNS)])
     if survey.mapping.pattern:
         say(f"pattern: {survey.mapping.pattern}")
+    for column in survey.columns:
+        where = f" ({column['files']:,} files)" if column["files"] > 1 else f" ({column['first']})"
+        say(f"column {column['column'] or '(no name)'}: {column['use']}{where}")
+    for label, step in survey.mapping.places.items():
+        say(f"place {label}: step {step}")
     for name, benchmark in survey.mapping.benchmarks.items():
         say(
             f"benchmark {name}: {benchmark.kind}"
@@ -143,15 +151,18 @@ def show_survey(survey: Survey) -> None:
         say(
             ("guess: " if i in survey.guesses else "")
             + f"{reading.by} is {reading.dimension} by {reading.name}: {reading.words}"
+            + (f", on {reading.benchmark}" if reading.benchmark else "")
+            + f"; values: {values_words(reading_values(survey, reading)) or 'none'}"
         )
     for judge in survey.unread:
+        values = values_words(judge["values"]) or "no values"
         say(
-            f"not read: {judge['by']} on {judge['benchmark']}"
-            f" ({', '.join(list(judge['values'])[:6]) or 'no values'});"
+            f"not read: {judge['by']} on {judge['benchmark']} ({values});"
             " state what it says under [[judges]] in a mapping (--save)"
         )
     problems = [
-        *([survey.unplaced] if survey.unplaced else []),
+        *filter(None, (survey.unplaced, unknown_words(survey))),
+        *filter(None, [conflict_words(survey, survey.mapping.conflicts)]),
         *survey.left_out,
         *(p for f in survey.files for p in f["problems"]),
     ]

@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def head_of(path: Path, size: int) -> bytes:
         raise OSError(0, f"no whole gzip file: {error}") from error
 
 
-_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+BYTE_ORDER = (b"\xff\xfe", b"\xfe\xff")
+"""marks with which UTF-16 begins"""
 
 
 def text_of(data: bytes, name: str) -> tuple[str, str]:
@@ -114,20 +116,13 @@ def text_of(data: bytes, name: str) -> tuple[str, str]:
     Raises:
         CapsafeError: it is no text in any encoding.
     """
-    if b"\0" in data[:4096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise CapsafeError(
-            f"{name} holds NUL bytes, which no text table does.", "It may be damaged; get it anew."
-        )
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            try:
-                return data.decode(encoding), encoding
-            except UnicodeDecodeError:
-                break
+    if data.startswith(BYTE_ORDER):
+        with suppress(UnicodeDecodeError):
+            return data.decode("utf-16"), "utf-16"
     try:
         return data.decode("utf-8-sig"), ""
     except UnicodeDecodeError as error:
-        found = _detected(data)
+        found = None if b"\0" in data else _detected(data)
         if found is None:
             raise CapsafeError(
                 f"{name} is not UTF-8 text (byte {error.start}), and no other encoding fits.",

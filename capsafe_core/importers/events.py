@@ -97,7 +97,7 @@ def read_trainer_state(paths: tuple[Path, ...], problems: Problems) -> Iterator[
             )
             if key == name or measured is None or any(word in name for word in _NO_MEASURE):
                 continue
-            steps.setdefault(step, []).append(Aggregate("training evaluation", name, measured))
+            steps.setdefault(step, []).append(Aggregate("training evaluation", key, measured))
     if not steps:
         problems.add(f"{path.name} holds no measurement of its evaluation besides the loss.")
     for step, found in sorted(steps.items()):

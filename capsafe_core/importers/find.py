@@ -23,6 +23,7 @@ from capsafe_core.importers import (
     tables,
 )
 from capsafe_core.importers.bounded import (
+    BYTE_ORDER,
     LIMITS,
     delimiter_of,
     head_of,
@@ -171,7 +172,9 @@ def recognise(path: Path) -> str:
         return f"?it cannot be read ({error.strerror})."
     if ending in (".csv", ".tsv"):
         try:
-            text = text_of(head, path.name)[0]
+            # a head may end within a character
+            whole = head if len(head) < HEAD or head[:2] in BYTE_ORDER else head[: head.rfind(b"\n") + 1]
+            text = text_of(whole, path.name)[0]
         except CapsafeError:
             return "table"  # its reader says what is wrong
         return _of_columns(_header(text, delimiter_of(text, ending)))

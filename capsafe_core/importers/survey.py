@@ -19,14 +19,7 @@ from capsafe_core.checkpoint_places import (
     whole_number,
 )
 from capsafe_core.errors import CapsafeError
-from capsafe_core.importers.conflicts import Conflicts, slot
-from capsafe_core.importers.find import Source, find_sources, read_source
-from capsafe_core.importers.heard import Heard
-from capsafe_core.importers.items import ItemNames, Items
-from capsafe_core.importers.kinds import UNKNOWN, benchmark_kind
-from capsafe_core.importers.log import Log, Problems, Row, prompt_text
-from capsafe_core.importers.readings import documented, guessed
-from capsafe_core.importers.records import (
+from capsafe_core.importers.cells import (
     benchmark_record,
     cell_words,
     checkpoint_of,
@@ -34,6 +27,13 @@ from capsafe_core.importers.records import (
     located,
     place_of,
 )
+from capsafe_core.importers.conflicts import Conflicts, slot
+from capsafe_core.importers.find import Source, find_sources, read_source
+from capsafe_core.importers.heard import Heard
+from capsafe_core.importers.items import ItemNames, Items
+from capsafe_core.importers.kinds import UNKNOWN, benchmark_kind
+from capsafe_core.importers.log import Log, Problems, Row, prompt_text
+from capsafe_core.importers.readings import documented, guessed
 from capsafe_core.mapping import BenchmarkReading, ImportMapping
 from capsafe_core.records import Attack, digest_files, digest_text
 from capsafe_core.toml_text import toml_key
@@ -79,7 +79,7 @@ class Surveyor:
         self._conflicts = Conflicts()
         self._written: dict[tuple[str, str], int] = {}
         self._respelled: Counter[tuple[str, bool]] = Counter()
-        self._steps: dict[str, str] = {}
+        self._steps: dict[tuple[str, ...], dict[str, str]] = {}
         self.columns: dict[tuple[str, str], dict[str, Any]] = {}
         self.benchmarks: dict[str, str] = {}
         """as the logs call them -> kind"""
@@ -91,7 +91,7 @@ class Surveyor:
             report: takes how many files are read and the next one's name; says whether to go on.
         """
         self._read_all(report)
-        guess = guess_places(self._steps)
+        guess = guess_places(self._steps.values())
         if guess and not set(guess) <= set(self.mapping.places):
             self.mapping = self.mapping.model_copy(update={"places": {**guess, **self.mapping.places}})
             self._forget()
@@ -201,7 +201,8 @@ class Surveyor:
     def _place(self, log: Log, source: Source) -> Place | None:
         """The checkpoint of a log; what is said where an alias and the pattern disagree."""
         if log.facts.get("step"):
-            self._steps.setdefault(log.facts["step"], log.place_by or "step")
+            path = (log.model, *(log.facts.get(k, "") for k in ("base", "data", "recipe", "seed")))
+            self._steps.setdefault(path, {}).setdefault(log.facts["step"], log.place_by or "step")
         place = place_of(self.mapping, log, source.relative)
         alias = next(
             (self.mapping.aliases[n] for n in (log.adapter, log.model) if n in self.mapping.aliases), ""
@@ -310,6 +311,14 @@ class Surveyor:
             return stated.kind
         return benchmark_kind(log.benchmark, log.kind)
 
+    def _without_step(self) -> set[str]:
+        return {
+            label
+            for labels in self._steps.values()
+            for label in labels
+            if step_of(self.mapping.places, label) is None
+        }
+
     def drafted(self) -> tuple[ImportMapping, list[int]]:
         """The mapping with a guess for everything that nobody stated, and which of its readings are
         guesses."""
@@ -367,6 +376,7 @@ class Surveyor:
             "mapping": mapping.to_toml(),
             "guesses": guesses,
             "conflicts": self._conflicts.listed(),
+            "unplaced_steps": sorted(self._without_step()),
             "columns": [{**c, "files": len(c["files"])} for c in self.columns.values()],
             "items": {b: [[item, d] for item, (_, d) in rows.items()] for b, rows in self.items.items()},
             "contents": sorted(self.contents),

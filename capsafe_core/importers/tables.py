@@ -203,12 +203,12 @@ class _Table:
         """Say what was counted."""
         if self._repeated:
             self._problems.note(
-                f"{self._repeated:,} rows of {self._name} repeat another one of the same id entirely; each "
-                "counts once."
+                f"Rows of {self._name} that repeat another one of the same id entirely: {self._repeated:,}. "
+                "Each counts once."
             )
         if self._missing:
             self._problems.note(
-                f"{self._missing:,} answers of {self._name} are written as nan or None: they are missing."
+                f"Answers of {self._name} written as nan or None, and so missing: {self._missing:,}."
             )
 
     def key(self, row: dict[str, Any]) -> tuple[str, ...]:

@@ -14,32 +14,25 @@ import streamlit as st
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, open_job
 from capsafe_core.jobs.folder.work import SurveyWork
-from capsafe_core.jobs.importing import (
-    LOG_COLUMNS,
-    Survey,
-    after_import,
-    plan_import,
-    read_survey,
-    slug,
-    survey_job,
-)
+from capsafe_core.jobs.importing import after_import, plan_import, read_survey, slug, survey_job
+from capsafe_core.jobs.looking import LOG_COLUMNS, Survey
 from capsafe_core.jobs.new_run import queue_jobs
 from capsafe_core.jobs.supervisor import Queue, start_worker
-from capsafe_core.mapping import ImportMapping, Reading, parse_mapping, path_facts
+from capsafe_core.mapping import ImportMapping, parse_mapping
 from capsafe_core.people import Person
-from capsafe_core.records import DIMENSIONS, KINDS
 from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.ui import screen
+from capsafe_core.ui.import_mapping import edited_mapping
+from capsafe_core.ui.import_readings import edited_readings
 from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
 from capsafe_core.workspace.owner import Owner
 from capsafe_core.writing import whole
 
 TOOLS = (
     "Inspect, lm-eval, HELM, HarmBench, JailbreakBench, XSTest, StrongREJECT, AISafetyLab, Every Eval "
-    "Ever, or any CSV, JSON, JSONL or Parquet table"
+    "Ever, OpenAI evals and batches, promptfoo, Langfuse, MLflow, DeepEval, or any CSV, JSON, JSONL or "
+    "Parquet table, also packed with gzip"
 )
-PATHS = 200
-"""paths in the preview of the pattern"""
 
 
 def show(owner: Owner, person: Person) -> None:
@@ -169,21 +162,12 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
     if problems:
         with st.expander(f"{len(problems)} notes and problems"):
             show_raw("\n".join(problems[:200]))
-    changed = _paths(survey, mapping)
-    judges = _judges(survey)
+    changed = edited_mapping(survey)
+    judges = edited_readings(survey)
     goals = _goals(survey)
     _preview(survey)
     final = changed.model_copy(update={"judges": judges, "goals": goals})
-    again = (changed.name, changed.pattern, changed.aliases, changed.columns, changed.benchmarks) != (
-        mapping.name,
-        mapping.pattern,
-        mapping.aliases,
-        mapping.columns,
-        mapping.benchmarks,
-    )
-    left = len(mapping.judges) - len(judges)
-    if left:
-        st.text(f"{left} of the readings are not taken; the outputs come without them.")
+    again = (changed.name, changed.read_by) != (mapping.name, mapping.read_by)
     with st.container(horizontal=True, vertical_alignment="center"):
         if again and st.button("Look again with these changes", type="primary", icon=":material/search:"):
             _start(owner, person, Path(job.manifest.asks(SurveyWork).roots[0]), final.to_toml(), final.name)
@@ -195,208 +179,6 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
             f"{final.name}-mapping.toml",
             icon=":material/download:",
         )
-
-
-def _paths(survey: Survey, mapping: ImportMapping) -> ImportMapping:
-    """Where checkpoint, step and seed stand in the paths; other names of checkpoints; benchmarks; columns of
-    tables."""
-    st.markdown("**Which checkpoint is each log about?**")
-    with st.container(horizontal=True):
-        name = slug(st.text_input("Study", mapping.name, width=240, key=f"study-{mapping.name}"))
-        pattern = st.text_input(
-            "Pattern of the paths",
-            mapping.pattern,
-            placeholder="{base}-{data}-s{seed}/checkpoint-{step}",
-            help="Names stand for a part of the path: base, data, method, recipe, seed, step, model. * "
-            "stands for anything. Empty: the model's name in the file counts.",
-            width=520,
-            key=f"pattern-{mapping.pattern}",
-        )
-    try:
-        changed = parse_mapping(
-            mapping.model_copy(update={"pattern": pattern, "name": name}).to_toml(), "The pattern"
-        )
-    except CapsafeError as error:
-        screen.show_error(error)
-        changed = mapping
-    if changed.pattern:
-        rows = [
-            {"path": f["relative"], **path_facts(changed.pattern, f["relative"])}
-            for f in survey.files[:PATHS]
-        ]
-        fits = sum(len(row) > 1 for row in rows)
-        st.caption(plain_label(f"{fits} of {len(rows)} paths fit this pattern."))
-        st.dataframe(
-            visible_frame(pd.DataFrame(rows)),
-            hide_index=True,
-            width="stretch",
-            height=min(220, 40 + 35 * len(rows)),
-        )
-    left, right = st.columns(2)
-    names = sorted({log["model"] or log["first"] for log in survey.logs if log["outputs"]})
-    with (
-        left,
-        st.expander(
-            "Names of checkpoints: give two names the same one where they mean the same weights",
-            expanded=bool(changed.aliases),
-        ),
-    ):
-        frame = pd.DataFrame({"in the logs": names, "here": [changed.aliases.get(n, n) for n in names]})
-        edited = st.data_editor(
-            frame, hide_index=True, disabled=["in the logs"], key=f"aliases-{survey.words}"
-        )
-        aliases = {
-            str(a): str(b).strip()
-            for a, b in zip(edited["in the logs"], edited["here"], strict=True)
-            if str(b).strip() and a != b
-        }
-    with right, st.expander("Benchmarks: what each measures", expanded=True):
-        benchmarks = {
-            name: reading
-            for name, reading in changed.benchmarks.items()
-            if name in {log["benchmark"] for log in survey.logs}
-        }
-        frame = pd.DataFrame(
-            {
-                "in the logs": list(benchmarks),
-                "here": [b.name for b in benchmarks.values()],
-                "measures": [b.kind for b in benchmarks.values()],
-            }
-        )
-        edited = st.data_editor(
-            frame,
-            hide_index=True,
-            disabled=["in the logs"],
-            column_config={"measures": st.column_config.SelectboxColumn(options=list(KINDS), required=True)},
-            key=f"benchmarks-{survey.words}",
-        )
-        stated = {
-            str(n): {"name": str(h).strip() or str(n), "kind": k}
-            for n, h, k in edited.itertuples(index=False)
-        }
-    columns = dict(changed.columns)
-    if any(log["tool"] == "table" for log in survey.logs) or any(f["tool"] == "table" for f in survey.files):
-        with st.expander("Columns of tables: only where the guess is wrong", expanded=bool(columns)):
-            frame = pd.DataFrame({"field": list(columns), "column": list(columns.values())}, dtype=object)
-            edited = st.data_editor(frame, hide_index=True, num_rows="dynamic", key=f"columns-{survey.words}")
-            columns = {str(f).strip(): str(c).strip() for f, c in edited.dropna().itertuples(index=False)}
-    return ImportMapping.model_validate(
-        {
-            **changed.model_dump(),
-            "aliases": {**aliases},
-            "benchmarks": {**changed.model_dump()["benchmarks"], **stated},
-            "columns": columns,
-        }
-    )
-
-
-def _judges(survey: Survey) -> tuple[Reading, ...]:
-    """What each judge's values say: what the formats state is ticked, guesses are to be ticked."""
-    st.markdown("**What do the judges' values say?**")
-    heard = {(h["by"], h["benchmark"]): h for h in survey.judges}
-    rows = []
-    for i, r in enumerate(survey.mapping.judges):
-        values: dict[str, int] = {}
-        for (by, benchmark), h in heard.items():
-            if by == r.by and r.benchmark in ("", benchmark):
-                for value, n in h["values"].items():
-                    values[value] = values.get(value, 0) + n
-        rows.append(_judge_row(r, i not in survey.guesses, values))
-    rows += [_unread_row(h) for h in survey.unread]
-    if not rows:
-        st.text("The logs hold no verdicts.")
-        return ()
-    st.caption(
-        "Ticked: the format itself states it. The others are guesses or open: a scale and a direction count "
-        "only once you state them here. Labels as value=label; or a cut-off from which on it is unsafe, a "
-        "refusal, incoherent or correct."
-    )
-    edited = st.data_editor(
-        pd.DataFrame(rows),
-        hide_index=True,
-        width="stretch",
-        disabled=["in the logs", "values"],
-        column_config={
-            "take": st.column_config.CheckboxColumn(width="small"),
-            "dimension": st.column_config.SelectboxColumn(options=list(DIMENSIONS), required=True),
-            "direction": st.column_config.SelectboxColumn(options=["from", "below"], required=True),
-        },
-        key=f"judges-{survey.words}",
-    )
-    return tuple(_reading(row) for row in edited.to_dict("records") if row["take"])
-
-
-def _judge_row(r: Reading, stated: bool, values: dict[str, int]) -> dict[str, Any]:
-    return {
-        "take": stated,
-        "in the logs": r.by + (f" on {r.benchmark}" if r.benchmark else ""),
-        "values": _values(values),
-        "here": r.name,
-        "dimension": r.dimension,
-        "labels": ", ".join(f"{k}={v}" for k, v in r.labels.items()),
-        "cutoff": r.cutoff,
-        "direction": r.direction,
-        "person": r.person,
-        "by": r.by,
-        "benchmark": r.benchmark,
-        "low": r.scale[0] if r.scale else None,
-        "high": r.scale[1] if r.scale else None,
-    }
-
-
-def _unread_row(h: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "take": False,
-        "in the logs": f"{h['by']} on {h['benchmark']}",
-        "values": _values(h["values"]),
-        "here": re.sub(r"[^\w.+-]+", "-", h["by"]),
-        "dimension": "safety",
-        "labels": "",
-        "cutoff": None,
-        "direction": "from",
-        "person": h["person"],
-        "by": h["by"],
-        "benchmark": h["benchmark"],
-        "low": None,
-        "high": None,
-    }
-
-
-def _values(values: dict[str, int]) -> str:
-    return visible(", ".join(f"{v[:30]} ×{n:,}" for v, n in list(values.items())[:8])) or "none"
-
-
-def _reading(row: dict[Any, Any]) -> Reading:
-    """A row of the editor as a reading.
-
-    Raises:
-        CapsafeError: it states neither labels nor a cut-off, or labels that do not exist.
-    """
-
-    def given(key: str) -> float | None:
-        return None if pd.isna(row[key]) else float(row[key])
-
-    pairs = [part.partition("=") for part in str(row["labels"] or "").split(",") if part.strip()]
-    low, high = given("low"), given("high")
-    try:
-        return Reading(
-            by=row["by"],
-            benchmark=row["benchmark"],
-            name=str(row["here"]).strip(),
-            dimension=row["dimension"],
-            labels={k.strip(): v.strip() for k, _, v in pairs},
-            cutoff=given("cutoff"),
-            direction=row["direction"],
-            person=bool(row["person"]),
-            scale=None if low is None or high is None else (low, high),
-        )
-    except ValueError as error:
-        raise CapsafeError(
-            f"{row['in the logs']}: "
-            + str(error).splitlines()[-2].strip().removeprefix("Value error, ").split(" [type")[0]
-            + ".",
-            "Mend its row, or take the tick away.",
-        ) from error
 
 
 def _goals(survey: Survey) -> dict[str, float]:

@@ -14,7 +14,7 @@ from capsafe_core.jobs.folder import Job, Part, folder_beside, open_job
 from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges import Item, Judge, open_judge
 from capsafe_core.judges.protocol import Verdict, judgment
-from capsafe_core.records import BenchmarkRecord, Generation, Judgment, Prompt
+from capsafe_core.records import KINDS, BenchmarkRecord, Generation, Judgment, Prompt
 
 
 def work(part: Part) -> None:
@@ -60,8 +60,15 @@ def _mine(part: Part, judge: Judge) -> Iterator[Item]:
             yield from (
                 item
                 for item in read_items(open_job(folder_beside(part.job.folder, name)))
-                if judge.applies(item.benchmark)
+                if _applies(judge, item.benchmark)
             )
+
+
+def _applies(judge: Judge, benchmark: BenchmarkRecord) -> bool:
+    """Whether a judge has something to say; where nobody knows what a benchmark measures, it may be
+    anything."""
+    kinds = KINDS if benchmark.kind == "unknown" else (benchmark.kind,)
+    return any(judge.applies(replace(benchmark, kind=kind)) for kind in kinds)
 
 
 def read_items(job: Job) -> Iterator[Item]:
