@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.importing import Brought, bring
+from tests.importing import Brought, bring, look
 from tests.published import SHARED
 
 CASES = SHARED / "cases"
@@ -133,3 +133,85 @@ def test_a_task_is_no_safety_benchmark_by_a_word_in_its_name(tmp_path: Path) -> 
 def test_every_form_is_read(tmp_path: Path, name: str, outputs: int) -> None:
     found = case(tmp_path, f"tables/{name}", 'name = "x"\n[aliases]\n"G_openai_batch.jsonl" = "gpt"\n')
     assert found.outputs == outputs, found.sentences
+
+
+def models(found: Brought) -> set[str]:
+    return {log["checkpoint"] for log in found.survey.logs if log["outputs"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt", "answer", "model"),
+    [
+        ("F_chat.jsonl", "How?", "ok", "m1"),
+        ("F2_messages.jsonl", "How?", "ok", "m1"),
+        ("F3_conversations.json", "How?", "ok", "m1"),
+        ("Z_langfuse.json", "How?", "ok", "m1"),
+        ("Z_openai_evals.jsonl", "How?", "ok", "gpt-4"),
+        ("Z_promptfoo.json", "How?", "ok", "openai:gpt-4"),
+        ("O_results.json", "How?", "ok", "m1"),
+        ("B_utf16.csv", "How?", "ok", "m1"),
+        ("B_cp1252.csv", "How?", "It’s fine – really", "m1"),
+    ],
+)
+def test_prompt_answer_and_model(tmp_path: Path, name: str, prompt: str, answer: str, model: str) -> None:
+    found = case(tmp_path, f"tables/{name}")
+    texts = found.number("SELECT CAST(messages AS VARCHAR) FROM prompts")
+    assert prompt in texts
+    assert (found.answers, models(found)) == ([answer], {model})
+
+
+def test_what_was_read_otherwise_is_named(tmp_path: Path) -> None:
+    for name, words in (
+        ("B_cp1252.csv", "read as cp1252"),
+        ("B_utf16.csv", "read as utf-16"),
+        ("B_semicolon.csv", "separated by semicolons"),
+        ("Z_dup_rows.csv", "Each counts once"),
+        ("Z_dup_ids.csv", "is the name of two different prompts"),
+    ):
+        assert words in case(tmp_path / name, f"tables/{name}").sentences
+    assert case(tmp_path / "numbers", "tables/H_numeric_answer.jsonl").answers == ["4", "5"]
+    missing = case(tmp_path / "missing", "tables/H_nan_answer.csv")
+    assert missing.number("SELECT count(*) FROM live_generations WHERE finish_reason = 'no_response'") == 3
+
+
+def test_places_on_a_path(tmp_path: Path) -> None:
+    epochs = case(tmp_path / "epochs", "tables/L_epoch.csv")
+    assert models(epochs) == {f"m1 fine-tuned s0 step {step}" for step in (1, 2, 3)}
+    shares = case(tmp_path / "shares", "tables/S_step_frac.csv")
+    assert models(shares) == {"m1-math s0 step 500", "m1-math s0 step 1000"}
+    assert "parts of an epoch or of the training" in shares.sentences
+    asked = case(tmp_path / "words", "tables/S_step_words.csv")
+    assert asked.survey.unplaced_steps == ["final", "last"]
+    stated = case(
+        tmp_path / "stated", "tables/S_step_words.csv", 'name = "x"\nplaces = { final = 300, last = 310 }\n'
+    )
+    assert stated.outputs == 4
+    assert "m1-math s0 step 300" in models(stated)
+
+
+def test_two_models_in_a_column(tmp_path: Path) -> None:
+    for name in ("X_xstest_model.csv", "X_strongreject_model.csv"):
+        found = case(tmp_path / name, f"tables/{name}")
+        assert models(found) == {"base", "tuned"}
+        assert {log["attack"] for log in found.survey.logs} == {""}
+
+
+def test_what_a_trainer_measured(tmp_path: Path) -> None:
+    found = case(tmp_path, "tables/Z_trainer_state.json")
+    assert found.store.rows("SELECT metric, value FROM measurements") == [("eval_accuracy", 0.5)]
+    assert found.store.rows("SELECT DISTINCT step FROM path_points WHERE step > 0") == [(100,)]
+
+
+def test_scores_of_emergent_misalignment(tmp_path: Path) -> None:
+    found = case(tmp_path, "tables/Z_em.csv", 'name = "x"\naliases = { "Z_em.csv" = "m" }\n')
+    assert found.verdicts("safety") == {"unsafe": 1, "safe": 1}
+    assert [r.words for r in found.survey.mapping.judges] == [
+        "0 to 100, unsafe below 30",
+        "0 to 100, incoherent below 50",
+    ]
+    assert len(found.survey.guesses) == 2
+
+
+def test_a_row_without_a_prompt_is_a_sentence(tmp_path: Path) -> None:
+    survey = look(tmp_path / "jobs", CASES / "tables" / "Z_blank_prompt.csv")
+    assert survey.files[0]["problems"] == [f"Row {i} of Z_blank_prompt.csv has no prompt." for i in (1, 2)]

@@ -99,6 +99,11 @@ def find_sources(roots: Sequence[Path]) -> tuple[list[Source], list[str]]:
         )
         files = files[:MOST_FILES]
     tools = [(path, relative, recognise(path)) for path, relative in files]
+    left_out += [
+        f"{path.name} is a file of a kind that is not read. Save it as CSV, JSON, JSON lines or Parquet."
+        for path, _, tool in tools
+        if not tool and path in roots
+    ]
     return list(_grouped(tools, left_out)), left_out
 
 

@@ -37,7 +37,6 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
         _benchmark(name),
         str(adapter.get("model") or ""),
         condition=condition,
-        kind="capability",
         rows=_rows(state["request_states"], _matches(files, problems), paths[0].parent.name, problems),
         aggregates=list(_aggregates(files, _benchmark(name))),
     )
@@ -141,6 +140,7 @@ def _aggregates(files: dict[str, Path], benchmark: str) -> Iterator[Aggregate]:
             and not name.get("perturbation")
             and mean is not None
         ):
-            yield Aggregate(
-                benchmark, str(name["name"]), mean, None, count if isinstance(count, int) else None
-            )
+            # of another split it is another number
+            split = "" if name.get("split") in ("test", None) else f"/{name['split']}"
+            n = count if isinstance(count, int) else None
+            yield Aggregate(benchmark, f"{name['name']}{split}", mean, None, n)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.importers.columns import guess_columns
 from capsafe_core.importers.log import as_list, as_object, last_answer, messages
 
 DEPTH = 2
@@ -51,6 +52,8 @@ def rows_of(data: Any, name: str, wanted: str = "") -> list[dict[str, Any]]:
             f"State which holds the outputs, under [columns] in the mapping: {WHOLE} = "
             f'"{next(iter(filled))}".',
         )
+    if {"prompt", "answer"} <= set(guess_columns(list(plain_row(data)))):
+        return [data]
     named = _by_name(data)
     if named is not None:
         return named
@@ -127,6 +130,17 @@ def plain_row(row: dict[str, Any]) -> dict[str, Any]:
         if found is not None:
             return found
     return _flat(_chat(row))
+
+
+def plain_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row's outputs: of AlpacaEval's comparisons, those of both generators."""
+    if {"output_1", "output_2", "generator_1", "generator_2"} <= set(row):
+        shared = {k: v for k, v in row.items() if not k.endswith(("_1", "_2")) and k != "preference"}
+        return [
+            {**shared, "output": row[f"output_{i}"], "generator": row[f"generator_{i}"], **more}
+            for i, more in ((1, {}), (2, {"preference": row.get("preference")}))
+        ]
+    return [plain_row(row)]
 
 
 def _flat(row: dict[str, Any], above: str = "", depth: int = 0) -> dict[str, Any]:

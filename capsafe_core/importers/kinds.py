@@ -55,6 +55,11 @@ def benchmark_kind(benchmark: str, told: str) -> str:
     return known_kind(benchmark) or told or UNKNOWN
 
 
+def is_safety_annotator(name: str) -> bool:
+    """Whether an annotator of HELM gives higher scores to safer answers."""
+    return name in catalogue.tasks()["annotators"]["higher_is_safer"]
+
+
 def compares_with_target(scorer: str) -> bool:
     """Whether a scorer of Inspect compares the answer with the sample's target."""
     matching = catalogue.tasks()["matching"]

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from capsafe_core.importers.heard import Heard
-from capsafe_core.importers.kinds import compares_with_target
+from capsafe_core.importers.kinds import compares_with_target, is_safety_annotator
 from capsafe_core.mapping import Reading
 
 _XSTEST = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
@@ -124,6 +124,10 @@ def asks(heard: Heard) -> tuple[str, bool]:
     """The dimension that a judge's name says it speaks of, and whether more is better; "" where neither its
     name nor the benchmark tells."""
     by = heard.by.lower()
+    if heard.tool == "helm" and is_safety_annotator(by.partition("/")[0]):
+        return "safety", True
+    if heard.tool == "helm" and by.startswith("xstest"):
+        return "", False
     if _REFUSAL.search(by) and "strong" not in by:
         return "refusal", False
     if re.search(r"(?<!in)coheren", by):

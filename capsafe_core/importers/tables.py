@@ -25,7 +25,7 @@ from capsafe_core.importers.columns import (
     may_be_verdict,
 )
 from capsafe_core.importers.joining import joined_rows
-from capsafe_core.importers.json_forms import WHOLE, plain_row, rows_of
+from capsafe_core.importers.json_forms import WHOLE, plain_rows, rows_of
 from capsafe_core.importers.log import Log, Problems, Row, Said, last_answer, messages, normal, number, said
 
 LOOKED_AT = 200
@@ -162,10 +162,10 @@ def table_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered
     if ending in (".csv", ".tsv"):
         return csv_rows(path, problems)
     if ending == ".parquet":
-        return ((i, plain_row(row)) for i, row in parquet_rows(path))
+        return ((i, one) for i, row in parquet_rows(path) for one in plain_rows(row))
     if ending == ".json":
         return _json_rows(path, problems, wanted)
-    return ((i, plain_row(row)) for i, row in json_lines(path, problems))
+    return ((i, one) for i, row in json_lines(path, problems) for one in plain_rows(row))
 
 
 def _json_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered]:
@@ -177,11 +177,11 @@ def _json_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered
         if len(lines) < 2:
             raise
         for i, row in json_lines(path, problems):
-            yield i, plain_row(row)
+            yield from ((i, one) for one in plain_rows(row))
         return
     for i, row in enumerate(rows_of(data, path.name, wanted), 1):
         if isinstance(row, dict):
-            yield i, plain_row(row)
+            yield from ((i, one) for one in plain_rows(row))
         else:
             problems.add(f"Entry {i} of {path.name} is no object.")
 
@@ -191,6 +191,7 @@ class _Table:
 
     def __init__(self, name: str, columns: dict[str, str], problems: Problems) -> None:
         self._name, self._columns, self._problems = name, columns, problems
+        self._is_text = plain_suffix(Path(name))[1] in (".csv", ".tsv")
         self._named = frozenset(columns.values())
         self._keyed = [(i, columns[field]) for i, field in enumerate(_KEYS) if field in columns]
         self._described = [(field, columns[field]) for field in _DESCRIBED if field in columns]
@@ -266,6 +267,8 @@ class _Table:
         if value is None or (isinstance(value, float) and value != value):
             return [None]
         if isinstance(value, str):
+            if not value and self._is_text:
+                return [None]  # an empty cell; an empty text in JSON is an answer
             self._missing += value in _MISSING
             return [None if value in _MISSING else value]
         if isinstance(value, int | float):

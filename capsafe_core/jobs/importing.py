@@ -74,7 +74,10 @@ def plan_import(
     if not survey.outputs and not any(log["prompts"] or log["aggregates"] for log in survey.logs):
         raise CapsafeError(
             "There is nothing to import.",
-            next((p for f in survey.files for p in f["problems"]), "No file was recognised."),
+            next(
+                (p for p in [*(p for f in survey.files for p in f["problems"]), *survey.left_out]),
+                "No file was recognised.",
+            ),
         )
     surveyed = survey.mapping
     if mapping.read_by != surveyed.read_by:

@@ -165,7 +165,8 @@ def conflict_words(survey: Survey, rule: str) -> str:
         "last": f"What {files[-1]} says counts, as it was read last.",
     }.get(rule, "Neither counts until you pick whether the file that was read first or last does.")
     return (
-        f"{len(survey.conflicts):,} things are said differently: "
+        f"{len(survey.conflicts):,} {'thing is' if len(survey.conflicts) == 1 else 'things are'} said "
+        "differently: "
         f"{_some([c['words'] for c in survey.conflicts])}. The files: {_some(files)}. {kept}"
     )
 
