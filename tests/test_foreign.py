@@ -25,6 +25,7 @@ from capsafe_core import __version__, catalogue
 from capsafe_core.benchmarks import load_training_pairs
 from capsafe_core.cli import app
 from capsafe_core.errors import CapsafeError, NotAllowedError
+from capsafe_core.jobs import packing
 from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, folder_beside, list_jobs, open_job
 from capsafe_core.jobs.foreign import adopt, foreign_studies, is_foreign, mark_foreign
 from capsafe_core.jobs.new_run import add_judge, missing_jobs, probe_job, queue_jobs
@@ -92,7 +93,7 @@ def study_of(attacker: Seen, private: Path, python: Path | None = None) -> tuple
 
 
 def bundle_of(
-    target: Path, study: Study, text: str, more: dict[str, str] | None = None, **changes: Any
+    target: Path, study: Study, text: str, more: dict[str, Any] | None = None, **changes: Any
 ) -> Path:
     """A bundle as somebody hostile writes it: every job of the study, each asking to be started."""
     with zipfile.ZipFile(target, "w") as archive:
@@ -462,6 +463,21 @@ def test_a_locked_or_strangely_packed_bundle_is_a_sentence(
     with pytest.raises(CapsafeError, match="cannot be read as a bundle"):
         unpack_bundle(bundle, workspace.jobs_path)
     assert not list(workspace.jobs_path.glob("*"))
+
+
+def test_what_all_jobs_unpack_to_is_bounded_together(
+    workspace: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each was bounded alone: a small file could fill any disk."""
+    study, text = study_of(Seen("http://127.0.0.1:9/v1"), tmp_path / "private.csv")
+    zeros = {"part-000.shard.jsonl.gz": gzip.compress(b"\n" * 600_000)}
+    bundle = bundle_of(tmp_path / "gift.zip", study, text, zeros)
+    monkeypatch.setattr(packing, "LARGEST", 1 << 20)
+    with pytest.raises(CapsafeError, match="together"):
+        unpack_bundle(bundle, workspace.jobs_path)
+    assert not list(workspace.jobs_path.glob("*"))
+    monkeypatch.setattr(packing, "LARGEST", 1 << 21)
+    assert unpack_bundle(bundle, workspace.jobs_path).jobs == 1 + len(plan_study(study))
 
 
 @pytest.mark.parametrize("about", ["[]", "3", '"x"', "null", "{}", '{"study": 3}', "[" * 9999])

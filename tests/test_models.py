@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from capsafe_core.engines.limit import at_most
 from capsafe_core.engines.models import DIGESTS, resolve_weights
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_files
@@ -115,6 +121,65 @@ def test_an_adapter_of_another_kind_is_refused_before_peft_sees_it(config: str, 
     (adapter / "adapter_model.safetensors").write_bytes(b"")
     with pytest.raises(CapsafeError, match=r"not loaded|cannot be read"):
         resolve_weights(str(model(tmp_path / "m")), tmp_path / "models", (adapter,))
+
+
+@given(letters=st.sampled_from("abc"), count=st.integers(40, 80))
+@settings(max_examples=5)
+def test_a_pattern_that_never_ends_is_ended(letters: str, count: int) -> None:
+    with (
+        pytest.raises(CapsafeError, match="takes too long"),
+        at_most(0.2, CapsafeError("It takes too long.", "Do not trust it.")),
+    ):
+        re.fullmatch(f"({letters}+)+!", letters * count)
+    with at_most(60, CapsafeError("It takes too long.", "")):  # and nothing is left of the first limit
+        time.sleep(0.3)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+from capsafe_core.engines import transformers as engine
+from capsafe_core.engines.models import resolve_weights
+from capsafe_core.errors import CapsafeError
+
+root = Path(sys.argv[1])
+sizes = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=32)
+model = LlamaForCausalLM(LlamaConfig(**sizes))
+model.save_pretrained(root / "model")
+get_peft_model(model, LoraConfig(target_modules=["q_proj"])).save_pretrained(root / "adapter")
+plain = resolve_weights(str(root / "model"), root / "models", (root / "adapter",))
+engine.load_model(plain, "float32")
+config = root / "adapter" / "adapter_config.json"
+config.write_text(config.read_text().replace('"target_modules": [\\n    "q_proj"\\n  ]',
+    '"target_modules": "([a-z_.0-9]+)+!|.*q_proj"'))
+assert "+)+!" in config.read_text()
+engine.LOADING = 2.0
+began = time.monotonic()
+try:
+    engine.load_model(resolve_weights(str(root / "model"), root / "models", (root / "adapter",)), "float32")
+except CapsafeError as error:
+    print(error.message, time.monotonic() - began < 60)
+"""
+
+
+@pytest.mark.engine
+def test_an_adapter_whose_patterns_never_end_is_given_up(tmp_path: Path) -> None:
+    """It held the worker, and the queue behind it, for ever: a stop is a file that nobody looked at."""
+    python = Settings().worker_python
+    if python.parent.parent.name != ".venv-engine":
+        pytest.skip("the engine's environment is not installed: make engine")
+    done = subprocess.run(
+        [str(python), "-c", SLOW, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("to load. True\n"), done.stdout + done.stderr
 
 
 @pytest.mark.engine

@@ -13,11 +13,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from capsafe_core.engines.base import Completion, Finished, Request, Sampling, Unit, batch_plan, request_seed
 from capsafe_core.engines.chat import first_tokens, request_tokens, with_template
+from capsafe_core.engines.limit import at_most
 from capsafe_core.engines.models import Weights
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_text
 
 T = TypeVar("T")
+LOADING = 600.0
+"""seconds in which an adapter must be laid over its model"""
 BROKEN = (SafetensorError, UnpicklingError)
 """what weights raise that are damaged, or a pickle that would do more than hold numbers"""
 
@@ -169,8 +172,13 @@ def load_model(weights: Weights, dtype: str) -> Any:
     for path in weights.adapters:
         from peft import PeftModel
 
+        slow = CapsafeError(
+            f"The adapter {path} takes longer than {LOADING / 60:g} minutes to load.",
+            "The patterns in its adapter_config.json may never end; do not trust it.",
+        )
         try:
-            model = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+            with at_most(LOADING, slow):  # peft matches its patterns with Python's engine
+                model = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
         except (RuntimeError, ValueError, KeyError, *BROKEN) as error:
             raise CapsafeError(
                 f"The adapter {path} does not fit the model {weights.name!r}.",

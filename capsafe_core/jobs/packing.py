@@ -30,7 +30,7 @@ from capsafe_core.values import parse_json
 from capsafe_core.writing import REFUSALS, refusal, whole
 
 LARGEST = 32 << 30
-"""bytes of a bundle or of one of its shards, unpacked"""
+"""bytes of a bundle, and of what its shards unpack to together"""
 UNREADABLE = (
     zipfile.BadZipFile,
     ValueError,
@@ -254,15 +254,16 @@ def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> 
         How many folders are new, and how many were there.
 
     Raises:
-        CapsafeError: a folder is not a job, or unpacks to more than LARGEST; nothing of it was put in place.
+        CapsafeError: a folder is not a job, or all unpack to more than LARGEST; nothing was put in place.
     """
     jobs.mkdir(parents=True, exist_ok=True)
     packed = sorted(path for path in (source / "jobs").glob("*") if path.is_dir())
     new = [folder for folder in packed if not (jobs / folder.name).exists()]
     # in the jobs folder, so that a rename puts a folder in its place; one level too deep for readers of jobs
     with tempfile.TemporaryDirectory(dir=jobs, prefix=".unpacking-") as scratch:
+        room = LARGEST
         for folder in new:
-            _unpack(folder, Path(scratch) / folder.name)
+            room -= _unpack(folder, Path(scratch) / folder.name, room)
         if origin:
             studies = {n for folder in new for n in _studies_in(open_job(Path(scratch) / folder.name))}
             if study and studies - {study}:
@@ -300,9 +301,14 @@ def _require_text(unpacked: Path, jobs: Path, study: str, origin: str) -> None:
         )
 
 
-def _unpack(packed: Path, folder: Path) -> None:
-    """One packed job, with those of its files that a job's folder may bring."""
+def _unpack(packed: Path, folder: Path, room: int) -> int:
+    """One packed job, with those of its files that a job's folder may bring; how many bytes they have.
+
+    Raises:
+        CapsafeError: they have more than there is room for.
+    """
     folder.mkdir()
+    left = room
     for path in sorted(packed.iterdir()):
         if path.name not in KEPT and not _FILE.fullmatch(path.name):
             continue
@@ -312,13 +318,15 @@ def _unpack(packed: Path, folder: Path) -> None:
             continue
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream, target.open("wb") as out:
             while piece := stream.read(1 << 20):
-                if out.tell() > LARGEST:
+                left -= len(piece)
+                if left < 0:
                     raise CapsafeError(
-                        f"{path.name} unpacks to more than {LARGEST >> 30} GB.",
-                        "No job is that large; do not trust it.",
+                        f"The packed jobs unpack to more than {LARGEST >> 30} GB together.",
+                        "No study is that large; do not trust it.",
                     )
                 out.write(piece)
     open_job(folder)
+    return room - left
 
 
 def _ended(values: dict[str, Any]) -> Status:
