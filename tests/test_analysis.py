@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 
-from capsafe_core.analysis import by_name
+from capsafe_core.analysis import by_name, coverage
 from capsafe_core.analysis.arms import Arm, Claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.matched import matched_table
@@ -339,3 +339,15 @@ def test_outputs_no_detector_has_seen_are_not_called_coherent(tmp_path: Path) ->
         row = cell_rates(open_view(store, Selection())).iloc[0]
         assert (row["rate"], row["n"]) == (1.0, 3)
         assert np.isnan(row["incoherent"])
+
+
+def test_more_squares_than_can_be_told_are_a_sentence(
+    made_up_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = open_view(made_up_store, Selection())
+    rows = len(coverage.coverage_table(view))
+    monkeypatch.setattr(coverage, "MOST_ROWS", rows)
+    assert len(coverage.coverage_table(view)) == rows
+    monkeypatch.setattr(coverage, "MOST_ROWS", rows - 1)
+    with pytest.raises(CapsafeError, match="told at once"):
+        coverage.coverage_table(view)

@@ -6,8 +6,12 @@ import pandas as pd
 
 from capsafe_core import catalogue
 from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
 from capsafe_core.store.cells import cells
 from capsafe_core.store.counts import seen_counts
+
+MOST_ROWS = 3_000_000
+"""checkpoints times benchmarks times judges; a bundle may bring any number of each"""
 
 
 def coverage_table(view: View, benchmark: str = "") -> pd.DataFrame:
@@ -18,6 +22,9 @@ def coverage_table(view: View, benchmark: str = "") -> pd.DataFrame:
         seen (how many of them the judge has looked at),
         state: present, partial, missing, or no outputs. A judge of the study stands at every benchmark of a
             kind that it looks at.
+
+    Raises:
+        CapsafeError: there are more than MOST_ROWS of them.
     """
     names = [benchmark] if benchmark else [b.name for b in view.study.benchmarks]
     kinds = dict(zip(*(cells(view.store)[c] for c in ("benchmark", "kind")), strict=True))
@@ -32,6 +39,12 @@ def coverage_table(view: View, benchmark: str = "") -> pd.DataFrame:
         columns=["benchmark", "judge"],
     )
     points = view.points[["recipe", "seed", "step", "checkpoint_id"]].drop_duplicates("checkpoint_id")
+    if len(points) * len(asked) > MOST_ROWS:
+        raise CapsafeError(
+            f"{len(points):,} checkpoints with {len(asked):,} pairs of a benchmark and a judge are more than "
+            f"the {MOST_ROWS:,} rows that are told at once.",
+            "Choose one benchmark.",
+        )
     pairs = ["checkpoint_id", "benchmark"]
     there = view.listed_cells[["cell_id", *pairs]]
     counts = seen_counts(view.store)
