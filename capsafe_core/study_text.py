@@ -49,6 +49,20 @@ def with_additions(
     )
 
 
+def with_kinds(text: str, kinds: Mapping[str, str]) -> str:
+    """A study's text where benchmarks of which nobody knew what they measure have their kind.
+
+    Args:
+        kinds: of each benchmark, by its name.
+    """
+    document = tomlkit.parse(text)
+    for benchmark in document.get("benchmarks", []):
+        config = benchmark.get("config", {})
+        if config.get("kind") == "unknown" and kinds.get(benchmark["name"], "unknown") != "unknown":
+            config["kind"] = kinds[benchmark["name"]]
+    return tomlkit.dumps(document)
+
+
 def _set(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that are set, also within."""
     kept = {k: _set(v) if isinstance(v, Mapping) else v for k, v in values.items()}

@@ -87,13 +87,15 @@ def look(root: Path, *paths: Path, mapping: str = "") -> Survey:
     return survey
 
 
-def bring(root: Path, *paths: Path, mapping: str = "", accept: bool = True) -> Brought:
+def bring(
+    root: Path, *paths: Path, mapping: str = "", accept: bool = True, store: Store | None = None
+) -> Brought:
     """Look at paths, import what was recognised with its readings accepted, and put it into a store."""
     survey = look(root, *paths, mapping=mapping)
     job, _ = plan_import(root, survey, survey.accepted(accept))
     with Part(job) as part:
         import_logs.work(part)
-    store = Store(None)
+    store = store or Store(None)
     _, problems = ingest_all(store, root)
     assert problems == []
     return Brought(survey, store, [line["message"] for line in job.failures(0)])

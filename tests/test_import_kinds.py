@@ -9,6 +9,7 @@ import io
 import json
 import random
 import time
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from capsafe_core.importers.kinds import benchmark_kind
 from capsafe_core.importers.log import attack_name
 from capsafe_core.importers.readings import guessed
 from capsafe_core.importers.survey import Surveyor
+from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.mapping import ImportMapping, parse_mapping
+from capsafe_core.store.rollups import check
 from tests.importing import bring
 from tests.logs import inspect_log, inspect_sample
 
@@ -307,3 +310,18 @@ def test_the_order_of_rows_costs_nothing(tmp_path: Path) -> None:
     print(
         f"12,000 rows: interleaved costs {took['interleaved'] / took['sorted']:.2f} times as much as sorted"
     )
+
+
+def test_a_kind_that_is_stated_later_counts_for_what_is_there(tmp_path: Path) -> None:
+    about = {"model": "m", "task": "mine", "response": "r"}
+    rows = [{**about, "id": i, "prompt": f"p{i}", "unsafe": i % 2} for i in range(4)]
+    path = lines(tmp_path / "a.jsonl", rows)
+    before = bring(tmp_path / "jobs", path, accept=False)
+    assert before.store.rows("SELECT kind FROM benchmarks") == [("unknown",)]
+    after = bring(tmp_path / "jobs", path, store=before.store)
+    assert after.store.rows("SELECT kind FROM benchmarks") == [("safety",)]
+    assert after.verdicts("safety") == {"safe": 2, "unsafe": 2}
+    assert check(after.store) == []
+    studies = [r.text for job in list_jobs(tmp_path / "jobs") for r in job.records() if r.type == "study"]
+    kinds = [tomllib.loads(text)["benchmarks"][0]["config"]["kind"] for text in studies]
+    assert sorted(kinds) == ["safety", "unknown"]

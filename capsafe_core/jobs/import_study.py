@@ -12,7 +12,7 @@ from capsafe_core.jobs.looking import Survey
 from capsafe_core.jobs.record_job import recorded_study
 from capsafe_core.mapping import ImportMapping
 from capsafe_core.study import IMPORTED
-from capsafe_core.study_text import with_additions
+from capsafe_core.study_text import with_additions, with_kinds
 from capsafe_core.toml_text import toml_table
 
 RULES = "coherence-rules"
@@ -50,7 +50,8 @@ def study_text(root: Path, survey: Survey, mapping: ImportMapping) -> str:
                 if not {*values[key]} <= {*before}:
                     longer[group, known.name, key] = {*before, *values[key]}
     tables = [(group, values) for group, values in named if values["name"] not in there[group]]
-    return with_additions(text, tables, longer) if tables or longer else text
+    text = with_additions(text, tables, longer) if tables or longer else text
+    return with_kinds(text, {v["name"]: v["config"]["kind"] for group, v in named if group == "benchmarks"})
 
 
 def _tables(

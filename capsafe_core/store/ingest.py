@@ -32,6 +32,7 @@ from capsafe_core.store.batches import (
     match_retractions,
     name_studies,
 )
+from capsafe_core.store.kinds import settle_kinds
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
 from capsafe_core.store.tables import TABLES, Row
@@ -307,6 +308,8 @@ def _insert(
     """
     cursor.register("incoming", incoming)
     try:
+        if kind == "benchmark" and not batch.is_foreign and not batch.is_retracted:
+            touched |= settle_kinds(cursor)
         _compare(cursor, kind, incoming.column_names, batch)
         new, other, taken_out = first(cursor, _WHAT_COMES) or (0, 0, 0)
         table, columns = TABLES[kind], ", ".join(incoming.column_names)
