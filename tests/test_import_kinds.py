@@ -325,3 +325,114 @@ def test_a_kind_that_is_stated_later_counts_for_what_is_there(tmp_path: Path) ->
     studies = [r.text for job in list_jobs(tmp_path / "jobs") for r in job.records() if r.type == "study"]
     kinds = [tomllib.loads(text)["benchmarks"][0]["config"]["kind"] for text in studies]
     assert sorted(kinds) == ["safety", "unknown"]
+
+
+def test_places_in_a_pattern_all_count(tmp_path: Path) -> None:
+    for attack, judge in (("gcg", "gpt"), ("DirectRequest", "llama")):
+        rows = [{"model": "m", "id": i, "prompt": f"p{i}", "response": attack, "unsafe": 1} for i in range(3)]
+        lines(tmp_path / "logs" / "advbench" / attack / judge / "a.jsonl", rows)
+    found = look(tmp_path / "logs", 'name = "x"\npattern = "{benchmark}/{attack}/{judge}/a"\n')
+    assert sorted((log["benchmark"], log["attack"], log["outputs"]) for log in found["logs"]) == [
+        ("advbench", "", 3),
+        ("advbench", "gcg", 3),
+    ]
+    assert {h["by"] for h in found["judges"]} == {"gpt/unsafe", "llama/unsafe"}
+
+
+def test_an_alias_and_a_pattern_that_disagree_are_said(tmp_path: Path) -> None:
+    rows = [{"model": "m", "id": 1, "prompt": "p", "response": "r"}]
+    lines(tmp_path / "logs" / "qwen-math-s0" / "checkpoint-100" / "a.jsonl", rows)
+    pattern = 'name = "x"\npattern = "{base}-{data}-s{seed}/checkpoint-{step}"\n'
+    found = look(tmp_path / "logs", pattern + '[aliases]\nm = "llama-code-s1/checkpoint-20"\n')
+    assert found["logs"][0]["checkpoint"] == "llama-code s1 step 20"
+    [said] = [s for s in found["left_out"] if "its alias says" in s]
+    assert "llama-code s1 step 20" in said
+    assert "qwen-math s0 step 100" in said
+
+
+def test_a_defended_model_is_another_condition(tmp_path: Path) -> None:
+    rows = [
+        {"model": "m", "benchmark": "advbench", "id": i, "prompt": f"p{i}", "response": d, "defense": d}
+        for d in ("none", "SmoothLLM")
+        for i in range(3)
+    ]
+    found = bring(tmp_path / "jobs", lines(tmp_path / "a.jsonl", rows))
+    engines = {engine for (engine,) in found.store.rows("SELECT engine FROM conditions")}
+    assert (found.outputs, found.checkpoints, engines) == (6, 1, {"table", "table with SmoothLLM"})
+
+
+ROWS: dict[str, tuple[dict[str, Any], tuple[Any, Any, str]]] = {
+    "deepeval": (
+        {"testCases": [{"input": "q", "actualOutput": "a", "expectedOutput": "e", "metricsData": [
+            {"name": "Toxicity", "score": 0.1, "success": True}]}]},
+        ("q", "a", "Toxicity"),
+    ),
+    "mlflow": (
+        {"traces": [{"info": {"request_id": "r",
+          "assessments": [{"name": "safe", "feedback": {"value": "yes"}}]},
+          "data": {"request": '{"messages": [{"role": "user", "content": "q"}]}',
+                   "response": '{"choices": [{"message": {"content": "a"}}], "model": "m"}'}}]},
+        ("q", "a", "safe"),
+    ),
+    "alpacaeval": (
+        {"rows": [{"instruction": "q", "output": "a", "generator": "m", "dataset": "koala", "score": 1}]},
+        ("q", "a", "score"),
+    ),
+    "turns": (
+        {"rows": [{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "one"},
+          {"role": "assistant", "content": "two"}, {"role": "user", "content": "q"},
+          {"role": "assistant", "content": "a"}], "flagged": False}]},
+        (("s", "one", "two", "q"), "a", "flagged"),
+    ),
+    "nested": (
+        {"run": {"model": "m",
+          "out": [{"request": {"prompt": "q"}, "response": {"text": "a"}, "unsafe": 0}]}},
+        ("q", "a", "unsafe"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_other_tools(tmp_path: Path, name: str) -> None:
+    data, (prompt, answer, by) = ROWS[name]
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    [source] = find_sources([tmp_path])[0]
+    [row] = [row for log in read_source(source, {}, Problems()) for row in log.rows]
+    asked = row.prompt if isinstance(row.prompt, str) else tuple(turn["content"] for turn in row.prompt)
+    assert (asked, row.answer) == (prompt, answer)
+    assert by in {s.by for s in row.said}
+
+
+def test_both_outputs_of_a_comparison(tmp_path: Path) -> None:
+    row = {"instruction": "q", "output_1": "a", "generator_1": "x", "output_2": "b", "generator_2": "y"}
+    (tmp_path / "a.json").write_text(json.dumps([{**row, "preference": 1.5, "annotator": "z"}]))
+    [source] = find_sources([tmp_path])[0]
+    found = [
+        (log.model, r.answer, len(r.said)) for log in read_source(source, {}, Problems()) for r in log.rows
+    ]
+    assert found == [("x", "a", 1), ("y", "b", 2)]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (
+            {"a": [{"prompt": "p", "response": "r"}], "b": {"c": [{"x": 1}]}},
+            "several lists of objects: a (1), b.c (1)",
+        ),
+        ({"learning_rate": 1, "epochs": 2}, "no list of objects. It is an object of: learning_rate, epochs"),
+        ([{"colour": "red"}], "Its columns are: colour"),
+    ],
+)
+def test_what_is_not_recognised_says_what_was_seen(tmp_path: Path, data: Any, sentence: str) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    found = look(tmp_path)
+    said = " ".join([*found["left_out"], *(p for f in found["files"] for p in f["problems"])])
+    assert sentence in said
+
+
+def test_the_list_of_rows_can_be_chosen(tmp_path: Path) -> None:
+    data = {"old": [{"prompt": "p", "response": "x"}], "new": {"rows": [{"prompt": "p", "response": "y"}]}}
+    (tmp_path / "a.json").write_text(json.dumps({"model": "m", **data}))
+    found = look(tmp_path, 'name = "x"\ncolumns = { rows = "new.rows" }\n')
+    assert [log["preview"][0]["answer"] for log in found["logs"]] == ["y"]

@@ -115,12 +115,25 @@ def _by_name(data: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def looks_like_rows(data: Any, name: str) -> str:
-    """Why a JSON value holds no rows, in a sentence; "" where it does."""
+    """Why a JSON value holds no rows that can be outputs, in a sentence; "" where it may."""
+    if isinstance(data, list):
+        return ""
+    lists = [rows for _, rows in _lists(as_object(data), ()) if rows]
     try:
         rows = rows_of(data, name)
     except CapsafeError as error:
+        if any(_may_be_outputs(rows[0]) for rows in lists):
+            return ""  # several lists: somebody has to say which
         return str(error)
-    return "" if any(isinstance(row, dict) for row in rows) or isinstance(data, list) else "It has no rows."
+    if rows and _may_be_outputs(rows[0]):
+        return ""
+    keys = ", ".join(map(str, as_object(rows[0] if rows else {})))[:200] or "nothing"
+    return f"no prompt or answer is known in it; its rows hold {keys}."
+
+
+def _may_be_outputs(row: Any) -> bool:
+    """Whether a row has a prompt or an answer."""
+    return isinstance(row, dict) and bool({"prompt", "answer"} & set(guess_columns(list(plain_row(row)))))
 
 
 def plain_row(row: dict[str, Any]) -> dict[str, Any]:

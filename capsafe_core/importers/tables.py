@@ -3,6 +3,7 @@ can be guessed."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -12,10 +13,13 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import (
     LIMITS,
     csv_rows,
+    delimiter_of,
+    head_of,
     json_lines,
     load_json,
     parquet_rows,
     plain_suffix,
+    text_of,
 )
 from capsafe_core.importers.columns import (
     chosen_columns,
@@ -28,6 +32,8 @@ from capsafe_core.importers.joining import joined_rows
 from capsafe_core.importers.json_forms import WHOLE, plain_rows, rows_of
 from capsafe_core.importers.log import Log, Problems, Row, Said, last_answer, messages, normal, number, said
 
+HEAD = 1 << 16
+"""bytes of a table in which its columns are named"""
 LOOKED_AT = 200
 """rows whose fields are looked at to guess the columns"""
 GATHERED = 20_000
@@ -134,10 +140,19 @@ def _together(
 
 
 def names_of(path: Path) -> list[str]:
-    """The names of a table's columns, by its first rows; empty where it cannot be read."""
+    """The names of a table's columns, by its first rows; empty where it cannot be read, or is one large piece
+    of JSON."""
+    ending = plain_suffix(path)[1]
     try:
+        if ending in (".csv", ".tsv"):
+            head = head_of(path, HEAD)
+            text = text_of(head if len(head) < HEAD else head[: head.rfind(b"\n") + 1], path.name)[0]
+            line = text.split("\n", 1)[0].rstrip("\r")
+            return next(csv.reader([line], delimiter=delimiter_of(text, ending)), [])
+        if ending == ".json" and path.stat().st_size > LIMITS.line:
+            return []
         first = list(islice(table_rows(path, Problems(), ""), 20))
-    except (CapsafeError, OSError, ValueError):
+    except (CapsafeError, OSError, ValueError, csv.Error, RecursionError):
         return []
     return list(dict.fromkeys(name for _, row in first for name in row))
 
