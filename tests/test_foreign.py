@@ -27,6 +27,7 @@ from capsafe_core.cli import app
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.jobs import packing
 from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, folder_beside, list_jobs, open_job
+from capsafe_core.jobs.folder.work import StudyWork
 from capsafe_core.jobs.foreign import adopt, foreign_studies, is_foreign, mark_foreign
 from capsafe_core.jobs.new_run import add_judge, missing_jobs, probe_job, queue_jobs
 from capsafe_core.jobs.packing import unpack_bundle
@@ -463,6 +464,31 @@ def test_a_locked_or_strangely_packed_bundle_is_a_sentence(
     with pytest.raises(CapsafeError, match="cannot be read as a bundle"):
         unpack_bundle(bundle, workspace.jobs_path)
     assert not list(workspace.jobs_path.glob("*"))
+
+
+@pytest.mark.parametrize("state", ["done", "stopped"])
+@pytest.mark.parametrize("taken", [1, 3])
+def test_a_folder_that_a_bundle_took_keeps_no_own_text_out(
+    workspace: Settings, attacker: Seen, private: Path, tmp_path: Path, taken: int, state: str
+) -> None:
+    """The folder of a text is known before the text is declared: one that came along, with another text in
+    it, was taken for the declaration."""
+    study, text = study_of(attacker, private)
+    jobs = workspace.jobs_path
+    other = text.replace("somebody else", "nobody")
+    line = to_line(study.record(other, time.time() + 1e6)) + '{"type": "commit", "unit": "study"}\n'
+    for again in range(taken):
+        job = create_job(jobs, Manifest.of("gift", "gift-study", StudyWork(digest_text(text), again)))
+        job.path(0, "shard.jsonl").write_text(line if state == "done" else "")
+        job.path(0, "status.json").write_text(json.dumps({"state": state}))
+        mark_foreign(job.folder, "gift.zip", ["gift"])
+    before = {path: path.read_bytes() for path in jobs.rglob("*") if path.is_file()}
+    for _ in range(2):
+        own = record_study(jobs, study, text)
+        assert not is_foreign(own.folder)
+        assert recorded_study(jobs, "gift")[1] == text
+    assert len([job for job in list_jobs(jobs) if not is_foreign(job.folder)]) == 1
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_what_all_jobs_unpack_to_is_bounded_together(

@@ -56,8 +56,11 @@ def record_study(root: Path, study: Study, text: str) -> Job:
     before = own_records(root, study.name)
     same = [record for record in before if record.digest == digest]
     again = same[-1].again + (before[-1] != same[-1]) if same else 0
-    work = StudyWork(digest, again)
-    job = create_job(root, Manifest.of(study.name, f"{study.name}-study", work))
+    manifest = _declaring(study, digest, again)
+    while is_foreign(root / manifest.job_id):  # a bundle may have taken the folder of a text to come
+        again += 1
+        manifest = _declaring(study, digest, again)
+    job = create_job(root, manifest)
     while job.state != "done":
         try:
             with Part(job) as part:
@@ -68,3 +71,7 @@ def record_study(root: Path, study: Study, text: str) -> Job:
         except BusyError:  # another worker of the same study is recording it
             time.sleep(0.1)
     return job
+
+
+def _declaring(study: Study, digest: str, again: int) -> Manifest:
+    return Manifest.of(study.name, f"{study.name}-study", StudyWork(digest, again))
