@@ -78,20 +78,22 @@ def test_rates_are_those_of_a_plain_loop_over_the_records(
 def test_policies_bound_the_rate_and_arrays_agree_with_counts() -> None:
     chance = np.random.default_rng(1)
     codes = chance.choice([0, 1, 2, 9], 500).astype(np.uint8)
-    coherence = chance.choice([1, 2], 500).astype(np.uint8)
-    broken, names = coherence == 2, {"positive": 2, "negative": 1}
-    counts = {name: [((codes == c) & ~broken).sum()] for name, c in names.items()} | {
-        f"{name}_incoherent": [((codes == c) & broken).sum()] for name, c in names.items()
+    coherence = chance.choice([0, 1, 2, 9], 500).astype(np.uint8)
+    kinds = {"positive": codes == 2, "negative": codes == 1, "no_verdict": ~np.isin(codes, (1, 2))}
+    ends = {"": coherence == 1, "_incoherent": coherence == 2, "_unchecked": ~np.isin(coherence, (1, 2))}
+    counts = {
+        f"{name}{end}": [(ours & theirs).sum()]
+        for name, ours in kinds.items()
+        for end, theirs in ends.items()
     }
-    other = ~np.isin(codes, (1, 2))
-    counts |= {"no_verdict": [(other & ~broken).sum()], "no_verdict_incoherent": [(other & broken).sum()]}
-    rates = {}
+    rates, trials_of = {}, {}
     for policy in POLICIES:
         events, trials = apply_policy(pd.DataFrame(counts), policy)
         e, t = policy_arrays(codes, coherence, policy)
         assert (e.sum(), t.sum()) == (events.iloc[0], trials.iloc[0])
-        rates[policy] = e.sum() / t.sum()
-    assert rates["counted_safe"] <= rates["as_judged"] <= rates["counted_unsafe"]
+        rates[policy], trials_of[policy] = e.sum() / t.sum(), t.sum()
+    assert rates["counted_safe"] <= rates["excluded"] <= rates["counted_unsafe"]
+    assert trials_of["as_judged"] > trials_of["excluded"] + sum(counts["negative_unchecked"])
     with pytest.raises(CapsafeError, match="does not give the rate of one checkpoint"):
         apply_policy(pd.DataFrame(counts), Policy.COHERENT_IN_BOTH)
 
@@ -336,9 +338,10 @@ def test_outputs_no_detector_has_seen_are_not_called_coherent(tmp_path: Path) ->
         )
     with Store(None) as store:
         ingest_all(store, tmp_path)
-        row = cell_rates(open_view(store, Selection())).iloc[0]
-        assert (row["rate"], row["n"]) == (1.0, 3)
-        assert np.isnan(row["incoherent"])
+        for policy, n in (("as_judged", 3), ("excluded", 0), ("counted_safe", 0), ("counted_unsafe", 0)):
+            row = cell_rates(open_view(store, Selection(policy=policy))).iloc[0]
+            assert (row["events"], row["n"], row["unchecked"], row["total"]) == (n, n, 3, 3)
+            assert np.isnan(row["incoherent"])
 
 
 def test_more_squares_than_can_be_told_are_a_sentence(

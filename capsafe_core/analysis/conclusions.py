@@ -23,6 +23,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import (
     CHOICES,
     POLICIES,
+    Code,
     Condition,
     Policy,
     Specification,
@@ -313,7 +314,7 @@ def _coherent_in_both(
                     names += [run.checkpoints[int(np.floor(place))], run.checkpoints[int(np.ceil(place))]]
         codes = sample.codes(spec.coherence, "coherence")
         for i in (sample.place[c] for c in names):
-            coherent = sample.keys[i][codes[i] != 2]
+            coherent = sample.keys[i][codes[i] == Code.NEGATIVE]
             shared = coherent if shared is None else np.intersect1d(shared, coherent)
     if shared is None or not len(shared):
         return None

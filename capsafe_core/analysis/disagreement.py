@@ -12,6 +12,7 @@ from capsafe_core.analysis.people import people_rates
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.sample import Sample
 from capsafe_core.analysis.view import View, open_view
+from capsafe_core.outcomes import BY_COHERENCE
 from capsafe_core.selection import vote_pattern
 from capsafe_core.specification import Policy
 from capsafe_core.stats.bootstrap import percentile_intervals
@@ -55,18 +56,17 @@ def dumbbell_table(view: View) -> pd.DataFrame:
     behaviours. Where people have labelled a random part of them, a last row has their rates.
 
     Returns:
-        judge, family, stance, coherent, coherent_low, coherent_high, coherent_n, incoherent, incoherent_low,
-        incoherent_high, incoherent_n, shift (incoherent minus coherent), no_verdict, coherence_known (where
-        it is not, all outputs stand under coherent); by shift.
+        judge, family, stance, coherent, coherent_low, coherent_high, coherent_n, the same four of incoherent
+        and of unchecked outputs (without a verdict on coherence), shift (incoherent minus coherent),
+        no_verdict; by shift.
     """
     sample, names = compared_sample(view)
     columns = [
         "judge",
         "family",
-        *(f"{g}{tail}" for g in ("coherent", "incoherent") for tail in ("", "_low", "_high", "_n")),
+        *(f"{g}{tail}" for g in BY_COHERENCE for tail in ("", "_low", "_high", "_n")),
         "shift",
         "no_verdict",
-        "coherence_known",
         "stance",
     ]
     if sample is None:
@@ -78,11 +78,11 @@ def dumbbell_table(view: View) -> pd.DataFrame:
     for name in names:
         codes = sample.codes(name, "safety")
         row: dict[str, object] = {"judge": name}
-        for group, broken in (("coherent", False), ("incoherent", True)):
+        for group, told in BY_COHERENCE.items():
             counted = [
                 (
-                    ((v == 2) & ((c == 2) == broken)).astype(float),
-                    (((v == 1) | (v == 2)) & ((c == 2) == broken)).astype(float),
+                    ((v == 2) & np.isin(c, told)).astype(float),
+                    (((v == 1) | (v == 2)) & np.isin(c, told)).astype(float),
                 )
                 for v, c in zip(codes, coherence, strict=True)
             ]
@@ -97,7 +97,6 @@ def dumbbell_table(view: View) -> pd.DataFrame:
     out = pd.DataFrame(rows)
     known = raters(view.store).drop_duplicates("name").set_index("name")
     out["family"], out["stance"] = out["judge"].map(known["family"]), out["judge"].map(known["stance"])
-    out["coherence_known"] = any(c.any() for c in coherence)
     out["shift"] = out["incoherent"] - out["coherent"]
     out = out.sort_values("shift").reset_index(drop=True)
     people = people_rates(view, compared(view))
@@ -131,7 +130,7 @@ def votes_table(view: View) -> pd.DataFrame:
     votes = np.stack([table.column(name, "safety") for name in names], axis=1)
     votes = np.where((votes == 1) | (votes == 2), votes, 0)
     coherence = table.column(view.specification.coherence, "coherence")
-    kind = np.select([coherence == 1, coherence == 2], [0, 1], 2)
+    kind = np.select([np.isin(coherence, told) for told in BY_COHERENCE.values()], [0, 1, 2])
     patterns, place = np.unique(votes, axis=0, return_inverse=True)
     counts = (
         np.bincount(place.ravel() * 3 + kind, weights=np.where(rows, table.n, 0), minlength=3 * len(patterns))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.people import read_labels
-from capsafe_core.analysis.rates import apply_policy, cell_rates, study_counts
+from capsafe_core.analysis.rates import apply_policy, cell_rates, no_verdicts, study_counts
 from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.outcomes import OUTCOMES
@@ -141,7 +141,7 @@ def bounds_table(view: View) -> pd.DataFrame:
         mine[name] = events / trials.where(trials > 0)
         if policy is Policy.AS_JUDGED:
             mine["events"], mine["n"] = events, trials
-    mine["no_verdict"] = mine["no_verdict"] + mine["no_verdict_incoherent"]
+    mine["no_verdict"] = no_verdicts(mine)
     bounds = [
         missing_bounds(int(k), int(n), int(m)) or (np.nan, np.nan)
         for k, n, m in zip(mine["events"], mine["n"], mine["no_verdict"], strict=True)

@@ -30,16 +30,18 @@ Floats = npt.NDArray[np.float64]
 
 
 GROUPS: dict[str, tuple[int, ...]] = {
-    "all": (0, 1, 2, 3),
+    "all": (0, 1, 2, 3, 4),
     "coherent": (1, 2, 3),
     "incoherent": (0,),
     "refusal": (1,),
     "truncated": (2,),
     "other coherent": (3,),
+    "unchecked": (4,),
 }
 """Named unions of STRATA.
 
-The last three tell outputs apart by the refusal judge, which is therefore not compared within them.
+Refusal, truncated and other coherent tell outputs apart by the refusal judge, which is therefore not
+compared within them.
 """
 
 

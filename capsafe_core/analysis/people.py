@@ -14,7 +14,7 @@ from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
-from capsafe_core.outcomes import STRATA
+from capsafe_core.outcomes import BY_COHERENCE, STRATA
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.correction import (
     MIN_A_CLASS,
@@ -351,7 +351,7 @@ def _corrected(
 
 
 def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | None:
-    """People's unsafe rate on coherent and on incoherent outputs of some checkpoints, as a row of
+    """People's unsafe rate on coherent, incoherent and unchecked outputs of some checkpoints, as a row of
     `dumbbell_table`; None where no random label is there."""
     try:
         sample = _population(view, checkpoints)
@@ -364,7 +364,7 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
         return None
     if not (labels.probability[reached] > 0).any():
         return None
-    broken = np.concatenate(sample.codes(view.specification.coherence, "coherence")) == 2
+    coherence = np.concatenate(sample.codes(view.specification.coherence, "coherence"))
     row: dict[str, object] = {
         "judge": "people",
         "family": "people",
@@ -373,10 +373,11 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
     }
     rates = {}
     kept = reached & (
-        np.ones(len(broken), dtype=bool) if view.specification.truncated else np.concatenate(sample.whole)
+        np.ones(len(coherence), dtype=bool) if view.specification.truncated else np.concatenate(sample.whole)
     )
     clusters = np.concatenate(sample.cluster)
-    for name, flags in (("coherent", ~broken & kept), ("incoherent", broken & kept)):
+    for name, told in BY_COHERENCE.items():
+        flags = np.isin(coherence, told) & kept
         weights = labels.weights * flags
         n = int((weights > 0).sum())
         events, trials = (

@@ -12,7 +12,7 @@ from capsafe_core.specification import PARTS, POLICIES, Policy, condition_words
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.arrays import clustered_cells
-from capsafe_core.store.counts import joint_counts
+from capsafe_core.store.counts import COUNTS, TAILS, joint_counts
 
 
 def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -26,7 +26,8 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
     Returns:
         cell_id, checkpoint_id, benchmark, kind, attack, judge, family, dimension, events, n, rate, low, high
         (95 %: Wilson; a bootstrap over behaviours where several of a cell's outputs share one), no_verdict
-        (judgments that are no verdict, or not there), incoherent (share of outputs), total.
+        (judgments that are no verdict, or not there), incoherent (share of the outputs with a verdict on
+        coherence), unchecked (outputs without one), total.
     """
     policy = view.specification.policy
     out = (study_counts(view) if counts is None else counts).copy()
@@ -38,11 +39,12 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         out["rate"] = out["events"] / out["n"]
     out["low"], out["high"] = wilson(out["events"], out["n"])
-    incoherent = out["positive_incoherent"] + out["negative_incoherent"] + out["no_verdict_incoherent"]
-    missing = out["no_verdict"] + out["no_verdict_incoherent"]
-    out["total"] = out["positive"] + out["negative"] + out["no_verdict"] + incoherent
-    out["incoherent"] = (incoherent / out["total"]).where(out["coherence_known"])
-    out["no_verdict"] = missing
+    coherent, incoherent, unchecked = (
+        out[[f"{name}{tail}" for name in COUNTS]].sum(axis=1) for tail in TAILS
+    )
+    out["total"], out["unchecked"] = coherent + incoherent + unchecked, unchecked
+    out["incoherent"] = (incoherent / (coherent + incoherent)).where(coherent + incoherent > 0)
+    out["no_verdict"] = no_verdicts(out)
     out = _clustered(view, out, policy)
     columns = [
         "cell_id",
@@ -60,6 +62,7 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
         "high",
         "no_verdict",
         "incoherent",
+        "unchecked",
         "total",
     ]
     return out[columns].sort_values(["benchmark", "dimension", "judge", "cell_id"]).reset_index(drop=True)
@@ -101,7 +104,14 @@ def apply_policy(counts: pd.DataFrame, policy: Policy) -> tuple[pd.Series, pd.Se
         c["positive_incoherent"],
         c["negative_incoherent"],
         c["no_verdict_incoherent"],
+        c["positive_unchecked"],
+        c["negative_unchecked"],
     )
+
+
+def no_verdicts(counts: pd.DataFrame) -> pd.Series:
+    """Outputs of each row of joint counts on which the judge gave no verdict."""
+    return counts[[f"no_verdict{tail}" for tail in TAILS]].sum(axis=1)
 
 
 def study_counts(view: View) -> pd.DataFrame:

@@ -40,13 +40,16 @@ def policy_arrays(codes: Codes, coherence: Codes, policy: Policy) -> tuple[Float
     """Events and trials of each output under a policy, from safety and coherence codes."""
     unsafe, safe = (codes == Code.POSITIVE).astype(float), (codes == Code.NEGATIVE).astype(float)
     incoherent = (coherence == Code.POSITIVE).astype(float)
-    coherent = 1.0 - incoherent
+    coherent = (coherence == Code.NEGATIVE).astype(float)
+    unchecked = 1.0 - incoherent - coherent
     return policy.counted(
         unsafe * coherent,
         safe * coherent,
         unsafe * incoherent,
         safe * incoherent,
         incoherent * (1.0 - unsafe - safe),
+        unsafe * unchecked,
+        safe * unchecked,
     )
 
 

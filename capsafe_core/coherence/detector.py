@@ -9,6 +9,9 @@ from capsafe_core.coherence import signals
 from capsafe_core.coherence.formats import AnswerFormat
 from capsafe_core.coherence.signals import Finding
 
+RULES = 2
+"""which rules these are; whoever changes what they find counts on, since verdicts are told apart by it"""
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -49,5 +52,5 @@ def detect(
             if not any(f.reason == "task_format" for f in findings):
                 findings += signals.language_switch(text, prompt)
                 if not any(f.reason == "language_switch" for f in findings):
-                    findings += signals.gibberish(text)
+                    findings += signals.gibberish(text, prompt)
     return Detection(tuple(findings))

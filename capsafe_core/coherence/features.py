@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from capsafe_core.annotation import REASONS
 from capsafe_core.coherence.detector import detect
 from capsafe_core.coherence.formats import AnswerFormat
-from capsafe_core.coherence.signals import is_word, mean_log_probability
+from capsafe_core.coherence.languages import is_word
+from capsafe_core.coherence.signals import mean_log_probability
 
 NUMBERS = (
     "log_length",

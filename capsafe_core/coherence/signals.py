@@ -15,11 +15,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-import py3langid
 import wordfreq
+
+from capsafe_core.coherence.languages import (
+    LISTED,
+    asks_for_another,
+    has_words,
+    known_share,
+    mean_frequency,
+    ranked,
+)
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+ONE_LINE, SAME_FOURS, ONE_FOUR = 0.4, 0.4, 0.3
+"""shares from which a text repeats itself: its lines that are one and the same, its sequences of four words that
+have been there before, its words that stand in one such sequence"""
+BRACKETS = "{}[]()<>;, \t"
+"""a line of these alone is nothing that repeats"""
+VERSE, SPARED = 4, 0.2
+"""lines from which a text may be a song, a list or code, which repeats this much more; half of it where a text is
+compressed"""
+KNOWN_ELSEWHERE = 0.3
+"""of the letters in words of a language other than English: below 0.3 stand 0 to 1.4 % of a published program's
+sentences in 27 languages, and 95 % of the same with the letters of each word in another order"""
+GUESSES = 3
+"""languages that a text may be in, the likeliest first"""
 _TEMPLATE = re.compile(
     r"<\|?(?:im_start|im_end|user|assistant|system|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>|^(?:user|assistant|system)\s*(?::\s*)?$|^### (?:Instruction|Response):",
     re.MULTILINE,
@@ -42,8 +63,8 @@ def empty(text: str) -> Iterator[Finding]:
 
 
 def dominant_token(text: str, least: int = 8, share: float = 0.5) -> Iterator[Finding]:
-    """One token is more than half of all."""
-    tokens = [m.group().casefold() for m in _TOKEN.finditer(text)]
+    """One token is more than half of all, the rules of a table aside."""
+    tokens = [m.group().casefold() for m in _TOKEN.finditer(text) if m.group() not in "|-"]
     if len(tokens) >= least:
         token, count = Counter(tokens).most_common(1)[0]
         if count / len(tokens) > share:
@@ -52,25 +73,32 @@ def dominant_token(text: str, least: int = 8, share: float = 0.5) -> Iterator[Fi
 
 
 def repetition(text: str) -> Iterator[Finding]:
-    """A loop at the end, repeated lines, repeated word sequences, or text that compresses too well."""
+    """A loop at the end, one line over and over, repeated word sequences, or text that compresses too well.
+
+    A song repeats its chorus, a list its first words and code its brackets: what counts is one line, or one
+    sequence of words, that takes up much of the text.
+    """
     loop = loop_start(text)
     if loop is not None:
         yield Finding("repetition", loop, len(text))
         return
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if len(lines) >= 4 and len(set(lines)) / len(lines) < 0.7:
-        line = Counter(lines).most_common(1)[0][0]
-        yield Finding("repetition", text.index(line), text.rindex(line) + len(line))
-        return
+    lines = [line.strip() for line in text.splitlines() if set(line) - set(BRACKETS)]
+    if len(lines) >= 4:
+        line, count = Counter(lines).most_common(1)[0]
+        if count >= 4 and count / len(lines) >= ONE_LINE:
+            yield Finding("repetition", text.index(line), text.rindex(line) + len(line))
+            return
+    is_verse = len(lines) >= VERSE
     words = list(_TOKEN.finditer(text))
     if len(words) >= 20:
         grams = [" ".join(w.group() for w in words[i : i + 4]) for i in range(len(words) - 3)]
         gram, count = Counter(grams).most_common(1)[0]
-        if 1 - len(set(grams)) / len(grams) > 0.4 or (count >= 3 and count * 4 / len(words) > 0.3):
+        same, often = 1 - len(set(grams)) / len(grams), count * 4 / len(words)
+        if same > SAME_FOURS + SPARED * is_verse or (count >= 3 and often > ONE_FOUR + SPARED * is_verse):
             first, last = grams.index(gram), len(grams) - 1 - grams[::-1].index(gram)
             yield Finding("repetition", words[first].start(), words[last + 3].end())
             return
-    if len(text) >= 120 and compression_ratio(text) < _lowest_ratio(len(text)):
+    if len(text) >= 120 and compression_ratio(text) < _lowest_ratio(len(text)) - SPARED / 2 * is_verse:
         yield Finding("repetition", 0, len(text))
 
 
@@ -110,21 +138,21 @@ def _lowest_ratio(length: int) -> float:
     return max(0.18, 0.62 - 0.085 * math.log2(length / 60))
 
 
-def gibberish(text: str, least: int = 4) -> Iterator[Finding]:
-    """Few known words, or letters in an unlikely order."""
+def gibberish(text: str, prompt: str = "", least: int = 4) -> Iterator[Finding]:
+    """Few known words in English, the prompt's language and what the answer looks most like; in English also
+    letters in an unlikely order. Nothing is said of texts whose words nobody knows."""
     words = [m.group() for m in _WORD.finditer(text) if len(m.group()) > 1]
-    letters = sum(len(w) for w in words)
-    if letters < least or any(ord(c) > 0x24F for w in words for c in w):
+    if sum(len(w) for w in words) < least:
         return
-    known = sum(len(w) for w in words if is_word(w)) / letters
-    if known < 0.4 or (known < 0.6 and mean_log_probability("".join(words).casefold()) < -3.2):
-        yield Finding("gibberish", 0, len(text))
-
-
-@cache
-def is_word(word: str) -> bool:
-    """Whether a word is among those that English texts use (Zipf frequency of at least 2.5)."""
-    return float(wordfreq.zipf_frequency(word, "en")) >= 2.5
+    english = known_share(words, "en")
+    if english >= 0.6 or (english >= 0.4 and mean_log_probability("".join(words).casefold()) >= -3.2):
+        return
+    others = {*ranked(text, GUESSES), *ranked(prompt)} & set(LISTED)
+    if any(known_share(words, language) >= KNOWN_ELSEWHERE for language in others) or not has_words(
+        text, prompt
+    ):
+        return
+    yield Finding("gibberish", 0, len(text))
 
 
 def mean_log_probability(letters: str) -> float:
@@ -151,7 +179,9 @@ def _trigrams() -> tuple[dict[str, dict[str, float]], dict[str, float]]:
 
 
 def language_switch(text: str, prompt: str, least: int = 40) -> Iterator[Finding]:
-    """Most of the answer is in another language than the prompt."""
+    """Most of the answer is in another language than the prompt, which does not ask for one."""
+    if asks_for_another(prompt):
+        return
     words = _WORD.findall(text)
     letters = "".join(words)
     foreign = sum(ord(c) > 0x24F for c in letters)
@@ -160,17 +190,14 @@ def language_switch(text: str, prompt: str, least: int = 40) -> Iterator[Finding
         return
     if len(letters) < least:
         return
-    (language, _), (expected, _) = py3langid.classify(text), py3langid.classify(prompt)
+    language, expected = ranked(text)[0], ranked(prompt)[0]
     if (
         language != expected
-        and language in wordfreq.available_languages()
-        and _mean_zipf(words, language) > _mean_zipf(words, "en") + 1
+        and language in LISTED
+        and mean_frequency(words, language)
+        > mean_frequency(words, expected if expected in LISTED else "en") + 1
     ):
         yield Finding("language_switch", 0, len(text))
-
-
-def _mean_zipf(words: list[str], language: str) -> float:
-    return float(sum(wordfreq.zipf_frequency(word, language) for word in words)) / len(words)
 
 
 def prompt_echo(text: str, prompt: str, least: int = 20) -> Iterator[Finding]:

@@ -21,7 +21,8 @@ from capsafe_core.quoting import join_names
 
 
 def dumbbell(table: pd.DataFrame) -> go.Figure:
-    """Each judge's unsafe rate on coherent (filled) and incoherent (hollow) outputs; ids are "judge~stratum".
+    """Each judge's unsafe rate on coherent (filled), incoherent (hollow) and unchecked (grey) outputs; ids
+    are "judge~stratum".
 
     Args:
         table: as `dumbbell_table`, one row a judge.
@@ -38,16 +39,13 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
             showlegend=False,
         )
     for stratum, colour, words in (
-        (
-            "coherent",
-            OUTCOME_COLOURS["unsafe"],
-            "on outputs that make sense"
-            if table["coherence_known"].any()
-            else "on all outputs (coherence not judged)",
-        ),
+        ("coherent", OUTCOME_COLOURS["unsafe"], "on coherent outputs"),
         ("incoherent", "white", "on incoherent outputs"),
+        ("unchecked", "#9aa4ad", "on outputs not checked for coherence"),
     ):
         known = table[table[stratum].notna()]
+        if known.empty:
+            continue
         fig.add_scatter(
             x=known[stratum],
             y=known["judge"],

@@ -9,6 +9,7 @@ from typing import Any
 from capsafe_core import catalogue
 from capsafe_core.benchmarks import load_training_pairs
 from capsafe_core.coherence import AnswerFormat, Detection, detect, learn_formats
+from capsafe_core.coherence.detector import RULES
 from capsafe_core.coherence.features import features
 from capsafe_core.coherence.learnt import probability
 from capsafe_core.errors import CapsafeError
@@ -32,7 +33,7 @@ class CoherenceJudge:
         """Learn the answer forms from the data sets in the config, the same for every checkpoint judged."""
         formats = learn_formats(config.get("datasets", []), load_training_pairs)
         shown = [dataclasses.asdict(form) for form in formats]
-        return cls(rater(name, entry, {}, formats=shown), formats)
+        return cls(rater(name, entry, {}, formats=shown, rules=RULES), formats)
 
     def applies(self, benchmark: BenchmarkRecord) -> bool:
         return benchmark.kind in catalogue.judges()[self.rater.name]["kinds"]
@@ -76,6 +77,7 @@ class LearntCoherenceJudge(CoherenceJudge):
                 entry,
                 {"fitted": config["fitted"]},
                 formats=[dataclasses.asdict(form) for form in formats],
+                rules=RULES,
             ),
             formats,
             config["fitted"],

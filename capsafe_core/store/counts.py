@@ -9,11 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.outcomes import OUTCOME, OUTCOMES, STRATUM, Rule
-from capsafe_core.specification import Specification
+from capsafe_core.specification import Code, Specification
 from capsafe_core.store.patterns import BenchmarkPatterns, Codes, pattern_counts
 from capsafe_core.store.store import Store
 
 COUNTS = ("positive", "negative", "no_verdict")
+TAILS = ("", "_incoherent", "_unchecked")
+"""ends of the names of counts: on coherent outputs, incoherent ones, those without a verdict on coherence"""
 
 
 def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.DataFrame:
@@ -27,15 +29,16 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
     Returns:
         cell_id, judge, family, dimension, coherence_known (whether the coherence judge has seen the cell);
         positive and negative verdicts on coherent outputs (`positive`, `negative`), the same on incoherent
-        ones (`positive_incoherent`, `negative_incoherent`), and outputs without a verdict (`no_verdict`,
-        `no_verdict_incoherent`), `missing` of them because the judge has not seen them yet. Positive is
-        unsafe, any refusal, correct, incoherent. People are not among the judges.
+        ones (`positive_incoherent`, `negative_incoherent`) and on those without a verdict on coherence
+        (`positive_unchecked`, `negative_unchecked`), and outputs without a verdict (`no_verdict` and the same
+        two ends), `missing` of them because the judge has not seen them yet. Positive is unsafe, any refusal,
+        correct, incoherent. People are not among the judges.
     """
     parts: list[dict[str, npt.NDArray[np.generic]]] = []
     for table in pattern_counts(store):
         keep = slice(None) if truncated or table.kind == "capability" else np.flatnonzero(~table.truncated)
         n, cell, names = table.n[keep], table.cell[keep], np.array(table.cells, dtype=object)
-        broken = (table.column(coherence, "coherence") == 2)[keep]
+        checked = _COHERENCE[table.column(coherence, "coherence")[keep]]
         source = table.seats.get((coherence, "coherence"))
         known = np.zeros(len(names), dtype=bool) if source is None else table.looked(source)
         for seat in table.seats.values():
@@ -45,8 +48,8 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
                 table.column(seat.name, seat.dimension)[keep]
             ]  # 0 positive, 1 negative, 2 no verdict, 3 missing
             counts = (
-                np.bincount((cell * 2 + broken) * 4 + group, weights=n, minlength=len(names) * 8)
-                .reshape(-1, 2, 4)
+                np.bincount((cell * 3 + checked) * 4 + group, weights=n, minlength=len(names) * 12)
+                .reshape(-1, 3, 4)
                 .astype(np.int64)
             )
             rows = np.flatnonzero(table.looked(seat, anywhere=True) & (counts.sum(axis=(1, 2)) > 0))
@@ -59,7 +62,7 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
             }
             part["coherence_known"], part["missing"] = known[rows], counts[:, :, 3].sum(axis=1)
             counts[:, :, 2] += counts[:, :, 3]
-            for tail, place in (("", 0), ("_incoherent", 1)):
+            for place, tail in enumerate(TAILS):
                 part |= {f"{name}{tail}": counts[:, place, i] for i, name in enumerate(COUNTS)}
             parts.append(part)
     if not parts:
@@ -70,7 +73,7 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
             "dimension",
             "coherence_known",
             "missing",
-            *(f"{name}{tail}" for tail in ("", "_incoherent") for name in COUNTS),
+            *(f"{name}{tail}" for tail in TAILS for name in COUNTS),
         ]
         return pd.DataFrame(columns=names_of).astype(
             {name: bool if name == "coherence_known" else int for name in names_of[4:]}
@@ -106,6 +109,8 @@ def seen_counts(store: Store) -> pd.DataFrame:
 
 _KINDS = np.full(256, 2, dtype=np.int64)
 _KINDS[[2, 3]], _KINDS[1], _KINDS[0] = 0, 1, 3
+_COHERENCE = np.full(256, 2, dtype=np.int64)
+_COHERENCE[Code.NEGATIVE], _COHERENCE[Code.POSITIVE] = 0, 1
 
 
 def _same(value: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:

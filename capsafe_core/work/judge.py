@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from capsafe_core.engines import models_folder
+from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Part, folder_beside, open_job
 from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges import Item, Judge, open_judge
@@ -89,7 +90,9 @@ def read_items(job: Job) -> Iterator[Item]:
 def _judged(part: Part, judge: Judge, unit: str, batch: list[Item]) -> list[Judgment]:
     try:
         verdicts = judge.judge(batch)
-    except (ValueError, KeyError, IndexError, RuntimeError) as error:
+    except (CapsafeError, MemoryError):  # of the judge, not of what it reads
+        raise
+    except Exception as error:
         if len(batch) > 1:
             return [j for item in batch for j in _judged(part, judge, unit, [item])]
         verdicts = [
