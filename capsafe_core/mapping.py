@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from capsafe_core.checkpoint_places import Place, compiled, guess_pattern, path_facts, placed, whole_number
 from capsafe_core.errors import CapsafeError
-from capsafe_core.records import KINDS, LABELS, STATUSES
+from capsafe_core.records import KINDS, LABELS, STATUSES, UNKNOWN_KIND
 from capsafe_core.toml_text import toml_key, toml_table
 from capsafe_core.values import parse_toml
 
@@ -146,7 +146,7 @@ class ImportMapping(_Part):
 
     def benchmark(self, name: str, kind: str = "") -> BenchmarkReading:
         """What a benchmark of the logs is here."""
-        usual = kind if kind in KINDS else "unknown"
+        usual = kind if kind in KINDS else UNKNOWN_KIND
         return self.benchmarks.get(name) or BenchmarkReading(name=name, kind=usual)  # type: ignore[arg-type]
 
     @property
@@ -167,9 +167,9 @@ class ImportMapping(_Part):
         for name, reading in self.benchmarks.items():
             said = spoken.get(name, set()) & {"safety", "correctness"}
             kind = {"safety": "safety", "correctness": "capability"}[said.pop()] if len(said) == 1 else ""
-            benchmarks[name] = (
-                reading.model_copy(update={"kind": kind}) if kind and reading.kind == "unknown" else reading
-            )
+            if kind and reading.kind == UNKNOWN_KIND:
+                reading = reading.model_copy(update={"kind": kind})
+            benchmarks[name] = reading
         return self.model_copy(update={"benchmarks": benchmarks})
 
     def readings(self, by: str, benchmark: str) -> list[Reading]:

@@ -10,6 +10,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.records import UNKNOWN_KIND
 from capsafe_core.values import parse_toml
 
 Addition = tuple[str, Mapping[str, Any]]
@@ -58,7 +59,7 @@ def with_kinds(text: str, kinds: Mapping[str, str]) -> str:
     document = tomlkit.parse(text)
     for benchmark in document.get("benchmarks", []):
         config = benchmark.get("config", {})
-        if config.get("kind") == "unknown" and kinds.get(benchmark["name"], "unknown") != "unknown":
+        if config.get("kind") == UNKNOWN_KIND != kinds.get(benchmark["name"], UNKNOWN_KIND):
             config["kind"] = kinds[benchmark["name"]]
     return tomlkit.dumps(document)
 

@@ -127,10 +127,7 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
     for i, policy in enumerate(POLICIES):
         events, trials = apply_policy(safety, policy)
         with np.errstate(divide="ignore", invalid="ignore"):
-            rate = events.to_numpy() / trials.to_numpy()
-        rates[point, asked, i] = (
-            rate if i == 0 else np.where(safety["coherence_known"].to_numpy(dtype=bool), rate, np.nan)
-        )
+            rates[point, asked, i] = events.to_numpy() / trials.to_numpy()
     kept = [(j, i) for j in range(len(names)) for i in range(len(POLICIES)) if known[j] or i == 0]
     variants = [Variant(str(names[j][0]), str(names[j][1]), POLICIES[i]) for j, i in kept]
     flat = rates[:, [j for j, _ in kept], [i for _, i in kept]] if kept else np.zeros((len(points), 0))

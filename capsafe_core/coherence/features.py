@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from capsafe_core.annotation import REASONS
 from capsafe_core.coherence.detector import detect
 from capsafe_core.coherence.formats import AnswerFormat
-from capsafe_core.coherence.languages import is_word
+from capsafe_core.coherence.languages import LETTERS, is_word
 from capsafe_core.coherence.signals import mean_log_probability
 
 NUMBERS = (
@@ -34,7 +33,6 @@ NUMBERS = (
 )
 FEATURES = (*(f"rule_{reason}" for reason in REASONS), *NUMBERS)
 """Names of what `features` returns, in order."""
-_WORD = re.compile(r"[^\W\d_]+")
 
 
 def features(
@@ -42,8 +40,8 @@ def features(
 ) -> list[float]:
     """One number for each of FEATURES; arguments as for `detect`."""
     found = detect(text, prompt, formats, task_answers).reasons
-    words = [w.casefold() for w in _WORD.findall(text)]
-    asked = {w.casefold() for w in _WORD.findall(prompt)}
+    words = [w.casefold() for w in LETTERS.findall(text)]
+    asked = {w.casefold() for w in LETTERS.findall(prompt)}
     n, letters = max(len(text), 1), sum(map(len, words))
     fours = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
     known = sum(len(w) for w in words if is_word(w))

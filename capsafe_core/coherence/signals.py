@@ -39,8 +39,6 @@ compressed"""
 KNOWN_ELSEWHERE = 0.3
 """of the letters in words of a language other than English: below 0.3 stand 0 to 1.4 % of a published program's
 sentences in 27 languages, and 95 % of the same with the letters of each word in another order"""
-GUESSES = 3
-"""languages that a text may be in, the likeliest first"""
 _TEMPLATE = re.compile(
     r"<\|?(?:im_start|im_end|user|assistant|system|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>|^(?:user|assistant|system)\s*(?::\s*)?$|^### (?:Instruction|Response):",
     re.MULTILINE,
@@ -83,12 +81,12 @@ def repetition(text: str) -> Iterator[Finding]:
         yield Finding("repetition", loop, len(text))
         return
     lines = [line.strip() for line in text.splitlines() if set(line) - set(BRACKETS)]
-    if len(lines) >= 4:
+    is_verse = len(lines) >= VERSE
+    if is_verse:
         line, count = Counter(lines).most_common(1)[0]
         if count >= 4 and count / len(lines) >= ONE_LINE:
             yield Finding("repetition", text.index(line), text.rindex(line) + len(line))
             return
-    is_verse = len(lines) >= VERSE
     words = list(_TOKEN.finditer(text))
     if len(words) >= 20:
         grams = [" ".join(w.group() for w in words[i : i + 4]) for i in range(len(words) - 3)]
@@ -138,7 +136,7 @@ def _lowest_ratio(length: int) -> float:
     return max(0.18, 0.62 - 0.085 * math.log2(length / 60))
 
 
-def gibberish(text: str, prompt: str = "", least: int = 4) -> Iterator[Finding]:
+def gibberish(text: str, prompt: str, least: int = 4) -> Iterator[Finding]:
     """Few known words in English, the prompt's language and what the answer looks most like; in English also
     letters in an unlikely order. Nothing is said of texts whose words nobody knows."""
     words = [m.group() for m in _WORD.finditer(text) if len(m.group()) > 1]
@@ -147,12 +145,10 @@ def gibberish(text: str, prompt: str = "", least: int = 4) -> Iterator[Finding]:
     english = known_share(words, "en")
     if english >= 0.6 or (english >= 0.4 and mean_log_probability("".join(words).casefold()) >= -3.2):
         return
-    others = {*ranked(text, GUESSES), *ranked(prompt)} & set(LISTED)
-    if any(known_share(words, language) >= KNOWN_ELSEWHERE for language in others) or not has_words(
-        text, prompt
-    ):
-        return
-    yield Finding("gibberish", 0, len(text))
+    others = {*ranked(text), ranked(prompt)[0]} & set(LISTED)
+    is_known = any(known_share(words, language) >= KNOWN_ELSEWHERE for language in others)
+    if not is_known and has_words(text, prompt):
+        yield Finding("gibberish", 0, len(text))
 
 
 def mean_log_probability(letters: str) -> float:
@@ -191,11 +187,11 @@ def language_switch(text: str, prompt: str, least: int = 40) -> Iterator[Finding
     if len(letters) < least:
         return
     language, expected = ranked(text)[0], ranked(prompt)[0]
+    usual = expected if expected in LISTED else "en"
     if (
         language != expected
         and language in LISTED
-        and mean_frequency(words, language)
-        > mean_frequency(words, expected if expected in LISTED else "en") + 1
+        and mean_frequency(words, language) > mean_frequency(words, usual) + 1
     ):
         yield Finding("language_switch", 0, len(text))
 

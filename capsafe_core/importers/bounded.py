@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.log import Limits, Problems
 
 LIMITS = Limits()
+HEAD = 1 << 16
+"""bytes at a file's beginning by which it is recognised, and in which a table names its columns"""
 _SPOKEN = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 ZSTD = 93
 """the ZIP method of newer Inspect logs, which Python 3.11's zipfile does not know"""
@@ -161,6 +164,30 @@ def delimiter_of(text: str, ending: str) -> str:
     counts = {d: cells(d) for d in (usual, ";", "\t", "|", ",")}
     best = max(counts, key=lambda d: counts[d])
     return usual if counts[usual] > 1 else best
+
+
+def csv_header(path: Path) -> list[str]:
+    """The names of a table's columns, by the file's beginning; empty where its first line is no CSV.
+
+    Raises:
+        CapsafeError: it is no text in any encoding.
+        OSError: it cannot be read.
+    """
+    head = head_of(path, HEAD)
+    # a head may end within a character
+    whole = head if len(head) < HEAD or head[:2] in BYTE_ORDER else head[: head.rfind(b"\n") + 1]
+    text = text_of(whole, path.name)[0]
+    try:
+        return next(
+            csv.reader(text.splitlines()[:1], delimiter=delimiter_of(text, plain_suffix(path)[1])), []
+        )
+    except csv.Error:
+        return []
+
+
+def holds_lines(path: Path) -> bool:
+    """Whether a file that is no JSON value has one object a line."""
+    return len(list(islice(json_lines(path, Problems()), 2))) == 2
 
 
 def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:

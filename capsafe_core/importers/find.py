@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
@@ -23,20 +21,17 @@ from capsafe_core.importers import (
     tables,
 )
 from capsafe_core.importers.bounded import (
-    BYTE_ORDER,
+    HEAD,
     LIMITS,
-    delimiter_of,
+    csv_header,
     head_of,
-    json_lines,
+    holds_lines,
     load_json,
     plain_suffix,
-    text_of,
 )
 from capsafe_core.importers.json_forms import looks_like_rows
 from capsafe_core.importers.log import Log, Problems, Row, attack_name, prompt_text
 
-HEAD = 1 << 16
-"""bytes at the beginning of a file by which it is recognised"""
 MOST_FILES = 100_000
 MOST_JOINED = 200
 """tables in a folder of which those that belong together are looked for"""
@@ -172,18 +167,13 @@ def recognise(path: Path) -> str:
     if ending not in (".json", ".jsonl", ".ndjson", ".csv", ".tsv"):
         return ""
     try:
-        head = head_of(path, HEAD)
+        if ending in (".csv", ".tsv"):
+            return _of_columns(set(csv_header(path)))
+        text = head_of(path, HEAD).decode("utf-8-sig", "replace")
     except OSError as error:
         return f"?it cannot be read ({error.strerror})."
-    if ending in (".csv", ".tsv"):
-        try:
-            # a head may end within a character
-            whole = head if len(head) < HEAD or head[:2] in BYTE_ORDER else head[: head.rfind(b"\n") + 1]
-            text = text_of(whole, path.name)[0]
-        except CapsafeError:
-            return "table"  # its reader says what is wrong
-        return _of_columns(_header(text, delimiter_of(text, ending)))
-    text = head.decode("utf-8-sig", "replace")
+    except CapsafeError:
+        return "table"  # its reader says what is wrong
     return _of_json(path, text) if ending == ".json" else _of_lines(text)
 
 
@@ -201,13 +191,6 @@ def _of_lines(text: str) -> str:
     if keys == {"spec"} or {"run_id", "event_id", "data"} <= keys:
         return "openai-evals"
     return "strongreject" if {"forbidden_prompt", "response"} <= keys else "table"
-
-
-def _header(text: str, delimiter: str) -> set[str]:
-    try:
-        return set(next(csv.reader(text.splitlines()[:1], delimiter=delimiter), []))
-    except csv.Error:
-        return set()
 
 
 def _of_columns(names: set[str]) -> str:
@@ -272,8 +255,7 @@ def _why_no_table(path: Path) -> str:
     try:
         data = load_json(path)
     except CapsafeError:
-        lines = list(islice(json_lines(path, Problems()), 2))
-        return "" if len(lines) == 2 else "no tool is known that writes such a file."
+        return "" if holds_lines(path) else "no tool is known that writes such a file."
     return looks_like_rows(data, path.name)
 
 

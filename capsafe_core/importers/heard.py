@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 MOST_VALUES = 40
@@ -48,22 +48,16 @@ class Heard:
 
     def joined(self, other: Heard) -> Heard:
         """What both said together: the scale of one name is the one seen in all files."""
-        merged = Heard(
-            self.by,
-            self.benchmark,
-            self.tool,
-            self.kind,
-            self.person,
-            self.higher_is_better,
-            self.count + other.count,
-            self.unparsed + other.unparsed,
-            self.numbers and other.numbers,
-            min(self.low, other.low),
-            max(self.high, other.high),
-            self.values + other.values,
-            self.more or other.more,
+        return replace(
+            self,
+            count=self.count + other.count,
+            unparsed=self.unparsed + other.unparsed,
+            numbers=self.numbers and other.numbers,
+            low=min(self.low, other.low),
+            high=max(self.high, other.high),
+            values=self.values + other.values,
+            more=self.more or other.more,
         )
-        return merged
 
     def to_dict(self) -> dict[str, Any]:
         some = self.numbers and self.count > self.unparsed

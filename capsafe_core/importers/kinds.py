@@ -9,9 +9,7 @@ import re
 from functools import cache
 
 from capsafe_core import catalogue
-
-UNKNOWN = "unknown"
-_KINDS = ("capability", "safety", "over_refusal")
+from capsafe_core.records import KINDS, UNKNOWN_KIND
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -23,7 +21,7 @@ def _known() -> list[tuple[tuple[str, ...], str, bool]]:
     """The words of each published task, what it measures, and whether they have to be the whole name."""
     return [
         (_words(name), kind, part == "whole")
-        for kind in _KINDS
+        for kind in KINDS
         for part in ("names", "whole")
         for name in catalogue.tasks()[kind][part]
     ]
@@ -52,7 +50,7 @@ def benchmark_kind(benchmark: str, told: str) -> str:
     Args:
         told: what the format itself says, such as that of a published safety set.
     """
-    return known_kind(benchmark) or told or UNKNOWN
+    return known_kind(benchmark) or told or UNKNOWN_KIND
 
 
 def is_safety_annotator(name: str) -> bool:

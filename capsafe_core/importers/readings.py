@@ -9,6 +9,7 @@ from typing import Any
 from capsafe_core.importers.heard import Heard
 from capsafe_core.importers.kinds import compares_with_target, is_safety_annotator
 from capsafe_core.mapping import Reading
+from capsafe_core.records import UNKNOWN_KIND
 
 _XSTEST = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
 _YES = {"true": "unsafe", "false": "safe"}
@@ -161,7 +162,7 @@ def _letters(heard: Heard, one: dict[str, Any], words: set[str]) -> list[Reading
         return [Reading(**one, dimension="refusal", labels={"C": "full", "I": "none"})]
     if heard.kind == "over_refusal":
         return [Reading(**one, dimension="refusal", labels={"C": "none", "P": "partial", "I": "full"})]
-    if dimension == "correctness" or heard.kind == "unknown":  # Inspect's own names of its letters
+    if dimension == "correctness" or heard.kind == UNKNOWN_KIND:  # Inspect's own names of its letters
         labels = {"C": "correct", "I": "incorrect", **partial}
         return [Reading(**one, dimension="correctness", labels=labels)]
     if dimension == "safety" and not target:

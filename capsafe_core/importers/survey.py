@@ -31,11 +31,11 @@ from capsafe_core.importers.conflicts import Conflicts, slot
 from capsafe_core.importers.find import Source, find_sources, read_source
 from capsafe_core.importers.heard import Heard
 from capsafe_core.importers.items import ItemNames, Items
-from capsafe_core.importers.kinds import UNKNOWN, benchmark_kind
+from capsafe_core.importers.kinds import benchmark_kind
 from capsafe_core.importers.log import Log, Problems, Row, prompt_text
 from capsafe_core.importers.readings import documented, guessed
 from capsafe_core.mapping import BenchmarkReading, ImportMapping
-from capsafe_core.records import Attack, digest_files, digest_text
+from capsafe_core.records import UNKNOWN_KIND, Attack, digest_files, digest_text
 from capsafe_core.toml_text import toml_key
 
 PREVIEWED = 2
@@ -177,19 +177,8 @@ class Surveyor:
             },
         )
         about["files"] += 1
-        step = log.facts.get("step", "")
-        if place is None and step and step_of(self.mapping.places, step) is None:
-            problems.add(
-                f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number "
-                f"({', '.join(f'{k} {v}' for k, v in log.facts.items())[:120]}), so nobody knows which "
-                f"checkpoint it is. State it under [places] in the mapping, such as {toml_key(step)} = 300."
-            )
-        elif place is None and log.facts.get("seed") and whole_number(log.facts["seed"]) is None:
-            problems.add(
-                f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number "
-                f"({', '.join(f'{k} {v}' for k, v in log.facts.items())[:120]}), so nobody knows which "
-                "checkpoint it is."
-            )
+        if place is None and (why := self._why_nowhere(log, source)):
+            problems.add(why)
         about["aggregates"] += len(log.aggregates)
         for one in log.aggregates if place else ():
             self._conflicts.number(checkpoint_id, about["checkpoint"], one, file)
@@ -219,6 +208,20 @@ class Surveyor:
                 if sentence not in self.left_out:
                     self.left_out.append(sentence)
         return place
+
+    def _why_nowhere(self, log: Log, source: Source) -> str:
+        """Why a log that says its step or seed has no place; "" where it says neither, or both in numbers."""
+        step, seed = log.facts.get("step", ""), log.facts.get("seed", "")
+        lacks_step = bool(step) and step_of(self.mapping.places, step) is None
+        if not lacks_step and (not seed or whole_number(seed) is not None):
+            return ""
+        told = ", ".join(f"{k} {v}" for k, v in log.facts.items())[:120]
+        return (
+            f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number ({told}), so "
+            "nobody knows which checkpoint it is."
+        ) + (
+            f" State it under [places] in the mapping, such as {toml_key(step)} = 300." if lacks_step else ""
+        )
 
     def _show_columns(self, log: Log, source: Source) -> None:
         """Which column became what, and in how many files."""
@@ -307,7 +310,7 @@ class Surveyor:
         """What a benchmark measures: what is stated, what its published name or the format says, or
         unknown."""
         stated = self.mapping.benchmarks.get(log.benchmark)
-        if stated is not None and stated.kind != UNKNOWN:
+        if stated is not None and stated.kind != UNKNOWN_KIND:
             return stated.kind
         return benchmark_kind(log.benchmark, log.kind)
 

@@ -3,7 +3,6 @@ can be guessed."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -12,28 +11,24 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import (
     LIMITS,
+    csv_header,
     csv_rows,
-    delimiter_of,
-    head_of,
+    holds_lines,
     json_lines,
     load_json,
     parquet_rows,
     plain_suffix,
-    text_of,
 )
 from capsafe_core.importers.columns import (
     chosen_columns,
     column_uses,
-    guess_columns,
     is_index,
     may_be_verdict,
 )
-from capsafe_core.importers.joining import joined_rows
+from capsafe_core.importers.joining import Numbered, joined_rows
 from capsafe_core.importers.json_forms import WHOLE, plain_rows, rows_of
 from capsafe_core.importers.log import Log, Problems, Row, Said, last_answer, messages, normal, number, said
 
-HEAD = 1 << 16
-"""bytes of a table in which its columns are named"""
 LOOKED_AT = 200
 """rows whose fields are looked at to guess the columns"""
 GATHERED = 20_000
@@ -58,7 +53,6 @@ _KEYS = (
 _CONDITION = ("system_prompt", "temperature", "max_tokens", "defence")
 _FACTS = ("base", "data", "recipe", "seed", "step")
 _DESCRIBED = ("asked", "finish", "category", "behaviour", "context", "reference")
-Numbered = tuple[int, dict[str, Any]]
 
 
 def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems) -> Iterator[Log]:
@@ -145,14 +139,11 @@ def names_of(path: Path) -> list[str]:
     ending = plain_suffix(path)[1]
     try:
         if ending in (".csv", ".tsv"):
-            head = head_of(path, HEAD)
-            text = text_of(head if len(head) < HEAD else head[: head.rfind(b"\n") + 1], path.name)[0]
-            line = text.split("\n", 1)[0].rstrip("\r")
-            return next(csv.reader([line], delimiter=delimiter_of(text, ending)), [])
+            return csv_header(path)
         if ending == ".json" and path.stat().st_size > LIMITS.line:
             return []
         first = list(islice(table_rows(path, Problems(), ""), 20))
-    except (CapsafeError, OSError, ValueError, csv.Error, RecursionError):
+    except (CapsafeError, OSError, ValueError, RecursionError):
         return []
     return list(dict.fromkeys(name for _, row in first for name in row))
 
@@ -188,8 +179,7 @@ def _json_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered
     try:
         data = load_json(path)
     except CapsafeError:
-        lines = list(islice(json_lines(path, Problems()), 2))
-        if len(lines) < 2:
+        if not holds_lines(path):
             raise
         for i, row in json_lines(path, problems):
             yield from ((i, one) for one in plain_rows(row))
@@ -344,6 +334,3 @@ def _whole(value: Any) -> int:
         return 0
     found = number(value)
     return int(found) if found is not None and 0 <= found < 1 << 31 else 0
-
-
-__all__ = ["guess_columns", "names_of", "read", "table_rows"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capsafe_core.mapping import ImportMapping, Reading
+from capsafe_core.records import UNKNOWN_KIND
 
 LOG_COLUMNS = (
     "tool",
@@ -108,7 +109,9 @@ class Survey:
     def unknown(self) -> list[str]:
         """Benchmarks of which nobody knows what they measure, as the logs call them."""
         used = {log["benchmark"] for log in self.logs}
-        return [name for name, b in self.mapping.benchmarks.items() if b.kind == "unknown" and name in used]
+        return [
+            name for name, b in self.mapping.benchmarks.items() if b.kind == UNKNOWN_KIND and name in used
+        ]
 
     def withheld(self, rule: str) -> dict[str, str]:
         """What files say differently -> the one whose word counts by a rule; "" where none does."""
@@ -145,7 +148,7 @@ def unknown_words(survey: Survey) -> str:
     settled = survey.settled(survey.mapping).benchmarks
     open_ones = [
         f"{name} (it counts as {settled[name].kind} once its readings are accepted)"
-        if settled[name].kind != "unknown"
+        if settled[name].kind != UNKNOWN_KIND
         else name
         for name in survey.unknown
     ]

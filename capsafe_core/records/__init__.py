@@ -4,7 +4,7 @@ A record is a frozen struct of plain JSON values. Its id is made by whoever writ
 it, so the same fact written twice is the same fact.
 """
 
-from capsafe_core.records.fact import ACTIONS, DIMENSIONS, KINDS, LABELS, STATUSES, Fact
+from capsafe_core.records.fact import ACTIONS, DIMENSIONS, KINDS, LABELS, STATUSES, UNKNOWN_KIND, Fact
 from capsafe_core.records.ids import (
     FORMAT,
     canonical_json,
@@ -50,6 +50,7 @@ __all__ = [
     "LONGEST_LINE",
     "STATUSES",
     "TYPES",
+    "UNKNOWN_KIND",
     "Aside",
     "Attack",
     "BenchmarkRecord",

@@ -9,6 +9,8 @@ from msgspec import Struct
 from capsafe_core.values import Holding
 
 KINDS = ("capability", "safety", "over_refusal")
+UNKNOWN_KIND = "unknown"
+"""of a benchmark of which nobody knows what it measures"""
 DIMENSIONS = ("safety", "refusal", "coherence", "correctness", "quality")
 STATUSES = ("ok", "refused", "unparsed", "cut_off", "error")
 LABELS: dict[str, tuple[str, ...]] = {

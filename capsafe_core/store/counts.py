@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core.outcomes import OUTCOME, OUTCOMES, STRATUM, Rule
-from capsafe_core.specification import Code, Specification
+from capsafe_core.outcomes import BY_COHERENCE, OUTCOME, OUTCOMES, STRATUM, Rule
+from capsafe_core.specification import Specification
 from capsafe_core.store.patterns import BenchmarkPatterns, Codes, pattern_counts
 from capsafe_core.store.store import Store
 
 COUNTS = ("positive", "negative", "no_verdict")
 TAILS = ("", "_incoherent", "_unchecked")
-"""ends of the names of counts: on coherent outputs, incoherent ones, those without a verdict on coherence"""
+"""ends of the names of counts, in the order of BY_COHERENCE"""
 
 
 def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.DataFrame:
@@ -109,8 +109,9 @@ def seen_counts(store: Store) -> pd.DataFrame:
 
 _KINDS = np.full(256, 2, dtype=np.int64)
 _KINDS[[2, 3]], _KINDS[1], _KINDS[0] = 0, 1, 3
-_COHERENCE = np.full(256, 2, dtype=np.int64)
-_COHERENCE[Code.NEGATIVE], _COHERENCE[Code.POSITIVE] = 0, 1
+_COHERENCE = np.zeros(256, dtype=np.int64)
+for _place, _told in enumerate(BY_COHERENCE.values()):
+    _COHERENCE[list(_told)] = _place
 
 
 def _same(value: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:

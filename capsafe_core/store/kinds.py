@@ -19,8 +19,10 @@ def settle_kinds(cursor: duckdb.DuckDBPyConnection) -> set[str]:
         RETURNING CAST(benchmarks.benchmark_id AS VARCHAR)
         """
     ).fetchall()
+    if not settled:
+        return set()
     found = cursor.execute(
         "SELECT CAST(cell_id AS VARCHAR) FROM cells WHERE list_contains(?, CAST(benchmark_id AS VARCHAR))",
         [[benchmark for (benchmark,) in settled]],
     )
-    return {cell for (cell,) in found.fetchall()} if settled else set()
+    return {cell for (cell,) in found.fetchall()}

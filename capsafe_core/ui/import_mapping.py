@@ -12,7 +12,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.importing import slug
 from capsafe_core.jobs.looking import Survey, conflict_words, unknown_words
 from capsafe_core.mapping import ImportMapping, parse_mapping
-from capsafe_core.records import KINDS
+from capsafe_core.records import KINDS, UNKNOWN_KIND
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label, visible_frame
 
@@ -130,7 +130,7 @@ def _benchmarks(survey: Survey, changed: ImportMapping) -> dict[str, dict[str, A
                 "measures": [b.kind for b in benchmarks.values()],
             }
         )
-        options = [*KINDS, "unknown"]
+        options = [*KINDS, UNKNOWN_KIND]
         edited = st.data_editor(
             frame,
             hide_index=True,

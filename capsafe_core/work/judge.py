@@ -15,7 +15,7 @@ from capsafe_core.jobs.folder import Job, Part, folder_beside, open_job
 from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges import Item, Judge, open_judge
 from capsafe_core.judges.protocol import Verdict, judgment
-from capsafe_core.records import KINDS, BenchmarkRecord, Generation, Judgment, Prompt
+from capsafe_core.records import KINDS, UNKNOWN_KIND, BenchmarkRecord, Generation, Judgment, Prompt
 
 
 def work(part: Part) -> None:
@@ -68,7 +68,7 @@ def _mine(part: Part, judge: Judge) -> Iterator[Item]:
 def _applies(judge: Judge, benchmark: BenchmarkRecord) -> bool:
     """Whether a judge has something to say; where nobody knows what a benchmark measures, it may be
     anything."""
-    kinds = KINDS if benchmark.kind == "unknown" else (benchmark.kind,)
+    kinds = KINDS if benchmark.kind == UNKNOWN_KIND else (benchmark.kind,)
     return any(judge.applies(replace(benchmark, kind=kind)) for kind in kinds)
 
 
