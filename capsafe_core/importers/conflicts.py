@@ -13,18 +13,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from capsafe_core.importers.log import Aggregate, Said
-from capsafe_core.mapping import spelled
 
 
-def slot(cell: str, item: str, sample: int, seed: int) -> str:
+def slot(cell: str, item: str, sample: int, seed: int) -> bytes:
     """Where an output stands: one answer of a checkpoint to a prompt under a condition."""
     text = f"{cell}\x1f{item}\x1f{sample}\x1f{seed}".encode("utf-8", "replace")
-    return hashlib.blake2b(text, digest_size=16).hexdigest()
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def verdict_key(where: str, by: str) -> str:
+def verdict_key(where: bytes, by: str) -> str:
     """What a judge says of the output at a slot."""
-    return f"{where} {by}"
+    return f"{where.hex()} {by}"
 
 
 def number_key(checkpoint: str, one: Aggregate) -> str:
@@ -49,6 +48,16 @@ class Conflict:
     words: str
 
 
+_GROWS = 1024
+"""outputs for which there is room each time that there is none"""
+
+
+def _words(about: tuple[str, ...]) -> str:
+    """An item, its benchmark and its checkpoint."""
+    item, benchmark, checkpoint = about
+    return f"{item!r} of {benchmark} by {checkpoint}"
+
+
 class Conflicts:
     """Remembers what was said of each thing, in some twenty bytes for each output and judge.
 
@@ -63,17 +72,17 @@ class Conflicts:
         self._numbers: dict[str, tuple[float, int]] = {}
         self._found: dict[tuple[str, str], tuple[list[int], str]] = {}
 
-    def answer(self, where: str, answer: str, file: str, words: str) -> str:
+    def answer(self, where: bytes, answer: str, file: str, about: tuple[str, ...]) -> str:
         """Note an answer.
 
         Returns:
             "new"; "again" where the same answer stands at its slot already; "other" where this file has
             another one there, and "conflict" where another file has.
         """
-        key, here, content = bytes.fromhex(where), self._file(file), hash(answer)
-        index = self._slots.get(key)
+        here, content = self._file(file), hash(answer)
+        index = self._slots.get(where)
         if index is None:
-            self._slots[key] = len(self._content)
+            self._slots[where] = len(self._content)
             self._content.append(content)
             self._of.append(here)
             return "new"
@@ -81,23 +90,28 @@ class Conflicts:
             return "again"
         if self._of[index] == here:
             return "other"
-        self._note("answer", where, [self._of[index], here], f"{words} is answered differently")
+        self._note("answer", where.hex(), [self._of[index], here], f"{_words(about)} is answered differently")
         return "conflict"
 
-    def verdict(self, where: str, one: Said, file: str, words: str) -> None:
+    def verdict(self, where: bytes, one: Said, file: str, about: tuple[str, ...]) -> None:
         """Note what a judge says of an output that was noted; people may differ, and are not compared."""
-        index, here = self._slots[bytes.fromhex(where)], self._file(file)
-        values, files = self._said.setdefault(one.by, (array("i"), array("i")))
+        index, here = self._slots[where], self._file(file)
+        known = self._said.get(one.by)
+        if known is None:
+            known = self._said[one.by] = array("i"), array("i")
+        values, files = known
         if len(values) <= index:
-            more = len(self._content) - len(values)
+            more = index + 1 - len(values) + _GROWS
             values.frombytes(bytes(values.itemsize * more))
             files.frombytes(bytes(files.itemsize * more))
-        value = hash((spelled(one.value), one.status)) % 0x7FFFFFFE + 1
+        plain = one.value.strip().lower() if isinstance(one.value, str) else one.value
+        value = hash((plain, one.status)) % 0x7FFFFFFE + 1
         if not values[index]:
             values[index], files[index] = value, here
         elif values[index] != value:
             key = verdict_key(where, one.by)
-            self._note("verdict", key, [files[index], here], f"{one.by} says two things of {words}")
+            words = f"{one.by} says two things of {_words(about)}"
+            self._note("verdict", key, [files[index], here], words)
 
     def number(self, checkpoint: str, name: str, one: Aggregate, file: str) -> None:
         """Note an aggregate number."""

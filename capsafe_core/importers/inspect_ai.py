@@ -159,9 +159,10 @@ def _aggregates(head: dict[str, Any], benchmark: str) -> Iterator[Aggregate]:
             value = number(as_object(metric).get("value"))
             if name != "stderr" and value is not None:
                 n = score.get("scored_samples")
+                reducer = str(score.get("reducer") or "mean")  # of several epochs
                 yield Aggregate(
                     benchmark,
-                    f"{score.get('name')}/{name}",
+                    f"{score.get('name')}/{name}" + (f"/{reducer}" if reducer != "mean" else ""),
                     value,
                     stderr if name in ("mean", "accuracy") else None,
                     n if isinstance(n, int) else None,

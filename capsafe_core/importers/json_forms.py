@@ -147,6 +147,8 @@ def plain_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def plain_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
     """A row's outputs: of AlpacaEval's comparisons, those of both generators."""
+    if "output_1" not in row and not any(isinstance(v, dict | list) for v in row.values()):
+        return [row]
     if {"output_1", "output_2", "generator_1", "generator_2"} <= set(row):
         shared = {k: v for k, v in row.items() if not k.endswith(("_1", "_2")) and k != "preference"}
         return [

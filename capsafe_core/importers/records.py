@@ -208,8 +208,8 @@ class Converter:
                 known = self._prompts[benchmark_id, row.item] = row.prompt, prompt.id, item
                 if names.tells(item, row):
                     yield prompt
-            where = slot(slots, known[2], row.sample, row.seed) if slots else ""
-            if self._withheld.get(where, file) != file:
+            where = slot(slots, known[2], row.sample, row.seed) if slots else b""
+            if where and self._withheld.get(where.hex(), file) != file:
                 continue
             generation_id = generation_key(cell_id, known[1], row.sample, row.seed)
             content = hash(row.answer or "")

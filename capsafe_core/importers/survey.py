@@ -76,6 +76,7 @@ class Surveyor:
         self.items: Items = {}
         self.contents: set[str] = set()
         self._names: dict[str, ItemNames] = {}
+        self._seen: dict[tuple[ItemNames, str], tuple[int, str]] = {}
         self._conflicts = Conflicts()
         self._written: dict[tuple[str, str], int] = {}
         self._respelled: Counter[tuple[str, bool]] = Counter()
@@ -264,7 +265,7 @@ class Surveyor:
             about["outputs"] += 1
             return
         where = slot(cell, item, row.sample, row.seed)
-        words = f"{row.item!r} of {log.benchmark} by {about['checkpoint']}"
+        words = row.item, log.benchmark, str(about["checkpoint"])
         state = self._conflicts.answer(where, row.answer or "", file, words)
         if state in ("new", "again"):
             for one in row.said:
@@ -292,8 +293,12 @@ class Surveyor:
 
     def _item(self, row: Row, log: Log, names: ItemNames, problems: Problems) -> str:
         """The item of a row, which is kept; what is said where two names meet, or two spellings."""
+        text = hash((prompt_text(row.prompt), row.same))
+        seen = self._seen.get((names, row.item))
+        if seen is not None and seen[0] == text:
+            return seen[1]
         item = names.name(row, log)
-        text = hash(prompt_text(row.prompt))
+        self._seen[names, row.item] = text, item
         if item not in names.items:
             if item != row.item and not log.counted:
                 problems.add(

@@ -283,7 +283,10 @@ class _Table:
 
     def _is_repeated(self, key: tuple[str, ...], row: dict[str, Any]) -> bool:
         """Whether a row that names its prompt stands there entirely a second time."""
-        content = hash((key, *map(str, row.values())))
+        try:
+            content = hash((key, *row.values()))
+        except TypeError:
+            content = hash((key, *map(str, row.values())))
         again = content in self._seen
         self._seen.add(content)
         self._repeated += again

@@ -114,12 +114,12 @@ class Survey:
         ]
 
     def withheld(self, rule: str) -> dict[str, str]:
-        """What files say differently -> the one whose word counts by a rule; "" where none does."""
+        """What files say differently -> the one whose word counts by a rule; "" where none does.
+
+        Of a file that contradicts itself, what it says first counts by either rule.
+        """
         keep = {"first": 0, "last": -1}.get(rule)
-        return {
-            c["key"]: c["files"][keep] if keep is not None and len(c["files"]) > 1 else ""
-            for c in self.conflicts
-        }
+        return {c["key"]: "" if keep is None else c["files"][keep] for c in self.conflicts}
 
 
 SHOWN_VALUES = 40
