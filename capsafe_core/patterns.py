@@ -153,6 +153,7 @@ def _translated(pattern: str) -> str:
     body = pattern[head.end() :] if head else pattern
     kept = flags.replace("u", "")
     written, inside, place = [f"(?{kept})" if kept else ""], False, 0
+    ends = _Ends()
     while token := (_INSIDE if inside else _OUTSIDE).match(body, place):
         place = token.end()
         if inside:
@@ -160,8 +161,37 @@ def _translated(pattern: str) -> str:
             written.append(_in_class(pattern, token))
         else:
             inside = token["opens"] is not None
+            if "m" not in flags and ends.is_passed(token):
+                raise _refused(pattern, "goes on behind $, which stands at the end of the text")
             written.append(_outside(pattern, token, "m" in flags))
     return "".join(written)
+
+
+class _Ends:
+    """Whether a pattern goes on behind $: what RE2 cannot write is a $ before a last line break that the rest
+    of the pattern takes."""
+
+    def __init__(self) -> None:
+        self._ended, self._branches = [False], [False]
+        """for each group that is open: whether its branch has ended, and whether another one has"""
+
+    def is_passed(self, token: re.Match[str]) -> bool:
+        """Take in the next sign outside of [...]; whether it wants something where the text has ended."""
+        sign = token["plain"] or token["flags"] or ""
+        if sign == "$":
+            self._ended[-1] = True
+        elif sign == "|":
+            self._branches[-1] |= self._ended[-1]
+            self._ended[-1] = self._ended[-2] if len(self._ended) > 1 else False
+        elif sign.startswith("("):
+            self._ended.append(self._ended[-1])
+            self._branches.append(False)
+        elif sign == ")" and len(self._ended) > 1:
+            ended = self._ended.pop() | self._branches.pop()
+            self._ended[-1] |= ended
+        elif sign not in ("*", "+", "?", "{", "}") and token["most"] is None:
+            return self._ended[-1]
+        return False
 
 
 def _outside(pattern: str, token: re.Match[str], by_lines: bool) -> str:

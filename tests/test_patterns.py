@@ -146,7 +146,54 @@ def test_a_pattern_means_what_it_means_in_python(pattern: str, text: str) -> Non
         re.compile(pattern)
     except re.error:
         return
-    assert agree(pattern, text)
+    assert ("$" in pattern and goes_on_behind_its_end(pattern)) or agree(pattern, text)
+
+
+def goes_on_behind_its_end(pattern: str) -> bool:
+    """Whether a pattern is refused since something follows a $."""
+    try:
+        linear(pattern)
+    except CapsafeError as error:
+        return "goes on behind $" in str(error)
+    return False
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"($\W)",
+        r"(a$)b",
+        r"(a$|b)\s",
+        r"$(a)",
+        r"(?:(a|b$)|c)x",
+        r"(?i)(a$)[\n]",
+        r"(a$)\n?",
+        r"(a$)\Z",
+        r"(a$)\b",
+        r"$(^)",
+    ],
+)
+def test_nothing_goes_on_behind_the_end(pattern: str) -> None:
+    with pytest.raises(CapsafeError, match="behind"):
+        linear(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(a)$",
+        r"^(a|b$)$",
+        r"(a$)|b",
+        r"(?:a$|b)$|(c)",
+        r"(?m)(a$)\s",
+        r"([$]a)",
+        r"(\$a)",
+        r"((a)$)*",
+    ],
+)
+def test_what_ends_with_the_text_is_read(pattern: str) -> None:
+    for text in ("a", "a\n", "ba\nb", "$a", "c"):
+        assert agree(pattern, text)
 
 
 SETTLED = st.characters(max_codepoint=0x24F, exclude_categories=["Cn", "Cs"])

@@ -44,7 +44,7 @@ stance = "what your rubric says about broken text"
 ```
 
 Patterns are matched in linear time (by RE2), so that none can freeze a run. They mean what they mean in Python, but look-around `(?=…)`, back references
-`\\1` and possessive `a++` are refused with a sentence, `\\b` goes by ASCII letters, and `(?i)`, `(?m)`, `(?s)` stand at the beginning. A text of more than
+`\\1` and possessive `a++` are refused with a sentence, `\\b` goes by ASCII letters, and `(?i)`, `(?m)`, `(?s)` stand at the beginning, and nothing goes on behind a `$` without `(?m)`. A text of more than
 262,144 characters, or with more than 500 places that fit, says nothing. A JSON schema may hold `pattern`, and no `$ref` or `patternProperties`.
 
 One call gives a judgment in each dimension that it reads.
