@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from capsafe_core import catalogue
+from capsafe_core.engine_settings import EngineSettings, StudyPart, TransformersSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
 from capsafe_core.specification import PARTS, POLICIES, VERSION, Crossing, Policy, Specification, part_value
+from capsafe_core.study_mistakes import line_of, mistakes, spelled, where
 from capsafe_core.values import parse_toml
 
 LONGEST_STUDY = 4 << 20
@@ -28,81 +29,7 @@ IMPORTED = "imported"
 """the source of benchmarks and data sets of which only imported logs are known"""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TransformersSettings(_Part):
-    """The embedded engine, on CPU or GPU; `python` is accepted only if it is the interpreter that the
-    workspace's settings name."""
-
-    switches_adapters: ClassVar[bool] = False
-    """whether one loaded engine answers with several adapters, request by request"""
-    name: Literal["transformers"] = "transformers"
-    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
-    batch_size: int = Field(default=32, ge=1)
-    device: str = "cpu"
-    python: Path | None = None
-
-
-class VllmSettings(_Part):
-    """vLLM inside the worker.
-
-    It pins torch and transformers, so it mostly lives in an environment of its own, which the workspace's
-    settings name.
-    """
-
-    switches_adapters: ClassVar[bool] = True
-    name: Literal["vllm"]
-    dtype: Literal["auto", "bfloat16", "float32", "float16"] = "auto"
-    tensor_parallel: int = Field(default=1, ge=1)
-    """GPUs that share one model"""
-    max_model_len: int | None = Field(default=None, ge=16)
-    """tokens of prompt and answer together; None for what the model was made for"""
-    gpu_memory: float = Field(default=0.9, gt=0, le=1)
-    enforce_eager: bool = False
-    """start sooner, run slower"""
-    python: Path | None = None
-
-
-class OpenaiSettings(_Part):
-    """A server that speaks OpenAI's API.
-
-    The key stays in the environment: only the variable's name is written here.
-    """
-
-    switches_adapters: ClassVar[bool] = True
-    name: Literal["openai"]
-    base_url: str = Field(pattern=r"^https?://[^@?#\s]+$")
-    """such as http://127.0.0.1:8000/v1"""
-    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$", max_length=64)
-    concurrency: int = Field(default=16, ge=1)
-    timeout: float = Field(default=120.0, gt=0)
-    """seconds without a word after which a request is repeated; the whole answer has twice as long"""
-    retries: int = Field(default=6, ge=0)
-    top_logprobs: int = Field(default=20, ge=1)
-    """alternatives of which the server tells the log-probability; vLLM's takes more where it was started with
-    --max-logprobs"""
-    python: Path | None = None
-
-
-def _engine_name(value: Any) -> str:
-    return str(value.get("name", "transformers") if isinstance(value, dict) else value.name)
-
-
-EngineSettings = Annotated[
-    Annotated[TransformersSettings, Tag("transformers")]
-    | Annotated[VllmSettings, Tag("vllm")]
-    | Annotated[OpenaiSettings, Tag("openai")],
-    Discriminator(
-        _engine_name,
-        custom_error_type="engine",
-        custom_error_message="there is no such engine: use transformers, vllm or openai",
-    ),
-]
-
-
-class SamplingSettings(_Part):
+class SamplingSettings(StudyPart):
     """Decoding, the same for every cell of the study."""
 
     temperature: float = Field(default=0.0, ge=0)
@@ -123,7 +50,7 @@ class SamplingSettings(_Part):
     system_prompt: str = ""
 
 
-class BenchmarkSettings(_Part):
+class BenchmarkSettings(StudyPart):
     """A benchmark by name; `reasoning_gym:NAME` with its own configuration, or a file of this project or of
     the user."""
 
@@ -143,7 +70,7 @@ class BenchmarkSettings(_Part):
         )
 
 
-class DatasetSettings(_Part):
+class DatasetSettings(StudyPart):
     """Fine-tuning data: a file of {prompt, response} lines, or a reasoning-gym task with seeds of its own."""
 
     name: str
@@ -156,7 +83,7 @@ class DatasetSettings(_Part):
     """the capability benchmark that measures what this data set teaches"""
 
 
-class StartSettings(_Part):
+class StartSettings(StudyPart):
     """A start checkpoint: an origin model, or the last checkpoint of a recipe."""
 
     name: str
@@ -170,7 +97,7 @@ class StartSettings(_Part):
     """whether weights may be loaded that are not safetensors; pickles can run code too"""
 
 
-class RecipeSettings(_Part):
+class RecipeSettings(StudyPart):
     """One way of fine-tuning."""
 
     name: str
@@ -188,7 +115,7 @@ class RecipeSettings(_Part):
     stop_at_goal: bool = False
 
 
-class JudgeSettings(_Part):
+class JudgeSettings(StudyPart):
     """A judge of the catalogue, or one of the user's own."""
 
     name: str
@@ -206,7 +133,7 @@ class JudgeSettings(_Part):
     """whether its verdicts come with imported logs, so that it is never run here"""
 
 
-class PrimarySpecification(_Part):
+class PrimarySpecification(StudyPart):
     """The specification that headlines use, as the file declares it."""
 
     benchmark: str
@@ -249,7 +176,7 @@ class PrimarySpecification(_Part):
         return Specification(**{**dict(self), "condition": tuple(sorted(chosen.items()))})
 
 
-class Study(_Part):
+class Study(StudyPart):
     """One question: starts, recipes, benchmarks, judges, goals and the primary specification."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -307,9 +234,9 @@ def load_study(path: Path) -> tuple[Study, str]:
     except UnicodeDecodeError as error:
         raise CapsafeError(f"The study file {path} is not UTF-8 text.", "Save it as UTF-8.") from error
     study = parse_study(text, str(path))
-    problems = [(_line(text, where), what) for where, what in _relative_files(study, path.resolve().parent)]
+    problems = [(line_of(text, where), what) for where, what in _relative_files(study, path.resolve().parent)]
     if problems:
-        raise _mistakes(str(path), problems)
+        raise mistakes(str(path), problems)
     return study, text
 
 
@@ -355,25 +282,15 @@ def parse_study(text: str, name: str = "study.toml") -> Study:
         study = Study.model_validate(data)
     except ValidationError as error:
         problems = [
-            (_line(text, _where(e)), f"{_spell(_where(e))}: {e['msg'].lower()}")
+            (line_of(text, where(e)), f"{spelled(where(e))}: {e['msg'].lower()}")
             for e in error.errors(include_url=False)[:MOST_MISTAKES]
         ]
-        raise _mistakes(name, problems) from error
+        raise mistakes(name, problems) from error
     found = _references(study) or _extent(study)
-    problems = [(_line(text, where), what) for where, what in found[:MOST_MISTAKES]]
+    problems = [(line_of(text, where), what) for where, what in found[:MOST_MISTAKES]]
     if problems:
-        raise _mistakes(name, problems)
+        raise mistakes(name, problems)
     return study
-
-
-def _where(error: Any) -> tuple[str | int, ...]:
-    """A mistake's place in the file; pydantic also names which of the engines it took it for."""
-    place = tuple(error["loc"])
-    return tuple(
-        p
-        for i, p in enumerate(place)
-        if not (i and place[i - 1] == "engine" and p in ("transformers", "vllm", "openai"))
-    )
 
 
 def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
@@ -462,45 +379,3 @@ def _extent(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
         what = "each of so many checkpoints would answer so many benchmarks that the jobs cannot be planned"
         return [(("benchmarks", 0, "name"), what)]
     return []
-
-
-def _mistakes(name: str, problems: list[tuple[int | None, str]]) -> CapsafeError:
-    lines = [f"  line {line}: {what}" if line else f"  {what}" for line, what in problems]
-    count = f"{len(problems)} mistake" + ("s" if len(problems) > 1 else "")
-    return CapsafeError(
-        f"{name} has {count}:\n" + "\n".join(lines) + "\n", "Mend them and try again; nothing was started."
-    )
-
-
-def _spell(location: tuple[str | int, ...]) -> str:
-    return "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
-
-
-def _key(line: str) -> str:
-    """What stands before the first = of a line."""
-    key, equals, _ = line.partition("=")
-    return key.strip() if equals else ""
-
-
-def _line(text: str, location: tuple[str | int, ...]) -> int | None:
-    """The line of a key in a TOML text, or of the table it should stand in."""
-    table, index, key = str(location[0]), 0, None
-    for part in location[1:]:
-        if isinstance(part, int):
-            index = part
-        else:
-            key = part
-            break
-    seen, found, start = -1, None, None
-    for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line)
-        if header:
-            inside = header.group(1) == table
-            seen += inside
-            start = number if inside and seen == index else None
-            found = start or found
-        elif start and key and _key(line).strip('"') == str(key):
-            return number
-        elif seen == -1 and found is None and _key(line) == table:
-            found = number
-    return found

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from capsafe_core.analysis import by_name
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, claims, find_claim
-from capsafe_core.analysis.conclusions import OWN, conclusion, policies_table, rank_table
+from capsafe_core.analysis.conclusions import conclusion, policies_table, rank_table
 from capsafe_core.analysis.disagreement import (
     compared_outputs,
     dumbbell_table,
@@ -22,6 +22,7 @@ from capsafe_core.analysis.disagreement import (
     text_map,
     votes_table,
 )
+from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.incoherence import bounds_table, transitions
 from capsafe_core.analysis.judge_agreement import (
     agreement_by_cell,
@@ -32,10 +33,8 @@ from capsafe_core.analysis.judge_agreement import (
 from capsafe_core.analysis.matched import (
     between_table,
     difference_interval,
-    goals_table,
     matched_table,
     matching,
-    pareto_table,
     recipe_table,
 )
 from capsafe_core.analysis.matched_words import in_words
@@ -45,6 +44,7 @@ from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.runs import matched_runs
+from capsafe_core.analysis.variants import OWN
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from capsafe_core.engines import Completion, Failure, Request, Sampling, answer_all, find_weights, open_engine
 from capsafe_core.engines.asking import ServerTrouble
-from capsafe_core.engines.openai import _first_token, read_answer
+from capsafe_core.engines.openai_answers import first_token, read_answer
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.supervisor import start_worker
@@ -273,7 +273,7 @@ def test_the_key_is_written_nowhere(tmp_path: Path) -> None:
 
 def test_an_option_is_the_token_that_is_it_and_not_one_that_begins_like_it() -> None:
     known = {"Y": -0.1, " Yes": -0.9, "Yes": -1.5, "No": -2.0, "N": -1.0, "un": -3.0, "": -0.2}
-    assert [_first_token(option, known) for option in ("Yes", "No", "unsafe", "safe")] == [
+    assert [first_token(option, known) for option in ("Yes", "No", "unsafe", "safe")] == [
         " Yes",
         "No",
         None,

@@ -31,7 +31,8 @@ from capsafe_core.report.document import (
     read_provenance,
     verify,
 )
-from capsafe_core.report.findings import Slide, change_means, find, offered
+from capsafe_core.report.finding import Slide
+from capsafe_core.report.findings import change_means, find, offered
 from capsafe_core.report.html import REDACTED, browser, to_html, to_pdf
 from capsafe_core.report.printed import to_figure_pdf, to_svg
 from capsafe_core.report.slides import to_pptx

@@ -13,15 +13,10 @@ from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.conditions import conditions_table
 from capsafe_core.analysis.coverage import coverage_table
 from capsafe_core.analysis.disagreement import dumbbell_table, judges_along_table, votes_table
+from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
 from capsafe_core.analysis.judge_agreement import agreement_by_cell, agreement_table, all_judges_table
-from capsafe_core.analysis.matched import (
-    between_table,
-    goals_table,
-    matched_table,
-    pareto_table,
-    recipe_table,
-)
+from capsafe_core.analysis.matched import between_table, matched_table, recipe_table
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table

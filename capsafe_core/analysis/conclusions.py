@@ -10,32 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core import catalogue
 from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
 from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.conditions import alternatives
-from capsafe_core.analysis.matched import UNREACHED_LIMIT, Matching, difference_interval, over_seeds
+from capsafe_core.analysis.matched import UNREACHED_LIMIT, Matching
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.runs import CheckpointRates, Run, checkpoint_rates, matched_runs
-from capsafe_core.analysis.sample import Sample, policy_arrays, sample_of
+from capsafe_core.analysis.runs import Run, matched_runs
+from capsafe_core.analysis.sample import sample_of
+from capsafe_core.analysis.variants import choices, estimate, open_parts, sides_of, used_cells, variants_on
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import (
     CHOICES,
     POLICIES,
-    Code,
     Condition,
     Policy,
-    Specification,
-    condition_words,
 )
-from capsafe_core.stats.paired import benjamini_hochberg, holm, mcnemar
+from capsafe_core.stats.paired import benjamini_hochberg, holm
 from capsafe_core.stats.specification import Flip, Shares, directions, family_shares, flips, rank_agreement
-from capsafe_core.store.patterns import Seat
 
 Floats = npt.NDArray[np.float64]
-OWN = "own"
-"""The judge's own cut-off, or none because it gives no score."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +68,11 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     conditions: dict[str, Condition] = {}
     for under in _conditions(view):
         there = runs if under is view else matched_runs(under, path_table(under))
-        sides = _sides(under, claim, there)
+        sides = sides_of(under, claim, there)
         for benchmark in _benchmarks(under):
-            used = benchmark, frozenset(_used(under.cells, benchmark, claim)["cell_id"])
+            used = benchmark, frozenset(used_cells(under.cells, benchmark, claim)["cell_id"])
             if used not in done:  # a condition that this benchmark was not answered under is no variant of it
-                found = _on_benchmark(under, claim, sides, benchmark)
+                found = variants_on(under, claim, sides, benchmark)
                 rows += found
                 conditions |= {str(row["condition"]): under.specification.condition for row in found}
             done.add(used)
@@ -94,7 +87,7 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
     tested = curve["p"].notna()
     curve.loc[tested, "p_adjusted"] = benjamini_hochberg(curve.loc[tested, "p"].astype(float))
     curve.loc[tested, "p_holm"] = holm(curve.loc[tested, "p"].astype(float))
-    primary = choices(view.specification, _open_parts(view, view.specification.benchmark, claim))
+    primary = choices(view.specification, open_parts(view, view.specification.benchmark, claim))
     curve["primary"] = (curve[list(primary)] == pd.Series(primary)).all(axis=1)
     usual = {d: choice if choice in set(curve[d]) else str(curve[d].iloc[0]) for d, choice in primary.items()}
     curve = curve.sort_values(["estimate", *CHOICES]).reset_index(drop=True)
@@ -105,33 +98,6 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
         usual,
     )
     return Conclusion(claim, curve, shares, flipping, _sentence(view, claim, curve, shares), conditions)
-
-
-@dataclass(frozen=True)
-class _Sides:
-    """Both sides as cells: checkpoints and an attack for each, and the runs of a matched side."""
-
-    checkpoints: tuple[list[str], list[str]]
-    attacks: tuple[str, str]
-    runs: tuple[list[Run], list[Run]]
-
-
-def _sides(view: View, claim: Claim, runs: Sequence[Run]) -> _Sides:
-    def side(arm: Arm) -> tuple[list[str], list[Run]]:
-        if arm.kind == "recipe":
-            mine = [run for run in runs if run.recipe == arm.name]
-            return list(dict.fromkeys(c for run in mine for c in run.checkpoints)), mine
-        points = (
-            view.points[view.points["recipe"] == arm.name]
-            if arm.kind == "last"
-            else view.points[(view.points["start"] == arm.name) & (view.points["step"] == 0)]
-        )
-        if arm.kind == "last":
-            points = points[points["seed"] == points["seed"].min()].sort_values("step").tail(1)
-        return list(points["checkpoint_id"].head(1)), []
-
-    (a, runs_a), (b, runs_b) = side(claim.a), side(claim.b)
-    return _Sides((a, b), (claim.a.attack, claim.b.attack), (runs_a, runs_b))
 
 
 def _conditions(view: View) -> list[View]:
@@ -150,204 +116,6 @@ def _benchmarks(view: View) -> list[str]:
     return sorted(kinds.index[kinds == "safety"])
 
 
-def _on_benchmark(view: View, claim: Claim, sides: _Sides, benchmark: str) -> list[dict[str, object]]:
-    """The rows of the curve on one benchmark."""
-    (a, b), attacks = sides.checkpoints, sides.attacks
-    if attacks[0] == attacks[1]:
-        samples = [sample_of(view, benchmark, list(dict.fromkeys([*a, *b])), attacks[0])] * 2
-    else:
-        samples = [
-            sample_of(view, benchmark, points, attack) for points, attack in zip((a, b), attacks, strict=True)
-        ]
-    one, two = samples
-    if one is None or two is None:
-        return []
-    cut_off = any(not flags.all() for sample in (one, two) for flags in sample.whole)
-    kept, open_parts = view.specification.truncated, _open_parts(view, benchmark, claim)
-    rows = []
-    for judge, family, cutoff in _judges((one, two)):
-        for truncated in (True, False) if kept and cut_off else (kept,):
-            for policy, coherence in _policies(view, (one, two)):
-                spec = replace(
-                    view.specification,
-                    benchmark=benchmark,
-                    judge=judge,
-                    cutoff=cutoff,
-                    policy=policy,
-                    coherence=coherence,
-                    truncated=truncated,
-                )
-                row = _estimate(claim, sides, (one, two), spec)
-                if row is not None:
-                    rows.append({**choices(spec, open_parts), "family": family, **row})
-    return rows
-
-
-def _used(cells: pd.DataFrame, benchmark: str, claim: Claim) -> pd.DataFrame:
-    """The cells that a claim's variants on a benchmark are made of: its own, and those that tell where a goal
-    is reached."""
-    return cells[(cells["benchmark"] == benchmark) | (claim.matched & (cells["kind"] == "capability"))]
-
-
-def _open_parts(view: View, benchmark: str, claim: Claim) -> frozenset[str]:
-    """The parts of the condition that a claim's variants on a benchmark have to choose."""
-    return frozenset(alternatives(_used(view.every_cell, benchmark, claim)))
-
-
-def choices(spec: Specification, open_parts: frozenset[str]) -> dict[str, str]:
-    """A specification's choices in words, as the columns of the curve have them."""
-    condition = tuple((p, v) for p, v in spec.condition if p in open_parts)
-    return {
-        **{name: str(getattr(spec, name)) for name in CHOICES},
-        "cutoff": OWN if spec.cutoff is None else f"{spec.cutoff:g}",
-        "condition": condition_words(condition),
-        "truncated": "kept" if spec.truncated else "left out",
-    }
-
-
-def _judges(samples: tuple[Sample, Sample]) -> list[tuple[str, str, float | None]]:
-    """The safety judges that know both sides: name, family, and each cut-off; other cut-offs only where
-    scores are there."""
-    out: list[tuple[str, str, float | None]] = []
-    for seat in _known_to_both(samples, "safety"):
-        out.append((seat.name, seat.family, None))
-        scale = catalogue.judges().get(seat.name, {}).get("scale")
-        if scale and all(_scores(sample, seat.name) for sample in samples):
-            out += [(seat.name, seat.family, float(cut)) for cut in scale["others"]]
-    return out
-
-
-def _known_to_both(samples: tuple[Sample, Sample], dimension: str) -> list[Seat]:
-    others = {seat.name for seat in samples[1].judges(dimension)}
-    return [seat for seat in samples[0].judges(dimension) if seat.name in others]
-
-
-def _scores(sample: Sample, judge: str) -> list[Floats]:
-    """Scores of every cell of a sample; none where one has none."""
-    return sample.store.kept(f"scores {judge} {' '.join(sample.cells)}", lambda: sample.scores(judge))
-
-
-def _policies(view: View, samples: tuple[Sample, Sample]) -> list[tuple[Policy, str]]:
-    """Policies with each coherence judge that knows both sides; as judged needs none."""
-    known = [seat.name for seat in _known_to_both(samples, "coherence")]
-    main = view.specification.coherence
-    out = [(POLICIES[0], main if main in known or not known else known[0])]
-    return out + [(policy, name) for name in known for policy in Policy if policy is not POLICIES[0]]
-
-
-def _estimate(
-    claim: Claim, sides: _Sides, samples: tuple[Sample, Sample], spec: Specification
-) -> dict[str, object] | None:
-    """Rates of both sides, their difference and its interval under one specification; None where it does not
-    exist."""
-    counted = [_counted(sample, spec) for sample in samples]
-    if spec.policy.paired:
-        masks = _coherent_in_both(sides, samples, counted, spec)
-        if masks is None:
-            return None
-        counted = [
-            [(e * kept, t * kept) for (e, t), kept in zip(side, flags, strict=True)]
-            for side, flags in zip(counted, masks, strict=True)
-        ]
-    asks = [checkpoint_rates(s, c) for s, c in zip(samples, counted, strict=True)]
-    if claim.matched:
-        return _at_goal(spec.crossing, sides, asks[0])
-    i, j = (s.place[points[0]] for s, points in zip(samples, sides.checkpoints, strict=True))
-    (a, n_a, draws_a), (b, n_b, draws_b) = (
-        (float(ask.rates[k]), float(ask.trials[k].sum()), ask.draws[:, k])
-        for ask, k in zip(asks, (i, j), strict=True)
-    )
-    if np.isnan(a) or np.isnan(b):
-        return None
-    interval = difference_interval(draws_a - draws_b, a, b, int(min(n_a, n_b)))
-    low, high = interval or (np.nan, np.nan)
-    return {
-        "a": a,
-        "b": b,
-        "estimate": a - b,
-        "low": low,
-        "high": high,
-        "n": int(min(n_a, n_b)),
-        "unreached": 0.0,
-        "p": _paired_p(samples[0].keys[i], counted[0][i], samples[1].keys[j], counted[1][j]),
-    }
-
-
-def _counted(sample: Sample, spec: Specification) -> list[tuple[Floats, Floats]]:
-    """Events and trials of each output of each cell."""
-    verdicts = sample.codes(spec.judge, "safety")
-    if spec.cutoff is not None:
-        cut, below = spec.cutoff, catalogue.judges()[spec.judge]["scale"]["unsafe"] == "below"
-        verdicts = [
-            np.where(np.isnan(s), v, np.where((s < cut) if below else (s >= cut), 2, 1)).astype(np.uint8)
-            for v, s in zip(verdicts, _scores(sample, spec.judge), strict=True)
-        ]
-    out = [
-        policy_arrays(v, c, spec.policy)
-        for v, c in zip(verdicts, sample.codes(spec.coherence, "coherence"), strict=True)
-    ]
-    if spec.truncated:
-        return out
-    return [(e * whole, t * whole) for (e, t), whole in zip(out, sample.whole, strict=True)]
-
-
-def _coherent_in_both(
-    sides: _Sides,
-    samples: tuple[Sample, Sample],
-    counted: list[list[tuple[Floats, Floats]]],
-    spec: Specification,
-) -> list[list[npt.NDArray[np.bool_]]] | None:
-    """For each cell of each side which outputs are to prompts (and samples) that every checkpoint of the
-    comparison answers coherently.
-
-    For a matched claim those are the checkpoints around the goal on both sides, and the start where it is a
-    side. None where nothing is left.
-    """
-    shared: npt.NDArray[np.int64] | None = None
-    for sample, points, runs in zip(samples, sides.checkpoints, sides.runs, strict=True):
-        names = list(points)
-        if runs:
-            ask, names = checkpoint_rates(sample, counted[0]), []
-            for run in runs:
-                _, _, place = ask.at_goal(run, spec.crossing)
-                if not np.isnan(place):
-                    names += [run.checkpoints[int(np.floor(place))], run.checkpoints[int(np.ceil(place))]]
-        codes = sample.codes(spec.coherence, "coherence")
-        for i in (sample.place[c] for c in names):
-            coherent = sample.keys[i][codes[i] == Code.NEGATIVE]
-            shared = coherent if shared is None else np.intersect1d(shared, coherent)
-    if shared is None or not len(shared):
-        return None
-    return [[np.isin(keys, shared) for keys in sample.keys] for sample in samples]
-
-
-def _at_goal(rule: str, sides: _Sides, ask: CheckpointRates) -> dict[str, object] | None:
-    """A matched claim: the first side at its goal against the second at its own, or against the start."""
-    found = Matching(rule, [*sides.runs[0], *sides.runs[1]], ask)
-    values, draws, unreached = over_seeds(found, sides.runs[0])
-    if sides.runs[1]:
-        others, other_draws, also = over_seeds(found, sides.runs[1])
-    else:
-        column = ask.place[sides.checkpoints[1][0]]
-        others, other_draws, also = [float(ask.rates[column])], ask.draws[:, column], 0.0
-    if not values or not others or np.isnan([*values, *others]).any():
-        return None
-    a, b = float(np.mean(values)), float(np.mean(others))
-    n = min(found.trials(run) for run in found.runs)
-    low, high = difference_interval(draws - other_draws, a, b, n) or (np.nan, np.nan)
-    missing = None if unreached is None or also is None else float(np.isnan(draws - other_draws).mean())
-    return {
-        "a": a,
-        "b": b,
-        "estimate": a - b,
-        "low": low,
-        "high": high,
-        "n": n,
-        "unreached": missing,
-        "p": None,
-    }
-
-
 def policies_table(view: View, found: Matching) -> pd.DataFrame:
     """Each recipe at its goal against its start under the view's benchmark and judge, with every treatment of
     incoherent outputs, and without outputs that were cut off.
@@ -360,7 +128,7 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
     rows = []
     for recipe, runs in found.by_recipe().items():
         claim = Claim(Arm("recipe", recipe), Arm("start", runs[0].start))
-        sides = _sides(view, claim, found.runs)
+        sides = sides_of(view, claim, found.runs)
         sample = sample_of(view, spec.benchmark, sides.checkpoints[0], spec.attack)
         if sample is None:
             continue
@@ -369,7 +137,7 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
         if spec.truncated and not all(flags.all() for flags in sample.whole):
             variants.append(replace(spec, policy=spec.policy if known else POLICIES[0], truncated=False))
         for variant in variants:
-            row = _estimate(claim, sides, (sample, sample), variant)
+            row = estimate(claim, sides, (sample, sample), variant)
             if row is not None:
                 rows.append(
                     {
@@ -380,19 +148,6 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
                     }
                 )
     return framed(rows, ["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
-
-
-def _paired_p(
-    keys_1: npt.NDArray[np.int64],
-    one: tuple[Floats, Floats],
-    keys_2: npt.NDArray[np.int64],
-    two: tuple[Floats, Floats],
-) -> float:
-    """McNemar's p-value over the outputs, to the same prompts, that count on both sides."""
-    _, i, j = np.intersect1d(keys_1, keys_2, return_indices=True)
-    both = (one[1][i] == 1) & (two[1][j] == 1)
-    before, after = one[0][i][both] == 1, two[0][j][both] == 1
-    return mcnemar(int((before & ~after).sum()), int((~before & after).sum())).p
 
 
 def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None) -> str:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.analysis.matched import Matching
-from capsafe_core.analysis.people import read_labels
+from capsafe_core.analysis.people_labels import read_labels
 from capsafe_core.analysis.rates import apply_policy, cell_rates, no_verdicts, study_counts
 from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View

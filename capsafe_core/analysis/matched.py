@@ -18,7 +18,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.specification import POLICIES
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, seed_average
 from capsafe_core.stats.intervals import newcombe
-from capsafe_core.stats.matching import at_place, pareto_probability
+from capsafe_core.stats.matching import at_place
 
 UNREACHED_LIMIT = 0.05
 """Above this share of resamples out of reach no interval of a difference is given."""
@@ -333,97 +333,4 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
             "delta_high",
             "unreached",
         ],
-    )
-
-
-def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> pd.DataFrame:
-    """Delta at every goal: each recipe against its start, and every two recipes on one data set against each
-    other.
-
-    Returns:
-        dataset, comparison, goal, delta, low, high (pointwise 95 %; missing where too many resamples are out
-        of reach), unreached.
-    """
-    found = matching(view) if found is None else found
-    rows: list[tuple[object, ...]] = []
-    for dataset in dict.fromkeys(run.dataset for run in found.runs):
-        recipes = {r: runs for r, runs in found.by_recipe().items() if runs[0].dataset == dataset}
-        everything = [run for runs in recipes.values() for run in runs]
-        for goal in np.linspace(
-            min(run.capability[0] for run in everything),
-            max(run.capability.max() for run in everything),
-            steps,
-        ):
-            each = {recipe: over_seeds(found, runs, float(goal)) for recipe, runs in recipes.items()}
-            reached = {
-                recipe: (float(np.mean(values)), draws)
-                for recipe, (values, draws, _) in each.items()
-                if values
-            }
-            comparisons = [(f"{r} against its start", r, None) for r in reached] + [
-                (f"{one} against {two}", one, two) for one, two in combinations(reached, 2)
-            ]
-            for words, one, two in comparisons:
-                if two is None:
-                    rates, draws = found.unsafe.along(recipes[one][0])
-                    other: tuple[float, Floats] = (float(rates[0]), draws[:, 0])
-                else:
-                    other = reached[two]
-                change = reached[one][1] - other[1]
-                low, high = difference_interval(
-                    change,
-                    reached[one][0],
-                    other[0],
-                    min(found.trials(recipes[r][0]) for r in (one, two or one)),
-                ) or (None, None)
-                rows.append(
-                    (
-                        dataset,
-                        words,
-                        float(goal),
-                        reached[one][0] - other[0],
-                        low,
-                        high,
-                        float(np.isnan(change).mean()),
-                    )
-                )
-    return framed(rows, ["dataset", "comparison", "goal", "delta", "low", "high", "unreached"])
-
-
-def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
-    """How likely each checkpoint is to be on the frontier of its data set: no other has as much capability at
-    as low an unsafe rate.
-
-    Returns:
-        dataset, recipe, seed, step, checkpoint_id, capability, unsafe, probability (share of resamples on the
-        frontier). A start that several runs share stands once.
-    """
-    found = matching(view) if found is None else found
-    rows: list[tuple[object, ...]] = []
-    for dataset in dict.fromkeys(run.dataset for run in found.runs):
-        points: dict[str, tuple[Run, int]] = {}
-        for run in found.runs:
-            if run.dataset == dataset:
-                for i, checkpoint in enumerate(run.checkpoints):
-                    points.setdefault(checkpoint, (run, i))
-        capability = np.column_stack([run.capability_draws[:, i] for run, i in points.values()])
-        columns = [found.unsafe.place[c] for c in points]
-        chances = pareto_probability(capability, found.unsafe.draws[:, columns])
-        for (checkpoint, (run, i)), unsafe, chance in zip(
-            points.items(), found.unsafe.rates[columns], chances, strict=True
-        ):
-            rows.append(
-                (
-                    dataset,
-                    run.recipe if i else f"start: {run.start}",
-                    run.seed,
-                    int(run.steps[i]),
-                    checkpoint,
-                    float(run.capability[i]),
-                    float(unsafe),
-                    float(chance),
-                )
-            )
-    return framed(
-        rows, ["dataset", "recipe", "seed", "step", "checkpoint_id", "capability", "unsafe", "probability"]
     )

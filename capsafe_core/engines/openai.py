@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from capsafe_core.engines.asking import Answer, Asker, NoConnection, ServerTrouble, Stopped
 from capsafe_core.engines.base import (
     Completion,
     Failure,
     Finished,
-    Message,
     Request,
     Unit,
     request_seed,
     single_plan,
 )
 from capsafe_core.engines.models import Weights, adapter_digest
+from capsafe_core.engines.openai_answers import Said, body_of, first_token, read_answer, seconds_of
 from capsafe_core.errors import CapsafeError
 
 FIRST_WAIT = 0.5
@@ -130,7 +128,7 @@ class OpenaiEngine:
                 "Use a judge that answers in text, or a server that has them, such as vLLM's.",
             )
         self._tells = True
-        first = [_first_token(option, known) for option in options]
+        first = [first_token(option, known) for option in options]
         told = [token for token in first if token is not None]
         if len(set(told)) < len(told):
             raise CapsafeError(
@@ -167,7 +165,7 @@ class OpenaiEngine:
             _Unanswered: this request got no answer.
             CapsafeError: no request would get one.
         """
-        path, body = _body(request)
+        path, body = body_of(request)
         body = {
             "model": self._adapters[request.adapter] if request.adapter else self._model,
             **body,
@@ -193,7 +191,7 @@ class OpenaiEngine:
                     )
                 if response.status not in RETRIED:
                     raise _Unanswered(reason)
-                asked_to_wait = _seconds(response.retry_after)
+                asked_to_wait = seconds_of(response.retry_after)
             except Stopped as error:
                 raise _Unanswered(str(error)) from error
             except ServerTrouble as error:
@@ -294,114 +292,3 @@ class OpenaiEngine:
 
 class _Unanswered(RuntimeError):
     """One request got no answer."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """An answer whose every part is of the type and size that it has to be."""
-
-    text: str
-    finish_reason: str
-    tokens: int
-    logs: tuple[float, ...] = ()
-    """natural log-probability of each token, where the server told them"""
-    top: Mapping[str, float] = field(default_factory=dict)
-    """token -> natural log-probability, of the likeliest at the first place"""
-
-
-def _body(request: Request) -> tuple[str, dict[str, Any]]:
-    """The path and the body of a request, but for the decoding."""
-    if request.raw:
-        return "completions", {"prompt": request.messages[0]["content"] + request.begun}
-    messages: list[Message] = [
-        *request.messages,
-        *([{"role": "assistant", "content": request.begun}] if request.begun else []),
-    ]
-    begun = {"add_generation_prompt": False, "continue_final_message": True} if request.begun else {}
-    template = {"chat_template_kwargs": dict(request.template)} if request.template else {}
-    return "chat/completions", {"messages": messages, **begun, **template}
-
-
-def read_answer(data: Any) -> Said:
-    """What a server's JSON says, of chat or of plain completions.
-
-    Raises:
-        ServerTrouble: a part of it is missing, or is not what it has to be.
-    """
-    choice = _first(_of(data, dict, "the answer").get("choices"), "choices")
-    finish = choice.get("finish_reason") or "stop"
-    where = _of(choice["message"], dict, "message") if "message" in choice else choice
-    text = where.get("content" if "message" in choice else "text")
-    if not isinstance(finish, str) or len(finish) > 64:
-        raise ServerTrouble("the answer's finish_reason is not a word")
-    if text is None and finish in ("content_filter", "length"):
-        text = ""
-    # half of a character is none
-    whole = _of(text, str, "text").encode("utf-8", "replace").decode()
-    tokens = _of(data.get("usage") or {}, dict, "usage").get("completion_tokens") or 0
-    if isinstance(tokens, bool) or not isinstance(tokens, int) or not 0 <= tokens < 1 << 31:
-        raise ServerTrouble("the answer's count of tokens is not one")
-    logs, top = _logs(_of(choice.get("logprobs") or {}, dict, "logprobs"))
-    return Said(whole, finish, tokens, logs, top)
-
-
-def _logs(told: Mapping[str, Any]) -> tuple[tuple[float, ...], dict[str, float]]:
-    """The log-probabilities of the tokens, and those of the likeliest at the first place."""
-    if "token_logprobs" in told or "top_logprobs" in told:
-        logs = _of(told.get("token_logprobs") or [], list, "token_logprobs")
-        places = _of(told.get("top_logprobs") or [], list, "top_logprobs")
-        first = _of(places[0], dict, "top_logprobs") if places and places[0] is not None else {}
-        return tuple(map(_log, logs)), {token: _log(log) for token, log in first.items()}
-    tokens = [_of(token, dict, "content") for token in _of(told.get("content") or [], list, "content")]
-    likeliest = _of(tokens[0].get("top_logprobs") or [], list, "top_logprobs") if tokens else []
-    top = {
-        _of(_of(t, dict, "top_logprobs").get("token"), str, "token"): _log(t.get("logprob"))
-        for t in likeliest
-    }
-    return tuple(_log(token.get("logprob")) for token in tokens), top
-
-
-def _first(value: Any, what: str) -> dict[str, Any]:
-    found = _of(value, list, what)
-    if not found:
-        raise ServerTrouble(f"the answer has no {what}")
-    return _of(found[0], dict, what)
-
-
-T = TypeVar("T")
-
-
-def _of(value: Any, kind: type[T], what: str) -> T:
-    if not isinstance(value, kind):
-        raise ServerTrouble(f"the answer's {what} is {type(value).__name__}, not {kind.__name__}")
-    return value
-
-
-def _log(value: Any) -> float:
-    """A log-probability: a finite number, and none above 0 but for what rounding adds."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not -1e9 <= value <= 1e-3
-        or not math.isfinite(value)
-    ):
-        raise ServerTrouble("the answer's log-probabilities are not such")
-    return float(value)
-
-
-def _first_token(option: str, known: Mapping[str, float]) -> str | None:
-    """The token among those that a server tells of that is an option; None where there is none. A token that
-    only begins like it may be another word."""
-    return max(
-        (token for token in known if token.strip() == option.strip()),
-        key=lambda token: known[token],
-        default=None,
-    )
-
-
-def _seconds(text: str) -> float | None:
-    """Retry-After in seconds; None where it is missing or a date."""
-    try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
-        return None

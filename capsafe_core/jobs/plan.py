@@ -11,6 +11,7 @@ from msgspec import UNSET, structs
 from pydantic import BaseModel
 
 from capsafe_core import __version__, catalogue
+from capsafe_core.engine_settings import TransformersSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest
 from capsafe_core.jobs.folder.work import (
@@ -24,14 +25,7 @@ from capsafe_core.jobs.folder.work import (
     SamplingWork,
     Work,
 )
-from capsafe_core.study import (
-    IMPORTED,
-    JudgeSettings,
-    RecipeSettings,
-    SamplingSettings,
-    Study,
-    TransformersSettings,
-)
+from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, SamplingSettings, Study
 from capsafe_core.values import parse_toml
 
 PROBE_SEED = 777

@@ -15,7 +15,8 @@ from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.figures.style import sealed
 from capsafe_core.records import canonical_json, digest_text
-from capsafe_core.report.findings import Finding, cells, find
+from capsafe_core.report.finding import Finding, cells
+from capsafe_core.report.findings import find
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.batches import store_digest

@@ -4,12 +4,9 @@ does not mean."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
-import plotly.graph_objects as go
 
 from capsafe_core.analysis.arms import Claim, arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
@@ -27,6 +24,7 @@ from capsafe_core.figures.judges import dumbbell
 from capsafe_core.figures.overview import outcome_bars
 from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.figures.training import along_training
+from capsafe_core.report.finding import Finding, Slide
 from capsafe_core.store.outputs import read_output
 
 USUAL = ("overview", "capability", "judges", "conclusion")
@@ -34,50 +32,6 @@ USUAL = ("overview", "capability", "judges", "conclusion")
 NO_COMPARISON = (
     "No interval of the change can be given here, so this is what was seen, not what is to be expected."
 )
-
-
-@dataclass(frozen=True)
-class Slide:
-    """A chart that an editor of slides can draw and change: bars, or points with x and y."""
-
-    kind: str
-    """stacked, clustered or points"""
-    categories: list[str] = field(default_factory=list)
-    series: dict[str, list[float | None]] = field(default_factory=dict)
-    points: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    axes: tuple[str, str] = ("", "")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to say.
-
-    Attributes:
-        key: as `capsafe report --item` takes it.
-        title: the question.
-        sentence: the answer, drafted from the numbers.
-        big: one number, and what it is.
-        means: what follows from it, never more than its interval allows.
-        limits: what does not follow.
-        figure, alt: a chart and what it shows, in words.
-        table: every number that the finding rests on; `verify` computes it again.
-        methods: keys of `analysis.methods.METHODS`.
-        slide: the chart as slides draw it.
-        text: a prompt and an answer, for findings that are outputs.
-    """
-
-    key: str
-    title: str
-    sentence: str
-    big: tuple[str, str]
-    means: list[str]
-    limits: list[str]
-    figure: go.Figure | None
-    alt: str
-    table: pd.DataFrame
-    methods: tuple[str, ...]
-    slide: Slide | None = None
-    text: tuple[str, str] | None = None
 
 
 def offered(view: View) -> dict[str, str]:
@@ -424,18 +378,3 @@ _KINDS: dict[str, Callable[[View, str], Finding]] = {
     "incoherence": _incoherence,
     "output": _output,
 }
-
-
-def cells(table: pd.DataFrame) -> list[list[Any]]:
-    """A table as JSON values; numbers to 12 digits, as `verify` compares them."""
-    return [
-        [_cell(v) for v in row] for row in table.astype(object).where(table.notna(), None).to_numpy().tolist()
-    ]
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return None if np.isnan(value) or np.isinf(value) else float(f"{value:.12g}")
-    return value if isinstance(value, bool | int | str) or value is None else str(value)

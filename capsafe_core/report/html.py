@@ -20,7 +20,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.style import sealed
 from capsafe_core.records import digest_text
 from capsafe_core.report.document import DATA_ID, PLACE, Item, Made
-from capsafe_core.report.findings import Finding, cells
+from capsafe_core.report.finding import Finding, cells
 from capsafe_core.text import visible
 from capsafe_core.writing import refusal
 

@@ -9,7 +9,7 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.style import OUTCOME_COLOURS, OUTCOME_WORDS
 from capsafe_core.report.document import Item, Made
-from capsafe_core.report.findings import Finding, Slide
+from capsafe_core.report.finding import Finding, Slide
 from capsafe_core.report.html import REDACTED
 from capsafe_core.store.export import guarded
 from capsafe_core.text import visible

@@ -6,12 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from capsafe_core.analysis.conclusions import policies_table
-from capsafe_core.analysis.matched import (
-    Matching,
-    between_table,
-    goals_table,
-    pareto_table,
-)
+from capsafe_core.analysis.goals import goals_table, pareto_table
+from capsafe_core.analysis.matched import Matching, between_table
 from capsafe_core.analysis.matched_words import percent
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside

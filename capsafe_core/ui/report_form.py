@@ -11,7 +11,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.mapping import whole_number
 from capsafe_core.quoting import join_names, split_names
 from capsafe_core.report.document import AUDIENCES, Item, Made, Report, make
-from capsafe_core.report.findings import USUAL, Finding, find, offered
+from capsafe_core.report.finding import Finding
+from capsafe_core.report.findings import USUAL, find, offered
 from capsafe_core.report.html import browser, to_html, to_pdf
 from capsafe_core.report.slides import to_pptx
 from capsafe_core.ui import screen

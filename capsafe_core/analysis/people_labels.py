@@ -1,0 +1,201 @@
+"""What people said of a sample's outputs, and which part of it corrects a rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from capsafe_core.analysis.sample import Flags, Floats, Sample
+from capsafe_core.errors import CapsafeError
+from capsafe_core.stats.correction import one_over
+from capsafe_core.stats.design import alike, completed, inclusion
+from capsafe_core.store.labels import queue_frames, queue_items, queue_strata, truths
+
+HAND_PICKED = (
+    "These labels were picked by hand, not drawn at random, so nobody knows how likely each "
+    "output was to be labelled, and no rate can be corrected from them."
+)
+HAND_PICKED_HINT = (
+    "Make a queue, which draws outputs with known probabilities, and label those. (On "
+    "XSTest, labels of only those answers on which two judges differ show a judge wrong in "
+    "70 of 100; over all answers it is wrong in 17.)"
+)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What people said about the outputs of a sample, output by output (all cells in a row).
+
+    Attributes:
+        event: (outputs,) 1 unsafe, any refusal, or incoherent; 0 not; NaN where nobody can say.
+        chance: (outputs,) with which the completed parts of the queues asked about it.
+        asked: (outputs,) whether an output in a completed part of a queue was asked about (whether or not an
+            answer came).
+        reached: (outputs,) whether the completed parts of the queues could have asked about it.
+        strata: (outputs,) what was drawn alike, numbered.
+        by_hand: labels without a known probability.
+        adaptive: labels in parts of queues that count only when complete, and are not.
+        behind: labels that wait for earlier items of their queue, which nobody has answered yet.
+        unusable: labels in which people could not tell or disagree, and items skipped, in the parts used.
+    """
+
+    event: Floats
+    chance: Floats
+    asked: Flags
+    reached: Flags
+    strata: npt.NDArray[np.int64]
+    by_hand: int
+    adaptive: int
+    behind: int
+    unusable: int
+
+    @property
+    def probability(self) -> Floats:
+        """(outputs,) inclusion probability of labels that may be used; 0 for the others."""
+        return np.where(self.asked & ~np.isnan(self.event), self.chance, 0.0)
+
+    @property
+    def weights(self) -> Floats:
+        """(outputs,) one over the probability; 0 where there is no label that may be used."""
+        return one_over(self.probability)
+
+
+def read_labels(sample: Sample, dimension: str) -> Labels:
+    """People's labels of a sample's outputs, with the probabilities of those that a queue drew.
+
+    In each stratum of a queue only the completed beginning of its random order counts, with its probability
+    lowered to match, and a stratum of adaptive order only when it is complete; probabilities of overlapping
+    queues combine. Where labels were imported with
+    probabilities, nobody knows those of the other outputs: the cells that have such labels then count as
+    reached. A cell of which people answered every output, and from which no queue drew, needs no
+    probabilities.
+    """
+    offsets, size = sample.begins, sum(sample.sizes)
+    bounds = np.array([*offsets.values(), size])
+    known = truths(sample.store, dimension)
+    told = set(known["generation_id"])
+    known = known[known["cell_id"].isin(list(offsets))]
+    place = {
+        g: offsets[c] + p
+        for g, c, p in zip(known["generation_id"], known["cell_id"], known["position"], strict=True)
+    }
+    event = np.full(size, np.nan)
+    for generation, code in zip(known["generation_id"], known["code"], strict=True):
+        event[place[generation]] = {1: 0.0, 2: 1.0, 3: 1.0}.get(code, np.nan)
+    asked, behind, adaptive, reached = (np.zeros(size, dtype=bool) for _ in range(4))
+    missed, drawn_alike = np.ones(size), [np.zeros(size, dtype=np.int64)]
+    frames, strata_of = queue_frames(sample.store), queue_strata(sample.store)
+    items = queue_items(sample.store)
+    for queue, rows in items[items["probability"].notna()].groupby("queue", sort=False):
+        strata, mine = {s["name"]: s for s in strata_of.get(str(queue), [])}, frames.get(str(queue), {})
+        done: dict[str, int] = {}
+        for name, stratum in rows.groupby("stratum", sort=False):
+            if strata:  # what is left of the queue's frame
+                stratum = stratum[stratum["cell_id"].isin({cell for _, cell in mine})]
+            ordered = stratum.sort_values("place")
+            of_judges = bool(strata.get(str(name), {}).get("adaptive"))
+            first = completed(list(ordered["generation_id"].isin(told)), of_judges)
+            here = [
+                (place[g], p)
+                for g, p in zip(
+                    ordered["generation_id"].iloc[:first], ordered["probability"].iloc[:first], strict=True
+                )
+                if g in place
+            ]
+            asked[[i for i, _ in here]] = True
+            (adaptive if of_judges else behind)[
+                [place[g] for g in ordered["generation_id"].iloc[first:] if g in place]
+            ] = True
+            done[str(name)] = first
+            if not strata:
+                for i, probability in here:
+                    missed[i] *= 1 - probability * first / len(ordered)
+                    cell = int(np.searchsorted(bounds, i, side="right")) - 1
+                    reached[bounds[cell] : bounds[cell + 1]] = True
+        if strata:
+            sizes = np.bincount(
+                np.concatenate([codes for codes in mine.values()] or [np.zeros(0, dtype=np.int64)]),
+                minlength=len(strata) + 1,
+            )[1:]
+            shares = [done.get(name, 0) / n if n else 0.0 for name, n in zip(strata, sizes, strict=True)]
+            draws = sorted({s["draw"] for s in strata.values()})
+            codes = np.stack(
+                [
+                    np.concatenate(
+                        [
+                            mine.get((draw, c), np.zeros(n, dtype=np.int64))
+                            for c, n in zip(offsets, np.diff(bounds), strict=True)
+                        ]
+                    )
+                    for draw in draws
+                ]
+            )
+            missed *= 1 - inclusion(codes, shares)
+            drawn_alike.append(alike(codes, shares))
+    whole = np.zeros(size, dtype=bool)
+    whole[list(place.values())] = True
+    designed = asked | reached | (missed < 1) | adaptive | behind
+    for begin, end in pairwise(
+        bounds
+    ):  # a cell of which everything is answered, and which no queue drew from, was no sample
+        whole[begin:end] &= whole[begin:end].all() and not designed[begin:end].any()
+    asked, reached, missed = asked | whole, reached | whole, np.where(whole, 0.0, missed)
+    strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
+    usable = ~np.isnan(event) & ~asked
+    by_hand = int((usable & ~behind & ~adaptive).sum())
+    return Labels(
+        event,
+        1 - missed,
+        asked,
+        reached | (missed < 1),
+        strata_all,
+        by_hand,
+        int((usable & adaptive).sum()),
+        int((usable & behind & ~adaptive).sum()),
+        int((asked & np.isnan(event)).sum()),
+    )
+
+
+def usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
+    """(outputs,) the cells all of whose outputs could have been labelled.
+
+    Raises:
+        CapsafeError: there is none, in a sentence that says why.
+    """
+    whole = [bool(cell.all()) for cell in np.split(labels.reached, np.cumsum(sample.sizes)[:-1])]
+    if any(whole):
+        return np.repeat(whole, sample.sizes)
+    left_out = int((~labels.reached).sum())
+    if labels.adaptive:
+        raise CapsafeError(
+            f"{labels.adaptive} of these labels come from a queue that takes the most disputed or least "
+            "certain outputs first, and that part of it is not finished; until it is, nobody knows how "
+            "likely each output was to be labelled.",
+            "Finish the queue, or make one with a random share.",
+        )
+    if labels.asked.any():
+        raise CapsafeError(
+            f"{left_out} of these {len(labels.reached)} outputs had no chance of being labelled so far: no "
+            "queue drew from them at random, or the random part that they belong to has no label yet. "
+            "A judge may be wrong more often, or less, on what was left out (it is more often wrong where "
+            "judges disagree), so these labels cannot correct a rate over all outputs.",
+            "Label on, make a queue with a random share over all of these outputs, or choose the "
+            "checkpoints that were drawn from.",
+        )
+    if labels.behind:
+        raise CapsafeError(
+            f"{labels.behind} labels wait for earlier items of their queue that nobody has answered yet; "
+            "only the completed beginning of a queue's order is a random sample.",
+            "Label those, or let somebody else open the queue: items that a person does not come back to "
+            "are handed to others after a quarter of an hour.",
+        )
+    if labels.by_hand:
+        raise CapsafeError(HAND_PICKED, HAND_PICKED_HINT)
+    raise CapsafeError(
+        f"Nobody has labelled the {dimension} of these outputs yet, so there is nothing to compare judges "
+        "with.",
+        "Label some on the Annotate page, or import labels made elsewhere.",
+    )
