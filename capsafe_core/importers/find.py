@@ -23,12 +23,12 @@ from capsafe_core.importers import (
 from capsafe_core.importers.bounded import (
     HEAD,
     LIMITS,
-    csv_header,
     head_of,
     holds_lines,
     load_json,
     plain_suffix,
 )
+from capsafe_core.importers.csv_text import csv_header
 from capsafe_core.importers.json_forms import looks_like_rows
 from capsafe_core.importers.log import Log, Problems, Row, attack_name, prompt_text
 

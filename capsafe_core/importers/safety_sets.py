@@ -10,7 +10,8 @@ from typing import Any
 
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
-from capsafe_core.importers.bounded import csv_rows, json_lines, load_json
+from capsafe_core.importers.bounded import json_lines, load_json
+from capsafe_core.importers.csv_text import csv_rows
 from capsafe_core.importers.log import Column, Log, Problems, Row, as_object, normal, number, said, taken
 
 _TEXT, _NUMBER = (str,), (int, float)

@@ -11,8 +11,6 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import (
     LIMITS,
-    csv_header,
-    csv_rows,
     holds_lines,
     json_lines,
     load_json,
@@ -25,6 +23,7 @@ from capsafe_core.importers.columns import (
     is_index,
     may_be_verdict,
 )
+from capsafe_core.importers.csv_text import csv_header, csv_rows
 from capsafe_core.importers.joining import Numbered, joined_rows
 from capsafe_core.importers.json_forms import WHOLE, plain_rows, rows_of
 from capsafe_core.importers.log import Log, Problems, Row, Said, last_answer, messages, normal, number, said
