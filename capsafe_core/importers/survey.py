@@ -366,7 +366,7 @@ class Surveyor:
                 self.left_out.append(
                     f"{checkpoint} answers {benchmark}{' under ' + attack if attack else ''} under {n} "
                     "conditions (such as temperatures or system prompts). All are imported; the screens "
-                    "show one of them at a time, the fullest."
+                    "ask which of them counts."
                 )
         for (benchmark, by_tool), n in self._respelled.items():
             what = "in the template in which they are asked" if by_tool else "in spaces or Unicode form"
