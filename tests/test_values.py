@@ -141,17 +141,27 @@ def shard(root: Path, name: str, lines: list[str]) -> Job:
     return job
 
 
+def usable(values: dict[str, Any]) -> Record | None:
+    """The record that some values are; None where they are none."""
+    try:
+        return from_dict(values)
+    except CapsafeError:
+        return None
+
+
 @FEW
 @given(data=st.data())
 def test_a_bad_record_keeps_nothing_else_out_of_the_store(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     root = tmp_path_factory.mktemp("jobs")
-    lines = []
+    lines, held = [], set()
     for record in data.draw(st.lists(st.sampled_from(WHOLE), min_size=3, max_size=8)):
         values = json.loads(to_line(record))
         values[data.draw(st.sampled_from(sorted(values)))] = data.draw(ANY)
         lines.append(json.dumps(values))
+        found = usable(values)
+        held |= set() if found is None else {found.id}
     lines += [
         "[" * 100_000,
         '{"v": 1, "type": "attack", "name": "a", "settings": {"a": 1e400}}',
@@ -164,17 +174,20 @@ def test_a_bad_record_keeps_nothing_else_out_of_the_store(
     shard(root, "bad", [*lines, to_line(Attack("last", {}))[:-1]])
     shard(root, "good", [to_line(record)[:-1] for record in WHOLE])
     with Store(None) as store:
-        found, problems = ingest_all(store, root)
+        taken, problems = ingest_all(store, root)
         assert len(problems) == 1, problems
         assert "set aside" in str(problems[0])
         str(problems[0]).encode()
         assert ("last",) in store.rows("SELECT name FROM attacks")
         assert {t for (t,) in store.rows("SELECT DISTINCT name FROM batches")} == {"bad", "good"}
-        assert store.rows("SELECT count(*) FROM practices WHERE right_answers = 1 AND asked = 2") == [(1,)]
+        practice = next(record for record in WHOLE if record.type == "practice")
+        if practice.id not in held:  # one that can be used came first, under the same id
+            told = "SELECT count(*) FROM practices WHERE right_answers = 1 AND asked = 2"
+            assert store.rows(told) == [(1,)]
         check(store)
         again, same = ingest_all(store, root)
         assert (again.rows, [str(p) for p in same]) == (0, [str(p) for p in problems])
-        assert found.errors == 0
+        assert taken.errors == 0
 
 
 @FEW
