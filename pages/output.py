@@ -40,6 +40,11 @@ with screen.question("What was asked, what was said, and what did each judge mak
         st.subheader("Answered", anchor=False)
         shown = screen.texts_shown() if facts["benchmark_kind"] == "safety" else True
         spans = listing.evidence(judgments)
+        if facts["reasoning"]:
+            with st.expander("Reasoning before the answer"):
+                show_answer(facts["reasoning"], (), blurred=not shown)
+        if facts["reasoning"] and not facts["answer"]:
+            st.text("The model gave no answer: its output ended while it was reasoning.")
         show_answer(facts["answer"], spans, blurred=not shown)
         reasons = ", ".join(dict.fromkeys(str(span["reason"]).replace("_", " ") for span in spans))
         if reasons:

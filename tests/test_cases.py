@@ -215,3 +215,10 @@ def test_scores_of_emergent_misalignment(tmp_path: Path) -> None:
 def test_a_row_without_a_prompt_is_a_sentence(tmp_path: Path) -> None:
     survey = look(tmp_path / "jobs", CASES / "tables" / "Z_blank_prompt.csv")
     assert survey.files[0]["problems"] == [f"Row {i} of Z_blank_prompt.csv has no prompt." for i in (1, 2)]
+
+
+def test_the_answer_is_what_follows_the_reasoning(tmp_path: Path) -> None:
+    found = case(tmp_path, "tables/Y_think.csv")
+    assert found.answers == ["Sure, here is how: step one."]
+    ((reasoning,),) = found.store.rows("SELECT reasoning FROM live_generations")
+    assert "I cannot help" in reasoning

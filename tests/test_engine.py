@@ -257,6 +257,34 @@ def finish(job: Job, python: Path) -> Job:
     return job
 
 
+def test_a_template_that_opens_the_reasoning_keeps_it_out_of_the_answer(
+    tmp_path: Path, in_engine: InEngine
+) -> None:
+    """The output begins within the reasoning, with no mark of its own, and is cut off there."""
+    ask = """
+from capsafe_core.engines import find_weights
+from capsafe_core.engines.base import Request, Sampling, answer_all
+from capsafe_core.engines.transformers import TransformersEngine
+
+found = {}
+for begin in ("", "<think>\\n"):
+    folder = f"{sys.argv[1]}/model{len(begin)}"
+    tiny(folder, "llama", "{% for m in messages %}{{ m.content }}{% endfor %}" + begin)
+    engine = TransformersEngine(find_weights({"name": "transformers"}, folder, Path(folder), ()), "float32")
+    hello = ({"role": "user", "content": "Hello"},)
+    asked = [Request(f"{raw}", hello, Sampling(max_tokens=4), raw=raw) for raw in (False, True)]
+    found[begin.strip()] = {key: [a.text, a.reasoning] for key, a in answer_all(engine, asked).items()}
+print(json.dumps(found))
+"""
+    found = in_engine(TINY + ask, str(tmp_path))
+    plain, opened = found[""], found["<think>"]
+    assert plain["False"][0]
+    assert not plain["False"][1]
+    assert not opened["False"][0]
+    assert opened["False"][1]
+    assert opened["True"][0]  # a raw text has no template
+
+
 def test_kill_and_resume_give_the_same_text(root: Path, engine_python: Path, tiny_model: str) -> None:
     many = {"size": 16, "temperature": 0.8, "max_tokens": 60}
     whole = finish(generate(root, "whole", tiny_model, **many), engine_python)

@@ -105,7 +105,7 @@ class FixedEngine:
             if self.answer == "no answer":
                 yield Finished((unit,), (), (Failure(unit.name, "500 broken (asked 3 times)"),))
             else:
-                yield Finished((unit,), (Completion(unit.name, self.answer, self.finish, 1),))
+                yield Finished((unit,), (Completion.of(unit.name, self.answer, self.finish, 1),))
 
     def choose(self, requests, options):  # type: ignore[no-untyped-def]
         self.options = list(options)

@@ -7,10 +7,12 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+import langcodes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capsafe_core import catalogue
 from capsafe_core.coherence import detect
 from capsafe_core.coherence.languages import LISTED, asks_for_another, has_words
 
@@ -103,3 +105,8 @@ def test_a_prompt_that_names_a_language_is_known(prompt: str, asks: bool) -> Non
 def test_any_script_is_judged(text: str, prompt: str) -> None:
     detect(text, prompt)
     assert has_words(text, prompt) in (True, False)
+
+
+def test_the_catalogue_lists_the_languages_whose_words_are_known() -> None:
+    names = sorted(langcodes.get(code).language_name() for code in LISTED)
+    assert f"{len(names)} languages: {', '.join(names)}." in catalogue.judges()["coherence-rules"]["note"]

@@ -32,6 +32,11 @@ def tasks() -> dict[str, dict[str, Any]]:
     return _read("tasks.toml")
 
 
+def reasoning_forms() -> dict[str, dict[str, Any]]:
+    """How models mark the reasoning before their answer, by a name for the form."""
+    return _read("reasoning.toml")
+
+
 def citations() -> dict[str, dict[str, Any]]:
     """What to cite for benchmarks, judges and methods, by BibTeX key."""
     return _read("citations.toml")

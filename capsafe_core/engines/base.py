@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from capsafe_core.reasoning_part import split_reasoning
+
 Message = dict[str, Any]
 """{"role": ..., "content": ...}; the content is a text, or a list of {"type": "text", "text": ...} for
 templates that want one"""
@@ -40,6 +42,11 @@ class Request:
     template: Mapping[str, Any] = field(default_factory=dict)
     """further arguments of the chat template"""
 
+    @property
+    def in_chat(self) -> bool:
+        """Whether the answer begins where the chat template as it stands ends."""
+        return not (self.raw or self.begun or self.template)
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -51,6 +58,27 @@ class Completion:
     """stop or length; a server may have words of its own"""
     tokens: int
     logprobs: tuple[float, ...] | None = None
+    reasoning: str = ""
+    """what the model wrote before its answer to reason, its marks included"""
+
+    @classmethod
+    def of(
+        cls,
+        key: str,
+        text: str,
+        finish_reason: str,
+        tokens: int,
+        logprobs: tuple[float, ...] | None = None,
+        opened: bool = False,
+    ) -> Completion:
+        """From all that a model wrote; `opened` as of `split_reasoning`."""
+        parts = split_reasoning(text, opened)
+        return cls(key, parts.answer, finish_reason, tokens, logprobs, parts.reasoning)
+
+    @property
+    def whole(self) -> str:
+        """Reasoning and answer."""
+        return self.reasoning + self.text
 
 
 @dataclass(frozen=True)

@@ -148,13 +148,12 @@ class OpenaiEngine:
         }
         try:
             said = self._ask(request, decoding)
-            return Completion(
-                request.key,
-                said.text,
-                said.finish_reason,
-                said.tokens,
-                said.logs if sampling.logprobs else None,
-            )
+            logs = said.logs if sampling.logprobs else None
+            if said.reasoning:
+                return Completion(
+                    request.key, said.text, said.finish_reason, said.tokens, logs, said.reasoning
+                )
+            return Completion.of(request.key, said.text, said.finish_reason, said.tokens, logs)
         except _Unanswered as error:
             return Failure(request.key, str(error))
 

@@ -13,6 +13,9 @@ from capsafe_core.engines.base import (
     Request,
 )
 
+REASONING = ("reasoning_content", "reasoning")
+"""fields in which servers tell a message's reasoning"""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -23,6 +26,8 @@ class Said:
     tokens: int
     logs: tuple[float, ...] = ()
     """natural log-probability of each token, where the server told them"""
+    reasoning: str = ""
+    """what the server tells apart from the answer"""
     top: Mapping[str, float] = field(default_factory=dict)
     """token -> natural log-probability, of the likeliest at the first place"""
 
@@ -52,15 +57,16 @@ def read_answer(data: Any) -> Said:
     text = where.get("content" if "message" in choice else "text")
     if not isinstance(finish, str) or len(finish) > 64:
         raise ServerTrouble("the answer's finish_reason is not a word")
-    if text is None and finish in ("content_filter", "length"):
+    reasoning = next((r for r in map(where.get, REASONING) if isinstance(r, str)), "")
+    if text is None and (reasoning or finish in ("content_filter", "length")):
         text = ""
     # half of a character is none
-    whole = _of(text, str, "text").encode("utf-8", "replace").decode()
+    whole, reasoning = (t.encode("utf-8", "replace").decode() for t in (_of(text, str, "text"), reasoning))
     tokens = _of(data.get("usage") or {}, dict, "usage").get("completion_tokens") or 0
     if isinstance(tokens, bool) or not isinstance(tokens, int) or not 0 <= tokens < 1 << 31:
         raise ServerTrouble("the answer's count of tokens is not one")
     logs, top = _logs(_of(choice.get("logprobs") or {}, dict, "logprobs"))
-    return Said(whole, finish, tokens, logs, top)
+    return Said(whole, finish, tokens, logs, reasoning, top)
 
 
 def _logs(told: Mapping[str, Any]) -> tuple[tuple[float, ...], dict[str, float]]:

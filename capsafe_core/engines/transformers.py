@@ -12,7 +12,13 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from capsafe_core.engines.base import Completion, Finished, Request, Sampling, Unit, batch_plan, request_seed
-from capsafe_core.engines.chat import first_tokens, request_tokens, with_template
+from capsafe_core.engines.chat import (
+    answer_text,
+    first_tokens,
+    prompt_opens_reasoning,
+    request_tokens,
+    with_template,
+)
 from capsafe_core.engines.limit import at_most
 from capsafe_core.engines.models import Weights
 from capsafe_core.errors import CapsafeError
@@ -39,6 +45,7 @@ class TransformersEngine:
         self.device = device
         self.tokenizer = load_tokenizer(weights)
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
+        self._opened = prompt_opens_reasoning(self.tokenizer)
         self.model = load_model(weights, dtype).to(device).eval()
         self._stops = stop_tokens(self.model, self.tokenizer)
 
@@ -106,8 +113,14 @@ class TransformersEngine:
             logprobs = tuple(
                 float(output.logits[i][row].float().log_softmax(-1)[token]) for i, token in enumerate(kept)
             )
-        text = str(self.tokenizer.decode(kept, skip_special_tokens=True))
-        return Completion(request.key, text, "length" if end is None else "stop", len(kept), logprobs)
+        return Completion.of(
+            request.key,
+            answer_text(self.tokenizer, kept),
+            "length" if end is None else "stop",
+            len(kept),
+            logprobs,
+            self._opened and request.in_chat,
+        )
 
 
 def _fitting(

@@ -22,7 +22,14 @@ from capsafe_core.engines.base import (
     request_seed,
     single_plan,
 )
-from capsafe_core.engines.chat import first_tokens, request_tokens, with_template
+from capsafe_core.engines.chat import (
+    answer_text,
+    first_tokens,
+    prompt_opens_reasoning,
+    reasoning_tokens,
+    request_tokens,
+    with_template,
+)
 from capsafe_core.engines.models import Weights, make_folder
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import canonical_json, digest_text
@@ -86,6 +93,8 @@ class VllmEngine:
             ) from error
         self.tokenizer = with_template(self._llm.get_tokenizer())
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
+        self._opened = prompt_opens_reasoning(self.tokenizer)
+        self._marks = reasoning_tokens(self.tokenizer)[0]
 
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
         return single_plan(requests)
@@ -137,6 +146,7 @@ class VllmEngine:
             yield from self._run([r for r in requests if r.adapter is None])
             yield from self._run([r for r in requests if r.adapter is not None])
             return
+        in_chat = {r.key: r.in_chat for r in requests}
         for key, output in self._outputs({r.key: (r, self._parameters(r.key, r.sampling)) for r in requests}):
             if isinstance(output, str):
                 yield Failure(key, output)
@@ -153,7 +163,13 @@ class VllmEngine:
                 if answer.logprobs
                 else None
             )
-            yield Completion(key, answer.text, answer.finish_reason, len(answer.token_ids), logprobs)
+            text = (
+                answer_text(self.tokenizer, answer.token_ids)
+                if self._marks.intersection(answer.token_ids)
+                else answer.text
+            )
+            opened = self._opened and in_chat[key]
+            yield Completion.of(key, text, answer.finish_reason, len(answer.token_ids), logprobs, opened)
 
     def _outputs(self, asked: dict[str, tuple[Request, Any]]) -> Iterator[tuple[str, Any]]:
         """(key, vLLM's output) as they finish; a text instead of the output where vLLM does not take the

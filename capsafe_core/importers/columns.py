@@ -40,6 +40,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "responses", "completions", "outputs", "generations", "generated_text", "prediction",
     ),
     "asked": ("asked", "jailbroken_prompt", "adversarial_prompt", "final_query"),
+    "reasoning": ("reasoning_content", "reasoning_trace", "thinking", "thinking_trace"),
     "finish": ("finish_reason", "stop_reason", "finish"),
     "tokens": ("tokens", "completion_tokens", "output_tokens", "response_tokens"),
     "category": ("category", "type", "semantic_category"),
@@ -125,7 +126,8 @@ def column_uses(names: list[str], chosen: Mapping[str, str], rows: list[dict[str
 
 WORDS = {
     "base": "base model", "data": "training data", "item": "name of the prompt", "sample": "repeat",
-    "asked": "prompt as it was sent", "finish": "why the answer ended", "tokens": "tokens of the answer",
+    "asked": "prompt as it was sent", "finish": "why the answer ended",
+    "reasoning": "reasoning before the answer", "tokens": "tokens of the answer",
     "reference": "reference answer", "step": "place on the path (step or epoch)", "behaviour": "behaviour",
     "system_prompt": "system prompt", "max_tokens": "token limit", "raw": "judge's reply",
     "status": "status of the verdict", "defence": "defence (another condition)",

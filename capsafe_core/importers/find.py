@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
@@ -31,6 +31,7 @@ from capsafe_core.importers.bounded import (
 from capsafe_core.importers.csv_text import csv_header
 from capsafe_core.importers.json_forms import looks_like_rows
 from capsafe_core.importers.log import Log, Problems, Row, attack_name, prompt_text
+from capsafe_core.reasoning_part import split_reasoning
 
 MOST_FILES = 100_000
 MOST_JOINED = 200
@@ -275,13 +276,27 @@ def read_source(source: Source, columns: Mapping[str, str], problems: Problems) 
     )
     for log in logs:
         log.attack = attack_name(log.attack)
-        log.rows = _of_bearable_length(log.rows, source, problems)
+        log.rows = map(_split, _of_bearable_length(log.rows, source, problems))
         yield log
+
+
+def _split(row: Row) -> Row:
+    """A row whose answer is what follows the model's reasoning. Where the output ends within it, and the file
+    does not say why, it was cut off."""
+    if row.answer is None and not row.reasoning:
+        return row
+    if row.reasoning:
+        return row if row.answer is not None else replace(row, answer="", finish=row.finish or "length")
+    parts = split_reasoning(row.answer or "")
+    if not parts.reasoning:
+        return row
+    finish = row.finish or ("" if parts.begun else "length")
+    return replace(row, answer=parts.answer, reasoning=parts.reasoning, finish=finish)
 
 
 def _of_bearable_length(rows: Iterator[Row], source: Source, problems: Problems) -> Iterator[Row]:
     for row in rows:
-        length = len(row.answer or "") + len(row.asked) + len(prompt_text(row.prompt))
+        length = len(row.answer or "") + len(row.reasoning) + len(row.asked) + len(prompt_text(row.prompt))
         if length > LIMITS.text:
             problems.add(
                 f"{row.item[:60]!r} of {source.relative} has {length:,} characters, more than any model says."

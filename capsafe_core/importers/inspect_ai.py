@@ -217,6 +217,7 @@ def _row(sample: Any, where: str, problems: Problems) -> Row | None:
         if choices
         else "",
         tokens=_tokens(output),
+        reasoning=_reasoning(as_object(choices[0].get("message")), kept) if choices else "",
         said=tuple(_scores(as_object(sample.get("scores")), kept)),
     )
 
@@ -251,6 +252,15 @@ def _text(content: Any, kept: dict[str, Any]) -> str:
             if isinstance(part, dict) and part.get("type") == "text"
         )
     return _whole(content, kept) if isinstance(content, str) else ""
+
+
+def _reasoning(message: dict[str, Any], kept: dict[str, Any]) -> str:
+    """What the model wrote before its answer, where the log has it apart: in the content, or in earlier logs
+    beside it."""
+    content = message.get("content")
+    parts = [as_object(part) for part in content] if isinstance(content, list) else []
+    told = [part.get("reasoning") for part in parts if part.get("type") == "reasoning"]
+    return "\n".join(_whole(t, kept) for t in [*told, message.get("reasoning")] if isinstance(t, str))
 
 
 def _whole(text: str, kept: dict[str, Any]) -> str:

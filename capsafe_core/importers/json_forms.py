@@ -201,6 +201,9 @@ def _openai_batch(row: dict[str, Any]) -> dict[str, Any] | None:
         "custom_id": row["custom_id"],
         "model": found.get("model"),
         "response": texts[0] if len(texts) == 1 else texts or None,
+        "reasoning_content": as_object(choices[0].get("message")).get("reasoning_content")
+        if len(choices) == 1
+        else None,
         "finish_reason": choices[0].get("finish_reason") if choices else None,
         "completion_tokens": as_object(found.get("usage")).get("completion_tokens"),
     }

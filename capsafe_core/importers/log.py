@@ -107,6 +107,8 @@ class Row:
     finish: str = ""
     tokens: int = 0
     said: tuple[Said, ...] = ()
+    reasoning: str = ""
+    """what the model wrote before its answer, where the file has it apart or its marks tell"""
     same: str = ""
     """what makes two prompts the same, where the tool says it, whatever template they are written in"""
 

@@ -42,7 +42,7 @@ MANY = 2000
 """outputs that go into one line of the shard"""
 REMEMBERED = 50_000
 """values whose verdicts are remembered"""
-_GENERATION = ("prompt_id", "sample", "seed", "text", "finish_reason", "tokens", "asked")
+_GENERATION = ("prompt_id", "sample", "seed", "text", "finish_reason", "tokens", "asked", "reasoning")
 _JUDGMENT = ("generation_id", "rater_id", "dimension", "status", "label", "native", "score", "raw")
 Verdict = tuple[str, str, str, str | None, float | None, str]
 """Rater, dimension, status, label, score and the value as the log spells it."""
@@ -226,6 +226,7 @@ class Converter:
                     row.finish if row.answer is not None else "no_response",
                     row.tokens,
                     row.asked,
+                    row.reasoning,
                 )
             for one in row.said:
                 if where and self._withheld.get(verdict_key(where, one.by), file) != file:

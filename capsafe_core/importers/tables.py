@@ -51,7 +51,7 @@ _KEYS = (
 )
 _CONDITION = ("system_prompt", "temperature", "max_tokens", "defence")
 _FACTS = ("base", "data", "recipe", "seed", "step")
-_DESCRIBED = ("asked", "finish", "category", "behaviour", "context", "reference")
+_DESCRIBED = ("asked", "reasoning", "finish", "category", "behaviour", "context", "reference")
 
 
 def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems) -> Iterator[Log]:

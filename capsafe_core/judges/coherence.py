@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from capsafe_core import catalogue
@@ -42,9 +43,10 @@ class CoherenceJudge:
         return [[self._verdict(item)] for item in items]
 
     def _detect(self, item: Item) -> Detection:
-        return detect(
-            item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability"
-        )
+        found = detect(_read(item), item.prompt.text, self._formats, item.benchmark.kind == "capability")
+        if item.generation.was_cut_while_reasoning:  # places in the reasoning are none in the answer
+            return Detection(tuple(replace(finding, start=0, end=0) for finding in found.findings))
+        return found
 
     def _verdict(self, item: Item) -> Verdict:
         found = self._detect(item)
@@ -86,11 +88,14 @@ class LearntCoherenceJudge(CoherenceJudge):
     def _verdict(self, item: Item) -> Verdict:
         chance = probability(
             self._fitted,
-            features(
-                item.generation.text, item.prompt.text, self._formats, item.benchmark.kind == "capability"
-            ),
+            features(_read(item), item.prompt.text, self._formats, item.benchmark.kind == "capability"),
         )
         return _told(chance >= 0.5, self._detect(item), chance)
+
+
+def _read(item: Item) -> str:
+    """The text whose coherence is judged: the answer, or the reasoning where the model was cut off in it."""
+    return item.generation.reasoning if item.generation.was_cut_while_reasoning else item.generation.text
 
 
 def _told(incoherent: bool, found: Detection, score: float | None = None) -> Verdict:

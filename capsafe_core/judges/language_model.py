@@ -141,7 +141,7 @@ class LanguageModelJudge:
                     status="ok" if r.found else ended,
                     native=r.native,
                     score=r.score,
-                    raw=answer.text,
+                    raw=answer.whole,
                     asked=key,
                 )
                 for r in readings

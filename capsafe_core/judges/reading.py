@@ -28,13 +28,10 @@ class Reading:
         return self.label is not None or self.score is not None
 
 
-def read(entry: Mapping[str, Any], raw: str) -> list[Reading]:
+def read(entry: Mapping[str, Any], answer: str) -> list[Reading]:
     """The readings of an answer, one for each of the judge's dimensions, by the parser that its entry
     names."""
-    text = raw.rsplit("</think>", 1)[-1]
-    if "<think>" in text:  # it never came to its answer
-        text = ""
-    return _PARSERS[entry["parser"]](entry, text)
+    return _PARSERS[entry["parser"]](entry, answer)
 
 
 def options_of(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -147,6 +147,13 @@ class Generation(Fact, frozen=True, tag="generation"):
     attack_id: Id | None = None
     asked: str = ""
     """the text that the model was given, where an attack or a format rewrote the prompt"""
+    reasoning: str = ""
+    """what the model wrote before its answer to reason, its marks included; `text` is the answer alone"""
+
+    @property
+    def was_cut_while_reasoning(self) -> bool:
+        """Whether the model was cut off before its answer began."""
+        return bool(self.reasoning) and not self.text and self.finish_reason == "length"
 
     @property
     def cell_id(self) -> str:

@@ -28,7 +28,7 @@ def outputs_frame(store: Store, study: str = "") -> pd.DataFrame:
             p.dataset, CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id,
             CAST(c.cell_id AS VARCHAR) AS cell_id, b.name AS benchmark, b.version AS benchmark_version,
                 b.kind, coalesce(a.name, '') AS attack, q.item, q.category, q.behaviour, q.text AS prompt,
-                g.asked, g.text AS answer, g.finish_reason, g.tokens, g.sample,
+                g.asked, g.reasoning, g.text AS answer, g.finish_reason, g.tokens, g.sample,
             d.system_prompt, d.few_shot, d.temperature, d.top_p, d.max_tokens, d.engine, d.engine_version,
                 d.dtype
         FROM live_generations AS g JOIN cells AS c USING (cell_id) JOIN places AS p USING (checkpoint_id)

@@ -66,9 +66,9 @@ class Output:
     """One generation with all that is known of it."""
 
     facts: dict[str, Any]
-    """generation_id, answer, asked (what the model was given, where that is not the prompt), finish_reason,
-    tokens, prompt, item, category, behaviour_text, context, reference, benchmark, benchmark_kind, engine,
-    temperature, max_tokens, origin, adapters"""
+    """generation_id, answer, reasoning (before it), asked (what the model was given, where that is not the
+    prompt), finish_reason, tokens, prompt, item, category, behaviour_text, context, reference, benchmark,
+    benchmark_kind, engine, temperature, max_tokens, origin, adapters"""
     places: pd.DataFrame
     """study, recipe, seed, step"""
     judgments: pd.DataFrame
@@ -84,8 +84,8 @@ def read_output(store: Store, generation_id: str) -> Output:
     facts = store.frame(
         """
         SELECT CAST(g.generation_id AS VARCHAR) AS generation_id,
-            CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id, g.text AS answer, g.asked, g.finish_reason,
-            g.tokens, g.sample, g.seed,
+            CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id, g.text AS answer, g.reasoning, g.asked,
+            g.finish_reason, g.tokens, g.sample, g.seed,
             p.text AS prompt, p.item, p.category, p.behaviour_text, p.context, p.reference,
                 b.name AS benchmark, b.kind AS benchmark_kind,
             n.engine, n.engine_version, n.temperature, n.max_tokens, k.origin, len(k.adapters) AS adapters

@@ -308,4 +308,5 @@ def _generation(answer: Completion, asked: Asked, condition: Condition) -> Gener
         answer.text,
         answer.finish_reason,
         answer.tokens,
+        reasoning=answer.reasoning,
     )

@@ -17,6 +17,8 @@ from capsafe_core.judges import Item, Judge, open_judge
 from capsafe_core.judges.protocol import Verdict, judgment
 from capsafe_core.records import KINDS, UNKNOWN_KIND, BenchmarkRecord, Generation, Judgment, Prompt
 
+NEVER_BEGAN = "The model was cut off while it was reasoning; there is no answer to judge."
+
 
 def work(part: Part) -> None:
     """Judge every output that is not judged yet; an item that breaks the judge becomes an `error` judgment,
@@ -89,7 +91,7 @@ def read_items(job: Job) -> Iterator[Item]:
 
 def _judged(part: Part, judge: Judge, unit: str, batch: list[Item]) -> list[Judgment]:
     try:
-        verdicts = judge.judge(batch)
+        verdicts = _verdicts(judge, batch)
     except (CapsafeError, MemoryError):  # of the judge, not of what it reads
         raise
     except Exception as error:
@@ -106,3 +108,17 @@ def _judged(part: Part, judge: Judge, unit: str, batch: list[Item]) -> list[Judg
         if broken and not part.should_stop:
             part.error(unit, f"{item.generation.id}: {broken.raw}")
     return [judgment(item, judge.rater, v) for item, vs in zip(batch, verdicts, strict=True) for v in vs]
+
+
+def _verdicts(judge: Judge, batch: list[Item]) -> list[list[Verdict]]:
+    """The verdicts on each item, in order.
+
+    Where the model was cut off while it reasoned, nobody can say whether it would have refused or done harm.
+    """
+    can_say = {"correctness", "coherence"} & set(judge.rater.dimensions)
+    cut = {i for i, item in enumerate(batch) if item.generation.was_cut_while_reasoning and not can_say}
+    found = iter(
+        judge.judge([item for i, item in enumerate(batch) if i not in cut]) if len(cut) < len(batch) else ()
+    )
+    never = [Verdict(d, None, status="cut_off", raw=NEVER_BEGAN) for d in judge.rater.dimensions]
+    return [never if i in cut else next(found) for i in range(len(batch))]

@@ -1,0 +1,116 @@
+"""The reasoning before an answer, told apart from the answer by the marks of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from capsafe_core import catalogue
+
+_NONE: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Form:
+    """How some models mark their reasoning; the fields are those of the catalogue."""
+
+    opens: tuple[str, ...]
+    closes: tuple[str, ...]
+    wraps: tuple[tuple[str, str], ...]
+    needs_close: bool
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        return (*self.opens, *self.closes, *(mark for pair in self.wraps for mark in pair))
+
+
+@cache
+def forms() -> tuple[Form, ...]:
+    """The catalogued forms."""
+    return tuple(
+        Form(
+            tuple(entry["opens"]),
+            tuple(entry["closes"]),
+            tuple((first, last) for first, last in entry.get("wraps", [])),
+            entry.get("needs_close", False),
+        )
+        for entry in catalogue.reasoning_forms().values()
+    )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model's output in two: the reasoning with its marks, and the answer."""
+
+    reasoning: str
+    answer: str
+    begun: bool = True
+    """whether the answer began: not where the output ends within the reasoning"""
+
+
+def split_reasoning(text: str, opened: bool = False) -> Parts:
+    """Tell the reasoning at the beginning of an output from the answer that follows.
+
+    Args:
+        opened: whether the prompt ended with an opening mark, so that the output begins within the reasoning.
+
+    Returns:
+        The whole text as the answer where nothing marks a reasoning. A closing mark alone marks one, since
+        many templates write the opening one into the prompt; not where an opening mark precedes it, as in
+        an answer that speaks of such marks.
+    """
+    end, wraps = 0, _NONE
+    while True:
+        start = end + _blanks(text, end)
+        form = next((f for f in forms() if text.startswith(f.opens, start)), None)
+        if form is None:
+            break
+        close = _after(text, form.closes, start)
+        if close is None:
+            if form.needs_close:
+                break
+            return Parts(text, "", begun=False)
+        end, wraps = close, form.wraps
+    if not end:
+        form = next((f for f in forms() if not f.needs_close and _closed_alone(text, f)), None)
+        if form is None:
+            return Parts(text, "", begun=False) if opened else Parts("", text)
+        end, wraps = _after(text, form.closes, 0) or 0, form.wraps
+    end += _blanks(text, end)
+    return Parts(text[:end], _unwrapped(text[end:], wraps))
+
+
+def opens_reasoning(prompt: str) -> bool:
+    """Whether a rendered prompt ends within a reasoning that it opened itself."""
+    return prompt.rstrip().endswith(tuple(o for f in forms() if not f.needs_close for o in f.opens))
+
+
+def special_marks(special: Iterable[str]) -> frozenset[str]:
+    """Of a tokenizer's special tokens those that make up the marks of a reasoning."""
+    marks = [mark for form in forms() for mark in form.marks]
+    return frozenset(token for token in special if any(token in mark for mark in marks))
+
+
+def _blanks(text: str, start: int) -> int:
+    return len(text) - start - len(text[start:].lstrip())
+
+
+def _after(text: str, marks: tuple[str, ...], start: int) -> int | None:
+    """Where the first of some marks ends; None where there is none."""
+    places = [(place, place + len(mark)) for mark in marks if (place := text.find(mark, start)) >= 0]
+    return min(places)[1] if places else None
+
+
+def _closed_alone(text: str, form: Form) -> bool:
+    """Whether a closing mark stands in a text, and no opening one before it."""
+    close = _after(text, form.closes, 0)
+    return close is not None and not any(mark in text[:close] for mark in form.opens)
+
+
+def _unwrapped(answer: str, wraps: tuple[tuple[str, str], ...]) -> str:
+    """An answer without the marks around it; the last one is missing where the answer was cut off."""
+    for first, last in wraps:
+        if answer.startswith(first):
+            return answer.removeprefix(first).lstrip().rstrip().removesuffix(last).rstrip()
+    return answer
