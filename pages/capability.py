@@ -12,10 +12,11 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence
 from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.training import along_training, capability_against_unsafe
-from capsafe_core.ui import capability_parts, screen
+from capsafe_core.ui import capability_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 with screen.question("What does each recipe cost in safety at the capability goal?") as view:
+    unchecked.note(view)
     screen.ways_row(view)
     screen.goals_row(view)
     paths = screen.remembered(view, "paths", lambda: path_table(view))

@@ -7,10 +7,11 @@ from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.figures.conclusions import specification_curve
-from capsafe_core.ui import conclusion_parts, screen
+from capsafe_core.ui import conclusion_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible
 
 with screen.question("Does the conclusion survive another benchmark, judge, cut-off or policy?") as view:
+    unchecked.note(view)
     runs = screen.remembered(view, "runs", lambda: matched_runs(view, path_table(view)))
     rates = screen.remembered(view, "arms", lambda: arm_rates(view, runs))
     listed = claims(view, rates)

@@ -7,10 +7,11 @@ from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.sentences import incoherence_sentence
 from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.quoting import split_names
-from capsafe_core.ui import incoherence_parts, listing, screen
+from capsafe_core.ui import incoherence_parts, listing, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("Where do models stop making sense, and how?") as view:
+    unchecked.note(view)
     screen.ways_row(view, policy=False)
     table = screen.remembered(view, "incoherence", lambda: incoherence_table(view))
     table = table[

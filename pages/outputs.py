@@ -4,12 +4,13 @@ import streamlit as st
 
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.outcomes import LISTED_OUTCOMES
-from capsafe_core.ui import identity, listing, screen, story
+from capsafe_core.ui import identity, listing, screen, story, unchecked
 from capsafe_core.ui.safe_text import visible
 
 PAGE = 50
 
 with screen.question("What did the models say?") as view:
+    unchecked.note(view)
     chosen = screen.selection()
     names = [b.name for b in view.study.benchmarks]
     with st.container(horizontal=True, vertical_alignment="bottom"):

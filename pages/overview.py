@@ -6,10 +6,11 @@ from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.view import open_view
 from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars
-from capsafe_core.ui import identity, screen
+from capsafe_core.ui import identity, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("What did fine-tuning do here, and how sure are we?") as view:
+    unchecked.note(view)
     asked = screen.selection().recipes
     found = screen.remembered(view, "overview", lambda: overview(view, asked[0] if asked else ""))
     st.markdown(f"**{plain_label(found.headline)}**")

@@ -25,6 +25,7 @@ from capsafe_core.specification import (
 )
 from capsafe_core.store import Store
 from capsafe_core.store.cells import cells
+from capsafe_core.store.counts import coherence_counts
 from capsafe_core.store.output_lists import ORDERS
 from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
 from capsafe_core.study import Study, parse_study
@@ -158,11 +159,28 @@ class View:
             f"benchmark {s.benchmark}",
             f"judge {s.judge}{cutoff}",
             f"incoherent outputs {s.policy.words}",
-            f"coherence by {s.coherence}",
+            f"coherence by {s.coherence}{self._checked_words}",
             *self.condition_words,
             f"{s.crossing} crossing of the goal",
         ]
         return f"{'; '.join(parts)} ({self.standing.removeprefix('the ')})"
+
+    @cached_property
+    def checked(self) -> tuple[int, int]:
+        """Of how many outputs of the specification's benchmark its judge of coherence says whether they are
+        coherent, and how many there are."""
+        counts = self.store.kept(
+            f"coherence by {self.specification.coherence}",
+            lambda: coherence_counts(self.store, self.specification.coherence),
+        )
+        mine = self.listed_cells[self.listed_cells["benchmark"] == self.specification.benchmark]
+        here = counts[counts["cell_id"].isin(mine["cell_id"])]
+        return int(here["checked"].sum()), int(here["outputs"].sum())
+
+    @property
+    def _checked_words(self) -> str:
+        checked, outputs = self.checked
+        return "" if checked == outputs else f" ({checked:,} of {outputs:,} outputs checked)"
 
     @property
     def standing(self) -> str:

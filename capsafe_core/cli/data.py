@@ -13,6 +13,7 @@ import typer
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import read_text, say, show_table, tell, write_file
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Job, open_job
 from capsafe_core.jobs.importing import after_import, plan_import, read_survey, slug, survey_job
 from capsafe_core.jobs.looking import (
     LOG_COLUMNS,
@@ -30,6 +31,8 @@ from capsafe_core.settings import Settings
 from capsafe_core.study import load_study
 
 commands = typer.Typer()
+MOST_TOLD = 20
+"""failures of a job that are told one by one"""
 
 
 @commands.command("import")
@@ -110,7 +113,8 @@ def _import(settings: Settings, survey: Survey, accept: bool) -> None:
     known = do(settings, "find outputs", contents=survey.contents)["known"] if survey.contents else {}
     chosen = survey.accepted(accept)
     job, study = plan_import(settings.jobs_path, survey, chosen, known)
-    whole = run_graph([job.manifest, *after_import(job, study)], settings.jobs_path, lambda _: None, settings)
+    then = after_import(job, study)
+    whole = run_graph([job.manifest, *then], settings.jobs_path, lambda _: None, settings)
     result = do(settings, "look", job=job.job_id)
     if job.job_id in result["retracted"]:
         result = do(settings, "retract", job=job.job_id, undo=False)
@@ -119,14 +123,21 @@ def _import(settings: Settings, survey: Survey, accept: bool) -> None:
         f"{job.job_id}: {result['brought']}"
         + (f" {left} guessed readings were left out; --accept takes them." if left else "")
     )
-    failed = []
-    if not whole:
-        failed = [line["message"] for part in job.parts_with("errors.jsonl") for line in job.failures(part)]
-    if failed or result["problems"]:
+    begun = [job, *(open_job(settings.jobs_path / manifest.job_id) for manifest in then)]
+    broken = [] if whole else [one for one in begun if one.state != "done"]
+    if broken or result["problems"]:
         raise CapsafeError(
-            "\n".join([*failed[:20], *result["problems"]]),
-            f"`capsafe resume {job.job_id}` tries again what failed." if failed else "",
+            "\n".join([*(sentence for one in broken for sentence in _failed(one)), *result["problems"]]),
+            " ".join(f"`capsafe resume {one.job_id}` tries again what failed." for one in broken),
         )
+
+
+def _failed(job: Job) -> list[str]:
+    """Why a job did not do all of its work: the first of its failures, or how it ended."""
+    told = [line["message"] for part in job.parts_with("errors.jsonl") for line in job.failures(part)]
+    ends = [status.message for status in job.begun if status.message]
+    more = [f"{len(told) - MOST_TOLD:,} more failed."] if len(told) > MOST_TOLD else []
+    return [f"{job.job_id}: {job.state}. {' '.join(ends)}".strip(), *told[:MOST_TOLD], *more]
 
 
 def show_survey(survey: Survey) -> None:

@@ -107,6 +107,21 @@ def seen_counts(store: Store) -> pd.DataFrame:
     )
 
 
+def coherence_counts(store: Store, detector: str) -> pd.DataFrame:
+    """How far a judge of coherence has come: cell_id, outputs, checked (of which it says whether they are
+    coherent)."""
+    known = (*BY_COHERENCE["coherent"], *BY_COHERENCE["incoherent"])
+    parts = []
+    for table in pattern_counts(store):
+        said = np.isin(table.column(detector, "coherence"), known)
+        outputs, checked = (
+            np.bincount(table.cell, weights=n, minlength=len(table.cells)).astype(np.int64)
+            for n in (table.n, table.n * said)
+        )
+        parts.append(pd.DataFrame({"cell_id": table.cells, "outputs": outputs, "checked": checked}))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["cell_id", "outputs", "checked"])
+
+
 _KINDS = np.full(256, 2, dtype=np.int64)
 _KINDS[[2, 3]], _KINDS[1], _KINDS[0] = 0, 1, 3
 _COHERENCE = np.zeros(256, dtype=np.int64)
