@@ -293,6 +293,20 @@ def parse_study(text: str, name: str = "study.toml") -> Study:
     return study
 
 
+def recorded_text(text: str, name: str) -> Study:
+    """The study in a text that was recorded under a name: what is decided about one goes by its name.
+
+    Raises:
+        CapsafeError: it has mistakes, or is of another name.
+    """
+    study = parse_study(text, f"the study {name}")
+    if study.name != name:
+        raise CapsafeError(
+            f"A text of the study {name!r} says that it is of {study.name!r}.", "Do not trust its origin."
+        )
+    return study
+
+
 def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
     """Names that point to nothing, and names used twice."""
     problems: list[tuple[tuple[str | int, ...], str]] = []

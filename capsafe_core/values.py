@@ -16,6 +16,7 @@ import json
 import math
 import re
 import reprlib
+import time
 import tomllib
 import types
 import typing
@@ -29,6 +30,10 @@ DEEPEST = 40
 """levels of nesting of a value whose form is free"""
 LATEST = 253_402_300_799
 """the last second of the year 9999, since 1970: later times cannot be shown"""
+EARLIEST = 946_684_800
+"""the first second of the year 2000: nobody answered a language model's outputs before"""
+AHEAD = 86_400.0
+"""seconds by which a clock elsewhere may be ahead of this one"""
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 60
 
@@ -85,6 +90,12 @@ def are_ids(texts: Iterable[str]) -> bool:
 def shown(value: Any) -> str:
     """A value for a sentence: short, on one line and in ASCII, whatever it holds."""
     return ascii(_SHOWN.repr(value))[1:-1].replace("\\\\", "\\")
+
+
+def is_to_come(seconds: float) -> bool:
+    """Whether a time that somebody else wrote has not come yet: what is dated so would be the newest for
+    ever."""
+    return seconds > time.time() + AHEAD
 
 
 def parse_json(raw: str | bytes) -> Any:

@@ -416,8 +416,8 @@ def test_any_value_in_any_field_of_a_file_is_a_label_or_a_sentence(desk: Desk, d
     }
     row |= {
         "confidence": 1,
-        "created": 5.0,
-        "shown": 4.0,
+        "created": 1.6e9,
+        "shown": 1.6e9,
         "repeat": 0,
         "probability": 0.5,
         "place": 3,
@@ -432,7 +432,7 @@ def test_any_value_in_any_field_of_a_file_is_a_label_or_a_sentence(desk: Desk, d
     if data.draw(st.booleans()):
         odd.pop(data.draw(st.sampled_from(sorted(odd))))
     found = desk.bring_in(
-        ADA, json.dumps(odd) + "\n" + json.dumps(row | {"created": data.draw(st.floats(1, 1e9))}), "file"
+        ADA, json.dumps(odd) + "\n" + json.dumps(row | {"created": data.draw(st.floats(1e9, 1.7e9))}), "file"
     )
     assert found.labels + found.known >= 1
     assert ingest_all(desk.store, desk.jobs)[1] == []

@@ -106,7 +106,7 @@ def bundle_of(
             "study_digest": digest_text(text),
         }
         archive.writestr("versions.json", json.dumps(about))
-        record = to_line(study.record(text, time.time() + 1e6)) + '{"type": "commit", "unit": "study"}\n'
+        record = to_line(study.record(text, time.time() + 1e4)) + '{"type": "commit", "unit": "study"}\n'
         declared = Manifest("import", f"{study.name}-study", {"digest": digest_text(text)}, study=study.name)
         for manifest in (declared, *plan_study(study)):
             folder = f"jobs/{manifest.job_id}"
@@ -476,7 +476,7 @@ def test_a_folder_that_a_bundle_took_keeps_no_own_text_out(
     study, text = study_of(attacker, private)
     jobs = workspace.jobs_path
     other = text.replace("somebody else", "nobody")
-    line = to_line(study.record(other, time.time() + 1e6)) + '{"type": "commit", "unit": "study"}\n'
+    line = to_line(study.record(other, time.time() + 1e4)) + '{"type": "commit", "unit": "study"}\n'
     for again in range(taken):
         job = create_job(jobs, Manifest.of("gift", "gift-study", StudyWork(digest_text(text), again)))
         job.path(0, "shard.jsonl").write_text(line if state == "done" else "")

@@ -3,6 +3,7 @@ with them said."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import resource
 import struct
@@ -12,13 +13,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.importers import Log, Problems, Row, find_sources, read_source
+from capsafe_core.importers import Log, Problems, Row, bounded, find_sources, read_source
 from capsafe_core.importers.bounded import LIMITS
+from capsafe_core.importers.log import Limits
 from capsafe_core.importers.survey import Surveyor
 from capsafe_core.mapping import Reading, guess_pattern, parse_mapping, path_facts, placed
 from tests.logs import FORMS, inspect_log, inspect_sample, write_eval, write_forms
@@ -243,6 +246,27 @@ def test_a_small_parquet_file_of_long_texts_needs_little_memory(tmp_path: Path) 
     found = look(tmp_path)
     assert "more than any model says" in found["files"][0]["problems"][0]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kilobytes
+
+
+@pytest.mark.parametrize("shape", ["rows", "list", "lines"])
+def test_a_small_file_of_very_many_rows_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    """30 million rows of one word are some kilobytes, and kept the look busy for many minutes."""
+    path, many = tmp_path / "a.parquet", 30_000_000
+    if shape == "rows":
+        words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(many, np.int8)), ["a"])
+        parquet.write_table(pa.table({"prompt": words, "response": words}), path)
+    elif shape == "list":
+        entries = pa.ListArray.from_arrays([0, many], pa.array(np.zeros(many, np.int8)))
+        parquet.write_table(pa.table({"prompt": ["a"], "response": entries}), path)
+    else:
+        monkeypatch.setattr(bounded, "LIMITS", Limits(rows=1000))
+        path = tmp_path / "a.jsonl.gz"
+        path.write_bytes(gzip.compress(b'{"prompt": "a", "response": "b"}\n' * 1001))
+    assert path.stat().st_size < 1 << 20
+    [file] = look(path)["files"]
+    assert "rows, or entries of lists" in " ".join(file["problems"])
 
 
 def test_numbers_that_are_none(tmp_path: Path) -> None:

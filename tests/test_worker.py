@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from capsafe_core.jobs import supervisor
@@ -11,7 +15,7 @@ from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.supervisor import Queue, is_queued, ready_jobs, run_graph
 from capsafe_core.judges.prefixes import PrefixJudge
 from capsafe_core.records import Generation, Judgment
-from capsafe_core.settings import Settings
+from capsafe_core.settings import ROOT, Settings
 from capsafe_core.work import judge as judge_job
 from capsafe_core.work.worker import run
 from tests.synthetic import write_study
@@ -153,3 +157,34 @@ def test_an_engine_that_is_not_there_is_named(tmp_path: Path, generations: list[
     job = judging(tmp_path, generations, "nowhere")
     with pytest.raises(supervisor.CapsafeError, match="cannot be started"):
         supervisor.start_worker(job, settings=Settings(engine_python=Path("/nowhere/python")))
+
+
+DEAF = """
+import subprocess, sys, time
+from pathlib import Path
+from capsafe_core.jobs.folder import open_job, part
+from capsafe_core.jobs.folder.part import Part
+from capsafe_core.records import Rater
+part.HEARTBEAT, part.PATIENCE = 0.05, 0.1
+with Part(open_job(Path(sys.argv[1])), 0, is_all=True) as held:
+    held.write("kept", [Rater("r", "judge", "rule", ("safety",), "1", "", {})])
+    print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_that_does_not_hear_a_stop_is_ended_by_itself(tmp_path: Path) -> None:
+    """A library that never returns, as a tokenizer whose patterns take days: a stop waited for ever."""
+    job = create_job(tmp_path, Manifest("judge", "deaf", {}))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", DEAF, str(job.folder)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        child = psutil.Process(int(worker.stdout.readline()))
+        assert job.state == "running"
+        job.ask_to_stop()
+        assert worker.wait(60) == 1
+    child.wait(60)
+    assert job.state == "stopped"
+    assert "did not stop within" in job.status().message
+    assert len(list(job.records())) == 1

@@ -28,7 +28,7 @@ from capsafe_core.store.cells import cells
 from capsafe_core.store.counts import coherence_counts
 from capsafe_core.store.output_lists import ORDERS
 from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
-from capsafe_core.study import Study, parse_study
+from capsafe_core.study import Study, recorded_text
 
 T = TypeVar("T")
 
@@ -319,4 +319,4 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
 
 @lru_cache(maxsize=8)
 def _parsed(text: str, name: str) -> Study:
-    return parse_study(text, f"study {name}")
+    return recorded_text(text, name)

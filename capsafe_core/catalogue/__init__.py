@@ -51,6 +51,10 @@ def judges() -> dict[str, dict[str, Any]]:
     return found
 
 
+WITHOUT_ENGINE = ("classifier", "prefixes", "verifier", "coherence", "coherence_learnt", "learnt")
+"""types of judges that no engine answers for; a language model's answers come from one"""
+
+
 def judge_type(judge: str, own: dict[str, Any] | None = None) -> str:
     """What kind of judge answers to a name, with what a user's own entry says laid over the catalogue's."""
     return str({"type": "language_model", **judges().get(judge, {}), **(own or {})}["type"])

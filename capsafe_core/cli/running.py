@@ -11,13 +11,14 @@ from capsafe_core import catalogue
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import say, tell
 from capsafe_core.errors import CapsafeError, UnknownNameError
+from capsafe_core.jobs import supervisor
 from capsafe_core.jobs.engine_environment import prepare
 from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
 from capsafe_core.jobs.folder.work import FinetuneWork, JudgeWork
 from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
-from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph, start_worker
+from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph
 from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings, Study, load_study
 
@@ -207,7 +208,8 @@ def stop(job_id: str) -> None:
 
 @commands.command()
 def resume(job_id: str) -> None:
-    """Go on with a job that was stopped, failed or was lost, or try again what failed in it."""
+    """Go on with a job that was stopped, failed or was lost, or try again what failed in it: one part after
+    the other, up to the first that ends early."""
     job = _find(job_id)
     missing = [name for name in job.manifest.after if not _find(name).ended]
     if missing:
@@ -217,8 +219,7 @@ def resume(job_id: str) -> None:
     job.clear_stop()
     if job.state == "partial":
         look_again_after(job)
-    for part in range(job.manifest.parts):
-        start_worker(job, part).wait()
+    supervisor.resume(job)
     if job.state != "done":
         status = next(s for s in job.statuses if s.state != "done")
         raise CapsafeError(f"{job_id} is {job.state}. {status.message}", status.hint)

@@ -122,6 +122,8 @@ def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
         number = 0
         while raw := stream.readline(LIMITS.line + 1):
             number += 1
+            if number > LIMITS.rows:
+                raise _too_long(path)
             if len(raw) > LIMITS.line:
                 problems.add(f"Line {number} of {path.name} is longer than {LIMITS.line >> 20} MB.")
                 while raw and not raw.endswith(b"\n"):
@@ -145,6 +147,13 @@ def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
                 problems.add(f"Line {number} of {path.name} is no JSON object.")
 
 
+def _too_long(path: Path) -> CapsafeError:
+    return CapsafeError(
+        f"{path.name} has more than {LIMITS.rows:,} rows, or entries of lists in them.",
+        "Save it in several files.",
+    )
+
+
 def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a Parquet file, a thousand at a time.
 
@@ -165,6 +174,10 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         ]
         with parquet.ParquetFile(path, read_dictionary=texts) as file:
             groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+            columns = range(file.metadata.num_columns)
+            counts = [sum(g.column(c).num_values for g in groups) for c in columns]
+            if max([file.metadata.num_rows, *counts]) > LIMITS.rows:
+                raise _too_long(path)
             largest = max(
                 (g.column(c).total_uncompressed_size for g in groups for c in range(g.num_columns)), default=0
             )

@@ -37,6 +37,8 @@ class Limits:
     archive: int = 16 << 30
     """bytes of all files of an archive, unpacked"""
     members: int = 1_000_000
+    rows: int = 10_000_000
+    """of a table or a file of lines, or entries of lists in one of its columns"""
     text: int = 4 << 20
     """characters of a prompt or an answer"""
 

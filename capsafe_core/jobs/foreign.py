@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from capsafe_core.errors import NotAllowedError
-from capsafe_core.jobs.folder import Job, replace_file
+from capsafe_core.jobs.folder import Job, Manifest, create_job, replace_file
 from capsafe_core.values import Seconds, Shape, parse_json
 
 MARK = "foreign.json"
@@ -60,6 +61,24 @@ def is_foreign(folder: Path) -> bool:
     """Whether a folder came from elsewhere and nobody has adopted it."""
     origin = origin_of(folder)
     return origin is not None and origin.own_since is None
+
+
+def own_manifest(root: Path, manifest: Manifest) -> Manifest:
+    """The manifest under which the workspace's own facts are kept: another one, with another folder, where a
+    bundle took the first, since all that a folder holds is as foreign as the folder."""
+    return next(m for m in _places(manifest) if not is_foreign(root / m.job_id))
+
+
+def own_job(root: Path, manifest: Manifest) -> Job:
+    """The folder for the workspace's own facts, as `own_manifest` finds it; made where it is missing."""
+    return create_job(root, own_manifest(root, manifest))
+
+
+def _places(manifest: Manifest) -> Iterator[Manifest]:
+    yield manifest
+    for taken in count(1):
+        beside = "foreign" if taken == 1 else f"foreign {taken}"
+        yield replace(manifest, work={**manifest.work, "beside": beside})
 
 
 def in_order(jobs: Iterable[Job]) -> list[Job]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, read_small, replace_file
+from capsafe_core.jobs.folder import Job, Manifest, list_jobs, read_small, replace_file
 from capsafe_core.jobs.folder.work import ImportWork, Source, SurveyWork
-from capsafe_core.jobs.foreign import refuse_foreign
+from capsafe_core.jobs.foreign import own_job, own_manifest, refuse_foreign
 from capsafe_core.jobs.import_study import RULES, study_text
 from capsafe_core.jobs.looking import Survey
 from capsafe_core.jobs.plan import plan_judge
@@ -36,7 +36,7 @@ def survey_job(
     """
     paths = tuple(str(r.resolve()) for r in roots)
     work = SurveyWork(paths, mapping, slug(name or (roots[0].stem if roots else "")), strict, time.time())
-    return create_job(root, Manifest.of("", work.name, work))
+    return own_job(root, Manifest.of("", work.name, work))
 
 
 def slug(text: str) -> str:
@@ -110,9 +110,9 @@ def plan_import(
         "starts": sorted(starts),
         "withheld": survey.withheld(mapping.conflicts),
     }
-    manifest = Manifest.of(mapping.name, f"{mapping.name}-import", work)
+    manifest = own_manifest(root, Manifest.of(mapping.name, f"{mapping.name}-import", work))
     is_new = not (root / manifest.job_id).exists()
-    job = create_job(root, manifest)
+    job = own_job(root, manifest)
     try:
         replace_file(job.folder / "head.json", json.dumps(head))
         record_study(root, study, text)

@@ -12,9 +12,9 @@ from typing import Any
 
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs
+from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
 from capsafe_core.jobs.folder.work import FitWork, GenerateWork, ProbeWork
-from capsafe_core.jobs.foreign import foreign_studies, refuse_foreign
+from capsafe_core.jobs.foreign import foreign_studies, own_job, refuse_foreign
 from capsafe_core.jobs.importing import imports
 from capsafe_core.jobs.permission import permit_all
 from capsafe_core.jobs.plan import plan_judge, plan_study
@@ -240,8 +240,8 @@ def train_detector(
     lines = "".join(canonical_json(row) + "\n" for row in labels)
     datasets = tuple(d.model_dump(mode="json") for d in study.datasets if d.benchmark)
     work = FitWork(digest_text(lines), datasets)
-    job = create_job(root, Manifest.of(study.name, f"{study.name}-coherence-learnt", work))
-    (job.folder / "inputs.jsonl").write_text(lines, encoding="utf-8")
+    job = own_job(root, Manifest.of(study.name, f"{study.name}-coherence-learnt", work))
+    replace_file(job.folder / "inputs.jsonl", lines)
     if not run_graph([job.manifest], root, lambda _: None, settings):
         raise CapsafeError(job.status().message or "The fit ended early.", job.status().hint)
     fitted = json.loads((job.folder / "fitted.json").read_text())
@@ -298,7 +298,7 @@ def probe_job(root: Path, study: Study) -> Job:
     ordered = (there[0], *(w for w in works if w is not there[0]))
     # a measurement holds for a moment: another one is another job
     manifest = Manifest.of(study.name, study.name, ProbeWork(ordered, time.time()))
-    return create_job(root, replace(manifest, python=str(study.engine.python or "")))
+    return own_job(root, replace(manifest, python=str(study.engine.python or "")))
 
 
 def cost_of(job: Job) -> Cost | None:

@@ -23,10 +23,10 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Status, open_job
 from capsafe_core.jobs.foreign import mark_foreign
 from capsafe_core.jobs.plan import plan_study
-from capsafe_core.jobs.record_job import declarations, recorded_study, study_records
-from capsafe_core.records import FORMAT, StudyRecord, digest_text
-from capsafe_core.study import Study
-from capsafe_core.values import parse_json
+from capsafe_core.jobs.record_job import declarations, study_records
+from capsafe_core.records import FORMAT, StudyRecord, digest_text, times_of
+from capsafe_core.study import Study, recorded_text
+from capsafe_core.values import is_to_come, parse_json, shown
 from capsafe_core.writing import REFUSALS, refusal, whole
 
 LARGEST = 32 << 30
@@ -265,14 +265,10 @@ def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> 
         for folder in new:
             room -= _unpack(folder, Path(scratch) / folder.name, room)
         if origin:
-            studies = {n for folder in new for n in _studies_in(open_job(Path(scratch) / folder.name))}
-            if study and studies - {study}:
-                raise CapsafeError(
-                    f"{origin} holds a text of another study, {min(studies - {study})!r}.",
-                    "A bundle is about one study; do not trust it.",
-                )
+            texts = [t for folder in new for t in _texts_in(open_job(Path(scratch) / folder.name), origin)]
+            studies = {text.name for text in texts}
             if study:
-                _require_text(Path(scratch), jobs, study, origin)
+                _require_texts(texts, study, origin, here=bool(study_records(jobs, study)))
             for folder in new:
                 mark_foreign(Path(scratch) / folder.name, origin, studies | ({study} if study else set()))
         moved: list[Path] = []
@@ -286,15 +282,24 @@ def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> 
     return len(new), len(packed) - len(new)
 
 
-def _require_text(unpacked: Path, jobs: Path, study: str, origin: str) -> None:
-    """Refuse what brings no text of the study that it is of, or one that cannot be read.
+def _require_texts(texts: Sequence[StudyRecord], study: str, origin: str, here: bool) -> None:
+    """Refuse what brings a text of another study, or one that cannot be read: each may become the newest.
+
+    Args:
+        here: whether the workspace has a text of the study, so that none has to come.
 
     Raises:
-        CapsafeError: so it is, and the workspace has none either.
+        CapsafeError: so it is, or there is none.
     """
-    if study_records(unpacked, study):
-        recorded_study(unpacked, study)
-    elif not study_records(jobs, study):
+    others = {text.name for text in texts} - {study}
+    if others:
+        raise CapsafeError(
+            f"{origin} holds a text of another study, {min(others)!r}.",
+            "A bundle is about one study; do not trust it.",
+        )
+    for text in texts:
+        recorded_text(text.text, study)
+    if not texts and not here:
         raise CapsafeError(
             f"{origin} holds no text of the study it names, {study!r}, and neither does this workspace.",
             "Nothing of it was kept. Export the bundle again where it was made.",
@@ -337,6 +342,20 @@ def _ended(values: dict[str, Any]) -> Status:
     )
 
 
-def _studies_in(job: Job) -> set[str]:
-    """The studies of which a job holds a text, in whichever kind of job."""
-    return {record.name for record in job.records() if isinstance(record, StudyRecord)}
+def _texts_in(job: Job, origin: str) -> list[StudyRecord]:
+    """The texts of studies that a job holds, in whichever kind of job.
+
+    Raises:
+        CapsafeError: something in it is dated later than now.
+    """
+    texts = []
+    for record in job.records():
+        if late := [when for when in (job.manifest.created, *times_of(record)) if is_to_come(when)]:
+            raise CapsafeError(
+                f"{origin} holds something that has not happened yet: {record.type} of {shown(late[0])} "
+                "seconds since 1970.",
+                "Where it was made a clock was wrong; it would be the newest for ever, so nothing was kept.",
+            )
+        if isinstance(record, StudyRecord):
+            texts.append(record)
+    return texts

@@ -21,7 +21,7 @@ from capsafe_core.jobs.importing import read_heads
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.records import StudyRecord
 from capsafe_core.settings import Settings
-from capsafe_core.study import parse_study
+from capsafe_core.study import recorded_text
 
 HERE = ("survey", "import")
 """kinds of work that no engine does: they run in this interpreter"""
@@ -65,6 +65,12 @@ def permit(folder: Path, manifest: Manifest, settings: Settings) -> Path:
     if manifest.kind in HERE:
         return Path(sys.executable)
     engines = _engines(manifest)
+    if manifest.kind == "judge" and _asks_engine(manifest) is None:
+        raise NotAllowedError(
+            f"The job {folder.name} asks for a judge of another type than its name or a file can have, so "
+            "what it would use is not known.",
+            "Describe the judge as docs/judges.md does, and plan the job again.",
+        )
     for engine in engines:
         _allowed_server(engine, settings)
     names = {str(engine.get("name", "transformers")) for engine in engines} or {"transformers"}
@@ -124,15 +130,22 @@ def _allowed_server(engine: dict[str, Any], settings: Settings) -> None:
 def _engines(manifest: Manifest) -> list[dict[str, Any]]:
     """The engines that a job would open."""
     works = manifest.work.get("jobs") if manifest.kind == "probe" else [manifest.work]
-    own = manifest.work.get("entry")
-    if manifest.kind == "judge":
-        kind = catalogue.judge_type(str(manifest.work.get("judge")), own if isinstance(own, dict) else None)
-        if kind != "language_model":
-            return []
+    if manifest.kind == "judge" and _asks_engine(manifest) is False:
+        return []
     engines = (
         [work.get("engine") for work in works if isinstance(work, dict)] if isinstance(works, list) else []
     )
     return [engine for engine in engines if isinstance(engine, dict)]
+
+
+def _asks_engine(manifest: Manifest) -> bool | None:
+    """Whether an engine answers for the judge of a job; None where that cannot be told. Only judges of the
+    catalogue are without one, whatever an entry that comes with the job says of its type."""
+    own = manifest.work.get("entry")
+    kind = catalogue.judge_type(str(manifest.work.get("judge")), own if isinstance(own, dict) else None)
+    if kind == "language_model":
+        return True
+    return False if own is None and kind in catalogue.WITHOUT_ENGINE else None
 
 
 def foreign_uses(root: Path, study: str) -> Uses:
@@ -150,7 +163,7 @@ def foreign_uses(root: Path, study: str) -> Uses:
         manifests += [
             manifest
             for text in texts
-            for manifest in plan_study(parse_study(text, study), read_judge=_unread)
+            for manifest in plan_study(recorded_text(text, study), read_judge=_unread)
         ]
         files += [path for head in read_heads([job]) for paths in head["paths"].values() for path in paths]
     uses = uses_of(manifests)

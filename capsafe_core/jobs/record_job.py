@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from capsafe_core.errors import BusyError, CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
+from capsafe_core.jobs.folder import Job, Manifest, Part, list_jobs
 from capsafe_core.jobs.folder.work import StudyWork
-from capsafe_core.jobs.foreign import is_foreign
+from capsafe_core.jobs.foreign import is_foreign, own_job
 from capsafe_core.records import StudyRecord, digest_text
-from capsafe_core.study import Study, parse_study
+from capsafe_core.study import Study, recorded_text
 
 
 def recorded_study(root: Path, name: str) -> tuple[Study, str]:
@@ -26,7 +26,7 @@ def recorded_study(root: Path, name: str) -> tuple[Study, str]:
             f"No study {name!r} was run in this workspace.", "Name one that was, or a study file."
         )
     newest = max(records, key=lambda record: record.declared)
-    return parse_study(newest.text, name), newest.text
+    return recorded_text(newest.text, name), newest.text
 
 
 def study_records(root: Path, name: str) -> list[StudyRecord]:
@@ -56,11 +56,7 @@ def record_study(root: Path, study: Study, text: str) -> Job:
     before = own_records(root, study.name)
     same = [record for record in before if record.digest == digest]
     again = same[-1].again + (before[-1] != same[-1]) if same else 0
-    manifest = _declaring(study, digest, again)
-    while is_foreign(root / manifest.job_id):  # a bundle may have taken the folder of a text to come
-        again += 1
-        manifest = _declaring(study, digest, again)
-    job = create_job(root, manifest)
+    job = own_job(root, Manifest.of(study.name, f"{study.name}-study", StudyWork(digest, again)))
     while job.state != "done":
         try:
             with Part(job) as part:
@@ -71,7 +67,3 @@ def record_study(root: Path, study: Study, text: str) -> Job:
         except BusyError:  # another worker of the same study is recording it
             time.sleep(0.1)
     return job
-
-
-def _declaring(study: Study, digest: str, again: int) -> Manifest:
-    return Manifest.of(study.name, f"{study.name}-study", StudyWork(digest, again))

@@ -172,6 +172,23 @@ def run_graph(
     return not todo and not given_up
 
 
+def resume(job: Job, settings: Settings | None = None) -> None:
+    """Do the parts of a job that are not done, or asked for again, one after the other: what ends one early,
+    as a stop or an engine that does not load, would end each of thousands.
+
+    Raises:
+        NotAllowedError: the workspace does not allow what the job asks for.
+        CapsafeError: the engine's interpreter is not there.
+    """
+    asked = _asked_parts(job)
+    for part, status in enumerate(job.statuses):
+        if status.state != "done" or part in asked:
+            start_worker(job, part, settings).wait()
+            _ask_for(job, [p for p in _asked_parts(job) if p != part])
+            if job.status(part).state not in ("done", "partial"):
+                return
+
+
 def _hopeless(job: Job) -> bool:
     """Whether nobody is at work on what is missing of a job, and it did not just wait to be started."""
     return job.state in ("failed", "stopped")

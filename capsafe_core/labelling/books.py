@@ -10,8 +10,8 @@ from pathlib import Path
 
 from capsafe_core.annotation import LONGEST_NOTE, QUESTIONS, Guidelines, read_guidelines, shipped_guidelines
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, Shard, create_job
-from capsafe_core.jobs.foreign import is_foreign
+from capsafe_core.jobs.folder import Job, Manifest, Shard, list_jobs
+from capsafe_core.jobs.foreign import is_foreign, own_job
 from capsafe_core.labelling.open_queue import KIND
 from capsafe_core.people import Person
 from capsafe_core.records import GuidelinesRecord, LabelEvent, Record, check_records
@@ -133,14 +133,14 @@ class Books:
             return self._guidelines
 
     def _jobs_of(self, name: str) -> list[Job]:
-        """The folders of this workspace's rulings or guidelines: a second one where the first came from
-        elsewhere."""
-        manifests = (Manifest(KIND, name, {}), Manifest(KIND, name, {"beside": "foreign"}))
-        jobs = [Job(self.jobs / manifest.job_id, manifest) for manifest in manifests]
+        """The folders of this workspace's rulings or guidelines: more than one where a bundle took the
+        first, or was adopted."""
+        kind = (KIND, name)
+        jobs = [job for job in list_jobs(self.jobs) if (job.manifest.kind, job.manifest.name) == kind]
         return [job for job in jobs if not is_foreign(job.folder)]
 
     def _book(self, name: str) -> tuple[Shard, Job]:
-        job = create_job(self.jobs, self._jobs_of(name)[0].manifest)
+        job = own_job(self.jobs, Manifest(KIND, name, {}))
         if job.job_id in self._shards and not self._shards[job.job_id].is_there:
             self._shards.pop(job.job_id).close()
         if job.job_id not in self._shards:

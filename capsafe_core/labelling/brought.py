@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,7 +17,10 @@ from capsafe_core.records import LabelEvent, QueueItem, Record, identify
 from capsafe_core.store.contents import cells_of_outputs, outputs_by_text
 from capsafe_core.store.labels import known_events
 from capsafe_core.store.store import Store
-from capsafe_core.values import LATEST, shown, well_formed
+from capsafe_core.values import EARLIEST, is_to_come, shown, well_formed
+
+_TIMES = ("created", "shown")
+"""columns of seconds since 1970; 0 is one that nobody knows"""
 
 
 @dataclass(frozen=True)
@@ -184,19 +188,21 @@ def _problem(row: Row, found: int) -> str:
 def _number_problem(row: Row) -> str:
     for key, low, high in (
         ("probability", 1e-9, 1.0),
-        ("created", 0.0, LATEST),
-        ("shown", 0.0, LATEST),
+        ("created", EARLIEST, math.inf),
+        ("shown", EARLIEST, math.inf),
         ("confidence", 0.0, 1.0),
         ("repeat", 0, 1),
         ("place", 0, (1 << 31) - 1),
     ):
         value = row.get(key)
-        if value in (None, ""):
+        if value in (None, "") or (key in _TIMES and value == 0):
             continue
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             return f"{key} = {shown(value)} is no number."
+        if key in _TIMES and (not number >= low or is_to_come(number)):
+            return f"{key} = {shown(value)} is not a time between 2000 and now, in seconds since 1970."
         if not low <= number <= high:
             return f"{key} = {shown(value)} is not between {low:g} and {high:g}."
     return ""

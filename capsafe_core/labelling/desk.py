@@ -19,8 +19,8 @@ from msgspec.structs import replace
 
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import BusyError, CapsafeError, NotAllowedError
-from capsafe_core.jobs.folder import Manifest, Shard, append_line, create_job, list_jobs
-from capsafe_core.jobs.foreign import is_foreign
+from capsafe_core.jobs.folder import Manifest, Shard, append_line, list_jobs
+from capsafe_core.jobs.foreign import is_foreign, own_job, own_manifest
 from capsafe_core.labelling.answers import HANDED_OUT, events_of, problem_of, read_answer
 from capsafe_core.labelling.books import Books, append
 from capsafe_core.labelling.brought import Read, match_labels
@@ -116,11 +116,8 @@ class Desk:
         """
         person.must_be("researcher")
         created = time.time()
-        manifest = Manifest(
-            KIND,
-            f"queue-{_file_name(settings.name)}",
-            {"settings": asdict(settings), "selection": selection.to_query(), "created": created},
-        )
+        work = {"settings": asdict(settings), "selection": selection.to_query(), "created": created}
+        manifest = own_manifest(self.jobs, Manifest(KIND, f"queue-{_file_name(settings.name)}", work))
         drawn = draw(manifest.job_id)
         values = {**asdict(settings), "asking": dict(asking)}
         record = QueueRecord(
@@ -136,7 +133,7 @@ class Desk:
             drawn.words,
         )
         with self._lock:  # nobody looks at the folder before its queue is in it
-            job = create_job(self.jobs, manifest)
+            job = own_job(self.jobs, manifest)
             shard = Shard(job)
             append_line(job.folder / SHOWN, asdict(HandedOut("", (), created)))
             append(shard, [f"queue {created}"], [record, *drawn.records])
@@ -345,12 +342,14 @@ class Desk:
             CapsafeError: the person is no researcher, or the file cannot be read.
         """
         person.must_be("researcher")
-        manifest = Manifest(KIND, f"import-{_file_name(name)}", {"digest": digest_text(text)})
+        manifest = own_manifest(
+            self.jobs, Manifest(KIND, f"import-{_file_name(name)}", {"digest": digest_text(text)})
+        )
         found = match_labels(self.store, read_labels_file(text), manifest.job_id)
         if not found.labels:
             return found
         with self._lock:
-            job = create_job(self.jobs, manifest)
+            job = own_job(self.jobs, manifest)
             shard = Shard(job)
             unit = f"labels {digest_text(' '.join(sorted(r.id for r in found.records)))}"
             try:

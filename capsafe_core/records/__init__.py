@@ -26,6 +26,7 @@ from capsafe_core.records.lines import (
     from_dict,
     parse_line,
     records_in,
+    times_of,
     to_line,
 )
 from capsafe_core.records.outputs import (
@@ -84,5 +85,6 @@ __all__ = [
     "judgment_key",
     "parse_line",
     "records_in",
+    "times_of",
     "to_line",
 ]

@@ -31,7 +31,7 @@ from capsafe_core.records.outputs import (
 )
 from capsafe_core.records.queues import GuidelinesRecord, Practice, QueueFrame, QueueItem, QueueRecord
 from capsafe_core.records.verdicts import Judgment, LabelEvent, Measurement, Rater
-from capsafe_core.values import Id, Shape, are_ids, beyond_types, parse_json, shown
+from capsafe_core.values import Id, Seconds, Shape, are_ids, beyond_types, parse_json, shown
 
 LONGEST_LINE = 1 << 28
 """bytes of a shard line"""
@@ -82,6 +82,17 @@ class Rows(Struct, frozen=True):
 
 
 _SHAPES = {name: Shape(kind) for name, kind in TYPES.items()}
+_TIMES = {
+    name: tuple(field for field, hint in shape.hints.items() if hint == Seconds)
+    for name, shape in _SHAPES.items()
+}
+
+
+def times_of(record: Record) -> list[float]:
+    """When what a record tells of happened, in seconds since 1970."""
+    return [getattr(record, field) for field in _TIMES[record.type]]
+
+
 _CELL = {"checkpoint_id", "benchmark_id", "condition_id", "attack_id"}
 _line = json.JSONEncoder(ensure_ascii=True).encode
 

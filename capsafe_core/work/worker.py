@@ -23,13 +23,17 @@ WORK = {
 """The module whose `work(part)` does a kind of job."""
 
 
-def run(folder: Path, index: int) -> int:
-    """Do a part; 0 when it is done or was stopped, 1 when it failed (the status file says why)."""
+def run(folder: Path, index: int, is_all: bool = False) -> int:
+    """Do a part; 0 when it is done or was stopped, 1 when it failed (the status file says why).
+
+    Args:
+        is_all: as of `Part`.
+    """
     try:
         job = open_job(folder)
         if job.manifest.kind not in WORK:
             raise CapsafeError(f"No worker does jobs of kind {job.manifest.kind!r}.")
-        with Part(job, index) as part:
+        with Part(job, index, is_all) as part:
             work: Callable[[Part], None] = import_module(WORK[job.manifest.kind]).work
             work(part)
     except CapsafeError as error:
@@ -48,7 +52,7 @@ def main() -> None:
     parser.add_argument("--part", type=int, default=0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    sys.exit(run(options.folder, options.part))
+    sys.exit(run(options.folder, options.part, is_all=True))
 
 
 if __name__ == "__main__":

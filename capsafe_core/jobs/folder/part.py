@@ -23,14 +23,22 @@ from capsafe_core.records import Record, Rows
 
 HEARTBEAT = 10.0
 """Seconds between signs of life of a worker."""
+PATIENCE = 600.0
+"""seconds that a worker has to end after a stop: it hears it between batches, and not within a library that
+never returns, as with a tokenizer's patterns"""
 
 
 @dataclass
 class Part:
-    """A worker's hold on one part of a job: a context manager that locks, resumes and reports."""
+    """A worker's hold on one part of a job: a context manager that locks, resumes and reports.
+
+    Args:
+        is_all: whether the process does nothing else, so that it may be ended where a stop is not heard.
+    """
 
     job: Job
     index: int = 0
+    is_all: bool = False
     done_units: set[str] = field(default_factory=set)
     done: int = 0
     total: int = 0
@@ -94,10 +102,25 @@ class Part:
     def _beat(self) -> None:
         """Show now and then that the worker lives, however long an engine takes to load or a server to
         answer."""
+        asked: float | None = None
         while not self._ended.wait(HEARTBEAT):
+            asked = (asked or time.monotonic()) if self.is_all and self.should_stop else None
             with self._reporting, suppress(CapsafeError):  # a full disk is told by the next commit
                 if not self._ended.is_set():
                     self._report(*self._last)
+            if asked and time.monotonic() - asked > PATIENCE:
+                self._end()
+
+    def _end(self) -> None:
+        """End this process, which did not hear that it is to stop; what was committed is kept."""
+        with self._reporting:
+            if not self._ended.is_set():
+                with suppress(CapsafeError):
+                    self._report("stopped", f"It was ended: it did not stop within {PATIENCE:g} seconds.", "")
+                for child in psutil.Process().children(recursive=True):  # an engine's
+                    with suppress(psutil.Error):
+                        child.kill()
+                os._exit(1)
 
     def _report(self, state: str, message: str, hint: str) -> None:
         self._last = state, message, hint
