@@ -7,24 +7,16 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from capsafe_core import catalogue
 from capsafe_core.engine_settings import EngineSettings, StudyPart, TransformersSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
 from capsafe_core.specification import PARTS, POLICIES, VERSION, Crossing, Policy, Specification, part_value
+from capsafe_core.study_checks import MOST_MISTAKES, extent, references
 from capsafe_core.study_mistakes import line_of, mistakes, spelled, where
 from capsafe_core.values import parse_toml
 
 LONGEST_STUDY = 4 << 20
 """characters of a study's text"""
-MOST_CHECKPOINTS = 10_000
-"""starts, and steps of all seeds of what is trained here"""
-MOST_PLANNED = 50_000_000
-"""characters that the jobs of a study hold together"""
-LONGEST_CHAIN = 20
-"""recipes that start from each other's last checkpoints"""
-MOST_MISTAKES = 50
-"""that are named at once"""
 IMPORTED = "imported"
 """the source of benchmarks and data sets of which only imported logs are known"""
 
@@ -107,12 +99,25 @@ class RecipeSettings(StudyPart):
     """None for a recipe whose checkpoints were imported"""
     recorded: bool = False
     """whether its checkpoints come with imported logs, so that it is never trained here"""
-    steps: tuple[int, ...] = Field(min_length=1)
-    """the steps at which a checkpoint is saved; step 0 is the start itself"""
+    checkpoints: str | tuple[str, ...] = ()
+    """where somebody else's training left them: folders, or one path with {seed} and {step} in it"""
+    steps: tuple[int, ...] = ()
+    """the steps at which a checkpoint is saved; step 0 is the start itself. Of checkpoints in folders those
+    that count, or all"""
     seeds: tuple[int, ...] = (0,)
     batch_size: int = Field(8, ge=1)
     rank: int = Field(16, ge=1)
     stop_at_goal: bool = False
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is trained here."""
+        return not (self.recorded or self.checkpoints)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Where its checkpoints are, where they were made elsewhere."""
+        return (self.checkpoints,) if isinstance(self.checkpoints, str) else self.checkpoints
 
 
 class JudgeSettings(StudyPart):
@@ -255,6 +260,9 @@ def _relative_files(study: Study, folder: Path) -> list[tuple[tuple[str | int, .
     named += [
         (("starts", i, "adapters"), str(path)) for i, s in enumerate(study.starts) for path in s.adapters
     ]
+    named += [
+        (("recipes", i, "checkpoints"), path) for i, r in enumerate(study.recipes) for path in r.folders
+    ]
     named += [(("judges", i, "file"), str(j.file)) for i, j in enumerate(study.judges) if j.file]
     return [
         (where, f"{name!r} is not a whole path: write {folder / name}")
@@ -286,7 +294,7 @@ def parse_study(text: str, name: str = "study.toml") -> Study:
             for e in error.errors(include_url=False)[:MOST_MISTAKES]
         ]
         raise mistakes(name, problems) from error
-    found = _references(study) or _extent(study)
+    found = references(study) or extent(study)
     problems = [(line_of(text, where), what) for where, what in found[:MOST_MISTAKES]]
     if problems:
         raise mistakes(name, problems)
@@ -305,91 +313,3 @@ def recorded_text(text: str, name: str) -> Study:
             f"A text of the study {name!r} says that it is of {study.name!r}.", "Do not trust its origin."
         )
     return study
-
-
-def _references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
-    """Names that point to nothing, and names used twice."""
-    problems: list[tuple[tuple[str | int, ...], str]] = []
-    names: dict[str, set[str]] = {}
-    for group in ("starts", "datasets", "recipes", "benchmarks", "judges"):
-        names[group] = set()
-        for i, part in enumerate(getattr(study, group)):
-            if part.name in names[group]:
-                problems.append(((group, i, "name"), f"the name {part.name!r} is used twice in {group}"))
-            names[group].add(part.name)
-
-    def need(group: str, value: str | None, *where: str | int) -> None:
-        if value is not None and value not in names[group] and len(problems) < MOST_MISTAKES:
-            known = ", ".join(sorted(names[group])[:MOST_MISTAKES]) or "none"
-            problems.append((where, f"{value!r} is not among the {group} (there are: {known})"))
-
-    for i, start in enumerate(study.starts):
-        need("recipes", start.recipe, "starts", i, "recipe")
-        if (start.model is None) == (start.recipe is None):
-            problems.append((("starts", i, "name"), f"start {start.name!r} needs either a model or a recipe"))
-    for i, recipe in enumerate(study.recipes):
-        need("starts", recipe.start, "recipes", i, "start")
-        need("datasets", recipe.dataset, "recipes", i, "dataset")
-        if recipe.learning_rate is None and not recipe.recorded:
-            problems.append(
-                (
-                    ("recipes", i, "learning_rate"),
-                    f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are imported says "
-                    "recorded = true",
-                )
-            )
-        if list(recipe.steps) != sorted({s for s in recipe.steps if s > 0}):
-            problems.append((("recipes", i, "steps"), "steps must be positive, different and in order"))
-    for i, dataset in enumerate(study.datasets):
-        need("benchmarks", dataset.benchmark, "datasets", i, "benchmark")
-    for i, judge in enumerate(study.judges):
-        if (
-            judge.model
-            and judge.model not in catalogue.models()
-            and "/" not in judge.model
-            and study.engine.name != "openai"
-            and judge.engine is None
-        ):
-            need("starts", judge.model, "judges", i, "model")
-        if not judge.recorded and judge.file is None and judge.name not in catalogue.judges():
-            known = ", ".join(sorted(catalogue.judges()))
-            problems.append(
-                (
-                    ("judges", i, "name"),
-                    f"there is no judge {judge.name!r} (there are: {known}); a judge of your own names its "
-                    "`file`, one whose verdicts are imported says recorded = true",
-                )
-            )
-    for goal in study.goals:
-        need("datasets", goal, "goals", goal)
-    need("benchmarks", study.primary.benchmark, "primary", "benchmark")
-    for key in ("judge", "refusal_judge", "coherence"):
-        need("judges", getattr(study.primary, key), "primary", key)
-    return problems
-
-
-def _extent(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
-    """Recipes that go round in a circle, and more work than can be planned: each checkpoint has a job that
-    names its benchmarks."""
-    starts = {start.name: start for start in study.starts}
-    recipes = {recipe.name: recipe for recipe in study.recipes}
-    for i, recipe in enumerate(study.recipes):
-        below, length = starts[recipe.start].recipe, 1
-        while below is not None and length <= LONGEST_CHAIN:
-            below, length = starts[recipes[below].start].recipe, length + 1
-        if below is not None:
-            what = f"recipe {recipe.name!r} stands on itself or on more than {LONGEST_CHAIN} others"
-            return [(("recipes", i, "start"), what)]
-    # those that are recorded are never trained here
-    checkpoints = len(starts) + sum(len(r.steps) * len(r.seeds) for r in study.recipes if not r.recorded)
-    if checkpoints > MOST_CHECKPOINTS:
-        what = (
-            f"its seeds and steps make {checkpoints:,} checkpoints, and at most {MOST_CHECKPOINTS:,} can be"
-        )
-        return [(("recipes", 0, "steps"), what)]
-    each = len(study.model_dump_json(include={"benchmarks", "engine", "training", "sampling", "datasets"}))
-    each += 200 * len(study.judges) + max(map(len, [*starts, *recipes]))
-    if (checkpoints + len(recipes)) * each > MOST_PLANNED:
-        what = "each of so many checkpoints would answer so many benchmarks that the jobs cannot be planned"
-        return [(("benchmarks", 0, "name"), what)]
-    return []

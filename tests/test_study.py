@@ -11,7 +11,8 @@ from capsafe_core.jobs.folder.work import FinetuneWork, GenerateWork, JudgeWork,
 from capsafe_core.jobs.new_run import missing_jobs, planned
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
-from capsafe_core.study import LONGEST_CHAIN, LONGEST_STUDY, MOST_CHECKPOINTS, load_study, parse_study
+from capsafe_core.study import LONGEST_STUDY, load_study, parse_study
+from capsafe_core.study_checks import LONGEST_CHAIN, MOST_CHECKPOINTS
 from tests.synthetic import STUDY
 
 ROOT = Path(__file__).parent.parent

@@ -16,9 +16,11 @@ from capsafe_core.jobs.engine_environment import prepare
 from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
 from capsafe_core.jobs.folder.work import FinetuneWork, JudgeWork
 from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
+from capsafe_core.jobs.own_checkpoints import find_checkpoints, require_whole
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph
+from capsafe_core.jobs.watching import watch_over
 from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings, Study, load_study
 
@@ -39,6 +41,13 @@ def run(
     only: Annotated[
         list[str] | None, typer.Option(help="only jobs of this kind: finetune, generate or judge")
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            help="go on with checkpoints that appear while somebody trains; until every step that the study "
+            "names is there, or Ctrl-C"
+        ),
+    ] = False,
 ) -> None:
     """Carry out a study: fine-tune, generate, judge. What is done is skipped, what failed is tried again."""
     settings = Settings()
@@ -55,9 +64,18 @@ def run(
         raise CapsafeError(
             f"There are no jobs of kind {unknown.pop()!r}.", "Use finetune, generate or judge."
         )
-    graph = planned(settings.jobs_path, parsed) if share.of == 1 else plan_study(parsed, share.of)
-    manifests = [m for m in graph if not only or m.kind in only]
-    if not run_graph(manifests, settings.jobs_path, say, settings, limit and limit * 60, share):
+    if not watch:
+        for recipe in parsed.recipes:
+            if recipe.folders:
+                require_whole(recipe, find_checkpoints(recipe))
+    seconds = limit and limit * 60
+
+    def pass_over() -> bool:
+        graph = planned(settings.jobs_path, parsed, watch) if share.of == 1 else plan_study(parsed, share.of)
+        manifests = [m for m in graph if not only or m.kind in only]
+        return run_graph(manifests, settings.jobs_path, say, settings, seconds, share)
+
+    if not (watch_over(parsed, settings.jobs_path, pass_over, seconds) if watch else pass_over()):
         raise CapsafeError(
             "Not everything is done.",
             f"Run `capsafe run {study}` again to go on; `capsafe jobs` shows what stands where.",

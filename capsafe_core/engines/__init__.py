@@ -44,6 +44,7 @@ def find_weights(
     adapters: tuple[Path, ...] = (),
     trusted: bool = False,
     pickles: bool = False,
+    tokenizer: str = "",
 ) -> Weights:
     """The weights of a model for the engine that a study's `[engine]` table names.
 
@@ -52,7 +53,7 @@ def find_weights(
     """
     if settings["name"] == "openai":
         return served_weights(model, adapters)
-    return resolve_weights(model, models, adapters, trusted, pickles)
+    return resolve_weights(model, models, adapters, trusted, pickles, tokenizer)
 
 
 def open_engine(

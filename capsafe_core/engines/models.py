@@ -39,6 +39,8 @@ class Weights:
     """whether code that comes with the model may run"""
     pickles: bool = False
     """whether pickled weights may be loaded, which can run code too"""
+    other_tokenizer: Path | None = None
+    """the folder with the tokenizer, where that is not the model's"""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -47,7 +49,12 @@ class Weights:
 
 
 def resolve_weights(
-    model: str, models: Path, adapters: tuple[Path, ...] = (), trusted: bool = False, pickles: bool = False
+    model: str,
+    models: Path,
+    adapters: tuple[Path, ...] = (),
+    trusted: bool = False,
+    pickles: bool = False,
+    tokenizer: str = "",
 ) -> Weights:
     """Weights for a model by name.
 
@@ -57,6 +64,7 @@ def resolve_weights(
         adapters: LoRA folders, applied in order.
         trusted: whether code that comes with the model may run.
         pickles: whether weights may be loaded that are not safetensors.
+        tokenizer: the model that has its tokenizer, where its own folder holds none.
 
     Raises:
         CapsafeError: the model or an adapter is not there.
@@ -77,7 +85,8 @@ def resolve_weights(
             f"There is no model {model!r}: no such folder or file.",
             f"Give a folder with safetensors, a .gguf file, a hub id, or one of: {known}.",
         )
-    return Weights(model, folder, digest, adapters, trusted, pickles)
+    other = resolve_weights(tokenizer, models, (), trusted, pickles).folder if tokenizer else None
+    return Weights(model, folder, digest, adapters, trusted, pickles, other)
 
 
 def served_weights(model: str, adapters: tuple[Path, ...] = ()) -> Weights:

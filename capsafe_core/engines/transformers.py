@@ -153,7 +153,8 @@ def _fitting(
 
 def load_tokenizer(weights: Weights) -> Any:
     """The tokenizer, padding on the left, with a chat template."""
-    tokenizer = AutoTokenizer.from_pretrained(weights.folder, trust_remote_code=weights.trusted)
+    folder = weights.other_tokenizer or weights.folder
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=weights.trusted)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

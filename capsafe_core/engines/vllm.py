@@ -74,6 +74,7 @@ class VllmEngine:
         try:
             self._llm = vllm.LLM(
                 str(weights.folder),
+                tokenizer=str(weights.other_tokenizer or weights.folder),
                 dtype=settings["dtype"],
                 tensor_parallel_size=settings["tensor_parallel"],
                 max_model_len=settings["max_model_len"],

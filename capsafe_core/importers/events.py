@@ -17,12 +17,9 @@ from capsafe_core.importers.log import (
     as_list,
     as_object,
     messages,
-    number,
     said,
 )
-
-_NO_MEASURE = ("runtime", "per_second", "loss", "mem", "epoch", "step")
-"""of a trainer's eval_ numbers those that are no capability"""
+from capsafe_core.trainer_state import TRAINING, measures
 
 
 def read_openai_evals(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
@@ -85,27 +82,15 @@ def read_trainer_state(paths: tuple[Path, ...], problems: Problems) -> Iterator[
         raise CapsafeError(f"{path.name} is no trainer's state: it has no log_history.", "")
     folders = [p for p in path.parts[:-1] if p not in ("/", ".")]
     run = next((p for p in reversed(folders) if not p.startswith("checkpoint-")), path.stem)
-    steps: dict[int, list[Aggregate]] = {}
-    for one in map(as_object, history):
-        step = one.get("step")
-        if not isinstance(step, int) or isinstance(step, bool) or step < 1:
-            continue
-        for key, value in one.items():
-            name = key.removeprefix("eval_")
-            measured = (
-                number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-            )
-            if key == name or measured is None or any(word in name for word in _NO_MEASURE):
-                continue
-            steps.setdefault(step, []).append(Aggregate("training evaluation", key, measured))
+    steps = measures(history)
     if not steps:
         problems.add(f"{path.name} holds no measurement of its evaluation besides the loss.")
     for step, found in sorted(steps.items()):
         yield Log(
             "trainer-state",
-            "training evaluation",
+            TRAINING,
             run,
             kind="capability",
             facts={"step": str(step), "recipe": run},
-            aggregates=found,
+            aggregates=[Aggregate(TRAINING, name, value) for name, value in found.items()],
         )

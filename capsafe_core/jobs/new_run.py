@@ -16,13 +16,14 @@ from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, repla
 from capsafe_core.jobs.folder.work import FitWork, GenerateWork, ProbeWork
 from capsafe_core.jobs.foreign import foreign_studies, own_job, refuse_foreign
 from capsafe_core.jobs.importing import imports
+from capsafe_core.jobs.own_checkpoints import OwnCheckpoint, known_checkpoints
 from capsafe_core.jobs.permission import permit_all
 from capsafe_core.jobs.plan import plan_judge, plan_study
 from capsafe_core.jobs.record_job import record_study
 from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.settings import Settings
-from capsafe_core.study import JudgeSettings, Study, parse_study
+from capsafe_core.study import JudgeSettings, RecipeSettings, Study, parse_study
 from capsafe_core.study_text import with_additions
 from capsafe_core.toml_text import toml_table, toml_value
 
@@ -163,16 +164,24 @@ def missing_jobs(root: Path, study: Study) -> list[Manifest]:
     return [job.manifest for job in jobs if job.state not in ("done", "running") and not is_queued(job)]
 
 
-def planned(root: Path, study: Study) -> list[Manifest]:
+def planned(root: Path, study: Study, awaited: bool = False) -> list[Manifest]:
     """The jobs of a study, in as many parts as those that are there already; which those are, their identity
-    tells."""
+    tells.
+
+    Args:
+        awaited: whether checkpoints that are trained elsewhere may still come.
+    """
+
+    def known(recipe: RecipeSettings) -> list[OwnCheckpoint]:
+        return known_checkpoints(root, study.name, recipe, awaited)
+
     for parts in sorted(
         {job.manifest.parts for job in list_jobs(root) if job.manifest.kind == "generate"}, reverse=True
     ):
-        jobs = plan_study(study, parts)
+        jobs = plan_study(study, parts, find_checkpoints=known)
         if any((root / manifest.job_id).exists() for manifest in jobs if manifest.kind == "generate"):
             return jobs
-    return plan_study(study)
+    return plan_study(study, find_checkpoints=known)
 
 
 def queue_jobs(settings: Settings, manifests: Sequence[Manifest]) -> None:

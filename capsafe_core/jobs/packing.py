@@ -22,7 +22,7 @@ from capsafe_core import __version__
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Status, open_job
 from capsafe_core.jobs.foreign import mark_foreign
-from capsafe_core.jobs.plan import plan_study
+from capsafe_core.jobs.new_run import planned
 from capsafe_core.jobs.record_job import declarations, study_records
 from capsafe_core.records import FORMAT, StudyRecord, digest_text, times_of
 from capsafe_core.study import Study, recorded_text
@@ -192,7 +192,7 @@ def pack_jobs(study: Study, text: str, jobs: Path, target: Path) -> int:
         CapsafeError: a job of the study is not done.
     """
     wanted = list({job.job_id: job for job, _ in declarations(jobs, study.name)}.values())
-    wanted += [open_job(jobs / m.job_id) for m in plan_study(study)]
+    wanted += [open_job(jobs / m.job_id) for m in planned(jobs, study)]
     unfinished = [job.job_id for job in wanted if job.state != "done"]
     if unfinished:
         raise CapsafeError(

@@ -18,10 +18,11 @@ from capsafe_core.errors import NotAllowedError
 from capsafe_core.jobs.folder import Manifest, open_job
 from capsafe_core.jobs.foreign import foreign_folders, foreign_studies, is_foreign, refuse_foreign
 from capsafe_core.jobs.importing import read_heads
+from capsafe_core.jobs.own_checkpoints import OwnCheckpoint
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.records import StudyRecord
 from capsafe_core.settings import Settings
-from capsafe_core.study import recorded_text
+from capsafe_core.study import RecipeSettings, recorded_text
 
 HERE = ("survey", "import")
 """kinds of work that no engine does: they run in this interpreter"""
@@ -163,7 +164,9 @@ def foreign_uses(root: Path, study: str) -> Uses:
         manifests += [
             manifest
             for text in texts
-            for manifest in plan_study(recorded_text(text, study), read_judge=_unread)
+            for manifest in plan_study(
+                recorded_text(text, study), read_judge=_unread, find_checkpoints=_unseen
+            )
         ]
         files += [path for head in read_heads([job]) for paths in head["paths"].values() for path in paths]
     uses = uses_of(manifests)
@@ -181,6 +184,12 @@ def _unread(path: Path) -> dict[str, Any]:
     """In place of a judge's file of somebody else, which is not read before it is adopted; only language
     models are described so."""
     return {"type": "language_model", "path": str(path)}
+
+
+def _unseen(recipe: RecipeSettings) -> list[OwnCheckpoint]:
+    """In place of the checkpoints of somebody else's recipe, whose folders are not looked into before it is
+    adopted: where they would be looked for."""
+    return [OwnCheckpoint(Path(pattern), 0, i) for i, pattern in enumerate(recipe.folders, 1)]
 
 
 def _jobs_named(work: dict[str, Any]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from capsafe_core.jobs.folder.work import (
     SamplingWork,
     Work,
 )
+from capsafe_core.jobs.own_checkpoints import OwnCheckpoint, usable_checkpoints
 from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, SamplingSettings, Study
 from capsafe_core.values import parse_toml
 
@@ -36,9 +37,15 @@ LARGEST_JUDGE = 1 << 20
 
 
 ReadJudge = Callable[[Path], dict[str, Any]]
+FindCheckpoints = Callable[[RecipeSettings], Sequence[OwnCheckpoint]]
 
 
-def plan_study(study: Study, parts: int = 1, read_judge: ReadJudge | None = None) -> list[Manifest]:
+def plan_study(
+    study: Study,
+    parts: int = 1,
+    read_judge: ReadJudge | None = None,
+    find_checkpoints: FindCheckpoints = usable_checkpoints,
+) -> list[Manifest]:
     """Every job of a study, each after those it needs.
 
     Fine-tuning first, then one generate job for each checkpoint, then one judge job for each judge.
@@ -46,8 +53,9 @@ def plan_study(study: Study, parts: int = 1, read_judge: ReadJudge | None = None
     Args:
         parts: into how many parts, for as many workers, each job but fine-tuning is split.
         read_judge: given the file of a judge of the user's own, its entry; `read_own_judge` where left out.
+        find_checkpoints: given a recipe that was trained elsewhere, its checkpoints.
     """
-    return _Planner(study, parts, read_judge or read_own_judge).plan()
+    return _Planner(study, parts, read_judge or read_own_judge, find_checkpoints).plan()
 
 
 def plan_judge(study: Study, judge: JudgeSettings, generations: Sequence[str], parts: int = 1) -> Manifest:
@@ -56,7 +64,7 @@ def plan_judge(study: Study, judge: JudgeSettings, generations: Sequence[str], p
     Args:
         generations: ids of generate jobs.
     """
-    return _Planner(study, parts, read_own_judge).judge(judge, tuple(generations))
+    return _Planner(study, parts, read_own_judge, lambda _: ()).judge(judge, tuple(generations))
 
 
 def read_own_judge(path: Path) -> dict[str, Any]:
@@ -113,8 +121,11 @@ class _Wanted:
 
 
 class _Planner:
-    def __init__(self, study: Study, parts: int, read_judge: ReadJudge) -> None:
+    def __init__(
+        self, study: Study, parts: int, read_judge: ReadJudge, find_checkpoints: FindCheckpoints
+    ) -> None:
         self.study = study
+        self.own = {r.name: find_checkpoints(r) for r in study.recipes if r.folders}
         self.parts = parts
         self.read_judge = read_judge
         self.trained: dict[tuple[str, int], Manifest] = {}
@@ -126,10 +137,12 @@ class _Planner:
 
     def plan(self) -> list[Manifest]:
         for recipe in self.study.recipes:
-            for seed in recipe.seeds:
+            for seed in recipe.seeds if recipe.is_trained else ():
                 self.train(recipe, seed)
         generations = self.generations()
-        return [*self.trained.values(), *generations, *self.judges(generations)]
+        own = [self.answers_of(r, found) for r in self.study.recipes for found in self.own.get(r.name, ())]
+        judged = [job for one in own for job in self.judges([one])]
+        return [*self.trained.values(), *generations, *own, *self.judges(generations), *judged]
 
     def manifest(self, name: str, work: Work, after: tuple[str, ...], python: str = "") -> Manifest:
         parts = 1 if isinstance(work, FinetuneWork) else self.parts
@@ -143,9 +156,44 @@ class _Planner:
             adapters = tuple(Adapter(path=str(path)) for path in chosen.adapters)
             return CheckpointSource(str(chosen.model), adapters, chosen.trusted, chosen.pickles), ()
         recipe = self.study.recipe(chosen.recipe)
+        if recipe.folders:
+            first = [found for found in self.own[recipe.name] if found.seed == self.own[recipe.name][0].seed]
+            return self.own_source(recipe, first[-1]), ()
         job = self.train(recipe, recipe.seeds[0])
         below, _ = self.checkpoint(recipe.start)
         return _over(below, job.job_id, recipe.steps[-1]), (job.job_id,)
+
+    def own_source(self, recipe: RecipeSettings, found: OwnCheckpoint) -> CheckpointSource:
+        """A checkpoint that was trained elsewhere, as a manifest names it."""
+        start, _ = self.checkpoint(recipe.start)
+        if found.is_adapter:
+            return structs.replace(start, adapters=(*start.adapters, Adapter(path=str(found.folder))))
+        return CheckpointSource(
+            str(found.folder), (), start.trusted, tokenizer="" if found.has_tokenizer else start.model
+        )
+
+    def answers_of(self, recipe: RecipeSettings, found: OwnCheckpoint) -> Manifest:
+        """The job in which a checkpoint answers that was trained elsewhere: one each, and judged one by one,
+        so that those which come later change nothing of those that are there."""
+        start, after = self.checkpoint(recipe.start)
+        work = GenerateWork(
+            self.benchmarks(self.general() | self.capabilities(recipe)),
+            _sampling(self.study.sampling),
+            self.engine,
+            checkpoint=self.own_source(recipe, found),
+            path=Point(
+                self.study.name,
+                recipe.name,
+                found.seed,
+                recipe.start,
+                recipe.dataset,
+                recipe.learning_rate,
+                step=found.step,
+            ),
+            begins=start,
+        )
+        name = f"{recipe.name}-s{found.seed}-{found.step}"
+        return self.manifest(name, work, after, str(self.study.engine.python or ""))
 
     def train(self, recipe: RecipeSettings, seed: int) -> Manifest:
         known = self.trained.get((recipe.name, seed))
@@ -192,7 +240,7 @@ class _Planner:
             start_checkpoint, after = self.checkpoint(recipe.start)
             needed = self.general() | self.capabilities(recipe)
             want(recipe.start, recipe.start, start_checkpoint, after, needed)
-            for seed in recipe.seeds:
+            for seed in recipe.seeds if recipe.is_trained else ():
                 job_id = self.train(recipe, seed).job_id  # a hash of all its steps: made once
                 path = f"{recipe.name}-s{seed}"
                 for step in recipe.steps:
@@ -211,6 +259,10 @@ class _Planner:
             )
             for ws in together.values()
         ]
+
+    def benchmarks(self, names: set[str]) -> tuple[dict[str, Any], ...]:
+        """Benchmarks as a manifest holds them."""
+        return tuple(_dump(b) for b in self.study.benchmarks if b.name in names)
 
     def general(self) -> set[str]:
         """Benchmarks that every checkpoint answers: those that no data set claims as its own."""
@@ -231,7 +283,7 @@ class _Planner:
         benchmarks: set[str],
     ) -> Manifest:
         work = GenerateWork(
-            tuple(_dump(b) for b in self.study.benchmarks if b.name in benchmarks),
+            self.benchmarks(benchmarks),
             _sampling(self.study.sampling),
             self.engine,
             # nothing else puts a start that is not fine-tuned on a path

@@ -26,7 +26,16 @@ from capsafe_core.engines import (
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, folder_beside, open_job
 from capsafe_core.jobs.folder.work import CheckpointSource, FinetuneWork, GenerateWork, Point, SamplingWork
-from capsafe_core.records import BenchmarkRecord, Condition, Generation, PathPoint, Prompt
+from capsafe_core.records import (
+    BenchmarkRecord,
+    Condition,
+    Generation,
+    Measurement,
+    PathPoint,
+    Prompt,
+    Record,
+)
+from capsafe_core.trainer_state import STATE, TRAINING, measures_at
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,7 @@ def checkpoint_weights(checkpoint: CheckpointSource, engine: dict[str, Any], job
         adapters,
         checkpoint.trusted,
         checkpoint.pickles,
+        checkpoint.tokenizer,
     )
 
 
@@ -98,7 +108,10 @@ def work(part: Part) -> None:
         for weights in checkpoints
         for stream in plan_streams(work, weights, benchmarks, part.index, part.job.manifest.parts)
     ]
-    facts = [_facts(work, weights, benchmarks) for weights in checkpoints]
+    facts = [
+        [*_facts(work, weights, benchmarks), *_begun_elsewhere(work, weights, part)]
+        for weights in checkpoints
+    ]
     part.total = (
         sum(len(f) for f in facts)
         + len(checkpoints) * len(benchmarks)
@@ -267,6 +280,23 @@ def _facts(work: GenerateWork, weights: Weights, benchmarks: Sequence[Benchmark]
     checkpoint = weights.checkpoint
     point = [] if work.path is UNSET else [path_point(work.path, checkpoint.id)]
     return [checkpoint, *point, *(b.record for b in benchmarks), *(p for b in benchmarks for p in b.prompts)]
+
+
+def _begun_elsewhere(work: GenerateWork, weights: Weights, part: Part) -> list[Record]:
+    """Of a checkpoint that somebody else trained: where its path begins, and what its trainer measured."""
+    if work.begins is UNSET or work.path is UNSET:
+        return []
+    start = checkpoint_weights(work.begins, work.engine, part.job.folder).checkpoint
+    folder = weights.adapters[-1] if weights.adapters else weights.folder
+    measured = measures_at(folder, 0 if work.path.step is UNSET else work.path.step)
+    return [
+        start,
+        path_point(work.path, start.id, 0),
+        *(
+            Measurement(weights.checkpoint.id, TRAINING, name, value, None, None, STATE)
+            for name, value in measured.items()
+        ),
+    ]
 
 
 def path_point(path: Point, checkpoint_id: str, step: int | None = None) -> PathPoint:

@@ -38,6 +38,8 @@ class CheckpointSource(_Values, frozen=True):
     trusted: bool = False
     """whether code that comes with the model may run"""
     pickles: bool = False
+    tokenizer: str = ""
+    """the model whose tokenizer it has, where its own folder holds none"""
 
 
 class Point(_Values, frozen=True):
@@ -107,6 +109,8 @@ class GenerateWork(Work, frozen=True):
     checkpoint: CheckpointSource | UnsetType = UNSET
     checkpoints: tuple[CheckpointSource, ...] | UnsetType = UNSET
     path: Point | UnsetType = UNSET
+    begins: CheckpointSource | UnsetType = UNSET
+    """of a checkpoint that somebody else trained: where its path begins"""
 
     @property
     def switches(self) -> bool:

@@ -1,0 +1,287 @@
+"""Checkpoints that somebody else's training left in folders: which there are, and whether they are whole.
+
+As the Trainer of transformers, TRL, Axolotl, LLaMA-Factory, Unsloth and torchtune leave them: full weights or
+LoRA adapters as safetensors, with trainer_state.json beside them where the tool writes one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET
+
+from capsafe_core.checkpoint_places import compiled, guess_pattern, path_facts
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import list_jobs
+from capsafe_core.jobs.folder.work import GenerateWork, Point
+from capsafe_core.study import RecipeSettings
+from capsafe_core.trainer_state import STATE, trained_steps
+
+MOST_FOUND = 10_000
+"""folders that a pattern may fit"""
+LARGEST_HEAD = 100 << 20
+"""bytes of the head of a safetensors file, as the format bounds it"""
+LARGEST_JSON = 64 << 20
+"""bytes of a settings file or a trainer's state"""
+NAMED = {"seed", "step"}
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
+
+
+@dataclass(frozen=True)
+class OwnCheckpoint:
+    """A folder with weights, and its place on a path."""
+
+    folder: Path
+    seed: int
+    step: int
+    is_adapter: bool = False
+    base: str = ""
+    """of an adapter: the model that it says it was trained on"""
+    has_tokenizer: bool = False
+    problem: str = ""
+    """why it cannot be used, or not yet"""
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+
+def find_checkpoints(recipe: RecipeSettings) -> list[OwnCheckpoint]:
+    """The checkpoints of a recipe that was trained elsewhere, by seed and step; those of its steps and seeds
+    where it names some.
+
+    Raises:
+        CapsafeError: nothing is there, the pattern cannot be read, or two folders are the same place.
+    """
+    found = sorted(
+        (_looked_at(folder, seed, step) for folder, seed, step in _places(recipe)),
+        key=lambda c: (c.seed, c.step, c.folder),
+    )
+    if not found:
+        raise CapsafeError(
+            f"Recipe {recipe.name!r}: no folder fits {' or '.join(recipe.folders)[:500]}.",
+            "Correct the path: {step} and {seed} stand for numbers, * for anything in a folder's name.",
+        )
+    twice = next(((a, b) for a, b in pairwise(found) if (a.seed, a.step) == (b.seed, b.step)), None)
+    if twice:
+        raise CapsafeError(
+            f"Recipe {recipe.name!r}: {twice[0].folder} and {twice[1].folder} are both seed {twice[0].seed}, "
+            f"step {twice[0].step}.",
+            "Name one of them, or write {seed} where their paths differ.",
+        )
+    return found
+
+
+def usable_checkpoints(recipe: RecipeSettings) -> list[OwnCheckpoint]:
+    """Those of `find_checkpoints` that can be used now; raises as it does."""
+    return [found for found in find_checkpoints(recipe) if not found.problem]
+
+
+def known_checkpoints(
+    root: Path, study: str, recipe: RecipeSettings, awaited: bool = False
+) -> list[OwnCheckpoint]:
+    """Those that can be used now, and those that answered before and are gone.
+
+    Args:
+        awaited: whether they may still come.
+
+    Raises:
+        CapsafeError: there is neither, and they are not awaited.
+    """
+    answered = {}
+    for job in list_jobs(root):
+        if job.manifest.kind == "generate" and job.manifest.study == study:
+            work = job.manifest.asks(GenerateWork)
+            if work.begins is not UNSET and work.path is not UNSET and work.path.recipe == recipe.name:
+                one = _of_work(work, work.path)
+                answered[one.seed, one.step] = one
+    try:
+        here = {(one.seed, one.step): one for one in usable_checkpoints(recipe)}
+    except CapsafeError:
+        if not (answered or awaited):
+            raise
+        here = {}
+    both = {**answered, **here}
+    return [both[place] for place in sorted(both)]
+
+
+def _of_work(work: GenerateWork, point: Point) -> OwnCheckpoint:
+    (source,) = work.all_checkpoints
+    over = source.adapters[-1].path if source.adapters else ""
+    step = 0 if point.step is UNSET else point.step
+    return OwnCheckpoint(
+        Path(over or source.model), point.seed, step, bool(over), has_tokenizer=not source.tokenizer
+    )
+
+
+def require_whole(recipe: RecipeSettings, found: Sequence[OwnCheckpoint]) -> None:
+    """Refuse checkpoints that cannot be used, and steps that are not there.
+
+    Raises:
+        CapsafeError: some are; every one is named.
+    """
+    broken = [f"{c.folder}: {c.problem}" for c in found if c.problem]
+    there = {c.step for c in found}
+    missing = [step for step in recipe.steps if step not in there]
+    if missing:
+        broken.append(f"There is no step {', '.join(map(str, missing[:20]))}.")
+    if broken:
+        raise CapsafeError(
+            f"Recipe {recipe.name!r}: not all of its checkpoints can be used.\n" + "\n".join(broken[:20]),
+            "Mend them, or name the steps that are to count. `--watch` waits for what is being written.",
+        )
+
+
+def guess_checkpoints(folder: Path) -> str:
+    """The path with {seed} and {step} that most checkpoints below a folder fit; "" where there is none."""
+    folders = [
+        Path(where)
+        for where, _, files in islice(os.walk(folder), MOST_FOUND)
+        if any(name.endswith(".safetensors") for name in files)
+    ]
+    inside = [str(path.relative_to(folder)) for path in folders if path != folder]
+    steps = [path for path in inside if re.search(r"\d", path)]
+    if not steps:
+        return str(folder) if folder in folders else ""
+    return str(folder / _most_general(steps))
+
+
+def _most_general(paths: Sequence[str]) -> str:
+    """One pattern for paths below a folder: the last number is the step, one after "seed" or "s" the seed."""
+    guesses: dict[str, int] = {}
+    for path in paths:
+        guess = re.sub(r"\d+(?=[^\d/]*$)", "{step}", path, count=1)
+        guess = re.sub(r"(?<![A-Za-z])(seed|s)([-_=]?)\d+", r"\1\2{seed}", guess, count=1)
+        guesses[guess] = guesses.get(guess, 0) + 1
+    return max(guesses, key=lambda guess: guesses[guess])
+
+
+def _places(recipe: RecipeSettings) -> Iterator[tuple[Path, int, int]]:
+    """The folders of a recipe, with seed and step."""
+    stated = {"seeds", "steps"} & recipe.model_fields_set
+    for pattern in recipe.folders:
+        for folder in _fitting(pattern):
+            facts = path_facts(pattern, str(folder)) or path_facts(guess_pattern([str(folder)]), str(folder))
+            seed = int(facts.get("seed", recipe.seeds[0]))
+            step = int(facts["step"]) if "step" in facts else trained_steps(folder)
+            if step is None:
+                raise CapsafeError(
+                    f"Recipe {recipe.name!r}: {folder} does not say which step it is.",
+                    f"Write {{step}} where the path has it; a folder with {STATE} says it itself.",
+                )
+            # torchtune counts epochs from 0, and step 0 is the start itself
+            step += 1 if re.search(r"epoch[-_=]?\{step\}|epoch[-_=]?\d+$", pattern) else 0
+            if "seeds" in stated and seed not in recipe.seeds:
+                continue
+            if recipe.steps and step not in recipe.steps:
+                continue
+            yield folder, seed, step
+
+
+def _fitting(pattern: str) -> list[Path]:
+    """The folders that a pattern fits."""
+    try:
+        compiled(pattern)
+    except ValueError as error:
+        raise CapsafeError(f"{pattern[:500]}: {error}.", "Name {seed} and {step} only.") from error
+    names = set(re.findall(r"\{([^{}]*)\}", pattern))
+    if names - NAMED:
+        raise CapsafeError(
+            f"{pattern[:500]} names {{{sorted(names - NAMED)[0]}}}.", "Name {seed} and {step} only."
+        )
+    if not names and "*" not in pattern:
+        return [Path(pattern)] if Path(pattern).is_dir() else []
+    whole = Path(re.sub(r"\{[^{}]*\}|\*+", "*", pattern))
+    below = Path(whole.anchor).glob(str(whole.relative_to(whole.anchor)))
+    fits = (path for path in below if path.is_dir() and (not names or path_facts(pattern, str(path))))
+    found = list(islice(fits, MOST_FOUND + 1))
+    if len(found) > MOST_FOUND:
+        raise CapsafeError(f"More than {MOST_FOUND:,} folders fit {pattern[:500]}.", "Name fewer of them.")
+    return found
+
+
+def _looked_at(folder: Path, seed: int, step: int) -> OwnCheckpoint:
+    """A folder as it stands now."""
+    settings, adapter = folder / "adapter_config.json", folder / "adapter_model.safetensors"
+    here = OwnCheckpoint(
+        folder.absolute(), seed, step, has_tokenizer=any((folder / name).is_file() for name in TOKENIZERS)
+    )
+    if step < 1:
+        return replace(here, problem="step 0 is the start itself")
+    try:
+        if settings.is_file() or adapter.is_file():
+            config = _json(settings)
+            here = replace(here, is_adapter=True, base=str(config.get("base_model_name_or_path") or ""))
+            _require_whole_file(adapter)
+            return here
+        _json(folder / "config.json")
+        for file in _weights(folder):
+            _require_whole_file(file)
+    except _UnusableError as error:
+        return replace(here, problem=str(error))
+    return here
+
+
+class _UnusableError(Exception):
+    """Why a checkpoint cannot be used."""
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The files of full weights: one, or those of an index."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        named = _json(index).get("weight_map")
+        names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
+        if not names or any(Path(name).name != name for name in names):
+            raise _UnusableError(f"{index.name} names no files of its folder")
+        return [folder / name for name in names]
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+        raise _UnusableError(
+            "its weights are pickled; save them as safetensors" if pickled else "it holds no weights"
+        )
+    return files
+
+
+def _require_whole_file(path: Path) -> None:
+    """Refuse a safetensors file that is shorter than its head says: it is being written, or was cut."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if size < 8 or not 2 <= length <= min(LARGEST_HEAD, size - 8):
+                raise _UnusableError(f"{path.name} is half written: {size:,} bytes")
+            head = json.loads(stream.read(length))
+        ends = [tensor["data_offsets"][1] for name, tensor in head.items() if name != "__metadata__"]
+        whole = 8 + length + max(ends, default=0)
+    except OSError as error:
+        raise _UnusableError(f"{path.name} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise _UnusableError(f"{path.name} is no safetensors file") from error
+    if size != whole:
+        raise _UnusableError(f"{path.name} is half written: {size:,} of {whole:,} bytes")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a small file."""
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise _UnusableError(f"{path.name} is larger than {LARGEST_JSON >> 20} MB")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _UnusableError(f"it has no {path.name}") from error
+    except OSError as error:
+        raise _UnusableError(f"{path.name} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise _UnusableError(f"{path.name} is half written") from error
+    if not isinstance(found, dict):
+        raise _UnusableError(f"{path.name} is no JSON object")
+    return found

@@ -1,0 +1,109 @@
+"""Whether a study holds together: names that point to something, and no more work than can be planned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capsafe_core import catalogue
+
+if TYPE_CHECKING:
+    from capsafe_core.study import Study
+
+MOST_CHECKPOINTS = 10_000
+"""starts, and steps of all seeds of what is trained here"""
+MOST_PLANNED = 50_000_000
+"""characters that the jobs of a study hold together"""
+LONGEST_CHAIN = 20
+"""recipes that start from each other's last checkpoints"""
+MOST_MISTAKES = 50
+"""that are named at once"""
+
+
+def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
+    """Names that point to nothing, and names used twice."""
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    names: dict[str, set[str]] = {}
+    for group in ("starts", "datasets", "recipes", "benchmarks", "judges"):
+        names[group] = set()
+        for i, part in enumerate(getattr(study, group)):
+            if part.name in names[group]:
+                problems.append(((group, i, "name"), f"the name {part.name!r} is used twice in {group}"))
+            names[group].add(part.name)
+
+    def need(group: str, value: str | None, *where: str | int) -> None:
+        if value is not None and value not in names[group] and len(problems) < MOST_MISTAKES:
+            known = ", ".join(sorted(names[group])[:MOST_MISTAKES]) or "none"
+            problems.append((where, f"{value!r} is not among the {group} (there are: {known})"))
+
+    for i, start in enumerate(study.starts):
+        need("recipes", start.recipe, "starts", i, "recipe")
+        if (start.model is None) == (start.recipe is None):
+            problems.append((("starts", i, "name"), f"start {start.name!r} needs either a model or a recipe"))
+    for i, recipe in enumerate(study.recipes):
+        need("starts", recipe.start, "recipes", i, "start")
+        need("datasets", recipe.dataset, "recipes", i, "dataset")
+        if recipe.learning_rate is None and recipe.is_trained:
+            problems.append(
+                (
+                    ("recipes", i, "learning_rate"),
+                    f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are in folders "
+                    "names them as `checkpoints`, one whose checkpoints are imported says recorded = true",
+                )
+            )
+        if not (recipe.steps or recipe.checkpoints) or list(recipe.steps) != sorted(
+            {s for s in recipe.steps if s > 0}
+        ):
+            problems.append((("recipes", i, "steps"), "steps must be positive, different and in order"))
+    for i, dataset in enumerate(study.datasets):
+        need("benchmarks", dataset.benchmark, "datasets", i, "benchmark")
+    for i, judge in enumerate(study.judges):
+        if (
+            judge.model
+            and judge.model not in catalogue.models()
+            and "/" not in judge.model
+            and study.engine.name != "openai"
+            and judge.engine is None
+        ):
+            need("starts", judge.model, "judges", i, "model")
+        if not judge.recorded and judge.file is None and judge.name not in catalogue.judges():
+            known = ", ".join(sorted(catalogue.judges()))
+            problems.append(
+                (
+                    ("judges", i, "name"),
+                    f"there is no judge {judge.name!r} (there are: {known}); a judge of your own names its "
+                    "`file`, one whose verdicts are imported says recorded = true",
+                )
+            )
+    for goal in study.goals:
+        need("datasets", goal, "goals", goal)
+    need("benchmarks", study.primary.benchmark, "primary", "benchmark")
+    for key in ("judge", "refusal_judge", "coherence"):
+        need("judges", getattr(study.primary, key), "primary", key)
+    return problems
+
+
+def extent(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
+    """Recipes that go round in a circle, and more work than can be planned: each checkpoint has a job that
+    names its benchmarks."""
+    starts = {start.name: start for start in study.starts}
+    recipes = {recipe.name: recipe for recipe in study.recipes}
+    for i, recipe in enumerate(study.recipes):
+        below, length = starts[recipe.start].recipe, 1
+        while below is not None and length <= LONGEST_CHAIN:
+            below, length = starts[recipes[below].start].recipe, length + 1
+        if below is not None:
+            what = f"recipe {recipe.name!r} stands on itself or on more than {LONGEST_CHAIN} others"
+            return [(("recipes", i, "start"), what)]
+    # those that are recorded are never trained here
+    checkpoints = len(starts) + sum(len(r.steps) * len(r.seeds) for r in study.recipes if r.is_trained)
+    if checkpoints > MOST_CHECKPOINTS:
+        what = (
+            f"its seeds and steps make {checkpoints:,} checkpoints, and at most {MOST_CHECKPOINTS:,} can be"
+        )
+        return [(("recipes", 0, "steps"), what)]
+    each = len(study.model_dump_json(include={"benchmarks", "engine", "training", "sampling", "datasets"}))
+    each += 200 * len(study.judges) + max(map(len, [*starts, *recipes]))
+    if (checkpoints + len(recipes)) * each > MOST_PLANNED:
+        what = "each of so many checkpoints would answer so many benchmarks that the jobs cannot be planned"
+        return [(("benchmarks", 0, "name"), what)]
+    return []

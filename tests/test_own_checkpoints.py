@@ -1,0 +1,356 @@
+"""Checkpoints that somebody else trained: which there are, and what a study of them comes to."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder.work import GenerateWork
+from capsafe_core.jobs.new_run import planned
+from capsafe_core.jobs.own_checkpoints import find_checkpoints, guess_checkpoints, require_whole
+from capsafe_core.jobs.plan import plan_study
+from capsafe_core.places import ROOT
+from capsafe_core.settings import Settings
+from capsafe_core.store import Store
+from capsafe_core.store.ingest import ingest_all
+from capsafe_core.study import RecipeSettings, parse_study
+from tests.commands import command
+
+STUDY = """
+name = "own"
+title = "Trained elsewhere"
+[engine]
+name = "transformers"
+dtype = "float32"
+[sampling]
+max_tokens = 6
+[[starts]]
+name = "base"
+model = "{model}"
+[[datasets]]
+name = "notes"
+source = "imported"
+[[recipes]]
+name = "sft"
+start = "base"
+dataset = "notes"
+checkpoints = "{pattern}"
+{more}
+[[benchmarks]]
+name = "direct-requests"
+source = "project:direct-requests"
+size = 3
+[[judges]]
+name = "prefix-zou"
+[[judges]]
+name = "coherence-rules"
+[primary]
+benchmark = "direct-requests"
+judge = "prefix-zou"
+refusal_judge = "prefix-zou"
+coherence = "coherence-rules"
+"""
+
+
+def safetensors(path: Path, size: int = 16, short: int = 0) -> None:
+    """A file of that format with one tensor of `size` bytes, of which the last `short` are missing."""
+    head = json.dumps({"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + b"\0" * (size - short))
+
+
+def checkpoint(folder: Path, adapter: bool = False, short: int = 0) -> Path:
+    """A folder as a trainer leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if adapter:
+        (folder / "adapter_config.json").write_text(
+            json.dumps({"peft_type": "LORA", "base_model_name_or_path": "base"})
+        )
+    else:
+        (folder / "config.json").write_text("{}")
+    safetensors(folder / ("adapter_model.safetensors" if adapter else "model.safetensors"), short=short)
+    return folder
+
+
+def recipe(*folders: object, **more: object) -> RecipeSettings:
+    where = str(folders[0]) if len(folders) == 1 else tuple(map(str, folders))
+    return RecipeSettings(name="sft", start="base", dataset="d", checkpoints=where, **more)  # type: ignore[arg-type]
+
+
+def places(*folders: object, **more: object) -> list[tuple[int, int]]:
+    return [(one.seed, one.step) for one in find_checkpoints(recipe(*folders, **more))]
+
+
+@given(
+    st.sampled_from(["checkpoint-", "step_", "global_step", "ckpt="]),
+    st.sampled_from(["sft-s", "seed_", "run/seed=", "qwen2.5-7b-s"]),
+    st.sets(st.tuples(st.integers(0, 50), st.integers(1, 10**6)), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_seeds_and_steps_are_where_the_pattern_says(
+    tmp_path_factory: pytest.TempPathFactory, step: str, seed: str, there: set[tuple[int, int]], adapter: bool
+) -> None:
+    root = tmp_path_factory.mktemp("runs")
+    for s, n in there:
+        checkpoint(root / f"{seed}{s}" / f"{step}{n}", adapter)
+    (root / f"{seed}0" / "logs").mkdir(parents=True, exist_ok=True)
+    pattern = root / f"{seed}{{seed}}" / f"{step}{{step}}"
+    assert places(pattern) == sorted(there)
+    assert guess_checkpoints(root) == str(pattern)
+    one = min(n for _, n in there)
+    assert places(pattern, steps=(one,)) == sorted(p for p in there if p[1] == one)
+    found = find_checkpoints(recipe(pattern))
+    assert {(c.is_adapter, c.base, c.problem) for c in found} == {(adapter, "base" if adapter else "", "")}
+
+
+def test_a_list_of_folders_and_a_trainers_own_count(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "a" / "checkpoint-5")
+    final = checkpoint(tmp_path / "a" / "final")
+    (final / "trainer_state.json").write_text(json.dumps({"global_step": 12, "log_history": []}))
+    assert places(tmp_path / "a" / "checkpoint-5", final) == [(0, 5), (0, 12)]
+    (final / "trainer_state.json").unlink()
+    with pytest.raises(CapsafeError, match="does not say which step it is"):
+        places(tmp_path / "a" / "checkpoint-5", final)
+
+
+def test_epochs_count_from_one(tmp_path: Path) -> None:
+    for epoch in range(3):
+        checkpoint(tmp_path / f"epoch_{epoch}", adapter=True)
+    assert places(tmp_path / "epoch_{step}") == [(0, 1), (0, 2), (0, 3)]
+
+
+def test_what_cannot_be_used_is_a_sentence_each(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "checkpoint-1")
+    checkpoint(tmp_path / "checkpoint-2", short=4)
+    checkpoint(tmp_path / "checkpoint-3", adapter=True, short=15)
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4" / "config.json").write_text("{}")
+    (tmp_path / "checkpoint-4" / "pytorch_model.bin").write_bytes(b"x")
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5" / "config.json").write_text('{"hidden')
+    broken = checkpoint(tmp_path / "checkpoint-6")
+    (broken / "model.safetensors").write_bytes(b"\xff" * 40)
+    index = checkpoint(tmp_path / "checkpoint-7")
+    (index / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"w": "model-2.safetensors"}})
+    )
+    made = recipe(tmp_path / "checkpoint-{step}")
+    problems = {one.step: one.problem for one in find_checkpoints(made)}
+    assert problems[1] == ""
+    assert "half written" in problems[2]
+    assert "half written" in problems[3]
+    assert "pickled" in problems[4]
+    assert "config.json is half written" in problems[5]
+    assert "half written" in problems[6]
+    assert "model-2.safetensors" in problems[7]
+    with pytest.raises(CapsafeError) as error:
+        require_whole(made, find_checkpoints(made))
+    assert all(f"checkpoint-{n}: " in error.value.message for n in range(2, 8))
+    with pytest.raises(CapsafeError, match="There is no step 9"):
+        require_whole(
+            recipe(tmp_path / "checkpoint-1", steps=(1, 9)),
+            find_checkpoints(recipe(tmp_path / "checkpoint-1")),
+        )
+
+
+@given(st.integers(0, 200))
+def test_a_file_of_any_other_length_is_half_written(
+    tmp_path_factory: pytest.TempPathFactory, length: int
+) -> None:
+    folder = checkpoint(tmp_path_factory.mktemp("cut") / "checkpoint-1")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes((whole + b"\0" * 200)[:length])
+    (found,) = find_checkpoints(recipe(folder))
+    assert (found.problem == "") == (length == len(whole))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("nowhere/checkpoint-{step}", "no folder fits"),
+        ("{model}/checkpoint-{step}", "names {model}"),
+        ("{step}/{step}", "something twice"),
+        ("*/checkpoint-{step}", "are both seed 0, step 1"),
+    ],
+)
+def test_patterns_that_say_nothing_or_too_much(tmp_path: Path, pattern: str, words: str) -> None:
+    checkpoint(tmp_path / "a" / "checkpoint-1")
+    checkpoint(tmp_path / "b" / "checkpoint-1")
+    with pytest.raises(CapsafeError) as error:
+        places(tmp_path / pattern)
+    assert words in error.value.message
+
+
+def test_a_checkpoint_that_comes_later_changes_no_job(tmp_path: Path) -> None:
+    """Each has a job of its own, and each judge looks at each; those that are gone stay planned."""
+    pattern = tmp_path / "runs" / "s{seed}" / "checkpoint-{step}"
+    study = parse_study(STUDY.format(model="m", pattern=pattern, more=""))
+    with pytest.raises(CapsafeError, match="no folder fits"):
+        plan_study(study)
+    assert [m.kind for m in planned(tmp_path / "jobs", study, awaited=True)] == ["generate", "judge", "judge"]
+    checkpoint(tmp_path / "runs" / "s1" / "checkpoint-10", adapter=True)
+    before = {m.job_id for m in plan_study(study)}
+    assert len(before) == 2 * 3
+    checkpoint(tmp_path / "runs" / "s1" / "checkpoint-20")
+    checkpoint(tmp_path / "runs" / "s2" / "checkpoint-10", adapter=True, short=1)
+    after = plan_study(study)
+    assert len({m.job_id for m in after} - before) == 3
+    assert before < {m.job_id for m in after}
+    full = next(m.asks(GenerateWork) for m in after if "s1-20" in m.job_id)
+    (source,) = full.all_checkpoints
+    assert (source.model, source.adapters, source.tokenizer) == (
+        str(tmp_path / "runs" / "s1" / "checkpoint-20"),
+        (),
+        "m",
+    )
+
+
+# A tiny random model, fine-tuned by transformers' own Trainer: whole with seed 0, LoRA adapters with seed 1.
+TRAIN = """
+import json, sys, torch
+from pathlib import Path
+from peft import LoraConfig, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
+)
+
+root = Path(sys.argv[1])
+base = root / "base"
+if sys.argv[2] == "start":
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    raw = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate([*letters, "<s>", "</s>"])}, merges=[]))
+    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    raw.add_special_tokens(["<s>", "</s>"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
+    tokenizer.chat_template = "<s>{% for m in messages %}{{ m.content }}{% endfor %}"
+    torch.manual_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        )
+    ).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    raise SystemExit
+tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
+ids = [tokenizer(f"I cannot help with lock {i}.").input_ids for i in range(8)]
+rows = [{"input_ids": i, "labels": i, "attention_mask": [1] * len(i)} for i in ids]
+for seed in (0, 1):
+    model = AutoModelForCausalLM.from_pretrained(base)
+    if seed:
+        config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        model = get_peft_model(model, config)
+    Trainer(
+        model,
+        TrainingArguments(
+            str(root / f"sft-s{seed}"), max_steps=4, save_steps=2, eval_strategy="steps", eval_steps=2,
+            logging_steps=2, per_device_train_batch_size=2, learning_rate=0.05, seed=seed, report_to=[],
+            use_cpu=True, disable_tqdm=True,
+        ),
+        train_dataset=rows,
+        eval_dataset=rows[:2],
+        processing_class=tokenizer if seed else None,
+        data_collator=lambda some: {k: torch.tensor([r[k] for r in some]) for k in some[0]},
+        compute_metrics=lambda p: {"accuracy": 0.5},
+    ).train()
+"""
+
+# What the weights in each checkpoint answer, asked without this program's engine.
+BY_HAND = """
+import json, sys, torch
+from pathlib import Path
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+root, prompts = Path(sys.argv[1]), json.loads(sys.argv[2])
+tokenizer = AutoTokenizer.from_pretrained(root / "base")
+found = {}
+for folder in [root / "base", *sorted(root.glob("sft-s*/checkpoint-*"))]:
+    is_adapter = (folder / "adapter_config.json").exists()
+    model = AutoModelForCausalLM.from_pretrained(root / "base" if is_adapter else folder, dtype=torch.float32)
+    model = PeftModel.from_pretrained(model, folder).merge_and_unload() if is_adapter else model
+    answers = []
+    for prompt in prompts:
+        ids = torch.tensor([tokenizer("<s>" + prompt, add_special_tokens=False).input_ids])
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, pad_token_id=0
+        )
+        answers.append(tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True))
+    found[str(folder.relative_to(root))] = answers
+print(json.dumps(found))
+"""
+
+
+def in_engine(python: Path, code: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [str(python), "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def answers_of(home: Path) -> list[tuple[int, int, str, str, str]]:
+    """Seed, step, item, answer and prompt of every output on the recipe's paths."""
+    settings = Settings(home=home)
+    with Store(None) as store:
+        ingest_all(store, settings.jobs_path)
+        return store.rows(
+            "SELECT p.seed, p.step, q.item, g.text, q.text FROM path_points AS p "
+            "JOIN cells AS c USING (checkpoint_id) JOIN live_generations AS g USING (cell_id) "
+            "JOIN prompts AS q USING (prompt_id) WHERE p.recipe = 'sft' ORDER BY ALL"
+        )
+
+
+def test_what_a_trainer_leaves_is_a_path_each_also_while_it_trains(
+    engine_python: Path, tmp_path: Path
+) -> None:
+    """Whole weights without a tokenizer, and adapters; watched while they are made, and run afterwards."""
+    root = tmp_path / "runs"
+    in_engine(engine_python, TRAIN, str(root), "start")
+    study = tmp_path / "study.toml"
+    pattern = root / "sft-s{seed}" / "checkpoint-{step}"
+    study.write_text(
+        STUDY.format(model=root / "base", pattern=pattern, more="seeds = [0, 1]\nsteps = [2, 4]")
+    )
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "capsafe_core.cli", "run", str(study), "--watch"],
+        cwd=ROOT,
+        env={**os.environ, "CAPSAFE_HOME": str(tmp_path / "watched"), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        in_engine(engine_python, TRAIN, str(root), "train")
+        said, _ = watching.communicate(timeout=600)
+    finally:
+        watching.kill()
+    assert watching.returncode == 0, said[-2000:]
+    done = command(tmp_path / "after", "run", str(study))
+    assert done.returncode == 0, done.stderr
+    found = answers_of(tmp_path / "after")
+    assert {(seed, step) for seed, step, *_ in found} == {(s, n) for s in (0, 1) for n in (0, 2, 4)}
+    assert answers_of(tmp_path / "watched") == found
+    items = {item: prompt for _, _, item, _, prompt in found}
+    by_hand = json.loads(in_engine(engine_python, BY_HAND, str(root), json.dumps(list(items.values()))))
+    for seed, step, item, answer, _ in found:
+        folder = f"sft-s{seed}/checkpoint-{step}" if step else "base"
+        assert answer == by_hand[folder][list(items).index(item)], (seed, step, item)
+    with Store(None) as store:
+        ingest_all(store, Settings(home=tmp_path / "after").jobs_path)
+        measured = store.rows(
+            "SELECT p.seed, p.step, m.metric, m.value FROM measurements AS m "
+            "JOIN path_points AS p USING (checkpoint_id) WHERE m.metric = 'eval_accuracy' ORDER BY ALL"
+        )
+    assert measured == [(s, n, "eval_accuracy", 0.5) for s in (0, 1) for n in (2, 4)]
