@@ -12,17 +12,24 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.folder.work import GenerateWork
-from capsafe_core.jobs.new_run import planned
+from capsafe_core.jobs.new_run import NewRun, planned
 from capsafe_core.jobs.own_checkpoints import find_checkpoints, guess_checkpoints, require_whole
 from capsafe_core.jobs.plan import plan_study
+from capsafe_core.jobs.record_job import record_study
+from capsafe_core.jobs.supervisor import is_queued
+from capsafe_core.jobs.watching import queue_new, watch, watched_studies
+from capsafe_core.people import Person
 from capsafe_core.places import ROOT
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.study import RecipeSettings, parse_study
+from capsafe_core.workspace.owner import close_owner
 from tests.commands import command
 
 STUDY = """
@@ -211,6 +218,55 @@ def test_a_checkpoint_that_comes_later_changes_no_job(tmp_path: Path) -> None:
         (),
         "m",
     )
+
+
+def test_the_app_queues_what_appears_in_watched_folders(workspace: Settings, tmp_path: Path) -> None:
+    pattern = tmp_path / "runs" / "checkpoint-{step}"
+    text = STUDY.format(model="m", pattern=pattern, more="")
+    record_study(workspace.jobs_path, parse_study(text), text)
+    checkpoint(tmp_path / "runs" / "checkpoint-1")
+    assert queue_new(workspace) == []
+    assert len(list_jobs(workspace.jobs_path)) == 1  # nobody watches it
+    watch(workspace, "own", True)
+    assert watched_studies(workspace) == {"own"}
+    assert queue_new(workspace) == []
+    first = {job.job_id for job in list_jobs(workspace.jobs_path)}
+    assert len(first) == 1 + 6
+    checkpoint(tmp_path / "runs" / "checkpoint-2", short=1)
+    assert queue_new(workspace) == []
+    assert {job.job_id for job in list_jobs(workspace.jobs_path)} == first
+    checkpoint(tmp_path / "runs" / "checkpoint-2")
+    assert queue_new(workspace) == []
+    assert len(list_jobs(workspace.jobs_path)) == 1 + 9
+    assert all(is_queued(job) for job in list_jobs(workspace.jobs_path) if job.manifest.kind != "import")
+    watch(workspace, "own", False)
+    checkpoint(tmp_path / "runs" / "checkpoint-3")
+    assert queue_new(workspace) == []
+    assert len(list_jobs(workspace.jobs_path)) == 1 + 9
+    (workspace.home / "watching.json").write_text('["nobody"]')
+    (problem,) = queue_new(workspace)
+    assert "nobody is watched" in problem.message
+
+
+def test_a_run_over_a_folder_finds_the_pattern_and_shows_what_is_there(
+    workspace: Settings, tmp_path: Path
+) -> None:
+    for seed, step in ((0, 10), (0, 20), (1, 10)):
+        checkpoint(tmp_path / "runs" / f"sft-s{seed}" / f"checkpoint-{step}", adapter=True)
+    checkpoint(tmp_path / "runs" / "sft-s1" / "checkpoint-20", short=1)
+    test = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
+    test.session_state["person"] = Person("Ada")
+    test.run().switch_page(str(ROOT / "pages" / "runs.py")).run()
+    folder = next(t for t in test.text_input if t.label == "Folder of the training")
+    folder.set_value(str(tmp_path / "runs")).run()
+    assert not test.exception
+    pattern = next(t for t in test.text_input if t.label == "Where they are")
+    assert pattern.value == str(tmp_path / "runs" / "sft-s{seed}" / "checkpoint-{step}")
+    assert any("3 of 4 checkpoints can be used" in t.value for t in test.text)
+    run = NewRun("m", ("direct-requests",), ("prefix-zou", "coherence-rules"), checkpoints=pattern.value)
+    (recipe_made,) = parse_study(run.text("run")).recipes
+    assert recipe_made.folders == (pattern.value,)
+    close_owner()
 
 
 # A tiny random model, fine-tuned by transformers' own Trainer: whole with seed 0, LoRA adapters with seed 1.

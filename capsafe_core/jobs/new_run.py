@@ -23,7 +23,7 @@ from capsafe_core.jobs.record_job import record_study
 from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.settings import Settings
-from capsafe_core.study import JudgeSettings, RecipeSettings, Study, parse_study
+from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, Study, parse_study
 from capsafe_core.study_text import with_additions
 from capsafe_core.toml_text import toml_table, toml_value
 
@@ -45,6 +45,8 @@ class NewRun:
     """of judges that are rubrics; those with weights of their own keep them"""
     engine: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
+    checkpoints: str = ""
+    """where checkpoints of the model are that were trained elsewhere, with {seed} and {step}"""
 
     def text(self, name: str) -> str:
         """The study's TOML text.
@@ -93,6 +95,7 @@ class NewRun:
                 )
                 for n, source in benchmarks
             ),
+            *self._trained(next((n for n, s in benchmarks if _scorer(s)), "")),
             *(toml_table("[judges]", _judge(j, self.judge_model)) for j in judges),
             toml_table(
                 "primary",
@@ -109,6 +112,19 @@ class NewRun:
             f"{toml_value(f'{self.model} on ' + ', '.join(n for n, _ in benchmarks))}\n"
         )
         return head + "".join(tables)
+
+    def _trained(self, capability: str) -> list[str]:
+        """The tables of what was trained elsewhere; `capability` is the benchmark that measures it."""
+        if not self.checkpoints:
+            return []
+        dataset = {"name": "training", "source": IMPORTED, "benchmark": capability}
+        recipe = {
+            "name": "fine-tuned",
+            "start": "model",
+            "dataset": "training",
+            "checkpoints": self.checkpoints,
+        }
+        return [toml_table("[datasets]", dataset), toml_table("[recipes]", recipe)]
 
 
 def _scorer(source: str) -> str:

@@ -1,17 +1,28 @@
-"""Watching folders in which somebody trains: a checkpoint that appears is answered and judged."""
+"""Watching folders in which somebody trains: a checkpoint that appears is answered and judged.
+
+The command watches one study while it runs; the app watches those that are switched on, in its own file.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import replace_file
+from capsafe_core.jobs.foreign import refuse_foreign
+from capsafe_core.jobs.new_run import planned, queue_jobs
 from capsafe_core.jobs.own_checkpoints import find_checkpoints, known_checkpoints
+from capsafe_core.jobs.record_job import recorded_study
+from capsafe_core.settings import Settings
 from capsafe_core.study import RecipeSettings, Study
 
 PERIOD = 5.0
 """seconds between looks"""
+WATCHED = "watching.json"
+"""in a workspace: the studies that the app watches"""
 
 
 def watch_over(study: Study, root: Path, go: Callable[[], bool], seconds: float | None = None) -> bool:
@@ -45,6 +56,44 @@ def _lacks_steps(root: Path, study: Study, recipe: RecipeSettings) -> bool:
     there = {(one.seed, one.step) for one in known_checkpoints(root, study.name, recipe, awaited=True)}
     seeds = set(recipe.seeds) | {seed for seed, _ in there}
     return not recipe.steps or any((seed, step) not in there for seed in seeds for step in recipe.steps)
+
+
+def watched_studies(settings: Settings) -> set[str]:
+    """Names of the studies that the app watches."""
+    try:
+        found = json.loads((settings.home / WATCHED).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
+
+
+def watch(settings: Settings, study: str, on: bool) -> None:
+    """Have the app watch a study, or no longer.
+
+    Raises:
+        CapsafeError: the disk refuses.
+    """
+    names = watched_studies(settings)
+    names = names | {study} if on else names - {study}
+    replace_file(settings.home / WATCHED, json.dumps(sorted(names)))
+
+
+def queue_new(settings: Settings) -> list[CapsafeError]:
+    """Queue the jobs of checkpoints that appeared since the last look.
+
+    Returns:
+        Why some studies could not be looked at; the others were.
+    """
+    problems = []
+    for name in sorted(watched_studies(settings)):
+        try:
+            study, _ = recorded_study(settings.jobs_path, name)
+            refuse_foreign(settings.jobs_path, name)
+            jobs = planned(settings.jobs_path, study, awaited=True)
+            queue_jobs(settings, [job for job in jobs if not (settings.jobs_path / job.job_id).exists()])
+        except CapsafeError as error:
+            problems.append(CapsafeError(f"{name} is watched: {error.message}", error.hint))
+    return problems
 
 
 def waits_for(recipe: RecipeSettings) -> list[str]:

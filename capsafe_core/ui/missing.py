@@ -10,6 +10,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest
 from capsafe_core.jobs.new_run import add_judge, missing_jobs, queue_jobs
 from capsafe_core.jobs.record_job import recorded_study
+from capsafe_core.jobs.watching import waits_for, watch, watched_studies
 from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings
 from capsafe_core.ui import screen
@@ -40,6 +41,7 @@ def buttons(view: View, settings: Settings) -> None:
         screen.show_error(error)
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        _watch_switch(view, settings)
         if missing and st.button(
             f"Run what is missing ({len(missing)} jobs)", icon=":material/playlist_play:"
         ):
@@ -80,6 +82,24 @@ def buttons(view: View, settings: Settings) -> None:
                 + (" Its weights are gated: accept their terms first." if entry.get("gated") else "")
             )
         )
+
+
+def _watch_switch(view: View, settings: Settings) -> None:
+    """Whether checkpoints that appear while somebody trains are answered without anybody asking."""
+    recipes = [recipe for recipe in view.study.recipes if recipe.folders]
+    if not recipes:
+        return
+    on = st.toggle(
+        "Watch for new checkpoints",
+        view.study.name in watched_studies(settings),
+        key=f"watch-{view.study.name}",
+        help="What appears in the study's folders is answered and judged as soon as it is whole.",
+    )
+    if on != (view.study.name in watched_studies(settings)):
+        watch(settings, view.study.name, on)
+    waiting = [sentence for recipe in recipes for sentence in waits_for(recipe)]
+    if waiting:
+        st.text(visible("Not usable yet: " + "; ".join(waiting[:5]) + (" …" if len(waiting) > 5 else "")))
 
 
 def _queue(settings: Settings, jobs: list[Manifest]) -> None:

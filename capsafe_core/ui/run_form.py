@@ -16,7 +16,7 @@ from capsafe_core.jobs.permission import UNTOLD
 from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.settings import Server, Settings
 from capsafe_core.study import parse_study
-from capsafe_core.ui import identity, screen
+from capsafe_core.ui import identity, own_checkpoints, screen
 from capsafe_core.ui.safe_text import plain_label, visible
 
 ENGINES = {"transformers": "transformers, here", "vllm": "vLLM, here", "openai": "a server (OpenAI's API)"}
@@ -60,11 +60,20 @@ def show(settings: Settings, ready: bool) -> None:
                 "Model of the judges that are rubrics", placeholder="a name, a folder or a hub id", width=420
             )
         sampling, adapters = _details()
+        trained = own_checkpoints.show()
         engine, allowed = _engine(engine_name, settings.reread())
         if problem := st.session_state.pop("not-allowed", ""):
             st.warning(plain_label(problem))
         run = NewRun(
-            str(model), tuple(chosen), tuple(asked), int(size), adapters, judge_model, engine, sampling
+            str(model),
+            tuple(chosen),
+            tuple(asked),
+            int(size),
+            adapters,
+            judge_model,
+            engine,
+            sampling,
+            trained,
         )
         usable = allowed and (ready or engine_name != "transformers")
         with st.container(horizontal=True, vertical_alignment="center"):

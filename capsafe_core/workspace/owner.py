@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.supervisor import Queue
+from capsafe_core.jobs.watching import PERIOD as WATCH_PERIOD
+from capsafe_core.jobs.watching import queue_new
 from capsafe_core.labelling.desk import Desk
 from capsafe_core.settings import Settings
 from capsafe_core.store.ingest import ingest_all
@@ -31,6 +34,7 @@ class Owner:
             self.store.close()
             raise
         self.problems: list[CapsafeError] = []
+        self._watched, self._missed = 0.0, list[CapsafeError]()
         self._queue = Queue(settings)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="capsafe-ingest", daemon=True)
@@ -44,7 +48,9 @@ class Owner:
     def look(self) -> None:
         """Read what is new in the job folders, and start the next queued job."""
         _, problems = ingest_all(self.store, self.settings.jobs_path)
-        self.problems = [*problems, *self._queue.tick()]
+        if time.monotonic() - self._watched >= WATCH_PERIOD:
+            self._watched, self._missed = time.monotonic(), queue_new(self.settings)
+        self.problems = [*problems, *self._missed, *self._queue.tick()]
 
     def _work(self) -> None:
         while not self._ended.wait(PERIOD):
