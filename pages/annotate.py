@@ -15,15 +15,16 @@ try:
     words = {
         name: visible(q.name + ("" if q.state == "open" else f" ({q.state})")) for name, q in queues.items()
     }
+    asked = st.query_params.get("queue", "")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if queues:
-            asked = st.query_params.get("queue", "")
             names = list(queues)
             chosen = st.selectbox(
                 "Queue",
                 names,
-                names.index(asked) if asked in names else 0,
+                names.index(asked) if asked in names else None if asked else 0,
                 format_func=words.__getitem__,
+                placeholder="Choose a queue",
                 key=f"queue-{asked}-{len(names)}",
                 width=320,
             )
@@ -36,6 +37,12 @@ try:
             )
     if not queues:
         st.info("No queue is open. A researcher makes one on the Labels page.")
+        st.stop()
+    if chosen is None:
+        st.warning(
+            "The queue that this address names is not in this workspace. Choose another one, or ask whoever "
+            "sent you the address."
+        )
         st.stop()
     annotate.bench(owner, queues[chosen])
 except CapsafeError as error:

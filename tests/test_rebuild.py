@@ -151,6 +151,20 @@ def test_a_store_that_cannot_be_opened_is_put_aside_and_made_again(home: Path, d
         assert content(store) == before
 
 
+@pytest.mark.parametrize("place", ["gone", "file", "link"])
+def test_without_a_folder_of_jobs_nothing_is_made_again(home: Path, place: str) -> None:
+    """A mistyped CAPSAFE_JOBS, or a disk that is not mounted, made an empty store of a full one."""
+    shutil.rmtree(home / "jobs")
+    if place == "file":
+        (home / "jobs").write_text("x")
+    elif place == "link":
+        (home / "jobs").symlink_to(home / "nothing")
+    before = (home / "store.duckdb").read_bytes()
+    with pytest.raises(CapsafeError, match="not a folder of jobs"):
+        rebuild(home)
+    assert (home / "store.duckdb").read_bytes() == before
+
+
 def test_a_store_in_use_is_left_alone(home: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from capsafe_core.store import Store\nwith "

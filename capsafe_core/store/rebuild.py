@@ -36,8 +36,13 @@ def rebuild_store(path: Path, jobs: Path, memory_limit: str, threads: int) -> Re
 
     Raises:
         BusyError: another program has it open.
-        CapsafeError: the new one cannot be written; the old one is as it was.
+        CapsafeError: there is no folder of jobs, or the new one cannot be written; the old one is as it was.
     """
+    if path.exists() and not jobs.is_dir():
+        raise CapsafeError(
+            f"{jobs} is not a folder of jobs, so a rebuilt store would be empty; it was left as it was.",
+            "Put the folder back, or correct CAPSAFE_JOBS.",
+        )
     new = path.with_suffix(".rebuilt.duckdb")
     with _held(path):
         _remove(new)
