@@ -15,7 +15,7 @@ import pytest
 
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.jobs import new_run
-from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
+from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, files, list_jobs
 from capsafe_core.jobs.foreign import is_foreign, mark_foreign
 from capsafe_core.jobs.importing import plan_import
 from capsafe_core.jobs.packing import unpack_bundle
@@ -219,3 +219,23 @@ def test_resuming_starts_no_part_that_is_done_and_none_after_one_that_ended_earl
     job.path(1, "status.json").write_text(json.dumps({"state": "done"}))
     supervisor.resume(job)
     assert started == [0, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["versions.json", "status.json"])
+def test_what_a_bundle_says_of_itself_is_bounded(
+    workspace: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Both were read whole into memory, up to the 32 GB that a bundle may unpack to."""
+    study, text = study_of(Seen("http://127.0.0.1:9/v1"), tmp_path / "private.csv")
+    large = json.dumps({"state": "done", "message": " " * (3 << 20)})
+    bundle = bundle_of(tmp_path / "gift.zip", study, text, {"part-000.status.json": large})
+    if name == "versions.json":
+        with zipfile.ZipFile(bundle) as before, zipfile.ZipFile(tmp_path / "big.zip", "w") as archive:
+            for entry in before.namelist():
+                archive.writestr(entry, b" " * (3 << 20) * (entry == name) + before.read(entry))
+        bundle = tmp_path / "big.zip"
+    else:
+        monkeypatch.setattr(files, "LARGEST_FILE", 1 << 20)
+    with pytest.raises(CapsafeError, match="cannot be read as a bundle"):
+        unpack_bundle(bundle, workspace.jobs_path)
+    assert not list(workspace.jobs_path.glob("*"))

@@ -9,12 +9,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capsafe_core.engines.limit import at_most
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, Part, committed_blocks, create_job, list_jobs, open_job
+from capsafe_core.jobs.folder import (
+    DAMAGED,
+    RETRACTIONS,
+    Job,
+    Manifest,
+    Part,
+    Retraction,
+    Shard,
+    append_line,
+    committed_blocks,
+    create_job,
+    list_jobs,
+    note_retraction,
+    open_job,
+    read_lines,
+    retractions_of,
+)
 from capsafe_core.jobs.folder.manifest import MOST_PARTS
+from capsafe_core.jobs.foreign import MARK, is_foreign
+from capsafe_core.jobs.supervisor import QUEUED, Queue, start_worker
+from capsafe_core.labelling.open_queue import SHOWN, HandedOut
 from capsafe_core.records import Attack
+from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
+from capsafe_core.store.rebuild import check_all
 
 
 def unit(name: str) -> list[Attack]:
@@ -211,3 +233,70 @@ def test_jobs_of_ten_thousand_parts_of_which_none_began_cost_no_look_at_each(
     with Store(None) as store:
         assert ingest_all(store, tmp_path)[1] == []
     assert set(looks) <= {7}
+
+
+OF_A_PART = ("lock", "shard.jsonl", "errors.jsonl", "log")
+
+
+@pytest.mark.parametrize("what", [*OF_A_PART, SHOWN, RETRACTIONS, QUEUED, MARK])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_stands_in_a_files_place_keeps_nobody_waiting(tmp_path: Path, what: str, kind: str) -> None:
+    """A pipe in the place of one queue's lock kept the whole desk waiting for ever."""
+    job = create_job(tmp_path, Manifest("survey", "odd", {}))
+    path = job.path(0, what) if what in OF_A_PART else job.folder / what
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with at_most(30, CapsafeError("It waits.")):
+        if what in ("lock", "shard.jsonl"):
+            with pytest.raises(CapsafeError, match="cannot be written"):
+                Shard(job)
+        elif what == "errors.jsonl":
+            with pytest.raises(CapsafeError, match="cannot be written"), Part(job) as part:
+                part.error("u", "m")
+        elif what == "log":
+            with pytest.raises(CapsafeError, match="cannot be written"):
+                start_worker(job, 0, Settings(home=tmp_path))
+        elif what == QUEUED:
+            assert Queue(Settings(home=tmp_path, jobs=tmp_path)).tick()
+        elif what == MARK:
+            assert is_foreign(job.folder)
+        elif what == RETRACTIONS:
+            assert retractions_of(job) == []
+            with pytest.raises(CapsafeError, match="cannot be kept"):
+                note_retraction(job, Retraction("retract", 1.0))
+        else:
+            assert read_lines(path, HandedOut) == []
+            with pytest.raises(OSError, match=r"regular|directory"):
+                append_line(path, {})
+
+
+def test_what_was_acknowledged_is_not_cut_off_with_a_closing_line_that_is_damaged(tmp_path: Path) -> None:
+    """Whoever opened the shard next cut it off, and with it the labels that could still be read."""
+    job = create_job(tmp_path, Manifest("annotate", "q", {}))
+    with Part(job) as part:
+        part.write("one", unit("one"))
+    path = job.path(0, "shard.jsonl")
+    one = path.read_bytes()
+    with Part(job) as part:
+        part.write("two", unit("two"))
+    whole = path.read_bytes()
+    at = whole.rindex(b"commit")
+    closing = whole.rindex(b'{"type": "commit"')
+    for torn in (whole[: len(one) + 40], whole[:at], whole[:closing], one + b"\0" * 4096):
+        path.write_bytes(torn)
+        Shard(job).close()
+        assert path.read_bytes() == one
+        assert not job.path(0, DAMAGED).exists()
+    for _ in range(2):
+        changed = bytearray(whole)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        Shard(job).close()
+        assert path.read_bytes() == one
+    assert job.path(0, DAMAGED).read_bytes() == bytes(changed[len(one) :]) * 2
+    with Store(None) as store:
+        assert "is kept in part-000.damaged" in check_all(store, tmp_path).problems[0]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from capsafe_core.errors import NotAllowedError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, replace_file
-from capsafe_core.values import Seconds, Shape, parse_json
+from capsafe_core.jobs.folder.files import read_json
+from capsafe_core.values import Seconds, Shape
 
 MARK = "foreign.json"
 
@@ -50,7 +51,7 @@ def mark_foreign(folder: Path, source: str, studies: Iterable[str]) -> None:
 def origin_of(folder: Path) -> Origin | None:
     """Where a folder came from; None for one that was made here. A mark that cannot be read is a mark."""
     try:
-        return Origin(**_ORIGIN.known(parse_json((folder / MARK).read_bytes())))
+        return Origin(**_ORIGIN.known(read_json(folder / MARK)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

@@ -20,7 +20,7 @@ from typing import Any
 
 from capsafe_core import __version__
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Status, open_job
+from capsafe_core.jobs.folder import Job, Status, open_job, read_status
 from capsafe_core.jobs.foreign import mark_foreign
 from capsafe_core.jobs.new_run import planned
 from capsafe_core.jobs.record_job import declarations, study_records
@@ -31,6 +31,8 @@ from capsafe_core.writing import REFUSALS, refusal, whole
 
 LARGEST = 32 << 30
 """bytes of a bundle, and of what its shards unpack to together"""
+LARGEST_ABOUT = 1 << 20
+"""bytes of what a bundle says of itself"""
 UNREADABLE = (
     zipfile.BadZipFile,
     ValueError,
@@ -166,7 +168,8 @@ def _about(archive: zipfile.ZipFile, source: Path) -> dict[str, Any]:
             f"{source.name} would unpack to more than {LARGEST >> 30} GB.",
             "No bundle is that large; do not trust it.",
         )
-    about = parse_json(archive.read("versions.json"))
+    with archive.open("versions.json") as stream:
+        about = parse_json(stream.read(LARGEST_ABOUT))
     if not (isinstance(about, dict) and isinstance(about.get("study"), str)):
         raise ValueError("its versions.json names no study")
     if about.get("format") != FORMAT:
@@ -319,7 +322,7 @@ def _unpack(packed: Path, folder: Path, room: int) -> int:
             continue
         target = folder / path.name.removesuffix(".gz")
         if path.name.endswith(".status.json"):
-            target.write_text(json.dumps(asdict(_ended(json.loads(path.read_text())))))
+            target.write_text(json.dumps(asdict(_ended(read_status(path)))))
             continue
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream, target.open("wb") as out:
             while piece := stream.read(1 << 20):
@@ -334,9 +337,8 @@ def _unpack(packed: Path, folder: Path, room: int) -> int:
     return room - left
 
 
-def _ended(values: dict[str, Any]) -> Status:
+def _ended(status: Status) -> Status:
     """A packed part's status: it may have ended, but it is not at work here."""
-    status = Status(**values)
     return replace(
         status, state=status.state if status.state in ("done", "partial") else "stopped", host="", pid=0
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
+from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, open_regular, replace_file
 from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.jobs.permission import permit, permit_all, require_own
 from capsafe_core.places import IMPORTS, PREPARE, ROOT
@@ -41,7 +41,15 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
         "OMP_WAIT_POLICY": "PASSIVE",
         "CAPSAFE_PROXY": settings.proxy,
     }
-    with job.path(part, "log").open("ab") as log:
+    try:
+        log = open_regular(job.path(part, "log"))
+        log.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise CapsafeError(
+            f"The log of {job.job_id} cannot be written: {error.strerror}.",
+            "Look at its folder and its disk.",
+        ) from error
+    with log:
         try:
             return subprocess.Popen(
                 [python, "-m", "capsafe_core.work.worker", str(job.folder.resolve()), "--part", str(part)],
@@ -262,6 +270,8 @@ def _asked_parts(job: Job) -> list[int]:
         CapsafeError: what says so cannot be read, or names parts that the job has not got.
     """
     try:
+        if (job.folder / QUEUED).is_fifo():
+            raise ValueError("it is not a regular file")
         with (job.folder / QUEUED).open("rb") as stream:
             parts = [int(word) for word in stream.read(LONGEST_QUEUED).split()] or [0]
         if not all(0 <= part < job.manifest.parts for part in parts):

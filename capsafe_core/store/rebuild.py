@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from capsafe_core.errors import BusyError, CapsafeError, UnwrittenError
-from capsafe_core.jobs.folder import Job, committed_blocks, read_jobs
+from capsafe_core.jobs.folder import DAMAGED, Job, committed_blocks, read_jobs
 from capsafe_core.jobs.importing import read_head
 from capsafe_core.store.ingest import Ingested, ingest_all, set_aside
 from capsafe_core.store.rollups import check as check_rollups
@@ -143,9 +143,24 @@ def _read_tables(store: Store) -> None:
 def _check_offsets(store: Store, jobs: Path, found: Checked) -> None:
     """Whether every shard is as long as what was read of it."""
     known = {job.job_id: job for job in read_jobs(jobs)[0]}
-    for job_id, part, read in store.rows(
-        "SELECT job_id, part, bytes FROM offsets WHERE bytes > 0 ORDER BY job_id, part"
-    ):
+    offsets = {
+        (job_id, part): read
+        for job_id, part, read in store.rows(
+            "SELECT job_id, part, bytes FROM offsets WHERE bytes > 0 ORDER BY job_id, part"
+        )
+    }
+    longer = sum(
+        job.path(part, "shard.jsonl").stat().st_size > offsets.get((job.job_id, part), 0)
+        for job in known.values()
+        for part in job.parts_with("shard.jsonl")
+        if job.path(part, "shard.jsonl").is_file()
+    )
+    if longer:
+        found.unseen.append(
+            f"{longer:,} shards hold more than the store has read of them: `capsafe ingest` reads what was "
+            "committed."
+        )
+    for (job_id, part), read in offsets.items():
         shard = known[job_id].path(part, "shard.jsonl") if job_id in known else None
         if shard is None or not shard.is_file():
             found.problems.append(
@@ -200,6 +215,8 @@ def _check_shard(job: Job, part: int, found: Checked) -> int:
         wrong.append(str(error))
     if path.is_file() and (left := path.stat().st_size - end) and job.status(part).state == "done":
         wrong.append(f"{left} bytes at its end are not read: its last closing line is missing or damaged.")
+    if job.path(part, DAMAGED).exists():
+        wrong.append(f"what could not be read at its end is kept in {job.path(part, DAMAGED).name}.")
     if wrong:
         found.problems.append(
             f"The shard {path} has {len(wrong)} damaged {'place' if len(wrong) == 1 else 'places'}; the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -97,7 +98,7 @@ def _detail(job: Job, state: str) -> None:
     _first_outputs(job)
     with st.expander("Log", expanded=state in ("failed", "lost")):
         logs = [job.path(part, "log") for part in job.parts_with("log")]
-        show_raw("\n".join(_tail(log.read_bytes()) for log in logs) or "No log yet.")
+        show_raw("\n".join(map(_tail, logs)) or "No log yet.")
 
 
 def restart(job: Job, done: str) -> None:
@@ -110,8 +111,11 @@ def restart(job: Job, done: str) -> None:
     st.toast(plain_label(done))
 
 
-def _tail(log: bytes) -> str:
-    return log[-3000:].decode(errors="replace")
+def _tail(log: Path) -> str:
+    """The end of a log, which may be long."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - 3000))
+        return stream.read(3000).decode(errors="replace")
 
 
 def _errors(job: Job) -> None:

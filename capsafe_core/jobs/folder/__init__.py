@@ -6,6 +6,7 @@
     part-000.status.json     progress, replaced atomically
     part-000.log             what the worker printed
     part-000.lock            held by the worker
+    part-000.damaged         what stood after the last closing line and was no unfinished block
     retractions.jsonl        when all of it was taken out of every number, or put back
     stop                     exists when a graceful end is asked for
 
@@ -20,16 +21,17 @@ What cannot be read is set aside with a sentence, and the rest is read: a folder
 
 from capsafe_core.jobs.folder.blocks import COMMIT, Block, committed_blocks
 from capsafe_core.jobs.folder.failures import LONGEST_MESSAGE, Failure, failures_in
-from capsafe_core.jobs.folder.files import append_line, read_lines, read_small, replace_file
+from capsafe_core.jobs.folder.files import append_line, open_regular, read_lines, read_small, replace_file
 from capsafe_core.jobs.folder.job import Job, create_job, folder_beside, list_jobs, open_job, read_jobs
 from capsafe_core.jobs.folder.manifest import Manifest
 from capsafe_core.jobs.folder.part import HEARTBEAT, Part
 from capsafe_core.jobs.folder.retractions import RETRACTIONS, Retraction, note_retraction, retractions_of
-from capsafe_core.jobs.folder.shard import Shard
+from capsafe_core.jobs.folder.shard import DAMAGED, Shard
 from capsafe_core.jobs.folder.status import STATES, Status, read_status
 
 __all__ = [
     "COMMIT",
+    "DAMAGED",
     "HEARTBEAT",
     "LONGEST_MESSAGE",
     "RETRACTIONS",
@@ -50,6 +52,7 @@ __all__ = [
     "list_jobs",
     "note_retraction",
     "open_job",
+    "open_regular",
     "read_jobs",
     "read_lines",
     "read_small",

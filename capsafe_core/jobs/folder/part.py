@@ -15,7 +15,7 @@ from types import TracebackType
 import psutil
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder.files import replace_file
+from capsafe_core.jobs.folder.files import open_regular, replace_file, write_all
 from capsafe_core.jobs.folder.job import Job
 from capsafe_core.jobs.folder.shard import Shard
 from capsafe_core.jobs.folder.status import Status, born_at
@@ -82,8 +82,10 @@ class Part:
         self.errors += 1
         self._first_error = self._first_error or message
         try:
-            with self.job.path(self.index, "errors.jsonl").open("a") as stream:
-                stream.write(json.dumps({"unit": unit, "message": message, "time": time.time()}) + "\n")
+            with open_regular(self.job.path(self.index, "errors.jsonl")) as stream:
+                stream.seek(0, os.SEEK_END)
+                line = {"unit": unit, "message": message, "time": time.time()}
+                write_all(stream, (json.dumps(line) + "\n").encode())
         except OSError as error:
             raise CapsafeError(
                 f"The errors file of {self.job.job_id} cannot be written: {error.strerror}.",

@@ -8,12 +8,16 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.jobs.folder.blocks import committed_blocks, ignore, record_count
-from capsafe_core.jobs.folder.files import PIECE
+from capsafe_core.jobs.folder.files import PIECE, open_regular, whole_lines, write_all
 from capsafe_core.jobs.folder.job import Job
-from capsafe_core.records import Record, Rows, to_line
+from capsafe_core.records import Record, Rows, as_written, to_line
+
+DAMAGED = "damaged"
+"""the file beside a shard with what stood after its last commit and was no unfinished write"""
 
 
 class Shard:
@@ -26,7 +30,7 @@ class Shard:
     def __init__(self, job: Job, part: int = 0) -> None:
         self._job = job
         try:
-            self._lock = job.path(part, "lock").open("w")
+            self._lock = open_regular(job.path(part, "lock"))
         except OSError as error:
             raise CapsafeError(
                 f"Part {part} of {job.job_id} cannot be written: {error.strerror}.",
@@ -49,14 +53,28 @@ class Shard:
             end = block.end
         self._path, self._end = path, end
         try:
-            self._stream = path.open("r+b" if path.exists() else "w+b", buffering=0)
+            self._stream = open_regular(path)
+            self._keep_damaged(job.path(part, DAMAGED))
+            self._cut()
         except OSError as error:
             self._lock.close()
             raise CapsafeError(
                 f"The shard of {job.job_id} cannot be written: {error.strerror}.",
                 "Look at its permissions and its disk.",
             ) from error
-        self._cut()
+
+    def _keep_damaged(self, beside: Path) -> None:
+        """Put what stands after the last commit beside the shard where it is more than a write that was cut
+        short: a closing line that was damaged since would else take with it what was acknowledged."""
+        self._stream.seek(self._end)
+        if all(as_written(line) is not None for line in whole_lines(self._stream)):
+            return
+        self._stream.seek(self._end)
+        with open_regular(beside) as kept:
+            kept.seek(0, os.SEEK_END)
+            while piece := self._stream.read(PIECE):
+                write_all(kept, piece)
+            os.fsync(kept.fileno())
 
     def _cut(self) -> None:
         """Take away what stands after the last commit."""
@@ -95,12 +113,12 @@ class Shard:
                 waiting += line
                 count += record_count(record)
                 if len(waiting) >= PIECE:
-                    written += self._write(waiting)
+                    written += write_all(self._stream, waiting)
                     waiting.clear()
             closing = {"type": "commit", **named, **({"note": note} if note else {})}
             seen.update(json.dumps(closing).encode())
             waiting += (json.dumps({**closing, "digest": seen.hexdigest()}) + "\n").encode()
-            written += self._write(waiting)
+            written += write_all(self._stream, waiting)
             os.fsync(self._stream.fileno())
         except BaseException as error:
             self._torn = True
@@ -116,14 +134,6 @@ class Shard:
         self.done_units.update(units)
         self.lines += count
         return count
-
-    def _write(self, data: bytearray) -> int:
-        left = memoryview(data)
-        while left:
-            done = self._stream.write(left)
-            left = left[done:]
-        left.release()
-        return len(data)
 
     def close(self) -> None:
         self._stream.close()
