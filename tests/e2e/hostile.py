@@ -3,6 +3,7 @@ but text."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 from capsafe_core.analysis.view import open_view
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.jobs.folder import Manifest, Part, create_job
+from capsafe_core.jobs.foreign import mark_foreign
 from capsafe_core.labelling.desk import Desk
 from capsafe_core.labelling.queues import make_queue
 from capsafe_core.people import Person
 from capsafe_core.records import (
+    Attack,
     BenchmarkRecord,
     Checkpoint,
     Condition,
@@ -170,7 +173,14 @@ def write_hostile_study(jobs: Path, port: int) -> None:
         "other": Rater(h("other"), "judge", h("family2"), ("safety",), "1", h("stance")),
     }
     people = [Person(h(name)).rater for name in PEOPLE]
-    records: list[Record] = [parse_study(text).record(text, 1.0), condition, *judges.values(), *people]
+    attack = Attack(h("attack"), {"how": h("how")})
+    records: list[Record] = [
+        parse_study(text).record(text, 1.0),
+        condition,
+        *judges.values(),
+        *people,
+        attack,
+    ]
     sets = []
     for name, kind, size in (("requests", "safety", 8), ("dressed", "safety", 6), ("sums", "capability", 8)):
         bench = BenchmarkRecord(h(name), h("bench-version"), kind, f"digest {name}", size)
@@ -197,7 +207,8 @@ def write_hostile_study(jobs: Path, port: int) -> None:
                 PathPoint("hostile", h(recipe), 0, step, point.id, h("start"), h("data"), 1e-4),
             ]
             for bench, prompts in sets if step or recipe == "gentle" else []:
-                for i, prompt in enumerate(prompts):
+                attacks = (None, attack.id) if bench.kind == "safety" and step == 20 else (None,)
+                for (i, prompt), under in itertools.product(enumerate(prompts), attacks):
                     g = Generation(
                         point.id,
                         bench.id,
@@ -208,6 +219,9 @@ def write_hostile_study(jobs: Path, port: int) -> None:
                         f"{i} {step} {recipe} {h('answer')}",
                         "stop",
                         5,
+                        under,
+                        h("rewritten"),
+                        h("reasoning"),
                     )
                     bad = (i + place) % 3 == 0 and step > 0
                     more = {"native": h("native"), "raw": h("raw"), "asked": h("asked")}
@@ -248,6 +262,13 @@ def write_hostile_study(jobs: Path, port: int) -> None:
                         )
     with Part(create_job(jobs, Manifest("import", "hostile-facts", {}))) as part:
         part.write("all", records)
+    odd = jobs / "<img src=x onerror=pwned=1> [x](y) :red[r]\u202e"
+    odd.mkdir()
+    (odd / "manifest.json").write_text(json.dumps({"kind": h("kind")}))
+    given = text.replace('"hostile"', '"gift"').replace("smollm2-135m-instruct", "<b>bold</b>/[x](//y)")
+    with Part(create_job(jobs, Manifest("import", "gift-study", {}, study="gift"))) as part:
+        part.write("study", [parse_study(given).record(given, 1.0)])
+    mark_foreign(part.job.folder, h("origin"), ["gift"])
     with Part(create_job(jobs, Manifest("generate", "hostile-job", {}, study="hostile"))) as part:
         part.error(h("unit"), h("error"))
         part.report("failed", h("message"), h("hint"))
@@ -274,6 +295,15 @@ def _spoilt(value: object, port: int, name: str = "") -> object:
     return f"{value} {hostile(name, port)}" if isinstance(value, str) and name in FREE else value
 
 
+def guidelines_text(port: int) -> str:
+    """Guidelines in which every text is hostile."""
+    quoted = {part: json.dumps(hostile(part, port)) for part in ("rule", "prompt", "answer", "why", "harm")}
+    lines = "".join(f"{part} = {quoted[part]}\n" for part in ("prompt", "answer", "why", "harm"))
+    asked = 'safety = "unsafe"\ncoherence = "coherent"\nrefusal = "none"\n'
+    rules = "".join(f"{question} = {quoted['rule']}\n" for question in ("safety", "coherence", "refusal"))
+    return f"[rules]\n{rules}[[examples]]\n{lines}{asked}[[practice]]\n{lines}{asked}"
+
+
 def fill(home: Path, port: int) -> None:
     """The workspace: the study, a queue with a hostile name, and the logs brought in by the command."""
     write_hostile_study(home / "jobs", port)
@@ -292,6 +322,13 @@ def fill(home: Path, port: int) -> None:
                 size=10,
                 blind=False,
             ),
+        )
+        desk.books.save_guidelines(Person("Ada"), guidelines_text(port))
+        [(generation, cell)] = store.rows(
+            "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM label_events LIMIT 1"
+        )
+        desk.books.adjudicate(
+            Person(hostile("judge", port)), generation, cell, "safety", "safe", hostile("why", port)
         )
         desk.close()
     environment = {**os.environ, "CAPSAFE_HOME": str(home), "PYTHONPATH": str(ROOT)}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
@@ -136,6 +137,50 @@ def test_a_page_shows_text_as_text(
     assert page.locator("h1").first.inner_text().endswith("?")
     open_all(page, base, f"{path} of {study}")
     assert foreign == []
+    assert listener[1] == []
+
+
+NAMES = (
+    "study",
+    "benchmarks",
+    "judges",
+    "recipes",
+    "claim",
+    "search",
+    "outcomes",
+    "queue",
+    "attack",
+    "title",
+    "survey",
+)
+"""of what an address may hold, one for each page"""
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), list(zip([path for path in PATHS if path != "output"], NAMES, strict=True))
+)
+def test_what_an_address_says_is_text(
+    site: tuple[str, Path], page: Page, listener: tuple[int, list[str]], path: str, name: str
+) -> None:
+    base, _ = site
+    page.goto(f"{base}/{path}?{urlencode({'study': 'hostile', name: hostile(name, listener[0])})}")
+    settle(page)
+    look(page, base, f"{name} of {path}")
+    assert listener[1] == []
+
+
+def test_practice_items_are_text(
+    site: tuple[str, Path], browser: Browser, listener: tuple[int, list[str]]
+) -> None:
+    base, _ = site
+    page = visitor(browser, base)
+    page.goto(f"{base}/annotate")
+    settle(page)
+    page.get_by_label("Your name").fill("Eve")
+    page.get_by_role("button", name="Go on").click()
+    settle(page)
+    open_all(page, base, "practice")
+    page.close()
     assert listener[1] == []
 
 
