@@ -91,6 +91,25 @@ def test_a_list_of_shards_that_leads_elsewhere_is_refused(names: object, tmp_pat
         digest(folder, tmp_path / "models")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("adapter_config.json", '{"peft_type": "LORA", "base_model_name_or_path": "/another/model"}'),
+        ("adapter_config.json", ""),
+        ("config.json", '{"transformers_weights": "sub/other.safetensors"}'),
+        ("config.json", '{"transformers_weights": "other.safetensors.index.json"}'),
+        ("config.json", "{" * 100_000),
+        ("config.json", "[1, 2"),
+    ],
+)
+def test_settings_by_which_other_weights_are_loaded_are_refused(tmp_path: Path, name: str, text: str) -> None:
+    """Both were loaded by transformers 5.23 under the digest of the weights beside them."""
+    folder = model(tmp_path / "m")
+    (folder / name).write_text(text)
+    with pytest.raises(CapsafeError, match=r"holds an adapter|of their own|cannot be read"):
+        digest(folder, tmp_path / "models")
+
+
 def test_weights_that_lead_out_of_their_folder_are_refused(tmp_path: Path) -> None:
     folder, other = model(tmp_path / "m"), model(tmp_path / "other")
     (folder / "model.safetensors").unlink()

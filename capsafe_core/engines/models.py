@@ -164,6 +164,7 @@ def _folder_digest(folder: Path, models: Path, pickles: bool) -> str:
     stated = _stated_digest(folder, models)
     if stated:
         return stated
+    _check_config(folder)
     _check_index(folder)
     files = sorted(folder.glob("*.safetensors")) or (sorted(folder.glob("*.bin")) if pickles else [])
     if not files:
@@ -193,6 +194,30 @@ def _stated_digest(folder: Path, models: Path) -> str:
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return ""
     return digest if folder.name == made_as else ""
+
+
+def _check_config(folder: Path) -> None:
+    """Refuse settings by which other weights are loaded than those that are in the digest."""
+    if os.path.lexists(folder / "adapter_config.json"):
+        raise CapsafeError(
+            f"The folder {folder} holds an adapter, which may name another model to be loaded.",
+            "Name the model itself, and the folder under `adapters`.",
+        )
+    config = folder / "config.json"
+    if not config.is_file():
+        return
+    try:
+        named = "transformers_weights" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise CapsafeError(
+            f"The settings of the model in {config} cannot be read: {type(error).__name__}.",
+            "Get the model anew.",
+        ) from error
+    if named:
+        raise CapsafeError(
+            f"The settings in {config} name a file of weights of their own (transformers_weights).",
+            "Remove that line where the weights are in model.safetensors.",
+        )
 
 
 def _check_index(folder: Path) -> None:
