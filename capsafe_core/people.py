@@ -92,6 +92,8 @@ def role_of(email: str, roles: Path) -> str:
         CapsafeError: the file cannot be read, or gives an unknown role or several.
     """
     try:
+        if roles.exists() and not roles.is_file():
+            raise ValueError("it is not a file")
         known = parse_toml(roles.read_text(encoding="utf-8")) if os.path.lexists(roles) else {}
     except (OSError, ValueError) as error:
         raise CapsafeError(

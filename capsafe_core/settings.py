@@ -237,6 +237,8 @@ class _SettingsFile(PydanticBaseSettingsSource):
 def _text(path: Path) -> str | None:
     """The text of the settings' file; None where there is none."""
     try:
+        if path.is_fifo():
+            raise ValueError("it is not a file")
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError) and not os.path.islink(path):

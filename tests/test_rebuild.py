@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from capsafe_core.cli import app
 from capsafe_core.errors import BusyError, CapsafeError
-from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
+from capsafe_core.jobs.folder import RETRACTIONS, Job, Manifest, Part, create_job, list_jobs
+from capsafe_core.jobs.foreign import MARK
 from capsafe_core.records import Attack, Generation, LabelEvent, Practice, Rater
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
@@ -149,6 +150,44 @@ def test_a_store_that_cannot_be_opened_is_put_aside_and_made_again(home: Path, d
     assert not path.with_name("store.duckdb.wal").exists()
     with opened(home) as store:
         assert content(store) == before
+
+
+@pytest.mark.parametrize(
+    "damage", [b"garbage\n", b'{"action": "retr', b'{"action": "x", "happened": 1}\n', None]
+)
+def test_what_was_undone_and_cannot_be_read_is_said(home: Path, damage: bytes | None) -> None:
+    """Left out of a rebuilding silently, it would count again."""
+    job = list_jobs(home / "jobs")[1]
+    path = job.folder / RETRACTIONS
+    with opened(home) as store:
+        set_retracted(store, job.job_id, True)
+        ingest_all(store, home / "jobs")
+        assert check_all(store, home / "jobs").problems == []
+        before = path.read_bytes()
+        if damage is None:
+            path.unlink()
+            path.mkdir()
+        else:
+            path.write_bytes(before + damage)
+        assert "1 of the retractions" in " ".join(check_all(store, home / "jobs").problems)
+
+
+def test_a_mark_that_cannot_be_read_is_said(home: Path) -> None:
+    (list_jobs(home / "jobs")[1].folder / MARK).write_text("{")
+    with opened(home) as store:
+        ingest_all(store, home / "jobs")
+        assert "came from cannot be read" in " ".join(check_all(store, home / "jobs").problems)
+
+
+def test_what_the_store_has_not_read_yet_is_said(home: Path) -> None:
+    """An empty store beside full folders was called consistent, and no more."""
+    (home / "store.duckdb").unlink()
+    with opened(home) as store:
+        unseen = check_all(store, home / "jobs").unseen
+        assert any("shards hold more than the store has read" in sentence for sentence in unseen)
+        ingest_all(store, home / "jobs")
+        unseen = check_all(store, home / "jobs").unseen
+        assert not any("shards hold more than the store has read" in sentence for sentence in unseen)
 
 
 @pytest.mark.parametrize("place", ["gone", "file", "link"])

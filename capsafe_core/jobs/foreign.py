@@ -21,6 +21,8 @@ from capsafe_core.jobs.folder.files import read_json
 from capsafe_core.values import Seconds, Shape
 
 MARK = "foreign.json"
+UNKNOWN = "an unknown place"
+"""where a folder came from whose mark cannot be read"""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def origin_of(folder: Path) -> Origin | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return Origin("an unknown place", (), 0.0)
+        return Origin(UNKNOWN, (), 0.0)
 
 
 def is_foreign(folder: Path) -> bool:

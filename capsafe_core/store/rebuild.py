@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 
 from capsafe_core.errors import BusyError, CapsafeError, UnwrittenError
-from capsafe_core.jobs.folder import DAMAGED, Job, committed_blocks, read_jobs
+from capsafe_core.jobs.folder import DAMAGED, Job, committed_blocks, read_jobs, unread_retractions
+from capsafe_core.jobs.foreign import UNKNOWN, origin_of
 from capsafe_core.jobs.importing import read_head
 from capsafe_core.store.ingest import Ingested, ingest_all, set_aside
 from capsafe_core.store.rollups import check as check_rollups
@@ -180,6 +181,16 @@ def _check_folders(jobs: Path, found: Checked) -> None:
             read_head(job)
         except CapsafeError as error:
             found.problems.append(str(error))
+        if lines := unread_retractions(job):
+            found.problems.append(
+                f"{lines} of the retractions of {job.job_id} cannot be read: a rebuilt store may count what "
+                "was undone."
+            )
+        if (origin := origin_of(job.folder)) and origin.source == UNKNOWN:
+            found.problems.append(
+                f"The mark of where {job.job_id} came from cannot be read, so it counts as foreign and "
+                "cannot be adopted."
+            )
         for part in job.parts_with("shard.jsonl"):
             undated += _check_shard(job, part, found)
     if undated:

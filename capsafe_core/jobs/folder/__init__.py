@@ -25,7 +25,13 @@ from capsafe_core.jobs.folder.files import append_line, open_regular, read_lines
 from capsafe_core.jobs.folder.job import Job, create_job, folder_beside, list_jobs, open_job, read_jobs
 from capsafe_core.jobs.folder.manifest import Manifest
 from capsafe_core.jobs.folder.part import HEARTBEAT, Part
-from capsafe_core.jobs.folder.retractions import RETRACTIONS, Retraction, note_retraction, retractions_of
+from capsafe_core.jobs.folder.retractions import (
+    RETRACTIONS,
+    Retraction,
+    note_retraction,
+    retractions_of,
+    unread_retractions,
+)
 from capsafe_core.jobs.folder.shard import DAMAGED, Shard
 from capsafe_core.jobs.folder.status import STATES, Status, read_status
 
@@ -59,4 +65,5 @@ __all__ = [
     "read_status",
     "replace_file",
     "retractions_of",
+    "unread_retractions",
 ]

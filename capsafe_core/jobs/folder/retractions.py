@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder.files import append_line, read_lines
+from capsafe_core.jobs.folder.files import append_line, is_torn, read_lines, whole_lines
 from capsafe_core.jobs.folder.job import Job
 from capsafe_core.values import OneOf, Seconds
 
@@ -24,6 +25,16 @@ class Retraction:
 def retractions_of(job: Job) -> list[Retraction]:
     """Every retraction and restoring of a job; a line that is torn or of another form is left out."""
     return read_lines(job.folder / RETRACTIONS, Retraction)
+
+
+def unread_retractions(job: Job) -> int:
+    """How many lines of a job's retractions cannot be read."""
+    path = job.folder / RETRACTIONS
+    if not path.is_file():
+        return int(os.path.lexists(path))
+    with path.open("rb") as stream:
+        lines = sum(1 for _ in whole_lines(stream)) + is_torn(stream)
+    return lines - len(retractions_of(job))
 
 
 def note_retraction(job: Job, retraction: Retraction) -> None:
