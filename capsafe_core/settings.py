@@ -237,7 +237,7 @@ class _SettingsFile(PydanticBaseSettingsSource):
 def _text(path: Path) -> str | None:
     """The text of the settings' file; None where there is none."""
     try:
-        if path.is_fifo():
+        if path.exists() and not path.is_file():
             raise ValueError("it is not a file")
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

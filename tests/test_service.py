@@ -22,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
+from capsafe_core.engines.limit import at_most
 from capsafe_core.errors import BusyError, CapsafeError, NotAllowedError
 from capsafe_core.labelling.desk import Desk
-from capsafe_core.people import Person
+from capsafe_core.people import Person, role_of
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
@@ -355,6 +356,25 @@ def test_a_store_that_cannot_be_opened_is_a_sentence(
     done = command(path.parent, "rates")
     assert "Traceback" not in done.stderr
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["store.duckdb", "store.duckdb.wal", "store.duckdb.writes", "settings.toml", "roles.toml"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "loop"])
+def test_what_stands_in_a_files_place_is_a_sentence(workspace: Settings, name: str, kind: str) -> None:
+    """The app waited for a pipe for ever, and read a device until memory was full."""
+    path = workspace.home / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    with at_most(60, AssertionError("it waits")), contextlib.suppress(CapsafeError):
+        Owner(Settings(), patience=0.0).start().close()
+    with at_most(60, AssertionError("it waits")), contextlib.suppress(CapsafeError):
+        assert role_of("ada@example.org", workspace.roles_path) == "viewer"
 
 
 def test_settings_that_duckdb_does_not_take_are_a_sentence(tmp_path: Path) -> None:

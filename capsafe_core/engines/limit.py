@@ -7,18 +7,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from capsafe_core.errors import CapsafeError
-
 
 @contextmanager
-def at_most(seconds: float, problem: CapsafeError) -> Iterator[None]:
+def at_most(seconds: float, problem: Exception) -> Iterator[None]:
     """End what takes longer, also where it is at a pattern of Python's that never ends: matching looks for
     signals.
 
     Only the main thread hears them, and workers load in theirs; elsewhere nothing is limited.
 
     Raises:
-        CapsafeError: `problem`, where the time is over.
+        Exception: `problem`, where the time is over.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

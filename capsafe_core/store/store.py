@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -256,6 +257,9 @@ def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(":memory:")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for file in (path, path.with_name(f"{path.name}.wal")):
+            if file.exists() and not file.is_file():  # a pipe would keep everybody waiting
+                raise OSError(errno.EINVAL, f"{file.name} is not a file")
         return duckdb.connect(
             str(whole_path(path)), config={"storage_compatibility_version": STORAGE_VERSION}
         )

@@ -27,7 +27,10 @@ def check_writes(store: Store) -> list[CapsafeError]:
     if store.path is None:
         return []
     try:
-        noted = int(writes_file(store.path).read_bytes()[:20])
+        if not writes_file(store.path).is_file():
+            return []
+        with writes_file(store.path).open("rb") as stream:
+            noted = int(stream.read(20))
     except (OSError, ValueError):
         return []
     n = store.rows("SELECT n FROM writes")[0][0]
