@@ -322,6 +322,31 @@ for seed in (0, 1):
     ).train()
 """
 
+# The same model trained with the callback; prints how far it came.
+CALLED = (
+    TRAIN.split("tokenizer = PreTrainedTokenizerFast.from_pretrained(base)")[0]
+    + """
+import logging
+from capsafe_core.training.callback import CapsafeCallback
+
+tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
+ids = [tokenizer(f"I cannot help with lock {i}.").input_ids for i in range(8)]
+rows = [{"input_ids": i, "labels": i, "attention_mask": [1] * len(i)} for i in ids]
+trainer = Trainer(
+    AutoModelForCausalLM.from_pretrained(base),
+    TrainingArguments(
+        str(root / "sft-s3"), max_steps=6, save_steps=2, per_device_train_batch_size=2, seed=3, report_to=[],
+        use_cpu=True, disable_tqdm=True,
+    ),
+    train_dataset=rows,
+    data_collator=lambda some: {k: torch.tensor([r[k] for r in some]) for k in some[0]},
+    callbacks=[CapsafeCallback(sys.argv[3], stop_at_goal=True, command=json.loads(sys.argv[4]))],
+)
+trainer.train()
+print(trainer.state.global_step)
+"""
+)
+
 # What the weights in each checkpoint answer, asked without this program's engine.
 BY_HAND = """
 import json, sys, torch
@@ -410,3 +435,33 @@ def test_what_a_trainer_leaves_is_a_path_each_also_while_it_trains(
             "JOIN path_points AS p USING (checkpoint_id) WHERE m.metric = 'eval_accuracy' ORDER BY ALL"
         )
     assert measured == [(s, n, "eval_accuracy", 0.5) for s in (0, 1) for n in (2, 4)]
+
+
+def test_a_training_script_runs_the_study_and_stops_at_the_goal(
+    engine_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A random model solves nothing, and a goal of 0 is reached by the first checkpoint."""
+    root, study = tmp_path / "runs", tmp_path / "study.toml"
+    in_engine(engine_python, TRAIN, str(root), "start")
+    text = STUDY.format(model=root / "base", pattern=root / "sft-s{seed}" / "checkpoint-{step}", more="")
+    study.write_text(
+        text.replace('source = "imported"', 'source = "imported"\nbenchmark = "sums"').replace(
+            "[primary]",
+            """[[benchmarks]]
+name = "sums"
+source = "reasoning_gym:chain_sum"
+size = 2
+scorer = "number"
+[[judges]]
+name = "verifier"
+[goals]
+notes = 0.0
+[primary]""",
+        )
+    )
+    monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    called = json.dumps([sys.executable, "-m", "capsafe_core.cli"])
+    printed = in_engine(engine_python, CALLED, str(root), "train", str(study), called)
+    assert printed.splitlines()[-1] == "2", printed
+    assert {(seed, step) for seed, step, *_ in answers_of(tmp_path / "home")} == {(3, 0), (3, 2)}

@@ -19,14 +19,18 @@ from capsafe_core.workspace.service import ask, ask_to, from_owner
 
 
 def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFrame:
-    """A table from the running app where it owns the store, else from the store itself.
+    """A table from the running app where it owns the store, else from the store itself, once it has read
+    what the job folders have.
 
     Raises:
         CapsafeError: neither can be had.
     """
-    return from_owner(
-        settings, lambda path: ask(path, name, chosen), lambda store: table(store, name, chosen)
-    )
+
+    def alone(store: Store) -> pd.DataFrame:
+        ingest_all(store, settings.jobs_path)
+        return table(store, name, chosen)
+
+    return from_owner(settings, lambda path: ask(path, name, chosen), alone)
 
 
 def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:
