@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from capsafe_core.folders import boundary, is_regular
+
 STATE = "trainer_state.json"
 TRAINING = "training evaluation"
 """the benchmark under which a trainer's own numbers stand"""
@@ -54,7 +56,7 @@ def _is_number(value: Any) -> bool:
 def _state(folder: Path) -> dict[str, Any]:
     path = folder / STATE
     try:
-        if path.stat().st_size > LARGEST:
+        if not is_regular(path, boundary(folder)) or path.stat().st_size > LARGEST:
             return {}
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

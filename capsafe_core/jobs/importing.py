@@ -15,7 +15,7 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, list_jobs, read_small, replace_file
 from capsafe_core.jobs.folder.work import ImportWork, Source, SurveyWork
-from capsafe_core.jobs.foreign import own_job, own_manifest, refuse_foreign
+from capsafe_core.jobs.foreign import is_foreign, own_job, own_manifest, refuse_foreign
 from capsafe_core.jobs.import_study import RULES, study_text
 from capsafe_core.jobs.looking import Survey
 from capsafe_core.jobs.plan import plan_judge
@@ -94,7 +94,7 @@ def plan_import(
     joined = sorted((content, sorted(found)) for content, found in (known or {}).items())
     digest = digest_text(canonical_json(joined)) if joined else ""
     work = ImportWork(mapping.name, mapping.to_toml(), sources, digest)
-    before = read_heads(imports(root, mapping.name))
+    before = read_heads(own_imports(root, mapping.name))
     places = [Place(**log["place"]) for log in survey.logs if log["place"]]
     recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {
         tuple(r) for head in before for r in head["recipes"]
@@ -140,6 +140,11 @@ def imports(root: Path, study: str = "") -> list[Job]:
         for job in list_jobs(root)
         if job.manifest.imports and study in ("", job.manifest.asks(ImportWork).study)
     ]
+
+
+def own_imports(root: Path, study: str = "") -> list[Job]:
+    """Those of `imports` that are the workspace's own: what others bring says nothing of a study here."""
+    return [job for job in imports(root, study) if not is_foreign(job.folder)]
 
 
 def _source(file: dict[str, Any]) -> Source:

@@ -14,8 +14,8 @@ from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
 from capsafe_core.jobs.folder.work import FitWork, GenerateWork, ProbeWork
-from capsafe_core.jobs.foreign import foreign_studies, own_job, refuse_foreign
-from capsafe_core.jobs.importing import imports
+from capsafe_core.jobs.foreign import foreign_studies, is_foreign, own_job, refuse_foreign
+from capsafe_core.jobs.importing import own_imports
 from capsafe_core.jobs.own_checkpoints import OwnCheckpoint, known_checkpoints
 from capsafe_core.jobs.permission import permit_all
 from capsafe_core.jobs.plan import plan_judge, plan_study
@@ -191,9 +191,8 @@ def planned(root: Path, study: Study, awaited: bool = False) -> list[Manifest]:
     def known(recipe: RecipeSettings) -> list[OwnCheckpoint]:
         return known_checkpoints(root, study.name, recipe, awaited)
 
-    for parts in sorted(
-        {job.manifest.parts for job in list_jobs(root) if job.manifest.kind == "generate"}, reverse=True
-    ):
+    own = [job for job in list_jobs(root) if job.manifest.kind == "generate" and not is_foreign(job.folder)]
+    for parts in sorted({job.manifest.parts for job in own}, reverse=True):
         jobs = plan_study(study, parts, find_checkpoints=known)
         if any((root / manifest.job_id).exists() for manifest in jobs if manifest.kind == "generate"):
             return jobs
@@ -225,7 +224,7 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
         CapsafeError: the study has no outputs here, or the judge is no judge.
     """
     refuse_foreign(root, study.name)
-    generations = [job.job_id for job in imports(root, study.name)]
+    generations = [job.job_id for job in own_imports(root, study.name)]
     if not study.is_imported:
         generations += [
             m.job_id

@@ -19,8 +19,10 @@ from msgspec import UNSET
 
 from capsafe_core.checkpoint_places import compiled, guess_pattern, path_facts
 from capsafe_core.errors import CapsafeError
+from capsafe_core.folders import boundary, is_regular
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.folder.work import GenerateWork, Point
+from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.study import RecipeSettings
 from capsafe_core.trainer_state import STATE, trained_steps
 
@@ -97,7 +99,8 @@ def known_checkpoints(
     """
     answered = {}
     for job in list_jobs(root):
-        if job.manifest.kind == "generate" and job.manifest.study == study:
+        is_answer = job.manifest.kind == "generate" and job.manifest.study == study
+        if is_answer and not is_foreign(job.folder):  # what others bring names no checkpoint of a study here
             work = job.manifest.asks(GenerateWork)
             if work.begins is not UNSET and work.path is not UNSET and work.path.recipe == recipe.name:
                 one = _of_work(work, work.path)
@@ -253,6 +256,7 @@ def _weights(folder: Path) -> list[Path]:
 
 def _require_whole_file(path: Path) -> None:
     """Refuse a safetensors file that is shorter than its head says: it is being written, or was cut."""
+    _require_regular(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -270,8 +274,15 @@ def _require_whole_file(path: Path) -> None:
         raise _UnusableError(f"{path.name} is half written: {size:,} of {whole:,} bytes")
 
 
+def _require_regular(path: Path) -> None:
+    """Refuse what is there and is not a file of its folder: a pipe would keep everybody waiting."""
+    if os.path.lexists(path) and not is_regular(path, boundary(path.parent)):
+        raise _UnusableError(f"{path.name} is not a regular file of its folder")
+
+
 def _json(path: Path) -> dict[str, Any]:
     """The object in a small file."""
+    _require_regular(path)
     try:
         if path.stat().st_size > LARGEST_JSON:
             raise _UnusableError(f"{path.name} is larger than {LARGEST_JSON >> 20} MB")

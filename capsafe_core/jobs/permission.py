@@ -15,7 +15,7 @@ from typing import Any
 
 from capsafe_core import catalogue
 from capsafe_core.errors import NotAllowedError
-from capsafe_core.jobs.folder import Manifest, open_job
+from capsafe_core.jobs.folder import Manifest, folder_beside, open_job
 from capsafe_core.jobs.foreign import foreign_folders, foreign_studies, is_foreign, refuse_foreign
 from capsafe_core.jobs.importing import read_heads
 from capsafe_core.jobs.own_checkpoints import OwnCheckpoint
@@ -102,13 +102,20 @@ def require_own(folder: Path, manifest: Manifest) -> None:
     names.
 
     Raises:
-        NotAllowedError: the job or its study did.
+        NotAllowedError: the job, one that it comes after, or its study did.
     """
     if is_foreign(folder):
         raise NotAllowedError(
             f"The job {folder.name} came from elsewhere and has not been adopted, so it does not run.",
             "`capsafe adopt STUDY` and the Runs page show what it would use, and ask you.",
         )
+    for name in manifest.after:  # whose outputs and adapters it takes
+        if is_foreign(folder_beside(folder, name)):
+            raise NotAllowedError(
+                f"The job {folder.name} takes what {name} brought, which came from elsewhere and has not "
+                "been adopted.",
+                "`capsafe adopt STUDY` and the Runs page show what would be used, and ask you.",
+            )
     if manifest.kind == "survey":
         return
     for study in foreign_studies(folder.parent):

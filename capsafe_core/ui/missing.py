@@ -8,6 +8,7 @@ from capsafe_core import catalogue
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest
+from capsafe_core.jobs.foreign import foreign_studies
 from capsafe_core.jobs.new_run import add_judge, missing_jobs, queue_jobs
 from capsafe_core.jobs.record_job import recorded_study
 from capsafe_core.jobs.watching import waits_for, watch, watched_studies
@@ -87,8 +88,8 @@ def buttons(view: View, settings: Settings) -> None:
 def _watch_switch(view: View, settings: Settings) -> None:
     """Whether checkpoints that appear while somebody trains are answered without anybody asking."""
     recipes = [recipe for recipe in view.study.recipes if recipe.folders]
-    if not recipes:
-        return
+    if not recipes or view.study.name in foreign_studies(settings.jobs_path):
+        return  # nobody looks into folders of somebody else's choice
     on = st.toggle(
         "Watch for new checkpoints",
         view.study.name in watched_studies(settings),

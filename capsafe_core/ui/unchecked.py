@@ -7,6 +7,7 @@ import streamlit as st
 from capsafe_core.analysis.view import View
 from capsafe_core.jobs.folder import Job, list_jobs
 from capsafe_core.jobs.folder.work import JudgeWork
+from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.ui.safe_text import plain_label
 from capsafe_core.workspace.owner import current_owner
 
@@ -37,6 +38,7 @@ def _why(view: View, jobs: list[Job]) -> str:
         for job in jobs
         if job.manifest.study == view.study.name
         and job.manifest.kind == "judge"
+        and not is_foreign(job.folder)
         and job.manifest.asks(JudgeWork).judge == view.specification.coherence
     ]
     unfinished = [job for job in mine if job.state != "done"]

@@ -10,7 +10,7 @@ from capsafe_core.importers.items import Items
 from capsafe_core.importers.survey import Surveyor
 from capsafe_core.jobs.folder import Part, replace_file
 from capsafe_core.jobs.folder.work import SurveyWork
-from capsafe_core.jobs.importing import imports, read_heads
+from capsafe_core.jobs.importing import own_imports, read_heads
 from capsafe_core.mapping import parse_mapping
 
 
@@ -38,7 +38,7 @@ def work(part: Part) -> None:
 def known_items(root: Path) -> Items:
     """The items of every benchmark that was imported into a workspace, in the order in which they came."""
     found: Items = {}
-    for head in read_heads(imports(root)):
+    for head in read_heads(own_imports(root)):
         for benchmark, items in head["items"].items():
             mine = found.setdefault(benchmark, {})
             for item, digest in items:
