@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs import own_checkpoints
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.folder.work import GenerateWork
 from capsafe_core.jobs.new_run import NewRun, planned
@@ -194,6 +195,27 @@ def test_patterns_that_say_nothing_or_too_much(tmp_path: Path, pattern: str, wor
     with pytest.raises(CapsafeError) as error:
         places(tmp_path / pattern)
     assert words in error.value.message
+
+
+def test_a_pattern_looks_at_so_many_folders_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/*/*/*/{step}` looked through every disk, 90 s at a time, and stopped at what it may not open."""
+    for i in range(8):
+        checkpoint(tmp_path / f"run-{i}" / "checkpoint-1")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert places(tmp_path / "*-{seed}" / "checkpoint-{step}") == [(i, 1) for i in range(8)]
+    monkeypatch.setattr(own_checkpoints, "MOST_LOOKED_AT", 16)
+    with pytest.raises(CapsafeError, match="more than 16 files and folders"):
+        places(*[Path(tmp_path, *["*"] * 5, "checkpoint-{step}")])
+
+
+def test_a_start_whose_checkpoints_are_not_there_yet_is_a_sentence(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "checkpoint-10", short=4)
+    text = STUDY.format(model="m", pattern=tmp_path / "checkpoint-{step}", more="")
+    later = text.replace("[[datasets]]", '[[starts]]\nname = "next"\nrecipe = "sft"\n[[datasets]]')
+    with pytest.raises(CapsafeError, match="'next' is a checkpoint of 'sft', and none"):
+        plan_study(parse_study(later))
 
 
 def test_a_checkpoint_that_comes_later_changes_no_job(tmp_path: Path) -> None:

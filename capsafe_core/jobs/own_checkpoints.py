@@ -10,7 +10,9 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from capsafe_core.trainer_state import STATE, trained_steps
 
 MOST_FOUND = 10_000
 """folders that a pattern may fit"""
+MOST_LOOKED_AT = 100_000
+"""files and folders on the way to them"""
 LARGEST_HEAD = 100 << 20
 """bytes of the head of a safetensors file, as the format bounds it"""
 LARGEST_JSON = 64 << 20
@@ -201,13 +205,37 @@ def _fitting(pattern: str) -> list[Path]:
         )
     if not names and "*" not in pattern:
         return [Path(pattern)] if Path(pattern).is_dir() else []
-    whole = Path(re.sub(r"\{[^{}]*\}|\*+", "*", pattern))
-    below = Path(whole.anchor).glob(str(whole.relative_to(whole.anchor)))
-    fits = (path for path in below if path.is_dir() and (not names or path_facts(pattern, str(path))))
-    found = list(islice(fits, MOST_FOUND + 1))
+    found = [
+        path
+        for path in _below(Path(re.sub(r"\{[^{}]*\}|\*+", "*", pattern)))
+        if os.path.isdir(path) and (not names or path_facts(pattern, str(path)))
+    ]
     if len(found) > MOST_FOUND:
         raise CapsafeError(f"More than {MOST_FOUND:,} folders fit {pattern[:500]}.", "Name fewer of them.")
     return found
+
+
+def _below(glob: Path) -> list[Path]:
+    """What a path with * in it fits; folders that may not be looked into are left out."""
+    level, looked = [Path(glob.anchor)], 0
+    for part in glob.parts[1:]:
+        if "*" not in part:
+            level = [folder / part for folder in level if os.path.lexists(folder / part)]
+            continue
+        names: list[Path] = []
+        for folder in level:
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    looked += 1
+                    if fnmatchcase(entry.name, part):
+                        names.append(folder / entry.name)
+                    if looked > MOST_LOOKED_AT:
+                        raise CapsafeError(
+                            f"{str(glob)[:500]} leads past more than {MOST_LOOKED_AT:,} files and folders.",
+                            "Name the folder that they are in, and write * only below it.",
+                        )
+        level = names
+    return level
 
 
 def _looked_at(folder: Path, seed: int, step: int) -> OwnCheckpoint:

@@ -156,6 +156,11 @@ class _Planner:
             adapters = tuple(Adapter(path=str(path)) for path in chosen.adapters)
             return CheckpointSource(str(chosen.model), adapters, chosen.trusted, chosen.pickles), ()
         recipe = self.study.recipe(chosen.recipe)
+        if recipe.folders and not self.own[recipe.name]:
+            raise CapsafeError(
+                f"The start {start!r} is a checkpoint of {recipe.name!r}, and none of those can be used.",
+                f"Look at {' or '.join(recipe.folders)[:500]}.",
+            )
         if recipe.folders:
             first = [found for found in self.own[recipe.name] if found.seed == self.own[recipe.name][0].seed]
             return self.own_source(recipe, first[-1]), ()
