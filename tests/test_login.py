@@ -288,3 +288,33 @@ def test_no_other_letter_passes_for_one_of_an_address(tmp_path: Path) -> None:
     assert role_of("kim@stra\u00dfe.example", roles) == "viewer"
     with pytest.raises(CapsafeError, match="several roles"):
         role_of("kim@two.example", roles)
+
+
+ANYTHING = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats() | some.text(max_size=20),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+EMAILS = some.sampled_from(
+    ["ada@example.org", "ADA@example.org", "ada@example.org ", "ada@example.org\x00", "eve"]
+)
+
+
+@given(
+    claims=some.fixed_dictionaries(
+        {}, optional={"email": EMAILS | ANYTHING, "email_verified": ANYTHING, "sub": EMAILS | ANYTHING}
+    )
+)
+def test_whatever_a_provider_says_nobody_passes_for_somebody_else(
+    tmp_path_factory: pytest.TempPathFactory, claims: dict[str, Any]
+) -> None:
+    roles = tmp_path_factory.getbasetemp() / "any-roles.toml"
+    roles.write_text(ROLES)
+    try:
+        found = person_logged_in(claims, roles)
+    except CapsafeError:
+        return
+    assert claims["email_verified"] is True
+    assert isinstance(claims["email"], str)
+    assert found.name == claims["email"].lower() or not claims["email"].isascii()
+    assert found.role == "viewer" or claims["email"].lower() == "ada@example.org"
