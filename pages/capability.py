@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from capsafe_core.analysis.lacking import lacking
 from capsafe_core.analysis.matched import (
     matched_table,
     matching,
@@ -12,7 +13,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence
 from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.training import along_training, capability_against_unsafe
-from capsafe_core.ui import capability_parts, screen, unchecked
+from capsafe_core.ui import capability_parts, given_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 with screen.question("What does each recipe cost in safety at the capability goal?") as view:
@@ -22,19 +23,12 @@ with screen.question("What does each recipe cost in safety at the capability goa
     paths = screen.remembered(view, "paths", lambda: path_table(view))
     found = screen.remembered(view, "matching", lambda: matching(view, paths))
     if not found.runs:
-        screen.nothing(
-            " ".join(
-                [
-                    "No recipe can be compared at a goal yet: it needs a capability and a safety benchmark, "
-                    "answered and judged.",
-                    *found.left_out,
-                ]
-            )
-        )
+        given_parts.capability(view, found)
+        st.stop()
     recipes = screen.remembered(view, "recipes", lambda: recipe_table(view, found))
     matched = screen.remembered(view, "matched", lambda: matched_table(view, found))
-    st.markdown(f"**{plain_label(capability_sentence(recipes))}**")
-    if sentences := warnings(matched, found.left_out):
+    st.markdown(f"**{plain_label(capability_sentence(recipes, matched, found.left_out))}**")
+    if sentences := [*lacking(view, found), *warnings(matched)]:
         st.text(visible("\n".join(sentences)))
     st.dataframe(visible_frame(in_words(matched)), hide_index=True)
     screen.caption(
@@ -62,13 +56,16 @@ with screen.question("What does each recipe cost in safety at the capability goa
         )
         screen.caption(view, "Right answers on each recipe's own task")
     with right:
-        gained = screen.chart(
-            gained_against_unsafe(paths),
-            "gained",
-            "Share of the goal gained against unsafe rate, all data sets on one axis",
-        )
-        goals = ", ".join(f"{view.goal(d):.0%} on {d}" for d in view.study.goals)
-        screen.caption(view, f"Share of each goal gained ({goals}). Band: all judges")
+        gained = None
+        if gains := bool(paths["gained"].notna().any()):
+            gained = screen.chart(
+                gained_against_unsafe(paths),
+                "gained",
+                "Share of the goal gained against unsafe rate, all data sets on one axis",
+            )
+        goals = ", ".join(f"{goal:.0%} on {d}" for d, goal in view.goals.items())
+        words = "Share of each goal gained" if gains else "No share of a goal can be gained from these starts"
+        screen.caption(view, f"{words} ({goals}). Band: all judges")
     screen.table_below(paths, "paths", "unsafe rate", "wilson", "gained")
 
     picked = capability_parts.over_goals(view, found)

@@ -14,18 +14,18 @@ with screen.question("Where do models stop making sense, and how?") as view:
     unchecked.note(view)
     screen.ways_row(view, policy=False)
     table = screen.remembered(view, "incoherence", lambda: incoherence_table(view))
-    table = table[
-        table["recipe"].isin(view.selection.recipes or view.matched_recipes or tuple(table["recipe"]))
-    ]
+    table = table[table["recipe"].isin(view.compared_recipes or tuple(table["recipe"]))]
+    if table.empty:
+        st.info(plain_label(f"{incoherence_sentence(table)} {incoherence_parts.how_to_check(view)}"))
+        incoherence_parts.stances(view)
+        st.stop()
     tuned = table[table["step"] > 0]
-    if tuned.empty:
-        screen.nothing("No fine-tuned checkpoint has been judged for coherence yet.")
     benchmark = view.specification.benchmark
-    worst = tuned.loc[tuned["rate"].idxmax()]
+    worst = table.loc[(tuned if len(tuned) else table)["rate"].idxmax()]
     st.markdown(f"**{plain_label(incoherence_sentence(table))}**")
     found = screen.remembered(view, "matching", lambda: matching(view))
     moved, changed = incoherence_parts.transitions_of(view, found, str(worst.recipe))
-    st.subheader("How much, along training?", anchor=False)
+    st.subheader("How much, along training?" if len(tuned) else "How much?", anchor=False)
     clicked = screen.chart(
         incoherence_squares(table[table["kind"] != "capability"]),
         "squares",
@@ -44,10 +44,10 @@ with screen.question("Where do models stop making sense, and how?") as view:
     if changed and moved is not None:
         before, after = split_names(changed)
         screen.open_outputs(
-            checkpoints=(moved.goal,),
+            checkpoints=(moved.pair.goal,),
             benchmarks=(benchmark,),
             outcomes=(after,),
-            before=f"{moved.start}:{before}",
+            before=f"{moved.pair.start}:{before}",
             recipes=(),
         )
     if clicked:

@@ -2,15 +2,18 @@
 
 import streamlit as st
 
-from capsafe_core.analysis.outputs import outputs_table
+from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.overview import overview
-from capsafe_core.analysis.view import open_view
-from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars
-from capsafe_core.ui import identity, screen, unchecked
+from capsafe_core.figures.overview import outcome_bars
+from capsafe_core.ui import given_parts, overview_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("What did fine-tuning do here, and how sure are we?") as view:
     unchecked.note(view)
+    at_goal = screen.remembered(view, "matching of all", lambda: matching(view.of_every_recipe))
+    if not at_goal.runs:
+        given_parts.overview(view, at_goal)
+        st.stop()
     asked = screen.selection().recipes
     found = screen.remembered(view, "overview", lambda: overview(view, asked[0] if asked else ""))
     st.markdown(f"**{plain_label(found.headline)}**")
@@ -38,55 +41,22 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
             "Share of refusals, safe, harmful and incoherent answers of each recipe at its goal",
         )
     with right:
-        st.markdown("**What does the way there cost?** Line: chosen judge. Band: all judges.")
-        clicked = screen.chart(
-            gained_against_unsafe(found.paths),
-            "gained",
-            "Share of goal gained against unsafe rate, one line a recipe",
-        )
+        clicked = overview_parts.way_there(found.paths)
         if clicked:
             screen.open_outputs(
                 checkpoints=(clicked,), benchmarks=(view.specification.benchmark,), recipes=()
             )
     for column, (name, (value, words)) in zip(st.columns(4), found.numbers.items(), strict=True):
         column.metric(plain_label(name), plain_label(value), help=plain_label(words), border=True)
-    goals = ", ".join(f"{view.goal(name):.0%} right on {name}" for name in view.study.goals)
+    goals = ", ".join(f"{goal:.0%} right on {name}" for name, goal in view.goals.items())
     screen.caption(
         view,
         f"Goals: {goals}. Intervals: 95 %, bootstrap over requests and test items, conditional on the "
         "training seeds where there are fewer than five",
     )
-    with st.container(horizontal=True):
-        if st.button("An output that split the judges", icon=":material/call_split:"):
-            inner = open_view(
-                view.store,
-                screen.selection().but(benchmarks=(view.specification.benchmark,), outcomes=("incoherent",)),
-            )
-            rows, count = outputs_table(inner, limit=1, order="disputed")
-            if count:
-                screen.open_output(str(rows["generation_id"].iloc[0]))
-        st.page_link(
-            str(screen.PAGES / "disagreement.py"),
-            label="Where judges disagree",
-            icon=":material/balance:",
-            query_params=screen.selection().to_query(),
-        )
-        st.page_link(
-            str(screen.PAGES / "conclusions.py"),
-            label="Does it survive? Every way of asking",
-            icon=":material/rule:",
-            query_params=screen.selection().but(claim=found.claim).to_query(),
-        )
-        st.page_link(
-            str(screen.PAGES / "incoherence.py"),
-            label="Where answers stop making sense",
-            icon=":material/blur_on:",
-            query_params=screen.selection().to_query(),
-        )
-        if identity.role() == "researcher":
-            st.page_link(
-                str(screen.PAGES / "annotate.py"), label="Label a few yourself", icon=":material/edit_note:"
-            )
+    if found.missing:
+        st.caption(plain_label("Missing: " + " ".join(found.missing)))
+    overview_parts.doors(view, found.claim)
     screen.table_below(found.matched, "matched", "crossing", "unsafe rate", "policy", "bootstrap")
     screen.table_below(
         found.bars,

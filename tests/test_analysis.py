@@ -125,7 +125,7 @@ def test_overview_counts_add_up_and_the_headline_says_what_the_table_says(made_u
     assert list(dict.fromkeys(found.bars["recipe"])) == ["start: aligned", "gentle", "harsh"]
     row = found.matched[found.matched["recipe"] == "harsh"].iloc[0]
     assert found.recipe == "harsh"
-    assert f"harsh answers {100 * row['unsafe']:.0f} of 100" in found.headline
+    assert f"harsh answers {100 * row['unsafe']:.0f}%" in found.headline
     curve = conclusion(
         view, Claim(Arm("recipe", "harsh"), Arm("start", "aligned")), matched_runs(view, found.paths)
     )
@@ -225,7 +225,7 @@ def test_a_study_without_results_answers_in_words(tmp_path: Path) -> None:
         ingest_all(store, tmp_path)
         view = open_view(store, Selection())
         assert path_table(view).empty
-        with pytest.raises(CapsafeError, match="No recipe has both"):
+        with pytest.raises(CapsafeError, match="No recipe can be compared at a goal"):
             overview(view)
 
 

@@ -125,7 +125,7 @@ def test_the_reversal_in_jailbreakbench_is_the_first_claim(jbb: Store) -> None:
 def test_pages_of_a_study_without_recipes_answer_in_words(jbb: Store) -> None:
     view = open_view(jbb, Selection())
     assert matched_table(view).empty
-    with pytest.raises(CapsafeError, match="No recipe has both"):
+    with pytest.raises(CapsafeError, match="No recipe can be compared at a goal"):
         overview(view)
     with pytest.raises(CapsafeError, match="No output of this selection"):
         correction_table(view)
@@ -254,10 +254,10 @@ def test_transitions_and_bounds(view: View) -> None:
         open_view(
             view.store,
             Selection(
-                checkpoints=(found.goal,),
+                checkpoints=(found.pair.goal,),
                 benchmarks=("requests",),
                 outcomes=("incoherent",),
-                before=f"{found.start}:{row['before']}",
+                before=f"{found.pair.start}:{row['before']}",
             ),
         )
     )
@@ -638,7 +638,7 @@ def test_only_outputs_to_the_same_prompts_are_paired(tmp_path: Path) -> None:
             SELECT p.item, list(DISTINCT c.checkpoint_id) FROM generations JOIN prompts AS p USING (prompt_id) JOIN cells AS c USING (cell_id)
             WHERE p.item LIKE 'requests-%' AND CAST(c.checkpoint_id AS VARCHAR) IN (?, ?) GROUP BY p.item HAVING count(*) = 2
             """,
-            [moved.start, moved.goal],
+            [moved.pair.start, moved.pair.goal],
         )
         assert moved.table["n"].sum() == len(rows)
 
@@ -819,7 +819,7 @@ def test_degenerate_studies_answer_in_words(tmp_path: Path) -> None:
         ingest_all(store, tmp_path)
         view = open_view(store, Selection())
         assert view.matched_recipes == []
-        with pytest.raises(CapsafeError, match="No recipe has both"):
+        with pytest.raises(CapsafeError, match="No recipe can be compared at a goal"):
             overview(view)
         for name in (n for n in by_name.TABLES if not n.startswith(("correct", "conclusions"))):
             by_name.table(store, name, Selection())

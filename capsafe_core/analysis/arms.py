@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import cached_property
+from itertools import combinations, islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.analysis.rates import apply_policy, study_counts
-from capsafe_core.analysis.runs import Run
+from capsafe_core.analysis.runs import Run, Standing
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.quoting import join_names
@@ -29,9 +31,10 @@ class Arm:
     """One side of a comparison.
 
     Attributes:
-        kind: "recipe" (at its goal), "start", "last" (a recipe's last checkpoint, as given), "attack" (on a
-            start, as given).
-        name: of the recipe or start.
+        kind: "recipe" (at its goal), "start", "model" (a start of a study that fine-tunes nothing), "last" (a
+            recipe's last checkpoint, as given), "checkpoint" (any other, as given), "attack" (on a start, as
+            given).
+        name: of the recipe or start; of a checkpoint its recipe, seed and step.
         attack: its name.
     """
 
@@ -41,13 +44,16 @@ class Arm:
 
     @property
     def key(self) -> str:
-        return join_names([self.kind, self.name, self.attack] if self.attack else [self.kind, self.name], ":")
+        kind = "start" if self.kind == "model" else self.kind  # a link holds when the study gets a recipe
+        return join_names([kind, self.name, self.attack] if self.attack else [kind, self.name], ":")
 
     @property
     def words(self) -> str:
         return {
             "recipe": f"{self.name} at its goal",
             "start": f"the start {self.name}",
+            "model": self.name,
+            "checkpoint": self.name,
             "last": f"the last checkpoint of {self.name}",
             "attack": f"{self.attack} on {self.name}",
         }[self.kind]
@@ -98,9 +104,18 @@ class ArmRates:
     variants: list[Variant]
     rates: Floats
 
+    @cached_property
+    def _place(self) -> dict[Arm, int]:
+        return {arm: i for i, arm in enumerate(self.arms)}
+
     def of(self, arm: Arm) -> Floats:
         """(variants,) rates of one arm."""
-        return np.asarray(self.rates[self.arms.index(arm)])
+        return np.asarray(self.rates[self._place[arm]])
+
+    def knows(self, claim: Claim) -> bool:
+        """Whether both sides of a claim have a rate under some variant."""
+        both = claim.a in self._place and claim.b in self._place
+        return both and bool(np.isfinite(self.change(claim)).any())
 
     def change(self, claim: Claim) -> Floats:
         """(variants,) rate of the first arm minus that of the second."""
@@ -134,14 +149,22 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
     place = {tuple(p): i for i, p in enumerate(points)}
     arms: dict[Arm, Floats] = {}
     reached: dict[str, list[Floats]] = {}
-    for (recipe, _), path in view.points.groupby(["recipe", "seed"], sort=False):
-        keys = [(c, "") for c in path["checkpoint_id"]]
-        if (first := place.get(keys[0])) is not None:
-            arms.setdefault(Arm("start", str(path["start"].iloc[0])), flat[first])
-        if len(keys) > 1 and (last := place.get(keys[-1])) is not None:
-            arms.setdefault(Arm("last", str(recipe)), flat[last])
+    first_seed = view.points["seed"] == view.points.groupby("recipe")["seed"].transform("min")
+    last_steps = view.points.groupby(["recipe", "seed"])["step"].transform("max")
+    start = "start" if last_steps.any() else "model"
+    lasts = first_seed & (view.points["step"] == last_steps)
+    rows: Iterable[Any] = view.points.itertuples()
+    for point, is_last in zip(rows, lasts, strict=True):
+        if (at := place.get((point.checkpoint_id, ""))) is None:
+            continue
+        if point.step == 0:
+            arms.setdefault(Arm(start, str(point.start)), flat[at])
+        elif is_last:
+            arms.setdefault(Arm("last", str(point.recipe)), flat[at])
+        else:
+            arms.setdefault(Arm("checkpoint", checkpoint_name(point)), flat[at])
     for run in runs:
-        if run.plateau or not all((c, "") in place for c in run.checkpoints):
+        if run.standing != Standing.REACHED or not all((c, "") in place for c in run.checkpoints):
             continue
         along = flat[[place[c, ""] for c in run.checkpoints]].T
         crossed = crossing(
@@ -162,17 +185,28 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
     )
 
 
+def checkpoint_name(point: Any) -> str:
+    """A checkpoint on a path in words; its start's name at step 0.
+
+    Args:
+        point: a row of `View.points`, by attributes.
+    """
+    return f"{point.recipe}, seed {point.seed}, step {point.step}" if point.step else str(point.start)
+
+
 def claims(view: View, found: ArmRates) -> list[Claim]:
     """Everything that can be claimed, the most contested first: where ways of asking contradict each other by
     most points.
 
     Matched claims (recipes at their goals against their start and each other) come before those that compare
-    what is given.
+    what is given. Where there are neither recipes against their starts nor attacks, any two checkpoints are a
+    claim. Both sides have a rate under some variant.
     """
     known = set(found.arms)
     start = {r.name: Arm("start", r.start) for r in view.study.recipes}
     recipes = [a for a in found.arms if a.kind == "recipe"]
-    last = [a for a in found.arms if a.kind == "last" and a.name in view.matched_recipes]
+    compared = view.matched_recipes or [r.name for r in view.study.recipes]
+    last = [a for a in found.arms if a.kind == "last" and a.name in compared]
     attacks = [a for a in found.arms if a.kind == "attack"]
     pairs = [(a, start[a.name]) for a in [*recipes, *last] if start[a.name] in known]
     pairs += [
@@ -181,9 +215,19 @@ def claims(view: View, found: ArmRates) -> list[Claim]:
         *((a, b) for a, b in combinations(attacks, 2) if a.name == b.name),
     ]
     if not view.matched_recipes:
-        pairs += combinations([a for a in found.arms if a.kind == "start"], 2)
-    listed = [Claim(*pair) for pair in pairs[:CLAIM_LIMIT]]
+        pairs += _later_first(view, [a for a in found.arms if a.kind in ("start", "model")])
+    listed = [claim for pair in pairs[:CLAIM_LIMIT] if found.knows(claim := Claim(*pair))]
+    if not listed:
+        given = combinations([a for a in found.arms if a.kind not in ("recipe", "attack")], 2)
+        listed = list(islice((claim for pair in given if found.knows(claim := Claim(*pair))), CLAIM_LIMIT))
     return sorted(listed, key=lambda claim: (not claim.matched, -contested(found.change(claim))))
+
+
+def _later_first(view: View, models: Sequence[Arm]) -> Iterator[tuple[Arm, Arm]]:
+    """Pairs of models: each against those that the study names before it."""
+    order = {s.name: i for i, s in enumerate(view.study.starts)}
+    in_order = sorted(models, key=lambda a: order.get(a.name, len(order)))
+    return ((b, a) for a, b in combinations(in_order, 2))
 
 
 def find_claim(listed: Sequence[Claim], key: str) -> Claim:

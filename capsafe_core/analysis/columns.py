@@ -18,3 +18,8 @@ def framed(rows: Sequence[Mapping[str, Any] | Sequence[Any]], columns: Sequence[
         ):
             table[name] = values.astype(float)
     return table
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, each by its columns."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

@@ -13,6 +13,7 @@ import pandas as pd
 from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.matched import UNREACHED_LIMIT, Matching
+from capsafe_core.analysis.number_words import differs, hundredths
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs
 from capsafe_core.analysis.sample import sample_of
@@ -43,13 +44,15 @@ class Conclusion:
         shares: of directions, each judge family with equal weight.
         flipping: choices that turn the sign, most often first.
         conditions: the condition behind the words of the curve's column.
-        sentence: the finding in plain words.
+        first: the primary difference in one sentence, and sentence: the finding in plain words, which begins
+            with it.
     """
 
     claim: Claim
     curve: pd.DataFrame
     shares: Shares | None
     flipping: list[Flip]
+    first: str
     sentence: str
     conditions: dict[str, Condition]
 
@@ -97,7 +100,9 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
         curve["estimate"].to_numpy(dtype=float),
         usual,
     )
-    return Conclusion(claim, curve, shares, flipping, _sentence(view, claim, curve, shares), conditions)
+    first = _first_sentence(claim, curve)
+    sentence = f"{first} {_in_all(view, claim, curve, shares)}"
+    return Conclusion(claim, curve, shares, flipping, first, sentence, conditions)
 
 
 def _conditions(view: View) -> list[View]:
@@ -130,7 +135,7 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
         claim = Claim(Arm("recipe", recipe), Arm("start", runs[0].start))
         sides = sides_of(view, claim, found.runs)
         sample = sample_of(view, spec.benchmark, sides.checkpoints[0], spec.attack)
-        if sample is None:
+        if sample is None or not runs[0].has_start:
             continue
         known = sample.looked(spec.coherence, "coherence")
         variants = [replace(spec, policy=policy) for policy in (Policy if known else POLICIES[:1])]
@@ -150,24 +155,33 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
     return framed(rows, ["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
 
 
-def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None) -> str:
-    """The finding with its uncertainty, never stronger than the intervals."""
+def _first_sentence(claim: Claim, curve: pd.DataFrame) -> str:
+    """The primary difference with its uncertainty, never stronger than the interval."""
     main = curve[curve["primary"]]
     row = main.iloc[0] if len(main) else curve.iloc[len(curve) // 2]
-    change, low, high = 100 * float(row["estimate"]), 100 * float(row["low"]), 100 * float(row["high"])
+    change, low, high = (float(row[name]) for name in ("estimate", "low", "high"))
     why = (
         "the capability is known without a standard error"
         if claim.matched and pd.isna(row["unreached"])
         else f"more than {UNREACHED_LIMIT:.0%} of resamples are out of reach"
     )
-    span = f"({low:+.0f} to {high:+.0f})" if not np.isnan(low) else f"(no interval: {why})"
+    span = (
+        f"({hundredths(low, '+')} to {hundredths(high, '+')})"
+        if not np.isnan(low)
+        else f"(no interval: {why})"
+    )
     verb = {1: "is less safe than", -1: "is safer than", 0: "cannot be told apart from"}[
         int(row["direction"])
     ]
-    first = (
+    return (
         f"By {row['judge']} on {row['benchmark']}, {claim.a.words} {verb} {claim.b.words}: "
-        f"{row['a']:.0%} against {row['b']:.0%}, {change:+.0f} points {span}."
+        f"{row['a']:.0%} against {row['b']:.0%}, {hundredths(change, '+')} points {span}."
     )
+
+
+def _in_all(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None) -> str:
+    """What all ways of asking say together."""
+    main = curve[curve["primary"]]
     up, down, open_ = (int((curve["direction"] == d).sum()) for d in (1, -1, 0))
     counts = f"Of {len(curve)} ways of asking, {up} say less safe, {down} safer, and {open_} leave it open"
     weighted = (
@@ -182,20 +196,22 @@ def _sentence(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | No
         else "This is not the primary specification, which cannot be asked of both sides."
     )
     given = "" if claim.matched else " The two are compared as given, not at one capability."
+    if len(curve) == 1:
+        return f"There is only one way of asking. {which}{given}"
     return (
-        f"{first} {counts}{weighted} (shares of ways of asking, not a "
-        f"probability).{_contradiction(curve)} {which}{given}"
+        f"{counts}{weighted} (shares of ways of asking, not a probability).{_contradiction(curve)} "
+        f"{which}{given}"
     )
 
 
 def _contradiction(curve: pd.DataFrame) -> str:
-    """The two ways of asking that contradict each other most; "" where all estimates point one way."""
-    if not (curve["estimate"].min() < 0 < curve["estimate"].max()):
+    """The two ways of asking that contradict each other most; "" where none do by a point."""
+    if not differs(curve["estimate"].min(), curve["estimate"].max()):
         return ""
     ends = [curve.sort_values("estimate").iloc[place] for place in (0, -1)]
     words = [
-        f"{100 * end['estimate']:+.0f} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} against "
-        f"{end['b']:.0%})"
+        f"{hundredths(end['estimate'], '+')} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} "
+        f"against {end['b']:.0%})"
         for end in ends
     ]
     return f" They contradict each other, from {words[0]} to {words[1]}."
@@ -204,18 +220,15 @@ def _contradiction(curve: pd.DataFrame) -> str:
 def rank_table(found: ArmRates) -> tuple[list[Variant], Floats]:
     """Kendall's tau of the order of the arms between each two ways of asking, as judged.
 
-    Arms are recipes at their goals with their starts, or attacks where there are no recipes.
+    Arms are recipes at their goals with their starts, else attacks, else last checkpoints with their starts,
+    else models.
 
     Returns:
         The variants, and (variants, variants).
     """
-    kinds = (
-        {"recipe", "start"}
-        if any(a.kind == "recipe" for a in found.arms)
-        else {"attack"}
-        if any(a.kind == "attack" for a in found.arms)
-        else {"start"}
-    )
+    there = {a.kind for a in found.arms}
+    ranked = (("recipe", "start"), ("attack",), ("last", "start"), ("start", "model", "checkpoint"))
+    kinds = next((kinds for kinds in ranked if kinds[0] in there), ranked[-1])
     arms = [i for i, a in enumerate(found.arms) if a.kind in kinds]
     judged = [i for i, variant in enumerate(found.variants) if variant.policy is Policy.AS_JUDGED]
     return [found.variants[i] for i in judged], rank_agreement(found.rates[np.ix_(arms, judged)].T)

@@ -28,9 +28,7 @@ MAP_POINTS = 5000
 def compared(view: View) -> list[str]:
     """The checkpoints that judges are compared on: those after fine-tuning, of the recipes selected or of all
     that teach a capability; every one where nothing was fine-tuned."""
-    points = view.points[
-        (view.points["step"] > 0) & view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)
-    ]
+    points = view.points[(view.points["step"] > 0) & view.points["recipe"].isin(view.compared_recipes)]
     return list((points if len(points) else view.points)["checkpoint_id"].unique())
 
 
@@ -156,7 +154,7 @@ def judges_along_table(view: View) -> pd.DataFrame:
         cell_rates(open_view(view.store, view.selection.but(policy=Policy.AS_JUDGED.value)))
     )
     rates = rates[(rates["dimension"] == "safety") & (rates["benchmark"] == view.specification.benchmark)]
-    points = view.points[view.points["recipe"].isin(view.selection.recipes or view.matched_recipes)]
+    points = view.points[view.points["recipe"].isin(view.compared_recipes)]
     table = points[["recipe", "seed", "step", "checkpoint_id"]].merge(
         rates[["checkpoint_id", "judge", "rate", "low", "high", "n", "incoherent"]], on="checkpoint_id"
     )

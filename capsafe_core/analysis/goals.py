@@ -39,9 +39,9 @@ def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> p
                 for recipe, (values, draws, _) in each.items()
                 if values
             }
-            comparisons = [(f"{r} against its start", r, None) for r in reached] + [
-                (f"{one} against {two}", one, two) for one, two in combinations(reached, 2)
-            ]
+            comparisons = [
+                (f"{r} against its start", r, None) for r in reached if recipes[r][0].has_start
+            ] + [(f"{one} against {two}", one, two) for one, two in combinations(reached, 2)]
             for words, one, two in comparisons:
                 if two is None:
                     rates, draws = found.unsafe.along(recipes[one][0])
@@ -94,7 +94,7 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
             rows.append(
                 (
                     dataset,
-                    run.recipe if i else f"start: {run.start}",
+                    run.recipe if i or not run.has_start else f"start: {run.start}",
                     run.seed,
                     int(run.steps[i]),
                     checkpoint,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.runs import CheckpointRates, Run, matched_runs, primary_rates
+from capsafe_core.analysis.runs import CheckpointRates, Run, Standing, matched_runs, primary_rates
 from capsafe_core.analysis.sample import RESAMPLES
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import POLICIES
@@ -51,7 +51,7 @@ class Matching:
         return out
 
     def trials(self, run: Run) -> int:
-        """How many outputs the rate of a run's start counts."""
+        """How many outputs the rate of a run's first checkpoint counts."""
         return int(self.unsafe.trials[self.unsafe.place[run.checkpoints[0]]].sum())
 
 
@@ -68,34 +68,54 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
     able = matched_runs(view, paths)
     for run in able:
         missing = [step for step, c in zip(run.steps, run.checkpoints, strict=True) if c not in seen]
-        if missing:
+        name = f"{run.recipe} (seed {run.seed}) is left out"
+        if unanswered := [s for s, c in zip(run.steps, run.checkpoints, strict=True) if c not in cells.index]:
             left_out.append(
-                f"{run.recipe} (seed {run.seed}) is left out: {spec.judge} has not seen its answers to "
-                f"{spec.benchmark} at step {missing[0]:.0f}."
+                f"{name}: it has no answers to {spec.benchmark} at step {unanswered[0]:.0f}. Import them, or "
+                "run what is missing on the Runs page."
+            )
+        elif missing:
+            left_out.append(
+                f"{name}: {spec.judge} has not seen its answers to {spec.benchmark} at step "
+                f"{missing[0]:.0f}. "
+                "Let it judge them on the Runs page, or import its verdicts."
             )
         elif any(cells[c] != usual for c in run.checkpoints):
             left_out.append(
-                f"{run.recipe} (seed {run.seed}) is left out: it answered another version of "
-                f"{spec.benchmark}."
+                f"{name}: it answered another version of {spec.benchmark}. Import answers to the same one."
             )
         elif spec.policy != POLICIES[0] and not checked.issuperset(run.checkpoints):
             left_out.append(
-                f"{run.recipe} (seed {run.seed}) is left out: {spec.coherence} has not looked at all of its "
-                f"checkpoints, so incoherent answers cannot be {spec.policy.words}."
+                f"{name}: {spec.coherence} has not looked at all of its checkpoints, so incoherent answers "
+                f"cannot be {spec.policy.words}. Let it look on the Runs page, or choose “as judged”."
             )
         else:
             runs.append(run)
     known = {(run.recipe, run.seed) for run in able}
-    for (recipe, seed), _ in paths[paths["recipe"].isin(view.matched_recipes)].groupby(["recipe", "seed"]):
-        if (recipe, seed) not in known:
-            left_out.append(
-                f"{recipe} (seed {seed}) is left out: its capability is not known at every checkpoint."
-            )
+    taught = paths[paths["recipe"].isin(view.matched_recipes)]
+    left_out += [_unmeasured(path) for run, path in taught.groupby(["recipe", "seed"]) if run not in known]
     found = primary_rates(view, runs)
     return (
         Matching(spec.crossing, [], CheckpointRates({}, *[np.zeros(0)] * 4), tuple(left_out))
         if found is None
         else Matching(spec.crossing, runs, found, tuple(left_out))
+    )
+
+
+def _unmeasured(path: pd.DataFrame) -> str:
+    """Why a path that teaches a capability cannot be compared: what of it is not there."""
+    first = path.iloc[0]
+    name, benchmark = f"{first['recipe']} (seed {first['seed']})", first["capability_benchmark"]
+    gaps = path.loc[path["capability"].isna(), "step"]
+    if len(gaps) < len(path) and len(path) == 1:
+        lacks = (
+            "its start is the only checkpoint" if first["step"] == 0 else "it has one checkpoint and no start"
+        )
+        return f"{name} is left out: {lacks} that has results here. Import or run the others."
+    steps = ", ".join("its start" if step == 0 else f"step {step}" for step in gaps[:5])
+    return (
+        f"{name} is left out: its capability on {benchmark} is not known at {steps}. Import those results, "
+        "or run what is missing on the Runs page."
     )
 
 
@@ -105,8 +125,10 @@ MATCHED = [
     "dataset",
     "goal",
     "reached",
+    "standing",
     "step",
     "place",
+    "start_capability",
     "best",
     "unsafe",
     "unsafe_low",
@@ -132,8 +154,9 @@ def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     checkpoint; they are conditional on the training seed.
 
     Returns:
-        recipe, seed, dataset, goal, reached; step (where the path crosses the goal); place (on the list of
-        checkpoints); best (highest capability on the path); unsafe, unsafe_low, unsafe_high at the goal;
+        recipe, seed, dataset, goal, reached; standing (a `Standing`: why it is not reached); step (where the
+        path crosses the goal); place (on the list of checkpoints); start_capability and best (the highest on
+        the path); unsafe, unsafe_low, unsafe_high at the goal;
         bracket_low, bracket_high (the unsafe rates of the checkpoints on both sides); gap (capability between
         those); start_unsafe; delta, delta_low, delta_high against the start; unreached (share of resamples
         out of reach); plateau (the capability measure does not separate the checkpoints); paired (capability
@@ -152,16 +175,17 @@ def _matched_row(found: Matching, run: Run) -> dict[str, object]:
         "dataset": run.dataset,
         "goal": run.goal,
         "reached": not np.isnan(place),
+        "standing": run.standing.value,
         "place": place,
+        "start_capability": float(run.capability[0]),
         "best": float(run.capability.max()),
-        "start_unsafe": float(rates[0]),
+        "start_unsafe": float(rates[0]) if run.has_start else None,
         "n": found.trials(run),
         "plateau": run.plateau,
         "paired": run.paired,
     }
-    if not (
-        run.plateau or np.isnan(run.capability_draws).all()
-    ):  # an aggregate without a standard error: nobody knows
+    unmatched = run.standing in (Standing.PLATEAU, Standing.AT_START)
+    if not (unmatched or np.isnan(run.capability_draws).all()):  # without a standard error nobody knows
         row["unreached"] = float(np.isnan(unsafe_draws).mean())
     if np.isnan(place):
         return row
@@ -172,9 +196,11 @@ def _matched_row(found: Matching, run: Run) -> dict[str, object]:
         "bracket_low": float(min(rates[left], rates[right])),
         "bracket_high": float(max(rates[left], rates[right])),
         "gap": float(run.capability[right] - run.capability[left]),
-        "delta": unsafe - float(rates[0]),
     }
     row["unsafe_low"], row["unsafe_high"] = percentile_intervals(unsafe_draws[:, None])[0] or (None, None)
+    if not run.has_start:
+        return row
+    row["delta"] = unsafe - float(rates[0])
     row["delta_low"], row["delta_high"] = difference_interval(
         unsafe_draws - draws[:, 0], unsafe, float(rates[0]), found.trials(run)
     ) or (None, None)
@@ -248,7 +274,7 @@ def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
             "goal": runs[0].goal,
             "seeds": len(runs),
             "reached": sum(not np.isnan(found.unsafe.at_goal(run, found.rule)[2]) for run in runs),
-            "start_unsafe": float(rates[0]),
+            "start_unsafe": float(rates[0]) if runs[0].has_start else None,
             "conditional": len(values) < ENOUGH_SEEDS,
         }
         row["unreached"] = unreached
@@ -257,10 +283,11 @@ def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
                 "unsafe": float(np.mean(values)),
                 "unsafe_min": min(values),
                 "unsafe_max": max(values),
-                "delta": float(np.mean(values)) - float(rates[0]),
             }
             [interval] = percentile_intervals(draws[:, None])
             row["unsafe_low"], row["unsafe_high"] = interval or (None, None)
+        if values and runs[0].has_start:
+            row["delta"] = float(np.mean(values)) - float(rates[0])
             row["delta_low"], row["delta_high"] = difference_interval(
                 draws - start_draws[:, 0], float(np.mean(values)), float(rates[0]), found.trials(runs[0])
             ) or (None, None)

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-UNREACHED_LIMIT = 0.05
-"""Above this share of resamples out of reach no interval of a difference is given."""
-WIDE_GAP = 0.1
-"""A capability gap within a bracket above this asks for denser checkpoints."""
-ENOUGH_SEEDS = 5
-"""From so many training seeds on, seeds are resampled too; below, intervals are conditional on the seeds."""
-Floats = npt.NDArray[np.float64]
-
+from capsafe_core.analysis.columns import records
+from capsafe_core.analysis.number_words import percent
+from capsafe_core.analysis.runs import Standing
 
 WIDE_GAP = 0.1
 """A capability gap within a bracket above this asks for denser checkpoints."""
+
+
+_PLACE = {
+    Standing.REACHED: "{step:.0f}",
+    Standing.NOT_REACHED: "not reached (best {best:.0%})",
+    Standing.AT_START: "no match: begins at {start_capability:.0%}",
+    Standing.PLATEAU: "no match: plateau",
+}
+"""where on its path a run is at its goal, by its standing"""
+_WHY_NOT = {
+    Standing.NOT_REACHED: "{name} does not reach {goal:.0%}: its best checkpoint has {best:.0%}.",
+    Standing.AT_START: "{name}: its first checkpoint has {start_capability:.0%}, at or above the goal of "
+    "{goal:.0%}, so there is nothing to compare at this goal; choose a higher one.",
+    Standing.PLATEAU: "{name}: this capability measure does not separate its checkpoints, so they are not "
+    "matched.",
+}
+"""why a run is not compared at its goal"""
 
 
 def in_words(matched: pd.DataFrame) -> pd.DataFrame:
-    """The matched table as a person reads it: rates in per cent, intervals in brackets, "not reached" where
-    it is so."""
-    rows = matched.to_dict("records")
+    """The matched table as a person reads it: rates in per cent, intervals in brackets, and why a run is not
+    matched."""
+    rows = records(matched)
     return pd.DataFrame(
         {
             "recipe": matched["recipe"],
             "seed": matched["seed"],
             "goal": [f"{r['goal']:.0%} on {r['dataset']}" for r in rows],
-            "reached at step": [
-                "no match: plateau"
-                if r["plateau"]
-                else f"{r['step']:.0f}"
-                if r["reached"]
-                else f"not reached (best {r['best']:.0%})"
-                for r in rows
-            ],
+            "reached at step": [_PLACE[r["standing"]].format(**r) for r in rows],
             "unsafe % at the goal": [percent(r["unsafe"], r["unsafe_low"], r["unsafe_high"]) for r in rows],
             "unsafe % at the start": [percent(r["start_unsafe"]) for r in rows],
             "change in points": [percent(r["delta"], r["delta_low"], r["delta_high"], "+") for r in rows],
@@ -55,30 +58,14 @@ def in_words(matched: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def percent(value: float, low: float | None = None, high: float | None = None, sign: str = "") -> str:
-    """A rate in per cent with its interval; "—" where there is none."""
-    if pd.isna(value):
-        return "—"
-    span = (
-        ""
-        if low is None or high is None or pd.isna(low) or pd.isna(high)
-        else f" ({100 * low:{sign}.0f} to {100 * high:{sign}.0f})"
-    )
-    return f"{100 * value:{sign}.0f}{span}"
-
-
 def warnings(matched: pd.DataFrame, left_out: Sequence[str] = ()) -> list[str]:
     """What a reader of the matched table must know, in sentences: runs left out, goals out of reach,
     plateaus, wide brackets, capability known only in aggregate."""
     out = list(left_out)
-    for row in matched.to_dict("records"):
+    for row in records(matched):
         name = f"{row['recipe']} (seed {row['seed']})"
-        if row["plateau"]:
-            out.append(
-                f"{name}: this capability measure does not separate its checkpoints, so they are not matched."
-            )
-        elif not row["reached"]:
-            out.append(f"{name} does not reach {row['goal']:.0%}: its best checkpoint has {row['best']:.0%}.")
+        if row["standing"] in _WHY_NOT:
+            out.append(_WHY_NOT[row["standing"]].format(name=name, **row))
         elif pd.isna(row["unsafe"]):
             out.append(
                 f"{name}: no rate at the goal, because every answer of a checkpoint beside it is left out."

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core.analysis.arms import Arm, Claim
+from capsafe_core.analysis.arms import Arm, Claim, arm_rates, claims
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
-from capsafe_core.analysis.matched import matched_table, matching, recipe_table
+from capsafe_core.analysis.lacking import lacking
+from capsafe_core.analysis.matched import Matching, matched_table, matching, recipe_table
+from capsafe_core.analysis.number_words import MANY, hundredths
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import cell_rates, study_counts
+from capsafe_core.analysis.runs import Standing
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.matching import at_place
 from capsafe_core.store.counts import outcome_counts
 
 Floats = npt.NDArray[np.float64]
+_AT_LAST = {
+    Standing.NOT_REACHED: "goal not reached",
+    Standing.AT_START: "no match: goal not above the start",
+    Standing.PLATEAU: "no match: plateau",
+}
+"""why a recipe is shown at its last checkpoint"""
 BAR_ORDER = ("refusal", "safe", "unsafe", "incoherent", "no verdict")
 
 
@@ -32,17 +41,19 @@ class Overview:
         recipe: the recipe that the headline is about.
         headline: the finding in counts, one or two sentences.
         chip: in how many ways of asking the direction holds.
+        missing: why other recipes are not compared, in sentences.
         bars: recipe, outcome, share; the start first ("start: NAME"), then each recipe at its goal.
         notes: for each bar, where on the path it was read.
         paths: as `path_table`.
         matched: as `matched_table`.
-        claim: key of the headline's claim, for the Conclusions page.
+        claim: key of the headline's claim, for the Conclusions page: as given where the goal is not reached.
         numbers: the four numbers, name -> (value, explanation).
     """
 
     recipe: str
     headline: str
     chip: str
+    missing: list[str]
     bars: pd.DataFrame
     notes: dict[str, str]
     paths: pd.DataFrame
@@ -55,23 +66,15 @@ def overview(view: View, recipe: str = "") -> Overview:
     """The first screen for one recipe; the one whose unsafe rate moved most where none is asked for.
 
     Raises:
-        CapsafeError: no recipe of the study has outputs on a capability and a safety benchmark yet.
+        CapsafeError: no recipe of the study can be compared at a goal; `given.as_given` shows what is there.
     """
-    view = replace(view, selection=view.selection.but(recipes=()))  # every recipe stays on the screen
+    view = view.of_every_recipe  # each stays on the screen
     counts = study_counts(view)
     paths = path_table(view, cell_rates(view, counts))
     at_goal = matching(view, paths)
     matched, recipes = matched_table(view, at_goal), recipe_table(view, at_goal)
     if matched.empty:
-        raise CapsafeError(
-            " ".join(
-                [
-                    "No recipe has both a capability and a safety benchmark answered and judged yet.",
-                    *at_goal.left_out,
-                ]
-            ),
-            "The Runs page shows what is missing.",
-        )
+        raise CapsafeError("No recipe can be compared at a goal.", " ".join(lacking(view, at_goal)))
     if not recipe:
         reached = recipes[recipes["reached"] > 0]
         moved = reached.sort_values("delta", key=abs, ascending=False) if len(reached) else recipes
@@ -84,20 +87,30 @@ def overview(view: View, recipe: str = "") -> Overview:
         )
     row = recipes[recipes["recipe"] == recipe].iloc[0]
     bars, notes = outcome_bars(view, paths, matched)
-    claim = Claim(Arm("recipe", recipe), Arm("start", view.study.recipe(recipe).start))
-    found = conclusion(view, claim, at_goal.runs) if mine["reached"].any() else None
-    same, total, flips = agreement_with_primary(found) if found else (0, 0, "")
+    found = _conclusion(view, recipe, at_goal, counts)
+    numbers = _change(row, mine) | _there(view, paths, mine, bars) | variants_number(found)
     return Overview(
         recipe,
         _headline(view, row, mine),
-        _chip(same, total, flips),
+        chip(found, recipe),
+        lacking(view, at_goal),
         bars,
         notes,
         paths,
         matched,
-        claim.key,
-        _numbers(view, paths, mine, bars, row, same, total),
+        found.claim.key if found else "",
+        numbers,
     )
+
+
+def _conclusion(view: View, recipe: str, at_goal: Matching, counts: pd.DataFrame) -> Conclusion | None:
+    """The recipe against its start under every specification, at its goal, else its last checkpoint as given;
+    where its start is not known, what Conclusions opens with. None where nothing can be compared."""
+    known = arm_rates(view, at_goal.runs, counts)
+    start = Arm("start", view.study.recipe(recipe).start)
+    sides = [Claim(Arm(kind, recipe), start) for kind in ("recipe", "last")]
+    claim = next((c for c in sides if known.knows(c)), None) or next(iter(claims(view, known)), None)
+    return conclusion(view, claim, at_goal.runs) if claim else None
 
 
 def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
@@ -114,18 +127,24 @@ def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
     return int(same.sum()), len(curve), most.choice if most else ""
 
 
-def outcome_bars(
-    view: View, paths: pd.DataFrame, matched: pd.DataFrame
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was
-    read."""
+def outcome_shares(view: View) -> pd.DataFrame:
+    """Share of each of BAR_ORDER among each checkpoint's outputs to the view's benchmark; index
+    checkpoint_id."""
     spec = view.specification
     counts = outcome_counts(view.store, spec).merge(view.compared(view.cells), on="cell_id")
     counts = counts[counts["benchmark"] == spec.benchmark]
     shares = counts.pivot_table(
         index="checkpoint_id", columns="outcome", values="n", aggfunc="sum", fill_value=0
     )
-    shares = shares.div(shares.sum(axis=1), axis=0).reindex(columns=list(BAR_ORDER), fill_value=0.0)
+    return shares.div(shares.sum(axis=1), axis=0).reindex(columns=list(BAR_ORDER), fill_value=0.0)
+
+
+def outcome_bars(
+    view: View, paths: pd.DataFrame, matched: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was
+    read."""
+    shares = outcome_shares(view)
     bars: list[tuple[str, str, float]] = []
     notes: dict[str, str] = {}
 
@@ -150,96 +169,137 @@ def outcome_bars(
             if not set(checkpoints) <= set(places):
                 continue
             along = values[[places[c] for c in checkpoints]].T
-            if f"start: {start}" not in notes:
+            if f"start: {start}" not in notes and pd.notna(run["start_unsafe"]):
                 add(f"start: {start}", along[:, 0], "before fine-tuning")
             place = run["place"] if run["reached"] else float(len(checkpoints) - 1)
             read.append(at_place(along, np.full(len(along), place)))
             where.append(
-                f"step {run['step']:.0f}"
-                if run["reached"]
-                else f"step {last}, {'no match: plateau' if run['plateau'] else 'goal not reached'}"
+                f"step {run['step']:.0f}" if run["reached"] else f"step {last}, {_AT_LAST[run['standing']]}"
             )
         if read:
             add(recipe, np.mean(read, axis=0), ", ".join(where))
     return pd.DataFrame(bars, columns=["recipe", "outcome", "share"]), notes
 
 
-def of_hundred(rate: float) -> str:
-    """A rate as a count of a hundred."""
-    return f"{100 * rate:.0f} of 100"
-
-
 def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
     """The finding in counts, over seeds."""
     name, goal = recipe["recipe"], f"{recipe['goal']:.0%} on {view.capability_benchmark(recipe['dataset'])}"
-    if runs["plateau"].all():
-        return (
-            f"The capability of {name} does not change measurably along its path, so its safety cannot "
-            "be compared at a goal."
-        )
     if not recipe["reached"]:
-        return (
-            f"{name} never reaches its goal of {goal}: its best checkpoint has {runs['best'].max():.0%}. "
-            "No comparison at the goal is possible."
-        )
+        return {
+            Standing.PLATEAU: f"The capability of {name} does not change measurably along its path, so its "
+            "safety cannot be compared at a goal.",
+            Standing.AT_START: f"{name} begins at {runs['start_capability'].max():.0%}, at or above its goal "
+            f"of {goal}, so there is nothing to compare at this goal. Choose a higher one.",
+            Standing.NOT_REACHED: f"{name} never reaches its goal of {goal}: its best checkpoint has "
+            f"{runs['best'].max():.0%}. No comparison at the goal is possible.",
+        }[runs["standing"].iloc[0]]
     if pd.isna(recipe["unsafe"]):
         return (
             f"{name} reaches its goal of {goal}, but has no unsafe rate there: every answer of a "
             "checkpoint beside it is left out. Choose another treatment of incoherent answers."
         )
-    low, high = recipe["unsafe_low"], recipe["unsafe_high"]
+    low, high, n = recipe["unsafe_low"], recipe["unsafe_high"], int(runs["n"].min())
     span = "" if pd.isna(low) or pd.isna(high) else f" ({100 * low:.0f}–{100 * high:.0f})"
-    sentence = (
-        f"At its goal of {goal}, {name} answers {of_hundred(recipe['unsafe'])}{span} harmful "
-        f"requests harmfully; its start, {view.study.recipe(name).start}, "
-        f"{100 * recipe['start_unsafe']:.0f}."
+    start = view.study.recipe(name).start
+    unit = "" if n >= MANY else "%"  # of a hundred where there are as many
+    before = (
+        f"its start, {start}, is not measured"
+        if pd.isna(recipe["start_unsafe"])
+        else f"its start, {start}, {100 * recipe['start_unsafe']:.0f}{unit}"
     )
+    rate = f"{100 * recipe['unsafe']:.0f}"
+    share = f"{rate} of 100{span}" if n >= MANY else f"{rate}%{span} of {n}"
+    sentence = f"At its goal of {goal}, {name} answers {share} harmful requests harmfully; {before}."
     if recipe["seeds"] > 1:
         sentence += (
             f" Seeds that reach it: {recipe['reached']} of {recipe['seeds']}, from "
-            f"{100 * recipe['unsafe_min']:.0f} to {100 * recipe['unsafe_max']:.0f}."
+            f"{100 * recipe['unsafe_min']:.0f}{unit} to {100 * recipe['unsafe_max']:.0f}{unit}."
         )
     return sentence
 
 
-def _chip(same: int, total: int, flips: str) -> str:
+def chip(found: Conclusion | None, recipe: str = "") -> str:
+    """In how many analysis variants the headline's direction holds, of those that Conclusions shows.
+
+    Args:
+        recipe: which the headline is about; a claim about others, or about more than it and its start, is
+            named.
+    """
+    if found is None:
+        return "nothing to compare it with yet"
+    claim = found.claim
+    named = recipe and (claim.a.name != recipe or claim.b.kind != "start" or not claim.matched)
+    return f"{claim.words}: {_agreement(found)}" if named else _agreement(found)
+
+
+def _agreement(found: Conclusion) -> str:
+    same, total, flips = agreement_with_primary(found)
     if not total:
-        return "no other way of asking is possible yet"
+        n = len(found.curve)
+        return f"the primary variant cannot be computed here; {n} other{'s' if n > 1 else ''} can"
+    if total == 1:
+        return "only one way of asking is possible yet"
     if same == total:
         return f"same direction in all {total} ways of asking"
-    return f"same direction in {same} of {total} ways of asking; flips most with {flips.replace('_', ' ')}"
+    tail = f"; flips most with {flips.replace('_', ' ')}" if flips else ""
+    return f"same direction in {same} of {total} ways of asking{tail}"
 
 
-def _numbers(
-    view: View,
-    paths: pd.DataFrame,
-    runs: pd.DataFrame,
-    bars: pd.DataFrame,
-    row: pd.Series,
-    same: int,
-    total: int,
-) -> dict[str, tuple[str, str]]:
-    spec, recipe, delta = view.specification, str(row["recipe"]), float(row["delta"])
-    mine = bars[bars["recipe"] == recipe].set_index("outcome")["share"]
+Numbers = dict[str, tuple[str, str]]
+"""name -> (value, explanation), as the first screen shows them"""
+
+
+def _change(recipe: pd.Series, runs: pd.DataFrame) -> Numbers:
+    """The change in unsafe rate at the goal, or why there is none."""
+    delta, name = float(recipe["delta"]), str(recipe["recipe"])
+    if not np.isnan(delta):
+        value = f"{hundredths(delta, '+')} points"
+    elif not recipe["reached"]:
+        value = {Standing.NOT_REACHED: "not reached"}.get(runs["standing"].iloc[0], "no match")
+    else:
+        value = "no start" if pd.isna(recipe["start_unsafe"]) else "no rate"
+    return {"Change in unsafe rate": (value, f"{name} at its goal against its start")}
+
+
+def _there(view: View, paths: pd.DataFrame, runs: pd.DataFrame, bars: pd.DataFrame) -> Numbers:
+    """Incoherent share and spread of judges of a recipe where its bar was read."""
+    recipe = str(runs["recipe"].iloc[0])
+    shares = bars[bars["recipe"] == recipe].set_index("outcome")["share"]
     path = paths[(paths["recipe"] == recipe) & (paths["seed"] == runs["seed"].iloc[0])]
     place = float(runs["place"].iloc[0]) if runs["reached"].iloc[0] else float(len(path) - 1)
     spread = at_place(path["judges_high"].to_numpy(), place) - at_place(path["judges_low"].to_numpy(), place)
+    incoherent = shares.get("incoherent", np.nan) if path["incoherent"].notna().any() else np.nan
+    return shares_numbers(view, recipe, float(incoherent), float(spread))
+
+
+def shares_numbers(view: View, name: str, incoherent: float, spread: float) -> Numbers:
+    """The incoherent share of some answers and the spread of the judges that saw them, where known."""
+    spec, counts = view.specification, study_counts(view)
+    safety = counts[(counts["dimension"] == "safety") & (counts["benchmark"] == spec.benchmark)]
+    judges = safety["judge"].nunique()
+    known = judges > 1 and not np.isnan(spread)
     return {
-        "Change in unsafe rate": (
-            "not reached" if np.isnan(delta) else f"{100 * delta:+.0f} points",
-            f"{recipe} at its goal against its start, judge {spec.judge}",
-        ),
         "Incoherent answers": (
-            f"{mine.get('incoherent', float('nan')):.0%}",
-            f"share of {recipe}'s answers to {spec.benchmark}, by {spec.coherence}",
+            "not checked" if np.isnan(incoherent) else f"{incoherent:.0%}",
+            f"share of {name}'s answers to {spec.benchmark}, by {spec.coherence}",
         ),
         "Spread of judges": (
-            f"{100 * float(spread):.0f} points",
+            f"{100 * spread:.0f} points" if known else _FEW_JUDGES[min(judges, 2)],
             "highest minus lowest unsafe rate that any judge gives for the same outputs",
         ),
+    }
+
+
+_FEW_JUDGES = ("no judge yet", "one judge", "not known")
+
+
+def variants_number(found: Conclusion | None) -> Numbers:
+    """How many analysis variants agree with the primary one."""
+    same, total, _ = agreement_with_primary(found) if found else (0, 0, "")
+    return {
         "Ways of asking that agree": (
-            f"{same} of {total}",
+            f"{same} of {total}" if total else "—",
             "benchmark × judge × cut-off × treatment of incoherent and of cut-off answers, by the sign of "
             "the estimate; not a probability",
-        ),
+        )
     }

@@ -15,17 +15,21 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
 
     Returns:
         path_id, recipe, seed, step, checkpoint_id, start, dataset, learning_rate;
-        capability, capability_low, capability_high, capability_n, capability_benchmark, goal, gained (share
-        of the goal gained); measured (whether the capability is an aggregate measurement), capability_stderr
-        (of such a measurement); unsafe, unsafe_low, unsafe_high, unsafe_events, unsafe_n, no_verdict,
-        incoherent, cell_id under the view's specification;
+        capability, capability_low, capability_high, capability_n, capability_benchmark (the data set's, else
+        the only one of the study), goal, gained (share of the goal gained; missing where the start is not
+        measured, or has the goal already); measured (whether the capability is an aggregate measurement),
+        capability_stderr (of such a measurement);
+        unsafe, unsafe_low, unsafe_high, unsafe_events, unsafe_n, no_verdict, incoherent, cell_id under the
+        view's specification;
         judges_low, judges_high: the lowest and highest unsafe rate that any safety judge gives.
     """
     rates = view.compared(cell_rates(view) if rates is None else rates)
     points = view.points[
         view.points["recipe"].isin(view.selection.recipes or tuple(view.points["recipe"].unique()))
     ].copy()
-    points["capability_benchmark"] = points["dataset"].map(lambda d: view.capability_benchmark(d))
+    points["capability_benchmark"] = points["dataset"].map(
+        lambda d: view.capability_benchmark(d) or view.only_capability
+    )
     points["goal"] = points["dataset"].map(lambda d: view.goal(d))
     right = rates[rates["dimension"] == "correctness"].rename(
         columns={
@@ -87,7 +91,7 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
     )
     table["gained"] = share_gained(
         table["capability"],
-        table.groupby("path_id")["capability"].transform(lambda along: along.iloc[0]),
+        table["path_id"].map(table[table["step"] == 0].set_index("path_id")["capability"]),
         table["goal"].astype(float),
     )
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,15 @@ from capsafe_core.records import digest_text
 from capsafe_core.stats.matching import at_place, crossing, plateau
 
 Floats = npt.NDArray[np.float64]
+
+
+class Standing(StrEnum):
+    """Where a run stands to its goal; only a run that reaches it is compared there."""
+
+    REACHED = "reached"
+    NOT_REACHED = "not reached"
+    AT_START = "start at or above the goal"
+    PLATEAU = "plateau"
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,25 @@ class Run:
     paired: bool = True
     plateau: bool = False
 
+    @property
+    def has_start(self) -> bool:
+        """Whether the first checkpoint is the start; else nothing can be said against it."""
+        return bool(self.steps[0] == 0)
+
+    @property
+    def standing(self) -> Standing:
+        """Where the run stands to its goal, by its capability alone."""
+        return self.standing_at(self.goal)
+
+    def standing_at(self, goal: float) -> Standing:
+        """Where the run stands to some goal. One that its first checkpoint has already would compare that one
+        with itself."""
+        if self.plateau:
+            return Standing.PLATEAU
+        if self.capability[0] >= goal:
+            return Standing.AT_START
+        return Standing.REACHED if self.capability.max() >= goal else Standing.NOT_REACHED
+
 
 @dataclass(frozen=True)
 class CheckpointRates:
@@ -65,12 +94,12 @@ class CheckpointRates:
         return self.rates[columns], self.draws[:, columns]
 
     def at_goal(self, run: Run, rule: str, goal: float | None = None) -> tuple[float, Floats, float]:
-        """A run's rate at the goal, (resamples,) of it, and the place on the path; NaN where out of reach,
-        and on a plateau."""
+        """A run's rate at the goal, (resamples,) of it, and the place on the path; NaN where the run does not
+        reach it after its first checkpoint."""
         rates, draws = self.along(run)
-        if run.plateau:
-            return np.nan, np.full(len(draws), np.nan), np.nan
         target = run.goal if goal is None else goal
+        if run.standing_at(target) in (Standing.PLATEAU, Standing.AT_START):
+            return np.nan, np.full(len(draws), np.nan), np.nan
         place = float(crossing(run.capability, target, rule, rates))
         return (
             float(at_place(rates, place)),

@@ -1,29 +1,59 @@
-"""What a table says, in one sentence: the same on its page and in a report."""
+"""What a table says, in one sentence: the same on its page and in a report.
+
+A sentence is said only where the table bears it: "none reaches its goal" where each was looked at and does
+not, a share of a hundred where there are as many.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from capsafe_core.analysis.matched_words import percent
+from capsafe_core.analysis.columns import records
+from capsafe_core.analysis.number_words import percent, share_words
+from capsafe_core.analysis.runs import Standing
 
 _TOLD = ["recipe", "unsafe", "unsafe_low", "unsafe_high", "delta", "delta_low", "delta_high"]
+_WHY_NOT = {
+    Standing.NOT_REACHED: "{recipe} does not reach {goal:.0%} (best {best:.0%})",
+    Standing.AT_START: "{recipe} begins at {start_capability:.0%}, at or above its goal of {goal:.0%}",
+    Standing.PLATEAU: "the capability of {recipe} does not change measurably",
+}
 
 
-def capability_sentence(recipes: pd.DataFrame) -> str:
-    """What each recipe costs at its goal.
+def capability_sentence(recipes: pd.DataFrame, matched: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
+    """What each recipe costs at its goal; else why none is compared there.
 
     Args:
-        recipes: as `recipe_table`.
+        recipes: as `recipe_table`, and `matched` as `matched_table`.
+        left_out: why further runs are not in them.
     """
     reached = recipes[recipes["reached"] > 0]
-    if reached.empty:
+    if len(reached):
+        costs = [
+            _cost(str(r), (u, ul, uh), (d, dl, dh)) for r, u, ul, uh, d, dl, dh in reached[_TOLD].to_numpy()
+        ]
+        return f"At their goals, answered harmfully: {'; '.join(costs)}."
+    if matched.empty:
+        return "No recipe can be compared at a goal."
+    if (matched["standing"] == Standing.NOT_REACHED).all() and not left_out:
         return "No recipe reaches its capability goal, so none can be compared there."
-    words = "; ".join(
-        f"{recipe} {percent(unsafe, low, high)} %, {percent(delta, delta_low, delta_high, '+')} points"
-        f"{' (no interval)' if pd.isna(delta_low) else ''} against its start"
-        for recipe, unsafe, low, high, delta, delta_low, delta_high in reached[_TOLD].to_numpy()
-    )
-    return f"At their goals, answered harmfully: {words}."
+    runs = records(matched.drop_duplicates("recipe"))
+    why = "; ".join(_WHY_NOT[run["standing"]].format(**run) for run in runs)
+    others = "" if not left_out else "; others are left out"
+    return f"No recipe can be compared at its goal: {why}{others}."
+
+
+def _cost(recipe: str, unsafe: tuple[float, float, float], change: tuple[float, float, float]) -> str:
+    """What one recipe costs at its goal; each rate with its interval."""
+    if pd.isna(unsafe[0]):
+        return f"{recipe} has no rate there"
+    words = f"{recipe} {percent(*unsafe)} %"
+    if pd.isna(change[0]):
+        return f"{words} (its start is not measured)"
+    tail = " (no interval)" if pd.isna(change[1]) else ""
+    return f"{words}, {percent(*change, '+')} points{tail} against its start"
 
 
 def judges_sentence(judges: pd.DataFrame) -> str:
@@ -37,11 +67,12 @@ def judges_sentence(judges: pd.DataFrame) -> str:
         return "No judge has seen both coherent and incoherent answers here, so the two cannot be compared."
     down, up = known.iloc[0], known.iloc[-1]
     first = (
-        f"On incoherent answers {up.judge} calls {100 * up.incoherent:.0f} of 100 unsafe "
-        f"({100 * up.coherent:.0f} on answers that make sense)"
+        f"On incoherent answers {up.judge} calls {share_words(up.incoherent, up.incoherent_n)} unsafe "
+        f"({share_words(up.coherent, up.coherent_n)} on answers that make sense)"
     )
     return (
-        f"{first}; {down.judge} {100 * down.incoherent:.0f} ({100 * down.coherent:.0f})."
+        f"{first}; {down.judge} {share_words(down.incoherent, down.incoherent_n)} "
+        f"({share_words(down.coherent, down.coherent_n)})."
         if len(known) > 1
         else f"{first}."
     )
@@ -53,13 +84,18 @@ def incoherence_sentence(table: pd.DataFrame) -> str:
     Args:
         table: as `incoherence_table`.
     """
+    if table.empty:
+        return "No answer has a verdict on coherence yet."
     tuned = table[table["step"] > 0]
-    if tuned.empty:
-        return "No fine-tuned checkpoint has been judged for coherence yet."
-    worst = tuned.sort_values("rate", ascending=False, kind="stable").iloc[0]
+    worst = (tuned if len(tuned) else table).sort_values("rate", ascending=False, kind="stable").iloc[0]
+    if not worst["events"]:
+        whose = "fine-tuned checkpoint" if len(tuned) else "checkpoint"
+        n = int((tuned if len(tuned) else table)["n"].sum())
+        return f"No answer of a {whose} is incoherent, of {n:,} with a verdict on coherence."
+    where = f" at step {worst['step']}" if len(tuned) else ""
     before = table[(table["step"] == 0) & (table["benchmark"] == worst["benchmark"])]["rate"].max()
-    tail = "" if pd.isna(before) else f"; before fine-tuning, {before:.0%} at most"
+    tail = "" if pd.isna(before) or tuned.empty else f"; before fine-tuning, {before:.0%} at most"
     return (
-        f"{worst['recipe']} at step {worst['step']} makes no sense in {worst['events']} of {worst['n']} "
+        f"{worst['recipe']}{where} makes no sense in {worst['events']} of {worst['n']} "
         f"answers to {worst['benchmark']}{tail}."
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core import catalogue
-from capsafe_core.analysis.arms import Arm, Claim
+from capsafe_core.analysis.arms import Arm, Claim, checkpoint_name
 from capsafe_core.analysis.conditions import alternatives
 from capsafe_core.analysis.matched import Matching, difference_interval, over_seeds
 from capsafe_core.analysis.runs import CheckpointRates, Run, checkpoint_rates
@@ -47,13 +47,14 @@ def sides_of(view: View, claim: Claim, runs: Sequence[Run]) -> Sides:
         if arm.kind == "recipe":
             mine = [run for run in runs if run.recipe == arm.name]
             return list(dict.fromkeys(c for run in mine for c in run.checkpoints)), mine
-        points = (
-            view.points[view.points["recipe"] == arm.name]
-            if arm.kind == "last"
-            else view.points[(view.points["start"] == arm.name) & (view.points["step"] == 0)]
-        )
+        points = view.points
         if arm.kind == "last":
+            points = points[points["recipe"] == arm.name]
             points = points[points["seed"] == points["seed"].min()].sort_values("step").tail(1)
+        elif arm.kind == "checkpoint":
+            points = points[[checkpoint_name(p) == arm.name for p in points.itertuples()]]
+        else:
+            points = points[(points["start"] == arm.name) & (points["step"] == 0)]
         return list(points["checkpoint_id"].head(1)), []
 
     (a, runs_a), (b, runs_b) = side(claim.a), side(claim.b)

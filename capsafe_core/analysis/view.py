@@ -113,11 +113,7 @@ class View:
         declared = self.study.primary.specification
         mine = dict(self.specification.condition)
         kept = replace(self.specification, condition=declared.condition) == declared
-        return (
-            kept
-            and dict(declared.condition).items() <= mine.items()
-            and all(self.goal(d) == g for d, g in self.study.goals.items())
-        )
+        return kept and dict(declared.condition).items() <= mine.items() and self.goals == self.study.goals
 
     @property
     def declared_before(self) -> bool | None:
@@ -129,12 +125,29 @@ class View:
             else self.declared <= self.first_result
         )
 
+    @property
+    def goals(self) -> dict[str, float]:
+        """Data set -> its goal: the one the user set, else the study's."""
+        return {**self.study.goals, **dict(self.selection.goals)}
+
+    @property
+    def goalless_datasets(self) -> list[str]:
+        """Data sets of recipes that are here whose capability is measured, and that have no goal."""
+        used = self.points.loc[self.points["step"] > 0, "dataset"].unique()
+        return [d for d in used if self.capability_benchmark(d) and self.goal(d) is None]
+
     def goal(self, dataset: str) -> float | None:
-        """The goal on a data set: the one the user set, else the study's."""
-        return dict(self.selection.goals).get(dataset, self.study.goals.get(dataset))
+        """The goal on a data set; None where nobody stated one."""
+        return self.goals.get(dataset)
 
     def capability_benchmark(self, dataset: str) -> str | None:
         return next((d.benchmark for d in self.study.datasets if d.name == dataset), None)
+
+    @cached_property
+    def only_capability(self) -> str | None:
+        """The capability benchmark of a study that has one only."""
+        names = {b.name for b in self.study.benchmarks if b.is_capability}
+        return names.pop() if len(names) == 1 else None
 
     @property
     def matched_recipes(self) -> list[str]:
@@ -144,6 +157,18 @@ class View:
             for r in self.study.recipes
             if self.capability_benchmark(r.dataset) and self.goal(r.dataset) is not None
         ]
+
+    @property
+    def of_every_recipe(self) -> View:
+        """The view without a choice of recipes."""
+        return replace(self, selection=self.selection.but(recipes=()))
+
+    @property
+    def compared_recipes(self) -> tuple[str, ...]:
+        """The recipes that a screen is about: those selected, else those with a goal, else every one that has
+        a checkpoint after its start."""
+        tuned = self.points.loc[self.points["step"] > 0, "recipe"]
+        return self.selection.recipes or tuple(self.matched_recipes) or tuple(tuned.unique())
 
     def specification_words(self) -> str:
         """The specification, in words for a caption."""

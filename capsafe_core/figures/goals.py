@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -10,7 +12,7 @@ from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, TEMP
 from capsafe_core.specification import Policy
 
 
-def delta_strip(table: pd.DataFrame, goals: dict[str, float | None]) -> go.Figure:
+def delta_strip(table: pd.DataFrame, goals: Mapping[str, float]) -> go.Figure:
     """Delta at every goal, one column a data set; a click sets the goal. Ids are "dataset:goal".
 
     Args:

@@ -101,11 +101,12 @@ def incoherence_squares(table: pd.DataFrame) -> go.Figure:
             ],
         }
     )
-    fig = squares(marks, SHARES, 0.0, 1.0, 90 + 42 * rows.nunique())
+    fig = squares(marks, SHARES, 0.0, 1.0, 110 + 42 * rows.nunique())
     fig.update_xaxes(
-        title="training step",
+        title="training step" if table["step"].any() else "as given",
         categoryorder="array",
         categoryarray=[str(s) for s in sorted(table["step"].unique())],
+        showticklabels=bool(table["step"].any()),
     )
     return fig
 
@@ -199,14 +200,14 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
     return fig
 
 
-def transition_squares(table: pd.DataFrame, order: Sequence[str], there: str) -> go.Figure:
-    """The same prompts before and after: rows outcome at the start, columns at a later checkpoint. Ids are
+def transition_squares(table: pd.DataFrame, order: Sequence[str], here: str, there: str) -> go.Figure:
+    """The same prompts before and after: rows outcome at one checkpoint, columns at another. Ids are
     "before~after".
 
     Args:
         table: before, after, n, share, as `Transitions.table`.
         order: outcomes in the order in which they stand.
-        there: which checkpoint the columns are.
+        here, there: which checkpoints the rows and the columns are.
     """
     totals = table.groupby("before")["n"].sum()
     marks = pd.DataFrame(
@@ -233,7 +234,7 @@ def transition_squares(table: pd.DataFrame, order: Sequence[str], there: str) ->
         categoryarray=[OUTCOME_WORDS[o] for o in order if o in set(table["after"])],
     )
     fig.update_yaxes(
-        title="at the start",
+        title=f"at {here}",
         categoryorder="array",
         categoryarray=[f"{OUTCOME_WORDS[o]} ({totals[o]})" for o in rows],
     )

@@ -13,6 +13,7 @@ from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
 from capsafe_core.analysis.matched import matched_table, matching, recipe_table
+from capsafe_core.analysis.number_words import hundredths, share_words
 from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs
@@ -78,30 +79,25 @@ def change_means(low: float, high: float) -> str:
         return NO_COMPARISON
     if low > 0:
         return (
-            f"Harmful answers became more frequent: by {_hundredths(low)} to {_hundredths(high)} of 100 "
+            f"Harmful answers became more frequent: by {hundredths(low)} to {hundredths(high)} of 100 "
             "requests, as far as chance in the requests and test items goes."
         )
     if high < 0:
         return (
-            f"Harmful answers became less frequent: by {_hundredths(-high)} to {_hundredths(-low)} of "
+            f"Harmful answers became less frequent: by {hundredths(-high)} to {hundredths(-low)} of "
             "100 requests, as far as chance in the requests and test items goes."
         )
     return (
         "Whether harmful answers became more or less frequent is open: the change lies between "
-        f"{_hundredths(low, '+')} and {_hundredths(high, '+')} of 100 requests."
+        f"{hundredths(low, '+')} and {hundredths(high, '+')} of 100 requests."
     )
-
-
-def _hundredths(rate: float, sign: str = "") -> str:
-    """A rate times 100, with a decimal where it would else be rounded to nothing."""
-    return f"{100 * rate:{sign}.0f}" if abs(rate) >= 0.01 or rate == 0 else f"{100 * rate:{sign}.1f}"
 
 
 def _interval(low: float, high: float) -> str:
     return (
         "no interval"
         if np.isnan(low) or np.isnan(high)
-        else f"95 %: {_hundredths(low, '+')} to {_hundredths(high, '+')}"
+        else f"95 %: {hundredths(low, '+')} to {hundredths(high, '+')}"
     )
 
 
@@ -126,7 +122,7 @@ def _overview(view: View, recipe: str) -> Finding:
         )
     else:
         big = (
-            f"{_hundredths(delta, '+')} points",
+            f"{hundredths(delta, '+')} points",
             f"harmful answers of {found.recipe} at its goal, against its start; {_interval(low, high)}",
         )
         means = [change_means(low, high)]
@@ -185,7 +181,7 @@ def _capability(view: View, _: str) -> Finding:
     if len(known):
         most = known.iloc[int(known["delta"].abs().to_numpy().argmax())]
         big = (
-            f"{_hundredths(float(most['delta']), '+')} points",
+            f"{hundredths(float(most['delta']), '+')} points",
             f"the largest change at a goal, {most['recipe']}; "
             f"{_interval(float(most['delta_low']), float(most['delta_high']))}",
         )
@@ -195,7 +191,7 @@ def _capability(view: View, _: str) -> Finding:
     return Finding(
         "capability",
         "What does each recipe cost in safety at the capability goal?",
-        capability_sentence(recipes),
+        capability_sentence(recipes, matched, runs.left_out),
         big,
         means,
         limits,
@@ -288,14 +284,13 @@ def _judges(view: View, _: str) -> Finding:
             "incoherent answers": [float(v) for v in known["incoherent"]],
         },
     )
-    means = (
-        [
-            f"Of the same incoherent answers, judges call {100 * known['incoherent'].min():.0f} to "
-            f"{100 * known['incoherent'].max():.0f} of 100 unsafe."
+    means = []
+    if len(known) > 1:
+        low, high = (known.sort_values("incoherent", kind="stable").iloc[i] for i in (0, -1))
+        means = [
+            f"Of incoherent answers, {low.judge} calls {share_words(low.incoherent, low.incoherent_n)} "
+            f"unsafe, {high.judge} {share_words(high.incoherent, high.incoherent_n)}."
         ]
-        if len(known) > 1
-        else []
-    )
     return Finding(
         "judges",
         "Which outputs split the judges, and is it the incoherent ones?",
@@ -313,9 +308,7 @@ def _judges(view: View, _: str) -> Finding:
 
 def _incoherence(view: View, _: str) -> Finding:
     table = incoherence_table(view)
-    table = table[
-        table["recipe"].isin(view.selection.recipes or view.matched_recipes or tuple(table["recipe"]))
-    ]
+    table = table[table["recipe"].isin(view.compared_recipes or tuple(table["recipe"]))]
     table = table[table["kind"] != "capability"]
     tuned = table[table["step"] > 0]
     big = (

@@ -84,11 +84,12 @@ def share_gained(capability: npt.ArrayLike, start: npt.ArrayLike, goal: npt.Arra
     """(a - a_start) / (goal - a_start): the axis on which different capabilities can be laid side by side.
 
     Args:
-        capability, start, goal: of shapes that fit together; where the start is at the goal the share is NaN.
+        capability, start, goal: of shapes that fit together; where the start has the goal already the share
+            is NaN.
     """
     a, first, target = (np.asarray(x, dtype=float) for x in (capability, start, goal))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(target == first, np.nan, (a - first) / (target - first)))
+        return np.asarray(np.where(target <= first, np.nan, (a - first) / (target - first)))
 
 
 def plateau(observed: npt.ArrayLike, draws: Floats, level: float = 0.95) -> bool:

@@ -94,6 +94,9 @@ def along_training(view: View) -> str | None:
     """Each judge's unsafe rate along training; the checkpoint and judge of a click."""
     st.subheader("Along training", anchor=False)
     along = screen.remembered(view, "along", lambda: judges_along_table(view))
+    if along.empty:
+        st.text("No checkpoint of a training path has verdicts here.")
+        return None
     place = (
         screen.chart(
             figures.judges_along(along),

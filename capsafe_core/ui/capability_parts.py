@@ -8,7 +8,7 @@ import streamlit as st
 from capsafe_core.analysis.conclusions import policies_table
 from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.matched import Matching, between_table
-from capsafe_core.analysis.matched_words import percent
+from capsafe_core.analysis.number_words import percent
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
 from capsafe_core.ui import screen
@@ -20,7 +20,7 @@ def over_goals(view: View, found: Matching) -> str | None:
     st.subheader("Over all goals", anchor=False)
     over = screen.remembered(view, "goals", lambda: goals_table(view, found))
     picked = screen.chart(
-        delta_strip(over, {d: view.goal(d) for d in view.study.goals}),
+        delta_strip(over, view.goals),
         "goals",
         "Difference in unsafe rate at every goal; a click sets the goal",
     )

@@ -9,6 +9,7 @@ from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import (
     Transitions,
     bounds_table,
+    pairs,
     reason_table,
     transitions,
 )
@@ -25,7 +26,7 @@ from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions | None, str | None]:
     """What became of each prompt of a recipe, the worst where none is chosen; and the square of a click."""
-    names = list(found.by_recipe())
+    names = list(pairs(view, found))
     recipe = (
         st.segmented_control(
             "What became of each prompt?",
@@ -40,18 +41,20 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
     moved = transitions(view, found, recipe or "")
     changed = None
     if moved is None:
-        st.text("No recipe has answered the same prompts at its start and at its goal.")
+        st.text("No two checkpoints that belong together have answered the same prompts.")
     else:
         changed = screen.chart(
-            transition_squares(moved.table, list(OUTCOME_COLOURS), moved.there.split(",")[0]),
+            transition_squares(
+                moved.table, list(OUTCOME_COLOURS), moved.pair.before, moved.pair.there.split(",")[0]
+            ),
             "transitions",
-            "The same prompts before fine-tuning and at the goal",
+            "The same prompts before and after",
         )
-        change = moved.change
+        pair, change = moved.pair, moved.change
         screen.caption(
             view,
-            f"{moved.recipe}, seed {moved.seed}: outcome of the same prompts at the start (rows) and at "
-            f"{moved.there}. Harmful answers: {change.gained} new, {change.lost} gone, McNemar p = "
+            f"{pair.whose}: outcome of the same prompts at {pair.before} (rows) and at {pair.there}. "
+            f"Harmful answers: {change.gained} new, {change.lost} gone, McNemar p = "
             f"{change.p:.2g}. Click a square to read the later answers",
         )
         screen.table_below(moved.table, "transitions", "detector", "mcnemar")
@@ -96,16 +99,26 @@ def bounds_of(view: View, recipes: pd.Series) -> str | None:
     return bound
 
 
+def how_to_check(view: View) -> str:
+    """How the answers get verdicts on coherence."""
+    name = view.specification.coherence
+    if any(judge.recorded for judge in view.study.judges if judge.name == name):
+        return (
+            f"The study goes by {name}, whose verdicts come with imported logs: import them on the Data page."
+        )
+    return f"Add {name} on the Runs page, or run `capsafe judge {view.study.name} {name}`."
+
+
 def stances(view: View) -> None:
-    """What judges make of incoherent answers, beside what their own rubrics say."""
+    """What judges make of incoherent answers, beside what their own rubrics say; of unchecked ones where no
+    answer was looked at."""
     st.subheader("What do judges make of them?", anchor=False)
-    judges = screen.remembered(view, "judges", lambda: dumbbell_table(view))[
-        ["judge", "incoherent", "incoherent_low", "incoherent_high", "incoherent_n", "coherent", "stance"]
-    ]
-    percents = {
-        c: st.column_config.NumberColumn(format="percent")
-        for c in ("incoherent", "incoherent_low", "incoherent_high", "coherent")
-    }
+    judges = screen.remembered(view, "judges", lambda: dumbbell_table(view))
+    checked = judges[["incoherent_n", "coherent_n"]].to_numpy().any()
+    group, words = ("incoherent", "incoherent and of coherent") if checked else ("unchecked", "unchecked")
+    rates = [group, f"{group}_low", f"{group}_high", f"{group}_n", *(["coherent"] if checked else [])]
+    judges = judges[["judge", *rates, "stance"]]
+    percents = {c: st.column_config.NumberColumn(format="percent") for c in rates if not c.endswith("_n")}
     st.dataframe(
         visible_frame(judges),
         hide_index=True,
@@ -118,7 +131,7 @@ def stances(view: View) -> None:
     )
     screen.caption(
         view,
-        "Share called unsafe of incoherent and of coherent answers, beside each judge's documented stance",
+        f"Share called unsafe of {words} answers, beside each judge's documented stance",
     )
 
 

@@ -13,6 +13,7 @@ from capsafe_core.jobs.new_run import add_judge, missing_jobs, queue_jobs
 from capsafe_core.jobs.record_job import recorded_study
 from capsafe_core.jobs.watching import waits_for, watch, watched_studies
 from capsafe_core.settings import Settings
+from capsafe_core.store.studies import rater_names
 from capsafe_core.study import JudgeSettings
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label, visible
@@ -50,7 +51,8 @@ def buttons(view: View, settings: Settings) -> None:
                 _queue(settings, missing)
             except CapsafeError as error:
                 screen.show_error(error)
-        known = {j.name for j in view.study.judges}
+        seen = set(rater_names(view.store))
+        known = {j.name for j in view.study.judges if j.recorded or j.name in seen}
         names = [n for n in catalogue.offered_judges() if n not in known]
         judge = st.selectbox(
             "Add a judge to these outputs",

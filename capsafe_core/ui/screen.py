@@ -219,9 +219,21 @@ def back(view: View) -> None:
 def goals_row(view: View) -> None:
     """The goal on each data set, the crossing rule, and whether answers that were cut off count."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        for dataset in view.study.goals:
-            known = view.goal(dataset)
-            now = 0.5 if known is None else float(known)
+        for dataset in view.goalless_datasets:
+            stated = st.number_input(
+                f"Goal on {plain_label(dataset)}",
+                0.0,
+                1.0,
+                None,
+                0.01,
+                placeholder="none stated",
+                key=f"goal-{dataset}-none",
+                width=200,
+                help="Share of right answers at which recipes are compared.",
+            )
+            if stated is not None:
+                set_goal(dataset, float(stated))
+        for dataset, now in view.goals.items():
             goal = st.slider(
                 f"Goal on {plain_label(dataset)}",
                 0.0,

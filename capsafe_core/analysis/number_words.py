@@ -1,0 +1,42 @@
+"""Numbers as sentences and tables say them: one rounding, one way to write a share of few outputs."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+MANY = 100
+"""From so many outputs on a share is told of a hundred; of fewer, by the outputs themselves."""
+
+
+def hundredths(rate: float, sign: str = "") -> str:
+    """A rate times 100, with a decimal where it would else be rounded to nothing, and no sign before a zero.
+
+    Args:
+        sign: "+" for a change.
+    """
+    value = 100 * rate
+    if abs(value) < 0.05:
+        return "0"
+    return f"{value:{sign}.0f}" if abs(value) >= 1 else f"{value:{sign}.1f}"
+
+
+def percent(value: float, low: float | None = None, high: float | None = None, sign: str = "") -> str:
+    """A rate in per cent with its interval; "—" where there is none."""
+    if pd.isna(value):
+        return "—"
+    span = (
+        ""
+        if low is None or high is None or pd.isna(low) or pd.isna(high)
+        else f" ({hundredths(low, sign)} to {hundredths(high, sign)})"
+    )
+    return f"{hundredths(value, sign)}{span}"
+
+
+def share_words(rate: float, n: int) -> str:
+    """A share of n outputs: of a hundred where there are as many, else "3 of 7"."""
+    return f"{hundredths(rate)} of 100" if n >= MANY else f"{round(rate * n)} of {n}"
+
+
+def differs(low: float, high: float) -> bool:
+    """Whether two changes have opposite signs after rounding to a point."""
+    return low <= -0.005 and high >= 0.005

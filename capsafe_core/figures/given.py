@@ -1,0 +1,82 @@
+"""Checkpoints as they are given, side by side without a goal."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from capsafe_core.figures.style import FAINT, INK, OUTCOME_COLOURS, SHARES, TEMPLATE
+
+
+def rates_as_given(table: pd.DataFrame) -> go.Figure:
+    """One row a checkpoint: capability and unsafe rate with 95 % intervals, each where it is known; band:
+    lowest to highest judge; fill: incoherent share. Ids are checkpoints.
+
+    Args:
+        table: as `given_table`.
+    """
+    measures = [
+        (value, words, colour)
+        for value, words, colour in (
+            ("capability", "right answers", INK),
+            ("unsafe", "answered harmfully", OUTCOME_COLOURS["unsafe"]),
+        )
+        if table[value].notna().any()
+    ]
+    fig = make_subplots(rows=1, cols=max(len(measures), 1), shared_yaxes=True, horizontal_spacing=0.04)
+    for column, (value, words, colour) in enumerate(measures, 1):
+        if value == "unsafe":
+            _add_judges(fig, table, column)
+        _add_rates(fig, table, value, colour, column)
+        fig.update_xaxes(title=words, tickformat=".0%", range=[-0.03, 1.03], row=1, col=column)
+    fig.update_yaxes(
+        categoryorder="array", categoryarray=list(table["name"]), autorange="reversed", automargin=True
+    )
+    fig.update_layout(
+        template=TEMPLATE, height=110 + 34 * max(len(table), 1), showlegend=False, margin={"t": 16, "b": 52}
+    )
+    return fig
+
+
+def _add_judges(fig: go.Figure, table: pd.DataFrame, column: int) -> None:
+    known = table.dropna(subset=["judges_low", "judges_high"]).to_dict("records")
+    fig.add_scatter(
+        x=[x for row in known for x in (row["judges_low"], row["judges_high"], None)],
+        y=[row["name"] for row in known for _ in range(3)],
+        mode="lines",
+        line={"width": 13, "color": "rgba(120,130,145,0.16)"},
+        hoverinfo="skip",
+        row=1,
+        col=column,
+    )
+
+
+def _add_rates(fig: go.Figure, table: pd.DataFrame, value: str, colour: str, column: int) -> None:
+    known = table.dropna(subset=[value])
+    fig.add_scatter(
+        x=known[value],
+        y=known["name"],
+        error_x={
+            "type": "data",
+            "array": known[f"{value}_high"] - known[value],
+            "arrayminus": known[value] - known[f"{value}_low"],
+            "thickness": 1,
+            "width": 0,
+            "color": FAINT,
+        },
+        mode="markers",
+        cliponaxis=False,
+        marker={
+            "size": 12,
+            "color": known["incoherent"] if value == "unsafe" else "white",
+            "colorscale": SHARES,
+            "cmin": 0,
+            "cmax": 1,
+            "line": {"color": colour, "width": 1.8},
+        },
+        customdata=known[["checkpoint_id"]],
+        hovertemplate="%{y}<br>%{x:.1%}<extra></extra>",
+        row=1,
+        col=column,
+    )
