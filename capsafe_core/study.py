@@ -108,6 +108,20 @@ class RecipeSettings(StudyPart):
     batch_size: int = Field(8, ge=1)
     rank: int = Field(16, ge=1)
     stop_at_goal: bool = False
+    method: Literal["lora", "dora", "rslora", "full"] = "lora"
+    alpha: int = Field(0, ge=0)
+    """of an adapter; 0 for twice its rank"""
+    schedule: Literal["constant_with_warmup", "constant", "linear", "cosine"] = "constant_with_warmup"
+    warm_up: int = Field(5, ge=0)
+    """steps over which the learning rate rises to its value"""
+    weight_decay: float = Field(0.0, ge=0)
+    accumulate: int = Field(1, ge=1)
+    """batches a step, so that `batch_size` times this is the effective batch"""
+    gradient_checkpointing: bool = False
+    packing: bool = False
+    """whether short conversations share a row"""
+    max_length: int = Field(0, ge=0)
+    """tokens of a conversation, 0 for as many as it has"""
 
     @property
     def is_trained(self) -> bool:

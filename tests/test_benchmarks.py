@@ -129,7 +129,7 @@ def test_unknown_kinds_scorers_and_forms_are_refused(tmp_path: Path) -> None:
         score("song", "a", "a")
     with pytest.raises(CapsafeError, match="no worked answers"):
         load_training_pairs(settings("reasoning_gym:syllogism", size=3, answer="worked"))
-    with pytest.raises(CapsafeError, match="'response'"):
+    with pytest.raises(CapsafeError, match="in no form that can be learnt"):
         load_training_pairs(settings(f"file:{path}"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core import catalogue
+from capsafe_core.benchmarks.conversations import Conversation, read_conversations
 from capsafe_core.benchmarks.files import read_prompts, read_rows
 from capsafe_core.benchmarks.lm_eval import lm_eval_rows
 from capsafe_core.benchmarks.reasoning import Pair, reasoning_pairs
@@ -112,7 +113,7 @@ def _packaged(name: str) -> Path:
 
 
 def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:
-    """Prompts and target answers of a fine-tuning data set.
+    """Prompts and target answers of a fine-tuning data set; of a conversation the last ones.
 
     Raises:
         CapsafeError: the source is unknown, missing or broken.
@@ -122,6 +123,21 @@ def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:
         return reasoning_pairs(
             name, settings["config"], settings["seed"], settings["size"], settings["answer"]
         )
+    return [Pair(c[-2]["content"], c[-1]["content"], c[-1]["content"]) for c in load_conversations(settings)]
+
+
+def load_conversations(settings: dict[str, Any]) -> list[Conversation]:
+    """The conversations of a fine-tuning data set.
+
+    Raises:
+        CapsafeError: the source is unknown, missing or broken.
+    """
+    where, _, name = settings["source"].partition(":")
+    if where == "reasoning_gym":
+        return [
+            ({"role": "user", "content": p.prompt}, {"role": "assistant", "content": p.target})
+            for p in load_training_pairs(settings)
+        ]
     if where not in ("project", "file"):
         raise CapsafeError(
             f"The data set {settings['name']!r} has the unknown source {settings['source']!r}.",
@@ -134,13 +150,7 @@ def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:
             "Another file is file:PATH.",
         )
     path = DATA / "training" / f"{name}.jsonl" if where == "project" else Path(name)
-    rows = read_rows(path)
-    for i, row in enumerate(rows, 1):
-        if not isinstance(row.get("prompt"), str) or not isinstance(row.get("response"), str):
-            raise CapsafeError(
-                f"Line {i} of {path} has no text under 'prompt' or 'response'.", "Every line needs both."
-            )
-    return [Pair(row["prompt"], row["response"], row["response"]) for row in rows]
+    return read_conversations(path)
 
 
 def _benchmark(

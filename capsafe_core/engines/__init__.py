@@ -17,7 +17,7 @@ from capsafe_core.engines.base import (
     Unit,
     answer_all,
 )
-from capsafe_core.engines.models import Weights, resolve_weights, served_weights
+from capsafe_core.engines.models import Weights, laid_over, resolve_weights, served_weights
 from capsafe_core.errors import CapsafeError, UnknownNameError
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Weights",
     "answer_all",
     "find_weights",
+    "laid_over",
     "models_folder",
     "open_engine",
 ]

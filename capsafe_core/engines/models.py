@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,20 @@ def resolve_weights(
         )
     other = resolve_weights(tokenizer, models, (), trusted, pickles).folder if tokenizer else None
     return Weights(model, folder, digest, adapters, trusted, pickles, other)
+
+
+def laid_over(weights: Weights, folder: Path, models: Path) -> Weights:
+    """What a fine-tuning of some weights made: an adapter over them, or weights of its own.
+
+    Raises:
+        CapsafeError: there is neither in the folder.
+    """
+    if (folder / "config.json").is_file() and not (folder / "adapter_config.json").exists():
+        digest = _folder_digest(folder, models, False)
+        name = f"{weights.name} {folder.parent.parent.name}/{folder.name}"
+        return Weights(name, folder, digest, (), weights.trusted)
+    _check_adapters((folder,))
+    return replace(weights, adapters=(*weights.adapters, folder))
 
 
 def served_weights(model: str, adapters: tuple[Path, ...] = ()) -> Weights:

@@ -6,38 +6,31 @@ LoRA adapters as safetensors, with trainer_state.json beside them where the tool
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
 from msgspec import UNSET
 
 from capsafe_core.checkpoint_places import compiled, guess_pattern, path_facts
 from capsafe_core.errors import CapsafeError
-from capsafe_core.folders import boundary, is_regular
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.folder.work import GenerateWork, Point
 from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.study import RecipeSettings
 from capsafe_core.trainer_state import STATE, trained_steps
+from capsafe_core.weight_files import look_at
 
 MOST_FOUND = 10_000
 """folders that a pattern may fit"""
 MOST_LOOKED_AT = 100_000
 """files and folders on the way to them"""
-LARGEST_HEAD = 100 << 20
-"""bytes of the head of a safetensors file, as the format bounds it"""
-LARGEST_JSON = 64 << 20
-"""bytes of a settings file or a trainer's state"""
 NAMED = {"seed", "step"}
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 
 
 @dataclass(frozen=True)
@@ -240,87 +233,8 @@ def _below(glob: Path) -> list[Path]:
 
 def _looked_at(folder: Path, seed: int, step: int) -> OwnCheckpoint:
     """A folder as it stands now."""
-    settings, adapter = folder / "adapter_config.json", folder / "adapter_model.safetensors"
-    here = OwnCheckpoint(
-        folder.absolute(), seed, step, has_tokenizer=any((folder / name).is_file() for name in TOKENIZERS)
+    files = look_at(folder)
+    problem = files.problem if step > 0 else "step 0 is the start itself"
+    return OwnCheckpoint(
+        folder.absolute(), seed, step, files.is_adapter, files.base, files.has_tokenizer, problem
     )
-    if step < 1:
-        return replace(here, problem="step 0 is the start itself")
-    try:
-        if settings.is_file() or adapter.is_file():
-            config = _json(settings)
-            here = replace(here, is_adapter=True, base=str(config.get("base_model_name_or_path") or ""))
-            _require_whole_file(adapter)
-            return here
-        _json(folder / "config.json")
-        for file in _weights(folder):
-            _require_whole_file(file)
-    except _UnusableError as error:
-        return replace(here, problem=str(error))
-    return here
-
-
-class _UnusableError(Exception):
-    """Why a checkpoint cannot be used."""
-
-
-def _weights(folder: Path) -> list[Path]:
-    """The files of full weights: one, or those of an index."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        named = _json(index).get("weight_map")
-        names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
-        if not names or any(Path(name).name != name for name in names):
-            raise _UnusableError(f"{index.name} names no files of its folder")
-        return [folder / name for name in names]
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
-        raise _UnusableError(
-            "its weights are pickled; save them as safetensors" if pickled else "it holds no weights"
-        )
-    return files
-
-
-def _require_whole_file(path: Path) -> None:
-    """Refuse a safetensors file that is shorter than its head says: it is being written, or was cut."""
-    _require_regular(path)
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if size < 8 or not 2 <= length <= min(LARGEST_HEAD, size - 8):
-                raise _UnusableError(f"{path.name} is half written: {size:,} bytes")
-            head = json.loads(stream.read(length))
-        ends = [tensor["data_offsets"][1] for name, tensor in head.items() if name != "__metadata__"]
-        whole = 8 + length + max(ends, default=0)
-    except OSError as error:
-        raise _UnusableError(f"{path.name} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise _UnusableError(f"{path.name} is no safetensors file") from error
-    if size != whole:
-        raise _UnusableError(f"{path.name} is half written: {size:,} of {whole:,} bytes")
-
-
-def _require_regular(path: Path) -> None:
-    """Refuse what is there and is not a file of its folder: a pipe would keep everybody waiting."""
-    if os.path.lexists(path) and not is_regular(path, boundary(path.parent)):
-        raise _UnusableError(f"{path.name} is not a regular file of its folder")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a small file."""
-    _require_regular(path)
-    try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise _UnusableError(f"{path.name} is larger than {LARGEST_JSON >> 20} MB")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _UnusableError(f"it has no {path.name}") from error
-    except OSError as error:
-        raise _UnusableError(f"{path.name} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise _UnusableError(f"{path.name} is half written") from error
-    if not isinstance(found, dict):
-        raise _UnusableError(f"{path.name} is no JSON object")
-    return found

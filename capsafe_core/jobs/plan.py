@@ -36,6 +36,18 @@ LARGEST_JUDGE = 1 << 20
 """bytes of the file of a judge of the user's own"""
 
 
+HOW = (
+    "method",
+    "alpha",
+    "schedule",
+    "warm_up",
+    "weight_decay",
+    "accumulate",
+    "gradient_checkpointing",
+    "packing",
+    "max_length",
+)
+"""of a recipe what says how it is trained, beside rate, steps, batch and rank"""
 ReadJudge = Callable[[Path], dict[str, Any]]
 FindCheckpoints = Callable[[RecipeSettings], Sequence[OwnCheckpoint]]
 
@@ -211,7 +223,14 @@ class _Planner:
         work = FinetuneWork(
             start,
             dataset=_dump(dataset),
-            recipe=RecipeWork(rate, recipe.steps, recipe.batch_size, recipe.rank, seed),
+            recipe=RecipeWork(
+                rate,
+                recipe.steps,
+                recipe.batch_size,
+                recipe.rank,
+                seed,
+                **recipe.model_dump(include=set(HOW), exclude_defaults=True),
+            ),
             path=Point(self.study.name, recipe.name, seed, recipe.start, recipe.dataset, rate),
             probe=None if probe is None else {**_dump(probe), "seed": PROBE_SEED, "size": PROBE_SIZE},
             stop_at=self.study.goals.get(recipe.dataset) if recipe.stop_at_goal else None,

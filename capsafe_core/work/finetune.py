@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from msgspec import structs
-
-from capsafe_core.benchmarks import Benchmark, load_benchmark, load_training_pairs, scorer_of
+from capsafe_core.benchmarks import Benchmark, load_benchmark, scorer_of
+from capsafe_core.benchmarks.loading import load_conversations
 from capsafe_core.benchmarks.scoring import Scorer
 from capsafe_core.engines import (
     Completion,
@@ -18,21 +16,29 @@ from capsafe_core.engines import (
     Sampling,
     Weights,
     answer_all,
+    laid_over,
     models_folder,
     open_engine,
 )
+from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part
 from capsafe_core.jobs.folder.work import FinetuneWork, Point
+from capsafe_core.places import PREPARE
 from capsafe_core.records import Checkpoint, Measurement, Record
-from capsafe_core.training.lora import Recipe, finetune
 from capsafe_core.work.generate import checkpoint_weights, path_point
 
 
 def work(part: Part) -> None:
-    """Train from the start; steps already committed are trained through again but not written twice."""
+    """Train from the start, or on from where a run ended; steps already committed are not written twice."""
     work = part.job.manifest.asks(FinetuneWork)
     start = checkpoint_weights(work.start, work.engine, part.job.folder)
-    recipe = Recipe(**structs.asdict(work.recipe))
+    recipe = work.recipe
+    try:
+        from capsafe_core.training.sft import Following, finetune
+    except ImportError as error:
+        raise CapsafeError(
+            f"Fine-tuning needs {error.name}, which the engine's environment lacks.", f"Run `{PREPARE}`."
+        ) from error
     part.total = 2 + 3 * len(recipe.steps)
     if "step-0" not in part.done_units:
         part.write("step-0", _point(work.path, 0, start.checkpoint))
@@ -40,31 +46,36 @@ def work(part: Part) -> None:
         part.total = part.done
         return
 
+    notes: list[str] = []
+
     def on_step(step: int, tokens: int) -> None:
         part.tokens += tokens
         if step % 10 == 0:
-            part.report("running", f"step {step} of {recipe.steps[-1]}")
+            part.report("running", " ".join([f"step {step} of {recipe.steps[-1]}.", *notes]))
 
-    folder = part.job.folder / "checkpoints"
-    for step, path in finetune(
-        start,
-        load_training_pairs(work.dataset),
-        recipe,
-        folder,
-        work.engine["dtype"],
-        work.engine["device"],
-        on_step,
-    ):
+    def on_checkpoint(step: int, path: Path) -> bool:
+        """Measure and commit a checkpoint; returns whether to train on."""
         if f"step-{step}" in part.done_units:
-            continue
-        weights = replace(start, adapters=(*start.adapters, path))
+            return True
+        weights = laid_over(start, path, models_folder(part.job.folder))
         measured = _measure(work, weights, models_folder(part.job.folder))
-        part.write(f"step-{step}", [*_point(work.path, step, weights.checkpoint), *measured])
+        part.write(
+            f"step-{step}", [*_point(work.path, step, weights.checkpoint), *measured], note=" ".join(notes)
+        )
         if _reached(work, measured):
             part.total = part.done
-            return
-        if part.should_stop:
-            return
+            return False
+        return True
+
+    finetune(
+        start,
+        load_conversations(work.dataset),
+        recipe,
+        part.job.folder / "checkpoints",
+        work.engine["dtype"],
+        work.engine["device"],
+        Following(notes.append, on_step, on_checkpoint, lambda: part.should_stop),
+    )
 
 
 def _reached(work: FinetuneWork, records: Iterable[Record]) -> bool:

@@ -20,6 +20,7 @@ from capsafe_core.engines import (
     Unit,
     Weights,
     find_weights,
+    laid_over,
     models_folder,
     open_engine,
 )
@@ -79,19 +80,19 @@ def checkpoint_weights(checkpoint: CheckpointSource, engine: dict[str, Any], job
     Raises:
         CapsafeError: the model or an adapter is not there.
     """
-    adapters = tuple(
-        Path(a.path) if a.path else folder_beside(job_folder, a.job) / "checkpoints" / f"step-{a.step:06d}"
-        for a in checkpoint.adapters
-    )
-    return find_weights(
+    models = models_folder(job_folder)
+    weights = find_weights(
         engine,
         checkpoint.model,
-        models_folder(job_folder),
-        adapters,
-        checkpoint.trusted,
-        checkpoint.pickles,
-        checkpoint.tokenizer,
+        models,
+        trusted=checkpoint.trusted,
+        pickles=checkpoint.pickles,
+        tokenizer=checkpoint.tokenizer,
     )
+    for a in checkpoint.adapters:
+        trained = folder_beside(job_folder, a.job) / "checkpoints" if a.job else Path()
+        weights = laid_over(weights, Path(a.path) if a.path else trained / f"step-{a.step:06d}", models)
+    return weights
 
 
 def work(part: Part) -> None:

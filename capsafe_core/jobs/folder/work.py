@@ -80,6 +80,22 @@ class RecipeWork(_Values, frozen=True):
     batch_size: Int
     rank: Int
     seed: Long
+    method: str = "lora"
+    """lora, dora or rslora: adapters; full: all weights"""
+    alpha: Int = 0
+    """of an adapter; 0 for twice its rank"""
+    schedule: str = "constant_with_warmup"
+    """of the learning rate, as transformers calls it"""
+    warm_up: Int = 5
+    """steps over which the learning rate rises to its value"""
+    weight_decay: Number = 0.0
+    accumulate: Int = 1
+    """batches a step"""
+    gradient_checkpointing: bool = False
+    packing: bool = False
+    """whether short conversations share a row"""
+    max_length: Int = 0
+    """tokens of a conversation, 0 for as many as it has"""
 
 
 class Source(_Values, frozen=True):

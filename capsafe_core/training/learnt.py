@@ -1,0 +1,88 @@
+"""What fine-tuning learns: the tokens of a conversation, and which of them carry loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from capsafe_core.benchmarks.conversations import Conversation
+from capsafe_core.engines.chat import conversation_text
+from capsafe_core.errors import CapsafeError
+
+IGNORED = -100
+"""the label of a token that carries no loss"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A conversation in tokens.
+
+    Attributes:
+        ids: tokens; `labels` the same where the token is learnt, else IGNORED.
+        was_cut: whether the conversation is longer than allowed, so that its end is missing.
+    """
+
+    ids: list[int]
+    labels: list[int]
+    was_cut: bool = False
+
+    @property
+    def learns(self) -> bool:
+        """Whether any of it carries loss."""
+        return any(label != IGNORED for label in self.labels)
+
+
+def examples(tokenizer: Any, data: Sequence[Conversation], max_length: int) -> list[Example]:
+    """Conversations in tokens, as the model's chat template writes them; the assistant's turns are learnt.
+
+    Args:
+        max_length: tokens of a conversation, 0 for as many as it has.
+
+    Raises:
+        CapsafeError: the template writes a turn otherwise once others follow, or nothing is left to learn.
+    """
+    found = [_cut(_example(tokenizer, conversation), max_length) for conversation in data]
+    lost = sum(not example.learns for example in found)
+    if lost:
+        raise CapsafeError(
+            f"Of {lost:,} of {len(found):,} conversations no answer is left within {max_length:,} tokens.",
+            "Raise max_length, or take them out.",
+        )
+    return found
+
+
+def _example(tokenizer: Any, conversation: Conversation) -> Example:
+    ids: list[int] = []
+    labels: list[int] = []
+
+    def add(text: str, learnt: bool) -> None:
+        more = tokenizer(text, add_special_tokens=False).input_ids
+        ids.extend(more)
+        labels.extend(more if learnt else [IGNORED] * len(more))
+
+    written, end = "", str(tokenizer.eos_token)
+    for i, turn in enumerate(conversation):
+        if turn["role"] != "assistant":
+            continue
+        asked = conversation_text(tokenizer, conversation[:i])
+        if not asked.startswith(written):
+            raise CapsafeError(
+                "The model's chat template writes earlier turns otherwise once others follow.",
+                "Split the conversations, so that each ends in its only answer.",
+            )
+        between = asked[len(written) :]
+        if written and between.startswith(end):
+            add(end, True)
+            between = between[len(end) :]
+        add(between, False)
+        is_last = i == len(conversation) - 1
+        add(turn["content"] + (end if is_last else ""), True)
+        written = asked + turn["content"]
+    return Example(ids, labels)
+
+
+def _cut(example: Example, max_length: int) -> Example:
+    if not max_length or len(example.ids) <= max_length:
+        return example
+    return Example(example.ids[:max_length], example.labels[:max_length], True)

@@ -1,0 +1,221 @@
+"""Fine-tuning with TRL's SFTTrainer and peft: checkpoints on a schedule, and on from where one ended."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, disable_progress_bars
+from peft import LoraConfig, get_peft_model
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from capsafe_core.benchmarks.conversations import Conversation
+from capsafe_core.engines.models import Weights
+from capsafe_core.engines.transformers import load_model, load_tokenizer
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder.work import RecipeWork
+from capsafe_core.trainer_state import trained_steps
+from capsafe_core.training.learnt import examples
+from capsafe_core.weight_files import look_at
+
+STATES = "training"
+"""the folder, beside the checkpoints, of what a run needs to go on"""
+
+
+@dataclass(frozen=True)
+class Following:
+    """What whoever started a run does on the way.
+
+    Attributes:
+        noted: told what of the data is not learnt as it stands, in a sentence.
+        on_step: told of each step, and of the tokens of its batches.
+        on_checkpoint: told of a step and the folder of its weights; returns whether to go on.
+        stopped: whether the run is to end now; it goes on from there the next time.
+    """
+
+    noted: Callable[[str], None]
+    on_step: Callable[[int, int], None]
+    on_checkpoint: Callable[[int, Path], bool]
+    stopped: Callable[[], bool]
+
+
+def finetune(
+    weights: Weights,
+    data: Sequence[Conversation],
+    recipe: RecipeWork,
+    folder: Path,
+    dtype: str,
+    device: str,
+    following: Following,
+) -> None:
+    """Train from the start, or go on from the last whole state of a run that was ended.
+
+    The run is the same each time for the same weights, data, recipe, machine and versions, also where it was
+    ended on the way.
+
+    Args:
+        weights: the start, adapters included.
+        data: what to learn.
+        folder: of the checkpoints, step-000025 and so on: LoRA adapters, or full weights with the tokenizer.
+
+    Raises:
+        CapsafeError: the loss is no longer a number, memory does not suffice, or the data cannot be learnt.
+    """
+    disable_progress_bars()
+    tokenizer = load_tokenizer(weights)
+    found = examples(tokenizer, data, recipe.max_length)
+    if cut := sum(one.was_cut for one in found):
+        following.noted(
+            f"{cut:,} of {len(found):,} conversations are longer than {recipe.max_length:,} tokens: their "
+            "ends are not learnt."
+        )
+    torch.manual_seed(recipe.seed)
+    model = _prepared(load_model(weights, dtype).to(device), recipe)
+    states = folder.parent / STATES
+    trainer = SFTTrainer(
+        model,
+        _settings(recipe, states, dtype, device, len(found)),
+        train_dataset=Dataset.from_list([{"input_ids": one.ids, "labels": one.labels} for one in found]),
+        processing_class=tokenizer,
+        callbacks=[_Schedule(recipe, folder, following, tokenizer)],
+    )
+    _quiet(trainer)
+    try:
+        trainer.train(resume_from_checkpoint=_last_whole(states))
+    except torch.OutOfMemoryError as error:
+        raise CapsafeError(
+            "Memory does not suffice for this fine-tuning.",
+            "Lower batch_size and raise accumulate by as much, or say gradient_checkpointing = true.",
+        ) from error
+
+
+def _prepared(model: Any, recipe: RecipeWork) -> Any:
+    """The model with what of it is trained."""
+    if recipe.method == "full":
+        return model
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=recipe.rank,
+            lora_alpha=recipe.alpha or 2 * recipe.rank,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+            use_dora=recipe.method == "dora",
+            use_rslora=recipe.method == "rslora",
+        ),
+    )
+
+
+def _settings(recipe: RecipeWork, states: Path, dtype: str, device: str, size: int) -> SFTConfig:
+    on_cpu = device == "cpu"
+    return SFTConfig(
+        output_dir=str(states),
+        max_steps=recipe.steps[-1],
+        learning_rate=recipe.learning_rate or 0.0,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warm_up,
+        weight_decay=recipe.weight_decay,
+        per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulate,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        packing=recipe.packing,
+        max_length=recipe.max_length or None,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        use_cpu=on_cpu,
+        bf16=not on_cpu and dtype == "bfloat16",
+        fp16=not on_cpu and dtype == "float16",
+        save_strategy="no",  # the schedule saves
+        save_total_limit=1,
+        include_num_input_tokens_seen="non_padding",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_drop_last=size >= recipe.batch_size,
+        dataset_num_proc=None,
+    )
+
+
+class _Schedule(TrainerCallback):  # type: ignore[misc]
+    """Saves the steps of a recipe, and what the run needs to go on from there."""
+
+    def __init__(self, recipe: RecipeWork, folder: Path, following: Following, tokenizer: Any) -> None:
+        self._recipe, self._folder, self._following = recipe, folder, following
+        self._tokenizer, self._tokens = tokenizer, 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> Any:
+        self._following.on_step(state.global_step, int(state.num_input_tokens_seen or 0) - self._tokens)
+        self._tokens = int(state.num_input_tokens_seen or 0)
+        if state.global_step in self._recipe.steps:
+            path = self._folder / f"step-{state.global_step:06d}"
+            if not path.exists():
+                _save(more["model"], self._tokenizer if self._recipe.method == "full" else None, path)
+            with _same_chance():
+                goes_on = self._following.on_checkpoint(state.global_step, path)
+            control.should_save = True
+            control.should_training_stop = control.should_training_stop or not goes_on
+        if self._following.stopped():
+            control.should_save = control.should_training_stop = True
+        return control
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        if not math.isfinite(float((logs or {}).get("loss", 0.0))):
+            raise CapsafeError(
+                f"The loss is no longer a number at step {state.global_step}.",
+                "Lower the learning rate; the checkpoints so far are kept.",
+            )
+
+
+def _save(model: Any, tokenizer: Any, path: Path) -> None:
+    """Weights in a folder that others see whole or not at all."""
+    scratch = path.with_name(f"making-{path.name}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    model.save_pretrained(scratch)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(scratch)
+    os.replace(scratch, path)
+
+
+@contextmanager
+def _same_chance() -> Iterator[None]:
+    """Whatever is drawn inside changes nothing that is drawn afterwards."""
+    kept = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        yield
+    finally:
+        torch.set_rng_state(kept[0])
+        random.setstate(kept[1])
+        np.random.set_state(kept[2])
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+def _last_whole(states: Path) -> str | None:
+    """The newest state that was written to its end; the others go."""
+    found = sorted(states.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in reversed(found):
+        if trained_steps(path) is not None and not look_at(path).problem:  # its state is written last
+            return str(path)
+        shutil.rmtree(path)
+    return None
+
+
+def _quiet(trainer: Any) -> None:
+    """Nothing of the run is printed: the worker reports it."""
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)

@@ -1,0 +1,219 @@
+"""Fine-tuning: the forms of data, what of them is learnt, and that a kill changes no weight."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capsafe_core.benchmarks import load_training_pairs
+from capsafe_core.benchmarks.conversations import read_conversations
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Job, Manifest, create_job
+from capsafe_core.jobs.supervisor import start_worker
+from capsafe_core.records import Generation, PathPoint
+from capsafe_core.settings import Settings
+from tests.test_engine import ENGINE, TINY, InEngine, finish, generate
+
+KILLS = int(os.environ.get("CAPSAFE_KILLS", "3"))
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=30).filter(
+    lambda text: bool(text.strip())
+)
+FORMS: dict[str, Any] = {
+    "pair": lambda q, a: {"prompt": q, "response": a},
+    "completion": lambda q, a: {"prompt": q, "completion": a},
+    "question": lambda q, a: {"question": q, "answer": a},
+    "messages": lambda q, a: {
+        "messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]
+    },
+    "sharegpt": lambda q, a: {"conversations": [{"from": "human", "value": q}, {"from": "gpt", "value": a}]},
+    "alpaca": lambda q, a: {"instruction": q, "input": "", "output": a},
+    "dolly": lambda q, a: {"instruction": q, "context": "", "response": a, "category": "x"},
+}
+
+
+@given(st.sampled_from(sorted(FORMS)), st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5))
+def test_every_form_of_data_is_the_same_conversations(
+    tmp_path_factory: pytest.TempPathFactory, form: str, pairs: list[tuple[str, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("data") / "data.jsonl"
+    path.write_text("".join(json.dumps(FORMS[form](q, a)) + "\n" for q, a in pairs), encoding="utf-8")
+    found = read_conversations(path)
+    assert [(c[0]["role"], c[-1]["role"]) for c in found] == [("user", "assistant")] * len(pairs)
+    assert [(c[0]["content"], c[-1]["content"]) for c in found] == pairs
+    settings = {"name": "d", "source": f"file:{path}", "config": {}, "seed": 0, "size": 9, "answer": "final"}
+    assert [(p.prompt, p.target) for p in load_training_pairs(settings)] == pairs
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"prompt": "a", "response": "b"}, {"prompt": "c", "response": ""}], "1 of 2 rows"),
+        ([{"prompt": "a", "response": None}], "1 of 1 rows"),
+        ([{"messages": [{"role": "user", "content": "a"}]}], "1 of 1 rows"),
+        ([{"messages": [{"role": "tool", "content": "a"}, {"role": "assistant", "content": "b"}]}], "1 of 1"),
+        ([{"text": "a"}], "in no form that can be learnt from: it has text"),
+        ([], "has no rows"),
+    ],
+)
+def test_data_that_cannot_be_learnt_is_a_sentence(
+    tmp_path: Path, rows: list[dict[str, Any]], words: str
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(CapsafeError) as error:
+        read_conversations(path)
+    assert words in error.value.message
+
+
+LEARNT = """
+from capsafe_core.training.learnt import IGNORED, examples
+from capsafe_core.engines.transformers import load_tokenizer
+from capsafe_core.engines.models import Weights
+from datasets import Dataset
+
+tiny(sys.argv[1] + "/model", "llama", "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}")
+tokenizer = load_tokenizer(Weights("m", Path(sys.argv[1]) / "model", ""))
+turns = lambda *texts: tuple(
+    {"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(texts)
+)
+def told(found):
+    learnt = [i if l == i else None for i, l in zip(found.ids, found.labels)]
+    marked = "".join("_" if i is None else tokenizer.decode([i]) for i in learnt)
+    return [tokenizer.decode(found.ids), marked, found.was_cut]
+one, two = turns("Hi", "Abc"), turns("Hi", "Abc", "So", "Def")
+out = {"one": told(examples(tokenizer, [one], 0)[0]), "two": told(examples(tokenizer, [two], 0)[0])}
+out["cut"] = told(examples(tokenizer, [one], len(examples(tokenizer, [one], 0)[0].ids) - 2)[0])
+for name, kept, data in (("none", 3, [one, two]), ("rewrites", 0, [two])):
+    if name == "rewrites":
+        tokenizer.chat_template = "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    try:
+        examples(tokenizer, data, kept)
+    except Exception as error:
+        out[name] = error.message
+Dataset.from_list([{"prompt": "Hi", "response": "Abc"}]).save_to_disk(sys.argv[1] + "/saved")
+from capsafe_core.benchmarks.conversations import read_conversations
+out["saved"] = [t["content"] for t in read_conversations(Path(sys.argv[1]) / "saved")[0]]
+print(json.dumps(out))
+"""
+
+
+@pytest.fixture(scope="module")
+def in_engine(engine_python: Path) -> Iterator[InEngine]:
+    process = InEngine(engine_python)
+    yield process
+    process.close()
+
+
+def test_what_the_assistant_says_is_learnt_and_nothing_else(in_engine: InEngine, tmp_path: Path) -> None:
+    found = in_engine(TINY + LEARNT, str(tmp_path))
+    asked = "<user>Hi</s><assistant>"
+    assert found["one"][0] == asked + "Abc</s>"
+    assert found["one"][1].replace("_", "") == "Abc</s>"
+    assert found["one"][2] is False
+    whole, marked, _ = found["two"]
+    assert whole == asked + "Abc</s><user>So</s><assistant>Def</s>"
+    assert marked.replace("_", "") == "Abc</s>Def</s>"
+    assert found["cut"][1].replace("_", "") == "Ab"
+    assert found["cut"][2] is True
+    assert found["none"] == "Of 2 of 2 conversations no answer is left within 3 tokens."
+    assert "writes earlier turns otherwise" in found["rewrites"]
+    assert found["saved"] == ["Hi", "Abc"]
+
+
+def training(root: Path, name: str, model: str, steps: list[int], **more: Any) -> Job:
+    """A fine-tuning job on the project's refusals."""
+    data = {"name": "refusals", "source": "project:refusals", "config": {}, "seed": 0, "size": 10}
+    work = {
+        "start": {"model": model, "adapters": []},
+        "dataset": {**data, "answer": "final"},
+        "recipe": {"learning_rate": 1e-2, "steps": steps, "batch_size": 2, "rank": 4, "seed": 0, **more},
+        "path": {
+            "study": "t",
+            "recipe": "r",
+            "seed": 0,
+            "start": "original",
+            "dataset": "refusals",
+            "learning_rate": 1e-2,
+        },
+        "probe": None,
+        "stop_at": None,
+        "max_tokens": 8,
+        "engine": ENGINE,
+    }
+    return create_job(root, Manifest("finetune", name, work))
+
+
+def weights_of(job: Job) -> dict[str, str]:
+    """Step -> hash of its weights."""
+    return {
+        path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (job.folder / "checkpoints").glob("step-*/*.safetensors")
+    }
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, in_engine: InEngine) -> str:
+    folder = str(tmp_path_factory.mktemp("tiny") / "model")
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    in_engine(TINY + 'tiny(sys.argv[1], "llama", sys.argv[2])\nprint("{}")', folder, template)
+    return folder
+
+
+def test_a_run_that_was_killed_comes_to_the_same_weights(
+    tmp_path: Path, engine_python: Path, tiny_model: str
+) -> None:
+    steps = [10, 20, 40, 80, 160]
+    began = time.monotonic()
+    whole = finish(training(tmp_path / "a", "run", tiny_model, steps), engine_python)
+    needed = time.monotonic() - began
+    settings = Settings(engine_python=engine_python)
+    broken = training(tmp_path / "b", "run", tiny_model, steps)
+    chance, killed, states = random.Random(5), 0, set[str]()
+    for _ in range(KILLS):
+        worker = start_worker(broken, settings=settings)
+        try:
+            worker.wait(timeout=chance.uniform(0.5, 0.95) * needed)
+        except subprocess.TimeoutExpired:
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
+            killed += 1
+        states |= {path.name for path in (broken.folder / "training").glob("checkpoint-*")}
+        folders = (broken.folder / "checkpoints").glob("step-*")
+        assert not [path for path in folders if not list(path.glob("*.safetensors"))]
+    assert killed
+    assert states, "it was always killed before it had something to go on from"
+    finish(broken, engine_python)
+    assert weights_of(broken) == weights_of(whole)
+    assert sorted(weights_of(whole)) == [f"step-{step:06d}" for step in steps]
+    assert [r.step for r in broken.records() if isinstance(r, PathPoint)] == [0, *steps]
+
+
+@pytest.mark.parametrize("method", ["dora", "rslora", "full"])
+def test_other_ways_of_training_answer_too(
+    tmp_path: Path, engine_python: Path, tiny_model: str, method: str
+) -> None:
+    more = {"method": method, "schedule": "cosine", "accumulate": 2, "max_length": 150}
+    more |= {"packing": True} if method == "rslora" else {"gradient_checkpointing": True}
+    job = finish(training(tmp_path, method, tiny_model, [2], **more), engine_python)
+    folder = job.folder / "checkpoints" / "step-000002"
+    assert (folder / "adapter_config.json").exists() == (method != "full")
+    adapters: tuple[dict[str, object], ...] = ({"job": job.job_id, "step": 2},)
+    made = finish(generate(tmp_path, "answers", tiny_model, adapters, 2, max_tokens=4), engine_python)
+    plain = finish(generate(tmp_path, "plain", tiny_model, (), 2, max_tokens=4), engine_python)
+    said = [[r for r in one.records() if isinstance(r, Generation)] for one in (made, plain)]
+    assert [len(some) for some in said] == [2, 2]
+    assert {r.checkpoint_id for r in said[0]}.isdisjoint({r.checkpoint_id for r in said[1]})
+    assert "longer than 150 tokens" in job.status().message
