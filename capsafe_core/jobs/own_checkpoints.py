@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -220,7 +219,7 @@ def _below(glob: Path) -> list[Path]:
             with suppress(OSError), os.scandir(folder) as entries:
                 for entry in entries:
                     looked += 1
-                    if fnmatchcase(entry.name, part):
+                    if _fits(entry.name, part):
                         names.append(folder / entry.name)
                     if looked > MOST_LOOKED_AT:
                         raise CapsafeError(
@@ -229,6 +228,16 @@ def _below(glob: Path) -> list[Path]:
                         )
         level = names
     return level
+
+
+def _fits(name: str, part: str) -> bool:
+    """Whether a name fits a part of a path in which * stands for anything."""
+    first, *others, last = part.split("*")
+    at = len(first)
+    for middle in others:
+        place = name.find(middle, at)
+        at = place + len(middle) if place >= 0 else len(name) + 1
+    return name.startswith(first) and name.endswith(last) and len(name) - at >= len(last)
 
 
 def _looked_at(folder: Path, seed: int, step: int) -> OwnCheckpoint:
