@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from capsafe_core.benchmarks.evaluated import reads_safely
 from capsafe_core.errors import UnknownNameError
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
@@ -44,12 +45,16 @@ def scorer_of(settings: str | dict[str, Any]) -> Scorer:
 
 
 def task_scorer(task: str, config: dict[str, Any], seed: int, size: int) -> Scorer:
-    """A reasoning-gym task as the judge of answers to its own items; only full marks are correct."""
+    """A reasoning-gym task as the judge of answers to its own items; only full marks are correct, and what
+    its check would run as a program is no answer."""
     import reasoning_gym
 
     dataset: Any = reasoning_gym.create_dataset(task, seed=seed, size=size, **config)
+    is_safe = reads_safely(dataset)
 
     def worth(item: str, text: str, reference: str) -> Scored:
+        if not is_safe(text.strip()):
+            return Scored(False, None)
         marks = float(dataset.score_answer(text.strip(), dataset[int(item.rsplit("-", 1)[1])]))
         return Scored(marks >= 1.0, f"{text.strip()[:60]} ({marks:g} marks)")
 
