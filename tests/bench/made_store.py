@@ -73,7 +73,7 @@ INSERT INTO verdicts
         CAST(CASE WHEN b = 5 THEN [coherence, if(harm < 10 + 20 * (k % {steps}), 2, 1)]
              ELSE [coherence, if(unsafe = 2, 1, 3), unsafe, if(one < 10, 3 - unsafe, if(one = 99, 9, unsafe)), if(two < 20, 3 - unsafe, unsafe), if(three < 15, 3 - unsafe, unsafe), if(four < 30, 3 - unsafe, unsafe)] END AS UTINYINT[])
     FROM coded;
-INSERT INTO generations SELECT v.generation_id, v.cell_id, fixed_id('prompt' || substr(b.name, 2), v.position), 0, 0, 'An answer of ordinary length to request ' || v.position || ', as models write them.', if(v.truncated, 'length', 'stop'), 12, 1, ''
+INSERT INTO generations SELECT v.generation_id, v.cell_id, fixed_id('prompt' || substr(b.name, 2), v.position), 0, 0, 'An answer of ordinary length to request ' || v.position || ', as models write them.', if(v.truncated, 'length', 'stop'), 12, 1, '', ''
     FROM verdicts AS v JOIN cells USING (cell_id) JOIN benchmarks AS b USING (benchmark_id);
 INSERT INTO judgments SELECT uuid(), v.generation_id, v.cell_id, s.rater_id, s.dimension, if(v.codes[s.slot] = 9, 'unparsed', 'ok'), codes.label, '', NULL, '', '', '[]', 1, 1
     FROM verdicts AS v JOIN cells USING (cell_id) JOIN slots AS s USING (benchmark_id) LEFT JOIN codes ON codes.dimension = s.dimension AND codes.code = v.codes[s.slot];
