@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from capsafe_core.benchmarks.evaluated import is_data, is_formula, reads_safely
 from capsafe_core.benchmarks.scoring import task_scorer
+from capsafe_core.errors import CapsafeError
 
 reasoning_gym = pytest.importorskip("reasoning_gym")
 DatasetSpec = reasoning_gym.composite.DatasetSpec
@@ -55,6 +56,15 @@ def test_parts_of_a_task_of_several_are_looked_at() -> None:
     dataset = reasoning_gym.create_dataset("composite", seed=1, size=4, datasets=parts)
     assert reads_safely(dataset) is is_formula
     assert reads_safely(reasoning_gym.create_dataset("chain_sum", seed=1, size=1))("any text (at all)")
+
+
+def test_a_task_whose_source_cannot_be_read_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_source(module: object) -> str:
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr("inspect.getsource", no_source)
+    with pytest.raises(CapsafeError, match="without its source"):
+        task_scorer("chain_sum", {}, 1, 1)
 
 
 @pytest.mark.parametrize(

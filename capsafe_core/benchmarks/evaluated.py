@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from capsafe_core.errors import CapsafeError
+
 LONGEST = 10_000
 """characters of such an answer"""
 LARGEST_POWER = 1_000_000
@@ -36,8 +38,17 @@ def reads_safely(dataset: Any) -> Callable[[str], bool]:
 
     Args:
         dataset: of reasoning-gym; one of several tasks is as strict as the strictest.
+
+    Raises:
+        CapsafeError: what the check does cannot be read.
     """
-    sources = [inspect.getsource(module) for module in _modules(dataset)]
+    try:
+        sources = [inspect.getsource(module) for module in _modules(dataset)]
+    except (OSError, TypeError) as error:
+        raise CapsafeError(
+            "What a task of reasoning-gym does with an answer cannot be told without its source.",
+            "Install reasoning-gym with its .py files.",
+        ) from error
     if any("sympy" in source and re.search(r"\b(?:parse_expr|sympify)\(", source) for source in sources):
         return is_formula
     if any(re.search(r"\beval\(", source) for source in sources):
