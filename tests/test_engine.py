@@ -437,6 +437,112 @@ print("{}")
 """an adapter for another, even smaller model"""
 
 
+FITS_NOT = """
+import sys, json
+from pathlib import Path
+from transformers import AutoModelForCausalLM
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+get_peft_model(model, config).save_pretrained(sys.argv[2])
+path, settings = (Path(sys.argv[2]) / n for n in ("adapter_model.safetensors", "adapter_config.json"))
+kind = sys.argv[3]
+renamed = {"none": ("layers", "h"), "some": ("v_proj", "value"), "base": ("", ""), "fits": ("", "")}[kind]
+save_file({k.replace(*renamed) if renamed[0] else k: v for k, v in load_file(path).items()}, path)
+if kind == "base":
+    stated = {**json.loads(settings.read_text()), "base_model_name_or_path": "somewhere/Other-7B"}
+    settings.write_text(json.dumps(stated))
+print("{}")
+"""
+"""an adapter over a model, of whose weights none or some have a place in it, or that names another model"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("none", "None of the places in the model"),
+        ("some", "Only 4 of 8 of the places in the model"),
+        ("base", "was trained over 'somewhere/Other-7B', which is not"),
+        ("fits", ""),
+    ],
+)
+def test_an_adapter_of_another_model_answers_nothing_in_its_name(
+    root: Path,
+    engine_python: Path,
+    in_engine: InEngine,
+    tmp_path: Path,
+    tiny_model: str,
+    kind: str,
+    says: str,
+) -> None:
+    in_engine(FITS_NOT, tiny_model, str(tmp_path / "adapter"), kind)
+    job = generate(root, f"adapter-{kind}", tiny_model, ({"path": str(tmp_path / "adapter")},), size=2)
+    code = start_worker(job, settings=Settings(engine_python=engine_python)).wait()
+    if kind == "fits":
+        assert (code, job.state, len(texts(job))) == (0, "done", 2)
+        return
+    assert (code, job.state, texts(job)) == (1, "failed", [])
+    assert says in job.status().message
+    assert job.status().hint
+
+
+FOLDING = """
+import json
+from types import SimpleNamespace
+from capsafe_core.engines.chat import FALLBACK, conversation_text, folds_system
+
+TURN = "<{{ m.role }}>{{ m.content }}"
+templates = {
+    "takes": "{% for m in messages %}" + TURN + "{% endfor %}",
+    "drops": "{% for m in messages %}{% if m.role != 'system' %}" + TURN + "{% endif %}{% endfor %}",
+    "refuses": "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{% for m in messages %}" + TURN + "{% endfor %}",
+    "fallback": FALLBACK,
+}
+turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+said = {}
+for name, template in templates.items():
+    for begins in ("<s>", None):
+        tokenizer = SimpleNamespace(
+            get_chat_template=lambda template=template: template,
+            special_tokens_map={"bos_token": begins} if begins else {},
+        )
+        said[f"{name} {begins}"] = [folds_system(tokenizer), conversation_text(tokenizer, turns)]
+print(json.dumps(said))
+"""
+
+
+def test_a_system_prompt_is_never_dropped_and_the_fallback_begins_as_the_tokenizer_does(
+    in_engine: InEngine,
+) -> None:
+    said = in_engine(FOLDING)
+    for begins in ("<s>", "None"):
+        assert said[f"takes {begins}"] == [False, "<system>Be brief.<user>Hi"]
+        assert said[f"drops {begins}"] == [True, "<user>Be brief.\n\nHi"]
+        assert said[f"refuses {begins}"] == [True, "<user>Be brief.\n\nHi"]
+    assert said["fallback <s>"] == [False, "<s>system: Be brief.\nuser: Hi\nassistant:"]
+    assert said["fallback None"] == [False, "system: Be brief.\nuser: Hi\nassistant:"]
+
+
+def test_a_condition_says_that_the_system_prompt_stands_in_the_first_user_turn(
+    root: Path, engine_python: Path, in_engine: InEngine, tmp_path: Path, tiny_model: str
+) -> None:
+    folder = str(tmp_path / "model")
+    drops = "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{% endif %}{% endfor %}"
+    in_engine(TINY + 'tiny(sys.argv[1], "llama", sys.argv[2])\nprint("{}")', folder, drops)
+    for name, model, system, folds in (
+        ("folds", folder, "Be brief.", True),
+        ("without", folder, "", False),
+        ("has-a-place", tiny_model, "Be brief.", False),
+    ):
+        job = finish(generate(root, name, model, size=2, system_prompt=system), engine_python)
+        [condition] = [r for r in job.records() if isinstance(r, Condition)]
+        assert condition.system_prompt == system
+        assert ("system prompt in the first user turn" in condition.template_digest) == folds
+
+
 def test_log_probabilities_are_those_of_the_chosen_tokens(root: Path, in_engine: InEngine) -> None:
     code = """
 import json, sys

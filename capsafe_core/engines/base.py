@@ -117,6 +117,8 @@ class Engine(Protocol):
     batch_size: int
     """requests that are worth handing over at a time"""
     template_digest: str
+    folds_system: bool
+    """whether a system prompt stands in the first user turn, because the chat template has no place for it"""
 
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
         """Units of work, planned from the requests alone, so that a worker that resumes repeats the same

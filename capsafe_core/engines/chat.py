@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from capsafe_core.engines.base import Message, Request
@@ -12,10 +13,13 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.reasoning_part import forms, opens_reasoning, special_marks
 
 FALLBACK = (
-    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if "
+    "{{ bos_token }}{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if "
     "add_generation_prompt %}assistant:{% endif %}"
 )
-"""For models that bring no chat template."""
+"""For models that bring no chat template: it begins as the tokenizer begins a text."""
+FOLDED = "system prompt in the first user turn"
+"""what a condition says of a chat template that has no place for a system prompt"""
+_PROBE = "capsafe-system-probe"
 
 
 def with_template(tokenizer: Any) -> Any:
@@ -45,10 +49,40 @@ def conversation_text(
     Raises:
         CapsafeError: the template refuses these messages, or takes too long.
     """
-    template, special = tokenizer.get_chat_template(), json.dumps(tokenizer.special_tokens_map, default=str)
-    return renderer(template, special).render(
-        [{k: v for k, v in m.items() if v is not None} for m in messages], dict(more or {})
-    )
+    template, special = _template(tokenizer)
+    asked = [{k: v for k, v in m.items() if v is not None} for m in messages]
+    if asked[0]["role"] == "system" and not _takes_system(template, special):
+        asked = folded(asked)
+    return renderer(template, special).render(asked, dict(more or {}))
+
+
+def folds_system(tokenizer: Any) -> bool:
+    """Whether the model's chat template has no place for a system prompt, so that it stands in the first user
+    turn."""
+    return not _takes_system(*_template(tokenizer))
+
+
+def folded(messages: Sequence[Message]) -> list[Message]:
+    """A conversation without its system turn, whose text begins the first user turn instead."""
+    system, *turns = messages
+    if not turns or not all(isinstance(m["content"], str) for m in (system, turns[0])):
+        return list(messages)
+    return [{**turns[0], "content": f"{system['content']}\n\n{turns[0]['content']}"}, *turns[1:]]
+
+
+def _template(tokenizer: Any) -> tuple[str, str]:
+    """The chat template, and the special tokens that it may name, as JSON."""
+    return tokenizer.get_chat_template(), json.dumps(tokenizer.special_tokens_map, default=str)
+
+
+@cache
+def _takes_system(template: str, special: str) -> bool:
+    """Whether a template writes a system turn: some refuse it, others drop it without a word."""
+    turns = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "Hello"}]
+    try:
+        return _PROBE in renderer(template, special).render(turns, {})
+    except CapsafeError:
+        return False
 
 
 def request_tokens(tokenizer: Any, request: Request) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -67,7 +68,7 @@ def resolve_weights(
         tokenizer: the model that has its tokenizer, where its own folder holds none.
 
     Raises:
-        CapsafeError: the model or an adapter is not there.
+        CapsafeError: the model or an adapter is not there, or an adapter names another model.
     """
     _check_adapters(adapters)
     entry = catalogue.models().get(model)
@@ -85,6 +86,8 @@ def resolve_weights(
             f"There is no model {model!r}: no such folder or file.",
             f"Give a folder with safetensors, a .gguf file, a hub id, or one of: {known}.",
         )
+    for path in adapters:
+        _check_base(path, model, folder)
     other = resolve_weights(tokenizer, models, (), trusted, pickles).folder if tokenizer else None
     return Weights(model, folder, digest, adapters, trusted, pickles, other)
 
@@ -154,6 +157,37 @@ def _check_adapter_config(folder: Path) -> None:
     if kind != "LORA" or calls:
         what = f"is of the kind {str(kind)[:40]!r}" if kind != "LORA" else f"asks for {calls}"
         raise CapsafeError(f"The adapter in {folder} {what}, which is not loaded.", "Use a plain LoRA.")
+
+
+def _check_base(adapter: Path, model: str, folder: Path) -> None:
+    """An adapter that says over which model it was trained belongs to no other; paths count by their last
+    part, which is the same on another machine.
+
+    Raises:
+        CapsafeError: it names another model.
+    """
+    stated = _setting(adapter / "adapter_config.json", "base_model_name_or_path")
+    called = _setting(folder / "config.json", "_name_or_path")
+    known = {_last(name) for name in (model, str(folder), str(folder.resolve()), called)}
+    if _last(stated) and _last(stated) not in known:
+        raise CapsafeError(
+            f"The adapter in {adapter} was trained over {stated[:200]!r}, which is not {model!r}.",
+            "Name that model; where it is the same one under another name, correct base_model_name_or_path "
+            "in the adapter's adapter_config.json.",
+        )
+
+
+def _setting(path: Path, name: str) -> str:
+    """A text in a folder's settings; "" where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8")).get(name)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+def _last(name: str) -> str:
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower()
 
 
 def packaged_path(source: str, model: str) -> str:

@@ -45,6 +45,7 @@ class OpenaiEngine:
     name = "openai"
     dtype = "server"
     template_digest = "server"
+    folds_system = False
 
     def __init__(
         self,

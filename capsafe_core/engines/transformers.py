@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from capsafe_core.engines.base import Completion, Finished, Request, Sampling, U
 from capsafe_core.engines.chat import (
     answer_text,
     first_tokens,
+    folds_system,
     prompt_opens_reasoning,
     request_tokens,
     with_template,
@@ -45,6 +47,7 @@ class TransformersEngine:
         self.device = device
         self.tokenizer = load_tokenizer(weights)
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
+        self.folds_system = folds_system(self.tokenizer)
         self._opened = prompt_opens_reasoning(self.tokenizer)
         self.model = load_model(weights, dtype).to(device).eval()
         self._stops = stop_tokens(self.model, self.tokenizer)
@@ -192,13 +195,33 @@ def load_model(weights: Weights, dtype: str) -> Any:
         )
         try:
             with at_most(LOADING, slow):  # peft matches its patterns with Python's engine
-                model = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+                model = _fitted(PeftModel.from_pretrained(model, str(path)), path, weights.name)
+                model = model.merge_and_unload()
         except (RuntimeError, ValueError, KeyError, *BROKEN) as error:
             raise CapsafeError(
                 f"The adapter {path} does not fit the model {weights.name!r}.",
                 "Use the base model that it was trained on.",
             ) from error
     return model
+
+
+def _fitted(model: Any, path: Path, name: str) -> Any:
+    """The model with an adapter, all of whose weights found their places: peft only warns where they do not,
+    and the model would answer as its base does.
+
+    Raises:
+        CapsafeError: some have no place, or places are left empty.
+    """
+    result = model.load_adapter(str(path), "default")
+    empty = [key for key in result.missing_keys if "lora_" in key]
+    if not (empty or result.unexpected_keys):
+        return model
+    places = sum("lora_" in key for key, _ in model.named_parameters())
+    share = "None" if len(empty) >= places else f"Only {places - len(empty)} of {places}"
+    raise CapsafeError(
+        f"{share} of the places in the model {name!r} are filled by the weights of the adapter {path}.",
+        "Use the base model that it was trained on.",
+    )
 
 
 def stop_tokens(model: Any, tokenizer: Any) -> list[int]:

@@ -25,6 +25,7 @@ from capsafe_core.engines.base import (
 from capsafe_core.engines.chat import (
     answer_text,
     first_tokens,
+    folds_system,
     prompt_opens_reasoning,
     reasoning_tokens,
     request_tokens,
@@ -94,6 +95,7 @@ class VllmEngine:
             ) from error
         self.tokenizer = with_template(self._llm.get_tokenizer())
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
+        self.folds_system = folds_system(self.tokenizer)
         self._opened = prompt_opens_reasoning(self.tokenizer)
         self._marks = reasoning_tokens(self.tokenizer)[0]
 

@@ -24,6 +24,7 @@ from capsafe_core.engines import (
     models_folder,
     open_engine,
 )
+from capsafe_core.engines.chat import FOLDED
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, folder_beside, open_job
 from capsafe_core.jobs.folder.work import CheckpointSource, FinetuneWork, GenerateWork, Point, SamplingWork
@@ -314,10 +315,10 @@ def _sampling(sampling: SamplingWork, settings: dict[str, Any], seed: int) -> Sa
 
 def _condition(engine: Engine, work: GenerateWork, benchmark: Benchmark) -> Condition:
     settings = next(s for s in work.benchmarks if s["name"] == benchmark.record.name)
-    sampling = _sampling(work.sampling, settings, 0)
+    sampling, prompt = _sampling(work.sampling, settings, 0), work.sampling.system_prompt
     return Condition(
-        work.sampling.system_prompt,
-        engine.template_digest,
+        prompt,
+        f"{engine.template_digest}, {FOLDED}" if prompt and engine.folds_system else engine.template_digest,
         0,
         sampling.temperature,
         sampling.top_p,
