@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from capsafe_core.cli import app, do
+from capsafe_core.cli import app
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.importing import imports
@@ -270,12 +270,36 @@ def test_judgments_without_a_model_find_their_outputs(workspace: Settings, tmp_p
     assert counts(workspace)["generations"] == 20
 
 
+def test_what_a_judge_made_is_in_the_store_or_the_command_says_that_it_is_not(
+    workspace: Settings, tmp_path: Path
+) -> None:
+    def stored(judge: str) -> int:
+        with Store(workspace.store_path) as store:
+            query = "SELECT count(*) FROM judgments JOIN raters USING (rater_id) WHERE name = ?"
+            return int(store.rows(query, [judge])[0][0])
+
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text(MAPPING)
+    command("import", str(paths_tree(tmp_path / "logs", (10,))), "--mapping", str(mapping))
+    assert "in the store" in command("judge", "tree", "prefix-zou")
+    assert stored("prefix-zou") > 0
+    workspace.store_path.rename(tmp_path / "aside")
+    workspace.store_path.write_bytes(b"no store")
+    told = " ".join(command("judge", "tree", "prefix-autodan").split())
+    assert "The store has not read them yet" in told
+    assert "`capsafe ingest` does so now" in told
+    (tmp_path / "aside").replace(workspace.store_path)
+    assert stored("prefix-autodan") == 0
+    name = next(job.job_id for job in list_jobs(workspace.jobs_path) if "prefix-autodan" in job.job_id)
+    assert "in the store" in command("resume", name)
+    assert stored("prefix-autodan") > 0
+
+
 def test_another_judge_looks_at_imported_outputs(workspace: Settings, tmp_path: Path) -> None:
     mapping = tmp_path / "mapping.toml"
     mapping.write_text(MAPPING)
     command("import", str(paths_tree(tmp_path / "logs", (10,))), "--mapping", str(mapping))
-    command("judge", "tree", "prefix-zou")
-    do(workspace, "look")
+    assert "21 records, in the store" in command("judge", "tree", "prefix-zou")
     assert {r["judge"] for r in rows("rates", "--study", "tree")} >= {
         "prefix-zou",
         "judge",

@@ -133,9 +133,25 @@ def judge(
         pickles=pickles,
     )
     job = add_judge(settings.jobs_path, parsed, text, chosen)
-    if not run_graph([job.manifest], settings.jobs_path, say, settings):
+    whole = run_graph([job.manifest], settings.jobs_path, say, settings)
+    _take_in(settings, job)
+    if not whole:
         raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
-    say(f"{job.job_id}: {job.status().done} records.")
+
+
+def _take_in(settings: Settings, job: Job) -> None:
+    """Have the store read what a job made, or say that it has not and what will."""
+    made = f"{job.job_id}: {sum(status.done for status in job.begun):,} records"
+    try:
+        problems = do(settings, "look")["problems"]
+    except CapsafeError as error:
+        say(
+            f"{made}. The store has not read them yet: {error.message} The app reads them when it runs, and "
+            "`capsafe ingest` does so now."
+        )
+        return
+    say(f"{made}, in the store.")
+    tell(problems)
 
 
 @commands.command("catalogue")
@@ -185,7 +201,9 @@ def detector(study: Annotated[str, typer.Argument(help="the name of a study that
     job = train_detector(
         settings.jobs_path, parsed, text, do(settings, "labelled answers", study=study)["rows"], settings
     )
-    if not run_graph([job.manifest], settings.jobs_path, say, settings):
+    whole = run_graph([job.manifest], settings.jobs_path, say, settings)
+    _take_in(settings, job)
+    if not whole:
         raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
     held = job.manifest.asks(JudgeWork).config["fitted"]["held_out"]
     say(
@@ -238,6 +256,7 @@ def resume(job_id: str) -> None:
     if job.state == "partial":
         look_again_after(job)
     supervisor.resume(job)
+    _take_in(Settings(), job)
     if job.state != "done":
         status = next(s for s in job.statuses if s.state != "done")
         raise CapsafeError(f"{job_id} is {job.state}. {status.message}", status.hint)
