@@ -17,6 +17,7 @@ from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
 from capsafe_core.analysis.judge_agreement import agreement_by_cell, agreement_table, all_judges_table
 from capsafe_core.analysis.matched import between_table, matched_table, recipe_table
+from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_table
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
@@ -95,6 +96,8 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "agreement": agreement_table,
     "agreement-overall": all_judges_table,
     "agreement-by-cell": agreement_by_cell,
+    "agreement-ordered": ordered_table,
+    "agreement-by-checkpoint": checkpoints_table,
     "judges": dumbbell_table,
     "judges-along": judges_along_table,
     "votes": votes_table,

@@ -11,13 +11,13 @@ import pandas as pd
 
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.disagreement import compared_rows, compared_sample
+from capsafe_core.analysis.ordered_agreement import judge_patterns, seen_by
 from capsafe_core.analysis.sample import RESAMPLES, Sample
 from capsafe_core.analysis.view import View
 from capsafe_core.outcomes import STRATA
 from capsafe_core.stats.agreement import (
     COEFFICIENTS,
     TABLE_COEFFICIENTS,
-    Patterns,
     coefficient,
     table_coefficients,
 )
@@ -136,10 +136,23 @@ def _interval(value: float, draws: Floats) -> tuple[float, float]:
 
 
 def all_judges_table(view: View) -> pd.DataFrame:
-    """Agreement of all safety judges together by stratum: n, then Fleiss' and Conger's kappa, Krippendorff's
-    alpha, Gwet's AC1, Brennan-Prediger, and Cochran's Q (whether their rates differ on the same outputs);
-    where two judges or more can be compared."""
-    columns = ["stratum", "judges", "n", *(c for c in COEFFICIENTS if c != "cohen"), "cochran_q", "cochran_p"]
+    """Agreement of all safety judges together by stratum, where two or more can be compared.
+
+    Returns:
+        stratum, judges; n (outputs with verdicts of two judges or more, which the coefficients are made of;
+        with two judges the outputs of `agreement_table`), complete (with verdicts of all, which Fleiss' kappa
+        and Cochran's Q are made of); Fleiss' and Conger's kappa, Krippendorff's alpha, Gwet's AC1,
+        Brennan-Prediger, and Cochran's Q (whether their rates differ on the same outputs).
+    """
+    columns = [
+        "stratum",
+        "judges",
+        "n",
+        "complete",
+        *(c for c in COEFFICIENTS if c != "cohen"),
+        "cochran_q",
+        "cochran_p",
+    ]
     table, rows = compared_rows(view)
     if table is None:
         return pd.DataFrame(columns=columns)
@@ -154,8 +167,7 @@ def all_judges_table(view: View) -> pd.DataFrame:
         if len(names) < 2:
             continue
         keep = rows & np.isin(strata, members)
-        codes = np.stack([table.column(name, "safety")[keep] for name in names], axis=1)
-        patterns = Patterns(np.where(codes == 9, 0, codes).astype(np.uint8), table.n[keep].astype(float), 2)
+        patterns = judge_patterns(table, names, "safety", keep)
         whole = patterns.complete()
         q = cochran_q(whole.codes == 2, whole.n) if len(whole.n) else None
         values = {c: coefficient(patterns, c) for c in COEFFICIENTS if c != "cohen"}
@@ -163,7 +175,8 @@ def all_judges_table(view: View) -> pd.DataFrame:
             {
                 "stratum": group,
                 "judges": len(names),
-                "n": int(patterns.n.sum()),
+                "n": seen_by(patterns, 2),
+                "complete": seen_by(patterns, len(names)),
                 **values,
                 "cochran_q": q and q[0],
                 "cochran_p": q and q[1],

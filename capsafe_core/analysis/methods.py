@@ -30,6 +30,12 @@ METHODS = {
     "coefficients": "Agreement of two judges: observed p_o; Cohen's kappa (p_o − p_e)/(1 − p_e); Gwet's "
     "AC1, p_e = Σ π(1 − π)/(K − 1); PABAK 2 p_o − 1; Krippendorff's alpha; specific "
     "agreement 2a/(2a + b + c). 0/0 is “not defined”. Intervals: bootstrap over behaviours.",
+    "ordered": "Labels in order (none, partial, full refusal): Cohen's weighted kappa (1968) with weights "
+    "1 − d/(K − 1), linear, or 1 − (d/(K − 1))², quadratic; Krippendorff's alpha (2004) with ordinal "
+    "distances (from the margins) and interval ones (d²).",
+    "counted": "n: outputs with verdicts of two judges or more, which the coefficients are made of; "
+    "complete: of all judges, which Fleiss' kappa and Cochran's Q are made of. A pair of judges is "
+    "counted on the outputs that both have seen.",
     "pooled": "Interval: percentiles of 1,000 resamples of behaviours, all outputs of a behaviour together; "
     "Wilson (1927) for rates of 0 and 1.",
     "strata": "Kinds of output, first match: incoherent, refusal, truncated, other coherent. The judge that "

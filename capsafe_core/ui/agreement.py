@@ -7,6 +7,7 @@ import streamlit as st
 
 from capsafe_core.analysis.disagreement import judges_along_table, scores_table, text_map
 from capsafe_core.analysis.judge_agreement import GROUPS, agreement_intervals, all_judges_table
+from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
@@ -60,7 +61,8 @@ def details(view: View) -> dict[str, object]:
     overall = screen.remembered(view, "agreement overall", lambda: all_judges_table(view))
     if len(overall):
         st.dataframe(visible_frame(overall), hide_index=True)
-    screen.table_below(overall, "agreement-of-all-judges", "coefficients", "strata", "cochran")
+    screen.table_below(overall, "agreement-of-all-judges", "coefficients", "counted", "strata", "cochran")
+    _ordered(view)
     st.subheader("Judges against people", anchor=False)
     try:
         st.dataframe(visible_frame(correction_table(view)), hide_index=True)
@@ -88,6 +90,22 @@ def details(view: View) -> dict[str, object]:
     if point:
         screen.open_output(point)
     return picked
+
+
+def _ordered(view: View) -> None:
+    """Agreement on labels in order, and of all judges at each checkpoint."""
+    ordered = screen.remembered(view, "agreement ordered", lambda: ordered_table(view))
+    if len(ordered):
+        st.subheader("And where labels are in order?", anchor=False)
+        st.dataframe(visible_frame(ordered), hide_index=True)
+        screen.caption(view, "Refusal: none, partial, full. With two labels the weights change nothing")
+        screen.table_below(ordered, "agreement-ordered", "ordered")
+    each = screen.remembered(view, "agreement by checkpoint", lambda: checkpoints_table(view))
+    if len(each):
+        st.subheader("How far do all judges agree at each checkpoint?", anchor=False)
+        st.dataframe(visible_frame(each.drop(columns="checkpoint_id")), hide_index=True)
+        screen.caption(view, "Empty: not defined")
+        screen.table_below(each, "agreement-by-checkpoint", "coefficients", "counted", "ordered")
 
 
 def along_training(view: View) -> str | None:
