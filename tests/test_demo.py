@@ -12,7 +12,8 @@ from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
 from capsafe_core.analysis.judge_agreement import agreement_table
-from capsafe_core.analysis.matched import recipe_table
+from capsafe_core.analysis.lacking import lacking
+from capsafe_core.analysis.matched import matching, recipe_table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
@@ -138,3 +139,9 @@ def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
     assert spread["coherent"] == (0.25, 0.39)
     assert spread["incoherent"] == (-0.09, 0.0)
     assert "from 0.25–0.39 on coherent answers to between −0.09 and 0.00" in FINDINGS
+
+
+def test_overview_misses_nothing_of_what_it_compares(demo: Store) -> None:
+    """The alignment that the other recipes start from has no goal, and needs none."""
+    view = open_view(demo, Selection())
+    assert lacking(view, matching(view)) == []

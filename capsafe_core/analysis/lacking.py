@@ -24,7 +24,8 @@ def lacking(view: View, found: Matching) -> list[str]:
     sentences = list(_safety(view))
     if tuned.empty:
         return [NO_PATH, *sentences]
-    for dataset, points in tuned.groupby("dataset", sort=False):
+    prepares = {start.recipe for start in view.study.starts}  # what others start from is not compared
+    for dataset, points in tuned[~tuned["recipe"].isin(prepares)].groupby("dataset", sort=False):
         sentences += _dataset(view, str(dataset), _some(points["recipe"].unique()))
     starts = {run.recipe: run.start for run in found.runs if not run.has_start}
     sentences += [
@@ -56,7 +57,7 @@ def _dataset(view: View, dataset: str, recipes: str) -> Iterator[str]:
         known = _capabilities(view)
         yield (
             f"The study does not say what measures the capability of {recipes}: name one of its benchmarks "
-            f"({_some(known)}) as `benchmark` of the data set {dataset} in the study file."
+            f"({_some(known)}) as “benchmark” of the data set {dataset} in the study file."
             if known
             else f"No capability of {recipes} is known: import the results of a capability benchmark on the "
             "Data page."
