@@ -99,6 +99,11 @@ class RecipeSettings(StudyPart):
     """None for a recipe whose checkpoints were imported"""
     recorded: bool = False
     """whether its checkpoints come with imported logs, so that it is never trained here"""
+    of: str | None = None
+    """the recipe that this one mitigates after its training; its start and data set are that one's"""
+    mitigation: Literal["scale", "safelora", "safelora-projector", "resta"] | None = None
+    strengths: tuple[float, ...] = ()
+    """between 0, what the recipe came to, and 1; they stand in the place of steps"""
     checkpoints: str | tuple[str, ...] = ()
     """where somebody else's training left them: folders, or one path with {seed} and {step} in it"""
     steps: tuple[int, ...] = ()
@@ -126,7 +131,7 @@ class RecipeSettings(StudyPart):
     @property
     def is_trained(self) -> bool:
         """Whether it is trained here."""
-        return not (self.recorded or self.checkpoints)
+        return not (self.recorded or self.checkpoints or self.of)
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from capsafe_core import catalogue
 
 if TYPE_CHECKING:
-    from capsafe_core.study import Study
+    from capsafe_core.study import RecipeSettings, Study
 
 MOST_CHECKPOINTS = 10_000
 """starts, and steps of all seeds of what is trained here"""
@@ -42,6 +43,8 @@ def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
     for i, recipe in enumerate(study.recipes):
         need("starts", recipe.start, "recipes", i, "start")
         need("datasets", recipe.dataset, "recipes", i, "dataset")
+        need("recipes", recipe.of, "recipes", i, "of")
+        problems += [(("recipes", i, key), what) for key, what in _mitigated(study, recipe)]
         if recipe.learning_rate is None and recipe.is_trained:
             problems.append(
                 (
@@ -50,7 +53,7 @@ def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
                     "names them as `checkpoints`, one whose checkpoints are imported says recorded = true",
                 )
             )
-        if not (recipe.steps or recipe.checkpoints) or list(recipe.steps) != sorted(
+        if not (recipe.steps or recipe.checkpoints or recipe.of) or list(recipe.steps) != sorted(
             {s for s in recipe.steps if s > 0}
         ):
             problems.append((("recipes", i, "steps"), "steps must be positive, different and in order"))
@@ -80,6 +83,23 @@ def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
     for key in ("judge", "refusal_judge", "coherence"):
         need("judges", getattr(study.primary, key), "primary", key)
     return problems
+
+
+def _mitigated(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
+    """What is wrong with a recipe that mitigates another one."""
+    if recipe.of is None:
+        if recipe.mitigation or recipe.strengths:
+            yield "of", f"recipe {recipe.name!r} says which recipe it mitigates as `of`"
+        return
+    base = next((r for r in study.recipes if r.name == recipe.of), None)
+    if base is not None and not base.is_trained:
+        yield "of", f"recipe {recipe.of!r} is not trained here, so nothing can be made of it"
+    if base is not None and (base.start, base.dataset) != (recipe.start, recipe.dataset):
+        yield "of", f"recipe {recipe.name!r} has the start and the data set of {recipe.of!r}"
+    if recipe.mitigation is None or not recipe.strengths or recipe.steps:
+        yield "mitigation", f"recipe {recipe.name!r} names a mitigation and strengths, and no steps"
+    if any(not 0 < s < 1 for s in recipe.strengths) or len(set(recipe.strengths)) < len(recipe.strengths):
+        yield "strengths", "strengths are different numbers between 0 and 1"
 
 
 def extent(study: Study) -> list[tuple[tuple[str | int, ...], str]]:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from capsafe_core.benchmarks import load_training_pairs
 from capsafe_core.benchmarks.conversations import read_conversations
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job
+from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.supervisor import start_worker
+from capsafe_core.places import ROOT
 from capsafe_core.records import Generation, PathPoint
 from capsafe_core.settings import Settings
+from capsafe_core.study import load_study, parse_study
 from tests.test_engine import ENGINE, TINY, InEngine, finish, generate
 
 KILLS = int(os.environ.get("CAPSAFE_KILLS", "3"))
@@ -217,3 +221,131 @@ def test_other_ways_of_training_answer_too(
     assert [len(some) for some in said] == [2, 2]
     assert {r.checkpoint_id for r in said[0]}.isdisjoint({r.checkpoint_id for r in said[1]})
     assert "longer than 150 tokens" in job.status().message
+
+
+# Mitigations in plain matrices, as their papers write them: P is made, and multiplied with the whole update.
+PLAIN = """
+import torch
+from capsafe_core.training.mitigations import METHODS, Given, Pair
+
+torch.manual_seed(0)
+shapes = {f"layers.{i}.{m}": (7 + i, 5) for i in range(3) for m in ("q", "v")}
+make = lambda rank, scaling: {
+    name: Pair(torch.randn(rank, i), torch.randn(o, rank), scaling) for name, (o, i) in shapes.items()
+}
+tuned, alignment = make(2, 2.0), make(3, 0.5)
+given, off = Given(tuned, alignment), []
+for strength in (0.0, 0.34, 0.5, 0.99):
+    found = {name: METHODS[name](given, strength) for name in METHODS}
+    turned = {}
+    for name in shapes:
+        update, v = tuned[name].update, alignment[name].update
+        published = v @ v.T / torch.linalg.norm(v)
+        projector = v @ torch.linalg.pinv(v)
+        off.append((found["scale"][name].update - (1 - strength) * update).abs().max())
+        off.append((found["resta"][name].update - (update + strength * v)).abs().max())
+        for method, p in (("safelora", published), ("safelora-projector", projector)):
+            c = p @ update
+            cos = float((c * update).sum() / c.norm() / update.norm())
+            turned.setdefault(method, []).append((cos, name, c, update))
+    for method, rows in turned.items():
+        chosen = {name for _, name, *_ in sorted(rows, key=lambda r: r[0])[: round(strength * len(rows))]}
+        for _, name, c, update in rows:
+            off.append((found[method][name].update - (c if name in chosen else update)).abs().max())
+problems = []
+for given in (Given(tuned, None), Given(tuned, dict(list(alignment.items())[1:]))):
+    try:
+        METHODS["safelora"](given, 0.5)
+    except Exception as error:
+        problems.append(error.message)
+print(json.dumps({"off": float(max(off)), "problems": problems}))
+"""
+
+
+def test_mitigations_are_their_papers_matrices(in_engine: InEngine) -> None:
+    found = in_engine("import json\n" + PLAIN)
+    assert found["off"] < 1e-4
+    assert "the start has no adapter" in found["problems"][0]
+    assert "alignment did not change layers.0.q" in found["problems"][1]
+
+
+UPDATES = """
+import json, sys
+from pathlib import Path
+from capsafe_core.work.mitigate import _adapter
+
+trained, made = (_adapter(Path(folder)) for folder in sys.argv[1:3])
+print(json.dumps({"off": max(float((made[n].update - 0.75 * trained[n].update).abs().max()) for n in trained),
+                  "same": sorted(made) == sorted(trained)}))
+"""
+
+
+def test_a_mitigated_recipe_is_a_path_over_its_strength(
+    tmp_path: Path, engine_python: Path, in_engine: InEngine, tiny_model: str
+) -> None:
+    """Aligned, then fine-tuned, then mitigated; every strength answers."""
+    align = finish(training(tmp_path, "align", tiny_model, [2]), engine_python)
+    over = {"model": tiny_model, "adapters": [{"job": align.job_id, "step": 2}]}
+    made = training(tmp_path, "tune", tiny_model, [2, 3])
+    manifest = made.manifest
+    work = {**manifest.work, "start": over}
+    tune = finish(create_job(tmp_path, replace(manifest, name="over", work=work)), engine_python)
+    for method in ("scale", "safelora", "safelora-projector", "resta"):
+        work = {
+            "of": tune.job_id,
+            "start": over,
+            "method": method,
+            "strengths": [0.25, 0.5],
+            "path": {**manifest.work["path"], "recipe": method, "learning_rate": None},
+            "engine": ENGINE,
+        }
+        job = finish(create_job(tmp_path, Manifest("mitigate", method, work)), engine_python)
+        assert [r.step for r in job.records() if isinstance(r, PathPoint)] == [0, 1000, 750, 500]
+        assert len({r.checkpoint_id for r in job.records() if isinstance(r, PathPoint)}) == 4
+        if method == "scale":
+            folders = (tune.folder / "checkpoints/step-000003", job.folder / "checkpoints/step-000750")
+            told = in_engine(UPDATES, *map(str, folders))
+            assert told["same"]
+            assert told["off"] < 1e-6
+    adapters: tuple[dict[str, object], ...] = (*over["adapters"], {"job": job.job_id, "step": 750})  # type: ignore[misc]
+    answered = finish(generate(tmp_path, "mitigated", tiny_model, adapters, 2, max_tokens=4), engine_python)
+    assert len([r for r in answered.records() if isinstance(r, Generation)]) == 2
+
+
+MITIGATED = """
+[[recipes]]
+name = "half"
+of = "{of}"
+start = "{start}"
+dataset = "{dataset}"
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("of", "start", "more", "words"),
+    [
+        ("sums", "aligned", 'mitigation = "scale"\nstrengths = [0.5]', ""),
+        ("nobody", "aligned", 'mitigation = "scale"\nstrengths = [0.5]', "'nobody' is not among the recipes"),
+        ("sums", "original", 'mitigation = "scale"\nstrengths = [0.5]', "has the start and the data set of"),
+        ("sums", "aligned", "strengths = [0.5]", "names a mitigation and strengths"),
+        ("sums", "aligned", 'mitigation = "scale"\nstrengths = [1.5]', "between 0 and 1"),
+        ("sums", "aligned", 'mitigation = "scale"\nstrengths = [0.5, 0.5]', "between 0 and 1"),
+    ],
+)
+def test_a_recipe_that_mitigates_another_is_planned_or_refused(
+    of: str, start: str, more: str, words: str
+) -> None:
+    text = (ROOT / "data" / "demo" / "study.toml").read_text(encoding="utf-8")
+    text += MITIGATED.format(of=of, start=start, dataset="sums", more=more)
+    if words:
+        with pytest.raises(CapsafeError) as error:
+            parse_study(text)
+        assert words in error.value.message
+        return
+    before = {m.job_id for m in plan_study(load_study(ROOT / "data" / "demo" / "study.toml")[0])}
+    jobs = plan_study(parse_study(text))
+    new = [m for m in jobs if m.job_id not in before]
+    assert [m.kind for m in new if m.kind != "judge"] == ["mitigate", "mitigate", "generate", "generate"]
+    mitigated = {m.job_id for m in jobs if m.kind == "mitigate"}
+    assert all(set(m.after) <= mitigated for m in new if m.kind == "generate")

@@ -39,7 +39,7 @@ def run(
         ),
     ] = "1/1",
     only: Annotated[
-        list[str] | None, typer.Option(help="only jobs of this kind: finetune, generate or judge")
+        list[str] | None, typer.Option(help="only jobs of this kind: finetune, mitigate, generate or judge")
     ] = None,
     watch: Annotated[
         bool,
@@ -59,10 +59,10 @@ def run(
             "`capsafe declare` makes a changed study file count; `capsafe judge` lets another judge look.",
         )
     record_study(settings.jobs_path, parsed, text)
-    unknown = set(only or ()) - {"finetune", "generate", "judge"}
+    unknown = set(only or ()) - {"finetune", "mitigate", "generate", "judge"}
     if unknown:
         raise CapsafeError(
-            f"There are no jobs of kind {unknown.pop()!r}.", "Use finetune, generate or judge."
+            f"There are no jobs of kind {unknown.pop()!r}.", "Use finetune, mitigate, generate or judge."
         )
     if not watch:
         for recipe in parsed.recipes:

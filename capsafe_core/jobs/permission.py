@@ -204,8 +204,9 @@ def _jobs_named(work: dict[str, Any]) -> Iterator[str]:
     for table in _tables(work):
         if isinstance(table.get("generations"), list):
             yield from map(str, table["generations"])
-        if isinstance(table.get("job"), str):
-            yield table["job"]
+        for key in ("job", "of"):
+            if isinstance(table.get(key), str):
+                yield table[key]
 
 
 def uses_of(manifests: Iterable[Manifest]) -> Uses:

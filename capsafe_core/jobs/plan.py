@@ -20,10 +20,12 @@ from capsafe_core.jobs.folder.work import (
     FinetuneWork,
     GenerateWork,
     JudgeWork,
+    MitigateWork,
     Point,
     RecipeWork,
     SamplingWork,
     Work,
+    kept_step,
 )
 from capsafe_core.jobs.own_checkpoints import OwnCheckpoint, usable_checkpoints
 from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, SamplingSettings, Study
@@ -141,6 +143,7 @@ class _Planner:
         self.parts = parts
         self.read_judge = read_judge
         self.trained: dict[tuple[str, int], Manifest] = {}
+        self.mitigated: dict[tuple[str, int], Manifest] = {}
         self.engine = _dump(study.engine)
         trains = study.training or (
             study.engine if isinstance(study.engine, TransformersSettings) else TransformersSettings()
@@ -154,10 +157,17 @@ class _Planner:
         generations = self.generations()
         own = [self.answers_of(r, found) for r in self.study.recipes for found in self.own.get(r.name, ())]
         judged = [job for one in own for job in self.judges([one])]
-        return [*self.trained.values(), *generations, *own, *self.judges(generations), *judged]
+        return [
+            *self.trained.values(),
+            *self.mitigated.values(),
+            *generations,
+            *own,
+            *self.judges(generations),
+            *judged,
+        ]
 
     def manifest(self, name: str, work: Work, after: tuple[str, ...], python: str = "") -> Manifest:
-        parts = 1 if isinstance(work, FinetuneWork) else self.parts
+        parts = 1 if isinstance(work, FinetuneWork | MitigateWork) else self.parts
         job = Manifest.of(self.study.name, f"{self.study.name}-{name}", work, after, parts)
         return replace(job, python=python, code_version=__version__)
 
@@ -242,6 +252,22 @@ class _Planner:
         )
         return job
 
+    def mitigate(self, recipe: RecipeSettings, seed: int) -> Manifest:
+        """The job that makes a mitigation's checkpoints of what one seed of another recipe came to."""
+        trained = self.train(self.study.recipe(str(recipe.of)), seed)
+        start, _ = self.checkpoint(recipe.start)
+        work = MitigateWork(
+            trained.job_id,
+            start,
+            str(recipe.mitigation),
+            recipe.strengths,
+            Point(self.study.name, recipe.name, seed, recipe.start, recipe.dataset, None),
+            self.training,
+        )
+        job = self.manifest(f"{recipe.name}-s{seed}", work, (trained.job_id,), self.training_python)
+        self.mitigated[recipe.name, seed] = job
+        return job
+
     def generations(self) -> list[Manifest]:
         """One job for each different checkpoint, with every benchmark that some path through it needs.
 
@@ -268,6 +294,11 @@ class _Planner:
                 job_id = self.train(recipe, seed).job_id  # a hash of all its steps: made once
                 path = f"{recipe.name}-s{seed}"
                 for step in recipe.steps:
+                    want(f"{path}-{step}", path, _over(start_checkpoint, job_id, step), (job_id,), needed)
+            for seed in self.study.recipe(recipe.of).seeds if recipe.of else ():
+                job_id = self.mitigate(recipe, seed).job_id
+                path = f"{recipe.name}-s{seed}"
+                for step in map(kept_step, recipe.strengths):
                     want(f"{path}-{step}", path, _over(start_checkpoint, job_id, step), (job_id,), needed)
         if not self.study.engine.switches_adapters:
             return [self.generation(w.name, w.checkpoint, w.after, w.benchmarks) for w in wanted.values()]

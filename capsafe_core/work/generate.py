@@ -267,6 +267,7 @@ def _never_trained(checkpoint: CheckpointSource, job_folder: Path) -> bool:
             if (
                 not (job.folder / "checkpoints" / f"step-{adapter.step:06d}").exists()
                 and job.state == "done"
+                and job.manifest.kind == FinetuneWork.kind
                 and job.manifest.asks(FinetuneWork).stop_at is not None
             ):
                 return True

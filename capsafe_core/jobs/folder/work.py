@@ -181,6 +181,29 @@ class FinetuneWork(Work, frozen=True):
     engine: dict[str, Any]
 
 
+WHOLE = 1000
+"""the place on its path of what a mitigation starts from"""
+
+
+def kept_step(strength: float) -> int:
+    """The place on its path of a mitigated checkpoint: how much fine-tuning is left, in thousandths."""
+    return round(WHOLE * (1 - strength))
+
+
+class MitigateWork(Work, frozen=True):
+    """A mitigation is applied to what a fine-tuning made, at several strengths."""
+
+    kind: ClassVar[str] = "mitigate"
+
+    of: str
+    """id of the job that fine-tuned"""
+    start: CheckpointSource
+    method: str
+    strengths: tuple[Number, ...]
+    path: Point
+    engine: dict[str, Any]
+
+
 class ProbeWork(Work, frozen=True):
     """A few answers of the first of some generate jobs are timed."""
 
