@@ -457,7 +457,7 @@ def test_a_stop_ends_the_worker_while_every_request_hangs(kind: str, tmp_path: P
     with serving(lambda number, body: kind, headers={"Retry-After": "900"}) as seen:
         job = generating(tmp_path, seen, timeout=900.0, retries=8)
         process = start_worker(job, settings=Settings(engine_python=Path(sys.executable)))
-        while len(seen.bodies) < 4:
+        while not seen.bodies:  # the first that is told to wait may hold back the others
             time.sleep(0.05)
         job.ask_to_stop()
         assert process.wait(timeout=30) == 0

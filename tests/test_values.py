@@ -336,6 +336,7 @@ def test_toml_that_is_nested_too_deeply_is_a_sentence_everywhere(tmp_path: Path,
 
 
 def test_one_place_reads_toml_from_outside() -> None:
-    own = {"values.py", "loading.py", "__init__.py"}  # the others read what ships with the program
+    # the others read what ships with the program, and the study of whoever trains in that very process
+    own = {"values.py", "loading.py", "__init__.py", "callback.py"}
     for path in (ROOT / "capsafe_core").rglob("*.py"):
         assert "tomllib" not in path.read_text() or path.name in own, path
