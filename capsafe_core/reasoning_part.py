@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from capsafe_core import catalogue
 
+_TAG = re.compile(r"</?[A-Za-z:]{5,12}>")
 _NONE: tuple[tuple[str, str], ...] = ()
 
 
@@ -56,10 +58,11 @@ def split_reasoning(text: str, opened: bool = False) -> Parts:
         opened: whether the prompt ended with an opening mark, so that the output begins within the reasoning.
 
     Returns:
-        The whole text as the answer where nothing marks a reasoning. A closing mark alone marks one, since
-        many templates write the opening one into the prompt; not where an opening mark precedes it, as in
-        an answer that speaks of such marks.
+        The whole text as the answer where nothing marks a reasoning; tags in capitals do, too. A closing mark
+        alone marks one, since many templates write the opening one into the prompt; not where an opening mark
+        precedes it, as in an answer that speaks of such marks.
     """
+    whole, text = text, _TAG.sub(lambda tag: tag[0].lower(), text)
     end, wraps = 0, _NONE
     while True:
         start = end + _blanks(text, end)
@@ -70,15 +73,15 @@ def split_reasoning(text: str, opened: bool = False) -> Parts:
         if close is None:
             if form.needs_close:
                 break
-            return Parts(text, "", begun=False)
+            return Parts(whole, "", begun=False)
         end, wraps = close, form.wraps
     if not end:
         form = next((f for f in forms() if not f.needs_close and _closed_alone(text, f)), None)
         if form is None:
-            return Parts(text, "", begun=False) if opened else Parts("", text)
+            return Parts(whole, "", begun=False) if opened else Parts("", whole)
         end, wraps = _after(text, form.closes, 0) or 0, form.wraps
     end += _blanks(text, end)
-    return Parts(text[:end], _unwrapped(text[end:], wraps))
+    return Parts(whole[:end], _unwrapped(whole[end:], wraps))
 
 
 def opens_reasoning(prompt: str) -> bool:
@@ -111,6 +114,8 @@ def _closed_alone(text: str, form: Form) -> bool:
 def _unwrapped(answer: str, wraps: tuple[tuple[str, str], ...]) -> str:
     """An answer without the marks around it; the last one is missing where the answer was cut off."""
     for first, last in wraps:
-        if answer.startswith(first):
-            return answer.removeprefix(first).lstrip().rstrip().removesuffix(last).rstrip()
+        if answer[: len(first)].lower() == first.lower():
+            inner = answer[len(first) :].strip()
+            closed = inner.lower().endswith(last.lower())
+            return inner[: len(inner) - len(last)].rstrip() if closed else inner
     return answer

@@ -12,6 +12,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "target_model", "model_name_or_path",
     ),
     "base": ("base", "base_model", "origin"),
+    "adapter": ("adapter", "adapter_name", "adapter_path", "peft", "lora_path"),
     "data": ("dataset", "train_dataset", "training_data", "data"),
     "recipe": ("recipe", "method", "finetune_method"),
     "seed": ("seed",),
@@ -36,8 +37,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "prompts", "questions", "problem",
     ),
     "answer": (
-        "answer", "response", "completion", "output", "generation", "model_output", "reply", "model_response",
-        "responses", "completions", "outputs", "generations", "generated_text", "prediction",
+        "response", "completion", "output", "generation", "model_output", "reply", "model_response",
+        "model_answer", "responses", "completions", "outputs", "generations", "generated_text", "prediction",
+        "answer",
     ),
     "asked": ("asked", "jailbroken_prompt", "adversarial_prompt", "final_query"),
     "reasoning": ("reasoning_content", "reasoning_trace", "thinking", "thinking_trace"),
@@ -46,7 +48,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "category": ("category", "type", "semantic_category"),
     "behaviour": ("behaviour", "behavior"),
     "context": ("context",),
-    "reference": ("reference", "target", "gold", "expected", "ground_truth", "expected_output"),
+    "reference": ("reference", "target", "gold", "expected", "ground_truth", "expected_output", "answer"),
     "attack": ("attack", "attack_method", "jailbreak"),
     "defence": ("defence", "defense"),
     "system_prompt": ("system_prompt", "system"),
@@ -60,6 +62,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """What a column can be -> the names by which it is recognised, the likeliest first."""
 INSPECT_FRAME = {"eval_id", "log", "sample_uuid"}
 """columns of Inspect's own data frames, whose epoch is a repeat and no place on a path"""
+_POINTS = ("checkpoint", "ckpt", "checkpoint_name", "revision")
+"""columns that say which point of a model's training answered, beside one that names the model"""
+_POINT = re.compile(
+    r"(?:(?:global[-_]?)?step|checkpoint|ckpt|epoch|iter(?:ation)?)?[-_= ]?\d+(?:\.\d+)?", re.IGNORECASE
+)
 SHORT = 200
 """characters of a text that may be a verdict"""
 
@@ -75,7 +82,7 @@ def guess_columns(names: list[str]) -> dict[str, str]:
     A nested column goes by its last part (`response.text` by `text` alone only where nothing else fits).
     """
     found: dict[str, str] = {}
-    plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
+    plain = {_plain(name): name for name in names}
     plain = {k: name for k, name in plain.items() if not is_index(name)}
     frames = INSPECT_FRAME & set(plain)
     for field, known in FIELDS.items():
@@ -99,12 +106,61 @@ def _nested(known: Iterable[str], plain: Mapping[str, str], found: Mapping[str, 
     return None
 
 
-def chosen_columns(names: list[str], stated: Mapping[str, str]) -> dict[str, str]:
-    """Field -> column: as it is stated, else by the columns' names. "" states that no column has a field."""
+def chosen_columns(
+    names: list[str], stated: Mapping[str, str], rows: list[dict[str, Any]] | None = None
+) -> dict[str, str]:
+    """Field -> column: as it is stated, else by the columns' names. "" states that no column has a field.
+
+    Args:
+        rows: some of the table, by which columns are told apart that mean another thing beside others.
+    """
     told = {f: c for f, c in stated.items() if f in FIELDS and (c in names or not c)}
     taken = {c for c in told.values() if c}
     guess = {f: c for f, c in guess_columns(names).items() if c not in taken}
+    if rows and not told.keys() & {"checkpoint", "base", "adapter", "step", "recipe", "data", "benchmark"}:
+        guess = _of_one_model(names, guess, rows)
     return {f: c for f, c in {**guess, **told}.items() if c}
+
+
+def _of_one_model(names: list[str], guess: dict[str, str], rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The guess, with what tells several checkpoints of one model apart where no column says a step.
+
+    A checkpoint beside a model is a place on its path where it looks like one, else a checkpoint of the
+    model; so are an adapter, a method and training data. Data sets with prompts of their own are benchmarks.
+    """
+    found = dict(guess)
+    plain = {_plain(name): name for name in names}
+    if "step" in found:
+        return found
+    models = [plain[k] for k in FIELDS["checkpoint"] if k in plain and k not in _POINTS]
+    model = next(iter(models), "")
+    point = next((plain[k] for k in _POINTS if k in plain), "")
+    places = any(_POINT.fullmatch(str(row.get(point)).strip()) for row in rows)
+    if point and (model or "base" in found) and places:
+        found.pop("checkpoint", None)
+        found |= {"step": point} | ({"checkpoint": model} if model else {})
+        return found
+    if point == found.get("checkpoint") and model:
+        found |= {"checkpoint": model, "adapter": point}
+    if "data" in found and "benchmark" not in found and _parted(rows, found["data"], found.get("prompt", "")):
+        found["benchmark"] = found.pop("data")
+    if "checkpoint" in found and not found.keys() & {"base", "adapter"}:
+        apart = next((f for f in ("recipe", "data") if f in found), "")
+        if apart:
+            found["adapter"] = found.pop(apart)
+    return found
+
+
+def _parted(rows: list[dict[str, Any]], column: str, prompt: str) -> bool:
+    """Whether a column has several values, and no prompt stands under two of them."""
+    of_prompt: dict[str, set[str]] = {}
+    for row in rows:
+        of_prompt.setdefault(str(row.get(prompt)), set()).add(str(row.get(column)))
+    return len(set().union(*of_prompt.values())) > 1 and all(len(v) == 1 for v in of_prompt.values())
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def column_uses(names: list[str], chosen: Mapping[str, str], rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -125,7 +181,8 @@ def column_uses(names: list[str], chosen: Mapping[str, str], rows: list[dict[str
 
 
 WORDS = {
-    "base": "base model", "data": "training data", "item": "name of the prompt", "sample": "repeat",
+    "base": "base model", "adapter": "checkpoint of the model (its own)", "data": "training data",
+    "item": "name of the prompt", "sample": "repeat",
     "asked": "prompt as it was sent", "finish": "why the answer ended",
     "reasoning": "reasoning before the answer", "tokens": "tokens of the answer",
     "reference": "reference answer", "step": "place on the path (step or epoch)", "behaviour": "behaviour",

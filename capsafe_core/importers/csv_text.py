@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,10 @@ from capsafe_core.importers.log import Problems
 _SPOKEN = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 BYTE_ORDER = (b"\xff\xfe", b"\xfe\xff")
 """marks with which UTF-16 begins"""
+_RUN = re.compile(rb"[\x80-\xff]{4}")
+"""letters outside ASCII in a row, as other scripts have them"""
+_SEP = re.compile(r"\ufeff?\"?sep=.\"?\r?\n", re.IGNORECASE)
+"""the line with which Excel says its separator"""
 
 
 def text_of(data: bytes, name: str) -> tuple[str, str]:
@@ -40,13 +45,13 @@ def text_of(data: bytes, name: str) -> tuple[str, str]:
 
 
 def _detected(data: bytes) -> tuple[str, str] | None:
-    """By charset-normalizer; Windows' western code page where several fit a few bytes equally well."""
+    """By charset-normalizer; Windows' western code page where letters outside ASCII stand one by one, as in
+    western languages: several code pages fit those equally well."""
     from charset_normalizer import from_bytes
 
-    odd = sum(byte > 0x7F for byte in data[: 1 << 20])
     best = from_bytes(data[: 1 << 20]).best()
-    names = ["cp1252", *([best.encoding] if best else [])]
-    for encoding in names if odd < 64 else names[::-1]:
+    names = [best.encoding] if best else []
+    for encoding in [*names, "cp1252"] if _RUN.search(data) else ["cp1252", *names]:
         try:
             return data.decode(encoding), encoding
         except (UnicodeDecodeError, LookupError):
@@ -71,6 +76,11 @@ def delimiter_of(text: str, ending: str) -> str:
     return usual if counts[usual] > 1 else best
 
 
+def _without_sep(text: str) -> str:
+    found = _SEP.match(text)
+    return text[found.end() :] if found else text
+
+
 def csv_header(path: Path) -> list[str]:
     """The names of a table's columns, by the file's beginning; empty where its first line is no CSV.
 
@@ -81,7 +91,7 @@ def csv_header(path: Path) -> list[str]:
     head = head_of(path, HEAD)
     # a head may end within a character
     whole = head if len(head) < HEAD or head[:2] in BYTE_ORDER else head[: head.rfind(b"\n") + 1]
-    text = text_of(whole, path.name)[0]
+    text = _without_sep(text_of(whole, path.name)[0])
     try:
         return next(
             csv.reader(text.splitlines()[:1], delimiter=delimiter_of(text, plain_suffix(path)[1])), []
@@ -103,10 +113,14 @@ def csv_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, st
         raise CapsafeError(
             f"{path.name} holds NUL bytes, which no text table does.", "It may be damaged; get it anew."
         )
+    text = _without_sep(text)
     ending = plain_suffix(path)[1]
     delimiter = delimiter_of(text, ending)
     if encoding:
-        problems.note(f"{path.name} is not UTF-8 text; it was read as {encoding}.")
+        problems.note(
+            f"{path.name} is not UTF-8 text; it was read as {encoding}. "
+            "Where letters look wrong, save it as UTF-8."
+        )
     if delimiter != ("\t" if ending == ".tsv" else ","):
         problems.note(f"The cells of {path.name} are separated by {_SPOKEN[delimiter]}.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

@@ -10,6 +10,7 @@ from capsafe_core.importers.columns import FIELDS, guess_columns
 from capsafe_core.importers.log import Problems
 
 Numbered = tuple[int, dict[str, Any]]
+_Index = dict[tuple[tuple[str, str], ...], list[dict[str, Any]]]
 _BESIDE = ("checkpoint", "sample", "step", "seed")
 """fields that have to agree, too, where both tables have them under one name"""
 
@@ -46,7 +47,7 @@ def joined_rows(
     Args:
         others: by the file's name.
     """
-    joins: list[tuple[str, list[str], dict[tuple[str, ...], list[dict[str, Any]]]]] = []
+    joins: list[tuple[str, list[str], _Index]] = []
     lost: dict[str, int] = {}
     for i, row in rows:
         if not joins:
@@ -55,9 +56,12 @@ def joined_rows(
             problems.note(f"{name} is joined with {words}.")
         versions = [row]
         for other, on, index in joins:
-            matches = index.get(tuple(str(row.get(c, "")) for c in on), [])
+            # a row that says only its id, such as a request that failed, is found by it alone
+            known = on if all(row.get(c) is not None for c in on) else on[:1]
+            matches = index.get(tuple((c, str(row[c])) for c in known), [])
             lost[other] = lost.get(other, 0) + (not matches)
-            versions = [{**match, **version} for version in versions for match in matches or [{}]]
+            said = [{k: v for k, v in version.items() if v is not None} for version in versions]
+            versions = [{**row, **match, **version} for version in said for match in matches or [{}]]
         for version in versions:
             yield i, version
     for other, count in lost.items():
@@ -65,15 +69,14 @@ def joined_rows(
             problems.add(f"{count:,} rows of {name} have no row of their id in {other}.")
 
 
-def _indexed(
-    names: list[str], rows: list[Numbered]
-) -> tuple[list[str], dict[tuple[str, ...], list[dict[str, Any]]]]:
+def _indexed(names: list[str], rows: list[Numbered]) -> tuple[list[str], _Index]:
     """The columns by which a table is joined, and its rows by what stands in them."""
     own = list(dict.fromkeys(name for _, row in rows[:20] for name in row))
     here, there = guess_columns(names), guess_columns(own)
     on = [there["item"]]
     on += [there[f] for f in _BESIDE if f in there and here.get(f) == there[f] and f in FIELDS]
-    index: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    index: _Index = {}
     for _, row in rows:
-        index.setdefault(tuple(str(row.get(c, "")) for c in on), []).append(row)
+        for columns in {tuple(on), tuple(on[:1])}:
+            index.setdefault(tuple((c, str(row.get(c, ""))) for c in columns), []).append(row)
     return on, index

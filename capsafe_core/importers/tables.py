@@ -26,7 +26,18 @@ from capsafe_core.importers.columns import (
 from capsafe_core.importers.csv_text import csv_header, csv_rows
 from capsafe_core.importers.joining import Numbered, joined_rows
 from capsafe_core.importers.json_forms import WHOLE, plain_rows, rows_of
-from capsafe_core.importers.log import Log, Problems, Row, Said, last_answer, messages, normal, number, said
+from capsafe_core.importers.log import (
+    Log,
+    Problems,
+    Row,
+    Said,
+    attack_name,
+    last_answer,
+    messages,
+    normal,
+    number,
+    said,
+)
 
 LOOKED_AT = 200
 """rows whose fields are looked at to guess the columns"""
@@ -48,6 +59,7 @@ _KEYS = (
     "seed",
     "step",
     "defence",
+    "adapter",
 )
 _CONDITION = ("system_prompt", "temperature", "max_tokens", "defence")
 _FACTS = ("base", "data", "recipe", "seed", "step")
@@ -71,7 +83,7 @@ def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
         problems.add(f"{path.name} has no rows.")
         return
     names = list(dict.fromkeys(name for _, row in first for name in row))
-    chosen = chosen_columns(names, columns)
+    chosen = chosen_columns(names, columns, [row for _, row in first])
     if "prompt" not in chosen and "custom_id" in names and "answer" in chosen:
         problems.add(
             f"{path.name} holds a batch's responses without their prompts. Put the file of its requests into "
@@ -94,6 +106,7 @@ def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
             "table",
             head["benchmark"] or plain_suffix(path)[0],
             head["checkpoint"],
+            adapter=_own(head["adapter"], head["checkpoint"]),
             attack=head["attack"],
             condition={k: head[k] for k in _CONDITION if head[k]},
             facts={k: head[k] for k in _FACTS if head[k]},
@@ -104,6 +117,12 @@ def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
         )
         uses = {}
     table.close()
+
+
+def _own(adapter: str, model: str) -> str:
+    """What is added to a model; "" for the words with which tables say that nothing is."""
+    plain = adapter.lower()
+    return "" if adapter == model or plain in ("base", "original", "vanilla") else attack_name(adapter)
 
 
 _PROMPT = "\0prompt"
