@@ -436,3 +436,18 @@ def test_the_list_of_rows_can_be_chosen(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"model": "m", **data}))
     found = look(tmp_path, 'name = "x"\ncolumns = { rows = "new.rows" }\n')
     assert [log["preview"][0]["answer"] for log in found["logs"]] == ["y"]
+
+
+@pytest.mark.parametrize("pattern", ["", 'pattern = "{base}-{data}/checkpoint-{step}"\n'])
+def test_a_trainers_state_speaks_of_every_step_before_it(tmp_path: Path, pattern: str) -> None:
+    """The Trainer writes the whole history into each checkpoint."""
+    history = [{"step": s, "epoch": s / 100, "eval_accuracy": s / 400} for s in (50, 100, 150)]
+    for n in (1, 2, 3):
+        at = tmp_path / "in" / "sft-math" / f"checkpoint-{n * 50}"
+        at.mkdir(parents=True)
+        (at / "trainer_state.json").write_text(json.dumps({"log_history": history[:n]}))
+    found = bring(tmp_path / "jobs", tmp_path / "in", mapping=f'name = "x"\n{pattern}')
+    assert found.survey.conflicts == []
+    assert found.store.rows(
+        "SELECT DISTINCT step, value FROM measurements JOIN path_points USING (checkpoint_id) ORDER BY ALL"
+    ) == [(50, 0.125), (100, 0.25), (150, 0.375)]

@@ -30,8 +30,12 @@ def benchmark_record(mapping: ImportMapping, log: Log) -> BenchmarkRecord:
 
 
 def place_of(mapping: ImportMapping, log: Log, relative: str) -> Place | None:
-    """The checkpoint of a log; None where nobody says."""
-    return placed(mapping, log.model, log.adapter, log.facts, relative)
+    """The checkpoint of a log; None where nobody says. A trainer's state tells of every step up to the one in
+    its path."""
+    place = placed(mapping, log.model, log.adapter, log.facts, relative)
+    if place is None or log.tool != "trainer-state":
+        return place
+    return replace(place, step=int(log.facts["step"]))
 
 
 def condition_of(log: Log) -> Condition:
