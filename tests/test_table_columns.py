@@ -69,6 +69,25 @@ def test_data_sets_with_prompts_of_their_own_are_benchmarks(tmp_path: Path) -> N
     assert {log["benchmark"] for log in found.survey.logs} == {"harmbench", "gsm8k"}
 
 
+def test_one_data_set_says_nothing_of_the_model(tmp_path: Path) -> None:
+    found = table(tmp_path, "model,dataset,prompt,response,unsafe", "m,d,p,r,1", "n,d,p,s,0")
+    assert {log["checkpoint"] for log in found.survey.logs} == {"m", "n"}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "not_harmful", "unharmful", "non_toxic", "is_not_safe", "incorrect", "mismatch", "wrong",
+        "misaligned", "not refused", "nonrefusal",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("benchmark", ["x", "harmbench", "gsm8k"])
+def test_a_name_that_denies_is_asked_about(tmp_path: Path, column: str, benchmark: str) -> None:
+    rows = [f"m,{benchmark},p{i},r{i},{i % 2}" for i in range(4)]
+    found = table(tmp_path, f"model,benchmark,prompt,response,{column}", *rows)
+    assert found.store.rows("SELECT 1 FROM current_judgments WHERE dimension <> 'coherence'") == []
+
+
 def test_the_answer_beside_a_prediction_is_the_reference(tmp_path: Path) -> None:
     found = table(tmp_path, "model,question,answer,prediction,correct", "m,1+1?,2,two,True")
     assert found.answers == ["two"]

@@ -142,21 +142,24 @@ def _of_one_model(names: list[str], guess: dict[str, str], rows: list[dict[str, 
         return found
     if point == found.get("checkpoint") and model:
         found |= {"checkpoint": model, "adapter": point}
-    if "data" in found and "benchmark" not in found and _parted(rows, found["data"], found.get("prompt", "")):
+    shared = _shared(rows, found["data"], found.get("prompt", "")) if "data" in found else None
+    if shared is not None and shared < 0.5 and "benchmark" not in found:
         found["benchmark"] = found.pop("data")
     if "checkpoint" in found and not found.keys() & {"base", "adapter"}:
-        apart = next((f for f in ("recipe", "data") if f in found), "")
+        apart = "recipe" if "recipe" in found else "data" if shared and "data" in found else ""
         if apart:
             found["adapter"] = found.pop(apart)
     return found
 
 
-def _parted(rows: list[dict[str, Any]], column: str, prompt: str) -> bool:
-    """Whether a column has several values, and no prompt stands under two of them."""
+def _shared(rows: list[dict[str, Any]], column: str, prompt: str) -> float | None:
+    """The share of prompts that stand under several values of a column; None where it has one value."""
     of_prompt: dict[str, set[str]] = {}
     for row in rows:
         of_prompt.setdefault(str(row.get(prompt)), set()).add(str(row.get(column)))
-    return len(set().union(*of_prompt.values())) > 1 and all(len(v) == 1 for v in of_prompt.values())
+    if len(set().union(*of_prompt.values())) < 2:
+        return None
+    return sum(len(v) > 1 for v in of_prompt.values()) / len(of_prompt)
 
 
 def _plain(name: str) -> str:

@@ -95,6 +95,13 @@ _SAFETY = re.compile(
     r"safe|harm|jailbr|jail_?broken|toxic|guard|attack|asr|unsafe|judge|verdict|label|flag|violat|strong|malicious"
 )
 
+_NEGATED = re.compile(
+    r"(^|[^a-z])(not|non|no|never|without|wrong|errors?|mistakes?|fail(ed|ures?|s)?)($|[^a-z])"
+    r"|non(?=refus|harm|toxic|compl|viol)|un(?=harm|align|jailbr|toxic|refus|compl)"
+    r"|mis(?=align|match)|in(?=correct|accura|exact)"
+)
+"""In a judge's name, what turns round the word beside it: nothing is guessed from such a name."""
+
 
 def guessed(heard: Heard, everywhere: Heard) -> list[Reading]:
     """What the values may mean: on this benchmark, and on the scale that is seen in all files.
@@ -125,6 +132,8 @@ def asks(heard: Heard) -> tuple[str, bool]:
     """The dimension that a judge's name says it speaks of, and whether more is better; "" where neither its
     name nor the benchmark tells."""
     by = heard.by.lower()
+    if _NEGATED.search(by):
+        return "", False
     if heard.tool == "helm" and is_safety_annotator(by.partition("/")[0]):
         return "safety", True
     if heard.tool == "helm" and by.startswith("xstest"):
