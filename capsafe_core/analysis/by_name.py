@@ -17,6 +17,7 @@ from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
 from capsafe_core.analysis.judge_agreement import agreement_by_cell, agreement_table, all_judges_table
 from capsafe_core.analysis.matched import between_table, matched_table, recipe_table
+from capsafe_core.analysis.mitigations import mitigations_table
 from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_table
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table
@@ -89,6 +90,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "match": matched_table,
     "recipes": recipe_table,
     "between": between_table,
+    "mitigations": mitigations_table,
     "goals": goals_table,
     "pareto": pareto_table,
     "incoherence": incoherence_table,

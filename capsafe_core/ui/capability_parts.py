@@ -8,6 +8,7 @@ import streamlit as st
 from capsafe_core.analysis.conclusions import policies_table
 from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.matched import Matching, between_table
+from capsafe_core.analysis.mitigations import mitigation_words, mitigations_table
 from capsafe_core.analysis.number_words import percent
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
@@ -47,6 +48,17 @@ def between_recipes(view: View, found: Matching, recipes: pd.DataFrame) -> None:
         st.text(visible(f"{row['recipe_1']} minus {row['recipe_2']}: {change} points ({goals})."))
     screen.table_below(between, "between-recipes", "crossing", "bootstrap", "seeds")
     screen.table_below(recipes, "recipes-over-seeds", "seeds", "bootstrap")
+
+
+def mitigations(view: View, found: Matching, paths: pd.DataFrame) -> None:
+    """What mitigations change at the goal; nothing where the study has none."""
+    table = screen.remembered(view, "mitigations", lambda: mitigations_table(view, found, paths))
+    if table.empty:
+        return
+    st.subheader("Which mitigation buys safety at the same capability?", anchor=False)
+    st.text(visible("\n".join(mitigation_words(table))))
+    screen.caption(view, "Each mitigation at the goal against the recipe that it mitigates; 95% intervals")
+    screen.table_below(table, "mitigations", "crossing", "bootstrap", "seeds", "detector")
 
 
 def treatments(view: View, found: Matching) -> str | None:
