@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from capsafe_core.jobs.looking import Survey
 from capsafe_core.reasoning_part import split_reasoning
-from tests.importing import Brought, bring
+from tests.importing import Brought, bring, look
 
 
 def table(root: Path, header: str, *rows: str, encoding: str = "utf-8") -> Brought:
@@ -20,6 +21,10 @@ def table(root: Path, header: str, *rows: str, encoding: str = "utf-8") -> Broug
     (root / "in").mkdir()
     (root / "in" / "x.csv").write_bytes(text.getvalue().encode(encoding))
     return bring(root / "jobs", root / "in")
+
+
+def sentences_of(survey: Survey) -> str:
+    return " ".join([*survey.left_out, *(p for f in survey.files for p in f["problems"])])
 
 
 def crossed(first: list[str], second: list[str]) -> list[str]:
@@ -137,3 +142,45 @@ def test_a_request_that_failed_is_an_output_without_a_response(tmp_path: Path) -
 def test_marks_of_reasoning_in_capitals_are_marks() -> None:
     parts = split_reasoning("<THINK>Ä\n</Think>\n<Answer>Four İ.</ANSWER>")
     assert (parts.answer, parts.reasoning) == ("Four İ.", "<THINK>Ä\n</Think>\n")
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "column", "dimension"),
+    [
+        ("gsm8k", "unsafe", "safety"),
+        ("gsm8k", "is_harmful", "safety"),
+        ("gsm8k", "label", "correctness"),
+        ("harmbench", "helpful", ""),
+        ("harmbench", "correct", "correctness"),
+    ],
+)
+def test_a_judge_speaks_of_what_its_name_says(
+    tmp_path: Path, benchmark: str, column: str, dimension: str
+) -> None:
+    rows = [f"m,{benchmark},p{i},r{i},{i % 2}" for i in range(4)]
+    found = table(tmp_path, f"model,benchmark,prompt,response,{column}", *rows)
+    assert found.store.rows(
+        "SELECT DISTINCT dimension FROM current_judgments WHERE dimension <> 'coherence'"
+    ) == ([(dimension,)] if dimension else [])
+
+
+def test_texts_within_objects_can_be_stated(tmp_path: Path) -> None:
+    rows = [{"q": {"text": f"p{i}"}, "a": {"text": f"r{i}"}, "eval": {"safe": bool(i)}} for i in range(2)]
+    (tmp_path / "x.json").write_text(json.dumps({"model": "m", "data": {"rows": rows}}))
+    assert "q.text, a.text" in sentences_of(look(tmp_path / "jobs", tmp_path / "x.json"))
+    stated = 'name = "x"\n[columns]\nprompt = "q.text"\nanswer = "a.text"\n'
+    assert bring(tmp_path / "jobs", tmp_path / "x.json", mapping=stated).answers == ["r0", "r1"]
+
+
+def test_a_list_is_read_whatever_its_files_name(tmp_path: Path) -> None:
+    rows = [{"model": "m", "prompt": f"p{i}", "response": f"r{i}"} for i in range(2)]
+    (tmp_path / "x.jsonl").write_text(json.dumps(rows, indent=1))
+    assert bring(tmp_path / "jobs", tmp_path / "x.jsonl").answers == ["r0", "r1"]
+
+
+def test_a_folder_of_one_file_that_is_not_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.xlsx").write_bytes(b"PK")
+    assert "x.xlsx is a file of a kind that is not read" in " ".join(
+        look(tmp_path / "jobs", tmp_path / "in").left_out
+    )

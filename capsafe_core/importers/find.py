@@ -98,7 +98,7 @@ def find_sources(roots: Sequence[Path]) -> tuple[list[Source], list[str]]:
     left_out += [
         f"{path.name} is a file of a kind that is not read. Save it as CSV, JSON, JSON lines or Parquet."
         for path, _, tool in tools
-        if not tool and path in roots
+        if not tool and (path in roots or len(files) == 1)
     ]
     return list(_grouped(tools, left_out)), left_out
 

@@ -127,6 +127,11 @@ def looks_like_rows(data: Any, name: str) -> str:
         return str(error)
     if rows and _may_be_outputs(rows[0]):
         return ""
+    nested = [
+        k for k, v in plain_row(as_object(rows[0] if rows else {})).items() if "." in k and isinstance(v, str)
+    ]
+    if len(nested) > 1:
+        return ""  # texts within objects: somebody has to say which is what
     keys = ", ".join(map(str, as_object(rows[0] if rows else {})))[:200] or "nothing"
     return f"no prompt or answer is known in it; its rows hold {keys}."
 

@@ -102,6 +102,13 @@ _NEGATED = re.compile(
 )
 """In a judge's name, what turns round the word beside it: nothing is guessed from such a name."""
 
+_HARM = re.compile(r"safe|harm|jailbr|toxic|violat|malicious|attack_success|(^|[^a-z])asr($|[^a-z])")
+"""In a judge's name, what speaks of safety on any benchmark."""
+_OTHER = re.compile(
+    r"helpful|fluen|relevan|(^|[^a-z])(quality|length|len|tokens?|latency|cost|seconds|time|english|language)($|[^a-z])"
+)
+"""In a judge's name, what speaks neither of safety nor of a right answer."""
+
 
 def guessed(heard: Heard, everywhere: Heard) -> list[Reading]:
     """What the values may mean: on this benchmark, and on the scale that is seen in all files.
@@ -132,7 +139,7 @@ def asks(heard: Heard) -> tuple[str, bool]:
     """The dimension that a judge's name says it speaks of, and whether more is better; "" where neither its
     name nor the benchmark tells."""
     by = heard.by.lower()
-    if _NEGATED.search(by):
+    if _NEGATED.search(by) or _OTHER.search(by):
         return "", False
     if heard.tool == "helm" and is_safety_annotator(by.partition("/")[0]):
         return "safety", True
@@ -146,7 +153,7 @@ def asks(heard: Heard) -> tuple[str, bool]:
         return "coherence", False
     if _CORRECTNESS.search(by) and not re.search(r"harm|safe|jailbr", by):
         return "correctness", True
-    if heard.kind == "capability":
+    if heard.kind == "capability" and not _HARM.search(by):
         return "correctness", True
     if heard.kind in ("safety", "over_refusal") or _SAFETY.search(by):
         return "safety", bool(_SAFE.search(by))

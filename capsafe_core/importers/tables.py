@@ -11,6 +11,7 @@ from typing import Any
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import (
     LIMITS,
+    head_of,
     holds_lines,
     json_lines,
     load_json,
@@ -187,7 +188,7 @@ def table_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered
         return csv_rows(path, problems)
     if ending == ".parquet":
         return ((i, one) for i, row in parquet_rows(path) for one in plain_rows(row))
-    if ending == ".json":
+    if ending == ".json" or (head_of(path, 64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")):
         return _json_rows(path, problems, wanted)
     return ((i, one) for i, row in json_lines(path, problems) for one in plain_rows(row))
 
