@@ -412,7 +412,7 @@ def test_an_answer_without_end_is_one_failed_request(kind: str) -> None:
     """Byte by byte for ever, in the body or before it; 2 GB as fast as it goes; a packed one; a head without
     end."""
     with serving(lambda number, body: kind if "Question 3?" in str(body["messages"]) else "") as seen:
-        found = answer_all(engine(seen, retries=0, timeout=0.5), asked(6))
+        found = answer_all(engine(seen, retries=0, timeout=3.0), asked(6))
         assert [k for k, a in found.items() if isinstance(a, Failure)] == ["3"]
         assert seen.sent < 64 << 20, "it was not read to its end"
 

@@ -25,7 +25,7 @@ def test_a_template_without_end_is_a_sentence() -> None:
         text=True,
     )
     found = json.loads(done.stdout) if done.stdout else pytest.fail(done.stderr)
-    assert found.pop("honest") == "user: hello\nassistant:"
+    assert found.pop("honest") == "<s>user: hello\nassistant:"
     assert "takes longer than 10 seconds" in found.pop("nested loops")
     assert (
         "takes longer than 10 seconds" in (said := found.pop("a number without end"))

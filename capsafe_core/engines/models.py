@@ -86,23 +86,26 @@ def resolve_weights(
             f"There is no model {model!r}: no such folder or file.",
             f"Give a folder with safetensors, a .gguf file, a hub id, or one of: {known}.",
         )
-    for path in adapters:
-        _check_base(path, model, folder)
     other = resolve_weights(tokenizer, models, (), trusted, pickles).folder if tokenizer else None
-    return Weights(model, folder, digest, adapters, trusted, pickles, other)
+    weights = Weights(model, folder, digest, (), trusted, pickles, other)
+    for path in adapters:
+        weights = laid_over(weights, path, models)
+    return weights
 
 
 def laid_over(weights: Weights, folder: Path, models: Path) -> Weights:
     """What a fine-tuning of some weights made: an adapter over them, or weights of its own.
 
     Raises:
-        CapsafeError: there is neither in the folder.
+        CapsafeError: there is neither in the folder, or the adapter names another model.
     """
     if (folder / "config.json").is_file() and not (folder / "adapter_config.json").exists():
         digest = _folder_digest(folder, models, False)
         name = f"{weights.name} {folder.parent.parent.name}/{folder.name}"
         return Weights(name, folder, digest, (), weights.trusted)
     _check_adapters((folder,))
+    if weights.folder != Path():  # a server's model has none
+        _check_base(folder, weights.name, weights.folder)
     return replace(weights, adapters=(*weights.adapters, folder))
 
 
