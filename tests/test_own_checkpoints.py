@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs import own_checkpoints
+from capsafe_core.jobs import own_checkpoints, watching
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.folder.work import GenerateWork
 from capsafe_core.jobs.new_run import NewRun, planned
@@ -240,6 +240,25 @@ def test_a_checkpoint_that_comes_later_changes_no_job(tmp_path: Path) -> None:
         (),
         "m",
     )
+
+
+@pytest.mark.parametrize(("seeds", "passes"), [("", 2), ("seeds = [1, 2]", 3)])
+def test_a_watch_ends_with_the_last_step_of_the_seeds_that_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: str, passes: int
+) -> None:
+    """One seed has its steps after the first pass; the other one, where it is named, after the second."""
+    pattern = tmp_path / "runs" / "s{seed}" / "checkpoint-{step}"
+    study = parse_study(STUDY.format(model="m", pattern=pattern, more=f"steps = [5]\n{seeds}"))
+    monkeypatch.setattr(watching, "PERIOD", 0.0)
+    seen: list[int] = []
+
+    def go() -> bool:
+        checkpoint(tmp_path / "runs" / f"s{len(seen) + 1}" / "checkpoint-5")
+        seen.append(len(planned(tmp_path / "jobs", study, awaited=True)))
+        return True
+
+    assert watching.watch_over(study, tmp_path / "jobs", go)
+    assert len(seen) == passes
 
 
 def test_the_app_queues_what_appears_in_watched_folders(workspace: Settings, tmp_path: Path) -> None:

@@ -51,10 +51,11 @@ def watch_over(study: Study, root: Path, go: Callable[[], bool], seconds: float 
 
 
 def _lacks_steps(root: Path, study: Study, recipe: RecipeSettings) -> bool:
-    """Whether a step that the recipe names is not there yet, with any of its seeds; where it names none, more
-    may always come."""
+    """Whether a step that the recipe names is not there yet, with a seed that it names or, where it names none,
+    one that has begun; where it names no steps, more may always come."""
     there = {(one.seed, one.step) for one in known_checkpoints(root, study.name, recipe, awaited=True)}
-    seeds = set(recipe.seeds) | {seed for seed, _ in there}
+    stated = "seeds" in recipe.model_fields_set or not there
+    seeds = set(recipe.seeds) if stated else {seed for seed, _ in there}
     return not recipe.steps or any((seed, step) not in there for seed in seeds for step in recipe.steps)
 
 
