@@ -51,7 +51,7 @@ def watch_over(study: Study, root: Path, go: Callable[[], bool], seconds: float 
 
 
 def _lacks_steps(root: Path, study: Study, recipe: RecipeSettings) -> bool:
-    """Whether a step that the recipe names is not there yet, with a seed that it names or, where it names none,
+    """Whether a step that the recipe names is not there yet, with a seed that it names or, where it has none,
     one that has begun; where it names no steps, more may always come."""
     there = {(one.seed, one.step) for one in known_checkpoints(root, study.name, recipe, awaited=True)}
     stated = "seeds" in recipe.model_fields_set or not there
