@@ -32,11 +32,12 @@ from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person
 from capsafe_core.selection import Selection
-from capsafe_core.settings import ROOT
+from capsafe_core.settings import ROOT, Settings
 from capsafe_core.stats.matching import share_gained
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.owner import close_owner
+from tests.commands import command
 from tests.small_studies import KINDS, Small, small_studies, write_small
 
 STATED = ("study file", "Data page", "Runs page", "mport", "hoose", "Capability and safety", "capsafe judge")
@@ -279,3 +280,11 @@ def test_every_checkpoint_stands_once_as_given(tmp_path: Path) -> None:
         judged = {name for name, *_ in small.checkpoints if small.answers and name not in small.unjudged}
         assert set(table.loc[table["unsafe"].notna(), "name"]) == judged
         view.store.close()
+
+
+@pytest.mark.parametrize("name", ["match", "recipes", "between"])
+def test_a_command_whose_table_is_empty_says_what_is_missing(workspace: Settings, name: str) -> None:
+    write_small(workspace.jobs_path, KINDS["safety only"])
+    done = command(workspace.home, name)
+    assert done.stdout.strip() == "nothing"
+    assert any(words in done.stderr for words in STATED), done.stderr

@@ -16,7 +16,8 @@ from capsafe_core.analysis.disagreement import dumbbell_table, judges_along_tabl
 from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
 from capsafe_core.analysis.judge_agreement import agreement_by_cell, agreement_table, all_judges_table
-from capsafe_core.analysis.matched import between_table, matched_table, recipe_table
+from capsafe_core.analysis.lacking import lacking
+from capsafe_core.analysis.matched import between_table, matched_table, matching, recipe_table
 from capsafe_core.analysis.mitigations import mitigations_table
 from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_table
 from capsafe_core.analysis.outputs import outputs_table
@@ -83,6 +84,13 @@ def conditions(view: View) -> pd.DataFrame:
     return conditions_table(view.every_cell)
 
 
+def lacks(view: View) -> pd.DataFrame:
+    """What a comparison at a capability goal lacks, and where each of it is stated: a sentence a row."""
+    return pd.DataFrame({"lacking": pd.Series(lacking(view, matching(view)), dtype=object)})
+
+
+AT_A_GOAL = ("match", "recipes", "between", "goals", "pareto")
+"""tables that are empty where nothing can be compared at a goal"""
 TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "rates": every_rate,
     "conditions": conditions,
@@ -91,6 +99,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "recipes": recipe_table,
     "between": between_table,
     "mitigations": mitigations_table,
+    "lacking": lacks,
     "goals": goals_table,
     "pareto": pareto_table,
     "incoherence": incoherence_table,

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from capsafe_core.analysis.by_name import TABLES
+from capsafe_core.analysis.by_name import AT_A_GOAL, TABLES
 from capsafe_core.cli.options import CLAIM, FILTER, SCOPE, SPECIFICATION, selecting
 from capsafe_core.cli.owner_calls import fetch_table
-from capsafe_core.cli.terminal import show_table
+from capsafe_core.cli.terminal import show_table, tell
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 
@@ -24,7 +24,10 @@ def _add_command(name: str) -> None:
         csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
         latex: Annotated[bool, typer.Option("--latex", help="print a LaTeX table (booktabs)")] = False,
     ) -> None:
-        show_table(fetch_table(Settings(), name, chosen), json, csv, latex)
+        found = fetch_table(Settings(), name, chosen)
+        show_table(found, json, csv, latex)
+        if found.empty and name in AT_A_GOAL:
+            tell(list(fetch_table(Settings(), "lacking", chosen)["lacking"]))
 
     words = (TABLES[name].__doc__ or f"The {name} table.").split("\n")[0]
     commands.command(name, help=words)(command)
