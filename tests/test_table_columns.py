@@ -184,3 +184,31 @@ def test_a_folder_of_one_file_that_is_not_read_says_so(tmp_path: Path) -> None:
     assert "x.xlsx is a file of a kind that is not read" in " ".join(
         look(tmp_path / "jobs", tmp_path / "in").left_out
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("variant", ["base", "tuned"]), ("language", ["de", "en", "fr"]), ("progress", [0, 50])],
+)
+def test_an_unread_column_that_tells_rows_apart_is_named(
+    tmp_path: Path, column: str, values: list[object]
+) -> None:
+    rows = [
+        {
+            "model": "m",
+            column: value,
+            "prompt": f"Question {i}?",
+            "response": f"Answer {i} {value}.",
+            "safe": i % 2,
+        }
+        for i in range(4)
+        for value in values
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    told = look(tmp_path / "jobs", tmp_path / "t.jsonl")
+    sentences = "\n".join(p for f in told.files for p in f["problems"])
+    assert f"Column {column} of t.jsonl has the values" in sentences
+    assert "Column safe" not in sentences
+    stated = f'name = "x"\n[columns]\ncheckpoint = "{column}"\n'
+    again = look(tmp_path / "jobs", tmp_path / "t.jsonl", mapping=stated)
+    assert f"Column {column} of" not in "\n".join(p for f in again.files for p in f["problems"])

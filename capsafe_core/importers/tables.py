@@ -223,9 +223,16 @@ class _Table:
         self._samples: dict[tuple[str, ...], dict[str, dict[Any, int]]] = {}
         self._seen: set[int] = set()
         self._repeated = self._missing = 0
+        self._beside: dict[str, dict[tuple[Any, ...], list[str]]] = {}
 
     def close(self) -> None:
         """Say what was counted."""
+        for column, values in self._telling():
+            self._problems.note(
+                f"Column {column} of {self._name} has the values {', '.join(values[:5])} once for every "
+                "prompt, and is not read: the rows count as samples of one output. If it tells models or "
+                f'benchmarks apart, say so under [columns], such as checkpoint = "{column}".'
+            )
         if self._repeated:
             self._problems.note(
                 f"Rows of {self._name} that repeat another one of the same id entirely: {self._repeated:,}. "
@@ -269,6 +276,7 @@ class _Table:
                 elif not sample_in:
                     sample = len(samples.setdefault(item, {}))
                     samples[item][sample] = sample
+                    self._keep_beside(key, item, row)
                 yield Row(
                     item,
                     prompt,
@@ -279,6 +287,23 @@ class _Table:
                     said=tuple(self._said(row)),
                     **described,
                 )
+
+    def _keep_beside(self, key: tuple[str, ...], item: str, row: dict[str, Any]) -> None:
+        """Keep what the columns that nobody reads say of the first prompts."""
+        if len(self._items) > LOOKED_AT:
+            return
+        for column, value in row.items():
+            if column not in self._named and may_be_verdict(value) and not is_index(column):
+                self._beside.setdefault(column, {}).setdefault((key, item), []).append(str(value))
+
+    def _telling(self) -> Iterator[tuple[str, list[str]]]:
+        """Columns that nobody reads and that have the same several values, each once, for every prompt that
+        stands there more than once."""
+        for column, by_prompt in self._beside.items():
+            repeated = [values for values in by_prompt.values() if len(values) > 1]
+            same = {frozenset(values) for values in repeated}
+            if len(repeated) > 1 and len(same) == 1 and all(len(set(v)) == len(v) for v in repeated):
+                yield column, sorted(repeated[0])
 
     def _answers(self, value: Any, i: int) -> list[str | None] | None:
         """What the model said: one answer, or samples; a number is its text, and what is missing is None."""
