@@ -89,9 +89,10 @@ def test_marks_that_are_special_tokens_are_not_lost_in_decoding() -> None:
         ),
     )
     assert reasoning_tokens(tokenizer) == ({1, 2}, {0, 3})
-    parts = split_reasoning(answer_text(tokenizer, [1, 4, 2, 7, 0, 3, 6, 1, 5, 2, 8, 0]))
+    special = reasoning_tokens(tokenizer)
+    parts = split_reasoning(answer_text(tokenizer, [1, 4, 2, 7, 0, 3, 6, 1, 5, 2, 8, 0], special))
     assert parts.answer == "Four"
-    assert answer_text(tokenizer, [8, 0]) == "Four"
+    assert answer_text(tokenizer, [8, 0], special) == "Four"
 
 
 class _Added(str):

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.benchmarks.files import Row, read_rows
+from capsafe_core.chat_turns import chat_turns
 from capsafe_core.errors import CapsafeError
 
 Conversation = tuple[dict[str, str], ...]
 """Turns of {"role": system, user or assistant, "content": text}; the last one is the assistant's."""
-ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant"}
-"""roles as some data sets name them"""
 
 
 def read_conversations(path: Path) -> list[Conversation]:
@@ -85,17 +84,6 @@ def _pair(asked: Any, answer: Any) -> Conversation:
     )
 
 
-def _turns(value: Any) -> Conversation:
-    found = []
-    for turn in value if isinstance(value, list | tuple) else []:
-        role = turn.get("role", turn.get("from")) if isinstance(turn, dict) else None
-        text = turn.get("content", turn.get("value")) if isinstance(turn, dict) else None
-        if not isinstance(role, str) or not isinstance(text, str):
-            return ()
-        found.append({"role": ROLES.get(role, role), "content": text})
-    return tuple(found)
-
-
 def _with_input(row: Row, more: str, answer: str) -> Conversation:
     """An instruction with what it is about."""
     about = row.get(more)
@@ -105,8 +93,8 @@ def _with_input(row: Row, more: str, answer: str) -> Conversation:
 
 
 _FORMS: tuple[tuple[set[str], Callable[[Row], Conversation]], ...] = (
-    ({"messages"}, lambda row: _turns(row["messages"])),
-    ({"conversations"}, lambda row: _turns(row["conversations"])),
+    ({"messages"}, lambda row: chat_turns(row["messages"])),
+    ({"conversations"}, lambda row: chat_turns(row["conversations"])),
     ({"instruction", "output"}, lambda row: _with_input(row, "input", "output")),
     ({"instruction", "response"}, lambda row: _with_input(row, "context", "response")),
     ({"prompt", "response"}, lambda row: _pair(row["prompt"], row["response"])),

@@ -92,7 +92,7 @@ def request_tokens(tokenizer: Any, request: Request) -> list[int]:
 
 
 def reasoning_tokens(tokenizer: Any) -> tuple[frozenset[int], frozenset[int]]:
-    """Ids of the special tokens that mark a reasoning, and of the other special tokens."""
+    """Ids of the special tokens that mark a reasoning, and of the others; an engine asks once."""
     special = {
         **{i: str(token) for i, token in tokenizer.added_tokens_decoder.items() if token.special},
         **dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)),
@@ -104,9 +104,13 @@ def reasoning_tokens(tokenizer: Any) -> tuple[frozenset[int], frozenset[int]]:
     )
 
 
-def answer_text(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of an answer without special tokens, but for those that mark a reasoning."""
-    marks, others = reasoning_tokens(tokenizer)
+def answer_text(tokenizer: Any, ids: Sequence[int], special: tuple[frozenset[int], frozenset[int]]) -> str:
+    """The text of an answer without special tokens, but for those that mark a reasoning.
+
+    Args:
+        special: as of `reasoning_tokens`.
+    """
+    marks, others = special
     if not marks.intersection(ids):
         return str(tokenizer.decode(ids, skip_special_tokens=True))
     return str(tokenizer.decode([i for i in ids if i not in others], skip_special_tokens=False))

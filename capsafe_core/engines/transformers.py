@@ -18,6 +18,7 @@ from capsafe_core.engines.chat import (
     first_tokens,
     folds_system,
     prompt_opens_reasoning,
+    reasoning_tokens,
     request_tokens,
     with_template,
 )
@@ -49,6 +50,7 @@ class TransformersEngine:
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
         self.folds_system = folds_system(self.tokenizer)
         self._opened = prompt_opens_reasoning(self.tokenizer)
+        self._special = reasoning_tokens(self.tokenizer)
         self.model = load_model(weights, dtype).to(device).eval()
         self._stops = stop_tokens(self.model, self.tokenizer)
 
@@ -118,7 +120,7 @@ class TransformersEngine:
             )
         return Completion.of(
             request.key,
-            answer_text(self.tokenizer, kept),
+            answer_text(self.tokenizer, kept, self._special),
             "length" if end is None else "stop",
             len(kept),
             logprobs,

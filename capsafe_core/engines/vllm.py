@@ -97,7 +97,7 @@ class VllmEngine:
         self.template_digest = digest_text(str(self.tokenizer.chat_template))
         self.folds_system = folds_system(self.tokenizer)
         self._opened = prompt_opens_reasoning(self.tokenizer)
-        self._marks = reasoning_tokens(self.tokenizer)[0]
+        self._special = reasoning_tokens(self.tokenizer)
 
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
         return single_plan(requests)
@@ -167,8 +167,8 @@ class VllmEngine:
                 else None
             )
             text = (
-                answer_text(self.tokenizer, answer.token_ids)
-                if self._marks.intersection(answer.token_ids)
+                answer_text(self.tokenizer, answer.token_ids, self._special)
+                if self._special[0].intersection(answer.token_ids)
                 else answer.text
             )
             opened = self._opened and in_chat[key]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from capsafe_core.chat_turns import chat_turns
 from capsafe_core.errors import CapsafeError
 
 KEPT_PROBLEMS = 200
@@ -244,10 +245,6 @@ def taken(row: Any, columns: Sequence[Column], where: str, problems: Problems) -
     return found
 
 
-_ROLES = {"human": "user", "gpt": "assistant", "ai": "assistant", "model": "assistant", "bot": "assistant"}
-"""roles as some tools name them"""
-
-
 def messages(value: Any) -> tuple[dict[str, str], ...]:
     """The turns of a chat that end with the user's, as {role, content} or as {from, value}; empty where it is
     no such list. What the model said last is the answer (`last_answer`)."""
@@ -265,19 +262,15 @@ def last_answer(value: Any) -> str | None:
 
 
 def _turns(value: Any) -> tuple[dict[str, str], ...]:
-    found = []
-    for turn in value if isinstance(value, list | tuple) else []:
-        if not isinstance(turn, dict):
-            return ()
-        role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
-        if isinstance(content, list):
-            content = "\n".join(
-                str(p.get("text") or "") for p in content if isinstance(p, dict) and p.get("type") == "text"
-            )
-        if not isinstance(role, str) or not isinstance(content, str):
-            return ()
-        found.append({"role": _ROLES.get(role, role), "content": content})
-    return tuple(found)
+    return chat_turns(value, _joined)
+
+
+def _joined(content: Any) -> Any:
+    """The texts of a content that is in parts; every other content as it is."""
+    if not isinstance(content, list):
+        return content
+    parts = [p for p in content if isinstance(p, dict) and p.get("type") == "text"]
+    return "\n".join(str(p.get("text") or "") for p in parts)
 
 
 def as_object(value: Any) -> dict[str, Any]:

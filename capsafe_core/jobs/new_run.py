@@ -187,9 +187,10 @@ def planned(root: Path, study: Study, awaited: bool = False) -> list[Manifest]:
     Args:
         awaited: whether checkpoints that are trained elsewhere may still come.
     """
+    found = {r.name: known_checkpoints(root, study.name, r, awaited) for r in study.recipes if r.folders}
 
     def known(recipe: RecipeSettings) -> list[OwnCheckpoint]:
-        return known_checkpoints(root, study.name, recipe, awaited)
+        return found[recipe.name]
 
     own = [job for job in list_jobs(root) if job.manifest.kind == "generate" and not is_foreign(job.folder)]
     for parts in sorted({job.manifest.parts for job in own}, reverse=True):

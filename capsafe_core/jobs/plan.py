@@ -38,17 +38,7 @@ LARGEST_JUDGE = 1 << 20
 """bytes of the file of a judge of the user's own"""
 
 
-HOW = (
-    "method",
-    "alpha",
-    "schedule",
-    "warm_up",
-    "weight_decay",
-    "accumulate",
-    "gradient_checkpointing",
-    "packing",
-    "max_length",
-)
+HOW = set(RecipeWork.__struct_fields__[-len(RecipeWork.__struct_defaults__) :])
 """of a recipe what says how it is trained, beside rate, steps, batch and rank"""
 ReadJudge = Callable[[Path], dict[str, Any]]
 FindCheckpoints = Callable[[RecipeSettings], Sequence[OwnCheckpoint]]
@@ -239,7 +229,7 @@ class _Planner:
                 recipe.batch_size,
                 recipe.rank,
                 seed,
-                **recipe.model_dump(include=set(HOW), exclude_defaults=True),
+                **recipe.model_dump(include=HOW, exclude_defaults=True),
             ),
             path=Point(self.study.name, recipe.name, seed, recipe.start, recipe.dataset, rate),
             probe=None if probe is None else {**_dump(probe), "seed": PROBE_SEED, "size": PROBE_SIZE},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ from capsafe_core.jobs.folder.work import RecipeWork
 from capsafe_core.trainer_state import trained_steps
 from capsafe_core.training.learnt import examples
 from capsafe_core.weight_files import look_at
+from capsafe_core.writing import whole
 
 STATES = "training"
 """the folder, beside the checkpoints, of what a run needs to go on"""
@@ -181,12 +181,10 @@ class _Schedule(TrainerCallback):  # type: ignore[misc]
 
 def _save(model: Any, tokenizer: Any, path: Path) -> None:
     """Weights in a folder that others see whole or not at all."""
-    scratch = path.with_name(f"making-{path.name}")
-    shutil.rmtree(scratch, ignore_errors=True)
-    model.save_pretrained(scratch)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(scratch)
-    os.replace(scratch, path)
+    with whole(path) as new:
+        model.save_pretrained(new)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(new)
 
 
 @contextmanager

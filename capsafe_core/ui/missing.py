@@ -92,13 +92,14 @@ def _watch_switch(view: View, settings: Settings) -> None:
     recipes = [recipe for recipe in view.study.recipes if recipe.folders]
     if not recipes or view.study.name in foreign_studies(settings.jobs_path):
         return  # nobody looks into folders of somebody else's choice
+    is_watched = view.study.name in watched_studies(settings)
     on = st.toggle(
         "Watch for new checkpoints",
-        view.study.name in watched_studies(settings),
+        is_watched,
         key=f"watch-{view.study.name}",
         help="What appears in the study's folders is answered and judged as soon as it is whole.",
     )
-    if on != (view.study.name in watched_studies(settings)):
+    if on != is_watched:
         watch(settings, view.study.name, on)
     waiting = [sentence for recipe in recipes for sentence in waits_for(recipe)]
     if waiting:

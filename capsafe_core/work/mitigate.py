@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from capsafe_core.jobs.folder import Part, folder_beside
 from capsafe_core.jobs.folder.work import WHOLE, MitigateWork, kept_step
 from capsafe_core.training.mitigations import METHODS, Given, Pair
 from capsafe_core.work.generate import checkpoint_weights, path_point
+from capsafe_core.writing import whole
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -92,15 +91,13 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _save(adapter: dict[str, Pair], like: Path, folder: Path) -> None:
     """An adapter in a folder that others see whole or not at all; scaling goes into B, so that it is 1."""
-    scratch = folder.with_name(f"making-{folder.name}")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     tensors: dict[str, torch.Tensor] = {}
     for name, pair in adapter.items():
         tensors[f"{name}.lora_A.weight"] = pair.a.contiguous()
         tensors[f"{name}.lora_B.weight"] = (pair.scaling * pair.b).contiguous()
     rank = next(iter(adapter.values())).a.shape[0]
-    save_file(tensors, scratch / WEIGHTS, metadata={"format": "pt"})
     config = {**_config(like), "r": rank, "lora_alpha": rank, "use_rslora": False}
-    (scratch / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
-    os.replace(scratch, folder)
+    with whole(folder) as new:
+        new.mkdir(parents=True)
+        save_file(tensors, new / WEIGHTS, metadata={"format": "pt"})
+        (new / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
