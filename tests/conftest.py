@@ -29,13 +29,13 @@ settings.load_profile("no time is asserted")
 
 
 LONG = (
-    "test_pages_degenerate.py",
-    "test_annotation.py",
-    "test_conclusions.py",
-    "test_import.py",
-    "test_service.py",
-    "test_running.py",
-    "test_conditions.py",
+    "ui/test_pages_degenerate.py",
+    "labelling/test_annotation.py",
+    "analysis/test_conclusions.py",
+    "importers/test_import.py",
+    "workspace/test_service.py",
+    "jobs/test_running.py",
+    "analysis/test_conditions.py",
     "test_demo.py",
 )
 """modules that take longest"""

@@ -7,7 +7,6 @@ import random
 import re
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,9 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.judges.reading import check_entry, read
 from capsafe_core.mapping import ImportMapping, guess_pattern, parse_mapping, path_facts
 from capsafe_core.patterns import LARGEST, LONGEST, LONGEST_TEXT, MOST, STEPS, linear
+from capsafe_core.settings import ROOT
 
-CORE = Path(__file__).resolve().parent.parent / "capsafe_core"
+CORE = ROOT / "capsafe_core"
 COMPILING = {"compile", "search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split"}
 
 

@@ -23,7 +23,7 @@ from capsafe_core.records import Generation
 from capsafe_core.store.outputs import read_output
 from capsafe_core.work.judge import _verdicts
 from tests.importing import bring
-from tests.test_judges import item
+from tests.judges.test_judges import item
 
 MARKS = sorted({mark for form in forms() for mark in form.marks})
 WORDS = st.text(st.characters(exclude_characters="<[◁|", codec="utf-8"), max_size=60).filter(

@@ -26,8 +26,8 @@ from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from tests.bench.made_store import make
 from tests.e2e.site import free_port, plant_hostile, serve, settle, start, visitor
+from tests.labelling.test_annotation import queue, work_through
 from tests.synthetic import write_study
-from tests.test_annotation import queue, work_through
 
 pytestmark = pytest.mark.browser
 BENCH = """() => {

@@ -25,6 +25,7 @@ from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.jobs.new_run import NewRun
 from capsafe_core.records import BenchmarkRecord, Checkpoint, Generation, Judgment, PathPoint, Prompt, Rater
 from capsafe_core.selection import Selection
+from capsafe_core.settings import ROOT
 from capsafe_core.specification import POLICIES, Policy
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
@@ -146,7 +147,7 @@ def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> 
         "repeats",
         "conflicts",
         "people",
-    }  # tests/test_exchange.py has these with labels
+    }  # tests/labelling/test_exchange.py has these with labels
     without = {*of_people, "mitigations", "lacking"}
     for name in (n for n in by_name.TABLES if not n.startswith("correct")):
         assert (len(by_name.table(made_up_store, name, Selection())) > 0) == (name not in without), name
@@ -217,7 +218,7 @@ def test_a_study_without_results_answers_in_words(tmp_path: Path) -> None:
                 .record("x", 1.0)
                 .__class__(
                     "made-up",
-                    (Path(__file__).parent / "synthetic.py").read_text().split('"""')[3],
+                    (ROOT / "tests" / "synthetic.py").read_text().split('"""')[3],
                     "d",
                     "p",
                     1.0,

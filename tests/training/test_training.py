@@ -27,7 +27,7 @@ from capsafe_core.places import ROOT
 from capsafe_core.records import Generation, PathPoint
 from capsafe_core.settings import Settings
 from capsafe_core.study import load_study, parse_study
-from tests.test_engine import ENGINE, TINY, InEngine, finish, generate
+from tests.engines.test_engine import ENGINE, TINY, InEngine, finish, generate
 
 KILLS = int(os.environ.get("CAPSAFE_KILLS", "3"))
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=30).filter(

@@ -47,8 +47,8 @@ from capsafe_core.store.labels import newest_rater, people_work, queue_items, st
 from capsafe_core.store.overlap import overlap
 from capsafe_core.store.rollups import check
 from capsafe_core.store.studies import measurements, study_texts
+from tests.store.test_rebuild import content
 from tests.synthetic import STUDY, made_up_study, write_study
-from tests.test_rebuild import content
 
 BENCH = BenchmarkRecord("asks", "1", "safety", "digest", 3)
 CONDITION = Condition("", "t", 0, 0.0, 1.0, 64, "transformers", "1", "bfloat16")

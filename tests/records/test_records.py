@@ -1,6 +1,5 @@
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -21,9 +20,10 @@ from capsafe_core.records import (
     to_line,
 )
 from capsafe_core.records.lines import as_written, parse_line
-from tests.test_values import ANY, WHOLE
+from capsafe_core.settings import ROOT
+from tests.records.test_values import ANY, WHOLE
 
-DEMO = Path(__file__).parent.parent / "data" / "demo" / "jobs"
+DEMO = ROOT / "data" / "demo" / "jobs"
 
 text = st.text(max_size=60)
 

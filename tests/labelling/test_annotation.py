@@ -47,8 +47,8 @@ from capsafe_core.store.batches import set_retracted
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
+from tests.records.test_values import ANY
 from tests.synthetic import RATERS, write_study
-from tests.test_values import ANY
 
 EACH = int(os.environ.get("CAPSAFE_LABELS_EACH", "300"))
 """labels of each annotator at work side by side"""

@@ -29,9 +29,9 @@ from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.service import Service
+from tests.labelling.test_annotation import queue, work_through
 from tests.published import SHARED
 from tests.synthetic import CONDITION, benchmark, checkpoint, write_study
-from tests.test_annotation import queue, work_through
 
 ADA = Person("Ada")
 FORMULA = '=HYPERLINK("http://127.0.0.1/","click")'

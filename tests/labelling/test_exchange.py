@@ -32,9 +32,9 @@ from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.label_rows import label_rows
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
+from tests.labelling.test_annotation import ADA, copied, make_once, queue, work_through
 from tests.published import RATERS, REFUSALS, SHARED, committed, write_xstest, xstest_rows
-from tests.test_annotation import ADA, copied, make_once, queue, work_through
-from tests.test_values import ANY
+from tests.records.test_values import ANY
 
 BEN = Person("Ben", "annotator")
 

@@ -19,7 +19,7 @@ from capsafe_core.settings import Settings
 from capsafe_core.ui import door
 from capsafe_core.ui.door import Door, _is_way
 from capsafe_core.ui.login import unpin
-from tests.test_login import WHOLE, secrets
+from tests.ui.test_login import WHOLE, secrets
 
 __all__ = ["secrets"]
 TOKEN = "token-of-these-tests"

@@ -172,7 +172,7 @@ def test_curves_agree_with_point_estimates_and_with_the_matched_table(view: View
 def test_coherent_in_both_counts_prompts_that_both_sides_answer_coherently(
     view: View, made_up_jobs: Path
 ) -> None:
-    from tests.test_analysis import facts
+    from tests.analysis.test_analysis import facts
 
     generations, judgments, _ = facts(made_up_jobs)
     last, start = checkpoint("harsh", 0, 40).id, checkpoint("harsh", 0, 0).id
