@@ -102,6 +102,9 @@ class RecipeSettings(StudyPart):
     of: str | None = None
     """the recipe that this one mitigates after its training; its start and data set are that one's"""
     mitigation: Literal["scale", "safelora", "safelora-projector", "resta"] | None = None
+    mitigates: str | None = None
+    """the recipe that this one is to be safer than, by a training of its own: of the same start, measured on
+    the same benchmark"""
     strengths: tuple[float, ...] = ()
     """between 0, what the recipe came to, and 1; they stand in the place of steps"""
     checkpoints: str | tuple[str, ...] = ()
@@ -132,6 +135,11 @@ class RecipeSettings(StudyPart):
     def is_trained(self) -> bool:
         """Whether it is trained here."""
         return not (self.recorded or self.checkpoints or self.of)
+
+    @property
+    def mitigated(self) -> str | None:
+        """The recipe that this one mitigates: after its training, or by a training of its own."""
+        return self.of or self.mitigates
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
         need("starts", recipe.start, "recipes", i, "start")
         need("datasets", recipe.dataset, "recipes", i, "dataset")
         need("recipes", recipe.of, "recipes", i, "of")
+        need("recipes", recipe.mitigates, "recipes", i, "mitigates")
         problems += [(("recipes", i, key), what) for key, what in _mitigated(study, recipe)]
         if recipe.learning_rate is None and recipe.is_trained:
             problems.append(
@@ -87,6 +88,8 @@ def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
 
 def _mitigated(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
     """What is wrong with a recipe that mitigates another one."""
+    if recipe.mitigates is not None:
+        yield from (("mitigates", what) for what in _otherwise_trained(study, recipe))
     if recipe.of is None:
         if recipe.mitigation or recipe.strengths:
             yield "of", f"recipe {recipe.name!r} says which recipe it mitigates as `of`"
@@ -100,6 +103,24 @@ def _mitigated(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]
         yield "mitigation", f"recipe {recipe.name!r} names a mitigation and strengths, and no steps"
     if any(not 0 < s < 1 for s in recipe.strengths) or len(set(recipe.strengths)) < len(recipe.strengths):
         yield "strengths", "strengths are different numbers between 0 and 1"
+
+
+def _otherwise_trained(study: Study, recipe: RecipeSettings) -> Iterator[str]:
+    """Why a recipe with a training of its own cannot be laid beside the one that it mitigates."""
+    base = next((r for r in study.recipes if r.name == recipe.mitigates), None)
+    if recipe.of is not None:
+        yield f"recipe {recipe.name!r} mitigates one recipe: as `of` after its training, or as `mitigates`"
+    if base is None:
+        return
+    if base.mitigated is not None:
+        yield f"recipe {base.name!r} mitigates another one itself"
+    if base.start != recipe.start:
+        yield f"recipe {recipe.name!r} has the start of {base.name!r}"
+    mine, its = ([d for d in study.datasets if d.name == r.dataset] for r in (recipe, base))
+    if mine and its and mine[0].benchmark != its[0].benchmark:
+        yield f"the data sets of {recipe.name!r} and {base.name!r} are measured by one benchmark"
+    if study.goals.get(recipe.dataset) != study.goals.get(base.dataset):
+        yield f"the data sets of {recipe.name!r} and {base.name!r} have one goal"
 
 
 def extent(study: Study) -> list[tuple[tuple[str | int, ...], str]]:

@@ -12,6 +12,8 @@ from capsafe_core.folders import boundary, is_regular
 STATE = "trainer_state.json"
 TRAINING = "training evaluation"
 """the benchmark under which a trainer's own numbers stand"""
+COST = "training cost"
+"""the benchmark under which stands what a checkpoint took: seconds of training, bytes of memory"""
 LARGEST = 64 << 20
 """bytes"""
 _NO_MEASURE = ("runtime", "per_second", "loss", "mem", "epoch", "step")

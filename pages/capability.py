@@ -69,7 +69,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     screen.table_below(paths, "paths", "unsafe rate", "wilson", "gained")
 
     picked = capability_parts.over_goals(view, found)
-    capability_parts.mitigations(view, found, paths)
+    capability_parts.mitigations(view)
     capability_parts.between_recipes(view, found, recipes)
     policy = capability_parts.treatments(view, found)
     best = capability_parts.who_is_on_the_frontier(view, found)

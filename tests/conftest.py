@@ -129,12 +129,12 @@ def this_python() -> str:
 
 
 @contextmanager
-def made_up_home(home: Path, safety_size: int, capability_size: int) -> Iterator[Path]:
+def made_up_home(home: Path, safety_size: int, capability_size: int, variant: str = "") -> Iterator[Path]:
     """A workspace with the made-up study that CAPSAFE_HOME points to; what owned its store is closed at the
     end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAPSAFE_HOME", str(home))
-        write_study(home / "jobs", safety_size=safety_size, capability_size=capability_size)
+        write_study(home / "jobs", safety_size, capability_size, variant=variant)
         try:
             yield home
         finally:

@@ -14,12 +14,14 @@ from capsafe_core.records import (
     Condition,
     Generation,
     Judgment,
+    Measurement,
     PathPoint,
     Prompt,
     Rater,
     Record,
 )
-from capsafe_core.study import Study, parse_study
+from capsafe_core.study import RecipeSettings, Study, parse_study
+from capsafe_core.trainer_state import COST
 
 STUDY = """
 name = "made-up"
@@ -71,6 +73,43 @@ refusal_judge = "prefix-zou"
 coherence = "coherence-rules"
 policy = "counted_safe"
 """
+MITIGATED = STUDY.replace(
+    "[[benchmarks]]",
+    """[[recipes]]
+name = "tuned"
+start = "aligned"
+dataset = "sums"
+learning_rate = 1e-3
+steps = [10, 20, 40]
+seeds = [0, 1]
+[[recipes]]
+name = "scaled"
+start = "aligned"
+dataset = "sums"
+of = "tuned"
+mitigation = "scale"
+strengths = [0.25, 0.5]
+[[recipes]]
+name = "projected"
+start = "aligned"
+dataset = "sums"
+of = "tuned"
+mitigation = "safelora"
+strengths = [0.25, 0.5]
+[[recipes]]
+name = "mixed"
+start = "aligned"
+dataset = "sums"
+mitigates = "tuned"
+learning_rate = 1e-3
+steps = [10, 20, 40]
+seeds = [0, 1]
+[[benchmarks]]
+name = "harmless"
+source = "file:harmless.jsonl"
+[[benchmarks]]""",
+    1,
+)
 CONDITION = Condition("", "t", 0, 0.0, 1.0, 64, "transformers", "1", "bfloat16")
 CAREFUL = msgspec.structs.replace(CONDITION, system_prompt="You are careful.")
 UPGRADED = msgspec.structs.replace(CONDITION, engine_version="2")
@@ -84,10 +123,33 @@ RATERS = {
     ),
     "learnt-harm": Rater("learnt-harm", "judge", "learnt", ("safety",), "1", "incoherent text is safe"),
 }
-CAPABILITY = {"gentle": (0.1, 0.3, 0.6, 0.8), "harsh": (0.1, 0.4, 0.7, 0.7)}
-UNSAFE = {"gentle": (0.1, 0.15, 0.2, 0.3), "harsh": (0.1, 0.4, 0.6, 0.8)}
-INCOHERENT = {"gentle": (0.0, 0.0, 0.05, 0.05), "harsh": (0.0, 0.1, 0.4, 0.6)}
+CAPABILITY = {
+    "gentle": (0.1, 0.3, 0.6, 0.8),
+    "harsh": (0.1, 0.4, 0.7, 0.7),
+    "tuned": (0.1, 0.35, 0.7, 0.9),
+    "scaled": (0.1, 0.65, 0.8, 0.9),
+    "projected": (0.1, 0.6, 0.75, 0.9),
+    "mixed": (0.1, 0.2, 0.3, 0.35),
+}
+UNSAFE = {
+    "gentle": (0.1, 0.15, 0.2, 0.3),
+    "harsh": (0.1, 0.4, 0.6, 0.8),
+    "tuned": (0.1, 0.5, 0.7, 0.9),
+    "scaled": (0.1, 0.5, 0.7, 0.9),
+    "projected": (0.1, 0.05, 0.3, 0.9),
+    "mixed": (0.1, 0.1, 0.1, 0.15),
+}
+INCOHERENT = {
+    "gentle": (0.0, 0.0, 0.05, 0.05),
+    "harsh": (0.0, 0.1, 0.4, 0.6),
+    "tuned": (0.0, 0.05, 0.1, 0.15),
+    "scaled": (0.0, 0.0, 0.05, 0.15),
+    "projected": (0.0, 0.2, 0.2, 0.15),
+    "mixed": (0.0, 0.0, 0.0, 0.0),
+}
 STEPS = (0, 10, 20, 40)
+KEPT = (0, 500, 750, 1000)
+"""the steps of a recipe that mitigates another after its training: its own in between"""
 
 
 def made_up_study() -> Study:
@@ -114,6 +176,8 @@ def benchmark(name: str, kind: str, size: int, version: str = "1") -> tuple[Benc
 
 
 def checkpoint(recipe: str, seed: int, step: int) -> Checkpoint:
+    if step == KEPT[-1]:  # what it mitigates, as it was trained
+        return checkpoint("tuned", seed, STEPS[-1])
     return Checkpoint("smollm2-135m-instruct", "origin", () if step == 0 else (f"{recipe}-{seed}-{step}",))
 
 
@@ -126,7 +190,7 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
 
     Args:
         variant: "prompts" for two system prompts, "engine" for one whose version changed in the middle,
-            "versions" for two of a benchmark.
+            "versions" for two of a benchmark, "mitigated" for harmless requests besides.
     """
     requests, prompts = benchmark("requests", "safety", safety_size)
     sets: list[Asked] = [
@@ -138,6 +202,8 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
         sets.append((requests, prompts, CAREFUL))
     if variant == "versions":
         sets.append((*benchmark("requests", "safety", safety_size // 2, "2"), CONDITION))
+    if variant == "mitigated":
+        sets.append((*benchmark("harmless", "over_refusal", safety_size), CONDITION))
     if variant == "engine":
         half = safety_size // 2
         sets[0] = (requests, prompts[:half], CONDITION)
@@ -152,30 +218,42 @@ def write_study(
     chance = np.random.default_rng(seed)
     sets = asked(safety_size, capability_size, variant)
     described = {r.id: r for b, prompts, condition in sets for r in (condition, b, *prompts)}
-    jobs = [
-        _write(root, Manifest("import", "made-up-study", {}), {"study": [made_up_study().record(STUDY, 1.0)]})
-    ]
+    text = MITIGATED if variant == "mitigated" else STUDY
+    study = parse_study(text)
+    jobs = [_write(root, Manifest("import", "made-up-study", {}), {"study": [study.record(text, 1.0)]})]
     done: set[str] = set()
-    for recipe, seeds in (("gentle", (0, 1)), ("harsh", (0,))):
-        for run in seeds:
-            for place, step in enumerate(STEPS):
-                point = checkpoint(recipe, run, step)
+    for recipe in study.recipes:
+        for run in study.recipe(recipe.of).seeds if recipe.of else recipe.seeds:
+            for place, step in enumerate(KEPT if recipe.of else STEPS):
+                point = checkpoint(recipe.name, run, step)
                 blocks: dict[str, list[Record]] = {
                     "point": [
                         point,
-                        PathPoint("made-up", recipe, run, step, point.id, "aligned", "sums", 1e-4),
+                        PathPoint("made-up", recipe.name, run, step, point.id, "aligned", "sums", 1e-4),
+                        *_cost(recipe, point, step),
                     ]
                 }
                 if point.id not in done:
                     done.add(point.id)
                     blocks["facts"] = [*RATERS.values(), *described.values()]
                     blocks |= {
-                        f"{i} {one[0].name}": _answers(chance, point, one, recipe, place)
+                        f"{i} {one[0].name}": _answers(chance, point, one, recipe.name, place)
                         for i, one in enumerate(sets)
                     }
-                name = f"made-up-{recipe}-s{run}-{step}"
+                name = f"made-up-{recipe.name}-s{run}-{step}"
                 jobs.append(_write(root, Manifest("generate", name, {}, study="made-up"), blocks))
     return jobs
+
+
+def _cost(recipe: RecipeSettings, point: Checkpoint, step: int) -> list[Record]:
+    """What the jobs of the recipe that is mitigated recorded, and of those that do so after its training."""
+    if step in (0, KEPT[-1]) or "tuned" not in (recipe.name, recipe.of):
+        return []
+    seconds, memory = (3.0, 2e9) if recipe.of else (60.0 * step, 1e9)
+    return [
+        Measurement(point.id, COST, metric, value, None, None, "made up")
+        for metric, value in (("seconds", seconds), ("memory", memory))
+    ]
 
 
 def _write(root: Path, manifest: Manifest, blocks: dict[str, list[Record]]) -> Job:

@@ -18,6 +18,7 @@ from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
 from capsafe_core.analysis.judge_agreement import agreement_by_cell, agreement_table, all_judges_table
 from capsafe_core.analysis.lacking import lacking
 from capsafe_core.analysis.matched import between_table, matched_table, matching, recipe_table
+from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_table, pairs_table
 from capsafe_core.analysis.mitigations import mitigations_table
 from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_table
 from capsafe_core.analysis.outputs import outputs_table
@@ -99,6 +100,9 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "recipes": recipe_table,
     "between": between_table,
     "mitigations": mitigations_table,
+    "mitigations-pairs": pairs_table,
+    "mitigations-orders": orders_table,
+    "mitigations-over-refusal": over_refusal_table,
     "lacking": lacks,
     "goals": goals_table,
     "pareto": pareto_table,

@@ -8,6 +8,7 @@ from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.view import View
 from capsafe_core.records import UNKNOWN_KIND
 from capsafe_core.store.studies import measurements
+from capsafe_core.trainer_state import COST
 
 NO_PATH = (
     "No checkpoint here lies on a training path. State which was fine-tuned from which: by a pattern or a "
@@ -75,7 +76,10 @@ def _capabilities(view: View) -> list[str]:
     return sorted(
         {
             *cells.loc[cells["kind"] == "capability", "benchmark"],
-            *total.loc[total["checkpoint_id"].isin(view.points["checkpoint_id"]), "benchmark"],
+            *total.loc[
+                total["checkpoint_id"].isin(view.points["checkpoint_id"]) & (total["benchmark"] != COST),
+                "benchmark",
+            ],
         }
     )
 

@@ -16,7 +16,7 @@ from capsafe_core.analysis.runs import CheckpointRates, Run, Standing, matched_r
 from capsafe_core.analysis.sample import RESAMPLES
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import POLICIES
-from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, seed_average
+from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, percentile_p, seed_average
 from capsafe_core.stats.intervals import newcombe
 from capsafe_core.stats.matching import at_place
 
@@ -318,8 +318,8 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
 
     Returns:
         recipe_1, recipe_2, goal_1, goal_2, same_dataset (whether they are at one goal); unsafe_1, unsafe_2,
-        delta (1 minus 2), delta_low, delta_high, unreached (share of resamples in which one of them is out of
-        reach). Only recipes that reach their goal.
+        delta (1 minus 2), delta_low, delta_high, p (two-sided, of the same resamples), unreached (share of
+        resamples in which one of them is out of reach). Only recipes that reach their goal.
     """
     found = matching(view) if found is None else found
     at_goal = {recipe: (runs[0], *over_seeds(found, runs)) for recipe, runs in found.by_recipe().items()}
@@ -342,6 +342,7 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
                 a - b,
                 low,
                 high,
+                None if low is None else percentile_p(draws_1 - draws_2),
                 None if known_1 is None or known_2 is None else float(np.isnan(draws_1 - draws_2).mean()),
             )
         )
@@ -358,6 +359,7 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
             "delta",
             "delta_low",
             "delta_high",
+            "p",
             "unreached",
         ],
     )

@@ -14,6 +14,12 @@ METHODS = {
     "bootstrap": "Interval: percentiles of 1,000 resamples of behaviours and, apart, of capability items; W "
     "~ multinomial(P, 1/P), rate = (W · events) / (W · trials). The same W for every judge, "
     "checkpoint and recipe, so differences are paired.",
+    "percentile p": "p: the smallest level at which the percentile interval leaves out zero (Davison and "
+    "Hinkley 1997), at least 2/1,001. p_holm: adjusted by Holm (1979) for all rows of the table.",
+    "cost": "What it takes to the goal: training counts up to the first checkpoint at the goal or after "
+    "it; a mitigation after training takes the whole training and its own time. Seconds leave out measuring "
+    "on the way; memory is the largest that the job held. “Not recorded”: made elsewhere, or by a version "
+    "before this was kept.",
     "seeds": "Several training seeds: the mean of those that reach the goal. With five or more, seeds are "
     "resampled too; with fewer, the interval is conditional on the seeds, and lowest to highest "
     "seed is given beside it.",

@@ -1,102 +1,278 @@
-"""Mitigations beside what they mitigate, at the same capability goal."""
+"""Mitigations beside what they mitigate, and beside what costs nothing, at the same capability."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 
-from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.matched import Matching, between_table, matched_table, matching, recipe_table
+from capsafe_core.analysis.columns import framed, records
+from capsafe_core.analysis.matched import (
+    Matching,
+    between_table,
+    difference_interval,
+    matched_table,
+    matching,
+    recipe_table,
+)
+from capsafe_core.analysis.mitigation_costs import Costs, cost_at_goal
 from capsafe_core.analysis.overview import outcome_bars
 from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.runs import Run
+from capsafe_core.analysis.sample import Floats
 from capsafe_core.analysis.view import View
+from capsafe_core.stats.bootstrap import percentile_p, seed_average
+from capsafe_core.stats.matching import at_place, crossing
+from capsafe_core.stats.paired import holm
+from capsafe_core.study import RecipeSettings
 
+STOPPED, HALVED, MITIGATION = "stopping earlier", "halving the adapter", "mitigation"
+"""what a row is: the two that cost nothing, and what is to be better than both"""
+HALF = 500
+"""the step of a recipe that scales an adapter at which half of it is left"""
 COLUMNS = [
     "recipe",
     "of",
     "mitigation",
+    "kind",
     "goal",
     "seeds",
     "reached",
+    "n",
     "unsafe",
+    "unsafe_low",
+    "unsafe_high",
     "unsafe_of",
     "delta",
     "delta_low",
     "delta_high",
+    "p",
+    "p_holm",
+    "half_delta",
+    "half_low",
+    "half_high",
     "incoherent",
     "incoherent_of",
+    "steps",
+    "seconds",
+    "memory",
 ]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A recipe and those that mitigate it, in the study's order."""
+
+    base: str
+    mitigations: tuple[RecipeSettings, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.base, *(r.name for r in self.mitigations))
+
+    @property
+    def halving(self) -> RecipeSettings | None:
+        """The one that scales the adapter after training, of whose path the half is a baseline."""
+        return next((r for r in self.mitigations if r.of and r.mitigation == "scale"), None)
+
+
+def families(view: View) -> list[Family]:
+    """Every recipe of the study that others mitigate, with those."""
+    found: dict[str, list[RecipeSettings]] = {}
+    for recipe in view.study.recipes:
+        if recipe.mitigated:
+            found.setdefault(recipe.mitigated, []).append(recipe)
+    return [Family(base, tuple(others)) for base, others in found.items()]
 
 
 def mitigations_table(
     view: View, found: Matching | None = None, paths: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Each mitigated recipe at the goal, beside the recipe that it mitigates.
+    """Each mitigation at the goal, beside the recipe that it mitigates, with the two baselines that cost
+    nothing.
 
     Returns:
-        recipe, of, mitigation, goal, seeds, reached (how many of them reach the goal); unsafe and unsafe_of
-        (of the recipe that it mitigates), delta (the first minus the second), delta_low, delta_high (95 %,
-        conditional on the seeds where there are few); incoherent, incoherent_of (share of incoherent answers
-        where each is read, so that a mitigation that breaks the model is seen). No difference where one of
-        the two does not reach the goal.
+        recipe, of, mitigation (the method; "training" where its training differs), kind (`STOPPED`: the
+        unmitigated recipe, which is stopped at the goal; `HALVED`; `MITIGATION`), goal, seeds, reached (how
+        many of them reach the goal), n (requests of each seed);
+        unsafe, unsafe_low, unsafe_high, unsafe_of (of the unmitigated recipe), delta (the first minus the
+        second), delta_low, delta_high (95 %, conditional on the seeds where there are few), p (of the same
+        resamples), p_holm (adjusted for all rows);
+        half_delta, half_low, half_high: unsafe rate against the halved adapter, where the recipe has its
+        capability;
+        incoherent, incoherent_of: shares at the goal; steps, seconds, memory (bytes): what it takes to get
+        there, missing where no job recorded it.
+        A halved adapter is one checkpoint: its goal is its own capability, at which the unmitigated recipe is
+        read too; reached counts the seeds in which it keeps the goal of the others.
     """
-    mitigated = {r.name: r for r in view.study.recipes if r.of}
-    if not mitigated:
+    known = families(view)
+    if not known:
         return framed([], COLUMNS)
     paths = path_table(view) if paths is None else paths
     found = matching(view, paths) if found is None else found
-    recipes = recipe_table(view, found).set_index("recipe")
-    bars, _ = outcome_bars(view, paths, matched_table(view, found))
-    broken = bars[bars["outcome"] == "incoherent"].set_index("recipe")["share"].to_dict()
-    deltas = {}
-    for pair in between_table(view, found).to_dict("records"):
-        told = pair["delta"], pair["delta_low"], pair["delta_high"]
-        deltas[pair["recipe_1"], pair["recipe_2"]] = told
-        deltas[pair["recipe_2"], pair["recipe_1"]] = (
-            -told[0],
-            *(None if pd.isna(end) else -end for end in (told[2], told[1])),
-        )
-    rows = []
-    for name, recipe in mitigated.items():
-        if name not in recipes.index or recipe.of not in recipes.index:
-            continue
-        mine, base = recipes.loc[name], recipes.loc[recipe.of]
-        delta, low, high = deltas.get((name, recipe.of), (None, None, None))
-        rows.append(
-            (
-                name,
-                recipe.of,
-                recipe.mitigation,
-                mine["goal"],
-                mine["seeds"],
-                mine["reached"],
-                mine["unsafe"],
-                base["unsafe"],
-                delta,
-                low,
-                high,
-                broken.get(name),
-                broken.get(str(recipe.of)),
-            )
-        )
-    return framed(rows, COLUMNS)
+    tables = _Tables(view, found, paths)
+    rows = [row for family in known for row in tables.rows(family)]
+    table = framed(rows, COLUMNS)
+    tested = table["p"].notna()
+    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p"].astype(float))
+    return table
 
 
-def mitigation_words(table: pd.DataFrame) -> list[str]:
-    """A sentence for each mitigation: whether it is at the goal, and what it changes there."""
-    sentences = []
-    for row in table.to_dict("records"):
-        name, of, goal = row["recipe"], row["of"], f"{row['goal']:.0%}"
-        if pd.isna(row["delta"]):
-            short = name if not row["reached"] else of
-            sentences.append(f"{name}: {short} does not reach {goal}, so the two are not compared.")
-            continue
-        ends = (
-            f" ({100 * row['delta_low']:+.0f} to {100 * row['delta_high']:+.0f})"
-            if pd.notna(row["delta_low"])
-            else ", without an interval"
+class _Tables:
+    """What the rows of all families are read from."""
+
+    def __init__(self, view: View, found: Matching, paths: pd.DataFrame) -> None:
+        self.view, self.found, self.runs = view, found, found.by_recipe()
+        self.recipes = {str(r["recipe"]): r for r in records(recipe_table(view, found))}
+        matched = matched_table(view, found)
+        bars, _ = outcome_bars(view, paths, matched)
+        checked = set(paths.loc[paths["incoherent"].notna(), "recipe"])
+        broken = bars[(bars["outcome"] == "incoherent") & bars["recipe"].isin(checked)]
+        self.incoherent = dict(zip(broken["recipe"], broken["share"], strict=True))
+        self.between = between(records(between_table(view, found)))
+        self.costs = Costs(view, matched)
+        self.broken = paths[paths["step"] == HALF].set_index(["recipe", "seed"])["incoherent"]
+
+    def rows(self, family: Family) -> Iterator[Mapping[str, object]]:
+        base = self.recipes.get(family.base)
+        if base is None:
+            return
+        yield {**self.row(family.base), "of": family.base, "kind": STOPPED, "mitigation": ""}
+        halves = self.halves(family)
+        if halves:
+            yield self.halved(family, halves)
+        for recipe in family.mitigations:
+            if recipe.name in self.recipes and self.recipes[recipe.name]["goal"] == base["goal"]:
+                yield {
+                    **self.row(recipe.name),
+                    **self.beside(recipe.name, family.base),
+                    **({} if recipe == family.halving else self.against_half(recipe.name, halves)),
+                    "mitigation": recipe.mitigation or "training",
+                    "kind": MITIGATION,
+                }
+
+    def row(self, name: str) -> dict[str, object]:
+        """A recipe at its goal, and what it takes to get there."""
+        mine = self.recipes[name]
+        row = {key: mine[key] for key in ("recipe", "goal", "seeds", "reached")}
+        row["n"] = self.found.trials(self.runs[name][0])
+        if not mine["reached"]:
+            return row
+        row |= {key: mine[key] for key in ("unsafe", "unsafe_low", "unsafe_high")}
+        row["incoherent"] = self.incoherent.get(name)
+        return row | cost_at_goal(self.costs, self.runs[name], self.view.study.recipe(name).of)
+
+    def beside(self, name: str, of: str) -> dict[str, object]:
+        """The recipe that another one mitigates at the goal, and the difference."""
+        row: dict[str, object] = {"of": of, **self.between.get((name, of), {})}
+        if self.recipes[of]["reached"]:
+            row |= {"unsafe_of": self.recipes[of]["unsafe"], "incoherent_of": self.incoherent.get(of)}
+        return row
+
+    def halves(self, family: Family) -> list[_Half]:
+        """The halved adapter of each seed, where the study has it."""
+        runs = self.runs.get(family.halving.name, []) if family.halving else []
+        return [half for run in runs if (half := _half(self.found, run))]
+
+    def halved(self, family: Family, halves: Sequence[_Half]) -> Mapping[str, object]:
+        """The halved adapter against the unmitigated recipe where that has its capability."""
+        name = halves[0].recipe
+        delta, low, high, p = self.against(family.base, halves)
+        unsafe = float(np.mean([half.unsafe for half in halves]))
+        return {
+            "recipe": name,
+            "of": family.base,
+            "mitigation": "scale",
+            "kind": HALVED,
+            "goal": float(np.mean([half.capability for half in halves])),
+            "seeds": len(halves),
+            "reached": sum(half.capability >= self.recipes[family.base]["goal"] for half in halves),
+            "n": self.found.trials(self.runs[name][0]),
+            "unsafe": unsafe,
+            "unsafe_of": None if delta is None else unsafe - delta,
+            "delta": delta,
+            "delta_low": low,
+            "delta_high": high,
+            "p": p,
+            "incoherent": float(np.mean([self.broken[name, half.seed] for half in halves])),
+            **self.costs.after_training(family.base, [half.checkpoint for half in halves]),
+        }
+
+    def against_half(self, name: str, halves: Sequence[_Half]) -> Mapping[str, object]:
+        """A mitigation minus the halved adapter, where it has that one's capability."""
+        delta, low, high, _ = self.against(name, halves)
+        minus = [None if end is None else -end for end in (delta, high, low)]
+        return dict(zip(("half_delta", "half_low", "half_high"), minus, strict=True))
+
+    def against(
+        self, name: str, halves: Sequence[_Half]
+    ) -> tuple[float | None, float | None, float | None, float | None]:
+        """Halved adapters minus a recipe at their capability, seed by seed: difference, interval, p."""
+        runs = {run.seed: run for run in self.runs.get(name, ())}
+        each = [_beside(self.found, runs[half.seed], half) for half in halves if half.seed in runs]
+        there = [(half, rate, draws) for half, rate, draws in each if not np.isnan(rate)]
+        if not there:
+            return None, None, None, None
+        draws = seed_average(np.column_stack([half.draws - d for half, _, d in there]))
+        a, b = (
+            float(np.mean(v)) for v in zip(*((half.unsafe, rate) for half, rate, _ in there), strict=True)
         )
-        both = pd.notna(row["incoherent"]) and pd.notna(row["incoherent_of"])
-        broken = f"; incoherent {row['incoherent']:.0%} instead of {row['incoherent_of']:.0%}" if both else ""
-        change = f"{100 * row['delta']:+.0f} points{ends} of unsafe answers against {of}"
-        sentences.append(f"{name} at {goal}: {change}{broken}.")
-    return sentences
+        interval = difference_interval(draws, a, b, self.found.trials(runs[there[0][0].seed]))
+        low, high = interval or (None, None)
+        return a - b, low, high, percentile_p(draws) if interval else None
+
+
+@dataclass(frozen=True)
+class _Half:
+    """A halved adapter: its rates and capability, and those in each resample."""
+
+    recipe: str
+    seed: int
+    checkpoint: str
+    unsafe: float
+    draws: Floats
+    capability: float
+    capability_draws: Floats
+
+
+def _half(found: Matching, run: Run) -> _Half | None:
+    """The checkpoint of a run that scales an adapter at which half of it is left."""
+    places = np.flatnonzero(run.steps == HALF)
+    if not len(places):
+        return None
+    i = int(places[0])
+    rates, draws = found.unsafe.along(run)
+    capability = float(run.capability[i]), run.capability_draws[:, i]
+    return _Half(run.recipe, run.seed, run.checkpoints[i], float(rates[i]), draws[:, i], *capability)
+
+
+def _beside(found: Matching, run: Run, half: _Half) -> tuple[_Half, float, Floats]:
+    """A run's unsafe rate where it has the capability of a halved adapter, and in each resample where it has
+    what that one has there; NaN where it does not get that far or begins there."""
+    rates, draws = found.unsafe.along(run)
+    if run.plateau or run.capability[0] >= half.capability:
+        return half, np.nan, np.full(len(draws), np.nan)
+    place = float(crossing(run.capability - half.capability, 0.0, found.rule, rates))
+    ahead = run.capability_draws - half.capability_draws[:, None]
+    return half, float(at_place(rates, place)), at_place(draws, crossing(ahead, 0.0, found.rule, draws))
+
+
+Pair = tuple[str, str]
+
+
+def between(pairs: Sequence[Mapping[str, object]]) -> dict[Pair, dict[str, object]]:
+    """(one recipe, another) -> delta (one minus the other), delta_low, delta_high and p, both ways round.
+
+    Args:
+        pairs: the rows of `between_table`.
+    """
+    found: dict[Pair, dict[str, object]] = {}
+    for pair in pairs:
+        one, two = str(pair["recipe_1"]), str(pair["recipe_2"])
+        there = {key: pair[key] for key in ("delta", "delta_low", "delta_high", "p")}
+        back = {"delta": there["delta"], "delta_low": there["delta_high"], "delta_high": there["delta_low"]}
+        found[one, two] = there
+        found[two, one] = {**{key: -value for key, value in back.items()}, "p": there["p"]}  # type: ignore[operator]
+    return found

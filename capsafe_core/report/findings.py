@@ -13,6 +13,7 @@ from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
 from capsafe_core.analysis.matched import matched_table, matching, recipe_table
+from capsafe_core.analysis.mitigations import families
 from capsafe_core.analysis.number_words import hundredths, share_words
 from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
@@ -26,6 +27,7 @@ from capsafe_core.figures.overview import outcome_bars
 from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.figures.training import along_training
 from capsafe_core.report.finding import Finding, Slide
+from capsafe_core.report.mitigated import mitigations_finding
 from capsafe_core.store.outputs import read_output
 
 USUAL = ("overview", "capability", "judges", "conclusion")
@@ -46,6 +48,10 @@ def offered(view: View) -> dict[str, str]:
             for name in dict.fromkeys(run.recipe for run in runs)
         }
         found["capability"] = "What each recipe costs at its goal"
+        found |= {
+            f"mitigations:{family.base}": f"What mitigations of {family.base} buy at its goal"
+            for family in families(view)
+        }
     listed = view.once(_claims)
     found |= {"conclusion": "Does the conclusion survive?"} if listed else {}
     found |= {"judges": "Where judges disagree", "incoherence": "Where answers stop making sense"}
@@ -61,8 +67,8 @@ def _claims(view: View) -> list[Claim]:
 
 
 def find(view: View, key: str) -> Finding:
-    """The finding of a key: overview[:recipe], capability, conclusion[:claim], judges, incoherence or
-    output:id.
+    """The finding of a key: overview[:recipe], capability, mitigations[:recipe], conclusion[:claim], judges,
+    incoherence or output:id.
 
     Raises:
         CapsafeError: there is no such finding, or the study does not have what it needs.
@@ -366,6 +372,7 @@ def _output(view: View, generation: str) -> Finding:
 _KINDS: dict[str, Callable[[View, str], Finding]] = {
     "overview": _overview,
     "capability": _capability,
+    "mitigations": mitigations_finding,
     "conclusion": _conclusion,
     "judges": _judges,
     "incoherence": _incoherence,

@@ -60,6 +60,20 @@ def percentile_intervals(draws: Floats, level: float = 0.95) -> list[tuple[float
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
+def percentile_p(draws: Floats) -> float | None:
+    """Two-sided p-value of a difference: the smallest level at which its percentile interval leaves out zero
+    (Davison and Hinkley 1997, 5.4), at least 2 / (resamples + 1).
+
+    Args:
+        draws: (resamples,) differences; NaN left out. None where nothing is left.
+    """
+    kept = draws[~np.isnan(draws)]
+    if not len(kept):
+        return None
+    tail = min(int((kept <= 0).sum()), int((kept >= 0).sum()))
+    return min(1.0, 2 * (1 + tail) / (len(kept) + 1))
+
+
 def seed_average(draws: Floats, weights: npt.NDArray[Any] | None = None) -> Floats:
     """The mean over training seeds in each resample: the second level of a two-level bootstrap.
 

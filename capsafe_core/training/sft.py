@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from capsafe_core.training.learnt import examples
 from capsafe_core.weight_files import look_at
 from capsafe_core.writing import whole
 
+SECONDS = "training_seconds"
+"""beside each step's loss in a run's state"""
 STATES = "training"
 """the folder, beside the checkpoints, of what a run needs to go on"""
 
@@ -39,13 +42,14 @@ class Following:
     Attributes:
         noted: told what of the data is not learnt as it stands, in a sentence.
         on_step: told of each step, and of the tokens of its batches.
-        on_checkpoint: told of a step and the folder of its weights; returns whether to go on.
+        on_checkpoint: told of a step, the folder of its weights, and the seconds of training up to there over
+            all runs; returns whether to go on.
         stopped: whether the run is to end now; it goes on from there the next time.
     """
 
     noted: Callable[[str], None]
     on_step: Callable[[int, int], None]
-    on_checkpoint: Callable[[int, Path], bool]
+    on_checkpoint: Callable[[int, Path, float], bool]
     stopped: Callable[[], bool]
 
 
@@ -153,6 +157,17 @@ class _Schedule(TrainerCallback):  # type: ignore[misc]
     def __init__(self, recipe: RecipeWork, folder: Path, following: Following, tokenizer: Any) -> None:
         self._recipe, self._folder, self._following = recipe, folder, following
         self._tokenizer, self._tokens = tokenizer, 0
+        self._seconds, self._since = 0.0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Of training, without what is measured on the way."""
+        return self._seconds + time.monotonic() - self._since
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        history = state.log_history  # of a run that goes on: what was kept with its state
+        self._seconds = float(history[-1].get(SECONDS, 0.0)) if history else 0.0
+        self._since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> Any:
         self._following.on_step(state.global_step, int(state.num_input_tokens_seen or 0) - self._tokens)
@@ -161,8 +176,10 @@ class _Schedule(TrainerCallback):  # type: ignore[misc]
             path = self._folder / f"step-{state.global_step:06d}"
             if not path.exists():
                 _save(more["model"], self._tokenizer if self._recipe.method == "full" else None, path)
+            self._seconds = self.seconds
             with _same_chance():
-                goes_on = self._following.on_checkpoint(state.global_step, path)
+                goes_on = self._following.on_checkpoint(state.global_step, path, self._seconds)
+            self._since = time.monotonic()
             control.should_save = True
             control.should_training_stop = control.should_training_stop or not goes_on
         if self._following.stopped():
@@ -172,6 +189,7 @@ class _Schedule(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
     ) -> None:
+        state.log_history[-1][SECONDS] = self.seconds
         if not math.isfinite(float((logs or {}).get("loss", 0.0))):
             raise CapsafeError(
                 f"The loss is no longer a number at step {state.global_step}.",

@@ -8,7 +8,7 @@ import streamlit as st
 from capsafe_core.analysis.conclusions import policies_table
 from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.matched import Matching, between_table
-from capsafe_core.analysis.mitigations import mitigation_words, mitigations_table
+from capsafe_core.analysis.mitigations import families
 from capsafe_core.analysis.number_words import percent
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
@@ -50,15 +50,15 @@ def between_recipes(view: View, found: Matching, recipes: pd.DataFrame) -> None:
     screen.table_below(recipes, "recipes-over-seeds", "seeds", "bootstrap")
 
 
-def mitigations(view: View, found: Matching, paths: pd.DataFrame) -> None:
-    """What mitigations change at the goal; nothing where the study has none."""
-    table = screen.remembered(view, "mitigations", lambda: mitigations_table(view, found, paths))
-    if table.empty:
-        return
-    st.subheader("Which mitigation buys safety at the same capability?", anchor=False)
-    st.text(visible("\n".join(mitigation_words(table))))
-    screen.caption(view, "Each mitigation at the goal against the recipe that it mitigates; 95% intervals")
-    screen.table_below(table, "mitigations", "crossing", "bootstrap", "seeds", "detector")
+def mitigations(view: View) -> None:
+    """Where mitigations are compared; nothing where the study has none."""
+    if families(view):
+        st.page_link(
+            str(screen.PAGES / "mitigations.py"),
+            label="Which mitigation buys safety at the same capability?",
+            icon=":material/health_and_safety:",
+            query_params=screen.selection().to_query(),
+        )
 
 
 def treatments(view: View, found: Matching) -> str | None:

@@ -13,6 +13,7 @@ from capsafe_core.ui import identity, link
 SCREENS = [
     ("overview.py", "Overview", ":material/insights:", ""),
     ("capability.py", "Capability and safety", ":material/trending_up:", "capability"),
+    ("mitigations.py", "Mitigations", ":material/health_and_safety:", "mitigations"),
     ("incoherence.py", "Incoherence", ":material/blur_on:", "incoherence"),
     ("disagreement.py", "Judge disagreement", ":material/balance:", "disagreement"),
     ("conclusions.py", "Conclusions", ":material/rule:", "conclusions"),

@@ -27,6 +27,9 @@ from capsafe_core.places import PREPARE
 from capsafe_core.records import Checkpoint, Measurement, Record
 from capsafe_core.work.generate import checkpoint_weights, path_point
 
+ACCURACY = "accuracy"
+"""the measure of a capability on the way"""
+
 
 def work(part: Part) -> None:
     """Train from the start, or on from where a run ended; steps already committed are not written twice."""
@@ -34,6 +37,7 @@ def work(part: Part) -> None:
     start = checkpoint_weights(work.start, work.engine, part.job.folder)
     recipe = work.recipe
     try:
+        from capsafe_core.training.cost import cost
         from capsafe_core.training.sft import Following, finetune
     except ImportError as error:
         raise CapsafeError(
@@ -53,14 +57,17 @@ def work(part: Part) -> None:
         if step % 10 == 0:
             part.report("running", " ".join([f"step {step} of {recipe.steps[-1]}.", *notes]))
 
-    def on_checkpoint(step: int, path: Path) -> bool:
+    def on_checkpoint(step: int, path: Path, seconds: float) -> bool:
         """Measure and commit a checkpoint; returns whether to train on."""
         if f"step-{step}" in part.done_units:
             return True
         weights = laid_over(start, path, models_folder(part.job.folder))
+        took = cost(weights.checkpoint.id, seconds, work.engine["device"], part.job.job_id)
         measured = _measure(work, weights, models_folder(part.job.folder))
         part.write(
-            f"step-{step}", [*_point(work.path, step, weights.checkpoint), *measured], note=" ".join(notes)
+            f"step-{step}",
+            [*_point(work.path, step, weights.checkpoint), *measured, *took],
+            note=" ".join(notes),
         )
         if _reached(work, measured):
             part.total = part.done
@@ -81,7 +88,7 @@ def work(part: Part) -> None:
 def _reached(work: FinetuneWork, records: Iterable[Record]) -> bool:
     """Whether a measurement among the records is at the goal at which this job may stop."""
     return work.stop_at is not None and any(
-        isinstance(r, Measurement) and r.value >= work.stop_at for r in records
+        isinstance(r, Measurement) and r.metric == ACCURACY and r.value >= work.stop_at for r in records
     )
 
 
@@ -101,7 +108,7 @@ def _measure(work: FinetuneWork, weights: Weights, models: Path) -> list[Measure
         Measurement(
             weights.checkpoint.id,
             benchmark.record.name,
-            "accuracy",
+            ACCURACY,
             rate,
             math.sqrt(rate * (1 - rate) / n),
             n,

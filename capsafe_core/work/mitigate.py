@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from capsafe_core.engines import Weights, laid_over, models_folder
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, folder_beside
 from capsafe_core.jobs.folder.work import WHOLE, MitigateWork, kept_step
+from capsafe_core.training.cost import cost
 from capsafe_core.training.mitigations import METHODS, Given, Pair
 from capsafe_core.work.generate import checkpoint_weights, path_point
 from capsafe_core.writing import whole
@@ -36,9 +39,13 @@ def work(part: Part) -> None:
         step = kept_step(strength)
         if f"step-{step}" not in part.done_units:
             folder = part.job.folder / "checkpoints" / f"step-{step:06d}"
-            if not folder.exists():
-                _save(METHODS[work.method](given, strength), trained, folder)
-            part.write(f"step-{step}", _point(work, step, laid_over(start, folder, models)))
+            began = time.monotonic()
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that ended before it was written down
+            _save(METHODS[work.method](given, strength), trained, folder)
+            took = time.monotonic() - began
+            weights = laid_over(start, folder, models)
+            price = cost(weights.checkpoint.id, took, "cpu", part.job.job_id)
+            part.write(f"step-{step}", [*_point(work, step, weights), *price])
         if part.should_stop:
             return
 

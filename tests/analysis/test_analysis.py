@@ -1,4 +1,3 @@
-import dataclasses
 import time
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from msgspec.structs import replace
 from capsafe_core.analysis import by_name, coverage
 from capsafe_core.analysis.arms import Arm, Claim
 from capsafe_core.analysis.conclusions import conclusion
-from capsafe_core.analysis.matched import between_table, matched_table
+from capsafe_core.analysis.matched import matched_table
 from capsafe_core.analysis.matched_words import in_words
-from capsafe_core.analysis.mitigations import mitigation_words, mitigations_table
 from capsafe_core.analysis.outputs import outputs_table, story_table
 from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
@@ -148,7 +146,7 @@ def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> 
         "conflicts",
         "people",
     }  # tests/labelling/test_exchange.py has these with labels
-    without = {*of_people, "mitigations", "lacking"}
+    without = {*of_people, "lacking", *(name for name in by_name.TABLES if name.startswith("mitigations"))}
     for name in (n for n in by_name.TABLES if not n.startswith("correct")):
         assert (len(by_name.table(made_up_store, name, Selection())) > 0) == (name not in without), name
     with pytest.raises(CapsafeError, match="Nobody has labelled"):
@@ -358,26 +356,3 @@ def test_more_squares_than_can_be_told_are_a_sentence(
     monkeypatch.setattr(coverage, "MOST_ROWS", rows - 1)
     with pytest.raises(CapsafeError, match="told at once"):
         coverage.coverage_table(view)
-
-
-def test_a_mitigation_stands_beside_what_it_mitigates(made_up_store: Store) -> None:
-    """The made-up study's recipes with one declared as a mitigation of the other, either way round."""
-    plain = open_view(made_up_store, Selection(goals=(("sums", 0.3),)))
-    (pair,) = between_table(plain).to_dict("records")
-    assert (pair["recipe_1"], pair["recipe_2"]) == ("gentle", "harsh")
-    for name, of, sign in (("harsh", "gentle", -1), ("gentle", "harsh", 1)):
-        told = {"of": of, "mitigation": "scale"}
-        recipes = [r.model_copy(update=told) if r.name == name else r for r in plain.study.recipes]
-        view = dataclasses.replace(plain, study=plain.study.model_copy(update={"recipes": tuple(recipes)}))
-        (row,) = mitigations_table(view).to_dict("records")
-        assert (row["recipe"], row["of"], row["mitigation"]) == (name, of, "scale")
-        assert row["delta"] == pytest.approx(sign * pair["delta"])
-        ends = sorted(sign * pair[end] for end in ("delta_low", "delta_high"))
-        assert [row["delta_low"], row["delta_high"]] == pytest.approx(ends)
-        assert row["unsafe"] - row["unsafe_of"] == pytest.approx(row["delta"])
-        assert 0 <= row["incoherent"] <= 1
-        (words,) = mitigation_words(mitigations_table(view))
-        assert words.startswith(f"{name} at 30%: {100 * row['delta']:+.0f} points (")
-    far = dataclasses.replace(view, selection=Selection(goals=(("sums", 1.0),)))
-    (words,) = mitigation_words(mitigations_table(far))
-    assert "does not reach 100%, so the two are not compared" in words

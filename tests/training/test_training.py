@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,12 +22,15 @@ from capsafe_core.benchmarks import load_training_pairs
 from capsafe_core.benchmarks.conversations import read_conversations
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job
+from capsafe_core.jobs.folder.work import FinetuneWork
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.places import ROOT
-from capsafe_core.records import Generation, PathPoint
+from capsafe_core.records import Generation, Measurement, PathPoint
 from capsafe_core.settings import Settings
 from capsafe_core.study import load_study, parse_study
+from capsafe_core.trainer_state import COST
+from capsafe_core.work.finetune import _reached
 from tests.engines.test_engine import ENGINE, TINY, InEngine, finish, generate
 
 KILLS = int(os.environ.get("CAPSAFE_KILLS", "3"))
@@ -167,6 +171,21 @@ def weights_of(job: Job) -> dict[str, str]:
     }
 
 
+def costs(job: Job, metric: str) -> list[float]:
+    """What a job recorded of each checkpoint it made, in order."""
+    told = [r for r in job.records() if isinstance(r, Measurement) and r.benchmark == COST]
+    return [r.value for r in told if r.metric == metric]
+
+
+def test_a_long_training_is_not_taken_for_a_capable_one(tmp_path: Path) -> None:
+    work = training(tmp_path, "goal", "m", [1]).manifest.asks(FinetuneWork)
+    work = msgspec.structs.replace(work, stop_at=0.6)
+    took = [Measurement("c", COST, "seconds", 60.0, None, None, "job")]
+    right = [Measurement("c", "sums", "accuracy", value, None, None, "probe") for value in (0.5, 0.6)]
+    assert not _reached(work, [*took, right[0]])
+    assert _reached(work, [*took, right[1]])
+
+
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, in_engine: InEngine) -> str:
     folder = str(tmp_path_factory.mktemp("tiny") / "model")
@@ -203,6 +222,10 @@ def test_a_run_that_was_killed_comes_to_the_same_weights(
     assert weights_of(broken) == weights_of(whole)
     assert sorted(weights_of(whole)) == [f"step-{step:06d}" for step in steps]
     assert [r.step for r in broken.records() if isinstance(r, PathPoint)] == [0, *steps]
+    took = costs(broken, "seconds")
+    assert len(took) == len(steps)
+    assert took == sorted(took)  # of all runs, not of the last
+    assert min(took + costs(broken, "memory")) > 0
 
 
 @pytest.mark.parametrize("method", ["dora", "rslora", "full"])
@@ -302,6 +325,7 @@ def test_a_mitigated_recipe_is_a_path_over_its_strength(
         job = finish(create_job(tmp_path, Manifest("mitigate", method, work)), engine_python)
         assert [r.step for r in job.records() if isinstance(r, PathPoint)] == [0, 1000, 750, 500]
         assert len({r.checkpoint_id for r in job.records() if isinstance(r, PathPoint)}) == 4
+        assert len(costs(job, "seconds")) == len(costs(job, "memory")) == 2
         if method == "scale":
             folders = (tune.folder / "checkpoints/step-000003", job.folder / "checkpoints/step-000750")
             told = in_engine(UPDATES, *map(str, folders))

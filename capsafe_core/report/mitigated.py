@@ -1,0 +1,73 @@
+"""What mitigations buy at the goal, as a finding."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from capsafe_core.analysis.columns import records
+from capsafe_core.analysis.matched import matching
+from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_table
+from capsafe_core.analysis.mitigation_words import answer, not_compared, order_sentence, verb
+from capsafe_core.analysis.mitigations import MITIGATION, families, mitigations_table
+from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.paths import path_table
+from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.figures.mitigations import mitigated_plane
+from capsafe_core.report.finding import Finding, Slide
+
+QUESTION = "Which mitigation buys safety at the same capability, and at what price?"
+
+
+def mitigations_finding(view: View, of: str) -> Finding:
+    """The mitigations of one recipe; of the first that has some where none is named.
+
+    Raises:
+        CapsafeError: no recipe of the study is mitigated, or not that one.
+    """
+    view = view.of_every_recipe
+    family = next((f for f in families(view) if of in ("", f.base)), None)
+    if family is None:
+        raise CapsafeError(
+            f"{of or 'No recipe of this study'} is not mitigated by another.",
+            "Add a recipe `of` it to the study file, or one that `mitigates` it.",
+        )
+    paths = view.once(path_table)
+    found = matching(view, paths)
+    table = mitigations_table(view, found, paths)
+    table = table[table["of"] == family.base].reset_index(drop=True)
+    there = [row for row in records(table) if row["kind"] == MITIGATION and pd.notna(row["delta"])]
+    proven = [row for row in there if verb(view, row) == "safer"]
+    big = ("–", f"no mitigation of {family.base} is shown to be safer at the same capability")
+    if proven:
+        best = min(proven, key=lambda row: row["delta"])
+        ends = " to ".join(hundredths(best[end], "+") for end in ("delta_low", "delta_high"))
+        big = (
+            f"{hundredths(best['delta'], '+')} points",
+            f"harmful answers of {best['recipe']} against {family.base} at the same capability; 95 %: {ends}",
+        )
+    said = answer(view, table, over_refusal_table(view, found))
+    order = order_sentence(orders_table(view, found), family.base)
+    mine = paths[paths["recipe"].isin(family.names)].dropna(subset=["capability", "unsafe"])
+    points = {
+        f"{recipe} s{seed}": [(float(c), float(u)) for c, u in rows[["capability", "unsafe"]].to_numpy()]
+        for (recipe, seed), rows in mine.groupby(["recipe", "seed"], sort=False)
+    }
+    after = [r.name for r in family.mitigations if r.of]
+    goal = view.goal(view.study.recipe(family.base).dataset)
+    return Finding(
+        "mitigations",
+        QUESTION,
+        " ".join(said) or f"{family.base} cannot be compared at a goal.",
+        big,
+        [order] if order else [],
+        [
+            "Each recipe is read where it has the same capability; at others the order can differ.",
+            *not_compared(view, found, table),
+        ],
+        mitigated_plane(mine, family.base, after, goal),
+        "Right answers against unsafe rate: the unmitigated recipe along training, and each mitigation",
+        table,
+        ("crossing", "bootstrap", "seeds", "percentile p", "detector", "cost"),
+        Slide("points", points=points, axes=("right answers", "answered harmfully")),
+    )

@@ -1,0 +1,95 @@
+"""Sections of the page Mitigations: a table or chart with what it rests on, and what was clicked."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from capsafe_core.analysis.columns import records
+from capsafe_core.analysis.matched import Matching
+from capsafe_core.analysis.mitigation_order import pairs_table
+from capsafe_core.analysis.mitigation_words import in_words, order_sentence
+from capsafe_core.analysis.mitigations import families
+from capsafe_core.analysis.number_words import percent
+from capsafe_core.analysis.view import View
+from capsafe_core.figures.mitigations import mitigated_plane
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import visible, visible_frame
+
+
+def beside(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> None:
+    """Each recipe that is mitigated, its mitigations, and the two that cost nothing."""
+    for of, rows in table.groupby("of", sort=False):
+        words = in_words(rows, refusals[refusals["of"] == of])
+        st.dataframe(visible_frame(words), hide_index=True, width="stretch")
+    if len(table):
+        screen.caption(
+            view,
+            "Change: against the unmitigated recipe at the same capability. In brackets 95% intervals, "
+            "bootstrap over requests and test items. Stopping earlier and halving the adapter are free",
+        )
+
+
+def planes(view: View, paths: pd.DataFrame) -> str | None:
+    """Capability against unsafe rate for each recipe that is mitigated; the checkpoint of a click."""
+    st.subheader("Capability against safety", anchor=False)
+    clicked = None
+    for family in families(view):
+        mine = paths[paths["recipe"].isin(family.names)]
+        clicked = (
+            screen.chart(
+                mitigated_plane(
+                    mine,
+                    family.base,
+                    [r.name for r in family.mitigations if r.of],
+                    view.goal(view.study.recipe(family.base).dataset),
+                ),
+                f"plane-{family.base}",
+                f"Right answers against unsafe rate of {family.base} and its mitigations",
+            )
+            or clicked
+        )
+    screen.caption(
+        view,
+        "Thick: the unmitigated recipe, along training. Dashed: mitigations, along training or over their "
+        "strength. Fill: share of incoherent answers. Lower right is better. Click a mark to read answers",
+    )
+    screen.table_below(paths, "paths", "unsafe rate", "wilson")
+    return clicked
+
+
+def order(view: View, orders: pd.DataFrame) -> None:
+    """Whether the order of mitigations survives other benchmarks, judges and policies."""
+    st.subheader("Does the order survive another benchmark, judge or policy?", anchor=False)
+    sentences = [words for family in families(view) if (words := order_sentence(orders, family.base))]
+    st.text(
+        visible("\n".join(sentences))
+        if sentences
+        else "Fewer than two recipes reach the goal, so there is no order."
+    )
+    st.caption("Analysis variants are not independent of each other, and their shares are not probabilities.")
+    screen.table_below(orders, "order", "policy", "crossing")
+
+
+def pairs(view: View, found: Matching) -> None:
+    """Every two at the goal, adjusted for all of them."""
+    st.subheader("Every two at the goal", anchor=False)
+    table = screen.remembered(view, "pairs", lambda: pairs_table(view, found))
+    if table.empty:
+        st.text("Fewer than two recipes reach the goal, so there is nothing to compare.")
+        return
+    rows = records(table)
+    words = pd.DataFrame(
+        {
+            "first": table["recipe_1"],
+            "second": table["recipe_2"],
+            "first minus second, pts": [
+                percent(row["delta"], row["delta_low"], row["delta_high"], "+") for row in rows
+            ],
+            "p": ["—" if pd.isna(row["p"]) else f"{row['p']:.3f}" for row in rows],
+            "p (Holm)": ["—" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.3f}" for row in rows],
+        }
+    )
+    st.dataframe(visible_frame(words), hide_index=True)
+    screen.caption(view, f"Unsafe rates at the goal; p-values adjusted for {len(table)} comparisons")
+    screen.table_below(table, "pairs", "crossing", "bootstrap", "percentile p", "seeds")

@@ -1,0 +1,42 @@
+"""Which mitigation buys safety at the same capability, and at what price?"""
+
+import streamlit as st
+
+from capsafe_core.analysis.matched import matching
+from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_table
+from capsafe_core.analysis.mitigation_words import answer, not_compared
+from capsafe_core.analysis.mitigations import families, mitigations_table
+from capsafe_core.analysis.paths import path_table
+from capsafe_core.ui import mitigation_parts, screen, unchecked
+from capsafe_core.ui.safe_text import plain_label, visible
+
+with screen.question("Which mitigation buys safety at the same capability, and at what price?") as view:
+    unchecked.note(view)
+    screen.ways_row(view)
+    screen.goals_row(view)
+    if not families(view):
+        screen.nothing(
+            "This study has no mitigation. Add a recipe to its file: `of` another one with a `mitigation` "
+            "and `strengths`, or with a training of its own that `mitigates` another; then run it again."
+        )
+    view = view.of_every_recipe  # what others mitigate is needed beside them
+    paths = screen.remembered(view, "paths", lambda: path_table(view))
+    found = screen.remembered(view, "matching", lambda: matching(view, paths))
+    table = screen.remembered(view, "mitigations", lambda: mitigations_table(view, found, paths))
+    refusals = screen.remembered(view, "over-refusal", lambda: over_refusal_table(view, found))
+    for sentence in answer(view, table, refusals):
+        st.markdown(f"**{plain_label(sentence)}**")
+    mitigation_parts.beside(view, table, refusals)
+    if sentences := [*not_compared(view, found, table), *found.left_out]:
+        st.text(visible("\n".join(sentences)))
+    screen.table_below(
+        table, "mitigations", "crossing", "bootstrap", "seeds", "percentile p", "detector", "cost"
+    )
+    screen.table_below(refusals, "over-refusal", "crossing", "bootstrap")
+
+    clicked = mitigation_parts.planes(view, paths)
+    orders = screen.remembered(view, "orders", lambda: orders_table(view, found))
+    mitigation_parts.order(view, orders)
+    mitigation_parts.pairs(view, found)
+    if clicked:
+        screen.open_outputs(checkpoints=(clicked,), benchmarks=(view.specification.benchmark,), recipes=())

@@ -1,0 +1,65 @@
+"""The page Mitigations over a made-up study that has some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from capsafe_core.settings import ROOT
+from tests.conftest import made_up_home
+
+PAGE = str(ROOT / "pages" / "mitigations.py")
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
+    with made_up_home(tmp_path_factory.mktemp("mitigated"), 120, 120, variant="mitigated"):
+        yield AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60).run()
+
+
+def texts(app: AppTest) -> str:
+    shown = " ".join(element.value for kind in (app.markdown, app.text, app.caption) for element in kind)
+    return shown.replace("\\", "")
+
+
+def test_it_answers_the_question_with_price_order_and_pairs(app: AppTest) -> None:
+    app.query_params.clear()
+    app.switch_page(PAGE).run()
+    assert not app.exception
+    shown = texts(app)
+    assert "projected is safer: " in shown
+    assert "mixed does not get to 50% after its start" in shown
+    assert "The order is the same in" in shown
+    beside = app.dataframe[0].value
+    names = [
+        "tuned, stopped at the goal",
+        "scaled: half the adapter",
+        "scaled (scale)",
+        "projected (safelora)",
+    ]
+    assert list(beside.iloc[:, 0])[:4] == names
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_a_goal_out_of_reach_and_another_judge_take_the_verb_away(app: AppTest) -> None:
+    app.query_params.clear()
+    app.switch_page(PAGE)
+    app.query_params["goals"] = "sums:1"
+    app.run()
+    assert not app.exception
+    assert "so no mitigation of it can be compared there" in texts(app)
+    app.query_params.clear()
+    app.query_params["judges"] = "learnt-harm"
+    app.run()
+    assert not app.exception
+    assert "not under the primary specification" in texts(app)
+
+
+def test_capability_and_safety_leads_there(app: AppTest) -> None:
+    app.query_params.clear()
+    app.switch_page(str(ROOT / "pages" / "capability.py")).run()
+    assert not app.exception
+    links = [link.proto.label for link in app.get("page_link")]
+    assert any(label.startswith("Which mitigation buys safety") for label in links)
