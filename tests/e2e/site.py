@@ -24,6 +24,7 @@ from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint
 PATHS = [
     "",
     "capability",
+    "mitigations",
     "incoherence",
     "disagreement",
     "conclusions",

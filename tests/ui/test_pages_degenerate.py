@@ -22,7 +22,17 @@ from capsafe_core.settings import ROOT
 from capsafe_core.study import parse_study
 from capsafe_core.workspace.owner import close_owner, current_owner
 from tests.published import committed, rows_from_counts, write_jbb
-from tests.synthetic import CAPABILITY, CONDITION, RATERS, STEPS, STUDY, benchmark, checkpoint, write_study
+from tests.synthetic import (
+    CAPABILITY,
+    CONDITION,
+    MITIGATED,
+    RATERS,
+    STEPS,
+    STUDY,
+    benchmark,
+    checkpoint,
+    write_study,
+)
 
 PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
 
@@ -83,6 +93,19 @@ def no_capability(jobs: Path) -> None:
     text = STUDY.replace('benchmark = "sum-test"\n[[recipes]]', "[[recipes]]").replace(
         "[goals]\nsums = 0.5\n", ""
     )
+    with Part(create_job(jobs, Manifest("import", "other", {}))) as part:
+        part.write("study", [parse_study(text).record(text, 9.0)])
+
+
+def little_mitigated(jobs: Path) -> None:
+    """Mitigations, and hardly a prompt."""
+    write_study(jobs, safety_size=3, capability_size=4, variant="mitigated")
+
+
+def mitigated_without_runs(jobs: Path) -> None:
+    """Mitigations that have not run, of a recipe that has a goal no more than they have."""
+    write_study(jobs, safety_size=5, capability_size=4)
+    text = MITIGATED.replace('"tuned"\nm', '"harsh"\nm').replace("[goals]\nsums = 0.5\n", "")
     with Part(create_job(jobs, Manifest("import", "other", {}))) as part:
         part.write("study", [parse_study(text).record(text, 9.0)])
 
@@ -179,6 +202,8 @@ def nothing(jobs: Path) -> None:
         unjudged,
         all_incoherent,
         no_capability,
+        little_mitigated,
+        mitigated_without_runs,
         out_of_reach,
         no_detector,
         no_interval,
