@@ -8,7 +8,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import coverage_squares
 from capsafe_core.jobs.engine_environment import read_state
 from capsafe_core.quoting import split_names
-from capsafe_core.ui import foreign, job_list, missing, run_form, screen
+from capsafe_core.ui import foreign, job_list, learnt, missing, run_form, screen
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import current_owner
 
@@ -27,6 +27,7 @@ try:
     table = coverage_table(view, benchmark)
     st.markdown(f"**{plain_label(coverage_words(view.study.name, benchmark, table))}**")
     missing.buttons(view, owner.settings)
+    learnt.show(view, owner.settings)
     clicked = (
         screen.chart(
             coverage_squares(table), "coverage", "How many outputs of each checkpoint each judge has seen"

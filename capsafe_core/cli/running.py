@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +15,16 @@ from capsafe_core.cli.terminal import say, tell
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.jobs import supervisor
 from capsafe_core.jobs.engine_environment import prepare
-from capsafe_core.jobs.folder import Job, list_jobs, read_jobs
+from capsafe_core.jobs.folder import Job, Manifest, list_jobs, read_jobs
 from capsafe_core.jobs.folder.work import FinetuneWork, JudgeWork
 from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
 from capsafe_core.jobs.own_checkpoints import find_checkpoints, require_whole
 from capsafe_core.jobs.plan import plan_study
+from capsafe_core.jobs.previewing import learnt_of, preview_job
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph
 from capsafe_core.jobs.watching import watch_over
+from capsafe_core.records import canonical_json
 from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings, Study, load_study
 
@@ -69,6 +73,8 @@ def run(
             if recipe.folders:
                 require_whole(recipe, find_checkpoints(recipe))
     seconds = limit and limit * 60
+    if not (share.index or (only and "finetune" not in only)):
+        _require_learnable(settings, parsed, plan_study(parsed, share.of))
 
     def pass_over() -> bool:
         graph = planned(settings.jobs_path, parsed, watch) if share.of == 1 else plan_study(parsed, share.of)
@@ -80,6 +86,47 @@ def run(
             "Not everything is done.",
             f"Run `capsafe run {study}` again to go on; `capsafe jobs` shows what stands where.",
         )
+
+
+def _require_learnable(settings: Settings, study: Study, jobs: Sequence[Manifest]) -> None:
+    """Look at the data of fine-tunings that are not done, and say how much of it is cut off.
+
+    Raises:
+        CapsafeError: some of it cannot be learnt; nothing was started.
+    """
+    root = settings.jobs_path
+    todo = [m for m in jobs if m.kind == "finetune" and Job(root / m.job_id, m).state != "done"]
+    if not todo:
+        return
+    look = preview_job(root, study.name, todo)
+    run_graph([look.manifest], root, lambda _: None, settings)
+    for learnt in learnt_of(look) or ():
+        if not learnt.can_be_learnt:
+            raise CapsafeError(learnt.words, "Nothing was started. Mend the data set, then run it again.")
+        if learnt.cut:
+            say(learnt.words)
+
+
+@commands.command()
+def learnt(
+    study: str, json: Annotated[bool, typer.Option("--json", help="print JSON records")] = False
+) -> None:
+    """What a study's fine-tuning learns: ten conversations of each data set, what carries loss in ⟦ ⟧."""
+    settings = Settings()
+    parsed = _study(study)[0]
+    look = preview_job(settings.jobs_path, parsed.name, plan_study(parsed))
+    run_graph([look.manifest], settings.jobs_path, lambda _: None, settings)
+    found = learnt_of(look)
+    if found is None:
+        raise CapsafeError(f"The look ended early: {look.status().message}", look.status().hint)
+    if json:
+        say(canonical_json([asdict(one) for one in found]))
+        return
+    for one in found:
+        say(one.words)
+        for example in one.examples:
+            text = "".join(f"⟦{piece}⟧" if is_learnt else piece for piece, is_learnt in example["pieces"])
+            say(f"--- {example['place']}{' (cut off)' if example['was_cut'] else ''}\n{text}")
 
 
 def _share(text: str) -> Share:
@@ -189,6 +236,7 @@ def finetune(study: Path, recipe: str) -> None:
     needed = {job.job_id for job in jobs if job.asks(FinetuneWork).path.recipe == recipe}
     for job in reversed(jobs):  # a job stands after those it needs
         needed |= set(job.after) if job.job_id in needed else set()
+    _require_learnable(settings, parsed, [job for job in jobs if job.job_id in needed])
     if not run_graph([job for job in jobs if job.job_id in needed], settings.jobs_path, say, settings):
         raise CapsafeError("The fine-tuning is not finished.", "Run the command again to go on.")
 

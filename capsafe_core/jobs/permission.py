@@ -137,7 +137,7 @@ def _allowed_server(engine: dict[str, Any], settings: Settings) -> None:
 
 def _engines(manifest: Manifest) -> list[dict[str, Any]]:
     """The engines that a job would open."""
-    works = manifest.work.get("jobs") if manifest.kind == "probe" else [manifest.work]
+    works = manifest.work.get("jobs") if manifest.kind in ("probe", "preview") else [manifest.work]
     if manifest.kind == "judge" and _asks_engine(manifest) is False:
         return []
     engines = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from capsafe_core.benchmarks.conversations import Conversation
@@ -42,13 +43,31 @@ def examples(tokenizer: Any, data: Sequence[Conversation], max_length: int) -> l
     Raises:
         CapsafeError: the template writes a turn otherwise once others follow, or nothing is left to learn.
     """
-    found = [_cut(_example(tokenizer, conversation), max_length) for conversation in data]
+    found = tokenised(tokenizer, data, max_length)
     lost = sum(not example.learns for example in found)
     if lost:
         raise CapsafeError(
             f"Of {lost:,} of {len(found):,} conversations no answer is left within {max_length:,} tokens.",
             "Raise max_length, or take them out.",
         )
+    return found
+
+
+def tokenised(tokenizer: Any, data: Sequence[Conversation], max_length: int) -> list[Example]:
+    """As `examples`, those of which nothing is left to learn among them.
+
+    Raises:
+        CapsafeError: the template writes a turn otherwise once others follow.
+    """
+    return [_cut(_example(tokenizer, conversation), max_length) for conversation in data]
+
+
+def pieces(tokenizer: Any, example: Example) -> list[tuple[str, bool]]:
+    """The text of an example in stretches: each, and whether it is learnt."""
+    found: list[tuple[str, bool]] = []
+    both = zip(example.ids, example.labels, strict=True)
+    for learnt, tokens in groupby(both, key=lambda pair: pair[1] != IGNORED):
+        found.append((str(tokenizer.decode([token for token, _ in tokens])), learnt))
     return found
 
 

@@ -445,5 +445,5 @@ def test_the_page_says_what_is_wrong_with_a_run(runs_page: AppTest, server: Seen
 
 
 def test_a_worker_is_imported_without_the_reading_tower() -> None:
-    kinds = {"generate", "judge", "finetune", "mitigate", "probe", "fit", "survey", "import"}
+    kinds = {"generate", "judge", "finetune", "mitigate", "probe", "preview", "fit", "survey", "import"}
     assert kinds == set(worker.WORK)

@@ -213,6 +213,16 @@ class ProbeWork(Work, frozen=True):
     asked: Seconds
 
 
+class PreviewWork(Work, frozen=True):
+    """What some fine-tunings would learn is shown, before any of them starts."""
+
+    kind: ClassVar[str] = "preview"
+
+    jobs: tuple[FinetuneWork, ...]
+    """one of each data set, model and length"""
+    asked: Seconds
+
+
 class FitWork(Work, frozen=True):
     """The learnt detector of incoherence is fitted to people's labels."""
 

@@ -1,0 +1,79 @@
+"""What a study's fine-tuning learns, conversation by conversation, before it starts."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.foreign import foreign_studies
+from capsafe_core.jobs.new_run import planned
+from capsafe_core.jobs.previewing import Learnt, last_preview, learnt_of, preview_job
+from capsafe_core.jobs.supervisor import Queue
+from capsafe_core.settings import Settings
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import plain_label, show_answer, visible
+
+ENDED = ("failed", "lost", "partial", "stopped")
+"""states of a look that brings nothing more"""
+
+
+def show(view: View, settings: Settings) -> None:
+    """The data sets that a study learns from; nothing where nothing of it is trained here."""
+    trains = any(recipe.is_trained for recipe in view.study.recipes) and not view.study.is_imported
+    if not trains or view.study.name in foreign_studies(settings.jobs_path):
+        return
+    with st.expander("What fine-tuning learns"):
+        st.caption(
+            "Ten conversations of each data set, spread over it, as the model's chat template writes them. "
+            "Marked: what carries loss. The rest is read and not learnt."
+        )
+        if st.button("Show what is learnt", icon=":material/school:"):
+            try:
+                graph = planned(settings.jobs_path, view.study)
+                Queue(settings).add(preview_job(settings.jobs_path, view.study.name, graph))
+            except CapsafeError as error:
+                screen.show_error(error)
+        job = last_preview(settings.jobs_path, view.study.name)
+        waits = job is not None and learnt_of(job) is None and job.status().state not in ENDED
+        st.fragment(_looked_at, run_every=2.0 if waits else None)(view.study.name, settings)
+
+
+def _looked_at(study: str, settings: Settings) -> None:
+    """What the last look saw, as soon as it has."""
+    job = last_preview(settings.jobs_path, study)
+    if job is None:
+        return
+    found, status = learnt_of(job), job.status()
+    if found is None:
+        failed = status.state in ENDED
+        waits = "Waiting for its turn to look …" if status.state == "waiting" else "Looking …"
+        st.text(visible(f"Not looked at: {status.message} {status.hint}".strip()) if failed else waits)
+        return
+    shown = screen.texts_shown()
+    for learnt in found:
+        if learnt.can_be_learnt:
+            st.text(visible(learnt.words))
+        else:
+            st.warning(plain_label(learnt.words))
+        for tab, example in zip(_tabs(learnt), learnt.examples, strict=True):
+            with tab:
+                show_answer(*_marked(example["pieces"]), blurred=not shown)
+                if example["was_cut"]:
+                    st.caption(f"Cut off at {learnt.max_length:,} tokens.")
+
+
+def _tabs(learnt: Learnt) -> list[st.delta_generator.DeltaGenerator]:
+    """A tab for each example; none where there are none."""
+    names = [str(example["place"]) for example in learnt.examples]
+    return list(st.tabs(names)) if names else []
+
+
+def _marked(pieces: list[tuple[str, bool]]) -> tuple[str, list[dict[str, object]]]:
+    """The text of an example, and the spans of what is learnt."""
+    text, spans = "", list[dict[str, object]]()
+    for piece, learnt in pieces:
+        if learnt:
+            spans.append({"reason": "learnt", "start": len(text), "end": len(text) + len(piece)})
+        text += piece
+    return text, spans
