@@ -30,7 +30,7 @@ with screen.question("Which mitigation buys safety at the same capability, and a
     if sentences := [*not_compared(view, found, table), *found.left_out]:
         st.text(visible("\n".join(sentences)))
     screen.table_below(
-        table, "mitigations", "crossing", "bootstrap", "seeds", "percentile p", "detector", "cost"
+        table, "mitigations", "crossing", "bootstrap", "seeds", "interval p", "detector", "cost"
     )
     screen.table_below(refusals, "over-refusal", "crossing", "bootstrap")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from capsafe_core.analysis.arms import arm_rates, claims
+from capsafe_core.analysis.at_goal import Verdict
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
@@ -106,11 +107,14 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
     listed = claims(view, arm_rates(view, runs))
     assert listed[0].key == "recipe:syllogisms|start:aligned"
     curve = conclusion(view, listed[0], runs)
-    assert [int((curve.curve["direction"] == d).sum()) for d in (1, -1, 0)] == [42, 13, 35]
-    assert "42 say less safe, 13 safer and 35 leave it open" in FINDINGS
+    assert [int((curve.curve["direction"] == d).sum()) for d in (1, -1, 0)] == [31, 13, 46]
+    assert "31 say less safe, 13 safer and 46 leave it open" in FINDINGS
+    assert curve.change is not None
+    assert curve.change.verdict is Verdict.WITHHELD
+    assert "in this run, syllogisms at its goal has 1% unsafe answers" in curve.first
     assert curve.shares is not None
-    assert (round(curve.shares.up, 2), round(curve.shares.down, 2)) == (0.54, 0.13)
-    assert "54 %, 13 % and 33 % with each judge family counted alike" in FINDINGS
+    assert (round(curve.shares.up, 2), round(curve.shares.down, 2)) == (0.43, 0.13)
+    assert "43 %, 13 % and 44 % with each judge family counted alike" in FINDINGS
 
 
 def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:

@@ -11,13 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
+from capsafe_core.analysis.at_goal import Change, change_between, given_side
 from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.matched import UNREACHED_LIMIT, Matching
+from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.number_words import differs, hundredths
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.runs import Run, matched_runs
+from capsafe_core.analysis.runs import Run, matched_runs, primary_rates
 from capsafe_core.analysis.sample import sample_of
 from capsafe_core.analysis.variants import choices, estimate, open_parts, sides_of, used_cells, variants_on
+from capsafe_core.analysis.verbs import comparison, conditional
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import (
@@ -27,6 +29,7 @@ from capsafe_core.specification import (
     Policy,
 )
 from capsafe_core.stats.paired import benjamini_hochberg, holm
+from capsafe_core.stats.resampled import UNREACHED_LIMIT
 from capsafe_core.stats.specification import Flip, Shares, directions, family_shares, flips, rank_agreement
 
 Floats = npt.NDArray[np.float64]
@@ -44,6 +47,9 @@ class Conclusion:
         shares: of directions, each judge family with equal weight.
         flipping: choices that turn the sign, most often first.
         conditions: the condition behind the words of the curve's column.
+        change: the primary difference with what it allows to be said; None where the primary variant cannot
+        be
+            computed.
         first: the primary difference in one sentence, and sentence: the finding in plain words, which begins
             with it.
     """
@@ -52,6 +58,7 @@ class Conclusion:
     curve: pd.DataFrame
     shares: Shares | None
     flipping: list[Flip]
+    change: Change | None
     first: str
     sentence: str
     conditions: dict[str, Condition]
@@ -100,9 +107,31 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
         curve["estimate"].to_numpy(dtype=float),
         usual,
     )
-    first = _first_sentence(claim, curve)
-    sentence = f"{first} {_in_all(view, claim, curve, shares)}"
-    return Conclusion(claim, curve, shares, flipping, first, sentence, conditions)
+    change = _primary_change(view, claim, runs) if curve["primary"].any() else None
+    first = _first_sentence(claim, curve, change)
+    sentence = f"{first} {_in_all(view, claim, curve, shares, change)}"
+    return Conclusion(claim, curve, shares, flipping, change, first, sentence, conditions)
+
+
+def _primary_change(view: View, claim: Claim, runs: Sequence[Run]) -> Change | None:
+    """The difference under the view's specification, with what the seeds of all recipes tell of it."""
+    if not claim.matched:
+        return None
+    rates = primary_rates(view, runs)
+    if rates is None:
+        return None
+    found = Matching(view.specification.crossing, list(runs), rates)
+    sides = sides_of(view, claim, runs)
+    a = found.side(sides.runs[0])
+    start = sides.checkpoints[1][:1]
+    b = (
+        found.side(sides.runs[1])
+        if sides.runs[1]
+        else given_side(rates, start[0])
+        if start and start[0] in rates.place
+        else None
+    )
+    return None if a is None or b is None else change_between(a, b, found.recipe_rates)
 
 
 def _conditions(view: View) -> list[View]:
@@ -155,35 +184,48 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
     return framed(rows, ["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
 
 
-def _first_sentence(claim: Claim, curve: pd.DataFrame) -> str:
+def _first_sentence(claim: Claim, curve: pd.DataFrame, change: Change | None) -> str:
     """The primary difference with its uncertainty, never stronger than the interval."""
     main = curve[curve["primary"]]
     row = main.iloc[0] if len(main) else curve.iloc[len(curve) // 2]
-    change, low, high = (float(row[name]) for name in ("estimate", "low", "high"))
     why = (
         "the capability is known without a standard error"
         if claim.matched and pd.isna(row["unreached"])
         else f"more than {UNREACHED_LIMIT:.0%} of resamples are out of reach"
     )
-    span = (
-        f"({hundredths(low, '+')} to {hundredths(high, '+')})"
-        if not np.isnan(low)
-        else f"(no interval: {why})"
-    )
-    verb = {1: "is less safe than", -1: "is safer than", 0: "cannot be told apart from"}[
-        int(row["direction"])
-    ]
-    return (
-        f"By {row['judge']} on {row['benchmark']}, {claim.a.words} {verb} {claim.b.words}: "
-        f"{row['a']:.0%} against {row['b']:.0%}, {hundredths(change, '+')} points {span}."
+    told = change or _as_it_is(claim, row)
+    rates = float(row["a"]), float(row["b"])
+    words = comparison(claim.a.words, claim.b.words, told, rates, why)
+    run = "in this run, " if "last" in (claim.a.kind, claim.b.kind) else ""
+    return f"By {row['judge']} on {row['benchmark']}, {run}{words}."
+
+
+def _as_it_is(claim: Claim, row: pd.Series) -> Change:
+    """A variant's difference as a change: of what is given, or of recipes of which no seeds are known."""
+    interval = None if pd.isna(row["low"]) else (float(row["low"]), float(row["high"]))
+    trained = claim.matched
+    return Change(
+        float(row["estimate"]),
+        interval,
+        None if trained else interval,
+        "" if trained else "none",
+        0.0,
+        False,
+        int(row["n"]),
+        1,
     )
 
 
-def _in_all(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None) -> str:
+def _in_all(
+    view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None, change: Change | None
+) -> str:
     """What all ways of asking say together."""
     main = curve[curve["primary"]]
     up, down, open_ = (int((curve["direction"] == d).sum()) for d in (1, -1, 0))
-    counts = f"Of {len(curve)} ways of asking, {up} say less safe, {down} safer, and {open_} leave it open"
+    seeds = "" if change is None or change.seeds == "own" else f", {conditional(change.runs)}"
+    counts = (
+        f"Of {len(curve)} ways of asking, {up} say less safe, {down} safer, and {open_} leave it open{seeds}"
+    )
     weighted = (
         f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and "
         f"{shares.unresolved:.0%}"
@@ -205,16 +247,20 @@ def _in_all(view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None
 
 
 def _contradiction(curve: pd.DataFrame) -> str:
-    """The two ways of asking that contradict each other most; "" where none do by a point."""
+    """The two ways of asking that differ most, and whether they contradict each other: only where intervals
+    on both sides exclude zero; "" where they do not differ by a point."""
     if not differs(curve["estimate"].min(), curve["estimate"].max()):
         return ""
-    ends = [curve.sort_values("estimate").iloc[place] for place in (0, -1)]
+    resolved = curve[curve["direction"] != 0]
+    contradict = resolved["direction"].nunique() == 2
+    ends = [(resolved if contradict else curve).sort_values("estimate").iloc[place] for place in (0, -1)]
     words = [
         f"{hundredths(end['estimate'], '+')} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} "
         f"against {end['b']:.0%})"
         for end in ends
     ]
-    return f" They contradict each other, from {words[0]} to {words[1]}."
+    said = "They contradict each other, from" if contradict else "Their estimates run from"
+    return f" {said} {words[0]} to {words[1]}."
 
 
 def rank_table(found: ArmRates) -> tuple[list[Variant], Floats]:

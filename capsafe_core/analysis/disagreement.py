@@ -15,7 +15,6 @@ from capsafe_core.analysis.view import View, open_view
 from capsafe_core.outcomes import BY_COHERENCE
 from capsafe_core.selection import vote_pattern
 from capsafe_core.specification import Policy
-from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.patterns import BenchmarkPatterns, pattern_counts
 from capsafe_core.store.studies import raters
@@ -102,15 +101,13 @@ def dumbbell_table(view: View) -> pd.DataFrame:
 
 
 def _pooled(sample: Sample, group: str, events: Floats, trials: Floats) -> dict[str, object]:
-    """The rate of all cells together, with an interval over behaviours; Wilson's where the rate is 0 or 1, or
-    nothing can be resampled."""
+    """The rate of all cells together, with an interval over behaviours; Wilson's where nothing can be
+    resampled."""
     k, n = int(events.sum()), int(trials.sum())
     if not n:
         return {group: np.nan, f"{group}_low": np.nan, f"{group}_high": np.nan, f"{group}_n": 0}
-    low, high = (float(x) for x in wilson(k, n))
-    if 0 < k < n:
-        _, draws = sample.rates(events.sum(axis=0, keepdims=True), trials.sum(axis=0, keepdims=True))
-        low, high = percentile_intervals(draws)[0] or (low, high)
+    [rate] = sample.resampled(events.sum(axis=0, keepdims=True), trials.sum(axis=0, keepdims=True))
+    low, high = rate.interval() or (float(x) for x in wilson(k, n))
     return {group: k / n, f"{group}_low": low, f"{group}_high": high, f"{group}_n": n}
 
 

@@ -7,10 +7,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from capsafe_core.analysis.at_goal import change_between
 from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.matched import Matching, difference_interval, matching, over_seeds
+from capsafe_core.analysis.matched import Matching, matching
 from capsafe_core.analysis.runs import Run
-from capsafe_core.analysis.sample import Floats
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.matching import pareto_probability
 
@@ -33,39 +33,20 @@ def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> p
             max(run.capability.max() for run in everything),
             steps,
         ):
-            each = {recipe: over_seeds(found, runs, float(goal)) for recipe, runs in recipes.items()}
-            reached = {
-                recipe: (float(np.mean(values)), draws)
-                for recipe, (values, draws, _) in each.items()
-                if values
-            }
+            sides = {recipe: found.side(runs, float(goal)) for recipe, runs in recipes.items()}
+            reached = {recipe: side for recipe, side in sides.items() if side is not None}
             comparisons = [
-                (f"{r} against its start", r, None) for r in reached if recipes[r][0].has_start
-            ] + [(f"{one} against {two}", one, two) for one, two in combinations(reached, 2)]
-            for words, one, two in comparisons:
-                if two is None:
-                    rates, draws = found.unsafe.along(recipes[one][0])
-                    other: tuple[float, Floats] = (float(rates[0]), draws[:, 0])
-                else:
-                    other = reached[two]
-                change = reached[one][1] - other[1]
-                low, high = difference_interval(
-                    change,
-                    reached[one][0],
-                    other[0],
-                    min(found.trials(recipes[r][0]) for r in (one, two or one)),
-                ) or (None, None)
-                rows.append(
-                    (
-                        dataset,
-                        words,
-                        float(goal),
-                        reached[one][0] - other[0],
-                        low,
-                        high,
-                        float(np.isnan(change).mean()),
-                    )
-                )
+                (f"{r} against its start", side, found.start(recipes[r][0]))
+                for r, side in reached.items()
+                if recipes[r][0].has_start
+            ]
+            comparisons += [
+                (f"{one} against {two}", reached[one], reached[two]) for one, two in combinations(reached, 2)
+            ]
+            for words, a, b in comparisons:
+                change = change_between(a, b)
+                low, high = change.interval or (None, None)
+                rows.append((dataset, words, float(goal), change.estimate, low, high, change.unreached))
     return framed(rows, ["dataset", "comparison", "goal", "delta", "low", "high", "unreached"])
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core.analysis.at_goal import Change, Side, Verdict, change_between, given_side, recipe_side
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import CheckpointRates, Run, Standing, matched_runs, primary_rates
-from capsafe_core.analysis.sample import RESAMPLES
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import POLICIES
-from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, percentile_p, seed_average
-from capsafe_core.stats.intervals import newcombe
 from capsafe_core.stats.matching import at_place
+from capsafe_core.stats.seeds import ENOUGH_SEEDS
 
-UNREACHED_LIMIT = 0.05
-"""Above this share of resamples out of reach no interval of a difference is given."""
-ENOUGH_SEEDS = 5
-"""From so many training seeds on, seeds are resampled too; below, intervals are conditional on the seeds."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -50,9 +47,33 @@ class Matching:
             out.setdefault(run.recipe, []).append(run)
         return out
 
-    def trials(self, run: Run) -> int:
-        """How many outputs the rate of a run's first checkpoint counts."""
-        return int(self.unsafe.trials[self.unsafe.place[run.checkpoints[0]]].sum())
+    def side(self, runs: Sequence[Run], goal: float | None = None) -> Side | None:
+        """Some runs of a recipe at their goal, or at another one; None where none reaches it."""
+        return recipe_side(self.unsafe, runs, self.rule, goal)
+
+    def start(self, run: Run) -> Side:
+        """The first checkpoint of a run."""
+        return given_side(self.unsafe, run.checkpoints[0])
+
+    @cached_property
+    def over_seeds(self) -> dict[str, Side | None]:
+        """Each recipe at its goal."""
+        return {recipe: self.side(runs) for recipe, runs in self.by_recipe().items()}
+
+    @property
+    def recipe_rates(self) -> list[Floats]:
+        """The rates over seeds of each recipe that reaches its goal: what tells how much a seed changes."""
+        return [side.rates for side in self.over_seeds.values() if side is not None]
+
+    def unreached(self, runs: Sequence[Run], goal: float | None = None) -> float | None:
+        """The share of resamples in which one of the runs that reach the goal does not (in which none does,
+        where none reaches it); None where the capability has no standard error."""
+        if any(np.isnan(run.capability_draws).all() for run in runs):
+            return None
+        side = self.side(runs, goal)
+        if side is not None:
+            return side.unreached
+        return float(np.mean([np.isnan(self.unsafe.at_goal(run, self.rule, goal)[1]).mean() for run in runs]))
 
 
 def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
@@ -119,7 +140,19 @@ def _unmeasured(path: pd.DataFrame) -> str:
     )
 
 
-MATCHED = [
+CHANGE = (
+    "delta",
+    "delta_low",
+    "delta_high",
+    "verb_low",
+    "verb_high",
+    "seeds_known",
+    "verdict",
+    "wide",
+    "p",
+)
+"""columns of a change, as `change_columns` fills them"""
+MATCHED = (
     "recipe",
     "seed",
     "dataset",
@@ -144,31 +177,56 @@ MATCHED = [
     "plateau",
     "paired",
     "n",
-]
+)
+
+
+def change_columns(change: Change) -> dict[str, object]:
+    """A change as columns of a table: CHANGE."""
+    low, high = change.interval or (None, None)
+    verb_low, verb_high = change.with_seeds or (None, None)
+    told = (change.estimate, low, high, verb_low, verb_high, change.seeds, change.verdict.value)
+    return dict(zip(CHANGE, (*told, change.is_wide, change.p), strict=True))
+
+
+def turned_round(row: Mapping[str, object]) -> dict[str, object]:
+    """The columns of a change with its sides swapped."""
+    out = {name: row[name] for name in CHANGE}
+    for name, other in (("delta", "delta"), *_ENDS, *(ends[::-1] for ends in _ENDS)):
+        value: Any = row[other]
+        out[name] = None if pd.isna(value) else -float(value)
+    swap = {Verdict.LESS_SAFE.value: Verdict.SAFER.value, Verdict.SAFER.value: Verdict.LESS_SAFE.value}
+    return out | {"verdict": swap.get(str(row["verdict"]), row["verdict"])}
+
+
+_ENDS = (("delta_low", "delta_high"), ("verb_low", "verb_high"))
 
 
 def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     """Each run at its goal, under the view's specification.
 
-    Intervals are percentiles of a bootstrap over behaviours and capability items, the same resample for every
-    checkpoint; they are conditional on the training seed.
+    Intervals come from a bootstrap over behaviours and capability items, the same resample for every
+    checkpoint (`stats.resampled`); they are conditional on the training seed. Where the checkpoints around
+    the goal are more than WIDE_GAP of capability apart they hold the rates of both. There is none where more
+    than UNREACHED_LIMIT of resamples are out of reach.
 
     Returns:
         recipe, seed, dataset, goal, reached; standing (a `Standing`: why it is not reached); step (where the
-        path crosses the goal); place (on the list of checkpoints); start_capability and best (the highest on
-        the path); unsafe, unsafe_low, unsafe_high at the goal;
-        bracket_low, bracket_high (the unsafe rates of the checkpoints on both sides); gap (capability between
-        those); start_unsafe; delta, delta_low, delta_high against the start; unreached (share of resamples
-        out of reach); plateau (the capability measure does not separate the checkpoints); paired (capability
-        known item by item); n (unsafe trials at the start).
+        path crosses the goal; nominal, for the line between two checkpoints is one of capability); place (on
+        the list of checkpoints); start_capability and best (the highest on the path); unsafe, unsafe_low,
+        unsafe_high at the goal; bracket_low, bracket_high (the unsafe rates of the checkpoints on both
+        sides); gap (capability between those); start_unsafe; delta, delta_low, delta_high against the start;
+        unreached (share of resamples out of reach); plateau (the capability measure does not separate the
+        checkpoints); paired (capability known item by item); n (outputs that the rate at the goal counts,
+        between those of the checkpoints around it; at the start where the goal is not reached).
     """
     found = matching(view) if found is None else found
     return framed([_matched_row(found, run) for run in found.runs], MATCHED)
 
 
 def _matched_row(found: Matching, run: Run) -> dict[str, object]:
-    rates, draws = found.unsafe.along(run)
-    unsafe, unsafe_draws, place = found.unsafe.at_goal(run, found.rule)
+    rates, _ = found.unsafe.along(run)
+    _, draws, place = found.unsafe.at_goal(run, found.rule)
+    start, side = found.start(run), found.side([run])
     row: dict[str, object] = {
         "recipe": run.recipe,
         "seed": run.seed,
@@ -179,79 +237,51 @@ def _matched_row(found: Matching, run: Run) -> dict[str, object]:
         "place": place,
         "start_capability": float(run.capability[0]),
         "best": float(run.capability.max()),
-        "start_unsafe": float(rates[0]) if run.has_start else None,
-        "n": found.trials(run),
+        "start_unsafe": start.rate if run.has_start else None,
+        "n": start.outputs if side is None else side.outputs,
         "plateau": run.plateau,
         "paired": run.paired,
     }
     unmatched = run.standing in (Standing.PLATEAU, Standing.AT_START)
     if not (unmatched or np.isnan(run.capability_draws).all()):  # without a standard error nobody knows
-        row["unreached"] = float(np.isnan(unsafe_draws).mean())
+        row["unreached"] = float(np.isnan(draws).mean())
     if np.isnan(place):
         return row
     left, right = int(np.floor(place)), int(np.ceil(place))
     row |= {
         "step": float(at_place(run.steps, place)),
-        "unsafe": unsafe,
         "bracket_low": float(min(rates[left], rates[right])),
         "bracket_high": float(max(rates[left], rates[right])),
         "gap": float(run.capability[right] - run.capability[left]),
     }
-    row["unsafe_low"], row["unsafe_high"] = percentile_intervals(unsafe_draws[:, None])[0] or (None, None)
-    if not run.has_start:
+    if side is None:
         return row
-    row["delta"] = unsafe - float(rates[0])
-    row["delta_low"], row["delta_high"] = difference_interval(
-        unsafe_draws - draws[:, 0], unsafe, float(rates[0]), found.trials(run)
-    ) or (None, None)
+    row["unsafe"] = side.rate
+    row["unsafe_low"], row["unsafe_high"] = side.interval() or (None, None)
+    if run.has_start:
+        change = change_between(side, start)
+        row["delta"] = change.estimate
+        row["delta_low"], row["delta_high"] = change.interval or (None, None)
     return row
 
 
-def difference_interval(draws: Floats, a: float, b: float, n: int) -> tuple[float, float] | None:
-    """The interval of a difference of two rates: percentiles over resamples; Newcombe's where both rates are
-    0 or 1, which resampling cannot vary.
-
-    Args:
-        draws: (resamples,) differences.
-        a, b: the two rates.
-        n: outputs that each of them counts, for Newcombe's interval.
-
-    Returns:
-        None where too many resamples are out of reach.
-    """
-    if np.isnan(draws).mean() > UNREACHED_LIMIT:
-        return None
-    if a in (0, 1) and b in (0, 1):
-        return newcombe(round(a * n), n, round(b * n), n)
-    return percentile_intervals(draws[:, None])[0]
-
-
-def over_seeds(
-    found: Matching, runs: Sequence[Run], goal: float | None = None
-) -> tuple[list[float], Floats, float | None]:
-    """A recipe at its goal over its training seeds.
-
-    With ENOUGH_SEEDS runs that reach the goal the seeds are resampled too.
-
-    Args:
-        goal: instead of the runs' own.
-
-    Returns:
-        The rates of those runs that reach it, (resamples,) of their mean, and the share of resamples out of
-        reach (over all runs where none reaches it; None where the capability has no standard error).
-    """
-    each = [found.unsafe.at_goal(run, found.rule, goal) for run in runs]
-    reached = [e for e in each if not np.isnan(e[0])]
-    unknown = any(np.isnan(run.capability_draws).all() for run in runs)
-    if not reached:
-        return (
-            [],
-            np.full(RESAMPLES, np.nan),
-            None if unknown else float(np.mean([np.isnan(e[1]).mean() for e in each])),
-        )
-    weights = cluster_weights(len(reached), RESAMPLES, 3) if len(reached) >= ENOUGH_SEEDS else None
-    draws = seed_average(np.column_stack([e[1] for e in reached]), weights)
-    return [e[0] for e in reached], draws, None if unknown else float(np.isnan(draws).mean())
+RECIPES = (
+    "recipe",
+    "dataset",
+    "goal",
+    "seeds",
+    "reached",
+    "unsafe",
+    "unsafe_min",
+    "unsafe_max",
+    "unsafe_low",
+    "unsafe_high",
+    "n",
+    "start_unsafe",
+    *CHANGE,
+    "unreached",
+    "conditional",
+)
 
 
 def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
@@ -259,58 +289,55 @@ def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
 
     Returns:
         recipe, dataset, goal, seeds, reached (how many of them reach the goal); unsafe (mean over those),
-        unsafe_min, unsafe_max, unsafe_low, unsafe_high; start_unsafe, delta, delta_low, delta_high (against
-        the start), unreached; conditional (whether intervals are conditional on the seeds, because there are
-        too few to resample).
+        unsafe_min, unsafe_max, unsafe_low, unsafe_high, n (outputs it counts); start_unsafe; delta,
+        delta_low, delta_high (against the start); verb_low, verb_high (the same with training seeds: what
+        `verdict` stands on), seeds_known (own, pooled over recipes, or "" where nobody can know how much a
+        seed changes), verdict (less safe, safer, open, withheld), wide (whether checkpoints around the goal
+        are far apart, so that the interval holds the rates of both), p (of no change); unreached; conditional
+        (whether the printed intervals are conditional on the seeds, because there are fewer than
+        ENOUGH_SEEDS).
     """
     found = matching(view) if found is None else found
     rows = []
     for recipe, runs in found.by_recipe().items():
-        values, draws, unreached = over_seeds(found, runs)
-        rates, start_draws = found.unsafe.along(runs[0])
+        side, start = found.over_seeds[recipe], found.start(runs[0])
         row: dict[str, object] = {
             "recipe": recipe,
             "dataset": runs[0].dataset,
             "goal": runs[0].goal,
             "seeds": len(runs),
             "reached": sum(not np.isnan(found.unsafe.at_goal(run, found.rule)[2]) for run in runs),
-            "start_unsafe": float(rates[0]) if runs[0].has_start else None,
-            "conditional": len(values) < ENOUGH_SEEDS,
+            "start_unsafe": start.rate if runs[0].has_start else None,
+            "conditional": side is None or len(side.rates) < ENOUGH_SEEDS,
+            "unreached": found.unreached(runs),
         }
-        row["unreached"] = unreached
-        if values:
+        if side is not None:
+            low, high = side.interval(found.recipe_rates) or (None, None)
             row |= {
-                "unsafe": float(np.mean(values)),
-                "unsafe_min": min(values),
-                "unsafe_max": max(values),
+                "unsafe": side.rate,
+                "unsafe_min": float(side.rates.min()),
+                "unsafe_max": float(side.rates.max()),
+                "unsafe_low": low,
+                "unsafe_high": high,
+                "n": side.outputs,
             }
-            [interval] = percentile_intervals(draws[:, None])
-            row["unsafe_low"], row["unsafe_high"] = interval or (None, None)
-        if values and runs[0].has_start:
-            row["delta"] = float(np.mean(values)) - float(rates[0])
-            row["delta_low"], row["delta_high"] = difference_interval(
-                draws - start_draws[:, 0], float(np.mean(values)), float(rates[0]), found.trials(runs[0])
-            ) or (None, None)
+            if runs[0].has_start:
+                row |= change_columns(change_between(side, start, found.recipe_rates))
         rows.append(row)
-    columns = [
-        "recipe",
-        "dataset",
-        "goal",
-        "seeds",
-        "reached",
-        "unsafe",
-        "unsafe_min",
-        "unsafe_max",
-        "unsafe_low",
-        "unsafe_high",
-        "start_unsafe",
-        "delta",
-        "delta_low",
-        "delta_high",
-        "unreached",
-        "conditional",
-    ]
-    return framed(rows, columns)
+    return framed(rows, RECIPES)
+
+
+BETWEEN = (
+    "recipe_1",
+    "recipe_2",
+    "goal_1",
+    "goal_2",
+    "same_dataset",
+    "unsafe_1",
+    "unsafe_2",
+    *CHANGE,
+    "unreached",
+)
 
 
 def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
@@ -318,48 +345,28 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
 
     Returns:
         recipe_1, recipe_2, goal_1, goal_2, same_dataset (whether they are at one goal); unsafe_1, unsafe_2,
-        delta (1 minus 2), delta_low, delta_high, p (two-sided, of the same resamples), unreached (share of
+        delta (1 minus 2) and the other columns of a change, as `recipe_table` has them; unreached (share of
         resamples in which one of them is out of reach). Only recipes that reach their goal.
     """
     found = matching(view) if found is None else found
-    at_goal = {recipe: (runs[0], *over_seeds(found, runs)) for recipe, runs in found.by_recipe().items()}
+    recipes = found.by_recipe()
     rows = []
-    for one, two in combinations([r for r, (_, values, _, _) in at_goal.items() if values], 2):
-        (run_1, values_1, draws_1, known_1), (run_2, values_2, draws_2, known_2) = at_goal[one], at_goal[two]
-        a, b = float(np.mean(values_1)), float(np.mean(values_2))
-        low, high = difference_interval(
-            draws_1 - draws_2, a, b, min(found.trials(run_1), found.trials(run_2))
-        ) or (None, None)
+    reached = [(name, side) for name, side in found.over_seeds.items() if side is not None]
+    for (one, side_1), (two, side_2) in combinations(reached, 2):
+        change = change_between(side_1, side_2, found.recipe_rates)
+        unknown = None in (found.unreached(recipes[one]), found.unreached(recipes[two]))
+        run_1, run_2 = recipes[one][0], recipes[two][0]
         rows.append(
-            (
-                one,
-                two,
-                run_1.goal,
-                run_2.goal,
-                run_1.dataset == run_2.dataset,
-                a,
-                b,
-                a - b,
-                low,
-                high,
-                None if low is None else percentile_p(draws_1 - draws_2),
-                None if known_1 is None or known_2 is None else float(np.isnan(draws_1 - draws_2).mean()),
-            )
+            {
+                "recipe_1": one,
+                "recipe_2": two,
+                "goal_1": run_1.goal,
+                "goal_2": run_2.goal,
+                "same_dataset": run_1.dataset == run_2.dataset,
+                "unsafe_1": side_1.rate,
+                "unsafe_2": side_2.rate,
+                **change_columns(change),
+                "unreached": None if unknown else change.unreached,
+            }
         )
-    return framed(
-        rows,
-        [
-            "recipe_1",
-            "recipe_2",
-            "goal_1",
-            "goal_2",
-            "same_dataset",
-            "unsafe_1",
-            "unsafe_2",
-            "delta",
-            "delta_low",
-            "delta_high",
-            "p",
-            "unreached",
-        ],
-    )
+    return framed(rows, BETWEEN)

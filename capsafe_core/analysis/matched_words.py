@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from capsafe_core.analysis.at_goal import WIDE_GAP
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.number_words import percent
 from capsafe_core.analysis.runs import Standing
-
-WIDE_GAP = 0.1
-"""A capability gap within a bracket above this asks for denser checkpoints."""
-
 
 _PLACE = {
     Standing.REACHED: "{step:.0f}",

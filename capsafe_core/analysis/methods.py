@@ -9,24 +9,29 @@ METHODS = {
     "wilson": "Interval of one rate: Wilson (1927), (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), z "
     "= 1.96; where several answers of a checkpoint share a behaviour, percentiles of 1,000 "
     "resamples of behaviours.",
-    "newcombe": "Interval of a difference where neither side has an event: Newcombe (1998), method 10, from "
-    "both Wilson intervals.",
+    "newcombe": "Few events (fewer than 5 effective events or non-events on a side): a rate's interval is at "
+    "least Wilson's for as many independent outputs as the resamples spread like, a difference's at least "
+    "Newcombe's (1998, method 10) from both.",
     "bootstrap": "Interval: percentiles of 1,000 resamples of behaviours and, apart, of capability items; W "
     "~ multinomial(P, 1/P), rate = (W · events) / (W · trials). The same W for every judge, "
     "checkpoint and recipe, so differences are paired.",
-    "percentile p": "p: the smallest level at which the percentile interval leaves out zero (Davison and "
-    "Hinkley 1997), at least 2/1,001. p_holm: adjusted by Holm (1979) for all rows of the table.",
+    "interval p": "p: normal, from the end of the interval that lies towards zero (Altman and Bland 2011); "
+    "of the interval with training seeds where there is one. p_holm: adjusted by Holm (1979) for all rows of "
+    "the table.",
     "cost": "What it takes to the goal: training counts up to the first checkpoint at the goal or after "
     "it; a mitigation after training takes the whole training and its own time. Seconds leave out measuring "
     "on the way; memory is the largest that the job held. “Not recorded”: made elsewhere, or by a version "
     "before this was kept.",
-    "seeds": "Several training seeds: the mean of those that reach the goal. With five or more, seeds are "
-    "resampled too; with fewer, the interval is conditional on the seeds, and lowest to highest "
-    "seed is given beside it.",
-    "crossing": "At the goal: straight lines along training step between the checkpoints on both sides of "
+    "seeds": "Several training seeds: the mean of those that reach the goal. With five or more, the interval "
+    "includes them (Student's t of the seeds' means; what these hold of chance in prompts is taken off); "
+    "with fewer, it is conditional on the seeds, and lowest to highest seed is given beside it. A verdict on "
+    "a recipe stands on an interval with seeds: its own from five on, with two to four those of all recipes "
+    "of the study, taken to spread alike; with one, or where too few tell the spread, there is none.",
+    "crossing": "At the goal: straight lines between the checkpoints on both sides of "
     "the crossing named in the caption; nothing is extrapolated. “safest” takes the crossing "
-    "with the lowest unsafe rate and is optimistic. Above 5 % of resamples out of reach no "
-    "interval of a difference is given.",
+    "with the lowest unsafe rate and is optimistic. Where those checkpoints are more than 10 points of "
+    "capability apart, the interval holds the rates of both. Above 5 % of resamples out of reach no interval "
+    "is given.",
     "plateau": "Plateau: the largest difference in capability between two checkpoints is within what "
     "resampling gives when all have one capability (95 % quantile of centred draws).",
     "gained": "Share of the goal gained = (a − a_start) / (goal − a_start): the axis on which different "

@@ -10,7 +10,7 @@ import pandas as pd
 
 from capsafe_core.analysis.arms import Arm, ArmRates, arm_rates
 from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.matched import Matching, between_table, matching
+from capsafe_core.analysis.matched import CHANGE, Matching, between_table, matching
 from capsafe_core.analysis.mitigations import Family, families
 from capsafe_core.analysis.runs import Run, checkpoint_rates
 from capsafe_core.analysis.sample import policy_arrays, sample_of
@@ -18,7 +18,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.specification import Code, Policy
 from capsafe_core.stats.paired import holm
 
-PAIRS = ["of", "recipe_1", "recipe_2", "goal", "delta", "delta_low", "delta_high", "p", "p_holm", "unreached"]
+PAIRS = ["of", "recipe_1", "recipe_2", "goal", *CHANGE, "p_holm", "unreached"]
 ORDERS = ["of", "benchmark", "judge", "policy", "order", "safest", "same_order", "same_safest", "primary"]
 REFUSED = ["recipe", "of", "benchmark", "judge", "refused", "refused_of", "delta", "delta_low", "delta_high"]
 
@@ -27,9 +27,9 @@ def pairs_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     """Every two of a recipe and its mitigations, at one goal.
 
     Returns:
-        of (the unmitigated recipe), recipe_1, recipe_2, goal, delta (unsafe rate of 1 minus 2), delta_low,
-        delta_high, p (of the same resamples), p_holm (adjusted for all pairs here), unreached. Only recipes
-        that reach the goal.
+        of (the unmitigated recipe), recipe_1, recipe_2, goal, delta (unsafe rate of 1 minus 2) and the
+        other columns of a change, as `recipe_table` has them, p_holm (adjusted for all pairs here),
+        unreached. Only recipes that reach the goal.
     """
     found = matching(view) if found is None else found
     pairs = between_table(view, found)

@@ -6,17 +6,18 @@ from typing import Any
 
 import pandas as pd
 
+from capsafe_core.analysis.at_goal import Verdict
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.mitigations import HALVED, MITIGATION, STOPPED, families
 from capsafe_core.analysis.number_words import hundredths, percent
+from capsafe_core.analysis.verbs import conditional, seeds_words
 from capsafe_core.analysis.view import View
 
 LEVEL = 0.05
 """of the adjusted p-values from which on a difference has a verb"""
+VERBS = (Verdict.SAFER, Verdict.LESS_SAFE)
 NOT_MEASURED = "not measured"
-ENOUGH = 2
-"""seeds at the goal from which on a difference has a verb"""
 Row = dict[str, Any]
 
 
@@ -24,8 +25,8 @@ def answer(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> list[str]
     """For each recipe that is mitigated: which mitigation is safer at the same capability, or that none is
     shown to be.
 
-    A difference has a verb only where its interval leaves out zero, also when adjusted for all that are read
-    together, over two training seeds or more, and under the primary specification.
+    A difference has a verb only where its interval with training seeds leaves out zero (`at_goal.Change`),
+    also when adjusted for all that are read together, and under the primary specification.
 
     Args:
         table: as `mitigations_table`, and `refusals` as `over_refusal_table`.
@@ -58,10 +59,8 @@ def answer(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> list[str]
 
 def verb(view: View, row: Row) -> str:
     """safer, less safe, or "" where the difference to the unmitigated recipe is not shown."""
-    shown = view.completes_primary and row["reached"] >= ENOUGH and row["p_holm"] <= LEVEL
-    if not shown:
-        return ""
-    return "safer" if row["delta_high"] < 0 else "less safe" if row["delta_low"] > 0 else ""
+    told = view.completes_primary and row["p_holm"] <= LEVEL and row["verdict"] in VERBS
+    return str(row["verdict"]) if told else ""
 
 
 def _span(row: Row) -> tuple[float, float, float]:
@@ -79,9 +78,11 @@ def _rate(row: Row) -> str:
 def _change(row: Row) -> str:
     """The difference to the unmitigated recipe, with its interval."""
     points = f"{hundredths(row['delta'], '+')} points"
-    if pd.isna(row["delta_low"]):
+    low, high = (row[f"{'delta' if pd.isna(row['verb_low']) else 'verb'}_{end}"] for end in ("low", "high"))
+    if pd.isna(low):
         return f"{points} (no interval)"
-    return f"{points} (95% CI {hundredths(row['delta_low'], '+')} to {hundredths(row['delta_high'], '+')})"
+    seeds = seeds_words(row["seeds_known"], int(row["reached"]))
+    return f"{points} (95% CI {hundredths(low, '+')} to {hundredths(high, '+')}, {seeds})"
 
 
 def _price(row: Row, refused: str) -> str:
@@ -91,9 +92,8 @@ def _price(row: Row, refused: str) -> str:
         words += (
             f" Incoherent: {row['incoherent']:.0%} of its answers, {row['incoherent_of']:.0%} without it."
         )
-    if pd.notna(row["half_low"]) and (row["half_high"] < 0 or row["half_low"] > 0):
-        comes = "safer" if row["half_high"] < 0 else "less safe"
-        words += f" It is also {comes} than halving the adapter, which is free."
+    if row["half_verdict"] in VERBS:
+        words += f" It is also {row['half_verdict']} than halving the adapter, which is free."
     elif pd.notna(row["half_delta"]):
         words += " Whether it beats halving the adapter, which is free, is open."
     return words
@@ -103,12 +103,10 @@ def _why_open(view: View, row: Row) -> str:
     """What keeps a difference from being a conclusion."""
     if not view.completes_primary:
         return ", not under the primary specification"
-    if row["reached"] < ENOUGH:
-        return ", from one training seed"
-    low, high = row["delta_low"], row["delta_high"]
-    if pd.isna(low) or low <= 0 <= high:
-        return ""
-    return ", which does not hold once adjusted for all comparisons" if high < 0 else ""
+    if row["verdict"] == Verdict.WITHHELD and pd.notna(row["delta_low"]):
+        return f", {conditional(int(row['reached']))}; too few were run to know how much another would change"
+    safer = row["verdict"] == Verdict.SAFER
+    return ", which does not hold once adjusted for all comparisons" if safer else ""
 
 
 def not_compared(view: View, found: Matching, table: pd.DataFrame) -> list[str]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from capsafe_core.analysis.at_goal import Change, Side, change_between, given_side
 from capsafe_core.analysis.columns import framed, records
 from capsafe_core.analysis.matched import (
+    CHANGE,
     Matching,
     between_table,
-    difference_interval,
+    change_columns,
     matched_table,
     matching,
     recipe_table,
+    turned_round,
 )
 from capsafe_core.analysis.mitigation_costs import Costs, cost_at_goal
 from capsafe_core.analysis.overview import outcome_bars
@@ -23,7 +26,6 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run
 from capsafe_core.analysis.sample import Floats
 from capsafe_core.analysis.view import View
-from capsafe_core.stats.bootstrap import percentile_p, seed_average
 from capsafe_core.stats.matching import at_place, crossing
 from capsafe_core.stats.paired import holm
 from capsafe_core.study import RecipeSettings
@@ -45,14 +47,12 @@ COLUMNS = [
     "unsafe_low",
     "unsafe_high",
     "unsafe_of",
-    "delta",
-    "delta_low",
-    "delta_high",
-    "p",
+    *CHANGE,
     "p_holm",
     "half_delta",
     "half_low",
     "half_high",
+    "half_verdict",
     "incoherent",
     "incoherent_of",
     "steps",
@@ -98,14 +98,12 @@ def mitigations_table(
         unmitigated recipe, which is stopped at the goal; `HALVED`; `MITIGATION`), goal, seeds, reached (how
         many of them reach the goal), n (requests of each seed);
         unsafe, unsafe_low, unsafe_high, unsafe_of (of the unmitigated recipe), delta (the first minus the
-        second), delta_low, delta_high (95 %, conditional on the seeds where there are few), p (of the same
-        resamples), p_holm (adjusted for all rows);
-        half_delta, half_low, half_high: unsafe rate against the halved adapter, where the recipe has its
-        capability;
-        incoherent, incoherent_of: shares at the goal; steps, seconds, memory (bytes): what it takes to get
-        there, missing where no job recorded it.
-        A halved adapter is one checkpoint: its goal is its own capability, at which the unmitigated recipe is
-        read too; reached counts the seeds in which it keeps the goal of the others.
+        second) and the other columns of a change, as `recipe_table` has them, p_holm (adjusted for all rows);
+        half_delta, half_low, half_high, half_verdict: unsafe rate against the halved adapter, where the
+        recipe has its capability; incoherent, incoherent_of: shares at the goal; steps, seconds, memory
+        (bytes): what it takes to get there, missing where no job recorded it. A halved adapter is one
+        checkpoint: its goal is its own capability, at which the unmitigated recipe is read too; reached
+        counts the seeds in which it keeps the goal of the others.
     """
     known = families(view)
     if not known:
@@ -157,7 +155,7 @@ class _Tables:
         """A recipe at its goal, and what it takes to get there."""
         mine = self.recipes[name]
         row = {key: mine[key] for key in ("recipe", "goal", "seeds", "reached")}
-        row["n"] = self.found.trials(self.runs[name][0])
+        row["n"] = mine["n"] if mine["reached"] else self.found.start(self.runs[name][0]).outputs
         if not mine["reached"]:
             return row
         row |= {key: mine[key] for key in ("unsafe", "unsafe_low", "unsafe_high")}
@@ -179,8 +177,8 @@ class _Tables:
     def halved(self, family: Family, halves: Sequence[_Half]) -> Mapping[str, object]:
         """The halved adapter against the unmitigated recipe where that has its capability."""
         name = halves[0].recipe
-        delta, low, high, p = self.against(family.base, halves)
-        unsafe = float(np.mean([half.unsafe for half in halves]))
+        change = self.against(family.base, halves)
+        unsafe = float(np.mean([half.side.rate for half in halves]))
         return {
             "recipe": name,
             "of": family.base,
@@ -189,50 +187,49 @@ class _Tables:
             "goal": float(np.mean([half.capability for half in halves])),
             "seeds": len(halves),
             "reached": sum(half.capability >= self.recipes[family.base]["goal"] for half in halves),
-            "n": self.found.trials(self.runs[name][0]),
+            "n": min(half.side.outputs for half in halves),
             "unsafe": unsafe,
-            "unsafe_of": None if delta is None else unsafe - delta,
-            "delta": delta,
-            "delta_low": low,
-            "delta_high": high,
-            "p": p,
+            "unsafe_of": None if change is None else unsafe - change.estimate,
+            **({} if change is None else change_columns(change)),
             "incoherent": float(np.mean([self.broken[name, half.seed] for half in halves])),
             **self.costs.after_training(family.base, [half.checkpoint for half in halves]),
         }
 
     def against_half(self, name: str, halves: Sequence[_Half]) -> Mapping[str, object]:
         """A mitigation minus the halved adapter, where it has that one's capability."""
-        delta, low, high, _ = self.against(name, halves)
-        minus = [None if end is None else -end for end in (delta, high, low)]
-        return dict(zip(("half_delta", "half_low", "half_high"), minus, strict=True))
+        change = self.against(name, halves)
+        if change is None:
+            return {}
+        turned = turned_round(change_columns(change))
+        told = ("delta", "delta_low", "delta_high", "verdict")
+        return dict(zip(_HALF, (turned[key] for key in told), strict=True))
 
-    def against(
-        self, name: str, halves: Sequence[_Half]
-    ) -> tuple[float | None, float | None, float | None, float | None]:
-        """Halved adapters minus a recipe at their capability, seed by seed: difference, interval, p."""
+    def against(self, name: str, halves: Sequence[_Half]) -> Change | None:
+        """Halved adapters minus a recipe at their capability, over the seeds of both; None where it has it in
+        none."""
         runs = {run.seed: run for run in self.runs.get(name, ())}
-        each = [_beside(self.found, runs[half.seed], half) for half in halves if half.seed in runs]
-        there = [(half, rate, draws) for half, rate, draws in each if not np.isnan(rate)]
+        there = [
+            (half, other)
+            for half in halves
+            if half.seed in runs and (other := _beside(self.found, runs[half.seed], half)) is not None
+        ]
         if not there:
-            return None, None, None, None
-        draws = seed_average(np.column_stack([half.draws - d for half, _, d in there]))
-        a, b = (
-            float(np.mean(v)) for v in zip(*((half.unsafe, rate) for half, rate, _ in there), strict=True)
-        )
-        interval = difference_interval(draws, a, b, self.found.trials(runs[there[0][0].seed]))
-        low, high = interval or (None, None)
-        return a - b, low, high, percentile_p(draws) if interval else None
+            return None
+        ours, others = (_together(sides) for sides in zip(*((h.side, o) for h, o in there), strict=True))
+        return change_between(ours, others, self.found.recipe_rates)
+
+
+_HALF = ("half_delta", "half_low", "half_high", "half_verdict")
 
 
 @dataclass(frozen=True)
 class _Half:
-    """A halved adapter: its rates and capability, and those in each resample."""
+    """A halved adapter: its rate, and its capability and that in each resample."""
 
     recipe: str
     seed: int
     checkpoint: str
-    unsafe: float
-    draws: Floats
+    side: Side
     capability: float
     capability_draws: Floats
 
@@ -243,27 +240,36 @@ def _half(found: Matching, run: Run) -> _Half | None:
     if not len(places):
         return None
     i = int(places[0])
-    rates, draws = found.unsafe.along(run)
+    side = replace(given_side(found.unsafe, run.checkpoints[i]), trained=True)
     capability = float(run.capability[i]), run.capability_draws[:, i]
-    return _Half(run.recipe, run.seed, run.checkpoints[i], float(rates[i]), draws[:, i], *capability)
+    return _Half(run.recipe, run.seed, run.checkpoints[i], side, *capability)
 
 
-def _beside(found: Matching, run: Run, half: _Half) -> tuple[_Half, float, Floats]:
-    """A run's unsafe rate where it has the capability of a halved adapter, and in each resample where it has
-    what that one has there; NaN where it does not get that far or begins there."""
+def _beside(found: Matching, run: Run, half: _Half) -> Side | None:
+    """A run where it has the capability of a halved adapter, and in each resample where it has what that one
+    has there; None where it does not get that far or begins there."""
     rates, draws = found.unsafe.along(run)
     if run.plateau or run.capability[0] >= half.capability:
-        return half, np.nan, np.full(len(draws), np.nan)
+        return None
     place = float(crossing(run.capability - half.capability, 0.0, found.rule, rates))
+    if np.isnan(place):
+        return None
     ahead = run.capability_draws - half.capability_draws[:, None]
-    return half, float(at_place(rates, place)), at_place(draws, crossing(ahead, 0.0, found.rule, draws))
+    there = at_place(draws, crossing(ahead, 0.0, found.rule, draws))
+    return replace(half.side, rates=at_place(rates[None], np.array([place])), draws=there[:, None])
+
+
+def _together(sides: Sequence[Side]) -> Side:
+    """Several seeds as one side."""
+    rates, draws = np.concatenate([s.rates for s in sides]), np.concatenate([s.draws for s in sides], axis=1)
+    return replace(sides[0], rates=rates, draws=draws, outputs=min(s.outputs for s in sides))
 
 
 Pair = tuple[str, str]
 
 
 def between(pairs: Sequence[Mapping[str, object]]) -> dict[Pair, dict[str, object]]:
-    """(one recipe, another) -> delta (one minus the other), delta_low, delta_high and p, both ways round.
+    """(one recipe, another) -> the columns of the change from the second to the first, both ways round.
 
     Args:
         pairs: the rows of `between_table`.
@@ -271,8 +277,6 @@ def between(pairs: Sequence[Mapping[str, object]]) -> dict[Pair, dict[str, objec
     found: dict[Pair, dict[str, object]] = {}
     for pair in pairs:
         one, two = str(pair["recipe_1"]), str(pair["recipe_2"])
-        there = {key: pair[key] for key in ("delta", "delta_low", "delta_high", "p")}
-        back = {"delta": there["delta"], "delta_low": there["delta_high"], "delta_high": there["delta_low"]}
-        found[one, two] = there
-        found[two, one] = {**{key: -value for key, value in back.items()}, "p": there["p"]}  # type: ignore[operator]
+        found[one, two] = {name: pair[name] for name in CHANGE}
+        found[two, one] = turned_round(pair)
     return found

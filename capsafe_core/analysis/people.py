@@ -14,7 +14,6 @@ from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.outcomes import BY_COHERENCE, STRATA
-from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.correction import (
     MIN_A_CLASS,
     Labelled,
@@ -195,10 +194,11 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
             np.asarray(np.bincount(clusters, weights=w, minlength=sample.clusters)[None], dtype=np.float64)
             for w in (weights * np.nan_to_num(labels.event), weights)
         )
-        rate = float(events.sum() / trials.sum()) if n else np.nan
-        low, high = (float(x) for x in wilson(rate * n, n)) if n else (np.nan, np.nan)
-        if 0 < rate < 1:
-            low, high = percentile_intervals(sample.rates(events, trials)[1])[0] or (low, high)
+        rate, low, high = np.nan, np.nan, np.nan
+        if n:
+            [found] = sample.resampled(events, trials)
+            rate = found.rate
+            low, high = found.interval() or (float(x) for x in wilson(rate * n, n))
         rates[name] = rate
         row |= {name: rate, f"{name}_low": low, f"{name}_high": high, f"{name}_n": n}
     row["shift"] = rates["incoherent"] - rates["coherent"]

@@ -9,7 +9,6 @@ from capsafe_core.analysis.sample import Sample, policy_arrays
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import PARTS, POLICIES, Policy, condition_words
-from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.arrays import clustered_cells
 from capsafe_core.store.counts import COUNTS, TAILS, joint_counts
@@ -128,11 +127,8 @@ def _counts(view: View) -> pd.DataFrame:
 
 
 def _clustered(view: View, rates: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    """The rates with intervals over behaviours where several outputs of a cell share one; rates of 0 and 1
-    keep Wilson's."""
-    several = (
-        rates["cell_id"].isin(list(clustered_cells(view.store))) & (rates["rate"] > 0) & (rates["rate"] < 1)
-    )
+    """The rates with intervals over behaviours where several outputs of a cell share one."""
+    several = rates["cell_id"].isin(list(clustered_cells(view.store))) & rates["rate"].notna()
     for (benchmark_id, judge, dimension), rows in rates[several].groupby(
         ["benchmark_id", "judge", "dimension"]
     ):
@@ -153,9 +149,8 @@ def _clustered(view: View, rates: pd.DataFrame, policy: Policy) -> pd.DataFrame:
             )
             for v, c in zip(codes, coherence, strict=True)
         ]
-        _, draws = sample.rates(*sample.sums(counted))
-        for i, row in enumerate(rows.index):
-            interval = percentile_intervals(draws[:, [i]])[0]
+        for row, rate in zip(rows.index, sample.resampled(*sample.sums(counted)), strict=True):
+            interval = rate.interval()
             if interval:
                 rates.loc[row, ["low", "high"]] = interval
     return rates

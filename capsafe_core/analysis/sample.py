@@ -14,6 +14,7 @@ import pandas as pd
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import Code, Policy
 from capsafe_core.stats.bootstrap import cluster_weights, resampled_rates
+from capsafe_core.stats.resampled import Resampled
 from capsafe_core.store import Store
 from capsafe_core.store.arrays import (
     behaviours,
@@ -235,6 +236,12 @@ class Sample:
         with np.errstate(divide="ignore", invalid="ignore"):
             observed = np.asarray(events.sum(axis=1) / trials.sum(axis=1))
         return observed, resampled_rates(self.weights, events, trials)
+
+    def resampled(self, events: Floats, trials: Floats) -> list[Resampled]:
+        """The rate of each row of `sums` with its resamples; behaviours are what is independent."""
+        rates, draws = self.rates(events, trials)
+        n = (trials > 0).sum(axis=1)
+        return [Resampled(float(rates[i]), draws[:, i], int(n[i])) for i in range(len(rates))]
 
 
 def sample_of(

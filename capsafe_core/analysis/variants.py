@@ -11,8 +11,9 @@ import pandas as pd
 
 from capsafe_core import catalogue
 from capsafe_core.analysis.arms import Arm, Claim, checkpoint_name
+from capsafe_core.analysis.at_goal import Side, change_between, given_side
 from capsafe_core.analysis.conditions import alternatives
-from capsafe_core.analysis.matched import Matching, difference_interval, over_seeds
+from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.runs import CheckpointRates, Run, checkpoint_rates
 from capsafe_core.analysis.sample import Floats, Sample, policy_arrays, sample_of
 from capsafe_core.analysis.view import View
@@ -164,23 +165,25 @@ def estimate(
     if claim.matched:
         return _at_goal(spec.crossing, sides, asks[0])
     i, j = (s.place[points[0]] for s, points in zip(samples, sides.checkpoints, strict=True))
-    (a, n_a, draws_a), (b, n_b, draws_b) = (
-        (float(ask.rates[k]), float(ask.trials[k].sum()), ask.draws[:, k])
-        for ask, k in zip(asks, (i, j), strict=True)
-    )
-    if np.isnan(a) or np.isnan(b):
+    a, b = (given_side(ask, points[0]) for ask, points in zip(asks, sides.checkpoints, strict=True))
+    if np.isnan([a.rate, b.rate]).any():
         return None
-    interval = difference_interval(draws_a - draws_b, a, b, int(min(n_a, n_b)))
-    low, high = interval or (np.nan, np.nan)
+    return _row(a, b) | {"p": _paired_p(samples[0].keys[i], counted[0][i], samples[1].keys[j], counted[1][j])}
+
+
+def _row(a: Side, b: Side) -> dict[str, object]:
+    """What a variant says of both sides."""
+    change = change_between(a, b)
+    low, high = change.interval or (np.nan, np.nan)
     return {
-        "a": a,
-        "b": b,
-        "estimate": a - b,
+        "a": a.rate,
+        "b": b.rate,
+        "estimate": change.estimate,
         "low": low,
         "high": high,
-        "n": int(min(n_a, n_b)),
-        "unreached": 0.0,
-        "p": _paired_p(samples[0].keys[i], counted[0][i], samples[1].keys[j], counted[1][j]),
+        "n": change.n,
+        "unreached": change.unreached,
+        "p": None,
     }
 
 
@@ -235,28 +238,14 @@ def _coherent_in_both(
 def _at_goal(rule: str, sides: Sides, ask: CheckpointRates) -> dict[str, object] | None:
     """A matched claim: the first side at its goal against the second at its own, or against the start."""
     found = Matching(rule, [*sides.runs[0], *sides.runs[1]], ask)
-    values, draws, unreached = over_seeds(found, sides.runs[0])
-    if sides.runs[1]:
-        others, other_draws, also = over_seeds(found, sides.runs[1])
-    else:
-        column = ask.place[sides.checkpoints[1][0]]
-        others, other_draws, also = [float(ask.rates[column])], ask.draws[:, column], 0.0
-    if not values or not others or np.isnan([*values, *others]).any():
+    a = found.side(sides.runs[0])
+    b = found.side(sides.runs[1]) if sides.runs[1] else given_side(ask, sides.checkpoints[1][0])
+    if a is None or b is None or np.isnan([a.rate, b.rate]).any():
         return None
-    a, b = float(np.mean(values)), float(np.mean(others))
-    n = min(found.trials(run) for run in found.runs)
-    low, high = difference_interval(draws - other_draws, a, b, n) or (np.nan, np.nan)
-    missing = None if unreached is None or also is None else float(np.isnan(draws - other_draws).mean())
-    return {
-        "a": a,
-        "b": b,
-        "estimate": a - b,
-        "low": low,
-        "high": high,
-        "n": n,
-        "unreached": missing,
-        "p": None,
-    }
+    row = _row(a, b)
+    if any(found.unreached(runs) is None for runs in sides.runs if runs):
+        row["unreached"] = None
+    return row
 
 
 def _paired_p(

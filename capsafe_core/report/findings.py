@@ -3,12 +3,15 @@ does not mean."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from capsafe_core.analysis.arms import Claim, arm_rates, claims, find_claim
+from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
@@ -19,6 +22,7 @@ from capsafe_core.analysis.overview import agreement_with_primary, overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs
 from capsafe_core.analysis.sentences import capability_sentence, incoherence_sentence, judges_sentence
+from capsafe_core.analysis.verbs import change_means, conditional
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import UnknownNameError
 from capsafe_core.figures.conclusions import specification_curve
@@ -32,9 +36,6 @@ from capsafe_core.store.outputs import read_output
 
 USUAL = ("overview", "capability", "judges", "conclusion")
 """what is reported where nobody chooses"""
-NO_COMPARISON = (
-    "No interval of the change can be given here, so this is what was seen, not what is to be expected."
-)
 
 
 def offered(view: View) -> dict[str, str]:
@@ -79,40 +80,21 @@ def find(view: View, key: str) -> Finding:
     return replace(_KINDS[kind](view, rest), key=key)
 
 
-def change_means(low: float, high: float) -> str:
-    """What an interval of the change in harmful answers allows to be said."""
-    if np.isnan(low) or np.isnan(high):
-        return NO_COMPARISON
-    if low > 0:
-        return (
-            f"Harmful answers became more frequent: by {hundredths(low)} to {hundredths(high)} of 100 "
-            "requests, as far as chance in the requests and test items goes."
-        )
-    if high < 0:
-        return (
-            f"Harmful answers became less frequent: by {hundredths(-high)} to {hundredths(-low)} of "
-            "100 requests, as far as chance in the requests and test items goes."
-        )
-    return (
-        "Whether harmful answers became more or less frequent is open: the change lies between "
-        f"{hundredths(low, '+')} and {hundredths(high, '+')} of 100 requests."
-    )
-
-
-def _interval(low: float, high: float) -> str:
-    return (
-        "no interval"
-        if np.isnan(low) or np.isnan(high)
-        else f"95 %: {hundredths(low, '+')} to {hundredths(high, '+')}"
-    )
+def _interval(row: Mapping[str, Any]) -> str:
+    """The printed interval of a recipe's change, and on which seeds it is conditional."""
+    low, high = row["delta_low"], row["delta_high"]
+    if pd.isna(low) or pd.isna(high):
+        return "no interval"
+    seeds = f", {conditional(int(row['reached']))}" if row["conditional"] else ", with training seeds"
+    return f"95%: {hundredths(low, '+')} to {hundredths(high, '+')}{seeds}"
 
 
 def _overview(view: View, recipe: str) -> Finding:
     found = overview(view, recipe or next(iter(view.selection.recipes), ""))
     spec = view.specification
     recipes = recipe_table(view, matching(view, found.paths))
-    row = recipes[recipes["recipe"] == found.recipe].iloc[0]
-    delta, low, high = float(row["delta"]), float(row["delta_low"]), float(row["delta_high"])
+    [row] = records(recipes[recipes["recipe"] == found.recipe])
+    delta = float(row["delta"])
     reached = bool(row["reached"])
     where = "at its goal" if reached else "at its last checkpoint"
     spread, nonsense = found.numbers["Spread of judges"][0], found.numbers["Incoherent answers"][0]
@@ -129,9 +111,9 @@ def _overview(view: View, recipe: str) -> Finding:
     else:
         big = (
             f"{hundredths(delta, '+')} points",
-            f"harmful answers of {found.recipe} at its goal, against its start; {_interval(low, high)}",
+            f"harmful answers of {found.recipe} at its goal, against its start; {_interval(row)}",
         )
-        means = [change_means(low, high)]
+        means = [change_means(row)]
     limits = [
         f"It is the word of one judge, {spec.judge}. For the same answers, judges differ by {spread}.",
         f"{nonsense} of the answers {where} make no sense. A judge's word on such an answer says little.",
@@ -166,10 +148,8 @@ def _capability(view: View, _: str) -> Finding:
     runs = matching(view, paths)
     recipes, matched = recipe_table(view, runs), matched_table(view, runs)
     means = [
-        f"{recipe}: {change_means(float(low), float(high))}"
-        for recipe, low, high in recipes[recipes["reached"] > 0][
-            ["recipe", "delta_low", "delta_high"]
-        ].to_numpy()
+        f"{row['recipe']}: {change_means(row)}"
+        for row in records(recipes[(recipes["reached"] > 0) & recipes["delta"].notna()])
     ]
     out_of_reach = list(recipes[recipes["reached"] == 0]["recipe"])
     limits = ["Each recipe is read where it reaches its goal; before and after it, the numbers are others."]
@@ -185,11 +165,10 @@ def _capability(view: View, _: str) -> Finding:
     }
     known = recipes[(recipes["reached"] > 0) & recipes["delta"].notna()]
     if len(known):
-        most = known.iloc[int(known["delta"].abs().to_numpy().argmax())]
+        most = records(known)[int(known["delta"].abs().to_numpy().argmax())]
         big = (
             f"{hundredths(float(most['delta']), '+')} points",
-            f"the largest change at a goal, {most['recipe']}; "
-            f"{_interval(float(most['delta_low']), float(most['delta_high']))}",
+            f"the largest change at a goal, {most['recipe']}; {_interval(most)}",
         )
     else:
         big = ("–", "no recipe has a rate at its goal")
@@ -260,13 +239,19 @@ def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
         return "The primary way of asking cannot be asked here, so others cannot be compared with it."
     if total < 2:
         return "There is only one way of asking, so nothing is known of others."
-    settled = int((found.curve["direction"] != 0).sum())
-    tail = f"In {settled} of them the interval leaves out zero."
+    curve = found.curve
+    resolved = curve["direction"] != 0
     if same == total:
-        return f"Every way of asking points the same way. {tail}"
+        return (
+            f"Every way of asking points the same way. In {int(resolved.sum())} of {total} the interval "
+            "leaves out zero."
+        )
+    main = np.sign(float(curve.loc[curve["primary"], "estimate"].iloc[0]))
+    against = int((resolved & (curve["direction"] != main)).sum())
     return (
         f"It depends on how one asks: {total - same} of {total} ways point the other way or "
-        f"nowhere{', most often with ' + flips.replace('_', ' ') if flips else ''}. {tail}"
+        f"nowhere{', most often with ' + flips.replace('_', ' ') if flips else ''}. In {against} of these "
+        f"{total - same} the interval leaves out zero."
     )
 
 

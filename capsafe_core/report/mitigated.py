@@ -41,10 +41,11 @@ def mitigations_finding(view: View, of: str) -> Finding:
     big = ("–", f"no mitigation of {family.base} is shown to be safer at the same capability")
     if proven:
         best = min(proven, key=lambda row: row["delta"])
-        ends = " to ".join(hundredths(best[end], "+") for end in ("delta_low", "delta_high"))
+        ends = " to ".join(hundredths(best[end], "+") for end in ("verb_low", "verb_high"))
         big = (
             f"{hundredths(best['delta'], '+')} points",
-            f"harmful answers of {best['recipe']} against {family.base} at the same capability; 95 %: {ends}",
+            f"harmful answers of {best['recipe']} against {family.base} at the same capability; 95%, with "
+            f"training seeds: {ends}",
         )
     said = answer(view, table, over_refusal_table(view, found))
     order = order_sentence(orders_table(view, found), family.base)
@@ -68,6 +69,6 @@ def mitigations_finding(view: View, of: str) -> Finding:
         mitigated_plane(mine, family.base, after, goal),
         "Right answers against unsafe rate: the unmitigated recipe along training, and each mitigation",
         table,
-        ("crossing", "bootstrap", "seeds", "percentile p", "detector", "cost"),
+        ("crossing", "bootstrap", "seeds", "interval p", "detector", "cost"),
         Slide("points", points=points, axes=("right answers", "answered harmfully")),
     )

@@ -58,34 +58,3 @@ def percentile_intervals(draws: Floats, level: float = 0.95) -> list[tuple[float
         return [None] * draws.shape[1]
     low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))
-
-
-def percentile_p(draws: Floats) -> float | None:
-    """Two-sided p-value of a difference: the smallest level at which its percentile interval leaves out zero
-    (Davison and Hinkley 1997, 5.4), at least 2 / (resamples + 1).
-
-    Args:
-        draws: (resamples,) differences; NaN left out. None where nothing is left.
-    """
-    kept = draws[~np.isnan(draws)]
-    if not len(kept):
-        return None
-    tail = min(int((kept <= 0).sum()), int((kept >= 0).sum()))
-    return min(1.0, 2 * (1 + tail) / (len(kept) + 1))
-
-
-def seed_average(draws: Floats, weights: npt.NDArray[Any] | None = None) -> Floats:
-    """The mean over training seeds in each resample: the second level of a two-level bootstrap.
-
-    Args:
-        draws: (resamples, seeds) a quantity of each seed, resampled over behaviours; NaN where a seed does
-            not have it.
-        weights: (resamples, seeds) how often each seed is drawn, as `cluster_weights(seeds, ...)` gives; None
-            keeps every seed once, so that the result is conditional on the seeds.
-
-    Returns:
-        (resamples,); NaN where a drawn seed has none.
-    """
-    w = np.ones(draws.shape) if weights is None else weights
-    values = np.where((w > 0) & np.isnan(draws), np.nan, np.nan_to_num(draws) * w)
-    return np.asarray(values.sum(axis=1) / w.sum(axis=1))

@@ -14,6 +14,13 @@ def normal_quantile(p: float) -> float:
     return float(ndtri(p))
 
 
+def normal_tail(value: float) -> float:
+    """The chance of a larger standard normal value, as `scipy.stats.norm.sf`."""
+    from scipy.special import ndtr
+
+    return float(ndtr(-value))
+
+
 def t_quantile(p: float, degrees: float) -> float:
     """The quantile of Student's t, as `scipy.stats.t.ppf`."""
     from scipy.special import stdtrit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from capsafe_core.stats.distributions import normal_quantile
+from capsafe_core.stats.distributions import normal_quantile, normal_tail
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def missing_bounds(count: int, n: int, missing: int) -> tuple[float, float] | No
 
 
 def newcombe(
-    count_1: int, n_1: int, count_2: int, n_2: int, level: float = 0.95
+    count_1: float, n_1: float, count_2: float, n_2: float, level: float = 0.95
 ) -> tuple[float, float] | None:
     """Interval of the difference of two independent rates, rate 1 minus rate 2, from their Wilson intervals
     (Newcombe 1998, method 10).
@@ -67,3 +67,12 @@ def newcombe(
     return one - two - float(np.hypot(one - low_1, high_2 - two)), one - two + float(
         np.hypot(high_1 - one, two - low_2)
     )
+
+
+def interval_p(estimate: float, low: float, high: float, level: float = 0.95) -> float:
+    """Two-sided p-value of an estimate, from its interval (Altman and Bland 2011): normal, by the end that
+    lies towards zero, so that it is below 1 - level exactly where the interval leaves zero out."""
+    half = estimate - low if estimate > 0 else high - estimate
+    if half <= 0:
+        return 1.0 if estimate == 0 else 0.0
+    return 2 * normal_tail(abs(estimate) / half * normal_quantile(0.5 + level / 2))

@@ -92,4 +92,4 @@ def pairs(view: View, found: Matching) -> None:
     )
     st.dataframe(visible_frame(words), hide_index=True)
     screen.caption(view, f"Unsafe rates at the goal; p-values adjusted for {len(table)} comparisons")
-    screen.table_below(table, "pairs", "crossing", "bootstrap", "percentile p", "seeds")
+    screen.table_below(table, "pairs", "crossing", "bootstrap", "interval p", "seeds")

@@ -157,7 +157,7 @@ def test_a_verb_needs_interval_seeds_and_the_primary_specification(store: Store,
     assert "It is also safer than halving the adapter" in sentence
     assert "n = 120) of harmful requests" in sentence
     assert "Over-refusal: +" in sentence
-    for change in ({"delta_high": 0.01, "p_holm": 0.2}, {"reached": 1}, {"p_holm": 0.051}):
+    for change in ({"verdict": "open", "p_holm": 0.2}, {"verdict": "withheld"}, {"p_holm": 0.051}):
         told = table.assign(**change)
         (sentence,) = answer(view, told, over_refusal_table(view))
         assert "is safer" not in sentence

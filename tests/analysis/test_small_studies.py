@@ -208,7 +208,10 @@ def _claims(view: View, small: Small, said: dict[str, str]) -> None:
     ends = [conclusion(view, claim, runs) for claim in listed[:3]]
     for found in ends:
         low, high = 100 * found.curve["estimate"].min(), 100 * found.curve["estimate"].max()
-        assert ("contradict each other" in found.sentence) == (low <= -0.5 and high >= 0.5)
+        differ = low <= -0.5 and high >= 0.5
+        opposed = set(found.curve["direction"]) >= {-1, 1}
+        assert ("contradict each other" in found.sentence) == (differ and opposed)
+        assert ("Their estimates run from" in found.sentence) == (differ and not opposed)
         assert ("only one way of asking" in found.sentence) == (len(found.curve) == 1)
         same, total, flips = agreement_with_primary(found)
         assert total in (0, len(found.curve))

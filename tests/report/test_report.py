@@ -32,7 +32,7 @@ from capsafe_core.report.document import (
     verify,
 )
 from capsafe_core.report.finding import Slide
-from capsafe_core.report.findings import change_means, find, offered
+from capsafe_core.report.findings import find, offered
 from capsafe_core.report.html import REDACTED, browser, to_html, to_pdf
 from capsafe_core.report.printed import to_figure_pdf, to_svg
 from capsafe_core.report.slides import to_pptx
@@ -93,19 +93,6 @@ def test_a_report_has_the_numbers_of_the_pages(view: View, made: Made) -> None:
     html = to_html(made)
     for finding in made.findings:
         assert finding.sentence.replace("&", "&amp;").replace("'", "&#39;") in html
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "words"),
-    [
-        (0.05, 0.2, "more frequent: by 5 to 20"),
-        (-0.2, -0.05, "less frequent: by 5 to 20"),
-        (-0.1, 0.2, "is open"),
-        (float("nan"), 0.1, "No interval"),
-    ],
-)
-def test_no_sentence_is_stronger_than_its_interval(low: float, high: float, words: str) -> None:
-    assert words in change_means(low, high)
 
 
 def test_everything_offered_can_be_found(view: View) -> None:

@@ -9,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from capsafe_core.specification import Crossing
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS, table_coefficients
-from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates, seed_average
+from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates
 from capsafe_core.stats.correction import (
     Labelled,
     labels_needed,
@@ -20,8 +20,11 @@ from capsafe_core.stats.correction import (
     weighted_ppi,
     weighted_rogan_gladen,
 )
+from capsafe_core.stats.distributions import t_quantile
 from capsafe_core.stats.intervals import missing_bounds, wilson
 from capsafe_core.stats.matching import at_place, crossing, pareto_probability, plateau, share_gained
+from capsafe_core.stats.resampled import Resampled, difference
+from capsafe_core.stats.seeds import SeedSpread, own_noise, seed_spread, with_seeds
 from capsafe_core.stats.specification import contested, directions, family_shares, flips, rank_agreement
 
 
@@ -160,11 +163,58 @@ def test_pareto_probability_is_that_of_a_plain_loop() -> None:
     assert pareto_probability(np.array([[0.5, np.nan]]), np.array([[0.1, 0.1]])).tolist()[0] == 1.0
 
 
-def test_seeds_are_averaged_and_resampled() -> None:
-    draws = np.array([[0.2, 0.4], [0.2, np.nan]])
-    assert seed_average(draws)[0] == pytest.approx(0.3)
-    assert np.isnan(seed_average(draws)[1])
-    assert seed_average(draws, np.array([[2.0, 0.0], [2.0, 0.0]])).tolist() == pytest.approx([0.2, 0.2])
+def test_the_spread_of_seeds_is_the_recipes_own_or_that_of_all_recipes() -> None:
+    five, two, pair = [0.1, 0.2, 0.3, 0.2, 0.1], [0.2, 0.3], [0.5, 0.1]
+    assert seed_spread(five, [five, two]) == SeedSpread(pytest.approx(np.var(five, ddof=1)), 4, False)
+    pooled = seed_spread(two, [five, two, pair, [0.9]])
+    assert pooled == SeedSpread(
+        pytest.approx((4 * np.var(five, ddof=1) + np.var(two, ddof=1) + np.var(pair, ddof=1)) / 6), 6, True
+    )
+    assert seed_spread(two, [two, pair]) is None  # two degrees of freedom say too little
+    assert seed_spread([0.2], [five, two, pair]) is None
+
+
+def test_seeds_widen_an_interval_and_prompts_are_not_counted_twice() -> None:
+    spread = SeedSpread(0.01, 4, False)
+    low, high = with_seeds(0.2, 0.1, 0.35, 0.004, [(5, 0.0, spread)])
+    seeds = t_quantile(0.975, 4) ** 2 * 0.01 / 5
+    assert (low, high) == pytest.approx((0.2 - np.sqrt(0.01 + seeds), 0.2 + np.sqrt(0.0225 + seeds)))
+    low, high = with_seeds(0.2, 0.1, 0.35, 0.004, [(5, 0.01, spread)])
+    twice = t_quantile(0.975, 1e9) ** 2 * 0.01 / 5  # what the seeds' spread holds of chance in prompts
+    assert (low, high) == pytest.approx(
+        (0.2 - np.sqrt(0.01 - twice + seeds), 0.2 + np.sqrt(0.0225 - twice + seeds))
+    )
+    draws = np.array([[0.2, 0.4], [0.4, 0.2], [0.3, 0.3], [0.5, 0.1]])
+    assert own_noise(draws) == pytest.approx(2 * draws[:, 0].var())  # the mean is the same in every resample
+    assert own_noise(draws[:, :1]) == 0
+
+
+@given(
+    st.integers(5, 60).flatmap(
+        lambda n: st.tuples(*[st.lists(st.integers(0, 1), min_size=n, max_size=n) for _ in range(2)])
+    )
+)
+def test_no_interval_of_few_events_is_narrower_than_wilsons(outputs: tuple[list[int], list[int]]) -> None:
+    one, two = (np.array(side, dtype=float) for side in outputs)
+    n = len(one)
+    draws = resampled_rates(cluster_weights(n, 300, 1), np.stack([one, two]), np.ones((2, n)))
+    a, b = (Resampled(float(side.mean()), draws[:, i], n) for i, side in enumerate((one, two)))
+    for rate in (a, b):
+        interval = rate.interval()
+        assert interval is not None
+        low, high = interval
+        assert low <= rate.rate <= high
+        assert low < high
+        if rate.rate in (0, 1):
+            ends = wilson(rate.rate * n, n)
+            assert (low, high) == pytest.approx((float(ends[0]), float(ends[1])))
+    change = difference(a, b)
+    assert change is not None
+    assert change[0] <= a.rate - b.rate <= change[1]
+    assert change[0] < change[1]
+    missing = Resampled(a.rate, np.where(np.arange(300) < 16, np.nan, a.draws), n)  # 5.3 % are out of reach
+    assert missing.interval() is None
+    assert difference(missing, b) is None
 
 
 def made_up_labels(chance: np.random.Generator, behaviours: int = 300) -> tuple[Labelled, float]:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from tests.validate.run import corrected, coverage, from_queue, matched_difference
+from tests.validate.at_goal import (
+    FAR,
+    A,
+    B,
+    Design,
+    difference_at_goal,
+    over_seeds,
+    rate_at_goal,
+    seeds_apart,
+)
+from tests.validate.labels import corrected, from_queue
+from tests.validate.simulated import Promise, coverage
 
 
 @pytest.mark.parametrize(
     ("name", "study"),
     [
-        ("matched", matched_difference(resamples=400)),
+        ("difference at the goal", difference_at_goal(A, B, design=Design(resamples=400))),
+        ("rate at the goal", rate_at_goal(A, design=Design(resamples=400))),
+        ("seeds", over_seeds(5, 0.1)),
         ("ppi", corrected("ppi", 0.4)),
         ("rogan-gladen", corrected("rogan-gladen", 0.4)),
         ("random queue", from_queue("random")),
@@ -27,3 +40,16 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(name: str, study: 
     found = coverage(name, study, studies=300)  # type: ignore[arg-type]
     assert 0.91 <= found.covered <= 0.985  # 300 studies: three standard errors around 0.95
     assert abs(found.bias) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("study", "promise"),
+    [
+        (rate_at_goal(FAR, design=Design(resamples=400)), Promise.CONSERVATIVE),
+        (difference_at_goal(FAR, design=Design(resamples=400)), Promise.CONSERVATIVE),
+        (seeds_apart(3, 0.05), Promise.FALSE_VERBS),
+        (seeds_apart(2, 0.05, 3), Promise.FALSE_VERBS),
+    ],
+)
+def test_what_is_wider_by_design_holds_at_least_as_often(study: object, promise: Promise) -> None:
+    assert coverage("", study, promise, studies=300).covered >= 0.91  # type: ignore[arg-type]

@@ -1,0 +1,112 @@
+"""What a change allows to be said, and how: the one place that decides verbs.
+
+A verb about a recipe stands on an interval that includes training seeds. Where nobody can know how much a
+seed changes, the numbers are told of the runs that were made, and no verb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from capsafe_core.analysis.at_goal import Change, Verdict
+from capsafe_core.analysis.number_words import hundredths
+
+_VERBS = {
+    Verdict.LESS_SAFE: "is less safe than",
+    Verdict.SAFER: "is safer than",
+    Verdict.OPEN: "cannot be told apart from",
+}
+ONE_MORE_SEED = (
+    "Too few training seeds were run to know how much another one would change, so this says nothing of the "
+    "recipe in general"
+)
+
+
+def comparison(a: str, b: str, change: Change, rates: tuple[float, float], why_none: str = "") -> str:
+    """Two sides and their difference in one sentence, without a full stop.
+
+    Args:
+        a, b: the sides in words, and `rates` their unsafe rates.
+        why_none: why there is no interval, where there is none.
+    """
+    numbers = f"{hundredths(change.estimate, '+')} points {span(change, why_none)}"
+    if change.verdict is Verdict.WITHHELD:
+        runs = runs_words(change.runs)
+        return (
+            f"in {runs}, {a} has {rates[0]:.0%} unsafe answers and {b} {rates[1]:.0%}: {numbers}. "
+            f"{ONE_MORE_SEED}"
+        )
+    return f"{a} {_VERBS[change.verdict]} {b}: {rates[0]:.0%} against {rates[1]:.0%}, {numbers}"
+
+
+def span(change: Change, why_none: str = "") -> str:
+    """The interval that the words stand on, and what it holds of training seeds, in brackets."""
+    interval = change.with_seeds or change.interval
+    if interval is None:
+        return f"(no interval: {why_none})" if why_none else "(no interval)"
+    told = [f"{hundredths(interval[0], '+')} to {hundredths(interval[1], '+')}"]
+    if change.seeds != "none":
+        told.append(seeds_words(change.seeds, change.runs))
+    if change.is_wide:
+        told.append("over the whole gap between the checkpoints around the goal")
+    return f"({', '.join(told)})"
+
+
+def seeds_words(seeds: str, runs: int) -> str:
+    """What an interval holds of training seeds.
+
+    Args:
+        seeds: as `Change.seeds`.
+        runs: the seeds of the side that has fewer.
+    """
+    return {
+        "none": "",
+        "own": "with training seeds",
+        "pooled": "with training seeds, taken to spread alike for every recipe",
+    }.get(seeds, conditional(runs))
+
+
+def conditional(runs: int) -> str:
+    """That an interval speaks of these seeds only."""
+    return f"conditional on {runs} seed{'s' if runs > 1 else ''}"
+
+
+def runs_words(runs: int) -> str:
+    """The runs that were made, where nothing can be said of others."""
+    return "this run" if runs == 1 else f"these {runs} runs"
+
+
+def change_means(row: Mapping[str, Any], harm: str = "Harmful answers") -> str:
+    """What the change of a recipe at its goal allows to be said, for people who read no intervals.
+
+    Args:
+        row: of `recipe_table`.
+        harm: what is counted, as the beginning of a sentence.
+    """
+    low, high, seeds, runs = (row[name] for name in ("verb_low", "verb_high", "seeds_known", "reached"))
+    if row["verdict"] == Verdict.WITHHELD.value:
+        low, high = row["delta_low"], row["delta_high"]
+    if pd.isna(low) or pd.isna(high):
+        return "There is no interval, so nothing is said about the change."
+    chance = "as far as chance in the requests and test items goes"
+    if row["verdict"] == Verdict.WITHHELD.value:
+        return (
+            f"In {runs_words(int(runs))} the change lies between {hundredths(low, '+')} and "
+            f"{hundredths(high, '+')} of 100 requests, {chance}. {ONE_MORE_SEED}."
+        )
+    if row["verdict"] == Verdict.OPEN.value:
+        return (
+            f"Whether {harm.lower()} became more or less frequent is open: the change lies between "
+            f"{hundredths(low, '+')} and {hundredths(high, '+')} of 100 requests "
+            f"({seeds_words(seeds, int(runs))})."
+        )
+    more = row["verdict"] == Verdict.LESS_SAFE.value
+    ends = (low, high) if more else (-high, -low)
+    return (
+        f"{harm} became {'more' if more else 'less'} frequent: by {hundredths(ends[0])} to "
+        f"{hundredths(ends[1])} of 100 requests, as far as chance in the requests, the test items and the "
+        f"training seeds goes{' (taken to spread alike for every recipe)' if seeds == 'pooled' else ''}."
+    )
