@@ -1,4 +1,4 @@
-"""Which checkpoint a log is about: what a path's pattern and a file say, and which step a place is."""
+"""Which checkpoint a log is about: what a path's pattern and a file say."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.path_steps import step_of, whole_number
 from capsafe_core.patterns import Pattern, linear
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ PLACES = ("base", "data", "method", "recipe", "seed", "step", "model", "benchmar
 """what a path pattern can name"""
 LONGEST_PATTERN = 500
 """characters"""
+_NUMBERS = {"seed": "[0-9]+", "step": r"[0-9]+(?:\.[0-9]+)?"}
+"""what stands for numbers in a path"""
 LONGEST_PATH = 4096
 """characters of a path or a model's name that is looked at"""
 
 
 def compiled(pattern: str) -> Pattern | None:
     """A path pattern as a regular expression: names stand for the text between the characters around them,
-    seed and step for whole numbers, * for anything in a folder's name.
+    seed for a whole number, step for a number, * for anything in a folder's name.
 
     Raises:
         ValueError: it names something unknown, or the same thing twice.
@@ -45,7 +48,7 @@ def compiled(pattern: str) -> Pattern | None:
     body = "".join(
         "[^/]*?"
         if part == "*"
-        else f"(?P<{part[1:-1]}>{r'[0-9]+' if part[1:-1] in ('seed', 'step') else '[^/]+?'})"
+        else f"(?P<{part[1:-1]}>{_NUMBERS.get(part[1:-1], '[^/]+?')})"
         if part.startswith("{")
         else re.escape(part)
         for part in parts
@@ -69,7 +72,8 @@ def path_facts(pattern: str, *texts: str) -> dict[str, str]:
 
 
 _STEP = re.compile(
-    r"(?P<word>(?:global_?)?step|checkpoint|ckpt|epoch)(?P<between>[-_=]?)(?P<step>\d+)", re.IGNORECASE
+    r"(?P<word>(?:global_?)?step|checkpoint|ckpt|epoch)(?P<between>[-_=]?)(?P<step>\d+(?:\.\d+)?)",
+    re.IGNORECASE,
 )
 _SEED = re.compile(r"(?P<before>.*?)(?P<word>[-_](?:seed|s))(?P<between>[-_=]?)(?P<seed>\d+)$", re.IGNORECASE)
 
@@ -128,10 +132,13 @@ def placed(
     seed is no whole number.
 
     An adapter is never taken for the model that it stands on, nor a checkpoint for its base: where nobody
-    says its step, it is a checkpoint of its own.
+    says its step, it is a checkpoint of its own. An alias of all that is told of it (`told_in_full`) names it
+    where its plain name is another's, too.
     """
+    full = told_in_full(model, adapter, facts)
     names = [mapping.aliases.get(n, n) for n in (relative, adapter, model) if n]
     renamed = [mapping.aliases[n] for n in (relative, adapter, model) if n in mapping.aliases]
+    in_full = "" if full in (relative, adapter, model) else mapping.aliases.get(full, "")
     stated = path_facts(mapping.pattern, *renamed, *names)
     known = {**facts, **stated}
     if adapter and "step" not in known:
@@ -144,14 +151,49 @@ def placed(
     if step is None:
         if named and not stated and "model" not in known and (renamed or not adapter):
             start = named
+        elif facts.get("recipe") and not (named or adapter or stated):
+            start = full
         if adapter and not renamed:
             start = f"{start} + {adapter}" if start else adapter
+        start = in_full or start
         return Place(start) if start else None
-    recipe = known.get("recipe") or _path_name(known, "" if stated else model, adapter, mapping.aliases)
+    recipe = in_full or known.get("recipe")
+    recipe = recipe or _path_name(known, "" if stated else model, adapter, mapping.aliases)
     recipe = recipe or (f"{start} fine-tuned" if start else "")
     if not recipe:
         return None
     return Place(start or f"start of {recipe}", recipe, known.get("data") or recipe, seed, step)
+
+
+TOLD = ("base", "recipe", "data")
+"""facts that tell two checkpoints of one name apart"""
+Told = dict[str, dict[str, str]]
+"""All that logs say of a checkpoint, as a name -> its `name` here, and each of TOLD."""
+
+
+def told_in_full(model: str, adapter: str, facts: Mapping[str, str]) -> str:
+    """All that a log says of its checkpoint but its step and seed, as a name."""
+    parts = (facts.get("base"), model, adapter, facts.get("data"), facts.get("recipe"))
+    return " + ".join(dict.fromkeys(part for part in parts if part))
+
+
+def names_in_full(told: Told, known: Told, aliases: Mapping[str, str]) -> dict[str, str]:
+    """Aliases for the checkpoints that share a name although their bases, data or methods differ.
+
+    Args:
+        known: what earlier imports were told: those checkpoints keep their names.
+        aliases: as they are stated.
+    """
+    of_name: dict[str, dict[str, dict[str, str]]] = {}
+    for full, facts in {**told, **known}.items():
+        of_name.setdefault(facts["name"], {})[full] = facts
+    found = {full: known[full]["name"] for full in told if full in known}
+    found = {full: name for full, name in found.items() if name != told[full]["name"]}
+    for together in of_name.values():
+        values = [{facts[k] for facts in together.values() if facts[k]} for k in TOLD]
+        if any(len(v) > 1 for v in values):
+            found |= {full: full for full in together if full not in known}
+    return {full: name for full, name in found.items() if full not in aliases}
 
 
 def _path_name(known: Mapping[str, str], model: str, adapter: str, aliases: Mapping[str, str]) -> str:
@@ -161,55 +203,3 @@ def _path_name(known: Mapping[str, str], model: str, adapter: str, aliases: Mapp
     if parts == [known.get("base")] and model and model != known["base"]:
         return aliases.get(model, model)
     return "-".join(parts) or aliases.get(adapter, adapter)
-
-
-def step_of(places: Mapping[str, int], text: str) -> int | None:
-    """The step in a text: as it is stated, or a whole number; None where there is none."""
-    return places[text] if text in places else whole_number(text)
-
-
-FEW = 1000
-"""steps that an epoch is counted as, where places on a path are parts of one"""
-
-
-def guess_places(paths: Iterable[Mapping[str, str]]) -> dict[str, int]:
-    """Steps for places that are fractions: epochs, or shares of the training.
-
-    Args:
-        paths: of each path, what stands where a step is expected -> the column or key that says it.
-
-    Returns:
-        Thousandths of an epoch or of the training for every place of such a path, so that they stay in order;
-        nothing for a path whose places are whole numbers, or whose fractions are neither epochs nor shares.
-    """
-    guessed: dict[str, int] = {}
-    whole: set[str] = set()
-    for labels in paths:
-        values = {label: v for label in labels if (v := _number(label)) is not None}
-        fractions = any(not v.is_integer() for v in values.values())
-        epochs = all("epoch" in labels[label].lower() for label in values)
-        if fractions and (epochs or max(values.values()) <= 1):
-            guessed |= {label: round(v * FEW) for label, v in values.items()}
-        else:
-            whole |= set(values)
-    return {} if whole & set(guessed) else guessed
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < 1e6 else None
-
-
-def whole_number(text: str) -> int | None:
-    """The number in texts such as 100, 100.0, 1e3, step-100; None where there is none, or a broken one."""
-    named = re.fullmatch(r"[A-Za-z_]*[-_=]?(\d{1,9})", text.strip())
-    if named:
-        return int(named.group(1))
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return int(value) if value.is_integer() and 0 <= value < 1e9 else None

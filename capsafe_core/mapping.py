@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from capsafe_core.checkpoint_places import Place, compiled, guess_pattern, path_facts, placed, whole_number
+from capsafe_core.checkpoint_places import Place, compiled, guess_pattern, path_facts, placed
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import KINDS, LABELS, STATUSES, UNKNOWN_KIND
 from capsafe_core.toml_text import toml_key, toml_table
@@ -24,7 +24,6 @@ __all__ = [
     "path_facts",
     "placed",
     "spelled",
-    "whole_number",
 ]
 Kind = Literal["capability", "safety", "over_refusal", "unknown"]
 Rule = Literal["", "first", "last"]

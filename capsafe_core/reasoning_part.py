@@ -49,6 +49,8 @@ class Parts:
     answer: str
     begun: bool = True
     """whether the answer began: not where the output ends within the reasoning"""
+    unclear: bool = False
+    """whether marks of a reasoning stand within the answer in a way that does not tell what they enclose"""
 
 
 def split_reasoning(text: str, opened: bool = False) -> Parts:
@@ -60,7 +62,8 @@ def split_reasoning(text: str, opened: bool = False) -> Parts:
     Returns:
         The whole text as the answer where nothing marks a reasoning; tags in capitals do, too. A closing mark
         alone marks one, since many templates write the opening one into the prompt; not where an opening mark
-        precedes it, as in an answer that speaks of such marks.
+        precedes it, as in an answer that speaks of such marks. A reasoning that begins a line of its own
+        after some words is left out of the answer, which is then what stands around it.
     """
     whole, text = text, _TAG.sub(lambda tag: tag[0].lower(), text)
     end, wraps = 0, _NONE
@@ -78,10 +81,38 @@ def split_reasoning(text: str, opened: bool = False) -> Parts:
     if not end:
         form = next((f for f in forms() if not f.needs_close and _closed_alone(text, f)), None)
         if form is None:
-            return Parts(whole, "", begun=False) if opened else Parts("", whole)
+            return Parts(whole, "", begun=False) if opened else _after_words(whole, text)
         end, wraps = _after(text, form.closes, 0) or 0, form.wraps
     end += _blanks(text, end)
     return Parts(whole[:end], _unwrapped(whole[end:], wraps))
+
+
+def _after_words(whole: str, text: str) -> Parts:
+    """The reasoning that follows some words of the answer: from one mark at the beginning of a line to the
+    one that closes it. Several, one within a line, in a block of code or not closed are left as they are."""
+    form = next(
+        (f for f in forms() if not f.needs_close and any(o in text for o in f.opens + f.closes)), None
+    )
+    if form is None:
+        return Parts("", whole)
+    opens = [place for o in form.opens for place in _places(text, o)]
+    closes = [place + len(c) for c in form.closes for place in _places(text, c)]
+    start, end = min(opens, default=0), min(closes, default=0)
+    own_line = not text[:start].rpartition("\n")[2].strip()
+    if (
+        len(opens) != 1
+        or len(closes) != 1
+        or not start < end
+        or not own_line
+        or text[:start].count("```") % 2
+    ):
+        return Parts("", whole, unclear=True)
+    answer = "\n\n".join(filter(None, (whole[:start].strip(), whole[end:].strip())))
+    return Parts(whole[start:end], answer)
+
+
+def _places(text: str, mark: str) -> list[int]:
+    return [found.start() for found in re.finditer(re.escape(mark), text)]
 
 
 def opens_reasoning(prompt: str) -> bool:

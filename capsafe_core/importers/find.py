@@ -18,6 +18,7 @@ from capsafe_core.importers import (
     joining,
     lm_eval,
     safety_sets,
+    table_rows,
     tables,
 )
 from capsafe_core.importers.bounded import (
@@ -31,7 +32,7 @@ from capsafe_core.importers.bounded import (
 from capsafe_core.importers.csv_text import csv_header
 from capsafe_core.importers.json_forms import looks_like_rows
 from capsafe_core.importers.log import Log, Problems, Row, attack_name, prompt_text
-from capsafe_core.reasoning_part import split_reasoning
+from capsafe_core.reasoning_part import Parts, split_reasoning
 
 MOST_FILES = 100_000
 MOST_JOINED = 200
@@ -155,7 +156,7 @@ def _joined(paths: list[Path]) -> dict[Path, list[Path]]:
     found: dict[Path, list[Path]] = {}
     for near in folders.values():
         if 1 < len(near) <= MOST_JOINED:
-            found |= joining.groups([(path, tables.names_of(path)) for path in near])
+            found |= joining.groups([(path, table_rows.names_of(path)) for path in near])
     return found
 
 
@@ -276,18 +277,30 @@ def read_source(source: Source, columns: Mapping[str, str], problems: Problems) 
     )
     for log in logs:
         log.attack = attack_name(log.attack)
-        log.rows = map(_split, _of_bearable_length(log.rows, source, problems))
+        log.rows = _split(_of_bearable_length(log.rows, source, problems), source, problems)
         yield log
 
 
-def _split(row: Row) -> Row:
-    """A row whose answer is what follows the model's reasoning. Where the output ends within it, and the file
-    does not say why, it was cut off."""
-    if row.answer is None and not row.reasoning:
-        return row
-    if row.reasoning:
-        return row if row.answer is not None else replace(row, answer="", finish=row.finish or "length")
-    parts = split_reasoning(row.answer or "")
+def _split(rows: Iterator[Row], source: Source, problems: Problems) -> Iterator[Row]:
+    """Rows whose answer is what follows the model's reasoning."""
+    unclear = 0
+    for row in rows:
+        parts = None if row.reasoning or row.answer is None else split_reasoning(row.answer)
+        unclear += parts is not None and parts.unclear
+        yield _answered(row, parts)
+    if unclear:
+        problems.note(
+            f"{unclear:,} {'answer' if unclear == 1 else 'answers'} of {source.relative} hold marks of a "
+            "reasoning that do not stand at the beginning, and were left whole."
+        )
+
+
+def _answered(row: Row, parts: Parts | None) -> Row:
+    """A row in its parts. Where the output ends within the reasoning, and the file does not say why, it was
+    cut off."""
+    if parts is None:
+        cut = row.reasoning and row.answer is None
+        return replace(row, answer="", finish=row.finish or "length") if cut else row
     if not parts.reasoning:
         return row
     finish = row.finish or ("" if parts.begun else "length")

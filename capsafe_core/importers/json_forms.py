@@ -13,7 +13,7 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.columns import guess_columns
-from capsafe_core.importers.log import as_list, as_object, last_answer, messages
+from capsafe_core.importers.log import as_list, as_object, joined, last_answer, messages
 
 DEPTH = 2
 """levels of objects within a row that become columns, and levels above a list of rows"""
@@ -143,7 +143,7 @@ def _may_be_outputs(row: Any) -> bool:
 
 def plain_row(row: dict[str, Any]) -> dict[str, Any]:
     """A row with columns alone: known forms by their own names, the rest by the names on its way."""
-    for form in (_openai_batch, _promptfoo, _langfuse, _deepeval, _mlflow):
+    for form in (_batch, _promptfoo, _langfuse, _deepeval, _mlflow):
         found = form(row)
         if found is not None:
             return found
@@ -168,7 +168,14 @@ def _flat(row: dict[str, Any], above: str = "", depth: int = 0) -> dict[str, Any
     for key, value in row.items():
         name = f"{above}{key}"
         turn = as_object(value)
-        if set(turn) >= {"role", "content"} and isinstance(turn["content"], str):
+        if completion := _completion(turn):
+            found[name] = completion.pop("response")
+            found = {**{k: v for k, v in completion.items() if v is not None}, **found}
+        elif isinstance(value, dict) and messages(turn.get("messages")):
+            found |= {name: turn["messages"], f"{name}.model": turn.get("model")}
+        elif (verdicts := _verdicts(value)) is not None:
+            found |= {f"{name}.{by}": verdict for by, verdict in verdicts.items()}
+        elif set(turn) >= {"role", "content"} and isinstance(turn["content"], str):
             found[name] = turn["content"]
         elif isinstance(value, dict) and depth < DEPTH:
             found |= _flat(value, f"{name}.", depth + 1)
@@ -190,28 +197,83 @@ def _chat(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _openai_batch(row: dict[str, Any]) -> dict[str, Any] | None:
-    """OpenAI's batches: a request, or a response to one."""
+_NAMES = (
+    "judge",
+    "judge_name",
+    "name",
+    "scorer",
+    "grader",
+    "evaluator",
+    "metric",
+    "annotator",
+    "rater",
+    "by",
+)
+_VALUES = (
+    "verdict", "label", "value", "score", "judgment", "judgement", "decision", "rating", "grade", "result",
+    "passed", "unsafe", "safe", "harmful", "refusal", "correct",
+)  # fmt: skip
+
+
+def _verdicts(value: Any) -> dict[str, Any] | None:
+    """Of a list of what judges said of one answer, each with its name: the name -> the value, or the name
+    and the field -> the value where one says several things. None for any other value."""
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        return None
+    found: dict[str, Any] = {}
+    for one in value:
+        by = next((one[k] for k in _NAMES if isinstance(one.get(k), str)), "")
+        told = {k: one[k] for k in _VALUES if isinstance(one.get(k), str | int | float)}
+        if not by or not told:
+            return None
+        mine = {by if len(told) == 1 else f"{by}.{k}": v for k, v in told.items()}
+        if mine.keys() & found.keys():
+            return None  # one judge twice: which of them counts, nobody says
+        found |= mine
+    return found
+
+
+def _completion(body: dict[str, Any]) -> dict[str, Any]:
+    """What a chat API answered, in OpenAI's form or in Anthropic's; empty where it is neither."""
+    usage = as_object(body.get("usage"))
+    choices = [as_object(c) for c in as_list(body.get("choices"))]
+    if choices:
+        first = as_object(choices[0].get("message")) if len(choices) == 1 else {}
+        texts = [joined(as_object(c.get("message")).get("content", c.get("text"))) for c in choices]
+        return {
+            "model": body.get("model"),
+            "response": texts[0] if len(texts) == 1 else texts,
+            "reasoning_content": first.get("reasoning_content"),
+            "finish_reason": choices[0].get("finish_reason"),
+            "completion_tokens": usage.get("completion_tokens"),
+        }
+    if isinstance(body.get("content"), list) and body.get("role") == "assistant":
+        return {
+            "model": body.get("model"),
+            "response": joined(body["content"]),
+            "finish_reason": body.get("stop_reason"),
+            "completion_tokens": usage.get("output_tokens"),
+        }
+    return {}
+
+
+def _batch(row: dict[str, Any]) -> dict[str, Any] | None:
+    """A request of OpenAI's or Anthropic's batches, or the response to one."""
     if "custom_id" not in row:
         return None
-    body = as_object(row.get("body"))
-    if body:
-        asked = messages(body.get("messages"))
-        return {"custom_id": row["custom_id"], "model": body.get("model"), "prompt": list(asked)}
-    response = as_object(row.get("response"))
-    found = as_object(response.get("body"))
-    choices = [as_object(c) for c in as_list(found.get("choices"))]
-    texts = [as_object(c.get("message")).get("content", c.get("text")) for c in choices]
-    return {
-        "custom_id": row["custom_id"],
-        "model": found.get("model"),
-        "response": texts[0] if len(texts) == 1 else texts or None,
-        "reasoning_content": as_object(choices[0].get("message")).get("reasoning_content")
-        if len(choices) == 1
-        else None,
-        "finish_reason": choices[0].get("finish_reason") if choices else None,
-        "completion_tokens": as_object(found.get("usage")).get("completion_tokens"),
-    }
+    asked = as_object(row.get("body")) or as_object(row.get("params"))
+    if asked:
+        turns = asked.get("messages")
+        if isinstance(asked.get("system"), str) and isinstance(turns, list):
+            turns = [{"role": "system", "content": asked["system"]}, *turns]
+        return {"custom_id": row["custom_id"], "model": asked.get("model"), "prompt": list(messages(turns))}
+    if not {"response", "result", "error"} & set(row):
+        return None
+    body = as_object(as_object(row.get("response")).get("body")) or as_object(
+        as_object(row.get("result")).get("message")
+    )
+    nothing = dict.fromkeys(("model", "response", "reasoning_content", "finish_reason", "completion_tokens"))
+    return {"custom_id": row["custom_id"], **(_completion(body) or nothing)}
 
 
 def _promptfoo(row: dict[str, Any]) -> dict[str, Any] | None:

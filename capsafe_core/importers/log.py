@@ -262,10 +262,10 @@ def last_answer(value: Any) -> str | None:
 
 
 def _turns(value: Any) -> tuple[dict[str, str], ...]:
-    return chat_turns(value, _joined)
+    return chat_turns(value, joined)
 
 
-def _joined(content: Any) -> Any:
+def joined(content: Any) -> Any:
     """The texts of a content that is in parts; every other content as it is."""
     if not isinstance(content, list):
         return content
@@ -294,6 +294,10 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
+_GUARD = re.compile(r"\s*(?P<word>safe|unsafe)(?:[\s,:(]+[SO]\d{1,2}(?:[\s,]+[SO]\d{1,2})*\)?)?\s*", re.I)
+"""what Llama Guard writes: its verdict, and below it the categories"""
+
+
 def said(
     by: str, value: Any, raw: str = "", status: str = "ok", person: str = "", created: float = 0.0
 ) -> Said:
@@ -302,6 +306,8 @@ def said(
         return Said(by, None, raw or str(value), "unparsed", person, created)
     if value is None or value == "":
         return Said(by, None, raw, "unparsed" if status == "ok" else status, person, created)
+    if isinstance(value, str) and (guard := _GUARD.fullmatch(value)):
+        value, raw = guard["word"].lower(), raw or value
     if isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 53 else str(value)
     if not isinstance(value, str | float | bool):

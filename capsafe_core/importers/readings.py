@@ -14,6 +14,9 @@ from capsafe_core.records import UNKNOWN_KIND
 _XSTEST = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
 _YES = {"true": "unsafe", "false": "safe"}
 _ONE = {"1": "unsafe", "0": "safe", "yes": "unsafe", "no": "safe", "true": "unsafe", "false": "safe"}
+_OF_PROMPT = re.compile(r"(^|[^a-z])(prompt|input|user|query|question)s?($|[^a-z])")
+_OF_ANSWER = re.compile(r"respon|completion|output|answer|assistant|generation|reply")
+"""In a judge's name, whether it speaks of what was asked, or of what was answered."""
 _RIGHT = {"true": "correct", "false": "incorrect"}
 
 
@@ -85,7 +88,8 @@ _NO_VERDICT = re.compile(
     r"(parse|parsing)?[_ -]?(fail(ed|ure)?|error)|n/?a|null|unknown|invalid|incoherent|unclear"
 )
 """Words beside them that are no verdict of the same judge."""
-_PAIRS = (("1", "0"), ("true", "false"), ("yes", "no"))
+_PAIRS = (("1", "0"), ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
+_BINARY = frozenset(word for pair in _PAIRS for word in pair)
 _REFUSAL = re.compile(r"refus|reject(?!_score)|abstain|declin")
 _CORRECTNESS = re.compile(
     r"correct|accura|(^|[_/ ])acc($|[_/ ])|exact|match|(^|[_/ ])(right|pass|passed|em)($|[_/ ])"
@@ -125,12 +129,14 @@ def guessed(heard: Heard, everywhere: Heard) -> list[Reading]:
     words = {v.lower() for v in everywhere.values}
     if not words or (heard.tool == "every-eval-ever" and heard.by.endswith("/score")):
         return []
+    if _OF_PROMPT.search(heard.by.lower()) and not _OF_ANSWER.search(heard.by.lower()):
+        return []
     literal = _literal(words, one)
     if literal:
         return literal
-    if words <= {"c", "i", "p", "n"}:
+    if words <= {"c", "i", "p", "n"} and (heard.tool == "inspect" or words & {"c", "i"}):
         return _letters(heard, one, words)
-    if words <= {"0", "1", "true", "false", "yes", "no"} and not everywhere.more:
+    if words <= _BINARY and not everywhere.more:
         return _binary(heard, one, words)
     return _scores(heard, everywhere, one) if everywhere.numbers else []
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.checkpoint_places import (
-    FEW,
+    TOLD,
     Place,
+    Told,
     guess_pattern,
-    guess_places,
+    names_in_full,
     path_facts,
     placed,
-    step_of,
-    whole_number,
+    told_in_full,
 )
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.cells import (
@@ -28,13 +28,14 @@ from capsafe_core.importers.cells import (
     place_of,
 )
 from capsafe_core.importers.conflicts import Conflicts, slot
+from capsafe_core.importers.draft import drafted
 from capsafe_core.importers.find import Source, find_sources, read_source
 from capsafe_core.importers.heard import Heard
 from capsafe_core.importers.items import ItemNames, Items
 from capsafe_core.importers.kinds import benchmark_kind
 from capsafe_core.importers.log import Log, Problems, Row, prompt_text
-from capsafe_core.importers.readings import documented, guessed
-from capsafe_core.mapping import BenchmarkReading, ImportMapping
+from capsafe_core.mapping import ImportMapping
+from capsafe_core.path_steps import FEW, guess_places, mixed_units, step_of, whole_number
 from capsafe_core.records import UNKNOWN_KIND, Attack, digest_files, digest_text
 from capsafe_core.toml_text import toml_key
 
@@ -50,6 +51,7 @@ class Surveyor:
     Args:
         mapping: what is stated already; None to begin with guesses.
         known: the items of benchmarks that were imported before, which keep their places.
+        told: what earlier imports of the study were told of its checkpoints, which keep their names.
         strict: whether the first problem ends it.
     """
 
@@ -60,12 +62,13 @@ class Surveyor:
         name: str,
         known: Items | None = None,
         strict: bool = False,
+        told: Told | None = None,
     ) -> None:
         self.sources, self.left_out = find_sources(roots)
         pattern = guess_pattern(s.relative for s in self.sources)
         self.mapping = mapping or ImportMapping(name=name, pattern=pattern)
         self._strict = strict
-        self._known = known or {}
+        self._known, self._known_told = known or {}, told or {}
         self._forget()
 
     def _forget(self) -> None:
@@ -81,27 +84,45 @@ class Surveyor:
         self._written: dict[tuple[str, str], int] = {}
         self._respelled: Counter[tuple[str, bool]] = Counter()
         self._steps: dict[tuple[str, ...], dict[str, str]] = {}
+        self.told: Told = {}
         self.columns: dict[tuple[str, str], dict[str, Any]] = {}
         self.benchmarks: dict[str, str] = {}
         """as the logs call them -> kind"""
 
     def look(self, report: Callable[[int, str], bool]) -> None:
-        """Read everything; once more where places on a path turn out to be parts of epochs.
+        """Read everything; once more where places on a path turn out to be parts of epochs, or one name to be
+        that of several checkpoints.
 
         Args:
             report: takes how many files are read and the next one's name; says whether to go on.
         """
         self._read_all(report)
-        guess = guess_places(self._steps.values())
-        if guess and not set(guess) <= set(self.mapping.places):
-            self.mapping = self.mapping.model_copy(update={"places": {**guess, **self.mapping.places}})
-            self._forget()
-            self.left_out.append(
+        sentences = []
+        places = guess_places(self._steps.values())
+        if places and not set(places) <= set(self.mapping.places):
+            sentences.append(
                 "Places on a path are parts of an epoch or of the training: "
-                + ", ".join(f"{label} is step {step}" for label, step in list(guess.items())[:8])
+                + ", ".join(f"{label} is step {step}" for label, step in list(places.items())[:8])
                 + f" (in parts of {FEW:,}). State others under [places] in the mapping."
             )
+        names = names_in_full(self.told, self._known_told, self.mapping.aliases)
+        if names:
+            sentences.append(
+                f"{_some(list(names))}: told apart by base model, training data or method, as one name "
+                "stands for several checkpoints. State other names under [aliases] in the mapping."
+            )
+        if sentences:
+            more = {"places": places | self.mapping.places, "aliases": names | self.mapping.aliases}
+            self.mapping = self.mapping.model_copy(update=more)
+            self._forget()
+            self.left_out += sentences
             self._read_all(report)
+        for labels in self._steps.values():
+            if units := mixed_units(set(labels) - set(self.mapping.places)):
+                self.left_out.append(
+                    f"Places on one path are counted in {' and in '.join(units)} ({_some(list(labels))}), "
+                    "and are ordered by their numbers alone. State their steps under [places] in the mapping."
+                )
 
     def _read_all(self, report: Callable[[int, str], bool]) -> None:
         for i, source in enumerate(self.sources):
@@ -190,15 +211,21 @@ class Surveyor:
 
     def _place(self, log: Log, source: Source) -> Place | None:
         """The checkpoint of a log; what is said where an alias and the pattern disagree."""
-        if log.facts.get("step"):
-            path = (log.model, *(log.facts.get(k, "") for k in ("base", "data", "recipe", "seed")))
-            self._steps.setdefault(path, {}).setdefault(log.facts["step"], log.place_by or "step")
+        by_pattern = path_facts(self.mapping.pattern, source.relative) if self.mapping.pattern else {}
+        facts = {**log.facts, **by_pattern}
+        if facts.get("step"):
+            path = (log.model, *(facts.get(k, "") for k in ("base", "data", "recipe", "seed")))
+            by = log.place_by or (self.mapping.pattern if "step" in by_pattern else "step")
+            self._steps.setdefault(path, {}).setdefault(facts["step"], by)
         place = place_of(self.mapping, log, source.relative)
+        if place is not None and (place.step or not place.recipe) and not by_pattern:
+            full = told_in_full(log.model, log.adapter, log.facts)
+            facts = {k: log.facts.get(k, "") for k in TOLD}
+            self.told.setdefault(full, {"name": place.recipe or place.start, **facts})
         alias = next(
             (self.mapping.aliases[n] for n in (log.adapter, log.model) if n in self.mapping.aliases), ""
         )
-        by_path = path_facts(self.mapping.pattern, source.relative) if alias and self.mapping.pattern else {}
-        if by_path and place is not None:
+        if alias and by_pattern and place is not None:
             plain = ImportMapping(name=self.mapping.name, pattern=self.mapping.pattern)
             other = placed(plain, "", "", log.facts, source.relative)
             if other is not None and other.name != place.name:
@@ -327,35 +354,9 @@ class Surveyor:
             if step_of(self.mapping.places, label) is None
         }
 
-    def drafted(self) -> tuple[ImportMapping, list[int]]:
-        """The mapping with a guess for everything that nobody stated, and which of its readings are
-        guesses."""
-        benchmarks = dict(self.mapping.benchmarks)
-        for name, kind in self.benchmarks.items():
-            benchmarks.setdefault(name, BenchmarkReading(name=name, kind=kind))  # type: ignore[arg-type]
-            if benchmarks[name].kind != kind:
-                benchmarks[name] = benchmarks[name].model_copy(update={"kind": kind})
-        judges, guesses = list(self.mapping.judges), []
-        together: dict[tuple[str, str], Heard] = {}
-        kinds: dict[str, set[str]] = {}
-        for heard in self.heard.values():
-            key = heard.by, heard.kind
-            together[key] = together[key].joined(heard) if key in together else heard
-            kinds.setdefault(heard.by, set()).add(heard.kind)
-        for heard in self.heard.values():
-            if self.mapping.readings(heard.by, heard.benchmark):
-                continue
-            known = documented(heard, only_here=len(kinds[heard.by]) > 1)
-            guess = known or guessed(heard, together[heard.by, heard.kind])
-            for reading in guess:
-                if reading not in judges:
-                    guesses += [] if known else [len(judges)]
-                    judges.append(reading)
-        return self.mapping.model_copy(update={"benchmarks": benchmarks, "judges": tuple(judges)}), guesses
-
     def result(self) -> dict[str, Any]:
         """Everything that was seen, as JSON values."""
-        mapping, guesses = self.drafted()
+        mapping, guesses = drafted(self.mapping, self.benchmarks, list(self.heard.values()))
         sides: Counter[tuple[str, str, str]] = Counter(
             (log["checkpoint"], log["benchmark"], log["attack"])
             for log in self.logs.values()
@@ -384,8 +385,14 @@ class Surveyor:
             "mapping": mapping.to_toml(),
             "guesses": guesses,
             "conflicts": self._conflicts.listed(),
+            "told": self.told,
             "unplaced_steps": sorted(self._without_step()),
             "columns": [{**c, "files": len(c["files"])} for c in self.columns.values()],
             "items": {b: [[item, d] for item, (_, d) in rows.items()] for b, rows in self.items.items()},
             "contents": sorted(self.contents),
         }
+
+
+def _some(words: list[str], most: int = 8) -> str:
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more:,} more" if more > 0 else "")

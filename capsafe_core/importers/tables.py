@@ -3,30 +3,24 @@ can be guessed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.importers.bounded import (
-    LIMITS,
-    head_of,
-    holds_lines,
-    json_lines,
-    load_json,
-    parquet_rows,
-    plain_suffix,
-)
+from capsafe_core.importers.bounded import LIMITS, plain_suffix
 from capsafe_core.importers.columns import (
+    TableSample,
     chosen_columns,
     column_uses,
     is_index,
+    judges_columns,
     may_be_verdict,
 )
-from capsafe_core.importers.csv_text import csv_header, csv_rows
 from capsafe_core.importers.joining import Numbered, joined_rows
-from capsafe_core.importers.json_forms import WHOLE, plain_rows, rows_of
+from capsafe_core.importers.json_forms import WHOLE
 from capsafe_core.importers.log import (
     Log,
     Problems,
@@ -39,14 +33,20 @@ from capsafe_core.importers.log import (
     number,
     said,
 )
+from capsafe_core.importers.per_model import ANSWERS, PerModel, per_model
+from capsafe_core.importers.table_rows import sampled, table_rows
 
 LOOKED_AT = 200
-"""rows whose fields are looked at to guess the columns"""
+"""prompts of which the columns that nobody reads are kept"""
 GATHERED = 20_000
 """rows of which those of one log are put together, so that their order does not matter"""
 _STATUSES = {"ok": "ok", "refused": "refused", "unparsed": "unparsed", "cut_off": "cut_off", "error": "error"}
-_MISSING = frozenset({"nan", "NaN", "None", "<NA>", "#N/A"})
-"""what data frames write for an answer that is missing"""
+_NOT_A_NUMBER = frozenset({"nan", "NaN", "-nan", "-NaN", "<NA>", "#N/A"})
+"""what data frames write into a text table for any value that is missing"""
+_MISSING = _NOT_A_NUMBER | {"None", "null", "NULL", "NA", "N/A", "n/a", "#N/A N/A", "#NA"}
+"""what data frames read as a missing text"""
+_NONE = "\0none"
+"""the column of a field that no column has; the empty name is that of an index"""
 _KEYS = (
     "checkpoint",
     "benchmark",
@@ -75,34 +75,30 @@ def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
         columns: field -> column, for the fields that the guess gets wrong; "" for a field that no column has.
     """
     path = paths[0]
-    rows = table_rows(path, problems, columns.get(WHOLE, ""))
-    if len(paths) > 1:
-        others = {p.name: list(table_rows(p, problems, "")) for p in paths[1:]}
-        rows = joined_rows(rows, path.name, others, problems)
-    first = list(_beginning(rows))
-    if not first:
+    sample, rows, models = _looked_at(paths, columns, problems)
+    if not sample.rows:
         problems.add(f"{path.name} has no rows.")
         return
-    names = list(dict.fromkeys(name for _, row in first for name in row))
-    chosen = chosen_columns(names, columns, [row for _, row in first])
-    if "prompt" not in chosen and "custom_id" in names and "answer" in chosen:
+    chosen = chosen_columns(columns, sample)
+    if "prompt" not in chosen and "custom_id" in sample.names and "answer" in chosen:
         problems.add(
             f"{path.name} holds a batch's responses without their prompts. Put the file of its requests into "
             "the same folder: they are joined by custom_id."
         )
-        first, rows = [_named_by_id(r) for r in first], map(_named_by_id, rows)
-        chosen["prompt"] = _PROMPT
+        rows, chosen["prompt"] = map(_named_by_id, rows), _PROMPT
     if "answer" not in chosen or "prompt" not in chosen:
         what = "answers" if "answer" not in chosen else "prompts"
         raise CapsafeError(
             f"No column of {path.name} is known to hold the {what}.",
-            f"Its columns are: {', '.join(n or '(no name)' for n in names[:30])}. Say which: in the mapping, "
-            "under [columns].",
+            f"Its columns are: {', '.join(n or '(no name)' for n in sample.names[:30])}. Say which: in the "
+            f"mapping, under [columns]; where each model has a column of its own, all of them: {ANSWERS} = "
+            '"one, two".',
         )
-    uses = column_uses(names, chosen, [row for _, row in first])
-    table = _Table(path.name, chosen, problems)
-    for key, group in _together(chain(first, rows), table):
+    uses = column_uses(chosen, sample) | (models.uses() if models else {})
+    table = _Table(path.name, chosen, judges_columns(chosen, sample), problems)
+    for key, group in _together(rows, table):
         head = dict(zip(_KEYS, key, strict=True))
+        head |= {k: _own(head[k], "") for k in ("data", "recipe")}
         yield Log(
             "table",
             head["benchmark"] or plain_suffix(path)[0],
@@ -118,6 +114,39 @@ def read(paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
         )
         uses = {}
     table.close()
+
+
+def _looked_at(
+    paths: tuple[Path, ...], columns: Mapping[str, str], problems: Problems
+) -> tuple[TableSample, Iterator[Numbered], PerModel | None]:
+    """What the whole of a table holds, its rows, joined with what other tables say of them, and the models
+    that have columns of their own: each row is then one for each."""
+    path = paths[0]
+
+    def rows(first: bool) -> Iterator[Numbered]:
+        said_once = problems if first else Problems()
+        found = table_rows(path, said_once, columns.get(WHOLE, ""))
+        if len(paths) == 1:
+            return found
+        others = {p.name: list(table_rows(p, said_once, "")) for p in paths[1:]}
+        return joined_rows(found, path.name, others, said_once)
+
+    sample, read = sampled(rows)
+    chosen = {} if columns.get("answer") else chosen_columns(columns, sample)
+    models = per_model(sample.names, chosen, columns.get(ANSWERS, "")) if chosen else None
+    if models is None:
+        return sample, read, None
+
+    def apart(found: Iterator[Numbered]) -> Iterator[Numbered]:
+        return ((i, one) for i, row in found for one in models.rows(row))
+
+    sample, read = sampled(lambda first: apart(read if first else rows(False)))
+    whose = "samples" if models.samples else "models"
+    problems.note(
+        f"{path.name} has a column of answers for each of {len(models.columns)} {whose}: "
+        f"{', '.join(models.columns)}. Each counts as an output of its own."
+    )
+    return sample, read, models
 
 
 def _own(adapter: str, model: str) -> str:
@@ -152,69 +181,13 @@ def _together(
             return
 
 
-def names_of(path: Path) -> list[str]:
-    """The names of a table's columns, by its first rows; empty where it cannot be read, or is one large piece
-    of JSON."""
-    ending = plain_suffix(path)[1]
-    try:
-        if ending in (".csv", ".tsv"):
-            return csv_header(path)
-        if ending == ".json" and path.stat().st_size > LIMITS.line:
-            return []
-        first = list(islice(table_rows(path, Problems(), ""), 20))
-    except (CapsafeError, OSError, ValueError, RecursionError):
-        return []
-    return list(dict.fromkeys(name for _, row in first for name in row))
-
-
-def _beginning(rows: Iterator[Numbered]) -> Iterator[Numbered]:
-    """The first rows of a table, fewer of them where they are long."""
-    length = 0
-    for i, row in islice(rows, LOOKED_AT):
-        yield i, row
-        length += sum(len(v) for v in row.values() if isinstance(v, str))
-        if length > LIMITS.text:
-            return
-
-
-def table_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered]:
-    """The rows of a table of any form, with plain columns.
-
-    Args:
-        wanted: the path of the list of rows in a JSON file that has several.
-    """
-    ending = plain_suffix(path)[1]
-    if ending in (".csv", ".tsv"):
-        return csv_rows(path, problems)
-    if ending == ".parquet":
-        return ((i, one) for i, row in parquet_rows(path) for one in plain_rows(row))
-    if ending == ".json" or (head_of(path, 64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")):
-        return _json_rows(path, problems, wanted)
-    return ((i, one) for i, row in json_lines(path, problems) for one in plain_rows(row))
-
-
-def _json_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered]:
-    """The objects of a JSON file: of a list, of one object a line, of columns, or of a list within."""
-    try:
-        data = load_json(path)
-    except CapsafeError:
-        if not holds_lines(path):
-            raise
-        for i, row in json_lines(path, problems):
-            yield from ((i, one) for one in plain_rows(row))
-        return
-    for i, row in enumerate(rows_of(data, path.name, wanted), 1):
-        if isinstance(row, dict):
-            yield from ((i, one) for one in plain_rows(row))
-        else:
-            problems.add(f"Entry {i} of {path.name} is no object.")
-
-
 class _Table:
     """A table with its columns named."""
 
-    def __init__(self, name: str, columns: dict[str, str], problems: Problems) -> None:
-        self._name, self._columns, self._problems = name, columns, problems
+    def __init__(
+        self, name: str, columns: dict[str, str], of_judge: frozenset[str], problems: Problems
+    ) -> None:
+        self._name, self._columns, self._of_judge, self._problems = name, columns, of_judge, problems
         self._is_text = plain_suffix(Path(name))[1] in (".csv", ".tsv")
         self._named = frozenset(columns.values())
         self._keyed = [(i, columns[field]) for i, field in enumerate(_KEYS) if field in columns]
@@ -222,7 +195,8 @@ class _Table:
         self._items: dict[str, int] = {}
         self._samples: dict[tuple[str, ...], dict[str, dict[Any, int]]] = {}
         self._seen: set[int] = set()
-        self._repeated = self._missing = 0
+        self._repeated = 0
+        self._missing: Counter[str] = Counter()
         self._beside: dict[str, dict[tuple[Any, ...], list[str]]] = {}
 
     def close(self) -> None:
@@ -239,8 +213,13 @@ class _Table:
                 "Each counts once."
             )
         if self._missing:
+            words = ", ".join(f"{word} ({n:,})" for word, n in self._missing.items())
             self._problems.note(
-                f"Answers of {self._name} written as nan or None, and so missing: {self._missing:,}."
+                f"Answers of {self._name} that count as missing, as data frames write them so: {words}. A "
+                "model that answers such a word is told apart in JSON only."
+                if self._is_text
+                else f"Answers of {self._name} that are a word for what is missing: {words}. They count as "
+                "answers; write null where there is none."
             )
 
     def key(self, row: dict[str, Any]) -> tuple[str, ...]:
@@ -248,32 +227,34 @@ class _Table:
         found = [""] * len(_KEYS)
         for i, column in self._keyed:
             found[i] = _text(row.get(column)).strip()
+            if self._is_text and found[i] in _MISSING:
+                found[i] = ""
         return tuple(found)
 
     def outputs(self, key: tuple[str, ...], rows: Iterator[Numbered]) -> Iterator[Row]:
         """The rows of one log."""
         answer_in, item_in, sample_in, seed_in, tokens_in = (
-            self._columns.get(f, "") for f in ("answer", "item", "sample", "seed", "tokens")
+            self._columns.get(f, _NONE) for f in ("answer", "item", "sample", "seed", "tokens")
         )
         samples = self._samples.setdefault(key, {})
         # a row is one verdict of many: the same answer again is the same output
         long = "judge" in self._columns
         for i, row in rows:
-            prompt = _prompt(row.get(self._columns["prompt"]))
+            prompt = self._prompt(row)
             if prompt is None:
                 self._problems.add(f"Row {i} of {self._name} has no prompt.")
                 continue
             answers = self._answers(row.get(answer_in), i)
-            if answers is None or (item_in and not sample_in and self._is_repeated(key, row)):
+            if answers is None or (item_in != _NONE and sample_in == _NONE and self._is_repeated(key, row)):
                 continue
             text = prompt if isinstance(prompt, str) else str(prompt)
             item = _text(row.get(item_in)) or str(self._items.setdefault(normal(text), len(self._items) + 1))
             described = {field: _text(row.get(column)) for field, column in self._described}
             for answer in answers:
                 sample = _whole(row.get(sample_in)) + (answers.index(answer) if len(answers) > 1 else 0)
-                if not sample_in and long:
+                if sample_in == _NONE and long:
                     sample = samples.setdefault(item, {}).setdefault(answer, len(samples[item]))
-                elif not sample_in:
+                elif sample_in == _NONE:
                     sample = len(samples.setdefault(item, {}))
                     samples[item][sample] = sample
                     self._keep_beside(key, item, row)
@@ -287,6 +268,17 @@ class _Table:
                     said=tuple(self._said(row)),
                     **described,
                 )
+
+    def _prompt(self, row: dict[str, Any]) -> str | tuple[dict[str, str], ...] | None:
+        """A row's prompt, with what stands in a column of its own of the task that it is about."""
+        prompt, more = (
+            _prompt(row.get(self._columns["prompt"])),
+            row.get(self._columns.get("addition", _NONE)),
+        )
+        if self._is_text and isinstance(prompt, str) and prompt.strip() in _NOT_A_NUMBER:
+            return None
+        both = isinstance(prompt, str) and isinstance(more, str) and more.strip()
+        return f"{prompt}\n\n{more}" if both else prompt
 
     def _keep_beside(self, key: tuple[str, ...], item: str, row: dict[str, Any]) -> None:
         """Keep what the columns that nobody reads say of the first prompts."""
@@ -318,8 +310,9 @@ class _Table:
         if isinstance(value, str):
             if not value and self._is_text:
                 return [None]  # an empty cell; an empty text in JSON is an answer
-            self._missing += value in _MISSING
-            return [None if value in _MISSING else value]
+            missing = value.strip() in _MISSING
+            self._missing.update([value.strip()] if missing else [])
+            return [None if missing and self._is_text else value]
         if isinstance(value, int | float):
             return [_text(value) if not isinstance(value, bool) else str(value).lower()]
         self._problems.add(f"Row {i} of {self._name}: the answer is no text.")
@@ -337,17 +330,16 @@ class _Table:
         return again
 
     def _said(self, row: dict[str, Any]) -> Iterator[Said]:
-        if "judge" in self._columns and "verdict" in self._columns:
-            status = _STATUSES.get(_text(row.get(self._columns.get("status", ""))), "ok")
-            yield said(
-                _text(row.get(self._columns["judge"])),
-                _value(row.get(self._columns["verdict"])),
-                _text(row.get(self._columns.get("raw", ""))),
-                status,
-            )
+        judge = _text(row.get(self._columns.get("judge", _NONE))).strip()
+        if judge and "verdict" in self._columns:
+            status = _STATUSES.get(_text(row.get(self._columns.get("status", _NONE))), "ok")
+            raw = _text(row.get(self._columns.get("raw", _NONE)))
+            yield said(judge, _value(row.get(self._columns["verdict"])), raw, status)
         for column, value in row.items():
-            if column not in self._named and may_be_verdict(value) and not is_index(column):
-                yield said(column, _value(value))
+            if column in self._named or is_index(column) or not may_be_verdict(value):
+                continue
+            if not (self._is_text and str(value).strip() in _NOT_A_NUMBER):
+                yield said(f"{judge}/{column}" if column in self._of_judge else column, _value(value))
 
 
 def _prompt(value: Any) -> str | tuple[dict[str, str], ...] | None:

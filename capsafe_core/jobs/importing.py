@@ -109,6 +109,7 @@ def plan_import(
         "recipes": sorted(recipes),
         "starts": sorted(starts),
         "withheld": survey.withheld(mapping.conflicts),
+        "told": survey.told,
     }
     manifest = own_manifest(root, Manifest.of(mapping.name, f"{mapping.name}-import", work))
     is_new = not (root / manifest.job_id).exists()
@@ -167,6 +168,7 @@ class Head:
         recipes: start, recipe, data set and seed of each path.
         starts: names of those whose outputs are here.
         withheld: what files say differently -> the file whose word counts.
+        told: what its logs said of each checkpoint, as `Told`.
     """
 
     items: dict[str, tuple[tuple[str, str], ...]]
@@ -175,6 +177,7 @@ class Head:
     recipes: tuple[tuple[str, str, str, int], ...]
     starts: tuple[str, ...]
     withheld: dict[str, str] = field(default_factory=dict)
+    told: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def read_head(job: Job) -> dict[str, Any] | None:

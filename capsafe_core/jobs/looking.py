@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from capsafe_core.checkpoint_places import Told
 from capsafe_core.mapping import ImportMapping, Reading
 from capsafe_core.records import UNKNOWN_KIND
 
@@ -40,6 +41,7 @@ class Survey:
         conflicts: {kind, key, files, words} of what files say differently.
         columns: {column, use, files, first} of tables: what each column is taken to be.
         unplaced_steps: what stands where a step is expected, and is no step that anybody stated.
+        told: what the logs say of each checkpoint, by which two of one name are told apart.
     """
 
     files: list[dict[str, Any]]
@@ -54,6 +56,7 @@ class Survey:
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     columns: list[dict[str, Any]] = field(default_factory=list)
     unplaced_steps: list[str] = field(default_factory=list)
+    told: Told = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:

@@ -21,6 +21,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.folder.work import GenerateWork, Point
 from capsafe_core.jobs.foreign import is_foreign
+from capsafe_core.path_steps import whole_number
 from capsafe_core.study import RecipeSettings
 from capsafe_core.trainer_state import STATE, trained_steps
 from capsafe_core.weight_files import look_at
@@ -169,7 +170,8 @@ def _places(recipe: RecipeSettings) -> Iterator[tuple[Path, int, int]]:
         for folder in _fitting(pattern):
             facts = path_facts(pattern, str(folder)) or path_facts(guess_pattern([str(folder)]), str(folder))
             seed = int(facts.get("seed", recipe.seeds[0]))
-            step = int(facts["step"]) if "step" in facts else trained_steps(folder)
+            step = whole_number(facts.get("step", ""))
+            step = trained_steps(folder) if step is None else step
             if step is None:
                 raise CapsafeError(
                     f"Recipe {recipe.name!r}: {folder} does not say which step it is.",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
-from capsafe_core.mapping import whole_number
+from capsafe_core.path_steps import whole_number
 from capsafe_core.quoting import join_names, split_names
 from capsafe_core.report.document import AUDIENCES, Item, Made, Report, make
 from capsafe_core.report.finding import Finding

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from capsafe_core.checkpoint_places import Told
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.items import Items
 from capsafe_core.importers.survey import Surveyor
@@ -22,7 +23,9 @@ def work(part: Part) -> None:
     if missing:
         raise CapsafeError(f"{missing[0]} is not there.", "Check the path.")
     mapping = parse_mapping(asked.mapping) if asked.mapping else None
-    surveyor = Surveyor(roots, mapping, asked.name, known_items(part.job.folder.parent), asked.strict)
+    jobs = part.job.folder.parent
+    told = known_names(jobs, mapping.name if mapping else asked.name)
+    surveyor = Surveyor(roots, mapping, asked.name, known_items(jobs), asked.strict, told)
     part.total = len(surveyor.sources)
 
     def report(done: int, name: str) -> bool:
@@ -44,3 +47,9 @@ def known_items(root: Path) -> Items:
             for item, digest in items:
                 mine.setdefault(item, (len(mine), digest))
     return found
+
+
+def known_names(root: Path, study: str) -> Told:
+    """What the imports of a study were told of its checkpoints."""
+    heads = read_heads(own_imports(root, study))
+    return {full: told for head in heads for full, told in head["told"].items()}
