@@ -79,33 +79,32 @@ def split_reasoning(text: str, opened: bool = False) -> Parts:
             return Parts(whole, "", begun=False)
         end, wraps = close, form.wraps
     if not end:
-        form = next((f for f in forms() if not f.needs_close and _closed_alone(text, f)), None)
+        marked = [f for f in _unmistakable() if any(m in text for m in (*f.opens, *f.closes))]
+        form = next((f for f in marked if _closed_alone(text, f)), None)
         if form is None:
-            return Parts(whole, "", begun=False) if opened else _after_words(whole, text)
+            if opened:
+                return Parts(whole, "", begun=False)
+            return _after_words(whole, text, marked[0]) if marked else Parts("", whole)
         end, wraps = _after(text, form.closes, 0) or 0, form.wraps
     end += _blanks(text, end)
     return Parts(whole[:end], _unwrapped(whole[end:], wraps))
 
 
-def _after_words(whole: str, text: str) -> Parts:
+@cache
+def _unmistakable() -> tuple[Form, ...]:
+    """The forms whose marks are no ordinary words."""
+    return tuple(form for form in forms() if not form.needs_close)
+
+
+def _after_words(whole: str, text: str, form: Form) -> Parts:
     """The reasoning that follows some words of the answer: from one mark at the beginning of a line to the
     one that closes it. Several, one within a line, in a block of code or not closed are left as they are."""
-    form = next(
-        (f for f in forms() if not f.needs_close and any(o in text for o in f.opens + f.closes)), None
-    )
-    if form is None:
-        return Parts("", whole)
     opens = [place for o in form.opens for place in _places(text, o)]
     closes = [place + len(c) for c in form.closes for place in _places(text, c)]
     start, end = min(opens, default=0), min(closes, default=0)
+    one = len(opens) == len(closes) == 1 and start < end
     own_line = not text[:start].rpartition("\n")[2].strip()
-    if (
-        len(opens) != 1
-        or len(closes) != 1
-        or not start < end
-        or not own_line
-        or text[:start].count("```") % 2
-    ):
+    if not one or not own_line or text[:start].count("```") % 2:
         return Parts("", whole, unclear=True)
     answer = "\n\n".join(filter(None, (whole[:start].strip(), whole[end:].strip())))
     return Parts(whole[start:end], answer)

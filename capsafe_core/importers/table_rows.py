@@ -106,23 +106,28 @@ class _Seen:
     def __init__(self) -> None:
         self._mask = self._length = 0
         self._names: dict[str, None] = {}
+        self._open: list[str] = []
+        """columns of which no value has been seen that may be a judge's"""
         self._prompt = ""
 
     def add(self, row: dict[str, Any], sample: TableSample) -> None:
         if not row.keys() <= self._names.keys():
+            self._open += [name for name in row if name not in self._names]
             self._names |= dict.fromkeys(row)
             sample.names = list(self._names)
             self._prompt = guess_columns(sample.names).get("prompt", "")
             sample.points |= {n: set() for n in row if plain_name(n) in POINTS and n not in sample.points}
-        for name, value in row.items():
+        for name in self._open:
+            value = row.get(name)
             if value is not None and value != "":
                 sample.filled.add(name)
-                if name not in sample.short and may_be_verdict(value):
+                if may_be_verdict(value):
                     sample.short.add(name)
+                    self._open = [other for other in self._open if other != name]
         for name, values in sample.points.items():
             if len(values) < DISTINCT:
                 values.add(str(row.get(name)))
-        if not self._sum(row) & self._mask:
+        if not self._mask or not self._sum(row) & self._mask:
             sample.rows.append(row)
             self._length += _length(row)
             while len(sample.rows) > 1 and (len(sample.rows) > SAMPLED or self._length > LIMITS.text):
