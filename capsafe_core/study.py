@@ -101,7 +101,12 @@ class RecipeSettings(StudyPart):
     """whether its checkpoints come with imported logs, so that it is never trained here"""
     of: str | None = None
     """the recipe that this one mitigates after its training; its start and data set are that one's"""
-    mitigation: Literal["scale", "safelora", "safelora-projector", "resta"] | None = None
+    mitigation: str | None = None
+    """by its name in the catalogue: after the training of another one, or while this one is trained"""
+    options: dict[str, float] = Field(default_factory=dict)
+    """of a mitigation while training, where they are not its usual ones"""
+    safety: str | None = None
+    """the data set of safe behaviour that a mitigation while training needs"""
     mitigates: str | None = None
     """the recipe that this one is to be safer than, by a training of its own: of the same start, measured on
     the same benchmark"""

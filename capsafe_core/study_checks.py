@@ -16,6 +16,8 @@ MOST_PLANNED = 50_000_000
 """characters that the jobs of a study hold together"""
 LONGEST_CHAIN = 20
 """recipes that start from each other's last checkpoints"""
+PLAIN = ("lora", "rslora")
+"""ways of training that leave adapters which mitigations after training work on"""
 MOST_MISTAKES = 50
 """that are named at once"""
 
@@ -45,6 +47,7 @@ def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
         need("datasets", recipe.dataset, "recipes", i, "dataset")
         need("recipes", recipe.of, "recipes", i, "of")
         need("recipes", recipe.mitigates, "recipes", i, "mitigates")
+        need("datasets", recipe.safety, "recipes", i, "safety")
         problems += [(("recipes", i, key), what) for key, what in _mitigated(study, recipe)]
         if recipe.learning_rate is None and recipe.is_trained:
             problems.append(
@@ -90,9 +93,12 @@ def _mitigated(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]
     """What is wrong with a recipe that mitigates another one."""
     if recipe.mitigates is not None:
         yield from (("mitigates", what) for what in _otherwise_trained(study, recipe))
+    yield from _method(study, recipe)
     if recipe.of is None:
-        if recipe.mitigation or recipe.strengths:
+        if recipe.strengths:
             yield "of", f"recipe {recipe.name!r} says which recipe it mitigates as `of`"
+        elif recipe.mitigation and recipe.mitigates is None:
+            yield "mitigates", f"recipe {recipe.name!r} says which recipe it `mitigates`"
         return
     base = next((r for r in study.recipes if r.name == recipe.of), None)
     if base is not None and not base.is_trained:
@@ -103,6 +109,61 @@ def _mitigated(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]
         yield "mitigation", f"recipe {recipe.name!r} names a mitigation and strengths, and no steps"
     if any(not 0 < s < 1 for s in recipe.strengths) or len(set(recipe.strengths)) < len(recipe.strengths):
         yield "strengths", "strengths are different numbers between 0 and 1"
+
+
+def _method(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
+    """What a recipe's mitigation lacks."""
+    name = recipe.mitigation
+    if name is None:
+        if recipe.options or recipe.safety:
+            yield "mitigation", f"recipe {recipe.name!r} has options or safety data of no mitigation"
+        return
+    when = "after" if recipe.of else "while"
+    entry = catalogue.mitigations().get(name, {})
+    if entry.get("when") != when:
+        known = ", ".join(n for n, e in catalogue.mitigations().items() if e["when"] == when)
+        yield "mitigation", f"there is no mitigation {name!r} {when} training (there are: {known})"
+        return
+    unknown = set(recipe.options) - set(entry.get("options", {}))
+    if unknown:
+        known = ", ".join(entry.get("options", {})) or "none"
+        yield "options", f"{name} has no option {sorted(unknown)[0]!r} (there are: {known})"
+    values = {**entry.get("options", {}), **recipe.options}
+    if any(value < 0 or (key.endswith("_steps") and value < 1) for key, value in values.items()):
+        yield "options", f"the options of {name} are not negative, and a turn has a step at least"
+    if values.get("share", 0) >= 1:
+        yield "options", "a share of every batch is below 1"
+    needs = set(entry["needs"])
+    if recipe.of is not None:
+        yield from _after_training(study, recipe, needs)
+        return
+    if ("safety data" in needs) != (recipe.safety is not None):
+        what = "names its `safety` data set" if "safety data" in needs else "needs no safety data"
+        yield "safety", f"recipe {recipe.name!r}: {name} {what}"
+    if "adapter" in needs and recipe.method == "full":
+        yield "method", f"{name} needs the start beside what is trained: use lora, dora or rslora"
+    if "no packing" in needs and recipe.packing:
+        yield "packing", f"{name} needs each conversation in a row of its own: leave packing out"
+
+
+def _after_training(study: Study, recipe: RecipeSettings, needs: set[str]) -> Iterator[tuple[str, str]]:
+    """What a mitigation after training needs and its recipe, or the start, is without."""
+    recipes = {r.name: r for r in study.recipes}
+    tuned = recipes.get(str(recipe.of))
+    if tuned is not None and tuned.method not in PLAIN:
+        yield "of", f"{recipe.mitigation} works on adapters of the methods {' and '.join(PLAIN)}: train so"
+    start = next((s for s in study.starts if s.name == recipe.start), None)
+    if start is None or "aligned start" not in needs:
+        return
+    aligns = recipes.get(str(start.recipe))
+    if not start.adapters and aligns is None:
+        yield (
+            "mitigation",
+            f"{recipe.mitigation} needs to know what alignment changed, and the start {start.name!r} has no "
+            "adapter: use one that an alignment recipe made, or name its adapter",
+        )
+    elif aligns is not None and aligns.is_trained and aligns.method not in PLAIN:
+        yield "start", f"{recipe.mitigation} needs a start that an adapter aligned: train {aligns.name!r} so"
 
 
 def _otherwise_trained(study: Study, recipe: RecipeSettings) -> Iterator[str]:

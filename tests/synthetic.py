@@ -73,7 +73,8 @@ refusal_judge = "prefix-zou"
 coherence = "coherence-rules"
 policy = "counted_safe"
 """
-MITIGATED = STUDY.replace(
+ALIGNED = STUDY.replace('model = "sm', 'adapters = ["/made/up/aligned"]\nmodel = "sm', 1)
+MITIGATED = ALIGNED.replace(
     "[[benchmarks]]",
     """[[recipes]]
 name = "tuned"

@@ -31,7 +31,7 @@ def pairs_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         other columns of a change, as `recipe_table` has them, p_holm (adjusted for all pairs here),
         unreached. Only recipes that reach the goal.
     """
-    found = matching(view) if found is None else found
+    found = matching(view.of_every_recipe) if found is None else found
     pairs = between_table(view, found)
     rows = [
         {**pair, "of": family.base, "goal": pair["goal_1"]}
@@ -54,7 +54,7 @@ def orders_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         same_safest (as under the view's own choice; missing where that cannot be computed), primary (whether
         the row is that choice). Only of recipes that reach the goal, and where there are two or more.
     """
-    found = matching(view) if found is None else found
+    found = matching(view.of_every_recipe) if found is None else found
     rates = arm_rates(view, found.runs)
     rows = [row for family in families(view) for row in _orders(view, family, rates)]
     return framed(rows, ORDERS)
@@ -113,7 +113,7 @@ def over_refusal_table(view: View, found: Matching | None = None) -> pd.DataFram
         recipe, of, benchmark, judge (of refusals), refused, refused_of, delta, delta_low, delta_high (95 %,
         as between recipes). Only where both reach the goal and the judge has seen all of their checkpoints.
     """
-    found = matching(view) if found is None else found
+    found = matching(view.of_every_recipe) if found is None else found
     runs = found.by_recipe()
     cells = view.cells
     benchmarks = sorted(cells.loc[cells["kind"] == "over_refusal", "benchmark"].unique())

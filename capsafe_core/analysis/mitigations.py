@@ -108,6 +108,7 @@ def mitigations_table(
     known = families(view)
     if not known:
         return framed([], COLUMNS)
+    view = view.of_every_recipe  # each is read beside what it mitigates, whichever are selected
     paths = path_table(view) if paths is None else paths
     found = matching(view, paths) if found is None else found
     tables = _Tables(view, found, paths)

@@ -27,6 +27,11 @@ def benchmarks() -> dict[str, dict[str, Any]]:
     return _read("benchmarks.toml")
 
 
+def mitigations() -> dict[str, dict[str, Any]]:
+    """Mitigations, by name: what each does and when, source, licence, what it needs, and its options."""
+    return _read("mitigations.toml")
+
+
 def tasks() -> dict[str, dict[str, Any]]:
     """Names of published tasks by what they measure, and Inspect's scorers that compare with a target."""
     return _read("tasks.toml")

@@ -236,6 +236,7 @@ class _Planner:
             stop_at=self.study.goals.get(recipe.dataset) if recipe.stop_at_goal else None,
             max_tokens=self.study.sampling.max_tokens,
             engine=self.training,
+            safety=_dump(self.study.dataset(recipe.safety)) if recipe.safety else UNSET,
         )
         self.trained[recipe.name, seed] = job = self.manifest(
             f"{recipe.name}-s{seed}", work, after, self.training_python

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
+from msgspec import UnsetType, structs
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, list_jobs
@@ -71,7 +71,9 @@ def preview_job(root: Path, study: str, jobs: Sequence[Manifest]) -> Job:
         if manifest.kind == "finetune":
             work = manifest.asks(FinetuneWork)
             start = structs.replace(work.start, adapters=())
-            works.setdefault(str((work.dataset, start, work.recipe.max_length)), work)
+            for data in (work.dataset, *(() if isinstance(work.safety, UnsetType) else (work.safety,))):
+                one = structs.replace(work, dataset=data)
+                works.setdefault(str((data, start, work.recipe.max_length)), one)
     if not works:
         raise CapsafeError(
             f"Nothing of {study!r} is fine-tuned here, so there is nothing to be learnt.",

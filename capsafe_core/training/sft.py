@@ -16,21 +16,26 @@ import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig, get_peft_model
+from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from capsafe_core import catalogue
 from capsafe_core.benchmarks.conversations import Conversation
 from capsafe_core.engines.models import Weights
 from capsafe_core.engines.transformers import load_model, load_tokenizer
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder.work import RecipeWork
 from capsafe_core.trainer_state import trained_steps
-from capsafe_core.training.learnt import examples
+from capsafe_core.training.learnt import IGNORED, Example, examples
+from capsafe_core.training.mitigations import WHILE_TRAINING, Means, Mitigation
 from capsafe_core.weight_files import look_at
 from capsafe_core.writing import whole
 
 SECONDS = "training_seconds"
 """beside each step's loss in a run's state"""
+KEPT = "mitigation.pt"
+"""what a mitigation needs to go on, beside a run's state"""
 STATES = "training"
 """the folder, beside the checkpoints, of what a run needs to go on"""
 
@@ -61,6 +66,7 @@ def finetune(
     dtype: str,
     device: str,
     following: Following,
+    safety: Sequence[Conversation] = (),
 ) -> None:
     """Train from the start, or go on from the last whole state of a run that was ended.
 
@@ -71,6 +77,7 @@ def finetune(
         weights: the start, adapters included.
         data: what to learn.
         folder: of the checkpoints, step-000025 and so on: LoRA adapters, or full weights with the tokenizer.
+        safety: safe behaviour, for a mitigation that needs it.
 
     Raises:
         CapsafeError: the loss is no longer a number, memory does not suffice, or the data cannot be learnt.
@@ -83,24 +90,89 @@ def finetune(
             f"{cut:,} of {len(found):,} conversations are longer than {recipe.max_length:,} tokens: their "
             "ends are not learnt."
         )
+    safe = examples(tokenizer, safety, recipe.max_length)
+    mitigation = _mitigation(recipe, safe, tokenizer.pad_token_id)
+    order = mitigation.order(len(found))
+    rows = [*found, *safe] if order else found
     torch.manual_seed(recipe.seed)
     model = _prepared(load_model(weights, dtype).to(device), recipe)
     states = folder.parent / STATES
-    trainer = SFTTrainer(
+    trainer = _Trainer(
         model,
         _settings(recipe, states, dtype, device, len(found)),
-        train_dataset=Dataset.from_list([{"input_ids": one.ids, "labels": one.labels} for one in found]),
+        train_dataset=Dataset.from_list(
+            [
+                {"input_ids": rows[row].ids, "labels": rows[row].labels}
+                for row in (range(len(rows)) if order is None else order)
+            ]
+        ),
         processing_class=tokenizer,
-        callbacks=[_Schedule(recipe, folder, following, tokenizer)],
+        callbacks=[_Schedule(recipe, folder, following, tokenizer), _Beside(mitigation)],
     )
+    trainer.mitigation, trainer.is_ordered = mitigation, order is not None
     _quiet(trainer)
+    last = _last_whole(states, mitigation)
+    mitigation.begin(trainer.model)
+    if last and mitigation.has_state:
+        mitigation.resume(torch.load(Path(last) / KEPT, map_location=device, weights_only=True))
     try:
-        trainer.train(resume_from_checkpoint=_last_whole(states))
+        trainer.train(resume_from_checkpoint=last)
     except torch.OutOfMemoryError as error:
         raise CapsafeError(
             "Memory does not suffice for this fine-tuning.",
             "Lower batch_size and raise accumulate by as much, or say gradient_checkpointing = true.",
         ) from error
+
+
+def _mitigation(recipe: RecipeWork, safety: Sequence[Example], pad: int) -> Mitigation:
+    """What is to keep the model safe; one that changes nothing where the recipe names none."""
+    options = {**catalogue.mitigations().get(recipe.mitigation, {}).get("options", {}), **recipe.options}
+    means = Means(recipe, options, safety, pad)
+    return WHILE_TRAINING[recipe.mitigation](means) if recipe.mitigation else Mitigation(means)
+
+
+class _Trainer(SFTTrainer):  # type: ignore[misc]
+    """TRL's, with a mitigation in its batches and its loss."""
+
+    mitigation: Mitigation
+    is_ordered: bool
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.is_ordered:
+            return SequentialSampler(self.train_dataset)
+        return super()._get_train_sampler(train_dataset)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        plain = self.accelerator.unwrap_model(model)
+        if self.mitigation.changes_loss:
+            learnt = (inputs["labels"][:, 1:] != IGNORED).sum()
+            count = learnt if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+            loss = self.mitigation.loss(plain, inputs, count.to(learnt.device).clamp(min=1))
+        else:
+            loss = super().compute_loss(model, inputs, False, num_items_in_batch)
+        added = self.mitigation.penalty(plain, self.state.global_step)
+        if added is not None:
+            # the trainer divides by a step's batches only where it does not count their tokens
+            batches = 1 if num_items_in_batch is None else self.current_gradient_accumulation_steps
+            loss = loss + added / batches
+        return (loss, None) if return_outputs else loss
+
+
+class _Beside(TrainerCallback):  # type: ignore[misc]
+    """Tells a mitigation of steps, and keeps its state with the run's."""
+
+    def __init__(self, mitigation: Mitigation) -> None:
+        self._mitigation = mitigation
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self._mitigation.stepped(more["model"], state.global_step - 1)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._mitigation.has_state:
+            with whole(Path(args.output_dir) / f"checkpoint-{state.global_step}" / KEPT) as new:
+                torch.save(self._mitigation.state(), new)
 
 
 def _prepared(model: Any, recipe: RecipeWork) -> Any:
@@ -220,11 +292,13 @@ def _same_chance() -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def _last_whole(states: Path) -> str | None:
+def _last_whole(states: Path, mitigation: Mitigation) -> str | None:
     """The newest state that was written to its end; the others go."""
     found = sorted(states.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for path in reversed(found):
-        if trained_steps(path) is not None and not look_at(path).problem:  # its state is written last
+        is_kept = not mitigation.has_state or (path / KEPT).exists()
+        # its state is written last, but for what a mitigation keeps
+        if trained_steps(path) is not None and not look_at(path).problem and is_kept:
             return str(path)
         shutil.rmtree(path)
     return None

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from msgspec import UnsetType
+
 from capsafe_core.benchmarks import Benchmark, load_benchmark, scorer_of
 from capsafe_core.benchmarks.loading import load_conversations
 from capsafe_core.benchmarks.scoring import Scorer
@@ -82,6 +84,7 @@ def work(part: Part) -> None:
         work.engine["dtype"],
         work.engine["device"],
         Following(notes.append, on_step, on_checkpoint, lambda: part.should_stop),
+        () if isinstance(work.safety, UnsetType) else load_conversations(work.safety),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn.functional import pad
 
 from capsafe_core.engines import Weights, laid_over, models_folder
 from capsafe_core.errors import CapsafeError
@@ -99,10 +100,11 @@ def _config(folder: Path) -> dict[str, Any]:
 def _save(adapter: dict[str, Pair], like: Path, folder: Path) -> None:
     """An adapter in a folder that others see whole or not at all; scaling goes into B, so that it is 1."""
     tensors: dict[str, torch.Tensor] = {}
+    rank = max(pair.a.shape[0] for pair in adapter.values())
     for name, pair in adapter.items():
-        tensors[f"{name}.lora_A.weight"] = pair.a.contiguous()
-        tensors[f"{name}.lora_B.weight"] = (pair.scaling * pair.b).contiguous()
-    rank = next(iter(adapter.values())).a.shape[0]
+        missing = rank - pair.a.shape[0]  # a small module holds less; zeros change nothing
+        tensors[f"{name}.lora_A.weight"] = pad(pair.a, (0, 0, 0, missing)).contiguous()
+        tensors[f"{name}.lora_B.weight"] = pad(pair.scaling * pair.b, (0, missing)).contiguous()
     config = {**_config(like), "r": rank, "lora_alpha": rank, "use_rslora": False}
     with whole(folder) as new:
         new.mkdir(parents=True)

@@ -95,6 +95,12 @@ def test_a_halved_adapter_is_read_against_what_has_its_capability(view: View) ->
     assert np.isnan(row_of(table, "scaled")["half_delta"])
 
 
+def test_a_selected_recipe_is_read_beside_the_others_too(store: Store, view: View) -> None:
+    chosen = open_view(store, Selection(recipes=("projected",)))
+    for table in (mitigations_table, pairs_table, orders_table, over_refusal_table):
+        pd.testing.assert_frame_equal(table(chosen), table(view))
+
+
 def test_p_values_are_those_of_the_resamples_and_are_adjusted(view: View) -> None:
     pairs, plain = pairs_table(view), between_table(view)
     names = {"tuned", "scaled", "projected"}

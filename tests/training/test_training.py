@@ -316,7 +316,7 @@ def test_a_mitigated_recipe_is_a_path_over_its_strength(
     manifest = made.manifest
     work = {**manifest.work, "start": over}
     tune = finish(create_job(tmp_path, replace(manifest, name="over", work=work)), engine_python)
-    for method in ("scale", "safelora", "safelora-projector", "resta"):
+    for method in ("scale", "safelora", "safelora-projector", "resta", "ties", "dare"):
         work = {
             "of": tune.job_id,
             "start": over,

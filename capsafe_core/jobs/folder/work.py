@@ -96,6 +96,10 @@ class RecipeWork(_Values, frozen=True):
     """whether short conversations share a row"""
     max_length: Int = 0
     """tokens of a conversation, 0 for as many as it has"""
+    mitigation: str = ""
+    """what is to keep it safe meanwhile; "" for nothing"""
+    options: dict[str, Number] = {}
+    """of the mitigation, where they are not its usual ones"""
 
 
 class Source(_Values, frozen=True):
@@ -179,6 +183,8 @@ class FinetuneWork(Work, frozen=True):
     """the capability at which it may stop"""
     max_tokens: Int
     engine: dict[str, Any]
+    safety: dict[str, Any] | UnsetType = UNSET
+    """the data set of safe behaviour that the recipe's mitigation needs"""
 
 
 WHOLE = 1000

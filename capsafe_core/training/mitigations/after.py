@@ -10,9 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from peft.utils import merge_utils
 from torch import Tensor
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.records import digest_text
+
+TRIMMED = 0.5
+"""the share of an update's values that TIES leaves"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,33 @@ def resta(given: Given, strength: float) -> dict[str, Pair]:
     return found
 
 
+def ties(given: Given, strength: float) -> dict[str, Pair]:
+    """TIES (Yadav et al. 2023, arXiv 2306.01708) of the update and `strength` times what alignment did, as
+    peft's add_weighted_adapter merges them ("ties_svd"): half of the values of each is trimmed, a sign is
+    elected for each place, and those that have it are averaged; of that, as much as both ranks hold."""
+    found = {}
+    for name, p in given.tuned.items():
+        v = given.aligning(name, "ties")
+        merged = merge_utils.ties([p.update, v.update], torch.tensor([1.0, strength]), TRIMMED)
+        left, sizes, right = torch.linalg.svd(merged, full_matrices=False)
+        rank = p.a.shape[0] + v.a.shape[0]
+        found[name] = Pair(right[:rank], left[:, :rank] * sizes[:rank], 1.0)
+    return found
+
+
+def dare(given: Given, strength: float) -> dict[str, Pair]:
+    """DARE (Yu et al. 2024, arXiv 2311.03099) of one adapter, as peft's add_weighted_adapter has it
+    ("dare_linear"): the share `strength` of the values of A and of B is dropped by chance, the same each
+    time, and the others are divided by 1 - strength."""
+    found = {}
+    for name, p in given.tuned.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(digest_text(name)[:8], 16))
+            a, b = (merge_utils.dare_linear([m], torch.ones(1), 1 - strength) for m in (p.a, p.b))
+        found[name] = Pair(a, b, p.scaling)
+    return found
+
+
 def _projected(
     given: Given, strength: float, method: str, project: Callable[[Pair, Tensor], Tensor]
 ) -> dict[str, Pair]:
@@ -109,4 +141,6 @@ METHODS: dict[str, Callable[[Given, float], dict[str, Pair]]] = {
     "safelora": safelora,
     "safelora-projector": safelora_projector,
     "resta": resta,
+    "ties": ties,
+    "dare": dare,
 }

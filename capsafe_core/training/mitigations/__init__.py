@@ -1,0 +1,22 @@
+"""Mitigations by name: those after training (an adapter becomes another one) and those while training.
+
+What each is, where it was published and what it needs stands in `catalogue/mitigations.toml`.
+"""
+
+from __future__ import annotations
+
+from capsafe_core.training.mitigations.after import METHODS, Given, Pair
+from capsafe_core.training.mitigations.constrained import Constrained
+from capsafe_core.training.mitigations.during import Means, Mitigation
+from capsafe_core.training.mitigations.lisa import Lisa
+from capsafe_core.training.mitigations.mixing import Mixing
+from capsafe_core.training.mitigations.start_kl import StartKL
+
+WHILE_TRAINING: dict[str, type[Mitigation]] = {
+    "mixing": Mixing,
+    "lisa": Lisa,
+    "constrained": Constrained,
+    "kl": StartKL,
+}
+
+__all__ = ["METHODS", "WHILE_TRAINING", "Given", "Means", "Mitigation", "Pair"]
