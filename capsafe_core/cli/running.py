@@ -73,13 +73,16 @@ def run(
             if recipe.folders:
                 require_whole(recipe, find_checkpoints(recipe))
     seconds = limit and limit * 60
-    if not (share.index or (only and "finetune" not in only)):
-        _require_learnable(settings, parsed, plan_study(parsed, share.of))
+
+    def graph() -> list[Manifest]:
+        jobs = planned(settings.jobs_path, parsed, watch) if share.of == 1 else plan_study(parsed, share.of)
+        return [m for m in jobs if not only or m.kind in only]
 
     def pass_over() -> bool:
-        graph = planned(settings.jobs_path, parsed, watch) if share.of == 1 else plan_study(parsed, share.of)
-        manifests = [m for m in graph if not only or m.kind in only]
-        return run_graph(manifests, settings.jobs_path, say, settings, seconds, share)
+        return run_graph(graph(), settings.jobs_path, say, settings, seconds, share)
+
+    if share.index == 0:  # others of a share come to the same
+        _require_learnable(settings, parsed, graph())
 
     if not (watch_over(parsed, settings.jobs_path, pass_over, seconds) if watch else pass_over()):
         raise CapsafeError(
