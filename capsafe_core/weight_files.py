@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,44 @@ def _weights(folder: Path) -> list[Path]:
     return files
 
 
-def _require_whole_file(path: Path) -> None:
-    """Refuse a safetensors file that is shorter than its head says: it is being written, or was cut."""
+def places(adapter: Path, base: Path) -> tuple[int, int] | None:
+    """How many weights of a LoRA have a place in a model, and how many there are, by the heads of their
+    files: a place has the same name within its layer, and a side as long. A model may keep its output layer
+    with its input embedding, so what stands in no layer has one.
+
+    Returns:
+        None where the heads cannot be read, as of a model that is not in safetensors files.
+    """
+    try:
+        parts = _require_whole_file(adapter / "adapter_model.safetensors")
+        there = {n: t for file in _weights(base) for n, t in _require_whole_file(file).items()}
+    except _UnusableError:
+        return None
+    sides: dict[str, set[int]] = {}
+    for name, tensor in there.items():
+        plain = name.endswith(".weight") and tensor.get("dtype") in ("F64", "F32", "F16", "BF16")
+        sides.setdefault(_in_layer(name.rpartition(".")[0]), set()).update(tensor["shape"] if plain else ())
+    placed = 0
+    for name, tensor in parts.items():
+        module, _, part = name.partition(".lora_")
+        place = _in_layer(module)
+        side = tensor["shape"][-1 if part.startswith("A") else 0]
+        placed += not place or (place in sides and (not sides[place] or side in sides[place]))
+    return placed, len(parts)
+
+
+_LAYER = re.compile(r"\w+\.\d+\..+")
+
+
+def _in_layer(module: str) -> str:
+    """A module's name from its layer on, whatever the model is wrapped in; "" outside of the layers."""
+    found = _LAYER.search(module)
+    return found.group() if found else ""
+
+
+def _require_whole_file(path: Path) -> dict[str, dict[str, Any]]:
+    """The head of a safetensors file: tensor -> dtype, shape and offsets. One that is shorter than its head
+    says is refused: it is being written, or was cut."""
     _require_regular(path)
     try:
         size = path.stat().st_size
@@ -78,7 +115,7 @@ def _require_whole_file(path: Path) -> None:
             length = int.from_bytes(stream.read(8), "little")
             if size < 8 or not 2 <= length <= min(LARGEST_HEAD, size - 8):
                 raise _UnusableError(f"{path.name} is half written: {size:,} bytes")
-            head = json.loads(stream.read(length))
+            head = _objects(json.loads(stream.read(length)))
         ends = [tensor["data_offsets"][1] for name, tensor in head.items() if name != "__metadata__"]
         whole = 8 + length + max(ends, default=0)
     except OSError as error:
@@ -87,6 +124,18 @@ def _require_whole_file(path: Path) -> None:
         raise _UnusableError(f"{path.name} is no safetensors file") from error
     if size != whole:
         raise _UnusableError(f"{path.name} is half written: {size:,} of {whole:,} bytes")
+    return {name: tensor for name, tensor in head.items() if name != "__metadata__"}
+
+
+def _objects(head: Any) -> dict[str, dict[str, Any]]:
+    """The entries of a head.
+
+    Raises:
+        ValueError: it is no object of objects.
+    """
+    if not isinstance(head, dict) or not all(isinstance(entry, dict) for entry in head.values()):
+        raise ValueError("no head")
+    return head
 
 
 def _require_regular(path: Path) -> None:

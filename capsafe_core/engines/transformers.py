@@ -189,16 +189,13 @@ def load_model(weights: Weights, dtype: str) -> Any:
             f"The model in {weights.folder} cannot be loaded: {str(error).splitlines()[0]}", hint
         ) from error
     for path in weights.adapters:
-        from peft import PeftModel
-
         slow = CapsafeError(
             f"The adapter {path} takes longer than {LOADING / 60:g} minutes to load.",
             "The patterns in its adapter_config.json may never end; do not trust it.",
         )
         try:
             with at_most(LOADING, slow):  # peft matches its patterns with Python's engine
-                model = _fitted(PeftModel.from_pretrained(model, str(path)), path, weights.name)
-                model = model.merge_and_unload()
+                model = _laid_over(model, path, weights.name).merge_and_unload()
         except (RuntimeError, ValueError, KeyError, *BROKEN) as error:
             raise CapsafeError(
                 f"The adapter {path} does not fit the model {weights.name!r}.",
@@ -207,13 +204,18 @@ def load_model(weights: Weights, dtype: str) -> Any:
     return model
 
 
-def _fitted(model: Any, path: Path, name: str) -> Any:
-    """The model with an adapter, all of whose weights found their places: peft only warns where they do not,
-    and the model would answer as its base does.
+def _laid_over(model: Any, path: Path, name: str) -> Any:
+    """The model with an adapter, all of whose weights found their places: peft's `from_pretrained` only warns
+    where they do not, and the model would answer as its base does.
 
     Raises:
         CapsafeError: some have no place, or places are left empty.
     """
+    from peft import PeftConfig, PeftModelForCausalLM
+
+    config = PeftConfig.from_pretrained(str(path))
+    config.inference_mode = True
+    model = PeftModelForCausalLM(model, config)
     result = model.load_adapter(str(path), "default")
     empty = [key for key in result.missing_keys if "lora_" in key]
     if not (empty or result.unexpected_keys):

@@ -34,6 +34,7 @@ from capsafe_core.engines.chat import (
 from capsafe_core.engines.models import Weights, make_folder
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import canonical_json, digest_text
+from capsafe_core.weight_files import places
 
 PACE = 1.0
 """seconds of answers that are handed over, and so committed, together"""
@@ -50,6 +51,8 @@ class VllmEngine:
     def __init__(
         self, weights: Weights, adapters: Sequence[Path], settings: dict[str, Any], models: Path
     ) -> None:
+        for path in dict.fromkeys(adapters):
+            _require_places(path, weights)
         _prepare_environment(settings)
         import vllm
         from vllm.lora.request import LoRARequest
@@ -232,6 +235,22 @@ class VllmEngine:
         )
         return SamplingParams(
             temperature=0.0, max_tokens=1, output_kind=RequestOutputKind.FINAL_ONLY, **asked
+        )
+
+
+def _require_places(adapter: Path, weights: Weights) -> None:
+    """Refuse an adapter whose weights have no place in the model: vLLM takes those that have one, and would
+    answer as the base does.
+
+    Raises:
+        CapsafeError: some have none.
+    """
+    placed, parts = places(adapter, weights.folder) or (0, 0)
+    if placed < parts:
+        share = f"Only {placed} of {parts}" if placed else "None"
+        raise CapsafeError(
+            f"{share} of the weights of the adapter {adapter} have a place in the model {weights.name!r}.",
+            "Use the base model that it was trained on.",
         )
 
 
