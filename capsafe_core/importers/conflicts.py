@@ -48,6 +48,10 @@ class Conflict:
     words: str
 
 
+EARLIER = "the import "
+"""how a file is named that stands for an earlier import"""
+Before = dict[bytes, tuple[int, str]]
+"""Slot -> the hash of the answer that an earlier import has there, and its job."""
 _GROWS = 1024
 """outputs for which there is room each time that there is none"""
 
@@ -92,6 +96,15 @@ class Conflicts:
             return "other"
         self._note("answer", where.hex(), [self._of[index], here], f"{_words(about)} is answered differently")
         return "conflict"
+
+    def earlier(self, where: bytes, job: str, file: str, about: tuple[str, ...]) -> None:
+        """Note an answer that an earlier import has otherwise."""
+        self._note(
+            "answer",
+            where.hex(),
+            [self._file(f"{EARLIER}{job} before"), self._file(file)],
+            f"{_words(about)} is answered differently",
+        )
 
     def verdict(self, where: bytes, one: Said, file: str, about: tuple[str, ...]) -> None:
         """Note what a judge says of an output that was noted; people may differ, and are not compared."""

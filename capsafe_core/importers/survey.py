@@ -27,7 +27,7 @@ from capsafe_core.importers.cells import (
     located,
     place_of,
 )
-from capsafe_core.importers.conflicts import Conflicts, slot
+from capsafe_core.importers.conflicts import Before, Conflicts, slot
 from capsafe_core.importers.draft import drafted
 from capsafe_core.importers.find import Source, find_sources, read_source
 from capsafe_core.importers.heard import Heard
@@ -52,6 +52,7 @@ class Surveyor:
         mapping: what is stated already; None to begin with guesses.
         known: the items of benchmarks that were imported before, which keep their places.
         told: what earlier imports of the study were told of its checkpoints, which keep their names.
+        before: what they have as answers.
         strict: whether the first problem ends it.
     """
 
@@ -63,12 +64,13 @@ class Surveyor:
         known: Items | None = None,
         strict: bool = False,
         told: Told | None = None,
+        before: Before | None = None,
     ) -> None:
         self.sources, self.left_out = find_sources(roots)
         pattern = guess_pattern(s.relative for s in self.sources)
         self.mapping = mapping or ImportMapping(name=name, pattern=pattern)
         self._strict = strict
-        self._known, self._known_told = known or {}, told or {}
+        self._known, self._known_told, self._before = known or {}, told or {}, before or {}
         self._forget()
 
     def _forget(self) -> None:
@@ -278,14 +280,8 @@ class Surveyor:
             key = (one.by, log.benchmark)
             heard = self.heard.get(key)
             if heard is None:
-                heard = self.heard[key] = Heard(
-                    one.by,
-                    log.benchmark,
-                    log.tool,
-                    self.benchmarks[log.benchmark],
-                    bool(one.person),
-                    log.directions.get(one.by),
-                )
+                kind, better = self.benchmarks[log.benchmark], log.directions.get(one.by)
+                heard = self.heard[key] = Heard(*key, log.tool, kind, bool(one.person), better)
             heard.add(one.value, one.status)
         if about["place"] is None:
             self.contents.add(row.content)
@@ -306,6 +302,9 @@ class Surveyor:
                     "the first answer is kept."
                 )
             return
+        content, job = self._before.get(where, (None, ""))
+        if content not in (None, hash(row.answer or "")):
+            self._conflicts.earlier(where, job, file, words)
         about["outputs"] += 1
         about["no_response"] += row.answer is None
         if len(about["preview"]) < PREVIEWED:

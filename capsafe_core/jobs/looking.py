@@ -119,10 +119,17 @@ class Survey:
     def withheld(self, rule: str) -> dict[str, str]:
         """What files say differently -> the one whose word counts by a rule; "" where none does.
 
-        Of a file that contradicts itself, what it says first counts by either rule.
+        What an earlier import says goes on counting by any rule. Of a file that contradicts itself, what it
+        says first counts by either one.
         """
         keep = {"first": 0, "last": -1}.get(rule)
-        return {c["key"]: "" if keep is None else c["files"][keep] for c in self.conflicts}
+        kept = {c["key"]: "" if keep is None else c["files"][keep] for c in self.conflicts}
+        return kept | {c["key"]: c["files"][0] for c in self.conflicts if _is_earlier(c)}
+
+
+def _is_earlier(conflict: dict[str, Any]) -> bool:
+    """Whether what files say differently is said by an earlier import, too."""
+    return str(conflict["files"][0]).startswith("the import ")
 
 
 SHOWN_VALUES = 40
@@ -165,15 +172,34 @@ def conflict_words(survey: Survey, rule: str) -> str:
     """A sentence about what files say differently; "" where they agree."""
     if not survey.conflicts:
         return ""
-    files = list(dict.fromkeys(f.rpartition(" ")[0] for c in survey.conflicts for f in c["files"]))
-    kept = {
-        "first": f"What {files[0]} says counts, as it was read first.",
-        "last": f"What {files[-1]} says counts, as it was read last.",
-    }.get(rule, "Neither counts until you pick whether the file that was read first or last does.")
+
+    def names(conflicts: list[dict[str, Any]]) -> list[str]:
+        return list(dict.fromkeys(f.rpartition(" ")[0] for c in conflicts for f in c["files"]))
+
+    earlier = [c for c in survey.conflicts if _is_earlier(c)]
+    alone = [c for c in survey.conflicts if c not in earlier and len(set(c["files"])) == 1]
+    between = names([c for c in survey.conflicts if c not in earlier and c not in alone])
+    kept = []
+    if between:
+        kept += [
+            {
+                "first": f"What {between[0]} says counts, as it was read first.",
+                "last": f"What {between[-1]} says counts, as it was read last.",
+            }.get(rule, "Neither counts until you pick whether the file that was read first or last does.")
+        ]
+    if alone:
+        first = "what stands there first counts" if rule else "neither counts until you pick a rule"
+        then = "" if rule else "; by either rule, what stands there first does"
+        kept += [f"Where one file contradicts itself, {first}{then}."]
+    if earlier:
+        kept += [
+            "What an earlier import says goes on counting. To have what is said here instead, undo that "
+            "import and import this again."
+        ]
     return (
         f"{len(survey.conflicts):,} {'thing is' if len(survey.conflicts) == 1 else 'things are'} said "
-        "differently: "
-        f"{_some([c['words'] for c in survey.conflicts])}. The files: {_some(files)}. {kept}"
+        f"differently: {_some([c['words'] for c in survey.conflicts])}. Said by: "
+        f"{_some(names(survey.conflicts))}. {' '.join(kept)}"
     )
 
 
