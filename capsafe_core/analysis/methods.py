@@ -70,12 +70,14 @@ METHODS = {
     "correction": "Corrected rates: Rogan–Gladen (1978) (p + q0 − 1)/(q0 + q1 − 1), and PPI++ "
     "(Angelopoulos, Duchi and Zrnic 2023), λ · mean verdict + Hájek mean of (label − λ · "
     "verdict), λ making the variance smallest. 95 % coverage is claimed from 200 labels, 20 a "
-    "class, q0 + q1 ≥ 1.3 and rates of 10 to 90 % on.",
+    "class, q0 + q1 ≥ 1.3 and rates of 10 to 90 % on. For one who looks after every label and stops when "
+    "they like: an asymptotic confidence sequence (Waudby-Smith et al. 2024), which forecasts use.",
     "queue": "Queues: within a stratum the order is random, so its first n of N outputs are a simple random "
     "sample however early people stop; the chance of an output is 1 − Π(1 − n/N) over the draws "
     "that could have asked about it. A stratum in adaptive order (most disputed, least certain) "
-    "counts only when all of it was labelled. Stratified queues draw in proportion to the square "
-    "root of the stratum's size (Bankier 1988).",
+    "counts only when all of it was labelled. Strata with fewer than four labels are read with their "
+    "neighbours (Cochran 1977, 5A.12), so that none leaves the population. Stratified queues draw in "
+    "proportion to the square root of the stratum's size (Bankier 1988).",
     "detector": "Coherence is told by the detector named in the caption. A refusal, a short correct answer "
     "and a wrong fact are coherent; being cut off is never incoherence.",
     "map": "TF-IDF of words in at least two answers, first two singular vectors (scikit-learn). The axes "

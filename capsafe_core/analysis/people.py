@@ -17,6 +17,7 @@ from capsafe_core.outcomes import BY_COHERENCE, STRATA
 from capsafe_core.stats.correction import (
     MIN_A_CLASS,
     Labelled,
+    anytime,
     labels_needed,
     outside_claim,
     weighted_confusion,
@@ -42,6 +43,8 @@ CORRECTED = (
     "judge_rate",
     "people_rate",
     *(f"{name}{end}" for name in ("rogan_gladen", "ppi") for end in ("", "_low", "_high")),
+    "anytime_low",
+    "anytime_high",
     "lowest",
     "highest",
     "claimed",
@@ -63,9 +66,10 @@ def correction_table(
     Returns:
         judge, stratum, outputs, labels, unusable (cannot tell, or disputed), sensitivity, sensitivity_error,
         specificity, specificity_error, judge_rate, people_rate (Hájek, labels alone); rogan_gladen, ppi and
-        their _low, _high; lowest, highest (PPI++ if every unusable label were without, or with, the event);
-        claimed (whether 95 % coverage is claimed), why_not; labels_needed (in all, drawn as so far, for a
-        PPI++ interval of ± half_width; missing where no number is enough).
+        their _low, _high; anytime_low, anytime_high (of PPI++, for one who looks after every batch of
+        labels); lowest, highest (PPI++ if every unusable label were without, or with, the event); claimed
+        (whether 95 % coverage is claimed), why_not; labels_needed (in all, drawn as so far, for such an
+        interval of ± half_width; missing where no number is enough).
 
     Only over checkpoints all of whose outputs had a chance of being labelled.
 
@@ -136,6 +140,7 @@ def _corrected(
         n, confusion.positives, confusion.negatives, confusion.sensitivity, confusion.specificity, ppi.rate
     )
     weights = data.weights
+    anytime_low, anytime_high = anytime(ppi, n) or (None, None)
     return {
         "outputs": int(keep.sum()),
         "labels": n,
@@ -152,6 +157,8 @@ def _corrected(
         "ppi": ppi.rate,
         "ppi_low": ppi.low,
         "ppi_high": ppi.high,
+        "anytime_low": anytime_low,
+        "anytime_high": anytime_high,
         "lowest": bounds[0],
         "highest": bounds[1],
         "claimed": not why,

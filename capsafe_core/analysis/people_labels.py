@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from capsafe_core.analysis.sample import Flags, Floats, Sample
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.correction import one_over
-from capsafe_core.stats.design import alike, completed, inclusion
+from capsafe_core.stats.design import alike, collapsed, completed, inclusion
 from capsafe_core.store.labels import queue_frames, queue_items, queue_strata, truths
 
 HAND_PICKED = (
@@ -68,15 +70,16 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
 
     In each stratum of a queue only the completed beginning of its random order counts, with its probability
     lowered to match, and a stratum of adaptive order only when it is complete; probabilities of overlapping
-    queues combine. Where labels were imported with
-    probabilities, nobody knows those of the other outputs: the cells that have such labels then count as
-    reached. A cell of which people answered every output, and from which no queue drew, needs no
-    probabilities.
+    queues combine. A stratum of random order in which nobody has told anything yet is read with its
+    neighbour, so that its outputs stay in the population. Where labels were imported with probabilities,
+    nobody knows those of the other outputs: the cells that have such labels then count as reached. A cell of
+    which people answered every output, and from which no queue drew, needs no probabilities.
     """
     offsets, size = sample.begins, sum(sample.sizes)
     bounds = np.array([*offsets.values(), size])
     known = truths(sample.store, dimension)
     told = set(known["generation_id"])
+    usable_ids = set(known.loc[known["code"].isin([1, 2, 3]), "generation_id"])
     known = known[known["cell_id"].isin(list(offsets))]
     place = {
         g: offsets[c] + p
@@ -91,7 +94,7 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
     items = queue_items(sample.store)
     for queue, rows in items[items["probability"].notna()].groupby("queue", sort=False):
         strata, mine = {s["name"]: s for s in strata_of.get(str(queue), [])}, frames.get(str(queue), {})
-        done: dict[str, int] = {}
+        done, answered = dict[str, int](), dict[str, int]()
         for name, stratum in rows.groupby("stratum", sort=False):
             if strata:  # what is left of the queue's frame
                 stratum = stratum[stratum["cell_id"].isin({cell for _, cell in mine})]
@@ -110,6 +113,7 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
                 [place[g] for g in ordered["generation_id"].iloc[first:] if g in place]
             ] = True
             done[str(name)] = first
+            answered[str(name)] = int(ordered["generation_id"].iloc[:first].isin(usable_ids).sum())
             if not strata:
                 for i, probability in here:
                     missed[i] *= 1 - probability * first / len(ordered)
@@ -120,7 +124,7 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
                 np.concatenate([codes for codes in mine.values()] or [np.zeros(0, dtype=np.int64)]),
                 minlength=len(strata) + 1,
             )[1:]
-            shares = [done.get(name, 0) / n if n else 0.0 for name, n in zip(strata, sizes, strict=True)]
+            shares = _shares(list(strata.values()), sizes, done, answered)
             draws = sorted({s["draw"] for s in strata.values()})
             codes = np.stack(
                 [
@@ -157,6 +161,33 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
         int((usable & behind & ~adaptive).sum()),
         int((asked & np.isnan(event)).sum()),
     )
+
+
+def _shares(
+    strata: Sequence[Mapping[str, Any]],
+    sizes: npt.NDArray[np.int64],
+    done: Mapping[str, int],
+    answered: Mapping[str, int],
+) -> list[float]:
+    """The share of each stratum of a queue that is completed; of those with few answers together with their
+    neighbours.
+
+    Args:
+        sizes: (strata,) outputs in each.
+        done: completed items of each by name, and `answered` those of them that tell something.
+    """
+    shares = np.array([done.get(s["name"], 0) / n if n else 0.0 for s, n in zip(strata, sizes, strict=True)])
+    for draw in {s["draw"] for s in strata}:
+        mine = np.array(
+            [i for i, s in enumerate(strata) if s["draw"] == draw and not s["adaptive"]], dtype=int
+        )
+        names = [strata[i]["name"] for i in mine]
+        if not any(answered.get(name, 0) for name in names):
+            continue
+        groups = collapsed([answered.get(name, 0) for name in names])
+        finished = np.bincount(groups, weights=[done.get(name, 0) for name in names])
+        shares[mine] = (finished / np.maximum(np.bincount(groups, weights=sizes[mine]), 1))[groups]
+    return [float(share) for share in shares]
 
 
 def usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:

@@ -128,7 +128,7 @@ def _rank(generations: list[str], queue: str, seed: int) -> npt.NDArray[np.uint6
 
 
 def _strata_names(frame: pd.DataFrame, total: int) -> tuple[npt.NDArray[np.object_], str]:
-    """Judge pattern × coherence × checkpoint; recipe instead, or neither, where the queue is too small for so
+    """Judge pattern × coherence × checkpoint; fewer of these where the queue is too small for so
     many strata."""
     unsafe, safe = frame["unsafe_votes"], frame["safe_votes"]
     pattern = np.select(
@@ -136,12 +136,16 @@ def _strata_names(frame: pd.DataFrame, total: int) -> tuple[npt.NDArray[np.objec
         ["judges split", "judges say unsafe", "judges say safe"],
         "no verdict",
     )
-    kind = pd.Series(pattern, index=frame.index) + ", " + frame["coherence"].map(COHERENCE_WORDS)
+    coherence = frame["coherence"].map(COHERENCE_WORDS)  # first, so that neighbours share it
+    kind = coherence + ", " + pd.Series(pattern, index=frame.index)
     for column, word in (("checkpoint_id", "checkpoint"), ("recipe", "recipe")):
         names = kind + ", " + frame[column].str[: 8 if column == "checkpoint_id" else 60]
         if names.nunique() * LEAST <= total:
             return names.to_numpy(dtype=object), f"judges' votes, coherence and {word}"
-    return kind.to_numpy(dtype=object), "judges' votes and coherence"
+    for names, words in ((kind, "judges' votes and coherence"), (coherence, "coherence")):
+        if names.nunique() * LEAST <= total:
+            return names.to_numpy(dtype=object), words
+    return np.full(len(frame), "all", dtype=object), "nothing, for so few"
 
 
 def _codes(places: pd.Series, codes: npt.NDArray[np.int64], size: int) -> tuple[int, ...]:

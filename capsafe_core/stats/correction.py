@@ -10,13 +10,18 @@ Truth and verdict are 1 for the event (unsafe, refusal) and 0 without it. Two de
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from capsafe_core.stats.design import collapsed
 from capsafe_core.stats.distributions import normal_quantile
+from capsafe_core.stats.intervals import FEW, wilson
 
 Floats = npt.NDArray[np.float64]
+TUNED_FOR = 200
+"""labels at which the interval for many looks is narrowest"""
 MIN_LABELS, MIN_A_CLASS, MIN_YOUDEN, RATE_RANGE = 200, 20, 1.3, (0.1, 0.9)
 """Where 95 % coverage is claimed: at least so many labels, so many of each class, sensitivity + specificity,
 and a rate within."""
@@ -124,8 +129,8 @@ class Labelled:
         truth: (N,) labels; any value where there is none.
         probability: (N,) inclusion probability of the outputs that are labelled, 0 for the others.
         clusters: (N,) number of the behaviour of each output, from 0.
-        strata: (N,) number of the stratum that each output was drawn in, from 0; None where nobody knows, or
-            all were drawn alike.
+        strata: (N,) number of the stratum that each output was drawn in, from 0, neighbours alike; None where
+            nobody knows, or all were drawn alike.
     """
 
     judged: Floats
@@ -139,6 +144,14 @@ class Labelled:
         """One over the inclusion probability, 0 where there is no label."""
         return one_over(self.probability)
 
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """(N,) the strata, those with few labels put together with their neighbours."""
+        if self.strata is None:
+            return None
+        labels = np.bincount(self.strata, weights=self.probability > 0, minlength=int(self.strata.max()) + 1)
+        return np.asarray(collapsed(labels)[self.strata])
+
     def influence(self, values: Floats) -> Floats:
         """(N,) what each output does to the Hájek total of values whose weighted mean is 0.
 
@@ -146,15 +159,13 @@ class Labelled:
         difference estimator, Särndal, Swensson and Wretman 1992, ch. 6): what lies between strata was not
         drawn by lot, so it adds no uncertainty of the draw.
         """
-        w = self.weights
-        if self.strata is None:
+        w, strata = self.weights, self.groups
+        if strata is None:
             return w * values
-        size = int(self.strata.max(initial=0)) + 1
-        totals, weights, n = (
-            np.bincount(self.strata, weights=x, minlength=size) for x in (w * values, w, w > 0)
-        )
-        mean = np.divide(totals, weights, where=weights > 0, out=np.zeros(size))[self.strata]
-        spared = np.sqrt(n / np.maximum(n - 1, 1))[self.strata]  # the mean was taken from the same few labels
+        size = int(strata.max(initial=0)) + 1
+        totals, weights, n = (np.bincount(strata, weights=x, minlength=size) for x in (w * values, w, w > 0))
+        mean = np.divide(totals, weights, where=weights > 0, out=np.zeros(size))[strata]
+        spared = np.sqrt(n / np.maximum(n - 1, 1))[strata]  # the mean was taken from the same few labels
         return np.asarray(mean * (w.sum() / len(w)) + spared * w * (values - mean), dtype=np.float64)
 
 
@@ -214,7 +225,8 @@ def weighted_ppi(data: Labelled, level: float = 0.95) -> Corrected:
 
 
 def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int | None:
-    """How many labels in all, drawn as these were, make the interval of `weighted_ppi` as narrow as asked.
+    """How many labels in all, drawn as these were, make the interval of `weighted_ppi` as narrow as asked,
+    for one who looks whenever they like (`anytime`).
 
     The variance has a part that more labels shrink and a part that only more behaviours do; the second is
     estimated as if every output were labelled, with the stratum's mean in place of the label.
@@ -231,7 +243,7 @@ def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int
     labelled = data.probability > 0
     n, size, w = int(labelled.sum()), len(labelled), data.weights
     rest = data.truth - found.tuning * data.judged
-    groups = np.zeros(size, dtype=np.int64) if data.strata is None else data.strata
+    groups = np.zeros(size, dtype=np.int64) if data.groups is None else data.groups
     totals, weights = (np.bincount(groups, weights=x) for x in (w * rest, w))
     spread = np.where(
         labelled,
@@ -239,11 +251,36 @@ def labels_needed(data: Labelled, half_width: float, level: float = 0.95) -> int
         0.0,
     )
     by_lot = float((w * (w - 1) * spread**2).sum() / w.sum() ** 2)
-    wanted = (half_width / normal_quantile(0.5 + level / 2)) ** 2 - max(found.standard_error**2 - by_lot, 0.0)
-    if wanted <= 0 or n == size:
+    if n == size:
         return None
+    needed = np.arange(n, size + 1)
     # the variance of the draw goes with 1/n - 1/N
-    return int(np.ceil(1 / (wanted / by_lot * (1 / n - 1 / size) + 1 / size))) if by_lot else n
+    of_draw = by_lot * (1 / needed - 1 / size) / (1 / n - 1 / size)
+    error = np.sqrt(of_draw + max(found.standard_error**2 - by_lot, 0.0))
+    enough = np.flatnonzero(looking(needed, level) * error <= half_width)
+    return int(needed[enough[0]]) if len(enough) else None
+
+
+def looking(labels: npt.ArrayLike, level: float = 0.95) -> Floats:
+    """How many standard errors an interval is wide, to either side, that holds at every look however often
+    people look: the asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024),
+    narrowest at TUNED_FOR labels.
+
+    Args:
+        labels: so far, any shape.
+    """
+    alpha, n = 1 - level, np.asarray(labels, dtype=float)
+    rho = (-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha))) / TUNED_FOR
+    return np.asarray(np.sqrt(2 * (n * rho + 1) / (n * rho) * np.log(np.sqrt(n * rho + 1) / alpha)))
+
+
+def anytime(found: Corrected, labels: int, level: float = 0.95) -> tuple[float, float] | None:
+    """The interval of a corrected rate for one who looks after every batch of labels and stops when they
+    like; None where there is none."""
+    if found.rate is None or not found.standard_error:
+        return None
+    half = float(looking(labels, level)) * found.standard_error
+    return max(found.rate - half, 0.0), min(found.rate + half, 1.0)
 
 
 def outside_claim(
@@ -295,4 +332,8 @@ def _corrected(raw: float, error: float, level: float, tuning: float | None = No
     rate, low, high = (float(np.clip(x, 0, 1)) for x in (raw, raw - half, raw + half))
     if error == 0:  # every label says the same: nothing tells how far the truth may be
         return Corrected(rate, 0.0, None, None, tuning)
+    effective = rate * (1 - rate) / error**2
+    if min(rate, 1 - rate) * effective < FEW:
+        ends = wilson(rate * effective, effective, level) if effective else (0.0, 1.0)
+        low, high = min(low, float(ends[0])), max(high, float(ends[1]))
     return Corrected(rate, error, low, high, tuning)

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-LEAST = 2
-"""outputs drawn from a stratum, where it has so many"""
+LEAST = 4
+"""outputs drawn from a stratum, where it has so many, and labels from which on it has a variance of its
+own"""
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,29 @@ def completed(stratum_answered: Sequence[bool], adaptive: bool) -> int:
     return 0 if adaptive and done < len(stratum_answered) else done
 
 
+def collapsed(labels: npt.ArrayLike) -> Ints:
+    """(strata,) groups of neighbours with at least LEAST labels each, numbered from 0; one group where
+    there are too few for two.
+
+    A stratum without a label says nothing of its outputs, and one with a single label nothing of its spread:
+    they are read with the next one (collapsed strata, Cochran 1977, 5A.12), so that no output leaves the
+    population.
+
+    Args:
+        labels: (strata,) labels in each; strata that are alike stand side by side.
+    """
+    counts = np.asarray(labels, dtype=np.int64)
+    groups, group, held = np.zeros(len(counts), dtype=np.int64), 0, 0
+    for i, n in enumerate(counts):
+        groups[i] = group
+        held += int(n)
+        if held >= LEAST:
+            group, held = group + 1, 0
+    if held < LEAST and group:  # what is left over at the end joins the last whole group
+        groups[groups == group] = group - 1
+    return groups
+
+
 def inclusion(codes: Ints, done: Sequence[float]) -> Floats:
     """The probability with which each output was labelled in some draw.
 
@@ -162,7 +186,7 @@ def inclusion(codes: Ints, done: Sequence[float]) -> Floats:
 
 
 def alike(codes: Ints, done: Sequence[float]) -> Ints:
-    """(N,) numbers of the groups of outputs that had the same chances in every draw; arguments as for
-    `inclusion`."""
+    """(N,) numbers of the groups of outputs that had the same chances in every draw, those of neighbouring
+    strata side by side; arguments as for `inclusion`."""
     counted = np.concatenate([[0], np.where(np.asarray(done) > 0, np.arange(1, len(done) + 1), 0)])
     return np.asarray(np.unique(counted[codes], axis=1, return_inverse=True)[1].ravel(), dtype=np.int64)

@@ -8,6 +8,9 @@ import numpy.typing as npt
 from capsafe_core.stats.distributions import normal_quantile, normal_tail
 
 Floats = npt.NDArray[np.float64]
+FEW = 5
+"""With fewer effective events, or non-events, an interval by resamples or by a standard error is too narrow,
+and is at least Wilson's."""
 
 
 def wilson(count: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:

@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from capsafe_core.stats.bootstrap import percentile_intervals
-from capsafe_core.stats.intervals import newcombe, wilson
+from capsafe_core.stats.intervals import FEW, newcombe, wilson
 
 Floats = npt.NDArray[np.float64]
 UNREACHED_LIMIT = 0.05
 """Above this share of resamples that do not have the rate, no interval is given."""
-FEW = 5
-"""With fewer effective events, or non-events, resamples alone are too narrow."""
 Interval = tuple[float, float]
 
 

@@ -33,7 +33,7 @@ def show(view: View) -> None:
             3.0,
             0.5,
             width=150,
-            help="Half the width of the 95 % interval of the corrected rate.",
+            help="Half the width of the 95% interval of the corrected rate that holds at every look.",
         )
     try:
         table = screen.remembered(
@@ -82,17 +82,18 @@ def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> 
             f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}. All {int(row['labels'])} "
             "labels say the same so far, so there is no interval yet."
         )
-    half = 50 * (row["ppi_high"] - row["ppi_low"])
+    half = 50 * (row["anytime_high"] - row["anytime_low"])
     needed = row["labels_needed"]
-    if half <= width:
-        more = "That is as narrow as you asked."
+    if not row["claimed"]:
+        more = f"Whether that interval can be trusted is not known: {row['why_not']}. Label on."
+    elif half <= width:
+        more = "That is as narrow as you asked, also for one who looked after every label."
     elif pd.isna(needed):
         more = f"No number of labels alone makes it ± {width:g} points: that takes more prompts."
     else:
         more = f"About {max(1, int(needed) - int(row['labels']))} more labels make it ± {width:g}."
-    claim = "" if row["claimed"] else f" Its coverage is not claimed: {row['why_not']}."
     return (
         f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}; corrected by people "
-        f"{row['ppi']:.0%} ({row['ppi_low']:.0%}–{row['ppi_high']:.0%}, ± {half:.1f} points). "
-        f"{more}{claim}"
+        f"{row['ppi']:.0%} ({row['ppi_low']:.0%}–{row['ppi_high']:.0%}; if you stop when you like "
+        f"{row['anytime_low']:.0%}–{row['anytime_high']:.0%}, ± {half:.1f} points). {more}"
     )

@@ -12,6 +12,7 @@ from capsafe_core.stats.agreement import TABLE_COEFFICIENTS, table_coefficients
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals, resampled_rates
 from capsafe_core.stats.correction import (
     Labelled,
+    anytime,
     labels_needed,
     outside_claim,
     ppi_plus_plus,
@@ -20,6 +21,7 @@ from capsafe_core.stats.correction import (
     weighted_ppi,
     weighted_rogan_gladen,
 )
+from capsafe_core.stats.design import collapsed
 from capsafe_core.stats.distributions import t_quantile
 from capsafe_core.stats.intervals import missing_bounds, wilson
 from capsafe_core.stats.matching import at_place, crossing, pareto_probability, plateau, share_gained
@@ -217,6 +219,32 @@ def test_no_interval_of_few_events_is_narrower_than_wilsons(outputs: tuple[list[
     assert difference(missing, b) is None
 
 
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_strata_with_few_labels_are_read_with_their_neighbours(labels: list[int]) -> None:
+    groups = collapsed(labels)
+    assert set(np.diff(groups)) <= {0, 1}
+    held = np.bincount(groups, weights=labels)
+    assert len(held) == 1 or held.min() >= 4
+    assert groups[0] == 0
+
+
+def test_a_stratum_without_a_label_stays_in_the_population_and_one_label_has_no_certainty() -> None:
+    strata = np.repeat([0, 1, 2], 40)
+    judged = np.tile([0.0, 1.0], 60)
+    truth = judged.copy()
+    truth[:3] = 1 - truth[:3]
+    probability = np.zeros(120)
+    probability[[0, 1, 2, 3, 40]] = 5 / 120  # four labels, one, and none
+    data = Labelled(judged, truth, probability, np.arange(120), strata)
+    assert data.groups is not None
+    assert set(data.groups) == {0}
+    alone = Labelled(judged, truth, probability, np.arange(120))
+    one, whole = weighted_ppi(data), weighted_ppi(alone)
+    assert one.rate == whole.rate
+    assert one.standard_error is not None
+    assert one.standard_error > 0.1
+
+
 def made_up_labels(chance: np.random.Generator, behaviours: int = 300) -> tuple[Labelled, float]:
     """Outputs of which those that the judge calls unsafe are labelled three times as often; and the
     population's true rate."""
@@ -323,8 +351,8 @@ def test_bootstrap_by_weights_is_the_bootstrap_by_rows() -> None:
 
 
 def test_the_forecast_of_labels_comes_true() -> None:
-    """Drawing as many labels as foretold gives the width that was asked for; what no number of labels can do
-    is said."""
+    """Drawing as many labels as foretold gives the width that was asked for, for one who looks whenever they
+    like; what no number of labels can do is said."""
     chance = np.random.default_rng(5)
     clusters = np.arange(400).repeat(3)
     truth = (chance.random(1200) < chance.beta(2, 4, 400)[clusters]).astype(float)
@@ -336,12 +364,14 @@ def test_the_forecast_of_labels_comes_true() -> None:
         probability[order[:n]] = n / 1200
         return Labelled(judged, truth, probability, clusters)
 
-    wanted = 0.05
+    wanted = 0.075
     n = labels_needed(drawn(150), wanted)
     assert n is not None
     assert 150 < n < 1200
     found = weighted_ppi(drawn(n))
+    ends = anytime(found, n)
+    assert ends is not None
+    assert (ends[1] - ends[0]) / 2 == pytest.approx(wanted, rel=0.1)
     assert found.low is not None
-    assert found.high is not None
-    assert (found.high - found.low) / 2 == pytest.approx(wanted, rel=0.1)
+    assert ends[0] < found.low  # looking often costs width
     assert labels_needed(drawn(150), 0.005) is None  # 400 behaviours cannot say it so finely

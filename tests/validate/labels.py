@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from capsafe_core.stats.correction import (
+    MIN_LABELS,
     Labelled,
+    anytime,
     ppi_plus_plus,
     rogan_gladen,
     weighted_ppi,
     weighted_rogan_gladen,
 )
 from capsafe_core.stats.design import (
+    LEAST,
     Design,
     Stratum,
     alike,
+    collapsed,
     completed,
     inclusion,
     priority_design,
@@ -165,5 +169,69 @@ def from_two_samples(
             None if found.low is None or found.high is None else (found.low, found.high),
             rate,
         )
+
+    return study
+
+
+def small_strata(
+    size: int, answered: int, looks: int = 0, checkpoints: int = 25, behaviours: int = 120
+) -> Study:
+    """A corrected rate from a stratified queue that has many small strata, and is answered in a mixed order:
+    25 checkpoints that differ in what they do, as in a study of several paths.
+
+    Args:
+        size: of the queue, and `answered` how many of it are.
+        looks: after how many labels each people look at the interval that holds at every look; 0 for the
+        fixed one
+            at the end alone.
+    """
+    outputs = behaviours * checkpoints
+    clusters, checkpoint = (
+        np.arange(behaviours).repeat(checkpoints),
+        np.tile(np.arange(checkpoints), behaviours),
+    )
+
+    def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
+        rate = np.linspace(0.05, 0.35, checkpoints)[checkpoint]
+        risk = chance.beta(4 * rate, 4 * (1 - rate))
+        truth = (chance.random(outputs) < risk).astype(float)
+        broken = chance.random(outputs) < np.linspace(0.0, 0.5, checkpoints)[checkpoint]
+        judged = (chance.random(outputs) < np.where(truth == 1, 0.8, np.where(broken, 0.5, 0.1))).astype(
+            float
+        )
+        names = np.array(
+            [f"{b:d}, {j:.0f}, {c:02d}" for b, j, c in zip(broken, judged, checkpoint, strict=True)],
+            dtype=object,
+        )
+        if len(set(names)) * LEAST > size:
+            names = np.array([f"{b:d}, {j:.0f}" for b, j in zip(broken, judged, strict=True)], dtype=object)
+        rank = random_rank([str(i) for i in range(outputs)], str(chance.integers(2**31)))
+        design = stratified_design(names, rank, size)
+        order = chance.permutation(np.repeat(np.arange(len(design.strata)), [s.drawn for s in design.strata]))
+
+        def after(labels: int) -> Labelled:
+            done = np.bincount(order[:labels], minlength=len(design.strata))
+            drawn = np.zeros(outputs, dtype=bool)
+            for number, n in enumerate(done):
+                drawn[design.drawn(number)[:n]] = True
+            groups = collapsed(done)
+            sizes = np.bincount(groups, weights=[s.size for s in design.strata])
+            shares = list((np.bincount(groups, weights=done) / sizes)[groups])
+            probability = np.where(drawn, inclusion(design.codes, shares), 0.0)
+            return Labelled(judged, truth, probability, clusters, alike(design.codes, shares))
+
+        if not looks:
+            found = weighted_ppi(after(answered))
+            return (
+                found.rate or 0.0,
+                None if found.low is None else (found.low, found.high or 1.0),
+                truth.mean(),
+            )
+        low, high, rate_now = 0.0, 1.0, 0.0
+        for labels in range(MIN_LABELS, answered + 1, looks):
+            found = weighted_ppi(after(labels))
+            ends, rate_now = anytime(found, labels), found.rate or 0.0
+            low, high = (max(low, ends[0]), min(high, ends[1])) if ends else (low, high)
+        return rate_now, (low, high), truth.mean()
 
     return study

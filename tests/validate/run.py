@@ -28,7 +28,7 @@ from tests.validate.at_goal import (
     seeds_apart,
     two_rates,
 )
-from tests.validate.labels import corrected, from_queue, from_two_samples
+from tests.validate.labels import corrected, from_queue, from_two_samples, small_strata
 from tests.validate.simulated import Promise, Study, coverage
 
 CLAIMED, CONSERVATIVE, REPORTED, FALSE_VERBS = Promise
@@ -128,6 +128,15 @@ LINES: list[tuple[str, Study, Promise]] = [
         from_queue("disagreement", 0.9, share=0.6),
         CLAIMED,
     ),
+    ("PPI++, 100 small strata, half of 400 labels", small_strata(400, 200), CLAIMED),
+    ("PPI++, 100 small strata, 400 labels", small_strata(400, 400), CONSERVATIVE),
+    (
+        "PPI++, 100 small strata, every look from 200 to 400 labels",
+        small_strata(400, 400, looks=20),
+        CONSERVATIVE,
+    ),
+    ("PPI++, small strata, 60 of 200 labels", small_strata(200, 60), REPORTED),
+    ("PPI++, small strata, 23 of 60 labels", small_strata(60, 23), REPORTED),
     ("PPI++, two queues, one random and one stratified", from_queue("two queues"), CLAIMED),
     ("Rogan-Gladen, random queue", from_queue("random", method="rogan-gladen"), CLAIMED),
     ("Rogan-Gladen, stratified queue", from_queue("stratified", method="rogan-gladen"), CLAIMED),
