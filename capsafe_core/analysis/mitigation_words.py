@@ -10,7 +10,7 @@ from capsafe_core.analysis.at_goal import Verdict
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.mitigations import HALVED, MITIGATION, STOPPED, families
-from capsafe_core.analysis.number_words import hundredths, percent
+from capsafe_core.analysis.number_words import hundredths, p_words, percent
 from capsafe_core.analysis.verbs import conditional, seeds_words
 from capsafe_core.analysis.view import View
 
@@ -179,7 +179,7 @@ def in_words(table: pd.DataFrame, refusals: pd.DataFrame) -> pd.DataFrame:
             "change, pts": [
                 "reference" if row["kind"] == STOPPED else _points(row, "delta", "delta") for row in rows
             ],
-            "p (Holm)": ["—" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.3f}" for row in rows],
+            "p (Holm)": [p_words(row["p_holm"]) for row in rows],
             "against half, pts": [_points(row, "half_delta", "half") for row in rows],
             "incoherent %": [percent(row["incoherent"]) for row in rows],
             "over-refusal, pts": [_refused(row, refusals) for row in rows],

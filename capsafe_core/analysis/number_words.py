@@ -32,6 +32,11 @@ def percent(value: float, low: float | None = None, high: float | None = None, s
     return f"{hundredths(value, sign)}{span}"
 
 
+def p_words(p: float) -> str:
+    """A p-value; "—" where there is none."""
+    return "—" if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def share_words(rate: float, n: int) -> str:
     """A share of n outputs: of a hundred where there are as many, else "3 of 7"."""
     return f"{hundredths(rate)} of 100" if n >= MANY else f"{round(rate * n)} of {n}"

@@ -10,7 +10,7 @@ from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.mitigation_order import pairs_table
 from capsafe_core.analysis.mitigation_words import in_words, order_sentence
 from capsafe_core.analysis.mitigations import families
-from capsafe_core.analysis.number_words import percent
+from capsafe_core.analysis.number_words import p_words, percent
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.mitigations import mitigated_plane
 from capsafe_core.ui import screen
@@ -86,8 +86,8 @@ def pairs(view: View, found: Matching) -> None:
             "first minus second, pts": [
                 percent(row["delta"], row["delta_low"], row["delta_high"], "+") for row in rows
             ],
-            "p": ["—" if pd.isna(row["p"]) else f"{row['p']:.3f}" for row in rows],
-            "p (Holm)": ["—" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.3f}" for row in rows],
+            "p": [p_words(row["p"]) for row in rows],
+            "p (Holm)": [p_words(row["p_holm"]) for row in rows],
         }
     )
     st.dataframe(visible_frame(words), hide_index=True)
