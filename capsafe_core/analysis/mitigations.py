@@ -23,7 +23,7 @@ from capsafe_core.analysis.matched import (
 from capsafe_core.analysis.mitigation_costs import Costs, cost_at_goal
 from capsafe_core.analysis.overview import outcome_bars
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.runs import Run
+from capsafe_core.analysis.runs import Run, Standing
 from capsafe_core.analysis.sample import Floats
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.matching import at_place, crossing
@@ -42,6 +42,7 @@ COLUMNS = [
     "goal",
     "seeds",
     "reached",
+    "standing",
     "n",
     "unsafe",
     "unsafe_low",
@@ -96,7 +97,7 @@ def mitigations_table(
     Returns:
         recipe, of, mitigation (the method; "training" where its training differs), kind (`STOPPED`: the
         unmitigated recipe, which is stopped at the goal; `HALVED`; `MITIGATION`), goal, seeds, reached (how
-        many of them reach the goal), n (requests of each seed);
+        many of them reach the goal), standing (a `Standing`), n (requests of each seed);
         unsafe, unsafe_low, unsafe_high, unsafe_of (of the unmitigated recipe), delta (the first minus the
         second) and the other columns of a change, as `recipe_table` has them, p_holm (adjusted for all rows);
         half_delta, half_low, half_high, half_verdict: unsafe rate against the halved adapter, where the
@@ -156,12 +157,18 @@ class _Tables:
         """A recipe at its goal, and what it takes to get there."""
         mine = self.recipes[name]
         row = {key: mine[key] for key in ("recipe", "goal", "seeds", "reached")}
+        row["standing"] = self.standing(name)
         row["n"] = mine["n"] if mine["reached"] else self.found.start(self.runs[name][0]).outputs
         if not mine["reached"]:
             return row
         row |= {key: mine[key] for key in ("unsafe", "unsafe_low", "unsafe_high")}
         row["incoherent"] = self.incoherent.get(name)
         return row | cost_at_goal(self.costs, self.runs[name], self.view.study.recipe(name).of)
+
+    def standing(self, name: str) -> Standing:
+        """Of the seeds that reach the goal, else of the first."""
+        each = [run.standing for run in self.runs[name]]
+        return Standing.REACHED if Standing.REACHED in each else each[0]
 
     def beside(self, name: str, of: str) -> dict[str, object]:
         """The recipe that another one mitigates at the goal, and the difference."""

@@ -143,6 +143,7 @@ def test_a_page_shows_text_as_text(
 NAMES = (
     "study",
     "benchmarks",
+    "goals",
     "judges",
     "recipes",
     "claim",

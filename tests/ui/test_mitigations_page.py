@@ -30,7 +30,7 @@ def test_it_answers_the_question_with_price_order_and_pairs(app: AppTest) -> Non
     assert not app.exception
     shown = texts(app)
     assert "projected is safer: " in shown
-    assert "mixed does not get to 50% after its start" in shown
+    assert "mixed does not reach 50%" in shown
     assert "The order is the same in" in shown
     beside = app.dataframe[0].value
     names = [
