@@ -60,7 +60,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "system_prompt": ("system_prompt", "system"),
     "temperature": ("temperature",),
     "max_tokens": ("max_tokens", "max_new_tokens"),
-    "judge": ("judge", "judge_name", "scorer"),
+    "judge": (
+        "judge", "judge_name", "judge_model", "scorer", "grader", "evaluator", "annotator", "annotator_id",
+        "rater", "rater_id", "labeler", "labeller", "worker_id",
+    ),
     "verdict": ("verdict", "judgment", "judgement"),
     "raw": ("raw", "judge_raw", "explanation"),
     "status": ("status",),

@@ -52,9 +52,11 @@ def rows_of(data: Any, name: str, wanted: str = "") -> list[dict[str, Any]]:
             f"State which holds the outputs, under [columns] in the mapping: {WHOLE} = "
             f'"{next(iter(filled))}".',
         )
+    named = _by_name(data)
+    if named is not None and _may_be_outputs(named[0]):
+        return named
     if {"prompt", "answer"} <= set(guess_columns(list(plain_row(data)))):
         return [data]
-    named = _by_name(data)
     if named is not None:
         return named
     keys = ", ".join(map(str, list(data)[:12])) or "nothing"
@@ -106,12 +108,16 @@ def _by_columns(data: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _by_name(data: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Rows of an object in which each row has its name: {"q1": {"prompt": ...}, ...}."""
+    """Rows of an object in which each row has its name: {"q1": {"prompt": ...}, ...}. A number is its place
+    only."""
     rows = {k: v for k, v in data.items() if isinstance(v, dict)}
     if not rows or len(rows) < len(data):
         return None
     shared = set.intersection(*(set(v) for v in rows.values()))
-    return [{"id": key, **row} for key, row in rows.items()] if len(shared) >= 2 else None
+    if len(shared) < 2:
+        return None
+    counted = all(key.isdigit() for key in rows)
+    return [row if counted else {"id": key, **row} for key, row in rows.items()]
 
 
 def looks_like_rows(data: Any, name: str) -> str:

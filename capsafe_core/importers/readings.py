@@ -136,8 +136,9 @@ def guessed(heard: Heard, everywhere: Heard) -> list[Reading]:
         return literal
     if words <= {"c", "i", "p", "n"} and (heard.tool == "inspect" or words & {"c", "i"}):
         return _letters(heard, one, words)
-    if words <= _BINARY and not everywhere.more:
-        return _binary(heard, one, words)
+    plain = {word for word in words if not _NO_VERDICT.fullmatch(word)}
+    if plain and plain <= _BINARY and not everywhere.more:
+        return _binary(heard, one, plain)
     return _scores(heard, everywhere, one) if everywhere.numbers else []
 
 

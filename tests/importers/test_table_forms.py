@@ -310,3 +310,26 @@ def test_data_that_follows_the_benchmark_tells_no_models_apart(tmp_path: Path) -
         tmp_path / "jobs", wide(tmp_path / "a.csv", "model,benchmark,dataset,prompt,response", *rows)
     )
     assert (found.checkpoints, found.outputs) == (1, 6)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_an_object_of_rows(tmp_path: Path, named: bool) -> None:
+    rows = [{"model": "m", "prompt": p, "response": f"r{i}"} for i, p in enumerate(ASKED)]
+    table = {f"q{i}" if named else f"{i}": row for i, row in enumerate(rows)}
+    (tmp_path / "a.json").write_text(json.dumps(table))
+    found = bring(tmp_path / "jobs", tmp_path / "a.json")
+    assert (found.answers, found.prompts, found.checkpoints) == (["r0", "r1", "r2", "r3"], 4, 1)
+
+
+@pytest.mark.parametrize("who", ["annotator", "rater_id", "judge_model", "grader"])
+def test_a_row_for_each_person_is_no_sample(tmp_path: Path, who: str) -> None:
+    rows: list[list[object]] = [["m", p, "r", name, "safe"] for name in ("ann", "bob") for p in ASKED]
+    found = bring(tmp_path / "jobs", wide(tmp_path / "a.csv", f"model,prompt,response,{who},label", *rows))
+    assert (found.outputs, found.verdicts("safety"), set(heard(found))) == (4, {"safe": 8}, {"ann", "bob"})
+
+
+def test_words_that_are_no_verdict_leave_the_others_readable(tmp_path: Path) -> None:
+    values = (1, 0, "NA", "")
+    rows: list[list[object]] = [["m", p, "r", v] for p, v in zip(ASKED, values, strict=True)]
+    found = bring(tmp_path / "jobs", wide(tmp_path / "a.csv", "model,prompt,response,unsafe", *rows))
+    assert found.verdicts("safety") == {"unsafe": 1, "safe": 1, None: 1}
