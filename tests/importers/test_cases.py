@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from capsafe_core.jobs.folder import Part, create_job
+from capsafe_core.jobs.importing import after_import, plan_import
+from capsafe_core.store import Store
+from capsafe_core.store.ingest import ingest_all
+from capsafe_core.work import import_logs, judge
 from tests.importing import Brought, bring, look
 from tests.published import SHARED
 
@@ -222,3 +227,29 @@ def test_the_answer_is_what_follows_the_reasoning(tmp_path: Path) -> None:
     assert found.answers == ["Sure, here is how: step one."]
     ((reasoning,),) = found.store.rows("SELECT reasoning FROM live_generations")
     assert "I cannot help" in reasoning
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [("chinese_tail.csv", {"coherent": 3, "incoherent": 1}), ("languages.csv", {"coherent": 6})],
+)
+def test_every_answer_has_a_coherence_verdict_in_any_language(
+    tmp_path: Path, name: str, right: dict[str, int]
+) -> None:
+    root = tmp_path / "jobs"
+    survey = look(root, CASES / name)
+    job, study = plan_import(root, survey, survey.accepted(True))
+    works = [(job, import_logs.work)]
+    works += [(create_job(root, manifest), judge.work) for manifest in after_import(job, study)]
+    for one, work in works:
+        with Part(one) as part:
+            work(part)
+        assert list(one.failures(0)) == []
+    with Store(None) as store:
+        assert ingest_all(store, root)[1] == []
+        found = Brought(survey, store, [])
+        assert found.verdicts("coherence") == right
+        loops = (
+            "SELECT count(*) FROM current_judgments JOIN generations USING (generation_id) WHERE label = ? "
+        )
+        assert store.rows(loops + "AND text LIKE 'no no%'", ["incoherent"]) == [(right.get("incoherent", 0),)]
