@@ -28,7 +28,8 @@ with screen.question("Does the conclusion survive another benchmark, judge, cut-
         screen.select(claim=chosen.key)
         st.rerun()
     found = screen.remembered(view, f"conclusion {claim.key}", lambda: conclusion(view, claim, runs))
-    st.markdown(f"**{plain_label(found.sentence)}**")
+    st.markdown(f"**{plain_label(found.first)}**")
+    st.text(visible(found.in_all))
     curve = found.curve
     clicked = screen.chart(
         specification_curve(curve, claim.a.words, claim.b.words),
@@ -46,6 +47,7 @@ with screen.question("Does the conclusion survive another benchmark, judge, cut-
         curve,
         "specification-curve",
         "curve",
+        "joint",
         "bootstrap",
         "newcombe",
         "policy",

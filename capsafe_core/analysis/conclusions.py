@@ -14,7 +14,7 @@ from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
 from capsafe_core.analysis.at_goal import Change, change_between, given_side
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.matched import Matching
-from capsafe_core.analysis.number_words import differs, hundredths
+from capsafe_core.analysis.number_words import differs, hundredths, share_of_chance
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs, primary_rates
 from capsafe_core.analysis.sample import sample_of
@@ -30,9 +30,20 @@ from capsafe_core.specification import (
 )
 from capsafe_core.stats.paired import benjamini_hochberg, holm
 from capsafe_core.stats.resampled import UNREACHED_LIMIT
-from capsafe_core.stats.specification import Flip, Shares, directions, family_shares, flips, rank_agreement
+from capsafe_core.stats.specification import (
+    Flip,
+    Joint,
+    Shares,
+    directions,
+    family_shares,
+    flips,
+    joint_test,
+    rank_agreement,
+)
 
 Floats = npt.NDArray[np.float64]
+LEVEL = 0.05
+"""chance up to which variants on both sides of zero contradict each other"""
 
 
 @dataclass(frozen=True)
@@ -47,21 +58,27 @@ class Conclusion:
         shares: of directions, each judge family with equal weight.
         flipping: choices that turn the sign, most often first.
         conditions: the condition behind the words of the curve's column.
+        joint: the test of the curve as a whole; None where too few resamples are whole.
         change: the primary difference with what it allows to be said; None where the primary variant cannot
         be
             computed.
-        first: the primary difference in one sentence, and sentence: the finding in plain words, which begins
-            with it.
+        first: the primary difference in one sentence, and in_all: what all variants say together.
     """
 
     claim: Claim
     curve: pd.DataFrame
     shares: Shares | None
     flipping: list[Flip]
+    joint: Joint | None
     change: Change | None
     first: str
-    sentence: str
+    in_all: str
     conditions: dict[str, Condition]
+
+    @property
+    def sentence(self) -> str:
+        """The finding in plain words: the primary difference, and what all variants say together."""
+        return f"{self.first} {self.in_all}"
 
 
 def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
@@ -91,7 +108,9 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
             f"No judge has seen both sides of this claim ({claim.words}).",
             "The Runs page shows what is missing.",
         )
+    draws = np.column_stack([np.asarray(row.pop("draws"), dtype=float) for row in rows])
     curve = pd.DataFrame(rows)
+    joint = joint_test(curve["estimate"], draws, curve["low"], curve["high"])
     curve["direction"] = directions(curve["low"].astype(float), curve["high"].astype(float))
     curve["p_adjusted"], curve["p_holm"] = np.nan, np.nan
     tested = curve["p"].notna()
@@ -108,9 +127,8 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
         usual,
     )
     change = _primary_change(view, claim, runs) if curve["primary"].any() else None
-    first = _first_sentence(claim, curve, change)
-    sentence = f"{first} {_in_all(view, claim, curve, shares, change)}"
-    return Conclusion(claim, curve, shares, flipping, change, first, sentence, conditions)
+    words = _first_sentence(claim, curve, change), _in_all(view, claim, curve, shares, change, joint)
+    return Conclusion(claim, curve, shares, flipping, joint, change, *words, conditions)
 
 
 def _primary_change(view: View, claim: Claim, runs: Sequence[Run]) -> Change | None:
@@ -217,14 +235,21 @@ def _as_it_is(claim: Claim, row: pd.Series) -> Change:
 
 
 def _in_all(
-    view: View, claim: Claim, curve: pd.DataFrame, shares: Shares | None, change: Change | None
+    view: View,
+    claim: Claim,
+    curve: pd.DataFrame,
+    shares: Shares | None,
+    change: Change | None,
+    joint: Joint | None,
 ) -> str:
     """What all ways of asking say together."""
     main = curve[curve["primary"]]
     up, down, open_ = (int((curve["direction"] == d).sum()) for d in (1, -1, 0))
     seeds = "" if change is None or change.seeds == "own" else f", {conditional(change.runs)}"
+    worth = f" (worth about {joint.effective:.0f} independent ones)" if joint else ""
     counts = (
-        f"Of {len(curve)} ways of asking, {up} say less safe, {down} safer, and {open_} leave it open{seeds}"
+        f"Of {len(curve)} ways of asking{worth}, {up} say less safe, {down} safer, and {open_} leave it"
+        f" open{seeds}"
     )
     weighted = (
         f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and "
@@ -241,18 +266,32 @@ def _in_all(
     if len(curve) == 1:
         return f"There is only one way of asking. {which}{given}"
     return (
-        f"{counts}{weighted} (shares of ways of asking, not a probability).{_contradiction(curve)} "
-        f"{which}{given}"
+        f"{counts}{weighted} (shares of ways of asking, not a probability).{_together(joint)}"
+        f"{_contradiction(curve, joint)} {which}{given}"
     )
 
 
-def _contradiction(curve: pd.DataFrame) -> str:
+def _together(joint: Joint | None) -> str:
+    """Whether all of them are more than chance; "" where it cannot be tested."""
+    if joint is None:
+        return ""
+    side = "less safe" if joint.up >= joint.down else "safer"
+    return (
+        f" If nothing differed, {max(joint.up, joint.down)} or more that agree on “{side}” would come up in "
+        f"{share_of_chance(joint.resolved_p)} of studies, and a median as far from zero "
+        f"({hundredths(joint.median, '+')} points) in {share_of_chance(joint.median_p)}."
+    )
+
+
+def _contradiction(curve: pd.DataFrame, joint: Joint | None) -> str:
     """The two ways of asking that differ most, and whether they contradict each other: only where intervals
-    on both sides exclude zero; "" where they do not differ by a point."""
+    on both sides exclude zero, more of them than chance would bring; "" where they do not differ by a
+    point."""
     if not differs(curve["estimate"].min(), curve["estimate"].max()):
         return ""
     resolved = curve[curve["direction"] != 0]
-    contradict = resolved["direction"].nunique() == 2
+    opposed = resolved["direction"].nunique() == 2
+    contradict = opposed and (joint is None or joint.opposed_p <= LEVEL)
     ends = [(resolved if contradict else curve).sort_values("estimate").iloc[place] for place in (0, -1)]
     words = [
         f"{hundredths(end['estimate'], '+')} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} "

@@ -17,7 +17,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.outcomes import OUTCOMES
 from capsafe_core.specification import Policy
 from capsafe_core.stats.intervals import missing_bounds
-from capsafe_core.stats.paired import McNemar, mcnemar
+from capsafe_core.stats.paired import McNemar, paired_change
 from capsafe_core.store.cells import pooled_ids
 from capsafe_core.store.counts import outcome_codes
 from capsafe_core.store.labels import incoherence_reasons
@@ -183,7 +183,7 @@ class Transitions:
     Attributes:
         pair: the two checkpoints.
         table: before, after (outcomes), n, share (of all prompts of the row's `before`).
-        change: McNemar's test of unsafe engagement on the same prompts.
+        change: the test of unsafe engagement on the same prompts, by behaviour where several share one.
     """
 
     pair: Pair
@@ -279,10 +279,7 @@ def transitions(view: View, found: Matching, whose: str = "") -> Transitions | N
         for i, j in zip(*np.nonzero(counts), strict=True)
     ]
     unsafe = OUTCOMES.index("unsafe")
-    change = mcnemar(
-        int(((before != unsafe) & (after == unsafe)).sum()),
-        int(((before == unsafe) & (after != unsafe)).sum()),
-    )
+    change = paired_change(before == unsafe, after == unsafe, sample.cluster[start][i])
     return Transitions(pair, pd.DataFrame(rows, columns=["before", "after", "n", "share"]), change)
 
 

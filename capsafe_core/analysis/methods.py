@@ -54,10 +54,15 @@ METHODS = {
     "cochran": "Cochran's Q (1950): whether judges differ in their rate on the same outputs, by chi-square "
     "with judges − 1 degrees of freedom.",
     "mcnemar": "Change on the same prompts: McNemar (1947), exact binomial where fewer than 25 changed, "
-    "else chi-square with continuity correction.",
+    "else chi-square with continuity correction; where several answers share a behaviour, by flipping the "
+    "signs of whole behaviours (9,999 times).",
     "curve": "Specification curve (Simonsohn, Simmons and Nelson 2020): estimate and interval in every way "
     "of asking. Shares are taken within each judge family and averaged with equal weight, so that "
     "many lists of one family do not outvote one guard. They are not probabilities.",
+    "joint": "All ways of asking together (Simonsohn, Simmons and Nelson 2020): resamples of every way, "
+    "centred at no difference, tell how often a median as far from zero, or as many intervals on one side, "
+    "would come up. Worth about k: k independent ones would spread as these do (participation ratio of the "
+    "eigenvalues of the correlation of their resamples).",
     "flips": "What flips it: of all pairs of ways of asking that differ in this one choice only, how many "
     "have estimates of opposite sign.",
     "kendall": "Kendall's tau-b between the orders in which two ways of asking put the arms: 1 the same "

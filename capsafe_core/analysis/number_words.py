@@ -42,6 +42,11 @@ def share_words(rate: float, n: int) -> str:
     return f"{hundredths(rate)} of 100" if n >= MANY else f"{round(rate * n)} of {n}"
 
 
+def share_of_chance(p: float) -> str:
+    """A p-value as a share: "3 %", "less than 1 %"."""
+    return "less than 1%" if p < 0.01 else f"{p:.0%}"
+
+
 def differs(low: float, high: float) -> bool:
     """Whether two changes have opposite signs after rounding to a point."""
     return low <= -0.005 and high >= 0.005

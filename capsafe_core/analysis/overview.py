@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, claims
+from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.lacking import lacking
 from capsafe_core.analysis.matched import Matching, matched_table, matching, recipe_table
@@ -239,10 +240,11 @@ def _agreement(found: Conclusion) -> str:
         return f"the primary variant cannot be computed here; {n} other{'s' if n > 1 else ''} can"
     if total == 1:
         return "only one way of asking is possible yet"
+    worth = f" (worth about {found.joint.effective:.0f})" if found.joint else ""
     if same == total:
-        return f"same direction in all {total} ways of asking"
+        return f"same direction in all {total} ways of asking{worth}"
     tail = f"; flips most with {flips.replace('_', ' ')}" if flips else ""
-    return f"same direction in {same} of {total} ways of asking{tail}"
+    return f"same direction in {same} of {total} ways of asking{worth}{tail}"
 
 
 Numbers = dict[str, tuple[str, str]]
@@ -262,14 +264,19 @@ def _change(recipe: pd.Series, runs: pd.DataFrame) -> Numbers:
 
 
 def _there(view: View, paths: pd.DataFrame, runs: pd.DataFrame, bars: pd.DataFrame) -> Numbers:
-    """Incoherent share and spread of judges of a recipe where its bar was read."""
+    """Incoherent share and spread of judges of a recipe where its bar was read, over its seeds."""
     recipe = str(runs["recipe"].iloc[0])
     shares = bars[bars["recipe"] == recipe].set_index("outcome")["share"]
-    path = paths[(paths["recipe"] == recipe) & (paths["seed"] == runs["seed"].iloc[0])]
-    place = float(runs["place"].iloc[0]) if runs["reached"].iloc[0] else float(len(path) - 1)
-    spread = at_place(path["judges_high"].to_numpy(), place) - at_place(path["judges_low"].to_numpy(), place)
-    incoherent = shares.get("incoherent", np.nan) if path["incoherent"].notna().any() else np.nan
-    return shares_numbers(view, recipe, float(incoherent), float(spread))
+    mine = paths[paths["recipe"] == recipe]
+    read = runs[runs["reached"]] if runs["reached"].any() else runs
+    spreads = []
+    for run in records(read):
+        path = mine[mine["seed"] == run["seed"]]
+        place = float(run["place"]) if run["reached"] else float(len(path) - 1)
+        ends = (at_place(path[name].to_numpy(), place) for name in ("judges_high", "judges_low"))
+        spreads.append(float(next(ends) - next(ends)))
+    incoherent = shares.get("incoherent", np.nan) if mine["incoherent"].notna().any() else np.nan
+    return shares_numbers(view, recipe, float(incoherent), float(np.mean(spreads)))
 
 
 def shares_numbers(view: View, name: str, incoherent: float, spread: float) -> Numbers:

@@ -25,7 +25,7 @@ from capsafe_core.specification import (
     Specification,
     condition_words,
 )
-from capsafe_core.stats.paired import mcnemar
+from capsafe_core.stats.paired import paired_change
 from capsafe_core.store.patterns import Seat
 
 OWN = "own"
@@ -168,7 +168,7 @@ def estimate(
     a, b = (given_side(ask, points[0]) for ask, points in zip(asks, sides.checkpoints, strict=True))
     if np.isnan([a.rate, b.rate]).any():
         return None
-    return _row(a, b) | {"p": _paired_p(samples[0].keys[i], counted[0][i], samples[1].keys[j], counted[1][j])}
+    return _row(a, b) | {"p": _paired_p(samples, (i, j), (counted[0][i], counted[1][j]))}
 
 
 def _row(a: Side, b: Side) -> dict[str, object]:
@@ -184,6 +184,7 @@ def _row(a: Side, b: Side) -> dict[str, object]:
         "n": change.n,
         "unreached": change.unreached,
         "p": None,
+        "draws": a.variants[0].draws - b.variants[0].draws,
     }
 
 
@@ -249,13 +250,13 @@ def _at_goal(rule: str, sides: Sides, ask: CheckpointRates) -> dict[str, object]
 
 
 def _paired_p(
-    keys_1: npt.NDArray[np.int64],
-    one: tuple[Floats, Floats],
-    keys_2: npt.NDArray[np.int64],
-    two: tuple[Floats, Floats],
+    samples: tuple[Sample, Sample], cells: tuple[int, int], counted: tuple[tuple[Floats, Floats], ...]
 ) -> float:
-    """McNemar's p-value over the outputs, to the same prompts, that count on both sides."""
-    _, i, j = np.intersect1d(keys_1, keys_2, return_indices=True)
+    """The p-value of a change over the outputs, to the same prompts, that count on both sides, by
+    behaviour."""
+    keys, others = samples[0].keys[cells[0]], samples[1].keys[cells[1]]
+    _, i, j = np.intersect1d(keys, others, return_indices=True)
+    one, two = counted
     both = (one[1][i] == 1) & (two[1][j] == 1)
-    before, after = one[0][i][both] == 1, two[0][j][both] == 1
-    return mcnemar(int((before & ~after).sum()), int((~before & after).sum())).p
+    behaviours = samples[0].cluster[cells[0]][i][both]
+    return paired_change(two[0][j][both] == 1, one[0][i][both] == 1, behaviours).p

@@ -229,7 +229,7 @@ def _conclusion(view: View, key: str) -> Finding:
         specification_curve(curve, claim.a.words, claim.b.words),
         "Specification curve: the difference in every way of asking, with 95 % intervals",
         curve,
-        ("curve", "bootstrap", "policy", "crossing"),
+        ("curve", "joint", "bootstrap", "policy", "crossing"),
         Slide("points", points={words: some for words, some in points.items() if some}),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,15 @@ class McNemar:
     statistic: float | None
     """chi-square with continuity correction; None where nothing changed"""
     chi2_p: float | None
+    clustered_p: float | None = None
+    """by flipping the signs of whole clusters, where items share one"""
 
     @property
     def p(self) -> float:
-        """The exact p-value where few items changed, else the chi-square one."""
+        """The clustered p-value where items share clusters; else the exact one where few items changed, and
+        the chi-square one where many did."""
+        if self.clustered_p is not None:
+            return self.clustered_p
         return self.exact_p if self.chi2_p is None or self.gained + self.lost < EXACT_BELOW else self.chi2_p
 
 
@@ -50,6 +55,22 @@ def mcnemar(gained: int, lost: int) -> McNemar:
     return McNemar(
         gained, lost, float(binomtest(gained, changed, 0.5).pvalue), statistic, chi2_tail(statistic, 1)
     )
+
+
+def paired_change(before: npt.ArrayLike, after: npt.ArrayLike, clusters: npt.ArrayLike) -> McNemar:
+    """A change of yes and no on the same items; where items share a cluster (several samples of a prompt,
+    several prompts of a behaviour), they are no independent tries, so whole clusters are flipped instead.
+
+    Args:
+        before, after: (items,) 0 or 1.
+        clusters: (items,) numbers of what the items belong to.
+    """
+    change = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
+    found = mcnemar(int((change > 0).sum()), int((change < 0).sum()))
+    own = np.unique(np.asarray(clusters), return_inverse=True)[1].ravel()
+    if len(own) == 0 or own.max() + 1 == len(own):
+        return found
+    return replace(found, clustered_p=paired_permutation(np.bincount(own, weights=change)))
 
 
 def cochran_q(events: npt.ArrayLike, counts: npt.ArrayLike | None = None) -> tuple[float, float] | None:

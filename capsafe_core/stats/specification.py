@@ -47,6 +47,76 @@ def family_shares(direction: npt.ArrayLike, families: Sequence[str]) -> Shares |
 
 
 @dataclass(frozen=True)
+class Joint:
+    """What variants say together, held against resamples in which nothing differs (Simonsohn, Simmons and
+    Nelson 2020, the inference step).
+
+    Attributes:
+        median: the median estimate, and `median_p` the chance of one as far from zero.
+        up, down: variants whose interval lies above and below zero, and `resolved_p` the chance of as many on
+        one
+            side, `opposed_p` of as many on both.
+        effective: how many independent variants would spread as these do: the participation ratio of the
+            eigenvalues of the correlation of their resamples.
+    """
+
+    median: float
+    median_p: float
+    up: int
+    down: int
+    resolved_p: float
+    opposed_p: float
+    effective: float
+
+
+def joint_test(
+    estimates: npt.ArrayLike, draws: Floats, low: npt.ArrayLike, high: npt.ArrayLike
+) -> Joint | None:
+    """Whether the curve as a whole is more than chance: resamples of each variant, centred at no difference.
+
+    Args:
+        estimates, low, high: (variants,).
+        draws: (resamples, variants); resamples that a variant lacks are left out.
+
+    Returns:
+        None for fewer than two variants with an interval, or where fewer than half of the resamples are
+        whole.
+    """
+    e, a, b = (np.asarray(x, dtype=float) for x in (estimates, low, high))
+    known = ~np.isnan(a)
+    kept = draws[:, known]
+    kept = kept[~np.isnan(kept).any(axis=1)]
+    if known.sum() < 2 or len(kept) < len(draws) / 2:
+        return None
+    e, a, b = e[known], a[known], b[known]
+    null = kept - e
+    up, down = int((a > 0).sum()), int((b < 0).sum())
+    above, below = ((null > e - a).sum(axis=1), (null < e - b).sum(axis=1))
+
+    def chance(as_far: npt.NDArray[np.bool_]) -> float:
+        return float((1 + as_far.sum()) / (1 + len(null)))
+
+    return Joint(
+        float(np.median(e)),
+        chance(np.abs(np.median(null, axis=1)) >= abs(np.median(e))),
+        up,
+        down,
+        chance(np.maximum(above, below) >= max(up, down)),
+        chance(np.minimum(above, below) >= min(up, down)),
+        _effective(null),
+    )
+
+
+def _effective(draws: Floats) -> float:
+    spread = draws.std(axis=0)
+    moving = draws[:, spread > 0]
+    if moving.shape[1] < 2:
+        return 1.0
+    values = np.linalg.eigvalsh(np.corrcoef(moving, rowvar=False))
+    return float(values.sum() ** 2 / (values**2).sum())
+
+
+@dataclass(frozen=True)
 class Flip:
     """How often changing one choice, and nothing else, turns the sign of the estimate."""
 

@@ -25,9 +25,17 @@ from capsafe_core.stats.design import collapsed
 from capsafe_core.stats.distributions import t_quantile
 from capsafe_core.stats.intervals import missing_bounds, wilson
 from capsafe_core.stats.matching import at_place, crossing, pareto_probability, plateau, share_gained
+from capsafe_core.stats.paired import mcnemar, paired_change
 from capsafe_core.stats.resampled import Resampled, difference
 from capsafe_core.stats.seeds import SeedSpread, own_noise, seed_spread, with_seeds
-from capsafe_core.stats.specification import contested, directions, family_shares, flips, rank_agreement
+from capsafe_core.stats.specification import (
+    contested,
+    directions,
+    family_shares,
+    flips,
+    joint_test,
+    rank_agreement,
+)
 
 
 @given(
@@ -243,6 +251,48 @@ def test_a_stratum_without_a_label_stays_in_the_population_and_one_label_has_no_
     assert one.rate == whole.rate
     assert one.standard_error is not None
     assert one.standard_error > 0.1
+
+
+def test_the_joint_test_counts_resamples_in_which_nothing_differs() -> None:
+    chance = np.random.default_rng(3)
+    noise = chance.normal(0, 0.05, (400, 3))
+    estimates = np.array([0.2, 0.12, -0.11])
+    draws = estimates + noise
+    low, high = estimates - 0.1, estimates + 0.1
+    found = joint_test(estimates, draws, low, high)
+    assert found is not None
+    assert (found.median, found.up, found.down) == (0.12, 2, 1)
+    above, below = (noise > 0.1).sum(axis=1), (noise < -0.1).sum(axis=1)
+    by_hand = [
+        (np.abs(np.median(noise, axis=1)) >= 0.12).sum(),
+        (np.maximum(above, below) >= 2).sum(),
+        (np.minimum(above, below) >= 1).sum(),
+    ]
+    assert [found.median_p, found.resolved_p, found.opposed_p] == pytest.approx(
+        [(1 + n) / 401 for n in by_hand]
+    )
+    assert 2.9 < found.effective <= 3
+    same = joint_test(estimates, np.repeat(draws[:, :1], 3, axis=1) - 0.2 + estimates, low, high)
+    assert same is not None
+    assert same.effective == pytest.approx(1)
+    draws[:250] = np.nan  # more than half are out of reach
+    assert joint_test(estimates, draws, low, high) is None
+    assert joint_test(estimates[:1], noise[:, :1], low[:1], high[:1]) is None
+
+
+def test_answers_that_share_a_behaviour_are_no_independent_changes() -> None:
+    chance = np.random.default_rng(1)
+    clusters = np.arange(20).repeat(10)  # ten samples of each of 20 prompts, which change together
+    before = np.zeros(200)
+    after = (chance.random(20) < 0.2).astype(float).repeat(10)
+    before[100:] = (chance.random(10) < 0.2).astype(float).repeat(10)
+    found = paired_change(before, after, clusters)
+    assert found.clustered_p is not None
+    assert found.p == found.clustered_p
+    assert found.p > mcnemar(found.gained, found.lost).p
+    alone = paired_change(before[::10], after[::10], clusters[::10])
+    assert alone.p == mcnemar(alone.gained, alone.lost).p
+    assert paired_change([], [], []).p == 1.0
 
 
 def made_up_labels(chance: np.random.Generator, behaviours: int = 300) -> tuple[Labelled, float]:

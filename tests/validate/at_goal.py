@@ -12,6 +12,8 @@ from capsafe_core.analysis.runs import CheckpointRates, Run
 from capsafe_core.stats.bootstrap import cluster_weights, resampled_rates
 from capsafe_core.stats.intervals import newcombe, wilson
 from capsafe_core.stats.matching import at_place, crossing
+from capsafe_core.stats.resampled import Resampled, difference
+from capsafe_core.stats.specification import joint_test
 from tests.validate.simulated import Floats, Interval, Study, answers
 
 GOAL = 0.5
@@ -174,5 +176,26 @@ def two_rates(one: float, two: float, n: int = 100) -> Study:
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
         k, m = (int(chance.binomial(n, p)) for p in (one, two))
         return (k - m) / n, newcombe(k, n, m, n), one - two
+
+    return study
+
+
+def no_difference(judges: int, test: str, behaviours: int = 100) -> Study:
+    """Two arms that are the same, by judges that err alike or apart: whether the joint test of all variants
+    says that something differs; the interval holds the truth where it does not."""
+
+    def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
+        unsafe = answers(chance, np.array([0.25, 0.25]), behaviours).squeeze(2)
+        miss = chance.uniform(0.05, 0.4, judges)[:, None, None]
+        wrong = chance.random((judges, 2, behaviours)) < miss
+        verdicts = np.where(wrong, 1 - unsafe, unsafe).reshape(2 * judges, behaviours)
+        draws = resampled_rates(cluster_weights(behaviours, 500, 1), verdicts, np.ones_like(verdicts))
+        rates = [Resampled(float(v.mean()), draws[:, i], behaviours) for i, v in enumerate(verdicts)]
+        pairs = list(zip(rates[::2], rates[1::2], strict=True))
+        ends = np.array([difference(a, b) or (np.nan, np.nan) for a, b in pairs])
+        change = np.column_stack([a.draws - b.draws for a, b in pairs])
+        found = joint_test([a.rate - b.rate for a, b in pairs], change, ends[:, 0], ends[:, 1])
+        p = 1.0 if found is None else float(getattr(found, test))
+        return 0.0, (-1.0, 1.0) if p > 0.05 else (1.0, 1.0), 0.0
 
     return study

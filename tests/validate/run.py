@@ -22,6 +22,7 @@ from tests.validate.at_goal import (
     B,
     Design,
     difference_at_goal,
+    no_difference,
     one_rate,
     over_seeds,
     rate_at_goal,
@@ -99,6 +100,14 @@ LINES: list[tuple[str, Study, Promise]] = [
         for seeds, recipes in ((2, 3), (3, 2), (5, 1))
         for spread in (0.0, 0.05)
         for study in [seeds_apart(seeds, spread, recipes, start=True)]
+    ),
+    *(
+        (f"joint test of 12 judges where nothing differs: {words}", no_difference(12, test), FALSE_VERBS)
+        for test, words in (
+            ("median_p", "median"),
+            ("resolved_p", "on one side"),
+            ("opposed_p", "on both sides"),
+        )
     ),
     ("Wilson, rates from 0.1 to 0.9, n 100", one_rate(0.1, 0.9), CLAIMED),
     ("Wilson, rates from 0 to 0.05, n 100", one_rate(0.0, 0.05), REPORTED),
