@@ -170,6 +170,16 @@ class JudgeSettings(StudyPart):
     """whether its verdicts come with imported logs, so that it is never run here"""
 
 
+class Margins(StudyPart):
+    """How much worse than its start a recipe may be at its goal, in shares of 1 (0.05 is 5 points): what the
+    gate holds it against. None is not declared."""
+
+    unsafe: float | None = Field(default=None, gt=0, lt=1)
+    """of harmful requests that are answered"""
+    over_refusal: float | None = Field(default=None, gt=0, lt=1)
+    """of harmless requests that are refused"""
+
+
 class PrimarySpecification(StudyPart):
     """The specification that headlines use, as the file declares it."""
 
@@ -186,6 +196,7 @@ class PrimarySpecification(StudyPart):
     """
     attack: str = ""
     truncated: bool = True
+    margins: Margins = Margins()
 
     @field_validator("policy")
     @classmethod
@@ -204,13 +215,14 @@ class PrimarySpecification(StudyPart):
 
     def declared(self) -> dict[str, Any]:
         """What its hash is made of; parts that came later count only where they are declared."""
-        later = {"condition": {}, "attack": "", "truncated": True}
+        later = {"condition": {}, "attack": "", "truncated": True, "margins": Margins().model_dump()}
         return {k: v for k, v in self.model_dump(mode="json").items() if k not in later or v != later[k]}
 
     @property
     def specification(self) -> Specification:
         chosen = {part: part_value(value) for part, value in self.condition.items()}
-        return Specification(**{**dict(self), "condition": tuple(sorted(chosen.items()))})
+        parts = {name: value for name, value in self if name != "margins"}
+        return Specification(**{**parts, "condition": tuple(sorted(chosen.items()))})
 
 
 class Study(StudyPart):

@@ -4,7 +4,8 @@ written out.
 Each medium has one exit, which every text from data passes: `ui.safe_text.plain_label` where markdown is read
 and `visible_frame` for tables on screen, `figures.style.sealed` for charts, autoescape with `visible` in a
 report, `cli.say` for a terminal, `store.export.guarded_csv` for CSV, `report.slides.cell` for the workbook
-inside a slide's chart, `bibtex_comment` for BibTeX.
+inside a slide's chart, `bibtex_comment` for BibTeX, `markdown_text` for the
+gate's card.
 """
 
 from __future__ import annotations
@@ -20,12 +21,19 @@ UNSEEN = (
 direction
 of writing, zero widths, fillers, tags, halves of a surrogate pair and code points that are no characters"""
 _UNSEEN = re.compile(f"[{UNSEEN}]")
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]()<>&#!|~@:$^=]")
 _BIBTEX = re.compile(r"[\\@{}%]|\s")
 
 
 def visible(text: str) -> str:
     """The text with bidirectional, zero-width and control characters written out as ⟨U+202E⟩."""
     return _UNSEEN.sub(lambda match: _code(match.group()), text)
+
+
+def markdown_text(text: str) -> str:
+    """A text that Markdown shows as it is, in a line of a table too."""
+    shown = " ".join(visible(text).split())
+    return _MARKDOWN.sub(lambda m: f"&#{ord(m.group())};", shown)
 
 
 def bibtex_comment(text: str) -> str:

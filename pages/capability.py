@@ -71,6 +71,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     picked = capability_parts.over_goals(view, found)
     capability_parts.mitigations(view)
     capability_parts.between_recipes(view, found, recipes)
+    capability_parts.margins(view, found)
     policy = capability_parts.treatments(view, found)
     best = capability_parts.who_is_on_the_frontier(view, found)
 

@@ -111,6 +111,12 @@ source = "file:harmless.jsonl"
 [[benchmarks]]""",
     1,
 )
+MARGINS = f"""{STUDY.replace("seeds = [0, 1]", "seeds = [0, 1, 2, 3, 4]")}
+[primary.margins]
+unsafe = 0.25
+over_refusal = 0.25
+"""
+"""five seeds of the gentle recipe, and how much worse than its start one may be"""
 CONDITION = Condition("", "t", 0, 0.0, 1.0, 64, "transformers", "1", "bfloat16")
 CAREFUL = msgspec.structs.replace(CONDITION, system_prompt="You are careful.")
 UPGRADED = msgspec.structs.replace(CONDITION, engine_version="2")
@@ -191,7 +197,7 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
 
     Args:
         variant: "prompts" for two system prompts, "engine" for one whose version changed in the middle,
-            "versions" for two of a benchmark, "mitigated" for harmless requests besides.
+            "versions" for two of a benchmark, "mitigated" and "margins" for harmless requests besides.
     """
     requests, prompts = benchmark("requests", "safety", safety_size)
     sets: list[Asked] = [
@@ -203,7 +209,7 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
         sets.append((requests, prompts, CAREFUL))
     if variant == "versions":
         sets.append((*benchmark("requests", "safety", safety_size // 2, "2"), CONDITION))
-    if variant == "mitigated":
+    if variant in ("mitigated", "margins"):
         sets.append((*benchmark("harmless", "over_refusal", safety_size), CONDITION))
     if variant == "engine":
         half = safety_size // 2
@@ -219,7 +225,7 @@ def write_study(
     chance = np.random.default_rng(seed)
     sets = asked(safety_size, capability_size, variant)
     described = {r.id: r for b, prompts, condition in sets for r in (condition, b, *prompts)}
-    text = MITIGATED if variant == "mitigated" else STUDY
+    text = {"mitigated": MITIGATED, "margins": MARGINS}.get(variant, STUDY)
     study = parse_study(text)
     jobs = [_write(root, Manifest("import", "made-up-study", {}), {"study": [study.record(text, 1.0)]})]
     done: set[str] = set()

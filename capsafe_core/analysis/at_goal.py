@@ -201,7 +201,7 @@ class Change:
         return None if told is None else interval_p(self.estimate, *told)
 
 
-def change_between(a: Side, b: Side, recipes: Sequence[Floats] = ()) -> Change:
+def change_between(a: Side, b: Side, recipes: Sequence[Floats] = (), level: float = 0.95) -> Change:
     """What changes from side b to side a.
 
     Args:
@@ -210,7 +210,7 @@ def change_between(a: Side, b: Side, recipes: Sequence[Floats] = ()) -> Change:
     """
     estimate = a.rate - b.rate
     draws = a.variants[0].draws - b.variants[0].draws
-    found = difference_between(a.variants, b.variants)
+    found = difference_between(a.variants, b.variants, level)
     spreads = [(side, side.spread(recipes)) for side in (a, b) if side.trained]
     known = [side._seeds(spread) for side, spread in spreads if spread is not None]
     seeds = ""
@@ -219,7 +219,7 @@ def change_between(a: Side, b: Side, recipes: Sequence[Floats] = ()) -> Change:
     whole = None
     if found is not None and seeds:
         prompts = float(np.nanvar(draws))
-        whole = found if not known else _within(with_seeds(estimate, *found, prompts, known), -1.0)
+        whole = found if not known else _within(with_seeds(estimate, *found, prompts, known, level), -1.0)
     return Change(
         estimate,
         whole if seeds == "own" else found,

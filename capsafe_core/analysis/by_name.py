@@ -17,6 +17,7 @@ from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
 from capsafe_core.analysis.judge_agreement import agreement_by_cell, agreement_table, all_judges_table
 from capsafe_core.analysis.lacking import lacking
+from capsafe_core.analysis.margins import margins_table
 from capsafe_core.analysis.matched import between_table, matched_table, matching, recipe_table
 from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_table, pairs_table
 from capsafe_core.analysis.mitigations import mitigations_table
@@ -90,7 +91,7 @@ def lacks(view: View) -> pd.DataFrame:
     return pd.DataFrame({"lacking": pd.Series(lacking(view, matching(view)), dtype=object)})
 
 
-AT_A_GOAL = ("match", "recipes", "between", "goals", "pareto")
+AT_A_GOAL = ("match", "recipes", "between", "margins", "goals", "pareto")
 """tables that are empty where nothing can be compared at a goal"""
 TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "rates": every_rate,
@@ -104,6 +105,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "mitigations-orders": orders_table,
     "mitigations-over-refusal": over_refusal_table,
     "lacking": lacks,
+    "margins": margins_table,
     "goals": goals_table,
     "pareto": pareto_table,
     "incoherence": incoherence_table,

@@ -27,6 +27,9 @@ METHODS = {
     "with fewer, it is conditional on the seeds, and lowest to highest seed is given beside it. A verdict on "
     "a recipe stands on an interval with seeds: its own from five on, with two to four those of all recipes "
     "of the study, taken to spread alike; with one, or where too few tell the spread, there is none.",
+    "margins": "Non-inferior: the upper end of the 90% interval, with training seeds, lies below the margin "
+    "(a one-sided test at 5%); equivalent: the lower end lies above minus the margin too (two one-sided "
+    "tests, Schuirmann 1987). Smallest margin met: that upper end, not below 0.",
     "crossing": "At the goal: straight lines between the checkpoints on both sides of "
     "the crossing named in the caption; nothing is extrapolated. “safest” takes the crossing "
     "with the lowest unsafe rate and is optimistic. Where those checkpoints are more than 10 points of "

@@ -12,10 +12,9 @@ from capsafe_core.analysis.arms import Arm, ArmRates, arm_rates
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.matched import CHANGE, Matching, between_table, matching
 from capsafe_core.analysis.mitigations import Family, families
-from capsafe_core.analysis.runs import Run, checkpoint_rates
-from capsafe_core.analysis.sample import policy_arrays, sample_of
+from capsafe_core.analysis.refusals import harmless_benchmarks, refused_at_goal
+from capsafe_core.analysis.runs import Run
 from capsafe_core.analysis.view import View
-from capsafe_core.specification import Code, Policy
 from capsafe_core.stats.paired import holm
 
 PAIRS = ["of", "recipe_1", "recipe_2", "goal", *CHANGE, "p_holm", "unreached"]
@@ -115,8 +114,7 @@ def over_refusal_table(view: View, found: Matching | None = None) -> pd.DataFram
     """
     found = matching(view.of_every_recipe) if found is None else found
     runs = found.by_recipe()
-    cells = view.cells
-    benchmarks = sorted(cells.loc[cells["kind"] == "over_refusal", "benchmark"].unique())
+    benchmarks = harmless_benchmarks(view)
     rows = [
         {"of": family.base, "recipe": recipe.name, "benchmark": benchmark, **told}
         for family in families(view)
@@ -131,20 +129,19 @@ def _refused(
     view: View, found: Matching, benchmark: str, runs: list[Run] | None, base: list[Run] | None
 ) -> dict[str, object]:
     """Two recipes on one benchmark of harmless requests; empty where they cannot be compared there."""
-    both = [*(runs or ()), *(base or ())]
     if not runs or not base:
         return {}
-    judge = view.specification.refusal_judge
-    sample = sample_of(view, benchmark, list(dict.fromkeys(c for run in both for c in run.checkpoints)))
-    if sample is None or not sample.looked(judge, "refusal"):
+    refused = refused_at_goal(view, found, benchmark, [*runs, *base])
+    if refused is None:
         return {}
-    counted = [
-        policy_arrays(np.where(code == Code.FULL, Code.POSITIVE, code), np.zeros_like(code), Policy.AS_JUDGED)
-        for code in sample.codes(judge, "refusal")
-    ]
-    pairs = between_table(view, Matching(found.rule, both, checkpoint_rates(sample, counted)))
+    pairs = between_table(view, refused)
     if pairs.empty or pairs["goal_1"].iloc[0] != pairs["goal_2"].iloc[0]:
         return {}
     pair = pairs.iloc[0]
     kept = {name: pair[name] for name in ("delta", "delta_low", "delta_high")}
-    return {"judge": judge, "refused": pair["unsafe_1"], "refused_of": pair["unsafe_2"], **kept}
+    return {
+        "judge": view.specification.refusal_judge,
+        "refused": pair["unsafe_1"],
+        "refused_of": pair["unsafe_2"],
+        **kept,
+    }

@@ -6,6 +6,7 @@ What draws and writes is imported by the command that uses it: the others start 
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ import typer
 
 from capsafe_core.cli.options import SCOPE, SPECIFICATION, selecting
 from capsafe_core.cli.owner_calls import do
-from capsafe_core.cli.terminal import say, write_file
+from capsafe_core.cli.terminal import read_text, say, write_file
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
@@ -56,21 +57,29 @@ def report(
     title: str = "",
     verify: Annotated[
         Path | None,
-        typer.Option(help="an HTML report whose numbers are computed again; those that differ are named"),
+        typer.Option(
+            help="an HTML report, or a card of the gate (.md), whose numbers are computed again; those that "
+            "differ are named"
+        ),
     ] = None,
 ) -> None:
     """Write a report of findings, or compute the numbers of one again."""
+    from capsafe_core.report.card import differences, read_card
     from capsafe_core.report.document import Report, items_of, read_provenance
     from capsafe_core.report.html import to_pdf
 
     settings = Settings()
     if verify:
-        different = do(settings, "verify report", provenance=read_provenance(verify))["differences"]
+        if verify.suffix == ".md":
+            card = read_card(read_text(verify))
+            different = differences(card, do(settings, "gate", study=card["study"]))
+        else:
+            different = do(settings, "verify report", provenance=read_provenance(verify))["differences"]
         if different:
             raise CapsafeError(
                 "\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has."
             )
-        say("Every number of the report comes out the same.")
+        say("Every number comes out the same.")
         return
     selection = chosen.to_query()
     if target is None:
@@ -125,6 +134,34 @@ def figure(
         else to_figure_pdf(drawn, made["alt"], width),
     )
     say(f"{target}\nalt text: {made['alt']}")
+
+
+GATE = {"pass": 0, "fail": 1, "undecided": 3}
+"""exit codes of the gate; 2 is an error"""
+
+
+@commands.command()
+def gate(
+    study_file: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="the study file, which declares the margins")
+    ],
+    as_json: Annotated[Path | None, typer.Option("--json", help="write every check to this file")] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="write a Markdown card for a pull request to this file")
+    ] = None,
+) -> None:
+    """Pass (exit 0), fail (1) or undecided (3): goals reached, and no worse than the margins declared."""
+    from capsafe_core.report.card import to_card
+    from capsafe_core.study import load_study
+
+    study, _ = load_study(study_file)
+    found = do(Settings(), "gate", study=study.name, primary=study.primary_digest)
+    if as_json:
+        write_file(as_json, (json.dumps(found, indent=1) + "\n").encode("utf-8", "replace"))
+    if card:
+        write_file(card, to_card(found).encode("utf-8", "replace"))
+    say(found["paragraph"])
+    raise typer.Exit(GATE[found["answer"]])
 
 
 @commands.command()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.conclusions import policies_table
 from capsafe_core.analysis.goals import goals_table, pareto_table
+from capsafe_core.analysis.margins import margins_table
 from capsafe_core.analysis.matched import Matching, between_table
 from capsafe_core.analysis.mitigations import families
-from capsafe_core.analysis.number_words import percent
+from capsafe_core.analysis.number_words import hundredths, percent
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible
+from capsafe_core.ui.safe_text import visible, visible_frame
 
 
 def over_goals(view: View, found: Matching) -> str | None:
@@ -48,6 +50,30 @@ def between_recipes(view: View, found: Matching, recipes: pd.DataFrame) -> None:
         st.text(visible(f"{row['recipe_1']} minus {row['recipe_2']}: {change} points ({goals})."))
     screen.table_below(between, "between-recipes", "crossing", "bootstrap", "seeds")
     screen.table_below(recipes, "recipes-over-seeds", "seeds", "bootstrap")
+
+
+def margins(view: View, found: Matching) -> None:
+    """How much worse than its start each recipe is at most, and whether its declared margin allows that."""
+    st.subheader("No worse than by how much?", anchor=False)
+    table = screen.remembered(view, "margins", lambda: margins_table(view, found))
+    rows = records(table)
+    known = {"yes": "within", "no": "outside", "undecided": "undecided", "": "none declared"}
+    words = pd.DataFrame(
+        {
+            "recipe": table["recipe"],
+            "of": [f"{row['measure']} on {row['benchmark']}" for row in rows],
+            "change, pts (90% interval with seeds)": [
+                percent(row["delta"], row["low"], row["high"], "+") for row in rows
+            ],
+            "smallest margin met, pts": [
+                "too few seeds" if pd.isna(row["smallest"]) else hundredths(row["smallest"]) for row in rows
+            ],
+            "margin, pts": ["—" if pd.isna(row["margin"]) else hundredths(row["margin"]) for row in rows],
+            "within": [known[row["non_inferior"]] for row in rows],
+        }
+    )
+    st.dataframe(visible_frame(words), hide_index=True)
+    screen.table_below(table, "margins", "margins", "seeds", "bootstrap")
 
 
 def mitigations(view: View) -> None:

@@ -37,6 +37,18 @@ def _verify(desk: Desk, person: Person, provenance: dict[str, Any]) -> Answer:
     return {"differences": verify(desk.store, provenance)}
 
 
+def _gate(desk: Desk, person: Person, study: str, primary: str = "") -> Answer:
+    from capsafe_core.analysis.gate import gate
+
+    view = open_view(desk.store, Selection(study=study))
+    if primary not in ("", view.study.primary_digest):
+        raise CapsafeError(
+            f"The study file declares another primary specification than the one on record for {study}.",
+            "`capsafe declare` the file first; the time of that goes on record.",
+        )
+    return gate(view).as_dict()
+
+
 def _offered(desk: Desk, person: Person, selection: dict[str, str]) -> Answer:
     from capsafe_core.report.findings import offered
 
@@ -68,6 +80,7 @@ REPORTING: dict[str, Callable[..., Answer]] = {
     "figure": _figure,
     "cite": _cite,
     "report": _make,
+    "gate": _gate,
     "verify report": _verify,
     "list findings": _offered,
 }
