@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.path_steps import step_of, whole_number
+from capsafe_core.path_steps import counted, whole_number
 from capsafe_core.patterns import Pattern, linear
 
 if TYPE_CHECKING:
@@ -84,6 +84,15 @@ def guess_pattern(paths: Iterable[str]) -> str:
     return found.most_common(1)[0][0] if found else ""
 
 
+def folder_facts(path: str) -> dict[str, str]:
+    """What the folder of a checkpoint's weights says of it: its step, and its recipe or base and data. Empty
+    where the last folder is no place on a path, such as the model of an organisation, org/Step3."""
+    above, _, last = path.rstrip("/").rpartition("/")
+    apart = re.search(r"[-_=]", last) or "/" in above
+    count = counted(last) if above and apart and len(path) <= LONGEST_PATH else None
+    return path_facts(_guess(path.rstrip("/")), path.rstrip("/")) if count and count.unit else {}
+
+
 def _guess(path: str) -> str:
     segments = path.split("/")
     for i in range(len(segments) - 1, -1, -1):
@@ -145,7 +154,7 @@ def placed(
         known = {**path_facts(guess_pattern([adapter]), adapter), **known}
     named = next(iter(renamed), model)
     start = known.get("base") or known.get("model") or named
-    step, seed = step_of(mapping.places, known.get("step", "")), whole_number(known.get("seed", "0"))
+    step, seed = mapping.step(known.get("step", "")), whole_number(known.get("seed", "0"))
     if ("step" in known and step is None) or seed is None:
         return None
     if step is None:

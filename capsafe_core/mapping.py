@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from capsafe_core.checkpoint_places import Place, compiled, guess_pattern, path_facts, placed
 from capsafe_core.errors import CapsafeError
+from capsafe_core.path_steps import whole_number
 from capsafe_core.records import KINDS, LABELS, STATUSES, UNKNOWN_KIND
 from capsafe_core.toml_text import toml_key, toml_table
 from capsafe_core.values import parse_toml
@@ -126,6 +127,9 @@ class ImportMapping(_Part):
     """what tools call a checkpoint -> what it is called here, or a path that the pattern can read"""
     places: dict[str, int] = Field(default_factory=dict)
     """a word that stands where a training step is expected, such as final -> the step that it is"""
+    unplaced: tuple[str, ...] = ()
+    """what stands there and looks like a step, but is counted otherwise than the rest of its path: none until
+    `places` states one"""
     columns: dict[str, str] = Field(default_factory=dict)
     """of tables: field -> column"""
     goals: dict[str, float] = Field(default_factory=dict)
@@ -151,7 +155,13 @@ class ImportMapping(_Part):
     @property
     def read_by(self) -> tuple[object, ...]:
         """What decides how logs are read; the rest can be stated after they were looked at."""
-        return self.pattern, self.aliases, self.places, self.columns, self.benchmarks
+        return self.pattern, self.aliases, self.places, self.unplaced, self.columns, self.benchmarks
+
+    def step(self, text: str) -> int | None:
+        """The step in a text; None where it has none, or one that somebody has to state."""
+        if text in self.places:
+            return self.places[text]
+        return None if text in self.unplaced else whole_number(text)
 
     def settled(self, heard: Iterable[tuple[str, str]]) -> ImportMapping:
         """The mapping where a benchmark that nobody stated measures what its accepted readings speak of.
@@ -184,6 +194,7 @@ class ImportMapping(_Part):
             "title": self.title,
             "pattern": self.pattern,
             "conflicts": self.conflicts,
+            "unplaced": list(self.unplaced),
         }
         text = "".join(
             f"{key} = {toml_table('x', {'v': value}).split(' = ', 1)[1]}"

@@ -70,9 +70,11 @@ def is_place(text: str) -> bool:
     return count is not None and not count.named
 
 
-def step_of(places: Mapping[str, int], text: str) -> int | None:
-    """The step in a text: as it is stated, or a whole number; None where there is none."""
-    return places[text] if text in places else whole_number(text)
+def timed(text: str) -> bool:
+    """Whether a text counts how far a training had got beyond its beginning, which is the same in every
+    unit."""
+    count = counted(text)
+    return count is not None and count.value > 0
 
 
 def whole_number(text: str) -> int | None:
@@ -97,7 +99,7 @@ def guess_places(paths: Iterable[Mapping[str, str]]) -> dict[str, int]:
     for labels in paths:
         counts = {label: c for label in labels if (c := counted(label)) is not None and c.value < MOST / FEW}
         fractions = any(not c.value.is_integer() for c in counts.values())
-        epochs = all("epoch" in labels[label].lower() or c.unit == "epochs" for label, c in counts.items())
+        epochs = all("epochs" in (c.unit, _unit_by(labels[label])) for label, c in counts.items())
         if fractions and (epochs or max(c.value for c in counts.values()) <= 1):
             guessed |= {label: round(c.value * FEW) for label, c in counts.items()}
         else:
@@ -105,7 +107,22 @@ def guess_places(paths: Iterable[Mapping[str, str]]) -> dict[str, int]:
     return {} if whole & set(guessed) else guessed
 
 
-def mixed_units(labels: Iterable[str]) -> list[str]:
-    """What the places of one path are counted in, where that is not one and the same; empty where it is."""
-    units = {count.unit for label in labels if (count := counted(label)) is not None}
+def mixed_units(labels: Mapping[str, str]) -> list[str]:
+    """What the places of one path are counted in, where that is not one and the same; empty where it is: the
+    beginning is the same in every unit.
+
+    Args:
+        labels: what stands where a step is expected -> the column, key or pattern that says it.
+    """
+    units = {
+        count.unit or _unit_by(by)
+        for label, by in labels.items()
+        if (count := counted(label)) is not None and timed(label)
+    }
     return sorted(units - {""}) if len(units - {""}) > 1 else []
+
+
+def _unit_by(name: str) -> str:
+    """What a column, a key or a pattern counts, by its name; "" where that does not say."""
+    plain = name.lower().replace("{step}", "")
+    return next((_UNITS[word] for word in ("epoch", "token", "step") if word in plain), "")

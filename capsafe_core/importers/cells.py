@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from capsafe_core.checkpoint_places import Place, path_facts, placed
+from capsafe_core.checkpoint_places import Place, folder_facts, path_facts, placed
 from capsafe_core.importers.log import Log, attack_name
 from capsafe_core.mapping import ImportMapping
 from capsafe_core.records import BenchmarkRecord, Checkpoint, Condition, canonical_json, digest_text
@@ -63,7 +63,9 @@ def _engine(log: Log) -> str:
 
 
 def located(mapping: ImportMapping, log: Log, relative: str) -> Log:
-    """A log with the benchmark, the attack and the judge that its path names by the mapping's pattern."""
+    """A log with the benchmark, the attack and the judge that its path names by the mapping's pattern, and
+    with what the path in its model's name says."""
+    _locate_model(mapping, log)
     facts = path_facts(mapping.pattern, relative) if mapping.pattern else {}
     log.benchmark = facts.get("benchmark", log.benchmark)
     log.attack = attack_name(facts.get("attack", log.attack))
@@ -73,6 +75,16 @@ def located(mapping: ImportMapping, log: Log, relative: str) -> Log:
             replace(row, said=tuple(replace(s, by=f"{judge}/{s.by}") for s in row.said)) for row in log.rows
         )
     return log
+
+
+def _locate_model(mapping: ImportMapping, log: Log) -> None:
+    """Tell a model that goes by the folder of its weights, out/llama-math/checkpoint-100, by what that says,
+    unless its name or its step is stated otherwise."""
+    if log.adapter or log.model in mapping.aliases or path_facts(mapping.pattern, log.model):
+        return
+    found = folder_facts(log.model)
+    if found and log.facts.get("step", found["step"]) == found["step"]:
+        log.model, log.facts = "", found | log.facts
 
 
 def checkpoint_of(study: str, place: Place) -> Checkpoint:

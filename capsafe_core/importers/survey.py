@@ -34,10 +34,9 @@ from capsafe_core.importers.heard import Heard
 from capsafe_core.importers.items import ItemNames, Items
 from capsafe_core.importers.kinds import benchmark_kind
 from capsafe_core.importers.log import Log, Problems, Row, prompt_text
+from capsafe_core.importers.path_labels import PathLabels, some, why_nowhere
 from capsafe_core.mapping import ImportMapping
-from capsafe_core.path_steps import FEW, guess_places, mixed_units, step_of, whole_number
 from capsafe_core.records import UNKNOWN_KIND, Attack, digest_files, digest_text
-from capsafe_core.toml_text import toml_key
 
 PREVIEWED = 2
 """outputs shown of each log"""
@@ -68,7 +67,8 @@ class Surveyor:
     ) -> None:
         self.sources, self.left_out = find_sources(roots)
         pattern = guess_pattern(s.relative for s in self.sources)
-        self.mapping = mapping or ImportMapping(name=name, pattern=pattern)
+        stated = mapping or ImportMapping(name=name, pattern=pattern)
+        self.mapping = stated.model_copy(update={"unplaced": ()})
         self._strict = strict
         self._known, self._known_told, self._before = known or {}, told or {}, before or {}
         self._forget()
@@ -85,46 +85,32 @@ class Surveyor:
         self._conflicts = Conflicts()
         self._written: dict[tuple[str, str], int] = {}
         self._respelled: Counter[tuple[str, bool]] = Counter()
-        self._steps: dict[tuple[str, ...], dict[str, str]] = {}
+        self._paths = PathLabels()
         self.told: Told = {}
         self.columns: dict[tuple[str, str], dict[str, Any]] = {}
         self.benchmarks: dict[str, str] = {}
         """as the logs call them -> kind"""
 
     def look(self, report: Callable[[int, str], bool]) -> None:
-        """Read everything; once more where places on a path turn out to be parts of epochs, or one name to be
-        that of several checkpoints.
+        """Read everything; once more where places on a path turn out to be parts of epochs, or to be counted
+        in several ways, or one name to be that of several checkpoints.
 
         Args:
             report: takes how many files are read and the next one's name; says whether to go on.
         """
         self._read_all(report)
-        sentences = []
-        places = guess_places(self._steps.values())
-        if places and not set(places) <= set(self.mapping.places):
-            sentences.append(
-                "Places on a path are parts of an epoch or of the training: "
-                + ", ".join(f"{label} is step {step}" for label, step in list(places.items())[:8])
-                + f" (in parts of {FEW:,}). State others under [places] in the mapping."
-            )
+        mapping, sentences = self._paths.settled(self.mapping)
         names = names_in_full(self.told, self._known_told, self.mapping.aliases)
         if names:
             sentences.append(
-                f"{_some(list(names))}: told apart by base model, training data or method, as one name "
+                f"{some(list(names))}: told apart by base model, training data or method, as one name "
                 "stands for several checkpoints. State other names under [aliases] in the mapping."
             )
         if sentences:
-            more = {"places": places | self.mapping.places, "aliases": names | self.mapping.aliases}
-            self.mapping = self.mapping.model_copy(update=more)
+            self.mapping = mapping.model_copy(update={"aliases": names | mapping.aliases})
             self._forget()
             self.left_out += sentences
             self._read_all(report)
-        for labels in self._steps.values():
-            if units := mixed_units(set(labels) - set(self.mapping.places)):
-                self.left_out.append(
-                    f"Places on one path are counted in {' and in '.join(units)} ({_some(list(labels))}), "
-                    "and are ordered by their numbers alone. State their steps under [places] in the mapping."
-                )
 
     def _read_all(self, report: Callable[[int, str], bool]) -> None:
         for i, source in enumerate(self.sources):
@@ -201,7 +187,7 @@ class Surveyor:
             },
         )
         about["files"] += 1
-        if place is None and (why := self._why_nowhere(log, source)):
+        if place is None and (why := why_nowhere(self.mapping, log, source.relative)):
             problems.add(why)
         about["aggregates"] += len(log.aggregates)
         for one in log.aggregates if place else ():
@@ -215,10 +201,8 @@ class Surveyor:
         """The checkpoint of a log; what is said where an alias and the pattern disagree."""
         by_pattern = path_facts(self.mapping.pattern, source.relative) if self.mapping.pattern else {}
         facts = {**log.facts, **by_pattern}
-        if facts.get("step"):
-            path = (log.model, *(facts.get(k, "") for k in ("base", "data", "recipe", "seed")))
-            by = log.place_by or (self.mapping.pattern if "step" in by_pattern else "step")
-            self._steps.setdefault(path, {}).setdefault(facts["step"], by)
+        by = log.place_by or (self.mapping.pattern if "step" in by_pattern else "step")
+        self._paths.add(log, facts, by)
         place = place_of(self.mapping, log, source.relative)
         if place is not None and (place.step or not place.recipe) and not by_pattern:
             full = told_in_full(log.model, log.adapter, log.facts)
@@ -238,20 +222,6 @@ class Surveyor:
                 if sentence not in self.left_out:
                     self.left_out.append(sentence)
         return place
-
-    def _why_nowhere(self, log: Log, source: Source) -> str:
-        """Why a log that says its step or seed has no place; "" where it says neither, or both in numbers."""
-        step, seed = log.facts.get("step", ""), log.facts.get("seed", "")
-        lacks_step = bool(step) and step_of(self.mapping.places, step) is None
-        if not lacks_step and (not seed or whole_number(seed) is not None):
-            return ""
-        told = ", ".join(f"{k} {v}" for k, v in log.facts.items())[:120]
-        return (
-            f"{source.relative}: the step or seed of {log.model or 'a log'} is no whole number ({told}), so "
-            "nobody knows which checkpoint it is."
-        ) + (
-            f" State it under [places] in the mapping, such as {toml_key(step)} = 300." if lacks_step else ""
-        )
 
     def _show_columns(self, log: Log, source: Source) -> None:
         """Which column became what, and in how many files."""
@@ -345,14 +315,6 @@ class Surveyor:
             return stated.kind
         return benchmark_kind(log.benchmark, log.kind)
 
-    def _without_step(self) -> set[str]:
-        return {
-            label
-            for labels in self._steps.values()
-            for label in labels
-            if step_of(self.mapping.places, label) is None
-        }
-
     def result(self) -> dict[str, Any]:
         """Everything that was seen, as JSON values."""
         mapping, guesses = drafted(self.mapping, self.benchmarks, list(self.heard.values()))
@@ -385,13 +347,8 @@ class Surveyor:
             "guesses": guesses,
             "conflicts": self._conflicts.listed(),
             "told": self.told,
-            "unplaced_steps": sorted(self._without_step()),
+            "unplaced_steps": self._paths.without_step(self.mapping),
             "columns": [{**c, "files": len(c["files"])} for c in self.columns.values()],
             "items": {b: [[item, d] for item, (_, d) in rows.items()] for b, rows in self.items.items()},
             "contents": sorted(self.contents),
         }
-
-
-def _some(words: list[str], most: int = 8) -> str:
-    more = len(words) - most
-    return ", ".join(words[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import itertools
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capsafe_core.path_steps import guess_places, is_place, mixed_units, whole_number
@@ -136,10 +137,68 @@ def test_shares_of_a_training_are_places(tmp_path: Path) -> None:
     assert {step for _, _, step in paths(found)} == {1, 2, 3}
 
 
-def test_what_is_counted_in_two_ways_is_said(tmp_path: Path) -> None:
-    assert mixed_units(["epoch-1", "epoch-2", "7"]) == []
-    file = table(tmp_path / "a.csv", "model,checkpoint", ("m", "epoch-1"), ("m", "step-500"))
-    assert any("counted in epochs and in steps" in s for s in look(tmp_path / "jobs", file).left_out)
+def test_what_is_counted_in_one_way_is_no_mix() -> None:
+    assert mixed_units(dict.fromkeys(["epoch-1", "epoch-2", "7"], "checkpoint")) == []
+    assert mixed_units({"step-0": "step", "epoch-1": "step"}) == []  # a beginning is one in any unit
+    assert mixed_units({"1": "epoch", "500": "global_step"}) == ["epochs", "steps"]
+
+
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    epochs=st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True),
+    steps=st.lists(st.integers(1, 900), min_size=1, max_size=3, unique=True),
+    forms=st.sampled_from(
+        (("epoch-{0}", "step-{0}"), ("{0} epochs", "checkpoint-{0}"), ("ep{0}", "iter {0}"))
+    ),
+)
+def test_what_is_counted_in_two_ways_is_asked_until_one_is_stated(
+    tmp_path: Path, epochs: list[int], steps: list[int], forms: tuple[str, str]
+) -> None:
+    in_epochs, in_steps = ([forms[i].format(n) for n in (epochs, steps)[i]] for i in (0, 1))
+    file = table(tmp_path / "a.csv", "model,checkpoint", *(("m", x) for x in ["0", *in_epochs, *in_steps]))
+    with TemporaryDirectory() as jobs:
+        asked = bring(Path(jobs), file)
+        assert asked.survey.unplaced_steps == sorted(in_epochs + in_steps)
+        assert (paths(asked), asked.outputs) == (set(), 3)
+        assert "nobody knows their order" in asked.sentences
+    places = "".join(f'"{x}" = {n * 1000}\n' for x, n in zip(in_epochs, epochs, strict=True))
+    with TemporaryDirectory() as jobs:
+        found = bring(Path(jobs), file, mapping=f"{MAPPING}[places]\n{places}")
+        assert {step for _, _, step in paths(found)} == {n * 1000 for n in epochs} | set(steps)
+        assert found.survey.unplaced_steps == []
+
+
+def test_files_that_count_in_columns_of_two_units_are_asked(tmp_path: Path) -> None:
+    table(tmp_path / "in" / "a.csv", "model,epoch", ("m", "1"), ("m", "2"))
+    table(tmp_path / "in" / "b.csv", "model,global_step", ("m", "100"), ("m", "200"))
+    assert look(tmp_path / "jobs", tmp_path / "in").unplaced_steps == ["1", "100", "2", "200"]
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (
+            ["out/llama-math/checkpoint-100", "out/llama-math/checkpoint-200"],
+            {("llama-math", 100), ("llama-math", 200)},
+        ),
+        (["EleutherAI/pythia/step10", "EleutherAI/pythia/step20/"], {("pythia", 10), ("pythia", 20)}),
+        (["runs/bad_medical_advice/checkpoint-30"], {("bad_medical_advice", 30)}),
+        (["stepfun-ai/Step3", "meta/llama-3", "checkpoint-100", "org/model-v2"], set()),
+    ],
+)  # fmt: skip
+def test_a_model_that_is_a_folder_of_weights_is_a_place_on_its_path(
+    tmp_path: Path, models: list[str], expected: set[tuple[str, int]]
+) -> None:
+    found = bring(tmp_path / "jobs", table(tmp_path / "a.csv", "model", *((m,) for m in models)))
+    assert {(recipe, step) for recipe, _, step in paths(found)} == expected
+    assert (found.checkpoints, found.outputs) == (len(models), 3 * len(models))
+    assert len({start for _, start, _ in paths(found)}) == bool(expected)
+
+
+def test_a_folder_of_weights_that_has_an_alias_goes_by_it(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", "model", ("out/llama-math/checkpoint-100",))
+    stated = f'{MAPPING}[aliases]\n"out/llama-math/checkpoint-100" = "tuned"\n'
+    assert {log["checkpoint"] for log in look(tmp_path / "jobs", file, mapping=stated).logs} == {"tuned"}
 
 
 def test_epochs_in_paths_keep_their_parts(tmp_path: Path) -> None:
