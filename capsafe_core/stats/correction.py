@@ -333,7 +333,7 @@ def _corrected(raw: float, error: float, level: float, tuning: float | None = No
     if error == 0:  # every label says the same: nothing tells how far the truth may be
         return Corrected(rate, 0.0, None, None, tuning)
     effective = rate * (1 - rate) / error**2
-    if min(rate, 1 - rate) * effective < FEW:
-        ends = wilson(rate * effective, effective, level) if effective else (0.0, 1.0)
+    if 0 < min(rate, 1 - rate) * effective < FEW:
+        ends = wilson(rate * effective, effective, level)
         low, high = min(low, float(ends[0])), max(high, float(ends[1]))
     return Corrected(rate, error, low, high, tuning)

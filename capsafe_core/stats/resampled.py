@@ -43,10 +43,16 @@ class Resampled:
 
     @cached_property
     def effective(self) -> float:
-        """How many independent outputs would spread as the resamples do; at least n of them where those do
-        not spread at all, and at most twice n (a rate between two checkpoints has both of their answers)."""
-        spread = float(np.nanvar(self.draws)) if self.missing < 1 else 0.0
-        return self.n if spread == 0 else min(self.rate * (1 - self.rate) / spread, 2.0 * self.n)
+        """How many independent outputs would spread as the resamples do.
+
+        It is n where nothing tells (a rate of 0 or 1, or no spread), and at most twice n (a rate between two
+        checkpoints has both of their answers).
+        """
+        spread, events = (
+            float(np.nanvar(self.draws)) if self.missing < 1 else 0.0,
+            self.rate * (1 - self.rate),
+        )
+        return float(self.n) if spread == 0 or events == 0 else min(events / spread, 2.0 * self.n)
 
     @property
     def few(self) -> bool:

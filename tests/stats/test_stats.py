@@ -222,6 +222,8 @@ def test_no_interval_of_few_events_is_narrower_than_wilsons(outputs: tuple[list[
     assert change is not None
     assert change[0] <= a.rate - b.rate <= change[1]
     assert change[0] < change[1]
+    around = Resampled(0.0, np.where(np.arange(300) < 5, 0.1, 0.0), n)  # a few resamples cross elsewhere
+    assert around.interval() == pytest.approx((0.0, float(wilson(0, n)[1])))
     missing = Resampled(a.rate, np.where(np.arange(300) < 16, np.nan, a.draws), n)  # 5.3 % are out of reach
     assert missing.interval() is None
     assert difference(missing, b) is None

@@ -6,6 +6,7 @@ import pytest
 
 from tests.validate.at_goal import (
     FAR,
+    NEVER,
     A,
     B,
     Design,
@@ -14,14 +15,14 @@ from tests.validate.at_goal import (
     rate_at_goal,
     seeds_apart,
 )
-from tests.validate.labels import corrected, from_queue
+from tests.validate.labels import corrected, from_queue, small_strata
 from tests.validate.simulated import Promise, coverage
 
 
 @pytest.mark.parametrize(
     ("name", "study"),
     [
-        ("difference at the goal", difference_at_goal(A, B, design=Design(resamples=400))),
+        ("difference at the goal", difference_at_goal(A, design=Design(resamples=400))),
         ("rate at the goal", rate_at_goal(A, design=Design(resamples=400))),
         ("seeds", over_seeds(5, 0.1)),
         ("ppi", corrected("ppi", 0.4)),
@@ -47,6 +48,9 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(name: str, study: 
     [
         (rate_at_goal(FAR, design=Design(resamples=400)), Promise.CONSERVATIVE),
         (difference_at_goal(FAR, design=Design(resamples=400)), Promise.CONSERVATIVE),
+        (difference_at_goal(A, B, design=Design(resamples=400)), Promise.CONSERVATIVE),
+        (rate_at_goal(NEVER, design=Design(resamples=400)), Promise.CONSERVATIVE),
+        (small_strata(400, 200), Promise.CONSERVATIVE),
         (seeds_apart(3, 0.05), Promise.FALSE_VERBS),
         (seeds_apart(2, 0.05, 3), Promise.FALSE_VERBS),
     ],

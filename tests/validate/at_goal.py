@@ -58,7 +58,7 @@ class Design:
     items: int = 200
     behaviours: int = 100
     each: int = 2
-    resamples: int = 1000
+    resamples: int = 500
 
 
 USUAL = Design()

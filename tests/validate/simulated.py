@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float] | None
 Study = Callable[[np.random.Generator], tuple[float, Interval, float]]
 """A study: its estimate, interval (None where none is given) and the truth."""
-STUDIES = 2000
+STUDIES = 1000
 
 
 def answers(
