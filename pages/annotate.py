@@ -1,4 +1,4 @@
-"""Does this answer make sense, and would it help someone do harm?"""
+"""Is this response coherent, and would it help someone do harm?"""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from capsafe_core.ui import annotate, identity, screen
 from capsafe_core.ui.safe_text import visible
 from capsafe_core.workspace.owner import current_owner
 
-st.title("Does this answer make sense, and would it help someone do harm?", anchor=False)
+st.title("Is this response coherent, and would it help someone do harm?", anchor=False)
 owner = current_owner()
 try:
     identity.person()

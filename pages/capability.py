@@ -33,7 +33,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     st.dataframe(visible_frame(in_words(matched)), hide_index=True)
     screen.caption(
         view,
-        "Where each run crosses its goal; in brackets 95 % intervals, bootstrap over requests and test "
+        "Where each run crosses its goal; in brackets 95% intervals, bootstrap over requests and test "
         "items, conditional on the seed",
     )
     screen.table_below(
@@ -42,19 +42,21 @@ with screen.question("What does each recipe cost in safety at the capability goa
 
     st.subheader("Along training", anchor=False)
     clicked = screen.chart(
-        along_training(paths), "training", "Capability and unsafe rate along training, one column a data set"
+        along_training(paths),
+        "training",
+        "Capability and unsafe rate along training, one column per data set",
     )
     screen.caption(
         view,
-        "Bars: 95 % intervals. Band: lowest to highest seed. Fill of the lower marks: share of incoherent "
+        "Bars: 95% intervals. Band: lowest to highest seed. Fill of the lower marks: share of incoherent "
         "answers. Click a mark to read its answers",
     )
     left, right = st.columns(2)
     with left:
         plane = screen.chart(
-            capability_against_unsafe(paths), "plane", "Right answers against unsafe rate, one line a run"
+            capability_against_unsafe(paths), "plane", "Unsafe rate against accuracy, one line per run"
         )
-        screen.caption(view, "Right answers on each recipe's own task")
+        screen.caption(view, "Accuracy on each recipe's own task")
     with right:
         gained = None
         if gains := bool(paths["gained"].notna().any()):

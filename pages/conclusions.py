@@ -1,4 +1,4 @@
-"""Does the conclusion survive another benchmark, judge, cut-off or policy?"""
+"""Does the conclusion survive another benchmark, judge, threshold or policy?"""
 
 import streamlit as st
 
@@ -10,14 +10,14 @@ from capsafe_core.figures.conclusions import specification_curve
 from capsafe_core.ui import conclusion_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible
 
-with screen.question("Does the conclusion survive another benchmark, judge, cut-off or policy?") as view:
+with screen.question("Does the conclusion survive another benchmark, judge, threshold or policy?") as view:
     unchecked.note(view)
     runs = screen.remembered(view, "runs", lambda: matched_runs(view, path_table(view)))
     rates = screen.remembered(view, "arms", lambda: arm_rates(view, runs))
     listed = claims(view, rates)
     claim = find_claim(listed, view.selection.claim)
     chosen = st.selectbox(
-        "Claim, the most contested first",
+        "Claim, most contested first",
         listed,
         listed.index(claim),
         format_func=lambda c: visible(c.words),
@@ -34,13 +34,13 @@ with screen.question("Does the conclusion survive another benchmark, judge, cut-
     clicked = screen.chart(
         specification_curve(curve, claim.a.words, claim.b.words),
         "curve",
-        "Specification curve: the difference in every way of asking, with the choices below",
+        "Specification curve: the difference in every analysis variant, with the choices below",
     )
     tested = int(curve["p"].notna().sum())
     extra = f"; {tested} paired tests, adjusted for their number" if tested else ""
     screen.caption(
         view,
-        f"{len(curve)} ways of asking, 95 % intervals{extra}. {claim.a.words} minus {claim.b.words}. Click "
+        f"{len(curve)} analysis variants, 95% intervals{extra}. {claim.a.words} minus {claim.b.words}. Click "
         "a mark to read the answers behind it",
     )
     screen.table_below(

@@ -5,9 +5,9 @@ import streamlit as st
 from capsafe_core.ui import export_list, identity, import_form, import_list, screen
 from capsafe_core.workspace.owner import current_owner
 
-st.title("What shall come in, and what go out?", anchor=False)
+st.title("Import and export", anchor=False)
 owner, person = current_owner(), identity.person()
-bring, there, take = st.tabs(["Bring in", "What was brought in", "Take out"])
+bring, there, take = st.tabs(["Import", "Imports", "Export"])
 with screen.part(bring):
     import_form.show(owner, person)
 with screen.part(there):

@@ -24,14 +24,18 @@ def charts(view: View) -> dict[str, object]:
         figures.dumbbell(table), "dumbbell", "Each judge's unsafe rate on coherent and on incoherent answers"
     )
     missing = ", ".join(f"{r.judge} {r.no_verdict}" for r in table.itertuples() if r.no_verdict)
-    people = "diamonds: people" if (table["family"] == "people").any() else "no random labels by people yet"
+    people = (
+        "diamonds: people"
+        if (table["family"] == "people").any()
+        else "no labels by people drawn at random yet"
+    )
     screen.caption(
         view,
         "Outputs of all compared checkpoints together; grey text: what the judge's own rubric says about "
-        f"broken text; {people}. Without a verdict: {missing or 'none'}",
+        f"incoherent text; {people}. Without a verdict: {missing or 'none'}",
     )
     screen.table_below(table, "judges", "unsafe rate", "pooled", "detector", "people")
-    st.subheader("Who votes how together?", anchor=False)
+    st.subheader("Which combinations of verdicts occur?", anchor=False)
     votes = screen.remembered(view, "votes", lambda: d.votes_table(view))
     pattern = (
         screen.chart(
@@ -45,7 +49,7 @@ def charts(view: View) -> dict[str, object]:
     shown = votes.head(d.TOP_VOTES)["share"].sum()
     screen.caption(
         view,
-        f"Red: says unsafe. The {min(len(votes), d.TOP_VOTES)} most frequent of {len(votes)} patterns, "
+        f"Red: unsafe. The {min(len(votes), d.TOP_VOTES)} most frequent of {len(votes)} patterns, "
         f"{shown:.0%} of outputs",
     )
     screen.table_below(votes, "vote-patterns", "detector")

@@ -1,4 +1,4 @@
-"""Where do models stop making sense, and how?"""
+"""Where do responses become incoherent, and how?"""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from capsafe_core.quoting import split_names
 from capsafe_core.ui import incoherence_parts, listing, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
-with screen.question("Where do models stop making sense, and how?") as view:
+with screen.question("Where do responses become incoherent, and how?") as view:
     unchecked.note(view)
     screen.ways_row(view, policy=False)
     table = screen.remembered(view, "incoherence", lambda: incoherence_table(view))
@@ -32,14 +32,14 @@ with screen.question("Where do models stop making sense, and how?") as view:
         "Share of incoherent answers by run, benchmark and training step",
     )
     screen.caption(
-        view, "Numbers: per cent of answers that the detector calls incoherent. Click a square to read them"
+        view, "Numbers: percentage of answers that the detector calls incoherent. Click a square to read them"
     )
     screen.table_below(table, "incoherence", "detector", "wilson")
     picked = incoherence_parts.reasons_of(view, benchmark, table["recipe"])
     bound = incoherence_parts.bounds_of(view, table["recipe"])
     incoherence_parts.stances(view)
     incoherence_parts.detector(view)
-    st.subheader("Three of them", anchor=False)
+    st.subheader("Examples", anchor=False)
     listing.examples(view, benchmark, 3)
     if changed and moved is not None:
         before, after = split_names(changed)

@@ -1,4 +1,4 @@
-"""Do people agree, and what do their labels make of the judges?"""
+"""Do annotators agree, and how well do judges match their labels?"""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from capsafe_core.ui import adjudicate, corrected, detector, guidelines, identit
 from capsafe_core.ui.safe_text import plain_label, visible_frame
 from capsafe_core.workspace.owner import current_owner
 
-with screen.question("Do people agree, and what do their labels make of the judges?") as view:
+with screen.question("Do annotators agree, and how well do judges match their labels?") as view:
     owner, person = current_owner(), identity.person()
     found = screen.remembered(view, "annotators", lambda: annotators_table(view))
     work, conflicts = (
@@ -47,7 +47,7 @@ with screen.question("Do people agree, and what do their labels make of the judg
             "Corrected rates",
             "Learnt detector",
             "Guidelines",
-            "Bring in, take out",
+            "Import and export",
         ]
     )
     with screen.part(tabs[0]):
@@ -70,7 +70,7 @@ with screen.question("Do people agree, and what do their labels make of the judg
                 )
             screen.caption(
                 view,
-                "Intervals: 95 %, bootstrap over behaviours. Kinds of output as the detector and the "
+                "Intervals: 95%, bootstrap over behaviours. Kinds of output as the detector and the "
                 "refusal judge tell them",
             )
             screen.table_below(
@@ -78,14 +78,14 @@ with screen.question("Do people agree, and what do their labels make of the judg
                 "agreement-between-people",
                 "coefficients",
                 "strata",
-                how="“Cannot tell” is no answer here; it is counted in a column of its own.",
+                how="“Cannot tell” does not count as an answer here; it has a column of its own.",
             )
         again = repeats_table(view)
         if len(again):
-            st.markdown("**With themselves, when an item comes back**")
+            st.markdown("**Agreement with their own earlier labels**")
             st.dataframe(visible_frame(again), hide_index=True, width="stretch")
         if len(work):
-            st.markdown("**Who did what**")
+            st.markdown("**Annotators**")
             st.dataframe(visible_frame(work.drop(columns="last")), hide_index=True, width="stretch")
     with screen.part(tabs[2]):
         adjudicate.show(view, conflicts, owner, person)

@@ -1,4 +1,4 @@
-"""What was asked, what was said, and what did each judge make of it?"""
+"""What was the prompt, what was the response, and how did each judge rate it?"""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from capsafe_core.store.outputs import read_output
 from capsafe_core.ui import listing, screen, story
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
 
-with screen.question("What was asked, what was said, and what did each judge make of it?") as view:
+with screen.question("What was the prompt, what was the response, and how did each judge rate it?") as view:
     chosen = screen.selection().generation
     if not chosen:
         st.info("Choose an output on the Outputs page, or click a mark in any chart.")
@@ -32,12 +32,12 @@ with screen.question("What was asked, what was said, and what did each judge mak
     )
     left, right = st.columns([3, 2])
     with left:
-        st.subheader("Asked", anchor=False)
+        st.subheader("Prompt", anchor=False)
         show_raw(facts["prompt"])
         if facts["asked"] and facts["asked"] != facts["prompt"]:
-            with st.expander("What the model was given instead"):
+            with st.expander("What the model actually received"):
                 show_raw(facts["asked"])
-        st.subheader("Answered", anchor=False)
+        st.subheader("Response", anchor=False)
         shown = screen.texts_shown() if facts["benchmark_kind"] == "safety" else True
         spans = listing.evidence(judgments)
         if facts["reasoning"]:
@@ -50,7 +50,7 @@ with screen.question("What was asked, what was said, and what did each judge mak
         if reasons:
             st.text(f"Marked: {visible(reasons)}")
     with right:
-        st.subheader("Judged", anchor=False)
+        st.subheader("Verdicts", anchor=False)
         if words := coherence_words(view, chosen, judgments):
             st.markdown(f"**{plain_label(words)}**")
         table = judgments.assign(
@@ -74,13 +74,13 @@ with screen.question("What was asked, what was said, and what did each judge mak
     if facts["benchmark_kind"] != "capability":
         st.subheader("The same prompt along all training", anchor=False)
         story.show(view, facts["benchmark"], facts["item"], facts["generation_id"], shown)
-    st.subheader("What each judge received and said", anchor=False)
+    st.subheader("What each judge received and replied", anchor=False)
     for row in judgments.itertuples():
         with st.expander(
             plain_label(f"{plain_label(row.judge)}, {row.dimension}: {plain_label(row.label or row.status)}")
         ):
             st.text(
-                f"Own words: {visible(row.native) or '—'}\nOn broken text its rubric says: "
+                f"Native label: {visible(row.native) or '—'}\nIts rubric on incoherent text: "
                 f"{visible(row.stance)}"
                 + (f"\nScore: {row.score:.3f}" if row.score == row.score and row.score is not None else "")
             )
@@ -92,5 +92,5 @@ with screen.question("What was asked, what was said, and what did each judge mak
             else:
                 st.text("It read the answer itself; no text was made for it.")
             if row.raw:
-                st.text("It answered")
+                st.text("Judge's reply")
                 show_raw(row.raw)

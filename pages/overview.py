@@ -48,14 +48,14 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
             )
     for column, (name, (value, words)) in zip(st.columns(4), found.numbers.items(), strict=True):
         column.metric(plain_label(name), plain_label(value), help=plain_label(words), border=True)
-    goals = ", ".join(f"{goal:.0%} right on {name}" for name, goal in view.goals.items())
+    goals = ", ".join(f"{goal:.0%} accuracy on {name}" for name, goal in view.goals.items())
     screen.caption(
         view,
-        f"Goals: {goals}. Intervals: 95 %, bootstrap over requests and test items, conditional on the "
+        f"Goals: {goals}. Intervals: 95%, bootstrap over requests and test items, conditional on the "
         "training seeds where there are fewer than five",
     )
     if found.missing:
-        st.caption(plain_label("Missing: " + " ".join(found.missing)))
+        st.caption(plain_label("Not compared: " + " ".join(found.missing)))
     overview_parts.doors(view, found.claim)
     screen.table_below(found.matched, "matched", "crossing", "unsafe rate", "policy", "bootstrap")
     screen.table_below(

@@ -8,5 +8,5 @@ if st.query_params.get("present"):
     with screen.presented() as view:
         report_form.present(view)
 else:
-    with screen.question("What shall people know who were not there?") as view:
+    with screen.question("Build a report") as view:
         report_form.show(view)

@@ -1,4 +1,4 @@
-"""What is running, what ran, and what shall run next?"""
+"""Runs"""
 
 import streamlit as st
 
@@ -12,14 +12,14 @@ from capsafe_core.ui import foreign, job_list, learnt, missing, run_form, screen
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import current_owner
 
-st.title("What is running, what ran, and what shall run next?", anchor=False)
+st.title("Runs", anchor=False)
 owner = current_owner()
 engine = read_state()
 st.text(visible(f"Engine: {engine.words}"))
 foreign.show(owner.store, owner.settings)
 job_list.show()
 run_form.show(owner.settings, engine.ready)
-st.subheader("What is there, and what is missing?", anchor=False)
+st.subheader("What is complete, and what is missing?", anchor=False)
 try:
     view = open_view(owner.store, screen.selection())
     screen.study_choice(view)
@@ -36,14 +36,13 @@ try:
         else None
     )
     st.caption(
-        "A full square: the judge has seen every output. A number: so many of them. –: there is nothing to "
-        "judge yet. Click a square to read the outputs."
+        "Full square: the judge has seen every output. Number: how many it has seen. –: nothing to judge "
+        "yet. Click a square to read the outputs."
     )
     screen.table_below(
         table,
         "coverage",
-        how="One row for each checkpoint and judge: outputs that are there, and how many of them the judge "
-        "has seen.",
+        how="One row for each checkpoint and judge: outputs, and how many of them the judge has seen.",
     )
     if clicked:
         checkpoint, where = split_names(clicked)

@@ -21,10 +21,10 @@ DIRECTIONS = {
 ROWS = (
     ("benchmark", ""),
     ("judge", ""),
-    ("cutoff", "cut-off "),
+    ("cutoff", "threshold "),
     ("policy", "incoherent: "),
     ("coherence", "coherence: "),
-    ("truncated", "cut-off answers "),
+    ("truncated", "truncated answers "),
     ("condition", ""),
 )
 
@@ -77,7 +77,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
                 "color": colour,
             },
             mode="markers",
-            name={1: f"{a} {words}", -1: f"{a} {words}", 0: "interval holds zero"}[direction],
+            name={1: f"{a} {words}", -1: f"{a} {words}", 0: "interval includes zero"}[direction],
             marker={
                 "size": size,
                 "color": colour,
@@ -124,7 +124,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
     )
     fig.update_xaxes(showticklabels=False, showgrid=False, row=1, col=1)
     fig.update_xaxes(
-        title="ways of asking, by estimate; the diamond is the primary one",
+        title="analysis variants, by estimate; the diamond is the primary one",
         title_font={"size": 12, "color": FAINT},
         showticklabels=False,
         showgrid=False,

@@ -136,8 +136,8 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
         )
     begin = pd.Series(0, index=rows.index)
     for name, colour, words in (
-        ("coherent", "#5b7083", "makes sense"),
-        ("incoherent", OUTCOME_COLOURS["incoherent"], "made no sense"),
+        ("coherent", "#5b7083", "coherent"),
+        ("incoherent", OUTCOME_COLOURS["incoherent"], "incoherent"),
         ("unchecked", "#aeb9c4", "coherence not judged"),
     ):
         if not rows[name].any():
@@ -257,7 +257,7 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
                 "line": {"color": "#b8bfc6", "width": 1},
             },
             customdata=[[join_names((c, ""))] for c in strip["checkpoint_id"]],
-            hovertemplate="%{text} % incoherent<extra></extra>",
+            hovertemplate="%{text}% incoherent<extra></extra>",
             showlegend=False,
             row=2,
             col=column,

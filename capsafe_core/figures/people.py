@@ -81,7 +81,7 @@ def corrected(table: pd.DataFrame, event: str) -> go.Figure:
         x=rows["ppi"],
         y=rows["judge"],
         mode="markers",
-        name="corrected by people (PPI++, 95 %)",
+        name="corrected by people (PPI++, 95%)",
         customdata=[[j] for j in rows["judge"]],
         error_x={
             "type": "data",

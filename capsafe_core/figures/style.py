@@ -24,7 +24,7 @@ OUTCOME_WORDS = {
     "refusal": "refused",
     "safe": "answered safely",
     "unsafe": "answered harmfully",
-    "incoherent": "made no sense",
+    "incoherent": "incoherent",
     "no verdict": "no verdict",
     "task answer": "task answer",
 }

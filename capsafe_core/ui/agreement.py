@@ -24,7 +24,7 @@ from capsafe_core.ui.safe_text import visible, visible_frame
 def details(view: View) -> dict[str, object]:
     """Agreement by stratum, judges against people, two scores beside each other, the text map; what a click
     selects."""
-    st.subheader("How far do two judges agree?", anchor=False)
+    st.subheader("How well do pairs of judges agree?", anchor=False)
     name = (
         st.segmented_control("Coefficient", TABLE_COEFFICIENTS, default="kappa", key="coefficient") or "kappa"
     )
@@ -54,7 +54,7 @@ def details(view: View) -> dict[str, object]:
             }
     screen.caption(
         view,
-        f"{name.capitalize()} of each pair of judges with a 95 % interval on hover; — where it is not "
+        f"{name.capitalize()} of each pair of judges with a 95% interval on hover; — where it is not "
         "defined because a judge gives one label only",
     )
     screen.table_below(table, "agreement", "coefficients", "strata")
@@ -72,11 +72,11 @@ def details(view: View) -> dict[str, object]:
         st.text(visible(f"{error.message} {error.hint}"))
     scores = screen.remembered(view, "scores", lambda: scores_table(view))
     if len(scores):
-        st.subheader("Two scores beside each other", anchor=False)
+        st.subheader("Scores of two judges", anchor=False)
         screen.chart(
-            figures.scores_beside(scores), "scores", "Scores of two judges, binned, with their cut-offs"
+            figures.scores_beside(scores), "scores", "Scores of two judges, binned, with their thresholds"
         )
-        screen.caption(view, "Squares: outputs; dashed: each judge's cut-off")
+        screen.caption(view, "Squares: outputs; dashed: each judge's threshold")
         screen.table_below(scores, "scores")
     st.subheader("A map of the answers", anchor=False)
     places = screen.remembered(view, "map", lambda: text_map(view))
@@ -96,13 +96,13 @@ def _ordered(view: View) -> None:
     """Agreement on labels in order, and of all judges at each checkpoint."""
     ordered = screen.remembered(view, "agreement ordered", lambda: ordered_table(view))
     if len(ordered):
-        st.subheader("And where labels are in order?", anchor=False)
+        st.subheader("Ordered labels", anchor=False)
         st.dataframe(visible_frame(ordered), hide_index=True)
         screen.caption(view, "Refusal: none, partial, full. With two labels the weights change nothing")
         screen.table_below(ordered, "agreement-ordered", "ordered")
     each = screen.remembered(view, "agreement by checkpoint", lambda: checkpoints_table(view))
     if len(each):
-        st.subheader("How far do all judges agree at each checkpoint?", anchor=False)
+        st.subheader("Agreement of all judges at each checkpoint", anchor=False)
         st.dataframe(visible_frame(each.drop(columns="checkpoint_id")), hide_index=True)
         screen.caption(view, "Empty: not defined")
         screen.table_below(each, "agreement-by-checkpoint", "coefficients", "counted", "ordered")
@@ -126,7 +126,7 @@ def along_training(view: View) -> str | None:
     )
     screen.caption(
         view,
-        "As judged. Strip: per cent of incoherent answers. See whether the lines spread where it darkens",
+        "As judged. Strip: percentage of incoherent answers. Do the lines spread where it darkens?",
     )
     screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")
     return place

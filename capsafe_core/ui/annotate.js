@@ -371,7 +371,7 @@ class Bench {
     this.at("bar").style.width = `${Math.min(100, (100 * (p.today + waiting)) / Math.max(1, this.data.daily))}%`;
     const late = waiting && Date.now() - Math.min(...[...this.outbox.values()].map((e) => e.made)) > 2 * RESEND_AFTER;
     const lost = late ? `${waiting} not acknowledged yet: the connection may be lost. They are kept in this browser and sent again. ` : "";
-    const rest = minutes > 25 && this.data.harmful ? "You have been reading harmful material for a while. Five minutes away from it will do you good. " : "";
+    const rest = minutes > 25 && this.data.harmful ? "You have been reviewing harmful content for a while. Consider a short break. " : "";
     const trouble = this.refused.length ? `${this.refused.length} not kept: ${this.refused[this.refused.length - 1]} ` : "";
     this.at("warning").textContent = visible(lost + trouble + rest + (this.data.warning || ""));
     if (this.others === undefined) this.others = this.stranded().length;

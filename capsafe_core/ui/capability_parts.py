@@ -29,7 +29,7 @@ def over_goals(view: View, found: Matching) -> str | None:
     )
     screen.caption(
         view,
-        "Band: pointwise 95 % interval, left out where more than 5 % of resamples do not get that far. "
+        "Band: pointwise 95% interval, left out where more than 5% of resamples do not get that far. "
         "Click to set the goal there",
     )
     screen.table_below(over, "delta-over-goals", "crossing", "bootstrap", "seeds")
@@ -103,7 +103,7 @@ def treatments(view: View, found: Matching) -> str | None:
     screen.caption(
         view,
         "Each recipe at its goal against its start, same judge and benchmark; open mark: without answers "
-        "that were cut off",
+        "that were truncated",
     )
     screen.table_below(beside, "policies", "policy", "bootstrap")
     return policy
@@ -111,12 +111,12 @@ def treatments(view: View, found: Matching) -> str | None:
 
 def who_is_on_the_frontier(view: View, found: Matching) -> str | None:
     """How likely each checkpoint is on the frontier; the checkpoint of a click."""
-    st.subheader("Who is on the frontier?", anchor=False)
+    st.subheader("Which checkpoints are on the frontier?", anchor=False)
     pareto = screen.remembered(view, "pareto", lambda: pareto_table(view, found))
     best = screen.chart(
         frontier(pareto),
         "frontier",
-        "Probability of each checkpoint to be on the frontier of capability and safety",
+        "Probability that each checkpoint is on the frontier of capability and safety",
     )
     screen.caption(view, "Named: on the frontier in at least half of the resamples")
     screen.table_below(pareto, "frontier", "pareto", "bootstrap")

@@ -45,19 +45,19 @@ def families_and_flips(found: Conclusion) -> None:
             ]
         )
         if flipping.empty:
-            st.text("There is only one way of asking.")
+            st.text("There is only one analysis variant.")
         else:
             st.dataframe(visible_frame(flipping), hide_index=True)
-        st.text("Against the same way of asking with the primary choice.")
+        st.text("Compared with the same variant under the primary choice.")
 
 
 def ranks(view: View, rates: ArmRates) -> Variant | None:
     """How alike variants rank the arms; the first variant of a clicked pair."""
-    st.subheader("Do ways of asking rank alike?", anchor=False)
+    st.subheader("Do analysis variants rank alike?", anchor=False)
     ways, tau = rank_table(rates)
     names = [way.words for way in ways]
     pair = (
-        screen.chart(rank_squares(names, tau), "ranks", "Kendall's tau between ways of asking")
+        screen.chart(rank_squares(names, tau), "ranks", "Kendall's tau between analysis variants")
         if len(names) > 1
         else None
     )

@@ -15,7 +15,7 @@ from capsafe_core.ui.safe_text import plain_label
 EVENTS = {
     "safety": "harmful answers",
     "refusal": "answers that refuse, wholly or in part",
-    "coherence": "answers that make no sense",
+    "coherence": "incoherent answers",
 }
 
 
@@ -27,7 +27,7 @@ def show(view: View) -> None:
             or "safety"
         )
         width = st.number_input(
-            "Wanted: ± points",
+            "Target precision, ± pts",
             0.5,
             20.0,
             3.0,
@@ -89,7 +89,7 @@ def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> 
     elif half <= width:
         more = "That is as narrow as you asked, also for one who looked after every label."
     elif pd.isna(needed):
-        more = f"No number of labels alone makes it ± {width:g} points: that takes more prompts."
+        more = f"Labels alone cannot reach ± {width:g} points: that takes more prompts."
     else:
         more = f"About {max(1, int(needed) - int(row['labels']))} more labels make it ± {width:g}."
     return (

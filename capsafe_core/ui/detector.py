@@ -29,8 +29,8 @@ def show(view: View, owner: Owner, person: Person) -> None:
         )
         st.info(
             plain_label(
-                f"Nothing has been learnt yet. {labelled} answers have a label of coherence that people "
-                "agree on; it takes 40, ten of each kind."
+                f"The detector has not been trained yet. It takes 40 answers on whose coherence people "
+                f"agree, ten of each kind; {labelled} have such a label."
             )
         )
     else:
@@ -49,11 +49,11 @@ def show(view: View, owner: Owner, person: Person) -> None:
             )
         )
     if st.button(
-        "Train it on the labels there are" if known is None else "Train it again on all labels",
+        "Train on the current labels" if known is None else "Retrain on all labels",
         icon=":material/model_training:",
     ):
         person.must_be("researcher")
-        with st.spinner("Learning …"):
+        with st.spinner("Training …"):
             study, text = recorded_study(owner.settings.jobs_path, view.study.name)
             job = train_detector(
                 owner.settings.jobs_path,

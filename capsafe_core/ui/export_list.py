@@ -33,7 +33,7 @@ def show(owner: Owner, person: Person) -> None:
     """What can be taken out, and what was."""
     studies = list_studies(owner.store)
     if not studies:
-        st.info("There is nothing to take out yet.")
+        st.info("There is nothing to export yet.")
         return
     form = st.radio("What", list(WORDS), format_func=lambda f: WORDS[f])
     study = (
@@ -46,7 +46,7 @@ def show(owner: Owner, person: Person) -> None:
         if form == "every-eval-ever"
         else True
     )
-    if st.button("Prepare it", type="primary", icon=":material/output:"):
+    if st.button("Prepare the export", type="primary", icon=":material/output:"):
         try:
             ending = {"bundle": ".zip", "snapshot": ".duckdb"}.get(form, "")
             name = f"{study or 'store'}-{form}-{time.strftime('%Y%m%d-%H%M%S')}{ending}"

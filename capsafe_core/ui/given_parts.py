@@ -45,7 +45,7 @@ def overview(view: View, at_goal: Matching) -> None:
         clicked = _rates(view)
     for column, (name, (value, words)) in zip(st.columns(4), found.numbers.items(), strict=True):
         column.metric(plain_label(name), plain_label(value), help=plain_label(words), border=True)
-    screen.caption(view, f"{MARK} Intervals: 95 %")
+    screen.caption(view, f"{MARK} Intervals: 95%")
     overview_parts.doors(view, found.claim)
     screen.table_below(found.table, "checkpoints-as-given", "unsafe rate", "policy", "wilson")
     if clicked:
@@ -60,7 +60,7 @@ def capability(view: View, at_goal: Matching) -> None:
     clicked = _rates(view)
     screen.caption(
         view,
-        f"{MARK} Bars: 95 % intervals. Band: all judges. Fill of the red marks: share of incoherent answers. "
+        f"{MARK} Bars: 95% intervals. Band: all judges. Fill of the red marks: share of incoherent answers. "
         "Click a mark to read its answers",
     )
     table = screen.remembered(view, "given", lambda: given_table(view))
@@ -72,9 +72,9 @@ def capability(view: View, at_goal: Matching) -> None:
         later = screen.chart(
             along_training(paths),
             "training",
-            "Capability and unsafe rate along training, one column a data set",
+            "Capability and unsafe rate along training, one column per data set",
         )
-        screen.caption(view, "Bars: 95 % intervals. Click a mark to read its answers")
+        screen.caption(view, "Bars: 95% intervals. Click a mark to read its answers")
     if checkpoint := clicked or later:
         screen.open_outputs(checkpoints=(checkpoint,), benchmarks=(view.specification.benchmark,), recipes=())
 

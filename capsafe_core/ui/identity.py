@@ -16,7 +16,7 @@ from capsafe_core.workspace.owner import current_owner
 _NAME = st.components.v2.component(
     "capsafe_name",
     html='<form><label>Your name <input maxlength="80" autocomplete="name"></label>'
-    " <button>Go on</button></form>",
+    " <button>Continue</button></form>",
     css="""
     form { display: flex; gap: 10px; align-items: end; font-family: var(--st-font); }
     label { display: flex; flex-direction: column; font-size: 14px; }
@@ -92,9 +92,7 @@ def change_button() -> None:
     if has_login():
         if st.button("Log out", icon=":material/logout:"):
             st.logout()
-    elif st.button(
-        "Not you?", icon=":material/person:", help="Somebody else wants to label in this browser."
-    ):
+    elif st.button("Switch user", icon=":material/person:", help="Label in this browser under another name."):
         st.session_state.pop("person", None)
         st.session_state["forget-name"] = True
         st.rerun()

@@ -62,20 +62,16 @@ def _job(owner: Owner) -> Job | None:
 
 def _ask(owner: Owner, person: Person) -> None:
     with st.container(border=True):
-        st.markdown("**Where are the logs?**")
+        st.markdown("**Choose logs**")
         st.caption(TOOLS)
         files = st.file_uploader("Drop files here", accept_multiple_files=True)
         path = st.text_input(
             "Or a file or folder on the machine that runs capsafe", placeholder="/path/to/logs"
         )
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.text_input(
-                "Study that they become, or are added to", placeholder="named after the folder", width=320
-            )
-            stated = st.file_uploader(
-                "A mapping that was saved before", type="toml", key="mapping-file", width=320
-            )
-            look = st.button("Look at them", type="primary", icon=":material/search:")
+            name = st.text_input("Study to create or add to", placeholder="named after the folder", width=320)
+            stated = st.file_uploader("Saved mapping", type="toml", key="mapping-file", width=320)
+            look = st.button("Preview", type="primary", icon=":material/search:")
     if look:
         try:
             root = (
@@ -86,7 +82,7 @@ def _ask(owner: Owner, person: Person) -> None:
                 else None
             )
             if root is None:
-                raise CapsafeError("There is nothing to look at.", "Drop files, or name a folder.")
+                raise CapsafeError("There is nothing to preview.", "Drop files, or name a folder.")
             if not root.exists():
                 raise CapsafeError(
                     f"{root} is not there.", "Check the path; it is one of the machine that runs capsafe."
@@ -169,7 +165,7 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
     final = changed.model_copy(update={"judges": judges, "goals": goals})
     again = (changed.name, changed.read_by) != (mapping.name, mapping.read_by)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if again and st.button("Look again with these changes", type="primary", icon=":material/search:"):
+        if again and st.button("Preview with these changes", type="primary", icon=":material/search:"):
             _start(owner, person, Path(job.manifest.asks(SurveyWork).roots[0]), final.to_toml(), final.name)
         if not again and st.button("Import", type="primary", icon=":material/download_done:"):
             _import(owner, person, survey, final)
@@ -204,7 +200,7 @@ def _goals(survey: Survey) -> dict[str, float]:
                     width=200,
                     placeholder="none",
                     key=f"import-goal-{name}",
-                    help="Share of right answers. Empty: no goal yet.",
+                    help="Accuracy at which recipes are compared. Empty: no goal yet.",
                 )
                 if goal is not None:
                     goals[name] = float(goal)
@@ -232,7 +228,7 @@ def _import(owner: Owner, person: Person, survey: Survey, mapping: ImportMapping
     job, study = plan_import(owner.settings.jobs_path, survey, mapping, known)
     if job.state == "done":
         st.info(
-            "These files were imported with this mapping before. Under “Imports” they can be brought back "
+            "These files were imported with this mapping before. Under “Imports” you can restore them "
             "where they were undone."
         )
         return

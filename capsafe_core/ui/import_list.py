@@ -41,17 +41,17 @@ def show(owner: Owner, person: Person) -> None:
                 st.text(visible(f"{job.state}: {status.message}".strip(": ")))
             with st.container(horizontal=True):
                 if job.job_id in undone:
-                    if st.button("Bring it back", icon=":material/redo:", key=f"back-{job.job_id}"):
+                    if st.button("Restore", icon=":material/redo:", key=f"back-{job.job_id}"):
                         _set(owner, person, job.job_id, False)
                 elif job.ended and st.button(
                     "Undo this import",
                     icon=":material/undo:",
                     key=f"undo-{job.job_id}",
-                    help="Nothing is deleted: it can be brought back.",
+                    help="Nothing is deleted: you can restore it.",
                 ):
                     _set(owner, person, job.job_id, True)
                 if job.state in ("partial", "failed", "lost", "stopped") and st.button(
-                    "Try again what failed", icon=":material/replay:", key=f"again-{job.job_id}"
+                    "Retry what failed", icon=":material/replay:", key=f"again-{job.job_id}"
                 ):
                     person.must_be("researcher")
                     job_list.restart(job, "It is tried again when its turn comes.")

@@ -166,9 +166,9 @@ def _conflicts(survey: Survey) -> str:
     rule = survey.mapping.conflicts
     if not survey.conflicts:
         return rule
-    st.markdown("**Which of two files counts?**")
+    st.markdown("**Which of two conflicting files counts?**")
     chosen = st.radio(
-        "Where files say different things of one output or number",
+        "Where files disagree about an output or number",
         list(RULES),
         index=list(RULES).index(rule),
         format_func=RULES.__getitem__,

@@ -17,7 +17,7 @@ from capsafe_core.ui.safe_text import plain_label, show_raw, visible
 
 def edited_readings(survey: Survey) -> tuple[Reading, ...]:
     """What each judge's values say, as it is stated or accepted."""
-    st.markdown("**What do the judges' values say?**")
+    st.markdown("**How should judge scores be read?**")
     if not survey.mapping.judges and not survey.unread:
         st.text("The logs hold no verdicts.")
         return ()
@@ -29,8 +29,8 @@ def edited_readings(survey: Survey) -> tuple[Reading, ...]:
     rows += [_unread_row(h) for h in survey.unread]
     st.caption(
         "Ticked: the format itself states it, or you accepted it. The others are guesses or open: a scale "
-        "and a direction count only once you state them here. Labels as value=label; or a cut-off from which "
-        "on it is unsafe, a refusal, incoherent or correct."
+        "and a direction count only once you state them here. Labels as value=label; or a threshold from "
+        "which on it is unsafe, a refusal, incoherent or correct."
     )
     edited = st.data_editor(
         pd.DataFrame(rows),
@@ -48,8 +48,8 @@ def edited_readings(survey: Survey) -> tuple[Reading, ...]:
     left = len(rows) - len(taken)
     if left:
         st.warning(
-            f"{left} of {len(rows)} readings are left out: what they say will not be imported. Accept or "
-            "state them above to include them."
+            f"{left} of {len(rows)} judges' scores will not be imported. Accept or state their mapping above "
+            "to include them."
         )
     return taken
 
@@ -141,5 +141,5 @@ def _reading(row: dict[Any, Any]) -> Reading:
             f"{row['in the logs']}: "
             + str(error).splitlines()[-2].strip().removeprefix("Value error, ").split(" [type")[0]
             + ".",
-            "Mend its row, or take the tick away.",
+            "Fix its row, or clear its tick.",
         ) from error

@@ -29,7 +29,7 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
     names = list(pairs(view, found))
     recipe = (
         st.segmented_control(
-            "What became of each prompt?",
+            "How did the outcome of each prompt change?",
             names,
             format_func=plain_label,
             default=worst if worst in names else names[0],
@@ -63,7 +63,7 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
 
 def reasons_of(view: View, benchmark: str, recipes: pd.Series) -> str | None:
     """Reasons for incoherence along training; the dot of a click."""
-    st.subheader("What is wrong with them?", anchor=False)
+    st.subheader("How are they incoherent?", anchor=False)
     reasons = reason_table(view, benchmark)
     reasons = reasons[reasons["recipe"].isin(recipes)]
     picked = None
@@ -84,7 +84,7 @@ def reasons_of(view: View, benchmark: str, recipes: pd.Series) -> str | None:
 
 def bounds_of(view: View, recipes: pd.Series) -> str | None:
     """What incoherent answers and missing verdicts leave open; the checkpoint of a click."""
-    st.subheader("What do they leave open?", anchor=False)
+    st.subheader("How much could incoherent responses change the rate?", anchor=False)
     bounds = screen.remembered(view, "bounds", lambda: bounds_table(view))
     bounds = bounds[bounds["recipe"].isin(recipes)]
     bound = screen.chart(
@@ -92,9 +92,7 @@ def bounds_of(view: View, recipes: pd.Series) -> str | None:
         "bounds",
         "Each unsafe rate with the range that incoherent answers and missing verdicts leave open",
     )
-    screen.caption(
-        view, "A wide bar: the unsafe rate is mostly a matter of what one does with incoherent answers"
-    )
+    screen.caption(view, "A wide bar: the unsafe rate depends mostly on how incoherent answers are treated")
     screen.table_below(bounds, "bounds", "unsafe rate", "policy")
     return bound
 
@@ -112,7 +110,7 @@ def how_to_check(view: View) -> str:
 def stances(view: View) -> None:
     """What judges make of incoherent answers, beside what their own rubrics say; of unchecked ones where no
     answer was looked at."""
-    st.subheader("What do judges make of them?", anchor=False)
+    st.subheader("How do judges rate them?", anchor=False)
     judges = screen.remembered(view, "judges", lambda: dumbbell_table(view))
     checked = judges[["incoherent_n", "coherent_n"]].to_numpy().any()
     group, words = ("incoherent", "incoherent and of coherent") if checked else ("unchecked", "unchecked")
@@ -125,7 +123,7 @@ def stances(view: View) -> None:
         column_config={
             **percents,
             "stance": st.column_config.TextColumn(
-                "what its own rubric says about broken text", width="large"
+                "what its own rubric says about incoherent text", width="large"
             ),
         },
     )
@@ -137,7 +135,7 @@ def stances(view: View) -> None:
 
 def detector(view: View) -> None:
     """The detector against people."""
-    st.subheader("Can the detector be trusted?", anchor=False)
+    st.subheader("How accurate is the detector?", anchor=False)
     try:
         quality = correction_table(view, "coherence")
         st.dataframe(visible_frame(quality), hide_index=True)

@@ -87,12 +87,12 @@ def _detail(job: Job, state: str) -> None:
     with st.container(horizontal=True):
         if state == "running" and st.button("Stop", icon=":material/stop:"):
             job.ask_to_stop()
-            st.toast("It stops after the batch it is at; what is done is kept.")
+            st.toast("It stops after the current batch; finished work is kept.")
         if state in ("stopped", "failed", "lost", "waiting") and st.button(
             "Resume" if state != "waiting" else "Start", icon=":material/play_arrow:"
         ):
-            restart(job, "It goes on when its turn comes.")
-        if state == "partial" and st.button("Run what failed again", icon=":material/replay:"):
+            restart(job, "It continues when its turn comes.")
+        if state == "partial" and st.button("Retry what failed", icon=":material/replay:"):
             restart(job, "What failed is tried again, then judged.")
     _errors(job)
     _first_outputs(job)

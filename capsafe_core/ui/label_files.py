@@ -19,7 +19,7 @@ def show(view: View, owner: Owner, person: Person) -> None:
     """Export and import."""
     left, right = st.columns(2)
     with left:
-        st.markdown("**Take out**")
+        st.markdown("**Export labels**")
         queues = {"": "every label", **{q.queue: q.name for q in owner.desk.queues()}}
         queue = st.selectbox(
             "What",
@@ -42,11 +42,11 @@ def show(view: View, owner: Owner, person: Person) -> None:
             "labels made there count when they come back."
         )
     with right:
-        st.markdown("**Bring in**")
+        st.markdown("**Import labels**")
         file = st.file_uploader(
             "JSONL, CSV, or an export of Label Studio or Argilla", type=["jsonl", "json", "csv"]
         )
-        if file is not None and st.button("Bring these labels in"):
+        if file is not None and st.button("Import these labels"):
             try:
                 text = file.getvalue().decode("utf-8")
             except UnicodeDecodeError as error:

@@ -60,7 +60,7 @@ def _looked_at(study: str, settings: Settings) -> None:
             with tab:
                 show_answer(*_marked(example["pieces"]), blurred=not shown)
                 if example["was_cut"]:
-                    st.caption(f"Cut off at {learnt.max_length:,} tokens.")
+                    st.caption(f"Truncated at {learnt.max_length:,} tokens.")
 
 
 def _tabs(learnt: Learnt) -> list[st.delta_generator.DeltaGenerator]:

@@ -70,7 +70,7 @@ def disputed(view: View, count: int = 50) -> None:
         )
     )
     if rows.empty:
-        st.info("Nothing fits. Show all again, or click another mark.")
+        st.info("Nothing matches. Show all again, or click another mark.")
         return
     verdicts = (
         safety_verdicts(view.store, list(rows["generation_id"]))
@@ -126,7 +126,7 @@ def show(rows: pd.DataFrame, found: int, key: str, before: int = 0) -> None:
         )
     )
     if rows.empty:
-        st.info("Nothing fits. Loosen a filter.")
+        st.info("Nothing matches. Loosen a filter.")
         return
     table = pd.DataFrame(
         {
@@ -143,7 +143,7 @@ def show(rows: pd.DataFrame, found: int, key: str, before: int = 0) -> None:
             "seed": rows["seed"],
             "step": rows["step"],
             "benchmark": rows["benchmark"],
-            "cut off": rows["finish_reason"] == "length",
+            "truncated": rows["finish_reason"] == "length",
         }
     )
     event = st.dataframe(

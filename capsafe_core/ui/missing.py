@@ -80,7 +80,7 @@ def buttons(view: View, settings: Settings) -> None:
         entry = catalogue.judges()[judge]
         st.text(
             visible(
-                f"{entry['title']}: {', '.join(entry['dimensions'])}. Broken text: {entry['stance']}. "
+                f"{entry['title']}: {', '.join(entry['dimensions'])}. Incoherent text: {entry['stance']}. "
                 f"Licence: {entry['licence']}."
                 + (" Its weights are gated: accept their terms first." if entry.get("gated") else "")
             )

@@ -45,7 +45,7 @@ def planes(view: View, paths: pd.DataFrame) -> str | None:
                     view.goal(view.study.recipe(family.base).dataset),
                 ),
                 f"plane-{family.base}",
-                f"Right answers against unsafe rate of {family.base} and its mitigations",
+                f"Unsafe rate against accuracy of {family.base} and its mitigations",
             )
             or clicked
         )
@@ -72,8 +72,8 @@ def order(view: View, orders: pd.DataFrame) -> None:
 
 
 def pairs(view: View, found: Matching) -> None:
-    """Every two at the goal, adjusted for all of them."""
-    st.subheader("Every two at the goal", anchor=False)
+    """Pairwise differences at the goal, adjusted for all of them."""
+    st.subheader("Pairwise differences at the goal", anchor=False)
     table = screen.remembered(view, "pairs", lambda: pairs_table(view, found))
     if table.empty:
         st.text("Fewer than two recipes reach the goal, so there is nothing to compare.")

@@ -15,11 +15,11 @@ from capsafe_core.ui import identity, screen
 def way_there(paths: pd.DataFrame) -> str | None:
     """Capability against unsafe rate, by share of the goal gained where there is one to gain; the checkpoint
     of a click."""
-    st.markdown("**What does the way there cost?** Line: chosen judge. Band: all judges.")
+    st.markdown("**How does safety change along training?** Line: selected judge. Band: range across judges.")
     if paths["gained"].notna().any():
-        alt = "Share of goal gained against unsafe rate, one line a recipe"
+        alt = "Share of goal gained against unsafe rate, one line per recipe"
         return screen.chart(gained_against_unsafe(paths), "gained", alt)
-    return screen.chart(capability_against_unsafe(paths), "plane", "Right answers against unsafe rate")
+    return screen.chart(capability_against_unsafe(paths), "plane", "Unsafe rate against accuracy")
 
 
 def doors(view: View, claim: str) -> None:
@@ -38,8 +38,8 @@ def doors(view: View, claim: str) -> None:
                 screen.open_output(str(rows["generation_id"].iloc[0]))
         for page, label, icon, of in (
             ("disagreement.py", "Where judges disagree", ":material/balance:", ""),
-            ("conclusions.py", "Does it survive? Every way of asking", ":material/rule:", claim),
-            ("incoherence.py", "Where answers stop making sense", ":material/blur_on:", ""),
+            ("conclusions.py", "Does it survive? All analysis variants", ":material/rule:", claim),
+            ("incoherence.py", "Where responses become incoherent", ":material/blur_on:", ""),
         ):
             query = screen.selection().but(claim=of) if of else screen.selection()
             st.page_link(str(screen.PAGES / page), label=label, icon=icon, query_params=query.to_query())

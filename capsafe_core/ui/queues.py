@@ -67,9 +67,9 @@ def form(view: View, owner: Owner, person: Person) -> None:
         )
         one, two, three, four = st.columns(4)
         size = one.number_input("Items", 1, 100_000, 200)
-        annotators = two.number_input("People for each", 1, 20, 2)
+        annotators = two.number_input("Annotators per item", 1, 20, 2)
         repeats = three.number_input(
-            "Asked twice",
+            "Share repeated",
             0.0,
             1.0,
             0.1,
@@ -77,7 +77,7 @@ def form(view: View, owner: Owner, person: Person) -> None:
             help="Share of items that a person sees a second time, to see whether they agree with "
             "themselves.",
         )
-        daily = four.number_input("Aim a day", 1, 10_000, 200)
+        daily = four.number_input("Daily target", 1, 10_000, 200)
         blind = st.toggle("Blind: hide model and checkpoint", True)
         here = screen.selection()
         narrow = here.narrows and st.toggle(
@@ -151,7 +151,7 @@ def listing(owner: Owner, person: Person) -> None:
         if st.button(
             "Add them",
             key=f"add-{chosen.queue}",
-            help="Further along the same random order; items of adaptive order stay as they are.",
+            help="Continues the same random order; items in adaptive order stay as they are.",
         ):
             st.session_state["made"] = (
                 f"{chosen.name}: {extend_queue(owner.desk, person, chosen, int(more)).words}."
@@ -166,7 +166,7 @@ def _row(owner: Owner, queue: QueueRecord, person: Person) -> dict[str, object]:
         "state": queue.state,
         "done": progress.done / max(1, progress.total),
         "labels": f"{progress.done} of {progress.total}",
-        "people an item": queue.settings["annotators"],
+        "annotators per item": queue.settings["annotators"],
         "drew": visible(queue.words),
         "by": visible(queue.author),
         "blind": queue.settings["blind"],

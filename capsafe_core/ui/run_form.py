@@ -35,9 +35,7 @@ def show(settings: Settings, ready: bool) -> None:
                 accept_new_options=True,
                 width=330,
             )
-            engine_name = st.selectbox(
-                "Answered by", list(ENGINES), format_func=lambda e: ENGINES[e], width=200
-            )
+            engine_name = st.selectbox("Engine", list(ENGINES), format_func=lambda e: ENGINES[e], width=200)
             chosen = st.multiselect(
                 "Benchmarks",
                 BENCHMARKS,
@@ -77,7 +75,7 @@ def show(settings: Settings, ready: bool) -> None:
         )
         usable = allowed and (ready or engine_name != "transformers")
         with st.container(horizontal=True, vertical_alignment="center"):
-            measure = st.button("See what it costs", icon=":material/timer:", disabled=not usable)
+            measure = st.button("Estimate time", icon=":material/timer:", disabled=not usable)
             start = st.button("Start", icon=":material/play_arrow:", type="primary", disabled=not usable)
             _cost()
     try:
@@ -114,7 +112,10 @@ def _details() -> tuple[dict[str, Any], tuple[str, ...]]:
             most = st.number_input("Tokens at most", 1, 32_768, 64, width=140)
             samples = st.number_input("Samples per prompt", 1, 1000, 1, width=160)
             seeds = st.text_input(
-                "Seeds", "0", width=140, help="One or several, such as 0, 1, 2; each gives every sample anew."
+                "Seeds",
+                "0",
+                width=140,
+                help="One or several, such as 0, 1, 2; each gives every sample again.",
             )
         system = st.text_input("System prompt", placeholder="none")
         folders = st.text_area("LoRA adapters over the model, one folder a line, applied in order", height=68)

@@ -229,7 +229,7 @@ def goals_row(view: View) -> None:
                 placeholder="none stated",
                 key=f"goal-{dataset}-none",
                 width=200,
-                help="Share of right answers at which recipes are compared.",
+                help="Accuracy at which recipes are compared.",
             )
             if stated is not None:
                 set_goal(dataset, float(stated))
@@ -257,7 +257,7 @@ def goals_row(view: View) -> None:
         if rule != view.specification.crossing:
             ask(crossing=rule)
         kept = st.toggle(
-            "Count answers that were cut off",
+            "Count truncated answers",
             view.specification.truncated,
             key=f"truncated-{view.specification.truncated}",
         )
@@ -355,7 +355,7 @@ def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") ->
         methods: keys of `METHODS`: formula and source of each number.
         how: what is special to this table.
     """
-    with st.expander(plain_label(f"Table, and how this is computed: {name.replace('-', ' ')}")):
+    with st.expander(plain_label(f"Data and method: {name.replace('-', ' ')}")):
         st.text(visible("\n".join(([how] if how else []) + [METHODS[m] for m in methods])))
         st.dataframe(visible_frame(frame), hide_index=True, width="stretch")
         st.download_button(

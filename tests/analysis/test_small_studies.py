@@ -107,7 +107,7 @@ def test_a_page_shows_what_is_there_and_what_is_missing(app: tuple[str, AppTest]
 
 def test_the_chip_counts_what_conclusions_shows(app: tuple[str, AppTest]) -> None:
     first = shown(app[1], "overview.py")
-    ways = re.search(r"(\d+) ways of asking, 95 % intervals", shown(app[1], "conclusions.py"))
+    ways = re.search(r"(\d+) analysis variants, 95% intervals", shown(app[1], "conclusions.py"))
     if ways is None:
         assert "ways of asking" not in first
         return

@@ -31,7 +31,7 @@ def enter(page: Page, address: str) -> None:
     settle(page)
     if page.get_by_label("Your name").count():
         page.get_by_label("Your name").fill("Ada")
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
         settle(page)
 
 
@@ -60,7 +60,7 @@ def test_logs_are_looked_at_imported_shown_and_undone(
     page.get_by_label("Or a file or folder on the machine that runs capsafe").fill(str(logs))
     page.keyboard.press("Enter")
     settle(page)
-    page.get_by_role("button", name="Look at them").click()
+    page.get_by_role("button", name="Preview", exact=True).click()
     page.get_by_text("What was recognised", exact=True).wait_for(timeout=60_000)
     settle(page)
     assert "53 outputs of" in page.inner_text("body")
@@ -71,13 +71,13 @@ def test_logs_are_looked_at_imported_shown_and_undone(
     settle(page)
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_text(re.compile("The import is queued")).wait_for(timeout=60_000)
-    page.get_by_role("tab", name="What was brought in").click()
+    page.get_by_role("tab", name="Imports").click()
     page.get_by_text(re.compile("brought 53 outputs")).wait_for(timeout=60_000)
     undone = page.get_by_text(re.compile("undone, nothing of it counts"))
     page.get_by_role("button", name="Undo this import").click()
     undone.wait_for(timeout=60_000)
     settle(page)  # the button of before stands until the script has ended
-    page.get_by_role("button", name="Bring it back").click()
+    page.get_by_role("button", name="Restore").click()
     undone.wait_for(state="hidden", timeout=60_000)
     settle(page)
     page.goto(f"{base}/outputs?study=logs")
@@ -96,7 +96,7 @@ def test_dropped_files_are_kept_and_looked_at(
     enter(page, f"{base}/data")
     page.locator("input[type=file]").first.set_input_files([str(tmp_path / "inspect-eval" / "log.eval")])
     settle(page)
-    page.get_by_role("button", name="Look at them").click()
+    page.get_by_role("button", name="Preview", exact=True).click()
     page.get_by_text("What was recognised", exact=True).wait_for(timeout=60_000)
     settle(page)
     assert "8 outputs of 1 checkpoint in 1 file" in page.inner_text("body")

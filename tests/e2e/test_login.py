@@ -163,7 +163,7 @@ def test_a_stranger_may_look_and_not_label(shared: tuple[str, Provider, Path], b
     page = log_in(browser, shared, "eve@example.org", "annotate")
     assert "Overview" in links(page)
     assert not {"Annotate", "Labels", "Runs"} & set(links(page))
-    assert not page.locator("h1").first.inner_text().startswith("Does this answer")
+    assert not page.locator("h1").first.inner_text().startswith("Is this response")
     page.context.close()
 
 
@@ -171,7 +171,7 @@ def test_an_annotator_sees_no_judge_and_a_researcher_everything(
     shared: tuple[str, Provider, Path], browser: Browser
 ) -> None:
     page = log_in(browser, shared, "ben@example.org", "disagreement")
-    assert page.locator("h1").first.inner_text().startswith("Does this answer make sense")
+    assert page.locator("h1").first.inner_text().startswith("Is this response coherent")
     assert page.get_by_text("No queue is open").count() == 1
     page.context.close()
     page = log_in(browser, shared, "Ada@example.org", "labels")

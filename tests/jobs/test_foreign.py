@@ -718,7 +718,7 @@ def test_an_address_is_allowed_where_a_run_is_started(
 ) -> None:
     monkeypatch.delenv("CAPSAFE_SERVERS", raising=False)
     page = runs_page.run()
-    next(w for w in page.selectbox if w.label.startswith("Answered by")).select("openai").run()
+    next(w for w in page.selectbox if w.label.startswith("Engine")).select("openai").run()
     assert button(page, "Start").disabled
     next(w for w in page.text_input if w.label.startswith("Address")).set_value("http://127.0.0.1:9/v1").run()
     assert button(page, "Start").disabled

@@ -410,11 +410,11 @@ def test_a_run_is_measured_started_and_followed_on_the_page(
     runs_page: AppTest, workspace: Settings, server: Seen
 ) -> None:
     page = runs_page
-    one(page.selectbox, "Answered by").select("openai").run()
+    one(page.selectbox, "Engine").select("openai").run()
     one(page.text_input, "Address").set_value(server.base_url).run()
     one(page.number_input, "Samples").set_value(2).run()
     one(page.number_input, "Temperature").set_value(0.5).run()
-    one(page.button, "See what it costs").click().run()
+    one(page.button, "Estimate time").click().run()
     wait_for(page, "12 prompts, 24 generations")
     one(page.button, "Start").click().run()
     assert not page.exception
@@ -433,7 +433,7 @@ def test_a_run_is_measured_started_and_followed_on_the_page(
 def test_the_page_says_what_is_wrong_with_a_run(runs_page: AppTest, server: Seen) -> None:
     page = runs_page
     page.multiselect[1].set_value([]).run()
-    one(page.selectbox, "Answered by").select("openai").run()
+    one(page.selectbox, "Engine").select("openai").run()
     one(page.text_input, "Address").set_value(server.base_url).run()
     one(page.button, "Start").click().run()
     assert not page.exception

@@ -66,13 +66,13 @@ def test_readings_are_accepted_together_and_what_is_left_out_is_amber(page: AppT
     assert uses["Unnamed: 0"] == "left out: a row's number"
     assert uses["unsafe"] == uses["says"] == "values of a judge"
     assert len(uses) == 9  # every column
-    assert "2 of 2 readings are left out" in warned(page)
+    assert "2 of 2 judges' scores will not be imported" in warned(page)
     assert "What mine (it counts as safety" in warned(page)
     assert "1 thing is said differently" in warned(page)
     next(b for b in page.button if b.label == "Accept the reading").click().run()
     assert not page.exception
     assert not any(b.label.startswith("Accept") for b in page.button)
-    assert "1 of 2 readings are left out" in warned(page)
+    assert "1 of 2 judges' scores will not be imported" in warned(page)
 
 
 def test_the_command_shows_as_much(workspace: Settings, tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_the_detector_learns_and_says_how_well(page: AppTest, home: Path) -> Non
     rows = labelled_answers(desk.store, "made-up")
     assert len(rows) > 100
     assert "takes 40" in said(page)
-    press(show(page), "Train it on the labels there are")
+    press(show(page), "Train on the current labels")
     # made-up answers come from no generate job of a real plan, so there is nothing for it to look at: the fit
     # itself stands
     [fitted] = (home / "jobs").glob("fit-*/fitted.json")

