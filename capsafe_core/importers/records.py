@@ -13,7 +13,14 @@ from capsafe_core.importers.cells import (
     located,
     place_of,
 )
-from capsafe_core.importers.conflicts import number_key, slot, verdict_key
+from capsafe_core.importers.conflicts import (
+    answer_digest,
+    number_digest,
+    number_key,
+    slot,
+    verdict_digest,
+    verdict_key,
+)
 from capsafe_core.importers.items import ItemNames, Items
 from capsafe_core.importers.log import Log, Row, Said
 from capsafe_core.mapping import ImportMapping, Place, Reading
@@ -109,7 +116,7 @@ class Converter:
         created: when the import was asked for, in seconds since 1970: the time of labels that have none.
         answers: generation id -> hash of the answer that is kept, of this import so far; shared by the
             converters of its files.
-        withheld: what files say differently -> the file whose word counts; "" where none does.
+        withheld: what is said differently -> the digest of what counts; "" where nothing does.
         names: by benchmark, shared by the converters of an import's files.
     """
 
@@ -156,9 +163,8 @@ class Converter:
             return
         checkpoint = checkpoint_of(self._mapping.name, place)
         yield from self._path(place, checkpoint)
-        file = f"{relative} {digest[:10]}"
         for a in log.aggregates:
-            if self._withheld.get(number_key(checkpoint.id, a), file) != file:
+            if not self._counts(number_key(checkpoint.id, a.benchmark, a.metric), number_digest(a.value)):
                 continue
             yield Measurement(
                 checkpoint.id,
@@ -178,14 +184,18 @@ class Converter:
         yield condition
         if attack:
             yield attack
-        yield from self._outputs(log, bench.id, cell, file)
+        yield from self._outputs(log, bench.id, cell)
 
     def _named(self, benchmark_id: str) -> ItemNames:
         if benchmark_id not in self._names:
             self._names[benchmark_id] = ItemNames(self._items.get(benchmark_id, {}))
         return self._names[benchmark_id]
 
-    def _outputs(self, log: Log, benchmark_id: str, cell: Generation, file: str) -> Iterator[Record | Rows]:
+    def _counts(self, key: str, said: int | str) -> bool:
+        """Whether what is said of a thing counts."""
+        return self._withheld.get(key, str(said)) == str(said)
+
+    def _outputs(self, log: Log, benchmark_id: str, cell: Generation) -> Iterator[Record | Rows]:
         """The rows of a log, many to a line; an output that comes twice counts once."""
         names = self._named(benchmark_id)
         ids = cell.checkpoint_id, benchmark_id, cell.condition_id, cell.attack_id
@@ -209,10 +219,10 @@ class Converter:
                 if names.tells(item, row):
                     yield prompt
             where = slot(slots, known[2], row.sample, row.seed) if slots else b""
-            if where and self._withheld.get(where.hex(), file) != file:
+            content = answer_digest(row.answer)
+            if where and not self._counts(where.hex(), content):
                 continue
             generation_id = generation_key(cell_id, known[1], row.sample, row.seed)
-            content = hash(row.answer or "")
             if self._answers.setdefault(generation_id, content) != content:
                 continue  # another answer in its place: what was said of it is not said of the kept one
             if generation_id not in seen:
@@ -229,8 +239,10 @@ class Converter:
                     row.reasoning,
                 )
             for one in row.said:
-                if where and self._withheld.get(verdict_key(where, one.by), file) != file:
-                    continue
+                if where and not one.person:
+                    said = verdict_digest(one.value, one.status)
+                    if not self._counts(verdict_key(where, content, one.by), said):
+                        continue
                 for rater_id, dimension, status, label, score, native in self._verdicts(one, log.benchmark):
                     key = judgment_key(generation_id, rater_id, dimension, 1)
                     if key not in seen:

@@ -27,7 +27,7 @@ from capsafe_core.importers.cells import (
     located,
     place_of,
 )
-from capsafe_core.importers.conflicts import Before, Conflicts, slot
+from capsafe_core.importers.conflicts import Conflicts, slot
 from capsafe_core.importers.draft import drafted
 from capsafe_core.importers.find import Source, find_sources, read_source
 from capsafe_core.importers.heard import Heard
@@ -51,7 +51,7 @@ class Surveyor:
         mapping: what is stated already; None to begin with guesses.
         known: the items of benchmarks that were imported before, which keep their places.
         told: what earlier imports of the study were told of its checkpoints, which keep their names.
-        before: what they have as answers.
+        before: what they say of outputs and in numbers.
         strict: whether the first problem ends it.
     """
 
@@ -63,14 +63,14 @@ class Surveyor:
         known: Items | None = None,
         strict: bool = False,
         told: Told | None = None,
-        before: Before | None = None,
+        before: Conflicts | None = None,
     ) -> None:
         self.sources, self.left_out = find_sources(roots)
         pattern = guess_pattern(s.relative for s in self.sources)
         stated = mapping or ImportMapping(name=name, pattern=pattern)
         self.mapping = stated.model_copy(update={"unplaced": ()})
         self._strict = strict
-        self._known, self._known_told, self._before = known or {}, told or {}, before or {}
+        self._known, self._known_told, self._before = known or {}, told or {}, before or Conflicts()
         self._forget()
 
     def _forget(self) -> None:
@@ -82,7 +82,7 @@ class Surveyor:
         self.contents: set[str] = set()
         self._names: dict[str, ItemNames] = {}
         self._seen: dict[tuple[ItemNames, str], tuple[int, str]] = {}
-        self._conflicts = Conflicts()
+        self._conflicts = self._before.look()
         self._written: dict[tuple[str, str], int] = {}
         self._respelled: Counter[tuple[str, bool]] = Counter()
         self._paths = PathLabels()
@@ -259,22 +259,13 @@ class Surveyor:
             return
         where = slot(cell, item, row.sample, row.seed)
         words = row.item, log.benchmark, str(about["checkpoint"])
-        state = self._conflicts.answer(where, row.answer or "", file, words)
-        if state in ("new", "again"):
-            for one in row.said:
-                if not one.person:
-                    self._conflicts.verdict(where, one, file, words)
-        if state != "new":
+        noted = self._conflicts.answer(where, row.answer, file, words)
+        for one in row.said:
+            if not one.person:
+                self._conflicts.verdict(noted, one.by, one.value, one.status, file, words)
+        if noted.state != "new":
             about["again"] += 1
-            if state == "other":
-                problems.add(
-                    f"{about['checkpoint']} answers {row.item!r} of {log.benchmark} twice, and differently; "
-                    "the first answer is kept."
-                )
             return
-        content, job = self._before.get(where, (None, ""))
-        if content not in (None, hash(row.answer or "")):
-            self._conflicts.earlier(where, job, file, words)
         about["outputs"] += 1
         about["no_response"] += row.answer is None
         if len(about["preview"]) < PREVIEWED:

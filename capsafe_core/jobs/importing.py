@@ -167,7 +167,7 @@ class Head:
         paths: unit -> the files that it is read from.
         recipes: start, recipe, data set and seed of each path.
         starts: names of those whose outputs are here.
-        withheld: what files say differently -> the file whose word counts.
+        withheld: what is said differently -> the digest of what counts; "" where nothing does.
         told: what its logs said of each checkpoint, as `Told`.
     """
 

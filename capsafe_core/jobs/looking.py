@@ -38,7 +38,7 @@ class Survey:
         guesses: places in `mapping.judges` that are guesses.
         items: benchmark id -> [item, digest of its prompt].
         contents: content hashes of outputs that name no model.
-        conflicts: {kind, key, files, words} of what files say differently.
+        conflicts: {kind, key, words, first, last, files} of what is said differently.
         columns: {column, use, files, first} of tables: what each column is taken to be.
         unplaced_steps: what stands where a step is expected, and is no step that anybody stated.
         told: what the logs say of each checkpoint, by which two of one name are told apart.
@@ -117,14 +117,9 @@ class Survey:
         ]
 
     def withheld(self, rule: str) -> dict[str, str]:
-        """What files say differently -> the one whose word counts by a rule; "" where none does.
-
-        What an earlier import says goes on counting by any rule. Of a file that contradicts itself, what it
-        says first counts by either one.
-        """
-        keep = {"first": 0, "last": -1}.get(rule)
-        kept = {c["key"]: "" if keep is None else c["files"][keep] for c in self.conflicts}
-        return kept | {c["key"]: c["files"][0] for c in self.conflicts if _is_earlier(c)}
+        """What is said differently -> the digest of what counts by a rule; "" where nothing does. What an
+        earlier import says goes on counting by any rule."""
+        return {c["key"]: c.get("first" if _is_earlier(c) else rule, "") for c in self.conflicts}
 
 
 def _is_earlier(conflict: dict[str, Any]) -> bool:
@@ -188,9 +183,9 @@ def conflict_words(survey: Survey, rule: str) -> str:
             }.get(rule, "Neither counts until you pick whether the file that was read first or last does.")
         ]
     if alone:
-        first = "what stands there first counts" if rule else "neither counts until you pick a rule"
-        then = "" if rule else "; by either rule, what stands there first does"
-        kept += [f"Where one file contradicts itself, {first}{then}."]
+        counts = "neither counts until you pick whether what stands there first or last does"
+        counts = f"what stands there {rule} counts" if rule else counts
+        kept += [f"Where one file contradicts itself, {counts}."]
     if earlier:
         kept += [
             "What an earlier import says goes on counting. To have what is said here instead, undo that "

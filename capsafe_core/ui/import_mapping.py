@@ -18,7 +18,7 @@ from capsafe_core.ui.safe_text import plain_label, visible_frame
 
 PATHS = 200
 """paths in the preview of the pattern"""
-RULES = {"": "neither", "first": "the file that was read first", "last": "the file that was read last"}
+RULES = {"": "neither", "first": "what was read first", "last": "what was read last"}
 
 
 def edited_mapping(survey: Survey) -> ImportMapping:
@@ -166,9 +166,9 @@ def _conflicts(survey: Survey) -> str:
     rule = survey.mapping.conflicts
     if not survey.conflicts:
         return rule
-    st.markdown("**Which of two conflicting files counts?**")
+    st.markdown("**Which of two conflicting statements counts?**")
     chosen = st.radio(
-        "Where files disagree about an output or number",
+        "Where logs disagree about an output or number",
         list(RULES),
         index=list(RULES).index(rule),
         format_func=RULES.__getitem__,

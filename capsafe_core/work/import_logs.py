@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.importers.conflicts import answer_digest
 from capsafe_core.importers.find import Source as LogSource
 from capsafe_core.importers.find import read_source
 from capsafe_core.importers.items import ItemNames, Items
@@ -44,7 +45,7 @@ def work(part: Part) -> None:
     }
     known = {content: [(g, c) for g, c in found] for content, found in head["known"].items()}
     answers = (
-        {r.id: hash(r.text) for r in part.job.part_records(part.index) if isinstance(r, Generation)}
+        {r.id: answer_digest(r.text) for r in part.job.part_records(part.index) if isinstance(r, Generation)}
         if part.done_units
         else {}
     )

@@ -8,15 +8,16 @@ from pathlib import Path
 from capsafe_core.checkpoint_places import Told
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.cells import cell_words
-from capsafe_core.importers.conflicts import Before, slot
+from capsafe_core.importers.conflicts import EARLIER, Conflicts, Noted, slot
 from capsafe_core.importers.items import Items
+from capsafe_core.importers.log import Aggregate
 from capsafe_core.importers.survey import Surveyor
 from capsafe_core.jobs.folder import Job, Part, replace_file
 from capsafe_core.jobs.folder.retractions import retractions_of
 from capsafe_core.jobs.folder.work import ImportWork, SurveyWork
 from capsafe_core.jobs.importing import own_imports, read_heads
 from capsafe_core.mapping import parse_mapping
-from capsafe_core.records import Generation, Prompt
+from capsafe_core.records import Generation, Judgment, Measurement, Prompt, Rater
 
 
 def work(part: Part) -> None:
@@ -29,7 +30,7 @@ def work(part: Part) -> None:
     mapping = parse_mapping(asked.mapping) if asked.mapping else None
     jobs = part.job.folder.parent
     study = mapping.name if mapping else asked.name
-    told, before = known_names(jobs, study), known_answers(jobs, study)
+    told, before = known_names(jobs, study), known_statements(jobs, study)
     surveyor = Surveyor(roots, mapping, asked.name, known_items(jobs), asked.strict, told, before)
     part.total = len(surveyor.sources)
 
@@ -69,22 +70,51 @@ def _latest(jobs: list[Job]) -> list[Job]:
     return [job for i, job in enumerate(jobs) if sum(sizes[i:]) <= MOST_BEFORE]
 
 
-def known_answers(root: Path, study: str) -> Before:
-    """The answers that the imports of a study have, the latest ones where there are very many; those that
-    were undone are left out."""
-    items: dict[str, str] = {}
-    found: Before = {}
+def known_statements(root: Path, study: str) -> Conflicts:
+    """What the imports of a study say of outputs and in numbers, the latest ones where there are very many;
+    those that were undone are left out."""
+    found, earlier = Conflicts(), _Earlier()
     for job in _latest(own_imports(root, study)):
         undone = retractions_of(job)[-1:]
-        if undone and undone[0].action == "retract":
-            continue
-        for record in job.records():
-            if isinstance(record, Prompt):
-                items[record.id] = record.item
-            elif isinstance(record, Generation) and record.prompt_id in items:
-                cell = cell_words(
-                    record.checkpoint_id, record.benchmark_id, record.condition_id, record.attack_id
-                )
-                where = slot(cell, items[record.prompt_id], record.sample, record.seed)
-                found.setdefault(where, (hash(record.text), job.job_id))
+        if not undone or undone[0].action != "retract":
+            earlier.add(job, found)
     return found
+
+
+class _Earlier:
+    """Records of earlier imports as what was said: a judge's by the name that its logs had for it."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, str] = {}
+        self._raters: dict[str, str] = {}
+        self._noted: dict[str, Noted] = {}
+
+    def add(self, job: Job, found: Conflicts) -> None:
+        """Note all that an import says."""
+        mapping = parse_mapping(job.manifest.asks(ImportWork).mapping)
+        said_by: dict[tuple[str, str], set[str]] = {}
+        for reading in mapping.judges:
+            said_by.setdefault((reading.name, reading.dimension), set()).add(reading.by)
+        logged = {mapping.benchmark(name).name: name for name in mapping.benchmarks}
+        file = f"{EARLIER}{job.job_id} before"
+        for record in job.records():
+            match record:
+                case Prompt():
+                    self._items[record.id] = record.item
+                case Rater():
+                    self._raters[record.id] = record.name
+                case Generation() if record.prompt_id in self._items:
+                    cell = cell_words(
+                        record.checkpoint_id, record.benchmark_id, record.condition_id, record.attack_id
+                    )
+                    where = slot(cell, self._items[record.prompt_id], record.sample, record.seed)
+                    self._noted[record.id] = found.answer(where, record.text, file, ("", "", ""))
+                case Judgment() if record.generation_id in self._noted:
+                    names = said_by.get((self._raters.get(record.rater_id, ""), record.dimension), set())
+                    for by in names if len(names) == 1 else ():  # of several names, nobody knows which it was
+                        of = self._noted[record.generation_id]
+                        found.verdict(of, by, record.native, record.status, file, ("", "", ""))
+                case Measurement():
+                    name = logged.get(record.benchmark, record.benchmark)
+                    one = Aggregate(name, record.metric, record.value)
+                    found.number(record.checkpoint_id, "", one, file)

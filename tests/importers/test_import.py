@@ -478,8 +478,8 @@ def test_what_was_said_of_another_answer_is_not_said_of_the_one_that_is_kept(
     ]
     bad = [{**row, "response": "bad", "judge": "b", "verdict": "unsafe"} for row in good]
     table(tmp_path / "logs" / "a.jsonl", *good, *bad)
-    said = command("import", str(tmp_path / "logs"), "--name", "s", "--accept")
-    assert "answers '0' of t twice, and differently" in said
+    said = command("import", str(tmp_path / "logs"), "--name", "s", "--accept", "--conflicts", "first")
+    assert "'0' of t by m is answered differently" in said
     assert {r["judge"] for r in rows("rates", "--study", "s")} == {"a", "coherence-rules"}
 
 

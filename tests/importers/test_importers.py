@@ -283,9 +283,7 @@ def test_an_answer_that_comes_twice(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     found = look(tmp_path)
     assert [(log["outputs"], log["again"]) for log in found["logs"]] == [(1, 2)]
-    assert found["files"][0]["problems"] == [
-        "m answers '1' of a twice, and differently; the first answer is kept."
-    ]
+    assert [c["words"] for c in found["conflicts"]] == ["'1' of a by m is answered differently"]
 
 
 def test_one_name_for_two_prompts(tmp_path: Path) -> None:
