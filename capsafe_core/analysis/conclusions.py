@@ -19,7 +19,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs, primary_rates
 from capsafe_core.analysis.sample import sample_of
 from capsafe_core.analysis.variants import choices, estimate, open_parts, sides_of, used_cells, variants_on
-from capsafe_core.analysis.verbs import comparison, conditional
+from capsafe_core.analysis.verbs import comparison, conditional, limits
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import (
@@ -127,8 +127,9 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
         usual,
     )
     change = _primary_change(view, claim, runs) if curve["primary"].any() else None
-    words = _first_sentence(claim, curve, change), _in_all(view, claim, curve, shares, change, joint)
-    return Conclusion(claim, curve, shares, flipping, joint, change, *words, conditions)
+    first = _first_sentence(claim, curve, change)
+    rest = f"{limits(change)}{_in_all(view, claim, curve, shares, change, joint)}"
+    return Conclusion(claim, curve, shares, flipping, joint, change, first, rest, conditions)
 
 
 def _primary_change(view: View, claim: Claim, runs: Sequence[Run]) -> Change | None:

@@ -35,10 +35,7 @@ def comparison(a: str, b: str, change: Change, rates: tuple[float, float], why_n
     numbers = f"{hundredths(change.estimate, '+')} points {span(change, why_none)}"
     if change.verdict is Verdict.WITHHELD:
         runs = runs_words(change.runs)
-        return (
-            f"in {runs}, {a} has {rates[0]:.0%} unsafe answers and {b} {rates[1]:.0%}: {numbers}. "
-            f"{ONE_MORE_SEED}"
-        )
+        return f"in {runs}, {a} has {rates[0]:.0%} unsafe answers and {b} {rates[1]:.0%}: {numbers}"
     return f"{a} {_VERBS[change.verdict]} {b}: {rates[0]:.0%} against {rates[1]:.0%}, {numbers}"
 
 
@@ -50,9 +47,20 @@ def span(change: Change, why_none: str = "") -> str:
     told = [f"{hundredths(interval[0], '+')} to {hundredths(interval[1], '+')}"]
     if change.seeds != "none":
         told.append(seeds_words(change.seeds, change.runs))
-    if change.is_wide:
-        told.append("over the whole gap between the checkpoints around the goal")
     return f"({', '.join(told)})"
+
+
+def limits(change: Change | None) -> str:
+    """What a reader must know of a change before what it says, as sentences that others follow; "" where
+    nothing limits it."""
+    told = []
+    if change is not None and change.verdict is Verdict.WITHHELD and change.interval is not None:
+        told.append(f"{ONE_MORE_SEED}. ")
+    if change is not None and change.is_wide:
+        told.append(
+            "The checkpoints around the goal are far apart, so the interval holds the rates of both. "
+        )
+    return "".join(told)
 
 
 def seeds_words(seeds: str, runs: int) -> str:

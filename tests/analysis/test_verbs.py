@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from capsafe_core.analysis.at_goal import Change, Side, Verdict, change_between
 from capsafe_core.analysis.matched import change_columns
-from capsafe_core.analysis.verbs import change_means, comparison
+from capsafe_core.analysis.verbs import change_means, comparison, limits
 from capsafe_core.stats.bootstrap import cluster_weights, resampled_rates
 
 SAFETY = re.compile(r"is (less safe|safer) than|became (more|less) frequent")
@@ -63,8 +63,9 @@ def test_a_verb_stands_on_an_interval_with_seeds_that_leaves_out_zero(
             assert "in this run" in words.lower() or f"in these {min(seeds)} runs" in words.lower()
         if change.interval is None:
             assert "no interval" in words
-    if change.is_wide and change.interval is not None:
-        assert "over the whole gap" in comparison("a", "b", change, (a.rate, b.rate))
+    assert ("holds the rates of both" in limits(change)) == change.is_wide
+    withheld = change.verdict is Verdict.WITHHELD and change.interval is not None
+    assert ("Too few training seeds" in limits(change)) == withheld
 
 
 @given(st.floats(-0.9, 0.9), st.floats(0.001, 0.5), st.floats(0.001, 0.5))
