@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from capsafe_core.analysis.matched import Matching
+from capsafe_core.analysis.metrics import several_metrics
 from capsafe_core.analysis.view import View
 from capsafe_core.records import UNKNOWN_KIND
 from capsafe_core.store.studies import measurements
@@ -22,7 +23,7 @@ def lacking(view: View, found: Matching) -> list[str]:
     """Why recipes are not compared at a goal, in sentences with where to state what is missing; none where
     every recipe is among the runs of the matching."""
     tuned = view.points[view.points["step"] > 0]
-    sentences = list(_safety(view))
+    sentences = [*several_metrics(view), *_safety(view)]
     if tuned.empty:
         return [NO_PATH, *sentences]
     prepares = {start.recipe for start in view.study.starts}  # what others start from is not compared

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from capsafe_core.analysis.metrics import capability_measurements
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.matching import share_gained
-from capsafe_core.store.studies import measurements
 
 
 def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -99,11 +99,7 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
 
 def _measured(view: View, table: pd.DataFrame) -> pd.DataFrame:
     """The table with capabilities that are known only in aggregate, where no item was answered here."""
-    known = (
-        measurements(view.store)
-        .drop_duplicates(["checkpoint_id", "benchmark"], keep="last")
-        .rename(columns={"benchmark": "capability_benchmark"})
-    )
+    known = capability_measurements(view).rename(columns={"benchmark": "capability_benchmark"})
     merged = table.merge(
         known[["checkpoint_id", "capability_benchmark", "value", "stderr", "n"]],
         how="left",
