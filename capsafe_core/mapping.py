@@ -14,6 +14,7 @@ from capsafe_core.path_steps import whole_number
 from capsafe_core.records import KINDS, LABELS, STATUSES, UNKNOWN_KIND
 from capsafe_core.toml_text import toml_key, toml_table
 from capsafe_core.values import parse_toml
+from capsafe_core.written_numbers import written_number
 
 __all__ = [
     "BenchmarkReading",
@@ -81,7 +82,7 @@ class Reading(_Part):
         self, value: str | float | bool | None, status: str = "ok"
     ) -> tuple[str, str | None, float | None]:
         """Status, canonical label and score of a value."""
-        score = float(value) if isinstance(value, bool | int | float) else None
+        score = self._score(value)
         if status != "ok":
             return (status if status in STATUSES else "error"), None, score
         if self.labels:
@@ -93,6 +94,15 @@ class Reading(_Part):
             return "ok", None, score
         positive = (score >= self.cutoff) == (self.direction == "from")
         return "ok", LABELS[self.dimension][-1 if positive else 0], score
+
+    def _score(self, value: str | float | bool | None) -> float | None:
+        """A value as a number; of a text only where it is numbers that were stated."""
+        if isinstance(value, bool | int | float):
+            return float(value)
+        if self.labels or value is None:
+            return None
+        usual = 1.0 if self.cutoff is not None and self.cutoff <= 1 else 100.0
+        return written_number(value, self.scale[1] if self.scale else usual)
 
     @property
     def words(self) -> str:

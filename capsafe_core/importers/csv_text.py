@@ -137,6 +137,11 @@ def csv_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, st
                 f"Row {number} of {path.name} has {len(cells)} cells, and there are {len(header)} columns."
             )
         elif cells:
+            if delimiter == "\t" and any("\t" in cell and "\n" in cell for cell in cells):
+                problems.add(
+                    f"Row {number} of {path.name} has a cell of several lines with tabs in it: where a "
+                    "quotation mark begins a cell and does not end there, the rows below are lost in it."
+                )
             yield number, dict(zip(header, cells, strict=True))
 
 

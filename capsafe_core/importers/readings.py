@@ -137,6 +137,8 @@ def guessed(heard: Heard, everywhere: Heard) -> list[Reading]:
     if words <= {"c", "i", "p", "n"} and (heard.tool == "inspect" or words & {"c", "i"}):
         return _letters(heard, one, words)
     plain = {word for word in words if not _NO_VERDICT.fullmatch(word)}
+    if plain == {"1"} and _GRADE.search(heard.by.lower()):
+        return []
     if plain and plain <= _BINARY and not everywhere.more:
         return _binary(heard, one, plain)
     return _scores(heard, everywhere, one) if everywhere.numbers else []
@@ -210,6 +212,8 @@ def _binary(heard: Heard, one: dict[str, Any], words: set[str]) -> list[Reading]
     return [Reading(**one, dimension=dimension, labels=labels)] if dimension else []  # type: ignore[arg-type]
 
 
+_GRADE = re.compile(r"score|rating|grade")
+"""In a judge's name, what has other scales than 0 and 1: of 1 alone nobody knows which end it is."""
 _SCORED = re.compile(r"score|judge|harm|safe|strong|reject|toxic|guard|grade|rating|label|verdict|asr")
 _SCALED_BY = ("inspect", "lm-eval", "strongreject", "aisafetylab")
 MISALIGNED, INCOHERENT = 30.0, 50.0

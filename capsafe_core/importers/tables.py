@@ -204,8 +204,8 @@ class _Table:
         for column, values in self._telling():
             self._problems.note(
                 f"Column {column} of {self._name} has the values {', '.join(values[:5])} once for every "
-                "prompt, and is not read: the rows count as samples of one output. If it tells models or "
-                f'benchmarks apart, say so under [columns], such as checkpoint = "{column}".'
+                "prompt, and counts as what a judge says: the rows are samples of one output. If it tells "
+                f'models or benchmarks apart, say so under [columns], such as checkpoint = "{column}".'
             )
         if self._repeated:
             self._problems.note(
