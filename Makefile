@@ -70,7 +70,7 @@ check: $(VENV)/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-# Whether 95 % intervals cover the truth in simulated studies: under a minute.
+# Whether 95% intervals cover the truth in simulated studies, and how often a verb is false: some minutes.
 validate: $(VENV)/.dev
 	@$(BIN)/python -m tests.validate.run
 

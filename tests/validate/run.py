@@ -119,7 +119,7 @@ LINES: list[tuple[str, Study, Promise]] = [
     ("PPI++, two samples, rate 0.3", from_two_samples("ppi", 0.3), CLAIMED),
     ("PPI++, two samples, rate 0.12", from_two_samples("ppi", 0.12), CLAIMED),
     ("Rogan-Gladen, two samples, rate 0.3", from_two_samples("rogan-gladen", 0.3), CLAIMED),
-    ("Rogan-Gladen, two samples, rate 0.12", from_two_samples("rogan-gladen", 0.12), CLAIMED),
+    ("Rogan-Gladen, two samples, rate 0.12", from_two_samples("rogan-gladen", 0.12), CONSERVATIVE),
     ("PPI++, unequal probabilities, rate 0.4", corrected("ppi", 0.4), CLAIMED),
     ("PPI++, unequal probabilities, rate 0.15", corrected("ppi", 0.15), CLAIMED),
     ("PPI++, unequal probabilities, weak judge (q0 + q1 = 1.35)", corrected("ppi", 0.4, 0.7, 0.65), CLAIMED),
