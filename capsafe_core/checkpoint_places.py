@@ -90,7 +90,17 @@ def folder_facts(path: str) -> dict[str, str]:
     above, _, last = path.rstrip("/").rpartition("/")
     apart = re.search(r"[-_=]", last) or "/" in above
     count = counted(last) if above and apart and len(path) <= LONGEST_PATH else None
-    return path_facts(_guess(path.rstrip("/")), path.rstrip("/")) if count and count.unit else {}
+    return facts_in_path(path) if count and count.unit else {}
+
+
+def facts_in_path(path: str) -> dict[str, str]:
+    """What a path that names a training step says of it: the step with the word that says what it counts, and
+    its recipe or base and data. Empty where it names none."""
+    plain = path.rstrip("/")
+    pattern = _guess(plain)
+    found = path_facts(pattern, plain)
+    unit = re.search(r"[A-Za-z_]+[-_=]?(?=\{step\})", pattern)
+    return {**found, "step": f"{unit.group()}{found['step']}"} if found and unit else found
 
 
 def _guess(path: str) -> str:
@@ -151,7 +161,7 @@ def placed(
     stated = path_facts(mapping.pattern, *renamed, *names)
     known = {**facts, **stated}
     if adapter and "step" not in known:
-        known = {**path_facts(guess_pattern([adapter]), adapter), **known}
+        known = {**facts_in_path(adapter), **known}
     named = next(iter(renamed), model)
     start = known.get("base") or known.get("model") or named
     step, seed = mapping.step(known.get("step", "")), whole_number(known.get("seed", "0"))

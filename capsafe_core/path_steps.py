@@ -50,7 +50,7 @@ def counted(text: str) -> Count | None:
     if not parts or plain[0] in "-+" or _PART.sub("", plain).strip("-_=,/ "):
         return None
     counts = [_count(part) for part in parts]
-    if len(counts) > 1:
+    if len(counts) > 1 and all(c.unit or c.named for c in counts):  # not the parts of a date
         counts = [c for c in counts if c.unit == "steps"]
     return counts[0] if len(counts) == 1 else None
 
@@ -62,6 +62,11 @@ def _count(part: re.Match[str]) -> Count:
     if unit == "shares":
         value /= 100
     return Count(value, unit, (bool(word) or part["scale"] == "b") and not unit)
+
+
+def numbers_in(text: str) -> tuple[float, ...]:
+    """All counts in a text: two that name the same step are the same place where they agree in them."""
+    return tuple(sorted(_count(part).value for part in _PART.finditer(_ENDING.sub("", text.strip().lower()))))
 
 
 def is_place(text: str) -> bool:

@@ -83,7 +83,8 @@ def _locate_model(mapping: ImportMapping, log: Log) -> None:
     if log.adapter or log.model in mapping.aliases or path_facts(mapping.pattern, log.model):
         return
     found = folder_facts(log.model)
-    if found and log.facts.get("step", found["step"]) == found["step"]:
+    stated = log.facts.get("step")
+    if found and (not stated or mapping.step(stated) == mapping.step(found["step"])):
         log.model, log.facts = "", found | log.facts
 
 

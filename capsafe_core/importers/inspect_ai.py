@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from capsafe_core.checkpoint_places import facts_in_path
 from capsafe_core.errors import CapsafeError
 from capsafe_core.importers.bounded import Archive, load_json
 from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_object, number, said
-from capsafe_core.mapping import guess_pattern, path_facts
 from capsafe_core.records import canonical_json, digest_text
 
 _STATUS = {"grader_failed": "error", "scoring_failed": "error"}
@@ -142,7 +142,7 @@ def _facts(metadata: dict[str, Any], tags: list[str]) -> dict[str, str]:
 
 def _checkpoint(text: str) -> dict[str, str]:
     """What a checkpoint's path or number says: out/math-s0/checkpoint-100 is step 100 of the recipe math."""
-    named = path_facts(guess_pattern([text]), text)
+    named = facts_in_path(text)
     if named:
         return named
     step = re.search(r"(?:^|[-_/])(\d+)$", text)

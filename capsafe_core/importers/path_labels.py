@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from capsafe_core.importers.log import Log
 from capsafe_core.mapping import ImportMapping
-from capsafe_core.path_steps import FEW, guess_places, mixed_units, timed, whole_number
+from capsafe_core.path_steps import FEW, guess_places, mixed_units, numbers_in, timed, whole_number
 from capsafe_core.toml_text import toml_key
 
 
@@ -41,6 +41,12 @@ class PathLabels:
                     "knows their order: they are left out until their steps are stated, under [places] in "
                     "the mapping. It is enough to state those of all units but one."
                 )
+            if apart := _apart(mapping, unstated):
+                unplaced |= dict.fromkeys(apart)
+                sentences.append(
+                    f"Places on one path name the same step and differ otherwise ({some(apart)}): they are "
+                    "left out until their steps are stated, under [places] in the mapping."
+                )
         paths = self._paths.values()
         places = guess_places({x: by for x, by in labels.items() if x not in unplaced} for labels in paths)
         if places and not set(places) <= set(mapping.places):
@@ -53,6 +59,16 @@ class PathLabels:
         return mapping.model_copy(update=more), list(dict.fromkeys(sentences))
 
 
+def _apart(mapping: ImportMapping, labels: Iterable[str]) -> list[str]:
+    """Those that name the same step as another one, and count something else otherwise: stage1-step100."""
+    at: dict[int, dict[tuple[float, ...], list[str]]] = {}
+    for label in labels:
+        step = mapping.step(label)
+        if step is not None:
+            at.setdefault(step, {}).setdefault(numbers_in(label), []).append(label)
+    return [x for several in at.values() if len(several) > 1 for same in several.values() for x in same]
+
+
 def why_nowhere(mapping: ImportMapping, log: Log, relative: str) -> str:
     """Why a log that says its step or seed has no place; "" where it says neither, or both in numbers."""
     step, seed = log.facts.get("step", ""), log.facts.get("seed", "")
@@ -61,7 +77,7 @@ def why_nowhere(mapping: ImportMapping, log: Log, relative: str) -> str:
         return ""
     told = ", ".join(f"{k} {v}" for k, v in log.facts.items())[:120]
     why = (
-        "is counted otherwise than other places of a path"
+        "is not in order with other places of a path"
         if lacks_step and step in mapping.unplaced
         else "is no whole number"
     )

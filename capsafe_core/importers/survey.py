@@ -12,6 +12,7 @@ from capsafe_core.checkpoint_places import (
     TOLD,
     Place,
     Told,
+    facts_in_path,
     guess_pattern,
     names_in_full,
     path_facts,
@@ -200,7 +201,7 @@ class Surveyor:
     def _place(self, log: Log, source: Source) -> Place | None:
         """The checkpoint of a log; what is said where an alias and the pattern disagree."""
         by_pattern = path_facts(self.mapping.pattern, source.relative) if self.mapping.pattern else {}
-        facts = {**log.facts, **by_pattern}
+        facts = {**facts_in_path(log.adapter), **log.facts, **by_pattern}
         by = log.place_by or (self.mapping.pattern if "step" in by_pattern else "step")
         self._paths.add(log, facts, by)
         place = place_of(self.mapping, log, source.relative)

@@ -183,6 +183,7 @@ def test_files_that_count_in_columns_of_two_units_are_asked(tmp_path: Path) -> N
         ),
         (["EleutherAI/pythia/step10", "EleutherAI/pythia/step20/"], {("pythia", 10), ("pythia", 20)}),
         (["runs/bad_medical_advice/checkpoint-30"], {("bad_medical_advice", 30)}),
+        (["out/x/epoch_1.5", "out/x/epoch_2"], {("x", 1500), ("x", 2000)}),
         (["stepfun-ai/Step3", "meta/llama-3", "checkpoint-100", "org/model-v2"], set()),
     ],
 )  # fmt: skip
@@ -193,6 +194,35 @@ def test_a_model_that_is_a_folder_of_weights_is_a_place_on_its_path(
     assert {(recipe, step) for recipe, _, step in paths(found)} == expected
     assert (found.checkpoints, found.outputs) == (len(models), 3 * len(models))
     assert len({start for _, start, _ in paths(found)}) == bool(expected)
+
+
+@pytest.mark.parametrize("column", ["model", "base_model,adapter"])
+def test_folders_that_count_in_two_units_are_asked(tmp_path: Path, column: str) -> None:
+    folders = ("out/x/epoch_2", "out/x/checkpoint-100")
+    about = [(f,) if column == "model" else ("base", f) for f in folders]
+    found = bring(tmp_path / "jobs", table(tmp_path / "a.csv", column, *about, ("other",) * len(about[0])))
+    assert found.survey.unplaced_steps == ["checkpoint-100", "epoch_2"]
+    assert not paths(found)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("ckpt-2024-01-01", "ckpt-2024-02-01"), ("stage1-step100", "stage2-step100"),
+        ("epoch=1-step=500", "epoch=2-step=500"), ("2024-01-01", "2024-01-02"),
+    ],
+)  # fmt: skip
+def test_two_labels_are_never_one_checkpoint(tmp_path: Path, labels: tuple[str, str]) -> None:
+    file = table(tmp_path / "a.csv", "base_model,checkpoint", *(("m", x) for x in (*labels, "step-7")))
+    found = bring(tmp_path / "jobs", file)
+    asked = set(found.survey.unplaced_steps)
+    assert asked == set(labels)
+    assert {step for _, _, step in paths(found)} == {7}
+
+
+def test_a_step_in_several_spellings_is_one_place(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", "model,step", ("m", "step-100"), ("m", "100"), ("m", "1e2"))
+    assert look(tmp_path / "jobs", file).unplaced_steps == []
 
 
 def test_a_folder_of_weights_that_has_an_alias_goes_by_it(tmp_path: Path) -> None:
