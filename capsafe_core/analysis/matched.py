@@ -175,6 +175,7 @@ MATCHED = (
     "delta_high",
     "unreached",
     "plateau",
+    "detectable",
     "paired",
     "n",
 )
@@ -216,8 +217,9 @@ def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         unsafe_high at the goal; bracket_low, bracket_high (the unsafe rates of the checkpoints on both
         sides); gap (capability between those); start_unsafe; delta, delta_low, delta_high against the start;
         unreached (share of resamples out of reach); plateau (the capability measure does not separate the
-        checkpoints); paired (capability known item by item); n (outputs that the rate at the goal counts,
-        between those of the checkpoints around it; at the start where the goal is not reached).
+        checkpoints) and detectable (the difference between two of them that it shows in 80 % of studies);
+        paired (capability known item by item); n (outputs that the rate at the goal counts, between those of
+        the checkpoints around it; at the start where the goal is not reached).
     """
     found = matching(view) if found is None else found
     return framed([_matched_row(found, run) for run in found.runs], MATCHED)
@@ -240,6 +242,7 @@ def _matched_row(found: Matching, run: Run) -> dict[str, object]:
         "start_unsafe": start.rate if run.has_start else None,
         "n": start.outputs if side is None else side.outputs,
         "plateau": run.plateau,
+        "detectable": run.detectable,
         "paired": run.paired,
     }
     unmatched = run.standing in (Standing.PLATEAU, Standing.AT_START)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from capsafe_core.analysis.at_goal import WIDE_GAP
 from capsafe_core.analysis.columns import records
-from capsafe_core.analysis.number_words import percent
+from capsafe_core.analysis.number_words import hundredths, percent
 from capsafe_core.analysis.runs import Standing
 
 _PLACE = {
@@ -23,7 +23,7 @@ _WHY_NOT = {
     Standing.AT_START: "{name}: its first checkpoint has {start_capability:.0%}, at or above the goal of "
     "{goal:.0%}, so there is nothing to compare at this goal; choose a higher one.",
     Standing.PLATEAU: "{name}: this capability measure does not separate its checkpoints, so they are not "
-    "matched.",
+    "matched. It would show a difference of {least} points in 80% of studies, smaller ones less often.",
 }
 """why a run is not compared at its goal"""
 
@@ -62,7 +62,9 @@ def warnings(matched: pd.DataFrame, left_out: Sequence[str] = ()) -> list[str]:
     for row in records(matched):
         name = f"{row['recipe']} (seed {row['seed']})"
         if row["standing"] in _WHY_NOT:
-            out.append(_WHY_NOT[row["standing"]].format(name=name, **row))
+            out.append(
+                _WHY_NOT[row["standing"]].format(name=name, least=hundredths(row["detectable"]), **row)
+            )
         elif pd.isna(row["unsafe"]):
             out.append(
                 f"{name}: no rate at the goal, because every answer of a checkpoint beside it is left out."

@@ -36,7 +36,8 @@ METHODS = {
     "capability apart, the interval holds the rates of both. Above 5 % of resamples out of reach no interval "
     "is given.",
     "plateau": "Plateau: the largest difference in capability between two checkpoints is within what "
-    "resampling gives when all have one capability (95 % quantile of centred draws).",
+    "resampling gives when all have one capability (95% quantile of centred draws). Its power: the "
+    "difference of two checkpoints that exceeds that quantile in 80% of studies.",
     "gained": "Share of the goal gained = (a − a_start) / (goal − a_start): the axis on which different "
     "capabilities can be laid side by side.",
     "pareto": "On the frontier: no other checkpoint of the data set has at least its capability and at most "

@@ -13,7 +13,7 @@ import pandas as pd
 from capsafe_core.analysis.sample import CAPABILITY_SEED, RESAMPLES, Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.records import digest_text
-from capsafe_core.stats.matching import at_place, crossing, plateau
+from capsafe_core.stats.matching import at_place, crossing, detectable, plateau
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,6 +38,7 @@ class Run:
             checkpoints; where it is known only in aggregate, draws are Normal(value, standard error).
         plateau: whether the capability measure does not separate the checkpoints, so that a match at a goal
             would mean nothing.
+        detectable: the difference between two checkpoints that it would show in 80 % of studies.
     """
 
     recipe: str
@@ -51,6 +52,7 @@ class Run:
     capability_draws: Floats
     paired: bool = True
     plateau: bool = False
+    detectable: float = float("nan")
 
     @property
     def has_start(self) -> bool:
@@ -164,7 +166,9 @@ def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
                 (RESAMPLES, len(keys)), np.nan
             )  # a value without a standard error: no interval can be given
         capability = c["capability"].astype(float)
-        flat = not np.isnan(resampled).any() and plateau(capability, resampled)
+        known = not np.isnan(resampled).any()
+        flat = known and plateau(capability, resampled)
+        least = detectable(capability, resampled) if known else float("nan")
         where = (
             str(c["recipe"][0]),
             int(c["seed"][0]),
@@ -174,7 +178,14 @@ def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
         )
         runs.append(
             Run(
-                *where, c["step"].astype(float), list(c["checkpoint_id"]), capability, resampled, paired, flat
+                *where,
+                c["step"].astype(float),
+                list(c["checkpoint_id"]),
+                capability,
+                resampled,
+                paired,
+                flat,
+                least,
             )
         )
     return runs

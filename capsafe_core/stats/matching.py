@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from capsafe_core.specification import Crossing
+from capsafe_core.stats.distributions import normal_quantile
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,6 +107,20 @@ def plateau(observed: npt.ArrayLike, draws: Floats, level: float = 0.95) -> bool
     a = np.asarray(observed, dtype=float)
     centred = draws - a
     return bool(np.ptp(a) <= np.quantile(np.ptp(centred, axis=1), level))
+
+
+def detectable(observed: npt.ArrayLike, draws: Floats, level: float = 0.95, power: float = 0.8) -> float:
+    """The difference in capability between two checkpoints that `plateau` sees in a share `power` of studies.
+
+    The quantile that the largest difference must exceed, and what resampling spreads a difference of two by.
+
+    Args:
+        observed, draws, level: as for `plateau`.
+    """
+    centred = draws - np.asarray(observed, dtype=float)
+    apart = [centred[:, i] - centred[:, j] for i in range(centred.shape[1]) for j in range(i)]
+    spread = float(np.sqrt(np.mean([d.var() for d in apart]))) if apart else 0.0
+    return float(np.quantile(np.ptp(centred, axis=1), level)) + normal_quantile(power) * spread
 
 
 def pareto_probability(capability: Floats, unsafe: Floats) -> Floats:

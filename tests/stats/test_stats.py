@@ -24,7 +24,14 @@ from capsafe_core.stats.correction import (
 from capsafe_core.stats.design import collapsed
 from capsafe_core.stats.distributions import t_quantile
 from capsafe_core.stats.intervals import missing_bounds, wilson
-from capsafe_core.stats.matching import at_place, crossing, pareto_probability, plateau, share_gained
+from capsafe_core.stats.matching import (
+    at_place,
+    crossing,
+    detectable,
+    pareto_probability,
+    plateau,
+    share_gained,
+)
 from capsafe_core.stats.paired import mcnemar, paired_change
 from capsafe_core.stats.resampled import Resampled, difference
 from capsafe_core.stats.seeds import SeedSpread, own_noise, seed_spread, with_seeds
@@ -153,6 +160,21 @@ def test_a_plateau_is_seen_and_a_real_difference_is_not_one() -> None:
             flat, steep = flat + (found and count == 0), steep + (found and count == 1)
     assert flat >= 180
     assert steep <= 30
+
+
+def test_what_a_plateau_can_show_is_shown_in_four_of_five_studies() -> None:
+    chance = np.random.default_rng(4)
+    weights = cluster_weights(200, 500, 3)
+
+    def measured(truth: list[float]) -> tuple[np.ndarray, np.ndarray]:
+        right = (chance.random((3, 200)) < np.array(truth)[:, None]).astype(float)
+        return right.mean(axis=1), resampled_rates(weights, right, np.ones((3, 200)))
+
+    least = detectable(*measured([0.6, 0.6, 0.6]))
+    seen = [not plateau(*measured([0.6 - least / 2, 0.6, 0.6 + least / 2])) for _ in range(300)]
+    assert 0.72 < np.mean(seen) < 0.93
+    half = [not plateau(*measured([0.6 - least / 4, 0.6, 0.6 + least / 4])) for _ in range(300)]
+    assert np.mean(half) < 0.5
 
 
 def test_pareto_probability_is_that_of_a_plain_loop() -> None:
