@@ -111,7 +111,11 @@ def _after_words(whole: str, text: str, form: Form) -> Parts:
 
 
 def _places(text: str, mark: str) -> list[int]:
-    return [found.start() for found in re.finditer(re.escape(mark), text)]
+    found, place = [], text.find(mark)
+    while place >= 0:
+        found.append(place)
+        place = text.find(mark, place + len(mark))
+    return found
 
 
 def opens_reasoning(prompt: str) -> bool:

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from capsafe_core.importers.columns import FIELDS, plain_name
+from capsafe_core.patterns import linear
 
 ANSWERS = "answers"
 """the field of the mapping that names the columns of answers, with commas between them"""
+_SIGNS = "-_. :/"
 _BETWEEN = r"(?:[-_. :/]+)"
 _WORDS = "|".join(
     re.escape(name).replace("_", "[-_ ]") for name in sorted(FIELDS["answer"], key=len, reverse=True)
 )
-_AFTER = re.compile(rf"(?P<word>{_WORDS})(?:{_BETWEEN}(?P<model>[^(].*)| ?\((?P<within>.+)\))", re.IGNORECASE)
-_BEFORE = re.compile(rf"(?P<model>.+?){_BETWEEN}(?P<word>{_WORDS})", re.IGNORECASE)
+_AFTER = rf"(?i)\A(?P<word>{_WORDS})(?:{_BETWEEN}(?P<model>[^(].*)| ?\((?P<within>.+)\))\Z"
+_BEFORE = rf"(?i)\A(?P<model>.+?){_BETWEEN}(?P<word>{_WORDS})\Z"
 _NO_MODEL = frozenset(
     {name for names in FIELDS.values() for name in names if name != "base"}
     | {
@@ -97,10 +99,10 @@ def _answers(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     of_word: dict[str, dict[str, tuple[str, str]]] = {}
     for name in names:
         for form in (_AFTER, _BEFORE):
-            found = form.fullmatch(name.strip())
-            if found is None:
+            found = linear(form).first(name.strip())
+            if not found:
                 continue
-            model = found["model"] or (found["within"] if form is _AFTER else "")
+            model = found.get("model") or found.get("within", "")
             parts = re.split(r"[-_. :/]+", model.lower())
             if model and not _NO_MODEL & {plain_name(model), parts[0], parts[-1]}:
                 of_word.setdefault(plain_name(found["word"]), {}).setdefault(model, (name, found["word"]))
@@ -117,6 +119,11 @@ def _stated(names: Sequence[str], stated: str) -> dict[str, tuple[str, str]]:
 def _without(name: str, model: str) -> str:
     """What remains of a column's name without a model's at its beginning or its end; "" where it is not
     there."""
-    own = re.escape(model)
-    found = re.fullmatch(rf"{own}{_BETWEEN}(.+)|(.+?){_BETWEEN}{own}|(.+?) ?\({own}\)", name.strip(), re.I)
-    return next((part for part in found.groups() if part), "") if found else ""
+    whole, own, size = name.strip(), model.lower(), len(model)
+    if whole[:size].lower() == own and whole[size : size + 1] in _SIGNS:
+        return whole[size:].lstrip(_SIGNS)
+    before = whole[: len(whole) - size]
+    if whole[len(before) :].lower() == own and before[-1:] and before[-1] in _SIGNS:
+        return before.rstrip(_SIGNS)
+    within = f"({own})"
+    return whole[: -len(within)].rstrip() if whole[-len(within) :].lower() == within else ""
