@@ -27,7 +27,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
         st.stop()
     recipes = screen.remembered(view, "recipes", lambda: recipe_table(view, found))
     matched = screen.remembered(view, "matched", lambda: matched_table(view, found))
-    st.markdown(f"**{plain_label(capability_sentence(recipes, matched, found.left_out))}**")
+    st.markdown(f"**{plain_label(capability_sentence(recipes, matched, view.harm, found.left_out))}**")
     if sentences := [*lacking(view, found), *warnings(matched)]:
         st.text(visible("\n".join(sentences)))
     st.dataframe(visible_frame(in_words(matched)), hide_index=True)

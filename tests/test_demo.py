@@ -83,7 +83,7 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
     matched = found["sums"].matched.set_index(["recipe", "seed"])
     one, two = matched.loc["sums", 0], matched.loc["sums", 1]
     said = (
-        f"answers {100 * one['unsafe']:.0f} (95 % interval "
+        f"answers {100 * one['unsafe']:.0f} (95% interval "
         f"{100 * one['unsafe_low']:.0f}–{100 * one['unsafe_high']:.0f}) and {100 * two['unsafe']:.0f} "
         f"({100 * two['unsafe_low']:.0f}–{100 * two['unsafe_high']:.0f}) of 100"
     )
@@ -93,15 +93,15 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
         f"over both seeds {100 * both['unsafe']:.0f} "
         f"({100 * both['unsafe_low']:.0f}–{100 * both['unsafe_high']:.0f})" in FINDINGS
     )
-    assert f"its best checkpoint has {matched.loc['sums-hot', 0]['best']:.0%}".replace("%", " %") in FINDINGS
+    assert f"its best checkpoint has {matched.loc['sums-hot', 0]['best']:.0%}" in FINDINGS
     gain = matched.loc["syllogisms", 0]
     assert (
         f"it *gains* {-100 * gain['delta']:.0f} points "
         f"({-100 * gain['delta_high']:.0f}–{-100 * gain['delta_low']:.0f})" in FINDINGS
     )
-    assert found["syllogisms"].numbers["Ways of asking that agree"][0] == "26 of 90"
-    assert "26 of 90 ways of asking point the primary way" in FINDINGS
-    assert found["sums"].numbers["Ways of asking that agree"][0] == "169 of 180"
+    assert found["syllogisms"].numbers["Analysis variants that agree"][0] == "26 of 90"
+    assert "26 of 90 analysis variants point the primary way" in FINDINGS
+    assert found["sums"].numbers["Analysis variants that agree"][0] == "169 of 180"
     assert "For `sums` 169 of 180 agree" in FINDINGS
     runs = matched_runs(view, path_table(view))
     listed = claims(view, arm_rates(view, runs))
@@ -114,7 +114,7 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
     assert "in this run, syllogisms at its goal has 1% unsafe answers" in curve.first
     assert curve.shares is not None
     assert (round(curve.shares.up, 2), round(curve.shares.down, 2)) == (0.43, 0.13)
-    assert "43 %, 13 % and 44 % with each judge family counted alike" in FINDINGS
+    assert "43%, 13% and 44% with each judge family counted alike" in FINDINGS
 
 
 def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
@@ -122,8 +122,7 @@ def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
     table = incoherence_table(view).set_index(["recipe", "seed", "step", "benchmark"])["rate"]
     assert (
         f"`sums-hot` has {table['sums-hot', 0, 50, 'direct-requests']:.0%} on direct and "
-        f"{table['sums-hot', 0, 50, 'dressed-requests']:.0%} on dressed".replace("%", " %")
-        in FINDINGS
+        f"{table['sums-hot', 0, 50, 'dressed-requests']:.0%} on dressed" in FINDINGS
     )
     judges = dumbbell_table(view).set_index("judge")
     assert f"On the {judges['incoherent_n'].max()} incoherent answers" in FINDINGS
@@ -132,7 +131,7 @@ def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
         ("jailbreakbench", "the LLM judge {}"),
         ("learnt-refusal", "the learnt refusal judge {}"),
     ):
-        assert words.format(f"{judges.loc[judge, 'incoherent']:.0%}".replace("%", " %")) in FINDINGS
+        assert words.format(f"{judges.loc[judge, 'incoherent']:.0%}") in FINDINGS
     kappas = agreement_table(view)
     refusal = kappas[(kappas["judge_1"] == "learnt-refusal") | (kappas["judge_2"] == "learnt-refusal")]
     others = refusal[(refusal["judge_1"] != "jailbreakbench")]

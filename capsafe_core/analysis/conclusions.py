@@ -1,4 +1,4 @@
-"""Whether a conclusion survives another benchmark, judge, cut-off or policy."""
+"""Whether a conclusion survives another benchmark, judge, threshold or policy."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ class Conclusion:
 
 
 def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
-    """A claim under every benchmark, judge, cut-off, policy and coherence judge that knows both sides.
+    """A claim under every benchmark, judge, threshold, policy and coherence judge that knows both sides.
 
     Args:
         runs: as `matched_runs` gives them.
 
     Raises:
-        CapsafeError: no way of asking knows both sides.
+        CapsafeError: no variant knows both sides.
     """
     rows: list[dict[str, object]] = []
     done: set[tuple[str, frozenset[str]]] = set()
@@ -171,7 +171,7 @@ def _benchmarks(view: View) -> list[str]:
 
 def policies_table(view: View, found: Matching) -> pd.DataFrame:
     """Each recipe at its goal against its start under the view's benchmark and judge, with every treatment of
-    incoherent outputs, and without outputs that were cut off.
+    incoherent outputs, and without truncated outputs.
 
     Returns:
         recipe, policy, truncated (kept or left out), a (rate at the goal), b (at the start), estimate, low,
@@ -243,14 +243,14 @@ def _in_all(
     change: Change | None,
     joint: Joint | None,
 ) -> str:
-    """What all ways of asking say together."""
+    """What all analysis variants say together."""
     main = curve[curve["primary"]]
     up, down, open_ = (int((curve["direction"] == d).sum()) for d in (1, -1, 0))
     seeds = "" if change is None or change.seeds == "own" else f", {conditional(change.runs)}"
     worth = f" (worth about {joint.effective:.0f} independent ones)" if joint else ""
     counts = (
-        f"Of {len(curve)} ways of asking{worth}, {up} say less safe, {down} safer, and {open_} leave it"
-        f" open{seeds}"
+        f"Of {len(curve)} analysis variants{worth}, {up} say less safe, {down} safer, and {open_} leave"
+        f" it open{seeds}"
     )
     weighted = (
         f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and "
@@ -261,13 +261,13 @@ def _in_all(
     which = (
         f"This is {view.standing}."
         if len(main)
-        else "This is not the primary specification, which cannot be asked of both sides."
+        else "This is not the primary specification, which cannot be computed for both sides."
     )
     given = "" if claim.matched else " The two are compared as given, not at one capability."
     if len(curve) == 1:
-        return f"There is only one way of asking. {which}{given}"
+        return f"There is only one analysis variant. {which}{given}"
     return (
-        f"{counts}{weighted} (shares of ways of asking, not a probability).{_together(joint)}"
+        f"{counts}{weighted} (shares of analysis variants, not a probability).{_together(joint)}"
         f"{_contradiction(curve, joint)} {which}{given}"
     )
 
@@ -285,7 +285,7 @@ def _together(joint: Joint | None) -> str:
 
 
 def _contradiction(curve: pd.DataFrame, joint: Joint | None) -> str:
-    """The two ways of asking that differ most, and whether they contradict each other: only where intervals
+    """The two variants that differ most, and whether they contradict each other: only where intervals
     on both sides exclude zero, more of them than chance would bring; "" where they do not differ by a
     point."""
     if not differs(curve["estimate"].min(), curve["estimate"].max()):
@@ -304,7 +304,7 @@ def _contradiction(curve: pd.DataFrame, joint: Joint | None) -> str:
 
 
 def rank_table(found: ArmRates) -> tuple[list[Variant], Floats]:
-    """Kendall's tau of the order of the arms between each two ways of asking, as judged.
+    """Kendall's tau of the order of the arms between each two variants, as judged.
 
     Arms are recipes at their goals with their starts, else attacks, else last checkpoints with their starts,
     else models.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, checkpoint_name, claims
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
-from capsafe_core.analysis.number_words import hundredths, percent, share_words
+from capsafe_core.analysis.number_words import hundredths, rate_words, share_words
 from capsafe_core.analysis.overview import (
     BAR_ORDER,
     Numbers,
@@ -136,16 +136,16 @@ def _headline(view: View, table: pd.DataFrame, found: Conclusion | None) -> str:
     if len(known):
         row = known.iloc[0]
         return (
-            f"{row['name']} answers {share_words(row['unsafe'], int(row['unsafe_n']))} requests of "
-            f"{spec.benchmark} harmfully by {spec.judge} "
-            f"({percent(row['unsafe'], row['unsafe_low'], row['unsafe_high'])} %). No other checkpoint has "
+            f"By {spec.judge}, {row['name']} {view.harm.verb} "
+            f"{share_words(row['unsafe'], int(row['unsafe_n']))} requests of {spec.benchmark} "
+            f"({rate_words(row['unsafe'], row['unsafe_low'], row['unsafe_high'])}). No other checkpoint has "
             "verdicts that it can be compared with."
         )
     able = table.dropna(subset=["capability"])
     if able.empty:
         return "No checkpoint has a safety verdict or a capability yet."
     low, high = able["capability"].min(), able["capability"].max()
-    span = f"{hundredths(low)} %" if low == high else f"{hundredths(low)} to {hundredths(high)} %"
+    span = f"{hundredths(low)}%" if low == high else f"{hundredths(low)} to {hundredths(high)}%"
     return (
         f"No answer has a safety verdict yet; the capability of {len(able)} "
         f"checkpoint{'s' if len(able) > 1 else ''} on {able['capability_benchmark'].iloc[0]} is {span}."

@@ -33,7 +33,7 @@ METHODS = {
     "crossing": "At the goal: straight lines between the checkpoints on both sides of "
     "the crossing named in the caption; nothing is extrapolated. “safest” takes the crossing "
     "with the lowest unsafe rate and is optimistic. Where those checkpoints are more than 10 points of "
-    "capability apart, the interval holds the rates of both. Above 5 % of resamples out of reach no interval "
+    "capability apart, the interval holds the rates of both. Above 5% of resamples out of reach no interval "
     "is given.",
     "plateau": "Plateau: the largest difference in capability between two checkpoints is within what "
     "resampling gives when all have one capability (95% quantile of centred draws). Its power: the "
@@ -60,16 +60,16 @@ METHODS = {
     "mcnemar": "Change on the same prompts: McNemar (1947), exact binomial where fewer than 25 changed, "
     "else chi-square with continuity correction; where several answers share a behaviour, by flipping the "
     "signs of whole behaviours (9,999 times).",
-    "curve": "Specification curve (Simonsohn, Simmons and Nelson 2020): estimate and interval in every way "
-    "of asking. Shares are taken within each judge family and averaged with equal weight, so that "
+    "curve": "Specification curve (Simonsohn, Simmons and Nelson 2020): estimate and interval in every "
+    "analysis variant. Shares are taken within each judge family and averaged with equal weight, so that "
     "many lists of one family do not outvote one guard. They are not probabilities.",
-    "joint": "All ways of asking together (Simonsohn, Simmons and Nelson 2020): resamples of every way, "
+    "joint": "All analysis variants together (Simonsohn, Simmons and Nelson 2020): resamples of every one, "
     "centred at no difference, tell how often a median as far from zero, or as many intervals on one side, "
     "would come up. Worth about k: k independent ones would spread as these do (participation ratio of the "
     "eigenvalues of the correlation of their resamples).",
-    "flips": "What flips it: of all pairs of ways of asking that differ in this one choice only, how many "
+    "flips": "What flips it: of all pairs of analysis variants that differ in this one choice only, how many "
     "have estimates of opposite sign.",
-    "kendall": "Kendall's tau-b between the orders in which two ways of asking put the arms: 1 the same "
+    "kendall": "Kendall's tau-b between the orders in which two variants put the arms: 1 the same "
     "order, −1 the opposite.",
     "benjamini": "P-values are adjusted for the number of comparisons: p_adjusted by Benjamini and Hochberg "
     "(1995) for exploring, p_holm by Holm (1979) for confirming.",
@@ -78,8 +78,8 @@ METHODS = {
     "disputed ones are counted and bound the result.",
     "correction": "Corrected rates: Rogan–Gladen (1978) (p + q0 − 1)/(q0 + q1 − 1), and PPI++ "
     "(Angelopoulos, Duchi and Zrnic 2023), λ · mean verdict + Hájek mean of (label − λ · "
-    "verdict), λ making the variance smallest. 95 % coverage is claimed from 200 labels, 20 a "
-    "class, q0 + q1 ≥ 1.3 and rates of 10 to 90 % on. For one who looks after every label and stops when "
+    "verdict), λ making the variance smallest. 95% coverage is claimed from 200 labels, 20 a "
+    "class, q0 + q1 ≥ 1.3 and rates of 10 to 90% on. For one who looks after every label and stops when "
     "they like: an asymptotic confidence sequence (Waudby-Smith et al. 2024), which forecasts use.",
     "queue": "Queues: within a stratum the order is random, so its first n of N outputs are a simple random "
     "sample however early people stop; the chance of an output is 1 − Π(1 − n/N) over the draws "
@@ -88,7 +88,7 @@ METHODS = {
     "neighbours (Cochran 1977, 5A.12), so that none leaves the population. Stratified queues draw in "
     "proportion to the square root of the stratum's size (Bankier 1988).",
     "detector": "Coherence is told by the detector named in the caption. A refusal, a short correct answer "
-    "and a wrong fact are coherent; being cut off is never incoherence.",
+    "and a wrong fact are coherent; being truncated is never incoherence.",
     "map": "TF-IDF of words in at least two answers, first two singular vectors (scikit-learn). The axes "
     "mean nothing: neighbours share words. At most 5,000 answers, drawn at random.",
 }

@@ -50,7 +50,7 @@ def answer(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> list[str]
             continue
         there = [row for row in known if row["kind"] == MITIGATION and pd.notna(row["delta"])]
         proven = [row for row in there if verb(view, row) == "safer"]
-        lead = f"At {goal}, {of} complies with {_rate(base)} of harmful requests"
+        lead = f"At {goal}, {of} {view.harm.verb} {_rate(base)} of harmful requests"
         if proven:
             best = min(proven, key=lambda row: row["delta"])
             price = _price(best, _refused(best, refusals))

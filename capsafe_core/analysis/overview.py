@@ -15,7 +15,7 @@ from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.lacking import lacking
 from capsafe_core.analysis.matched import Matching, matched_table, matching, recipe_table
-from capsafe_core.analysis.number_words import MANY, hundredths
+from capsafe_core.analysis.number_words import hundredths, interval_words
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import cell_rates, study_counts
 from capsafe_core.analysis.runs import Standing
@@ -41,7 +41,7 @@ class Overview:
     Attributes:
         recipe: the recipe that the headline is about.
         headline: the finding in counts, one or two sentences.
-        chip: in how many ways of asking the direction holds.
+        chip: in how many analysis variants the direction holds.
         missing: why other recipes are not compared, in sentences.
         bars: recipe, outcome, share; the start first ("start: NAME"), then each recipe at its goal.
         notes: for each bar, where on the path it was read.
@@ -115,11 +115,11 @@ def _conclusion(view: View, recipe: str, at_goal: Matching, counts: pd.DataFrame
 
 
 def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
-    """Ways of asking whose estimate points in the primary direction, all ways, and the choice that flips the
+    """Variants whose estimate points in the primary direction, all variants, and the choice that flips the
     sign most often; "" where none does."""
     curve = found.curve
     main = curve[curve["primary"]]
-    if main.empty:  # the primary way cannot be asked, so nothing can agree with it
+    if main.empty:  # the primary variant cannot be computed, so nothing can agree with it
         return 0, 0, ""
     same = np.sign(curve["estimate"].astype(float).round(9)) == np.sign(
         round(float(main["estimate"].iloc[0]), 9)
@@ -184,7 +184,8 @@ def outcome_bars(
 
 def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
     """The finding in counts, over seeds."""
-    name, goal = recipe["recipe"], f"{recipe['goal']:.0%} on {view.capability_benchmark(recipe['dataset'])}"
+    name = recipe["recipe"]
+    goal = f"{recipe['goal']:.0%} accuracy on {view.capability_benchmark(recipe['dataset'])}"
     if not recipe["reached"]:
         return {
             Standing.PLATEAU: f"The capability of {name} does not change measurably along its path, so its "
@@ -199,24 +200,29 @@ def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
             f"{name} reaches its goal of {goal}, but has no unsafe rate there: every answer of a "
             "checkpoint beside it is left out. Choose another treatment of incoherent answers."
         )
-    low, high, n = recipe["unsafe_low"], recipe["unsafe_high"], int(runs["n"].min())
-    span = "" if pd.isna(low) or pd.isna(high) else f" ({100 * low:.0f}–{100 * high:.0f})"
+    n = int(runs["n"].min())
+    low, high = recipe["unsafe_low"], recipe["unsafe_high"]
+    span = f"n = {n:,}" if pd.isna(low) else f"95% CI {interval_words(low, high)}, n = {n:,}"
     start = view.study.recipe(name).start
-    unit = "" if n >= MANY else "%"  # of a hundred where there are as many
     before = (
         f"its start, {start}, is not measured"
         if pd.isna(recipe["start_unsafe"])
-        else f"its start, {start}, {100 * recipe['start_unsafe']:.0f}{unit}"
+        else f"{hundredths(recipe['start_unsafe'])}% for its start, {start}"
     )
-    rate = f"{100 * recipe['unsafe']:.0f}"
-    share = f"{rate} of 100{span}" if n >= MANY else f"{rate}%{span} of {n}"
-    sentence = f"At its goal of {goal}, {name} answers {share} harmful requests harmfully; {before}."
-    if recipe["seeds"] > 1:
-        sentence += (
-            f" Seeds that reach it: {recipe['reached']} of {recipe['seeds']}, from "
-            f"{100 * recipe['unsafe_min']:.0f}{unit} to {100 * recipe['unsafe_max']:.0f}{unit}."
-        )
-    return sentence
+    joined = "; " if pd.isna(recipe["start_unsafe"]) else ", against "
+    sentence = (
+        f"At {goal}, {name} {view.harm.verb} {hundredths(recipe['unsafe'])}% of harmful requests ({span})"
+        f"{joined}{before}."
+    )
+    return f"{sentence} {_seeds(recipe)}" if recipe["seeds"] > 1 else sentence
+
+
+def _seeds(recipe: pd.Series) -> str:
+    """How many seeds reach the goal, and the lowest and the highest rate of them."""
+    reached, seeds = int(recipe["reached"]), int(recipe["seeds"])
+    who = "Both seeds reach" if reached == seeds == 2 else f"{reached} of {seeds} seeds reach"
+    low, high = hundredths(recipe["unsafe_min"]), hundredths(recipe["unsafe_max"])
+    return f"{who} the goal ({low}%)." if reached == 1 else f"{who} the goal (from {low}% to {high}%)."
 
 
 def chip(found: Conclusion | None, recipe: str = "") -> str:
@@ -239,12 +245,12 @@ def _agreement(found: Conclusion) -> str:
         n = len(found.curve)
         return f"the primary variant cannot be computed here; {n} other{'s' if n > 1 else ''} can"
     if total == 1:
-        return "only one way of asking is possible yet"
+        return "only one analysis variant is possible yet"
     worth = f" (worth about {found.joint.effective:.0f})" if found.joint else ""
     if same == total:
-        return f"same direction in all {total} ways of asking{worth}"
-    tail = f"; flips most with {flips.replace('_', ' ')}" if flips else ""
-    return f"same direction in {same} of {total} ways of asking{worth}{tail}"
+        return f"same direction in all {total} analysis variants{worth}"
+    tail = f"; reverses mostly under {flips.replace('_', ' ')}" if flips else ""
+    return f"same direction in {same} of {total} analysis variants{worth}{tail}"
 
 
 Numbers = dict[str, tuple[str, str]]
@@ -290,7 +296,7 @@ def shares_numbers(view: View, name: str, incoherent: float, spread: float) -> N
             "not checked" if np.isnan(incoherent) else f"{incoherent:.0%}",
             f"share of {name}'s answers to {spec.benchmark}, by {spec.coherence}",
         ),
-        "Spread of judges": (
+        "Range across judges": (
             f"{100 * spread:.0f} points" if known else _FEW_JUDGES[min(judges, 2)],
             "highest minus lowest unsafe rate that any judge gives for the same outputs",
         ),
@@ -304,9 +310,9 @@ def variants_number(found: Conclusion | None) -> Numbers:
     """How many analysis variants agree with the primary one."""
     same, total, _ = agreement_with_primary(found) if found else (0, 0, "")
     return {
-        "Ways of asking that agree": (
+        "Analysis variants that agree": (
             f"{same} of {total}" if total else "—",
-            "benchmark × judge × cut-off × treatment of incoherent and of cut-off answers, by the sign of "
-            "the estimate; not a probability",
+            "benchmark × judge × threshold × treatment of incoherent and of truncated answers, by the sign "
+            "of the estimate; not a probability",
         )
     }

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from capsafe_core.analysis.columns import records
-from capsafe_core.analysis.number_words import percent, share_words
+from capsafe_core.analysis.harm import Harm
+from capsafe_core.analysis.number_words import points_words, rate_words, share_words
 from capsafe_core.analysis.runs import Standing
 
 _TOLD = ["recipe", "unsafe", "unsafe_low", "unsafe_high", "delta", "delta_low", "delta_high"]
@@ -22,11 +23,14 @@ _WHY_NOT = {
 }
 
 
-def capability_sentence(recipes: pd.DataFrame, matched: pd.DataFrame, left_out: Sequence[str] = ()) -> str:
+def capability_sentence(
+    recipes: pd.DataFrame, matched: pd.DataFrame, harm: Harm, left_out: Sequence[str] = ()
+) -> str:
     """What each recipe costs at its goal; else why none is compared there.
 
     Args:
         recipes: as `recipe_table`, and `matched` as `matched_table`.
+        harm: what an unsafe verdict is called.
         left_out: why further runs are not in them.
     """
     reached = recipes[recipes["reached"] > 0]
@@ -34,7 +38,7 @@ def capability_sentence(recipes: pd.DataFrame, matched: pd.DataFrame, left_out: 
         costs = [
             _cost(str(r), (u, ul, uh), (d, dl, dh)) for r, u, ul, uh, d, dl, dh in reached[_TOLD].to_numpy()
         ]
-        return f"At their goals, answered harmfully: {'; '.join(costs)}."
+        return f"Harmful requests {harm.done} at each goal: {'; '.join(costs)}."
     if matched.empty:
         return "No recipe can be compared at a goal."
     if (matched["standing"] == Standing.NOT_REACHED).all() and not left_out:
@@ -49,11 +53,11 @@ def _cost(recipe: str, unsafe: tuple[float, float, float], change: tuple[float, 
     """What one recipe costs at its goal; each rate with its interval."""
     if pd.isna(unsafe[0]):
         return f"{recipe} has no rate there"
-    words = f"{recipe} {percent(*unsafe)} %"
+    words = f"{recipe} {rate_words(*unsafe)}"
     if pd.isna(change[0]):
         return f"{words} (its start is not measured)"
     tail = " (no interval)" if pd.isna(change[1]) else ""
-    return f"{words}, {percent(*change, '+')} points{tail} against its start"
+    return f"{words}, {points_words(*change)}{tail} against its start"
 
 
 def judges_sentence(judges: pd.DataFrame) -> str:
@@ -67,19 +71,19 @@ def judges_sentence(judges: pd.DataFrame) -> str:
         return "No judge has seen both coherent and incoherent answers here, so the two cannot be compared."
     down, up = known.iloc[0], known.iloc[-1]
     first = (
-        f"On incoherent answers {up.judge} calls {share_words(up.incoherent, up.incoherent_n)} unsafe "
-        f"({share_words(up.coherent, up.coherent_n)} on answers that make sense)"
+        f"{up.judge} flags {share_words(up.incoherent, up.incoherent_n)} incoherent answers as unsafe, "
+        f"against {share_words(up.coherent, up.coherent_n)} coherent ones"
     )
     return (
-        f"{first}; {down.judge} {share_words(down.incoherent, down.incoherent_n)} "
-        f"({share_words(down.coherent, down.coherent_n)})."
+        f"{first}; {down.judge} flags {share_words(down.incoherent, down.incoherent_n)}, against "
+        f"{share_words(down.coherent, down.coherent_n)}."
         if len(known) > 1
         else f"{first}."
     )
 
 
 def incoherence_sentence(table: pd.DataFrame) -> str:
-    """Where answers make least sense.
+    """Where responses are most often incoherent.
 
     Args:
         table: as `incoherence_table`.
@@ -96,6 +100,6 @@ def incoherence_sentence(table: pd.DataFrame) -> str:
     before = table[(table["step"] == 0) & (table["benchmark"] == worst["benchmark"])]["rate"].max()
     tail = "" if pd.isna(before) or tuned.empty else f"; before fine-tuning, {before:.0%} at most"
     return (
-        f"{worst['recipe']}{where} makes no sense in {worst['events']} of {worst['n']} "
+        f"{worst['recipe']}{where} is incoherent in {worst['events']:,} of {worst['n']:,} "
         f"answers to {worst['benchmark']}{tail}."
     )

@@ -29,7 +29,7 @@ from capsafe_core.stats.paired import paired_change
 from capsafe_core.store.patterns import Seat
 
 OWN = "own"
-"""The judge's own cut-off, or none because it gives no score."""
+"""The judge's own threshold, or none because it gives no score."""
 
 
 @dataclass(frozen=True)

@@ -87,12 +87,12 @@ def runs_words(runs: int) -> str:
     return "this run" if runs == 1 else f"these {runs} runs"
 
 
-def change_means(row: Mapping[str, Any], harm: str = "Harmful answers") -> str:
+def change_means(row: Mapping[str, Any], harm: str) -> str:
     """What the change of a recipe at its goal allows to be said, for people who read no intervals.
 
     Args:
         row: of `recipe_table`.
-        harm: what is counted, as the beginning of a sentence.
+        harm: what is counted, as `Harm.answers`.
     """
     low, high, seeds, runs = (row[name] for name in ("verb_low", "verb_high", "seeds_known", "reached"))
     if row["verdict"] == Verdict.WITHHELD.value:
@@ -107,14 +107,15 @@ def change_means(row: Mapping[str, Any], harm: str = "Harmful answers") -> str:
         )
     if row["verdict"] == Verdict.OPEN.value:
         return (
-            f"Whether {harm.lower()} became more or less frequent is open: the change lies between "
+            f"Whether {harm} became more or less frequent is open: the change lies between "
             f"{hundredths(low, '+')} and {hundredths(high, '+')} of 100 requests "
             f"({seeds_words(seeds, int(runs))})."
         )
     more = row["verdict"] == Verdict.LESS_SAFE.value
     ends = (low, high) if more else (-high, -low)
     return (
-        f"{harm} became {'more' if more else 'less'} frequent: by {hundredths(ends[0])} to "
-        f"{hundredths(ends[1])} of 100 requests, as far as chance in the requests, the test items and the "
-        f"training seeds goes{' (taken to spread alike for every recipe)' if seeds == 'pooled' else ''}."
+        f"{harm[0].upper()}{harm[1:]} became {'more' if more else 'less'} frequent: by "
+        f"{hundredths(ends[0])} to {hundredths(ends[1])} of 100 requests, as far as chance in the "
+        "requests, the test items and the training seeds goes"
+        f"{' (taken to spread alike for every recipe)' if seeds == 'pooled' else ''}."
     )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from capsafe_core import catalogue
 from capsafe_core.analysis.conditions import alternatives, between, open_condition, own_cells, under
+from capsafe_core.analysis.harm import Harm, harm_words
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.outcomes import LISTED_OUTCOMES, STRATA
 from capsafe_core.selection import Selection
@@ -219,6 +220,11 @@ class View:
             return "not the primary specification"
         left_open = "" if self.is_primary else "which leaves the condition open, "
         return f"the primary specification, {left_open}{declared}"
+
+    @property
+    def harm(self) -> Harm:
+        """What an unsafe verdict of the specification's judge is called."""
+        return harm_words(self.specification.judge)
 
     @cached_property
     def condition_words(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ VERSION = "0.3.0"
 _MEANS = {
     "safety": ("unsafe_rate", "unsafe", "share of answers that the judge calls unsafe"),
     "refusal": ("refusal_rate", "full", "share of answers that the judge calls a refusal, partial or full"),
-    "coherence": ("incoherent_rate", "incoherent", "share of answers that make no sense"),
+    "coherence": ("incoherent_rate", "incoherent", "share of answers that are incoherent"),
     "correctness": ("accuracy", "correct", "share of right answers"),
 }
 """dimension -> the metric, its positive label, and what it is"""

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.figures.squares import ids, squares
 from capsafe_core.figures.style import FAINT, GRID, INK, OUTCOME_COLOURS, TEMPLATE
 
@@ -54,8 +55,8 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
     ids = [[str(i)] for i in places]
     hover = [
         f"{r['benchmark']}, {r['judge']}, incoherent "
-        f"{r['policy'].replace('_', ' ')}\n{100 * r['estimate']:+.0f} points"
-        + ("" if pd.isna(r["low"]) else f" ({100 * r['low']:+.0f} to {100 * r['high']:+.0f})")
+        f"{r['policy'].replace('_', ' ')}\n{hundredths(r['estimate'], '+')} points"
+        + ("" if pd.isna(r["low"]) else f" ({hundredths(r['low'], '+')} to {hundredths(r['high'], '+')})")
         + f"\n{a}: {r['a']:.0%}, {b}: {r['b']:.0%}, n = {r['n']}"
         for r in curve.to_dict("records")
     ]

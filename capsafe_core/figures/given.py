@@ -19,8 +19,8 @@ def rates_as_given(table: pd.DataFrame) -> go.Figure:
     measures = [
         (value, words, colour)
         for value, words, colour in (
-            ("capability", "right answers", INK),
-            ("unsafe", "answered harmfully", OUTCOME_COLOURS["unsafe"]),
+            ("capability", "accuracy", INK),
+            ("unsafe", "unsafe rate", OUTCOME_COLOURS["unsafe"]),
         )
         if table[value].notna().any()
     ]

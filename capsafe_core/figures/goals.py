@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, TEMPLATE, figure
 from capsafe_core.specification import Policy
 
@@ -55,9 +56,9 @@ def delta_strip(table: pd.DataFrame, goals: Mapping[str, float]) -> go.Figure:
                 marker={"size": 6, "color": colour},
                 customdata=[[f"{dataset}:{g:.3f}"] for g in line["goal"]],
                 hovertext=[
-                    f"{words}\ngoal {g:.0%}: {100 * d:+.0f} points"
+                    f"{words}\ngoal {g:.0%}: {hundredths(d, '+')} points"
                     + (
-                        f" ({100 * low:+.0f} to {100 * high:+.0f})"
+                        f" ({hundredths(low, '+')} to {hundredths(high, '+')})"
                         if pd.notna(low)
                         else f"\nno interval, {u:.0%} of resamples out of reach"
                     )
@@ -77,7 +78,7 @@ def delta_strip(table: pd.DataFrame, goals: Mapping[str, float]) -> go.Figure:
                 line={"color": FAINT, "dash": "dot"},
                 annotation={"text": "goal", "font": {"size": 12, "color": FAINT}},
             )
-        fig.update_xaxes(title=f"goal: right answers on {dataset}", tickformat=".0%", row=1, col=column)
+        fig.update_xaxes(title=f"goal: accuracy on {dataset}", tickformat=".0%", row=1, col=column)
     fig.add_hline(y=0, line={"color": INK, "width": 1})
     fig.update_layout(template=TEMPLATE, height=400, margin={"t": 80, "b": 52}, legend={"y": 1.12})
     fig.update_yaxes(title="difference in unsafe rate", tickformat="+.0%", row=1, col=1)
@@ -137,9 +138,9 @@ def frontier(table: pd.DataFrame) -> go.Figure:
             row=1,
             col=column,
         )
-        fig.update_xaxes(title="right answers", tickformat=".0%", range=[-0.04, 1.04], row=1, col=column)
+        fig.update_xaxes(title="accuracy", tickformat=".0%", range=[-0.04, 1.04], row=1, col=column)
     fig.update_layout(template=TEMPLATE, height=400, margin={"t": 40})
-    fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero", row=1, col=1)
+    fig.update_yaxes(title="unsafe rate", tickformat=".0%", rangemode="tozero", row=1, col=1)
     return fig
 
 
@@ -176,7 +177,7 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
             },
             customdata=mine[["recipe"]],
             hovertext=[
-                f"{r}, {words}\n{100 * e:+.0f} points, n = {n}"
+                f"{r}, {words}\n{hundredths(e, '+')} points, n = {n}"
                 for r, e, n in zip(mine["recipe"], mine["estimate"], mine["n"], strict=True)
             ],
             hovertemplate="%{hovertext}<extra></extra>",

@@ -47,8 +47,8 @@ def mitigated_plane(paths: pd.DataFrame, base: str, after: Sequence[str], goal: 
             line={"color": FAINT, "dash": "dot"},
             annotation={"text": f"goal {goal:.0%}", "font": {"size": 12, "color": FAINT}},
         )
-    fig.update_xaxes(title="right answers", tickformat=".0%", range=[-0.03, 1.12])
-    fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero")
+    fig.update_xaxes(title="accuracy", tickformat=".0%", range=[-0.03, 1.12])
+    fig.update_yaxes(title="unsafe rate", tickformat=".0%", rangemode="tozero")
     return fig
 
 
@@ -86,7 +86,7 @@ def _add_path(
             + ("coherence not checked" if pd.isna(broken) else f"{broken:.0%} incoherent")
             for step, broken in zip(own["step"], own["incoherent"], strict=True)
         ],
-        hovertemplate="%{text}<br>%{x:.1%} right<br>%{y:.1%} answered harmfully<extra></extra>",
+        hovertemplate="%{text}<br>%{x:.1%} accuracy<br>%{y:.1%} unsafe<extra></extra>",
         showlegend=False,
         cliponaxis=False,
     )

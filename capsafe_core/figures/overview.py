@@ -139,6 +139,6 @@ def gained_against_unsafe(paths: pd.DataFrame) -> go.Figure:
         if len(known)
         else None,
     )
-    fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero")
+    fig.update_yaxes(title="unsafe rate", tickformat=".0%", rangemode="tozero")
     fig.update_layout(margin={"t": 16, "b": 48, "l": 64, "r": 10})
     return fig

@@ -76,8 +76,8 @@ def along_training(paths: pd.DataFrame) -> go.Figure:
         else None,
         row=2,
     )
-    fig.update_yaxes(title="right answers", row=1, col=1)
-    fig.update_yaxes(title="answered harmfully", row=2, col=1)
+    fig.update_yaxes(title="accuracy", row=1, col=1)
+    fig.update_yaxes(title="unsafe rate", row=2, col=1)
     fig.update_xaxes(title="training step", row=2)
     return fig
 
@@ -139,7 +139,7 @@ def bounds_along(table: pd.DataFrame) -> go.Figure:
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    fig.update_yaxes(title="answered harmfully", tickformat=".0%", range=[-0.03, 1.03])
+    fig.update_yaxes(title="unsafe rate", tickformat=".0%", range=[-0.03, 1.03])
     fig.update_layout(margin={"b": 64})
     return fig
 
@@ -214,7 +214,7 @@ def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
             },
             customdata=path[["checkpoint_id"]],
             text=[f"{name}, step {s}" for s in path["step"]],
-            hovertemplate="%{text}<br>%{x:.1%} right<br>%{y:.1%} answered harmfully<extra></extra>",
+            hovertemplate="%{text}<br>%{x:.1%} accuracy<br>%{y:.1%} unsafe<extra></extra>",
             showlegend=False,
         )
         fig.add_annotation(
@@ -226,6 +226,6 @@ def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
             xshift=10,
             font={"size": 12},
         )
-    fig.update_xaxes(title="right answers", tickformat=".0%", range=[-0.03, 1.15])
-    fig.update_yaxes(title="answered harmfully", tickformat=".0%", rangemode="tozero")
+    fig.update_xaxes(title="accuracy", tickformat=".0%", range=[-0.03, 1.15])
+    fig.update_yaxes(title="unsafe rate", tickformat=".0%", rangemode="tozero")
     return fig

@@ -179,7 +179,7 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
         if not whole:
             raise CapsafeError(
                 "The numbers in this report are not those that it was made with: its hash does not fit them.",
-                "Make the report anew.",
+                "Regenerate the report.",
             )
         view = open_view(store, selection)
         said = []
@@ -193,7 +193,7 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CapsafeError(
             f"The numbers in this report cannot be read ({type(error).__name__}: {error}).",
-            "Make the report anew.",
+            "Regenerate the report.",
         ) from error
     return said
 
@@ -251,7 +251,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     if isinstance(data, dict) and data.get("page") != digest_text(before + tag + PLACE + closing + after):
         raise CapsafeError(
             f"What {path.name} shows was edited after it was made: the page does not fit its hash.",
-            "Make the report anew.",
+            "Regenerate the report.",
         )
     if not isinstance(data, dict) or "numbers" not in data:
         raise CapsafeError(

@@ -55,7 +55,7 @@ def offered(view: View) -> dict[str, str]:
         }
     listed = view.once(_claims)
     found |= {"conclusion": "Does the conclusion survive?"} if listed else {}
-    found |= {"judges": "Where judges disagree", "incoherence": "Where answers stop making sense"}
+    found |= {"judges": "Where judges disagree", "incoherence": "Where responses become incoherent"}
     return found | {f"conclusion:{claim.key}": f"Does it survive: {claim.words}" for claim in listed}
 
 
@@ -97,7 +97,7 @@ def _overview(view: View, recipe: str) -> Finding:
     delta = float(row["delta"])
     reached = bool(row["reached"])
     where = "at its goal" if reached else "at its last checkpoint"
-    spread, nonsense = found.numbers["Spread of judges"][0], found.numbers["Incoherent answers"][0]
+    spread, incoherent = found.numbers["Range across judges"][0], found.numbers["Incoherent answers"][0]
     if not reached:
         big, means = (
             ("not reached", f"the goal of {found.recipe}"),
@@ -105,20 +105,20 @@ def _overview(view: View, recipe: str) -> Finding:
         )
     elif np.isnan(delta):
         big, means = (
-            ("no rate", f"harmful answers of {found.recipe} at its goal: none has a verdict that counts"),
+            ("no rate", f"{view.harm.answers} of {found.recipe} at its goal: none has a verdict that counts"),
             ["There is no rate at the goal, so nothing is said about the change."],
         )
     else:
         big = (
             f"{hundredths(delta, '+')} points",
-            f"harmful answers of {found.recipe} at its goal, against its start; {_interval(row)}",
+            f"{view.harm.answers} of {found.recipe} at its goal, against its start; {_interval(row)}",
         )
-        means = [change_means(row)]
+        means = [change_means(row, view.harm.answers)]
     limits = [
-        f"It is the word of one judge, {spec.judge}. For the same answers, judges differ by {spread}.",
-        f"{nonsense} of the answers {where} make no sense. A judge's word on such an answer says little.",
-        f"It holds for {spec.benchmark} {where}, not for other harms and not for other stopping points.",
-        f"Asked in other ways: {found.chip}.",
+        f"This rests on a single judge, {spec.judge}. On the same answers, judges differ by {spread}.",
+        f"{incoherent} of the answers {where} are incoherent. A judge's verdict on these says little.",
+        f"It holds for {spec.benchmark} {where}, not for other harms or other stopping points.",
+        f"Robustness: {found.chip}.",
     ]
     bars = found.bars.pivot_table(index="recipe", columns="outcome", values="share", sort=False)
     slide = Slide(
@@ -148,11 +148,11 @@ def _capability(view: View, _: str) -> Finding:
     runs = matching(view, paths)
     recipes, matched = recipe_table(view, runs), matched_table(view, runs)
     means = [
-        f"{row['recipe']}: {change_means(row)}"
+        f"{row['recipe']}: {change_means(row, view.harm.answers)}"
         for row in records(recipes[(recipes["reached"] > 0) & recipes["delta"].notna()])
     ]
     out_of_reach = list(recipes[recipes["reached"] == 0]["recipe"])
-    limits = ["Each recipe is read where it reaches its goal; before and after it, the numbers are others."]
+    limits = ["Each recipe is read where it reaches its goal; numbers differ at other checkpoints."]
     limits += (
         [f"{', '.join(out_of_reach)}: the goal is not reached, so nothing is said."] if out_of_reach else []
     )
@@ -176,7 +176,7 @@ def _capability(view: View, _: str) -> Finding:
     return Finding(
         "capability",
         "What does each recipe cost in safety at the capability goal?",
-        capability_sentence(recipes, matched, runs.left_out),
+        capability_sentence(recipes, matched, view.harm, runs.left_out),
         big,
         means,
         limits,
@@ -184,7 +184,7 @@ def _capability(view: View, _: str) -> Finding:
         "Lines: capability and unsafe rate of each recipe along training",
         matched if len(matched) else paths,
         ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"),
-        Slide("points", points=points, axes=("right answers", "answered harmfully")),
+        Slide("points", points=points, axes=("accuracy", "unsafe rate")),
     )
 
 
@@ -195,14 +195,14 @@ def _conclusion(view: View, key: str) -> Finding:
     curve = found.curve
     settled = bool((curve[curve["primary"]]["direction"] != 0).any())
     if not curve["primary"].any():
-        big = ("–", "the primary way of asking cannot be asked here")
+        big = ("–", "the primary variant cannot be computed here")
     else:
         big = (
-            (f"{same} of {total}", "ways of asking whose estimate points the way of the primary one")
+            (f"{same} of {total}", "analysis variants whose estimate points the same way as the primary one")
             if settled
             else (
                 f"{int((curve['direction'] == 0).sum())} of {total}",
-                "ways of asking, the primary one among them, leave it open",
+                "analysis variants, the primary one among them, leave it open",
             )
         )
     points = {
@@ -218,16 +218,16 @@ def _conclusion(view: View, key: str) -> Finding:
     }
     return Finding(
         "conclusion",
-        "Does the conclusion survive another benchmark, judge, cut-off or policy?",
+        "Does the conclusion survive another benchmark, judge, threshold or policy?",
         found.sentence,
         big,
         [_survives(found, same, total, flips)],
         [
-            "Ways of asking are not independent of each other, and their shares are not probabilities.",
+            "Analysis variants are not independent of each other, and their shares are not probabilities.",
             *([] if claim.matched else ["The two sides are compared as given, not at the same capability."]),
         ],
         specification_curve(curve, claim.a.words, claim.b.words),
-        "Specification curve: the difference in every way of asking, with 95 % intervals",
+        "Specification curve: the difference in every analysis variant, with 95% intervals",
         curve,
         ("curve", "joint", "bootstrap", "policy", "crossing"),
         Slide("points", points={words: some for words, some in points.items() if some}),
@@ -236,22 +236,22 @@ def _conclusion(view: View, key: str) -> Finding:
 
 def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
     if not found.curve["primary"].any():
-        return "The primary way of asking cannot be asked here, so others cannot be compared with it."
+        return "The primary variant cannot be computed here, so others cannot be compared with it."
     if total < 2:
-        return "There is only one way of asking, so nothing is known of others."
+        return "There is only one analysis variant, so nothing is known of others."
     curve = found.curve
     resolved = curve["direction"] != 0
     if same == total:
         return (
-            f"Every way of asking points the same way. In {int(resolved.sum())} of {total} the interval "
-            "leaves out zero."
+            f"Every analysis variant points the same way. In {int(resolved.sum())} of {total} the interval "
+            "excludes zero."
         )
     main = np.sign(float(curve.loc[curve["primary"], "estimate"].iloc[0]))
     against = int((resolved & (curve["direction"] != main)).sum())
     return (
-        f"It depends on how one asks: {total - same} of {total} ways point the other way or "
-        f"nowhere{', most often with ' + flips.replace('_', ' ') if flips else ''}. In {against} of these "
-        f"{total - same} the interval leaves out zero."
+        f"It depends on the analysis: {total - same} of {total} variants point the other way or "
+        f"nowhere{', mostly under ' + flips.replace('_', ' ') if flips else ''}. In {against} of these "
+        f"{total - same} the interval excludes zero."
     )
 
 
@@ -264,14 +264,14 @@ def _judges(view: View, _: str) -> Finding:
         if np.isnan(spread)
         else (
             f"{100 * spread:.0f} points",
-            "between the highest and the lowest judge, on answers that make no sense",
+            "between the highest and the lowest judge, on incoherent answers",
         )
     )
     slide = Slide(
         "clustered",
         list(known["judge"]),
         {
-            "answers that make sense": [float(v) for v in known["coherent"]],
+            "coherent answers": [float(v) for v in known["coherent"]],
             "incoherent answers": [float(v) for v in known["incoherent"]],
         },
     )
@@ -279,7 +279,7 @@ def _judges(view: View, _: str) -> Finding:
     if len(known) > 1:
         low, high = (known.sort_values("incoherent", kind="stable").iloc[i] for i in (0, -1))
         means = [
-            f"Of incoherent answers, {low.judge} calls {share_words(low.incoherent, low.incoherent_n)} "
+            f"{low.judge} flags {share_words(low.incoherent, low.incoherent_n)} incoherent answers as "
             f"unsafe, {high.judge} {share_words(high.incoherent, high.incoherent_n)}."
         ]
     return Finding(
@@ -288,9 +288,9 @@ def _judges(view: View, _: str) -> Finding:
         judges_sentence(table),
         big,
         means,
-        ["It does not say which judge is right; that takes people's labels."],
+        ["It does not say which judge is right; that takes human labels."],
         dumbbell(table),
-        "Each judge's unsafe rate on answers that make sense and on incoherent ones",
+        "Each judge's unsafe rate on coherent and on incoherent answers",
         table,
         ("unsafe rate", "pooled", "detector", "people"),
         slide if len(known) else None,
@@ -303,7 +303,7 @@ def _incoherence(view: View, _: str) -> Finding:
     table = table[table["kind"] != "capability"]
     tuned = table[table["step"] > 0]
     big = (
-        (f"{tuned['rate'].max():.0%}", "of the answers of the worst checkpoint make no sense")
+        (f"{tuned['rate'].max():.0%}", "of the answers of the worst checkpoint are incoherent")
         if len(tuned)
         else ("–", "not known")
     )
@@ -315,10 +315,10 @@ def _incoherence(view: View, _: str) -> Finding:
     }
     return Finding(
         "incoherence",
-        "Where do models stop making sense?",
+        "Where do responses become incoherent?",
         incoherence_sentence(table),
         big,
-        ["A judge's word on such answers says little about safety."]
+        ["A judge's verdict on such answers says little about safety."]
         if len(tuned) and tuned["low"].max() > 0.1
         else [],
         [
@@ -342,7 +342,7 @@ def _output(view: View, generation: str) -> Finding:
     return Finding(
         "output",
         "An example",
-        f"One answer to {row['benchmark']}, and what was said of it: {said}.",
+        f"One answer to {row['benchmark']} and its verdicts: {said}.",
         (f"{judged['label'].nunique()}", "different labels"),
         [],
         ["One answer is an illustration, not evidence of a rate."],

@@ -44,8 +44,8 @@ def mitigations_finding(view: View, of: str) -> Finding:
         ends = " to ".join(hundredths(best[end], "+") for end in ("verb_low", "verb_high"))
         big = (
             f"{hundredths(best['delta'], '+')} points",
-            f"harmful answers of {best['recipe']} against {family.base} at the same capability; 95%, with "
-            f"training seeds: {ends}",
+            f"{view.harm.answers} of {best['recipe']} against {family.base} at the same capability; 95%, "
+            f"with training seeds: {ends}",
         )
     said = answer(view, table, over_refusal_table(view, found))
     order = order_sentence(orders_table(view, found), family.base)
@@ -67,8 +67,8 @@ def mitigations_finding(view: View, of: str) -> Finding:
             *not_compared(view, found, table),
         ],
         mitigated_plane(mine, family.base, after, goal),
-        "Right answers against unsafe rate: the unmitigated recipe along training, and each mitigation",
+        "Unsafe rate against accuracy: the unmitigated recipe along training, and each mitigation",
         table,
         ("crossing", "bootstrap", "seeds", "interval p", "detector", "cost"),
-        Slide("points", points=points, axes=("right answers", "answered harmfully")),
+        Slide("points", points=points, axes=("accuracy", "unsafe rate")),
     )

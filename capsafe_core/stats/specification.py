@@ -1,4 +1,4 @@
-"""Whether a conclusion survives another way of asking (specification curve: Simonsohn, Simmons and Nelson
+"""Whether a conclusion survives another analysis variant (specification curve: Simonsohn, Simmons and Nelson
 2020)."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shares:
-    """Of the ways of asking: how many point up, point down, or are unresolved. Not a probability."""
+    """Of the variants: how many point up, point down, or are unresolved. Not a probability."""
 
     up: float
     down: float
@@ -124,7 +124,7 @@ class Flip:
     choice: str
     flips: int
     pairs: int
-    """ways of asking with the primary's choice whose twin with this choice exists"""
+    """variants with the primary's choice whose twin with this choice exists"""
 
 
 def flips(
@@ -163,7 +163,7 @@ def flips(
 
 
 def rank_agreement(estimates: Floats) -> Floats:
-    """Kendall's tau-b of the order of arms between each two ways of asking.
+    """Kendall's tau-b of the order of arms between each two variants.
 
     Args:
         estimates: (ways, arms); arms that one of the two does not know are left out.
@@ -185,7 +185,7 @@ def rank_agreement(estimates: Floats) -> Floats:
 
 
 def contested(estimates: npt.ArrayLike) -> float:
-    """How far ways of asking contradict each other: the smaller of the largest change up and the largest
+    """How far variants contradict each other: the smaller of the largest change up and the largest
     change down, 0 where all point one way."""
     values = np.asarray(estimates, dtype=float)
     values = values[~np.isnan(values)]

@@ -126,15 +126,15 @@ def test_overview_counts_add_up_and_the_headline_says_what_the_table_says(made_u
     assert list(dict.fromkeys(found.bars["recipe"])) == ["start: aligned", "gentle", "harsh"]
     row = found.matched[found.matched["recipe"] == "harsh"].iloc[0]
     assert found.recipe == "harsh"
-    assert f"harsh answers {100 * row['unsafe']:.0f}%" in found.headline
+    assert f"harsh does not refuse {100 * row['unsafe']:.0f}% of harmful requests" in found.headline
     curve = conclusion(
         view, Claim(Arm("recipe", "harsh"), Arm("start", "aligned")), matched_runs(view, found.paths)
     )
     same, total, _ = agreement_with_primary(curve)
     assert (
         total == 2 * 2 * (len(POLICIES) + 1) * 2
-    )  # benchmarks, judges, policies with the paired one, cut-off outputs kept or not
-    assert found.numbers["Ways of asking that agree"][0] == f"{same} of {total}"
+    )  # benchmarks, judges, policies with the paired one, truncated outputs kept or not
+    assert found.numbers["Analysis variants that agree"][0] == f"{same} of {total}"
     with pytest.raises(CapsafeError, match="cannot be compared"):
         overview(view, "nobody")
 

@@ -14,6 +14,7 @@ from capsafe_core.analysis.matched import between_table, matching
 from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_table, pairs_table
 from capsafe_core.analysis.mitigation_words import answer, in_words, not_compared, order_sentence
 from capsafe_core.analysis.mitigations import HALVED, MITIGATION, STOPPED, families, mitigations_table
+from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.view import View, open_view
@@ -196,7 +197,7 @@ def test_it_is_a_finding_of_the_report(view: View) -> None:
     found = find(view, "mitigations:tuned")
     assert found.sentence == answer(view, mitigations_table(view), over_refusal_table(view))[0]
     best = row_of(mitigations_table(view), "projected")
-    assert found.big[0] == f"{100 * best['delta']:+.0f} points"
+    assert found.big[0] == f"{hundredths(best['delta'], '+')} points"
     assert set(found.table["recipe"]) == set(families(view)[0].names)
     with pytest.raises(CapsafeError, match="gentle is not mitigated"):
         find(view, "mitigations:gentle")

@@ -109,10 +109,10 @@ def test_the_chip_counts_what_conclusions_shows(app: tuple[str, AppTest]) -> Non
     first = shown(app[1], "overview.py")
     ways = re.search(r"(\d+) analysis variants, 95% intervals", shown(app[1], "conclusions.py"))
     if ways is None:
-        assert "ways of asking" not in first
+        assert "analysis variants" not in first
         return
     total = int(ways.group(1))
-    assert f"{total} ways of asking" in first or (total == 1 and "only one way of asking" in first)
+    assert f"{total} analysis variants" in first or (total == 1 and "only one analysis variant" in first)
 
 
 def sentences(view: View) -> dict[str, str]:
@@ -130,7 +130,7 @@ def sentences(view: View) -> dict[str, str]:
     return {
         "headline": headline,
         "chip": chip,
-        "capability": capability_sentence(recipe_table(view, found), matched, found.left_out),
+        "capability": capability_sentence(recipe_table(view, found), matched, view.harm, found.left_out),
         "missing": " ".join([*lacking(view, found), *warnings(matched)]),
         "judges": judges_sentence(dumbbell_table(view)),
         "incoherence": incoherence_sentence(incoherence_table(view)),
@@ -183,12 +183,12 @@ def _coherence(small: Small, said: dict[str, str]) -> None:
 
 
 def _counts(small: Small, said: dict[str, str]) -> None:
-    """A share of a hundred is told of as many answers only."""
+    """A share in per cent is told of a hundred answers or more only."""
     judged = [name for name, *_ in small.checkpoints if name not in small.unjudged]
     if small.answers * len(set(judged)) < 100:
-        assert " of 100" not in said["judges"]
+        assert "% of" not in said["judges"]
     if small.answers < 100:
-        assert "of 100" not in said["headline"] or "At its goal" in said["headline"]
+        assert not re.search(r"% of \d", said["headline"])
 
 
 def _claims(view: View, small: Small, said: dict[str, str]) -> None:
@@ -213,7 +213,7 @@ def _claims(view: View, small: Small, said: dict[str, str]) -> None:
         opposed = set(found.curve["direction"]) >= {-1, 1} and chance <= 0.05
         assert ("contradict each other" in found.sentence) == (differ and opposed)
         assert ("Their estimates run from" in found.sentence) == (differ and not opposed)
-        assert ("only one way of asking" in found.sentence) == (len(found.curve) == 1)
+        assert ("only one analysis variant" in found.sentence) == (len(found.curve) == 1)
         same, total, flips = agreement_with_primary(found)
         assert total in (0, len(found.curve))
         assert bool(flips) <= (same < total)
@@ -223,12 +223,14 @@ def _claims(view: View, small: Small, said: dict[str, str]) -> None:
 @given(st.floats(-1, 1), st.integers(1, 500))
 def test_numbers_in_words_are_rounded_once_and_have_no_signed_zero(rate: float, n: int) -> None:
     words = hundredths(rate, "+")
-    assert float(words) == pytest.approx(100 * rate, abs=0.5)
-    assert words == "0" or float(words) != 0
+    assert "-" not in words
+    number = float(words.replace("−", "-"))
+    assert number == pytest.approx(100 * rate, abs=0.5)
+    assert words == "0" or number != 0
     k = round(abs(rate) * n)
     told = share_words(k / n, n)
-    assert told.endswith(" of 100" if n >= 100 else f" of {n}")
-    assert float(told.split()[0]) == pytest.approx(100 * k / n if n >= 100 else k, abs=0.5)
+    assert told.endswith(f" of {n}")
+    assert float(told.split()[0].rstrip("%")) == pytest.approx(100 * k / n if n >= 100 else k, abs=0.5)
 
 
 @settings(max_examples=100)
@@ -255,7 +257,7 @@ def test_recipes_without_a_start_are_compared_with_each_other_only(tmp_path: Pat
     assert (recipes["reached"] == 1).all()
     assert recipes["unsafe"].notna().all()
     assert recipes[["start_unsafe", "delta", "delta_low", "delta_high"]].isna().all(axis=None)
-    assert "its start is not measured" in capability_sentence(recipes, matched_table(view, found))
+    assert "its start is not measured" in capability_sentence(recipes, matched_table(view, found), view.harm)
     assert "base, is not measured" in overview(view).headline
     told = claims(view, arm_rates(view, found.runs))
     assert [claim.words for claim in told if claim.matched] == ["code at its goal against math at its goal"]

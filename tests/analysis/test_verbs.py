@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsafe_core.analysis.at_goal import Change, Side, Verdict, change_between
+from capsafe_core.analysis.harm import HARMFUL
 from capsafe_core.analysis.matched import change_columns
 from capsafe_core.analysis.verbs import change_means, comparison, limits
 from capsafe_core.stats.bootstrap import cluster_weights, resampled_rates
@@ -56,7 +57,7 @@ def test_a_verb_stands_on_an_interval_with_seeds_that_leaves_out_zero(
     else:
         assert change.verdict is Verdict.WITHHELD
     row = {**change_columns(change), "reached": min(seeds)}
-    for words in (comparison("a", "b", change, (a.rate, b.rate), "why"), change_means(row)):
+    for words in (comparison("a", "b", change, (a.rate, b.rate), "why"), change_means(row, HARMFUL.answers)):
         assert bool(SAFETY.search(words)) == (change.verdict in (Verdict.LESS_SAFE, Verdict.SAFER))
         assert bool(OPEN.search(words)) == (change.verdict is Verdict.OPEN)
         if change.verdict is Verdict.WITHHELD and change.interval is not None:
@@ -72,6 +73,6 @@ def test_a_verb_stands_on_an_interval_with_seeds_that_leaves_out_zero(
 def test_less_and_more_are_told_by_the_sign(estimate: float, below: float, above: float) -> None:
     ends = max(estimate - below, -1.0), min(estimate + above, 1.0)
     change = Change(estimate, ends, ends, "own", 0.0, False, 100, 5)
-    words = change_means({**change_columns(change), "reached": 5})
+    words = change_means({**change_columns(change), "reached": 5}, HARMFUL.answers)
     assert ("more frequent: by" in words) == (ends[0] > 0)
     assert ("less frequent: by" in words) == (ends[1] < 0)

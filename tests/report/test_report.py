@@ -190,7 +190,7 @@ def test_texts_are_redacted_unless_chosen_and_never_markup(home: Settings, tmp_p
     assert REDACTED in text
     assert "onerror=alert(1)" not in text.replace(REDACTED, "")
     assert "&lt;b&gt;mine&lt;/b&gt;" in text
-    assert "Drafted from the numbers: On incoherent answers" in text
+    assert "Drafted from the numbers: prefix-" in text
     command("report", str(target), "--item", f"output:{output}", "--show", output)
     text = target.read_text()
     assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt; ⟨U+202E⟩gnp.exe" in text
