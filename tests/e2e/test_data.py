@@ -145,7 +145,7 @@ def test_a_report_is_chosen_taken_out_and_presented(
     page.keyboard.press("ArrowRight")
     page.wait_for_url(re.compile("present=2"))
     settle(page)
-    assert "On incoherent answers" in page.inner_text("body")
+    assert "incoherent answers as unsafe" in page.inner_text("body")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Present").wait_for(timeout=30_000)
     page.close()

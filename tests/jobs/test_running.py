@@ -424,7 +424,7 @@ def test_a_run_is_measured_started_and_followed_on_the_page(
     assert len(generations) == 24
     wait_for(page, "all 2 pairs of a checkpoint and a judge are complete")
     one(page.selectbox, "Add a judge").select("prefix-autodan").run()
-    assert any("Broken text" in t.value for t in page.text)
+    assert any("Incoherent text" in t.value for t in page.text)
     one(page.button, "Judge").click().run()
     wait_for(page, "7 done")
     wait_for(page, "all 3 pairs")
