@@ -23,6 +23,7 @@ from capsafe_core.jobs.supervisor import run_graph, start_worker
 from capsafe_core.records import Checkpoint, Condition, Generation, Judgment, Measurement, PathPoint
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.study import parse_study
+from capsafe_core.trainer_state import COST
 
 pytestmark = pytest.mark.engine
 ENGINE = {"name": "transformers", "dtype": "float32", "batch_size": 4, "device": "cpu"}
@@ -372,7 +373,9 @@ def test_fine_tuning_measures_capability_and_stops_at_the_goal(
     job = finish(create_job(root, Manifest("finetune", "stops", work)), engine_python)
     assert job.state == "done"
     assert [r.step for r in job.records() if isinstance(r, PathPoint)] == [0, 1]
-    assert [r.n for r in job.records() if isinstance(r, Measurement)] == [4]
+    measured = [r for r in job.records() if isinstance(r, Measurement)]
+    assert [r.n for r in measured if r.benchmark != COST] == [4]
+    assert {r.metric for r in measured if r.benchmark == COST} == {"seconds", "memory"}
     finish(job, engine_python)
     assert [r.step for r in job.records() if isinstance(r, PathPoint)] == [0, 1]
     never = finish(
