@@ -81,11 +81,12 @@ class Conclusion:
         return f"{self.first} {self.in_all}"
 
 
-def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
+def conclusion(view: View, claim: Claim, runs: Sequence[Run], at_goal: Matching | None = None) -> Conclusion:
     """A claim under every benchmark, judge, threshold, policy and coherence judge that knows both sides.
 
     Args:
         runs: as `matched_runs` gives them.
+        at_goal: these runs under the view's specification, where the caller has them.
 
     Raises:
         CapsafeError: no variant knows both sides.
@@ -126,30 +127,26 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run]) -> Conclusion:
         curve["estimate"].to_numpy(dtype=float),
         usual,
     )
-    change = _primary_change(view, claim, runs) if curve["primary"].any() else None
+    change = _primary_change(view, claim, runs, at_goal) if curve["primary"].any() else None
     first = _first_sentence(claim, curve, change)
     rest = f"{limits(change)}{_in_all(view, claim, curve, shares, change, joint)}"
     return Conclusion(claim, curve, shares, flipping, joint, change, first, rest, conditions)
 
 
-def _primary_change(view: View, claim: Claim, runs: Sequence[Run]) -> Change | None:
+def _primary_change(view: View, claim: Claim, runs: Sequence[Run], found: Matching | None) -> Change | None:
     """The difference under the view's specification, with what the seeds of all recipes tell of it."""
     if not claim.matched:
         return None
-    rates = primary_rates(view, runs)
-    if rates is None:
-        return None
-    found = Matching(view.specification.crossing, list(runs), rates)
-    sides = sides_of(view, claim, runs)
-    a = found.side(sides.runs[0])
-    start = sides.checkpoints[1][:1]
-    b = (
-        found.side(sides.runs[1])
-        if sides.runs[1]
-        else given_side(rates, start[0])
-        if start and start[0] in rates.place
-        else None
-    )
+    if found is None:
+        rates = primary_rates(view, runs)
+        if rates is None:
+            return None
+        found = Matching(view.specification.crossing, list(runs), rates)
+    a, b = found.over_seeds.get(claim.a.name), None
+    if claim.b.kind == "recipe":
+        b = found.over_seeds.get(claim.b.name)
+    elif (start := sides_of(view, claim, runs).checkpoints[1][0]) in found.unsafe.place:
+        b = given_side(found.unsafe, start)
     return None if a is None or b is None else change_between(a, b, found.recipe_rates)
 
 

@@ -134,7 +134,7 @@ def _reached(view: View, found: Matching, recipe: str) -> Check:
     if short:
         why = " ".join(warnings(matched_table(view, Matching(found.rule, short, found.unsafe))))
         return Check(recipe, name, Answer.FAIL, why)
-    side, unreached = found.over_seeds[recipe], found.unreached(runs)
+    side, unreached = found.over_seeds[recipe], found.unreached(recipe)
     if side is None or unreached is None or side.interval() is None:
         words = (
             f"{recipe} reaches its goal of {goal}, but too close to it to be sure, or without a rate there."
@@ -170,7 +170,7 @@ def _not_contradicted(view: View, found: Matching, recipe: str, margin: float) -
     """Whether another benchmark, judge, threshold or condition of the study shows more than the margin."""
     claim = Claim(Arm("recipe", recipe), Arm("start", view.study.recipe(recipe).start))
     try:
-        curve = conclusion(view, claim, found.runs).curve
+        curve = conclusion(view, claim, found.runs, found).curve
     except CapsafeError:
         return ()
     others = curve[~(curve["primary"] | curve["policy"].isin(BOUNDS))]

@@ -60,20 +60,20 @@ class Matching:
         """Each recipe at its goal."""
         return {recipe: self.side(runs) for recipe, runs in self.by_recipe().items()}
 
-    @property
+    @cached_property
     def recipe_rates(self) -> list[Floats]:
         """The rates over seeds of each recipe that reaches its goal: what tells how much a seed changes."""
         return [side.rates for side in self.over_seeds.values() if side is not None]
 
-    def unreached(self, runs: Sequence[Run], goal: float | None = None) -> float | None:
-        """The share of resamples in which one of the runs that reach the goal does not (in which none does,
-        where none reaches it); None where the capability has no standard error."""
-        if any(np.isnan(run.capability_draws).all() for run in runs):
+    def unreached(self, recipe: str) -> float | None:
+        """The share of resamples in which one of a recipe's runs that reach the goal does not (in which none
+        does, where none reaches it); None where the capability has no standard error."""
+        runs, side = self.by_recipe()[recipe], self.over_seeds[recipe]
+        if not all(run.has_error for run in runs):
             return None
-        side = self.side(runs, goal)
         if side is not None:
             return side.unreached
-        return float(np.mean([np.isnan(self.unsafe.at_goal(run, self.rule, goal)[1]).mean() for run in runs]))
+        return float(np.mean([np.isnan(self.unsafe.at_goal(run, self.rule)[1]).mean() for run in runs]))
 
 
 def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
@@ -246,7 +246,7 @@ def _matched_row(found: Matching, run: Run) -> dict[str, object]:
         "paired": run.paired,
     }
     unmatched = run.standing in (Standing.PLATEAU, Standing.AT_START)
-    if not (unmatched or np.isnan(run.capability_draws).all()):  # without a standard error nobody knows
+    if run.has_error and not unmatched:
         row["unreached"] = float(np.isnan(draws).mean())
     if np.isnan(place):
         return row
@@ -309,10 +309,10 @@ def recipe_table(view: View, found: Matching | None = None) -> pd.DataFrame:
             "dataset": runs[0].dataset,
             "goal": runs[0].goal,
             "seeds": len(runs),
-            "reached": sum(not np.isnan(found.unsafe.at_goal(run, found.rule)[2]) for run in runs),
+            "reached": sum(run.standing is Standing.REACHED for run in runs),
             "start_unsafe": start.rate if runs[0].has_start else None,
             "conditional": side is None or len(side.rates) < ENOUGH_SEEDS,
-            "unreached": found.unreached(runs),
+            "unreached": found.unreached(recipe),
         }
         if side is not None:
             low, high = side.interval(found.recipe_rates) or (None, None)
@@ -357,7 +357,7 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     reached = [(name, side) for name, side in found.over_seeds.items() if side is not None]
     for (one, side_1), (two, side_2) in combinations(reached, 2):
         change = change_between(side_1, side_2, found.recipe_rates)
-        unknown = None in (found.unreached(recipes[one]), found.unreached(recipes[two]))
+        known = all(run.has_error for run in (*recipes[one], *recipes[two]))
         run_1, run_2 = recipes[one][0], recipes[two][0]
         rows.append(
             {
@@ -369,7 +369,7 @@ def between_table(view: View, found: Matching | None = None) -> pd.DataFrame:
                 "unsafe_1": side_1.rate,
                 "unsafe_2": side_2.rate,
                 **change_columns(change),
-                "unreached": None if unknown else change.unreached,
+                "unreached": change.unreached if known else None,
             }
         )
     return framed(rows, BETWEEN)

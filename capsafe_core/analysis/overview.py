@@ -111,7 +111,7 @@ def _conclusion(view: View, recipe: str, at_goal: Matching, counts: pd.DataFrame
     start = Arm("start", view.study.recipe(recipe).start)
     sides = [Claim(Arm(kind, recipe), start) for kind in ("recipe", "last")]
     claim = next((c for c in sides if known.knows(c)), None) or next(iter(claims(view, known)), None)
-    return conclusion(view, claim, at_goal.runs) if claim else None
+    return conclusion(view, claim, at_goal.runs, at_goal) if claim else None
 
 
 def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:

@@ -60,6 +60,11 @@ class Run:
         return bool(self.steps[0] == 0)
 
     @property
+    def has_error(self) -> bool:
+        """Whether its capability is known with a standard error, without which no interval can be given."""
+        return not bool(np.isnan(self.capability_draws).all())
+
+    @property
     def standing(self) -> Standing:
         """Where the run stands to its goal, by its capability alone."""
         return self.standing_at(self.goal)

@@ -244,7 +244,7 @@ def _at_goal(rule: str, sides: Sides, ask: CheckpointRates) -> dict[str, object]
     if a is None or b is None or np.isnan([a.rate, b.rate]).any():
         return None
     row = _row(a, b)
-    if any(found.unreached(runs) is None for runs in sides.runs if runs):
+    if not all(run.has_error for run in found.runs):
         row["unreached"] = None
     return row
 
