@@ -152,12 +152,11 @@ def answer_all(engine: Engine, requests: Sequence[Request]) -> dict[str, Complet
     return found
 
 
-def batch_plan(requests: Sequence[Request], size: int, length: Callable[[Request], int]) -> list[Unit]:
-    """Batches of similar length, planned from the inputs alone: repeated whole, a batch gives the same
-    text."""
+def queue_plan(requests: Sequence[Request], size: int, length: Callable[[Request], int]) -> list[Unit]:
+    """Units of similar length, planned from the inputs alone: repeated whole, one gives the same text."""
     ordered = sorted(requests, key=lambda request: (length(request), request.key))
     return [
-        Unit(f"batch-{i // size:05d}", tuple(ordered[i : i + size])) for i in range(0, len(ordered), size)
+        Unit(f"queue-{i // size:05d}", tuple(ordered[i : i + size])) for i in range(0, len(ordered), size)
     ]
 
 

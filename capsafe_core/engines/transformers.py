@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from capsafe_core.engines.base import Completion, Finished, Request, Sampling, Unit, batch_plan, request_seed
+from capsafe_core.engines.base import Completion, Finished, Request, Unit, queue_plan, request_seed
 from capsafe_core.engines.chat import (
     answer_text,
     first_tokens,
@@ -22,12 +23,15 @@ from capsafe_core.engines.chat import (
     request_tokens,
     with_template,
 )
+from capsafe_core.engines.decoding import Answer, Decoder, takes_rows
 from capsafe_core.engines.limit import at_most
 from capsafe_core.engines.models import Weights
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_text
 
 T = TypeVar("T")
+QUEUE = 4
+"""batches that are answered together or not at all: a finished answer makes place for the next request"""
 LOADING = 600.0
 """seconds in which an adapter must be laid over its model"""
 BROKEN = (SafetensorError, UnpicklingError)
@@ -53,96 +57,112 @@ class TransformersEngine:
         self._special = reasoning_tokens(self.tokenizer)
         self.model = load_model(weights, dtype).to(device).eval()
         self._stops = stop_tokens(self.model, self.tokenizer)
+        self._takes_rows = takes_rows(self.model)
 
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
-        return batch_plan(
-            requests, self.batch_size, lambda request: len(request_tokens(self.tokenizer, request))
+        return queue_plan(
+            requests, self.batch_size * QUEUE, lambda request: len(request_tokens(self.tokenizer, request))
         )
 
     def generate(self, units: Sequence[Unit]) -> Generator[Finished, None, None]:
         for unit in units:
-            completions, size = _fitting(unit.requests, self._answers)
-            note = f"out of memory: answered {size} at a time" if size < len(unit.requests) else ""
+            most = min(self.batch_size, len(unit.requests))
+            completions, size = _fitting(most, partial(self._answers, unit.requests))
+            note = f"out of memory: answered {size} at a time" if size < most else ""
             yield Finished((unit,), tuple(completions), note=note)
 
     def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[list[float]]:
         first = first_tokens(self.tokenizer, options)
-        return _fitting(requests, lambda some: self._first_logs(some, first))[0]
+        logs: list[list[float]] = _fitting(len(requests), partial(self._first_logs, requests, first))[0]
+        return logs
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def _first_logs(self, requests: Sequence[Request], tokens: Sequence[int]) -> list[list[float]]:
-        logits = self.model(**self._batch(requests), logits_to_keep=1).logits[:, -1].float().log_softmax(-1)
-        return [[float(row[token]) for token in tokens] for row in logits]
+    def _first_logs(self, requests: Sequence[Request], tokens: Sequence[int], size: int) -> list[list[float]]:
+        prompts = [request_tokens(self.tokenizer, request) for request in requests]
+        batches = [self._padded(prompts[i : i + size]) for i in range(0, len(prompts), size)]
+        logits = [self.model(**batch, logits_to_keep=1).logits[:, -1].float() for batch in batches]
+        return [[float(row[token]) for token in tokens] for row in torch.cat(logits).log_softmax(-1)]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def _answers(self, requests: Sequence[Request]) -> list[Completion]:
+    def _answers(self, requests: Sequence[Request], size: int) -> list[Completion]:
+        """The answers to requests of one way of sampling, `size` at a time."""
         sampling = requests[0].sampling
-        batch = self._batch(requests)
-        decoding: dict[str, Any] = {"do_sample": False}
+        prompts = [request_tokens(self.tokenizer, request) for request in requests]
+        settings: dict[str, Any] = {
+            "max_new_tokens": sampling.max_tokens,
+            "eos_token_id": self._stops,
+            "pad_token_id": self.tokenizer.pad_token_id,
+            "do_sample": False,
+        }
         if sampling.temperature > 0:
             torch.manual_seed(request_seed(sampling.seed, [r.key for r in requests]))
-            decoding = {
+            settings |= {
                 "do_sample": True,
                 "temperature": sampling.temperature,
                 "top_p": sampling.top_p,
                 "top_k": 0,
             }
-        output = self.model.generate(
-            **batch,
-            **decoding,
-            max_new_tokens=sampling.max_tokens,
-            eos_token_id=self._stops,
-            pad_token_id=self.tokenizer.pad_token_id,
-            return_dict_in_generate=True,
-            output_logits=sampling.logprobs,
-        )
-        answers = output.sequences[:, batch["input_ids"].shape[1] :]
-        return [
-            self._completion(r, ids, i, output, sampling)
-            for i, (r, ids) in enumerate(zip(requests, answers.tolist(), strict=True))
+        answers = self._row_by_row(prompts, size, settings, sampling.logprobs) or [
+            answer
+            for i in range(0, len(prompts), size)
+            for answer in self._side_by_side(prompts[i : i + size], settings, sampling.logprobs)
         ]
+        return [self._completion(*pair) for pair in zip(requests, answers, strict=True)]
 
-    def _batch(self, requests: Sequence[Request]) -> Any:
-        """Requests side by side, padded on the left, so that the last column is the last token of each."""
-        return self.tokenizer.pad(
-            {"input_ids": [request_tokens(self.tokenizer, r) for r in requests]}, return_tensors="pt"
-        ).to(self.device)
+    def _row_by_row(
+        self, prompts: Sequence[list[int]], size: int, settings: dict[str, Any], logprobs: bool
+    ) -> list[Answer]:
+        """Answers from rows that come and go; none where the model cannot."""
+        if not self._takes_rows:
+            return []
+        decoder = Decoder(prompts, size, self._stops, logprobs)
+        batch = self._padded(prompts[:1])
+        self.model.generate(**batch, **settings, custom_generate=decoder)
+        return [] if decoder.refused else decoder.answers
 
-    def _completion(
-        self, request: Request, ids: list[int], row: int, output: Any, sampling: Sampling
-    ) -> Completion:
-        end = next((i for i, token in enumerate(ids) if token in self._stops), None)
-        kept = ids if end is None else ids[:end]
-        logprobs = None
-        if sampling.logprobs:
-            logprobs = tuple(
-                float(output.logits[i][row].float().log_softmax(-1)[token]) for i, token in enumerate(kept)
-            )
+    def _side_by_side(
+        self, prompts: Sequence[list[int]], settings: dict[str, Any], logprobs: bool
+    ) -> list[Answer]:
+        """Answers from a batch that ends when its longest does."""
+        batch = self._padded(prompts)
+        output = self.model.generate(
+            **batch, **settings, return_dict_in_generate=True, output_logits=logprobs
+        )
+        answers = []
+        for row, tokens in enumerate(output.sequences[:, batch["input_ids"].shape[1] :].tolist()):
+            end = next((i + 1 for i, token in enumerate(tokens) if token in self._stops), len(tokens))
+            steps = enumerate(tokens[:end]) if logprobs else ()
+            logs = [float(output.logits[i][row].float().log_softmax(-1)[token]) for i, token in steps]
+            answers.append(Answer(tokens[:end], logs))
+        return answers
+
+    def _padded(self, prompts: Sequence[list[int]]) -> Any:
+        """Prompts side by side, padded on the left, so that the last column is the last token of each."""
+        return self.tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt").to(self.device)
+
+    def _completion(self, request: Request, answer: Answer) -> Completion:
+        ended = answer.tokens[-1] in self._stops
+        kept = answer.tokens[:-1] if ended else answer.tokens
         return Completion.of(
             request.key,
             answer_text(self.tokenizer, kept, self._special),
-            "length" if end is None else "stop",
+            "stop" if ended else "length",
             len(kept),
-            logprobs,
+            tuple(answer.logs[: len(kept)]) if request.sampling.logprobs else None,
             self._opened and request.in_chat,
         )
 
 
-def _fitting(
-    requests: Sequence[Request], work: Callable[[Sequence[Request]], list[T]]
-) -> tuple[list[T], int]:
-    """The results of some work on requests, and how many at a time fitted into memory: half as many after
-    each failure.
+def _fitting(size: int, work: Callable[[int], T]) -> tuple[T, int]:
+    """The result of work that is done `size` requests at a time, and how many fitted into memory: half as
+    many after each failure.
 
     Raises:
         CapsafeError: not even one fits.
     """
-    size = len(requests)
     while True:
         try:
-            return [
-                result for i in range(0, len(requests), size) for result in work(requests[i : i + size])
-            ], size
+            return work(size), size
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise

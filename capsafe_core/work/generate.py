@@ -154,6 +154,22 @@ def _check_unchanged(part: Part, benchmarks: Sequence[Benchmark]) -> None:
         )
 
 
+def _check_plan(part: Part, stream: Stream, planned: Sequence[Unit]) -> None:
+    """What a job has answered already are units of the plan that it goes on with; otherwise prompts would be
+    answered twice, or never.
+
+    Raises:
+        CapsafeError: another version of capsafe began it.
+    """
+    names = {f"{stream.name}/{unit.name}" for unit in planned}
+    units = (name for name in part.done_units if name.rpartition("/")[0] == stream.name)
+    if any(name not in names and "/condition-" not in name for name in units):
+        raise CapsafeError(
+            f"This job has begun with batches that this version of capsafe does not make ({stream.name}).",
+            "Finish it with the version that began it, or delete its folder and run the study again.",
+        )
+
+
 def answer_group(
     part: Part,
     work: GenerateWork,
@@ -176,6 +192,7 @@ def answer_group(
         for stream in streams:
             if stream.weights == weights:
                 planned = engine.plan([replace(r, adapter=adapter) for r in stream.requests])
+                _check_plan(part, stream, planned)
                 units += [
                     Unit(f"{stream.name}/{u.name}", u.requests)
                     for u in planned

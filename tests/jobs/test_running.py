@@ -310,6 +310,26 @@ def test_a_benchmark_that_changes_while_a_job_is_open_ends_it_with_a_sentence(
         assert "has changed since this job began" in said(run.invoke(app, ["run", str(path)]))
 
 
+def test_a_job_begun_with_other_batches_is_neither_doubled_nor_cut_short(
+    workspace: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
+    with half_broken(workspace) as (path, broken):
+        run.invoke(app, ["run", str(path)])
+        job = next(
+            j for j in list_jobs(workspace.jobs_path) if j.manifest.kind == "generate" and j.state != "done"
+        )
+        answers = [r for r in job.part_records(0) if isinstance(r, Generation)]
+        with Part(job, 0) as part:
+            part.write(f"direct-requests/{answers[0].checkpoint_id}/seed-1/batch-00000", [])
+            part.error("direct-requests", "the server was away")
+        broken["on"] = False
+        assert "batches that this version of capsafe does not make" in said(
+            run.invoke(app, ["run", str(path)])
+        )
+        assert [r for r in job.part_records(0) if isinstance(r, Generation)] == answers
+
+
 def test_retries_by_kind_of_job_are_judged_too(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a cluster runs it: first all generating, then all judging; and one job resumed by hand."""
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
