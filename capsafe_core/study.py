@@ -81,6 +81,8 @@ class StartSettings(StudyPart):
     name: str
     model: str | None = None
     recipe: str | None = None
+    base: str | None = None
+    """the model before it was aligned, for mitigations that ask what alignment changed: a folder or hub id"""
     adapters: tuple[Path, ...] = ()
     """LoRA folders over the model, applied in order"""
     trusted: bool = False

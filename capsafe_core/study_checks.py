@@ -101,8 +101,10 @@ def _mitigated(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]
             yield "mitigates", f"recipe {recipe.name!r} says which recipe it `mitigates`"
         return
     base = next((r for r in study.recipes if r.name == recipe.of), None)
-    if base is not None and not base.is_trained:
-        yield "of", f"recipe {recipe.of!r} is not trained here, so nothing can be made of it"
+    if base is not None and not (base.is_trained or base.folders):
+        yield "of", f"the checkpoints of recipe {recipe.of!r} are not here, so nothing can be made of them"
+    if base is not None and base.folders and not base.steps:
+        yield "of", f"recipe {recipe.of!r} names its steps: what it came to at the last one is mitigated"
     if base is not None and (base.start, base.dataset) != (recipe.start, recipe.dataset):
         yield "of", f"recipe {recipe.name!r} has the start and the data set of {recipe.of!r}"
     if recipe.mitigation is None or not recipe.strengths or recipe.steps:
@@ -157,11 +159,18 @@ def _after_training(study: Study, recipe: RecipeSettings, needs: set[str]) -> It
         return
     aligns = recipes.get(str(start.recipe))
     if not start.adapters and aligns is None:
-        yield (
-            "mitigation",
-            f"{recipe.mitigation} needs to know what alignment changed, and the start {start.name!r} has no "
-            "adapter: use one that an alignment recipe made, or name its adapter",
-        )
+        if start.base is None:
+            yield (
+                "mitigation",
+                f"{recipe.mitigation} needs to know what alignment changed: name the model before alignment "
+                f"as `base` of the start {start.name!r}, or use a start that an adapter aligned",
+            )
+        elif "alignment adapter" in needs:
+            yield (
+                "mitigation",
+                f"{recipe.mitigation} needs a start that an adapter aligned; with a `base` alone, safelora "
+                "can be used",
+            )
     elif aligns is not None and aligns.is_trained and aligns.method not in PLAIN:
         yield "start", f"{recipe.mitigation} needs a start that an adapter aligned: train {aligns.name!r} so"
 

@@ -195,8 +195,10 @@ def _unread(path: Path) -> dict[str, Any]:
 
 def _unseen(recipe: RecipeSettings) -> list[OwnCheckpoint]:
     """In place of the checkpoints of somebody else's recipe, whose folders are not looked into before it is
-    adopted: where they would be looked for."""
-    return [OwnCheckpoint(Path(pattern), 0, i) for i, pattern in enumerate(recipe.folders, 1)]
+    adopted: where they would be looked for, the first as what a mitigation would take."""
+    last = recipe.steps[-1] if recipe.steps else 0
+    places = enumerate(map(Path, recipe.folders), last)
+    return [OwnCheckpoint(place, 0, step, is_adapter=step == last) for step, place in places]
 
 
 def _jobs_named(work: dict[str, Any]) -> Iterator[str]:

@@ -245,19 +245,50 @@ class _Planner:
 
     def mitigate(self, recipe: RecipeSettings, seed: int) -> Manifest:
         """The job that makes a mitigation's checkpoints of what one seed of another recipe came to."""
-        trained = self.train(self.study.recipe(str(recipe.of)), seed)
-        start, _ = self.checkpoint(recipe.start)
+        tuned = self.study.recipe(str(recipe.of))
+        start, after = self.checkpoint(recipe.start)
+        job_id = "" if tuned.folders else self.train(tuned, seed).job_id
+        chosen = self.study.start(recipe.start)
         work = MitigateWork(
-            trained.job_id,
+            job_id,
             start,
             str(recipe.mitigation),
             recipe.strengths,
             Point(self.study.name, recipe.name, seed, recipe.start, recipe.dataset, None),
             self.training,
+            UNSET if job_id else Adapter(path=str(self.last_adapter(tuned, seed).folder)),
+            CheckpointSource(chosen.base, (), chosen.trusted, chosen.pickles)
+            if chosen.base and not start.adapters
+            else UNSET,
         )
-        job = self.manifest(f"{recipe.name}-s{seed}", work, (trained.job_id,), self.training_python)
+        needs = (job_id,) if job_id else after
+        job = self.manifest(f"{recipe.name}-s{seed}", work, needs, self.training_python)
         self.mitigated[recipe.name, seed] = job
         return job
+
+    def mitigated_seeds(self, recipe: RecipeSettings) -> list[int]:
+        """The seeds of what a mitigation after training is made of; of what was trained elsewhere, those that
+        have come to their last step."""
+        if recipe.of is None:
+            return []
+        tuned = self.study.recipe(recipe.of)
+        if not tuned.folders:
+            return list(tuned.seeds)
+        return [found.seed for found in self.own[tuned.name] if found.step == tuned.steps[-1]]
+
+    def last_adapter(self, recipe: RecipeSettings, seed: int) -> OwnCheckpoint:
+        """What a training elsewhere came to with a seed.
+
+        Raises:
+            CapsafeError: it is no adapter.
+        """
+        (last,) = (c for c in self.own[recipe.name] if (c.seed, c.step) == (seed, recipe.steps[-1]))
+        if not last.is_adapter:
+            raise CapsafeError(
+                f"{last.folder} holds whole weights, and mitigations after training work on LoRA adapters.",
+                f"Mitigate one whose checkpoints are adapters, or leave out what is `of` {recipe.name!r}.",
+            )
+        return last
 
     def generations(self) -> list[Manifest]:
         """One job for each different checkpoint, with every benchmark that some path through it needs.
@@ -286,7 +317,7 @@ class _Planner:
                 path = f"{recipe.name}-s{seed}"
                 for step in recipe.steps:
                     want(f"{path}-{step}", path, _over(start_checkpoint, job_id, step), (job_id,), needed)
-            for seed in self.study.recipe(recipe.of).seeds if recipe.of else ():
+            for seed in self.mitigated_seeds(recipe):
                 job_id = self.mitigate(recipe, seed).job_id
                 path = f"{recipe.name}-s{seed}"
                 for step in map(kept_step, recipe.strengths):

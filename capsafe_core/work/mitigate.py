@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import UNSET
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import pad
 
@@ -17,7 +19,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, folder_beside
 from capsafe_core.jobs.folder.work import WHOLE, MitigateWork, kept_step
 from capsafe_core.training.cost import cost
-from capsafe_core.training.mitigations import METHODS, Given, Pair
+from capsafe_core.training.mitigations import METHODS, Change, Given, Pair, WholeWeights
 from capsafe_core.work.generate import checkpoint_weights, path_point
 from capsafe_core.writing import whole
 
@@ -29,13 +31,17 @@ def work(part: Part) -> None:
     work = part.job.manifest.asks(MitigateWork)
     models = models_folder(part.job.folder)
     start = checkpoint_weights(work.start, work.engine, part.job.folder)
-    trained = _last(folder_beside(part.job.folder, work.of) / "checkpoints")
+    trained = (
+        _last(folder_beside(part.job.folder, work.of) / "checkpoints")
+        if work.tuned is UNSET
+        else Path(work.tuned.path)
+    )
     tuned = laid_over(start, trained, models)
     part.total = 4 + 2 * len(work.strengths)
     if "ends" not in part.done_units:
         ends = [(0, start), (WHOLE, tuned)]
         part.write("ends", [r for step, one in ends for r in _point(work, step, one)])
-    given = Given(_adapter(trained), _adapter(start.adapters[-1]) if start.adapters else None)
+    given = Given(_adapter(trained), _alignment(part, work, start))
     for strength in work.strengths:
         step = kept_step(strength)
         if f"step-{step}" not in part.done_units:
@@ -49,6 +55,15 @@ def work(part: Part) -> None:
             part.write(f"step-{step}", [*_point(work, step, weights), *price])
         if part.should_stop:
             return
+
+
+def _alignment(part: Part, work: MitigateWork, start: Weights) -> Mapping[str, Change] | None:
+    """What aligned the start, by module; None where nothing says it."""
+    if start.adapters:
+        return _adapter(start.adapters[-1])
+    if work.base is UNSET:
+        return None
+    return WholeWeights(start.folder, checkpoint_weights(work.base, work.engine, part.job.folder).folder)
 
 
 def _last(folder: Path) -> Path:

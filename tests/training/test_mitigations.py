@@ -252,6 +252,61 @@ def test_merges_are_those_of_peft(in_engine: InEngine) -> None:
     assert found["dropped"] == pytest.approx(0.25, abs=0.02)
 
 
+# SafeLoRA where whole weights were aligned, as published: V is the aligned model's weights less its base's.
+WHOLE = """
+import sys
+from pathlib import Path
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+from capsafe_core.errors import CapsafeError
+from capsafe_core.training.mitigations import METHODS, Given, Pair, WholeWeights
+
+base, root = Path(sys.argv[1]), Path(sys.argv[2])
+model = AutoModelForCausalLM.from_pretrained(base)
+torch.manual_seed(5)
+for name, weights in model.named_parameters():
+    weights.data += 0.1 * torch.randn_like(weights)
+model.save_pretrained(root / "aligned", max_shard_size="20KB")
+whole = WholeWeights(root / "aligned", base)
+before, after = load_file(base / "model.safetensors"), model.state_dict()
+names = [f"model.layers.{i}.self_attn.{m}_proj" for i in range(2) for m in ("q", "o")]
+tuned = {}
+for name in names:
+    o, i = after[name + ".weight"].shape
+    tuned["base_model.model." + name] = Pair(torch.randn(2, i), torch.randn(o, 2), 2.0)
+found, off = METHODS["safelora"](Given(tuned, whole), 0.99), []
+for name in names:
+    v = after[name + ".weight"] - before[name + ".weight"]
+    module = "base_model.model." + name
+    plain = v @ v.T / torch.linalg.norm(v) @ tuned[module].update
+    off.append(float((found[module].update - plain).abs().max()))
+problems = []
+for method, given in (
+    ("resta", Given(tuned, whole)),
+    ("safelora-projector", Given(tuned, whole)),
+    ("safelora", Given({"base_model.model.other": tuned[module]}, whole)),
+):
+    try:
+        METHODS[method](given, 0.5)
+    except CapsafeError as error:
+        problems.append(error.message)
+index = list((root / "aligned").glob("*.index.json"))
+print(json.dumps({"off": max(off), "problems": problems, "sharded": len(index), "known": len(list(whole))}))
+"""
+
+
+def test_safelora_knows_whole_weights_that_were_aligned(
+    in_engine: InEngine, tiny_model: str, tmp_path: Path
+) -> None:
+    found = in_engine(HEAD + WHOLE, tiny_model, str(tmp_path))
+    assert found["sharded"] == 1
+    assert found["known"] > 10
+    assert found["off"] < 1e-4
+    assert "resta works on an alignment of low rank" in found["problems"][0]
+    assert "safelora-projector works on an alignment of low rank" in found["problems"][1]
+    assert "alignment did not change base_model.model.other" in found["problems"][2]
+
+
 def mitigated(root: Path, name: str, model: str, steps: list[int], **options: float) -> Job:
     """A fine-tuning job with a mitigation; the project's refusals are its safety data."""
     job = training(root, name or "plain", model, steps, mitigation=name, options=options)

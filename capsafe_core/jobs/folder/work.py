@@ -202,12 +202,16 @@ class MitigateWork(Work, frozen=True):
     kind: ClassVar[str] = "mitigate"
 
     of: str
-    """id of the job that fine-tuned"""
+    """id of the job that fine-tuned; "" where that was done elsewhere"""
     start: CheckpointSource
     method: str
     strengths: tuple[Number, ...]
     path: Point
     engine: dict[str, Any]
+    tuned: Adapter | UnsetType = UNSET
+    """the adapter that was trained elsewhere"""
+    base: CheckpointSource | UnsetType = UNSET
+    """the start's model before it was aligned, where no adapter aligned it"""
 
 
 class ProbeWork(Work, frozen=True):

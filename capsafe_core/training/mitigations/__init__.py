@@ -5,12 +5,13 @@ What each is, where it was published and what it needs stands in `catalogue/miti
 
 from __future__ import annotations
 
-from capsafe_core.training.mitigations.after import METHODS, Given, Pair
+from capsafe_core.training.mitigations.after import METHODS, Change, Given, Pair
 from capsafe_core.training.mitigations.constrained import Constrained
 from capsafe_core.training.mitigations.during import Means, Mitigation
 from capsafe_core.training.mitigations.lisa import Lisa
 from capsafe_core.training.mitigations.mixing import Mixing
 from capsafe_core.training.mitigations.start_kl import StartKL
+from capsafe_core.training.mitigations.whole_weights import WholeWeights
 
 WHILE_TRAINING: dict[str, type[Mitigation]] = {
     "mixing": Mixing,
@@ -19,4 +20,4 @@ WHILE_TRAINING: dict[str, type[Mitigation]] = {
     "kl": StartKL,
 }
 
-__all__ = ["METHODS", "WHILE_TRAINING", "Given", "Means", "Mitigation", "Pair"]
+__all__ = ["METHODS", "WHILE_TRAINING", "Change", "Given", "Means", "Mitigation", "Pair", "WholeWeights"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from peft.utils import merge_utils
@@ -37,23 +38,32 @@ Adapter = Mapping[str, Pair]
 """module's whole name -> its update"""
 
 
+class Change(Protocol):
+    """What alignment did to a module."""
+
+    @property
+    def update(self) -> Tensor:
+        """(outputs, inputs)"""
+        ...
+
+
 @dataclass(frozen=True)
 class Given:
-    """What a mitigation may use: the fine-tuned adapter, and the one that aligned its start, if any."""
+    """What a mitigation may use: the fine-tuned adapter, and what aligned its start, if that is known."""
 
     tuned: Adapter
-    alignment: Adapter | None
+    alignment: Mapping[str, Change] | None
 
-    def aligning(self, module: str, method: str) -> Pair:
-        """The alignment's update of a module.
+    def changed(self, module: str, method: str) -> Change:
+        """What alignment did to a module.
 
         Raises:
-            CapsafeError: the start was not aligned by an adapter, or that one leaves the module as it was.
+            CapsafeError: nobody knows, or it left the module as it was.
         """
         if self.alignment is None:
             raise CapsafeError(
                 f"{method} needs to know what alignment changed, and the start has no adapter.",
-                "Use a start that an alignment recipe of the study made, or name its adapter.",
+                "Use a start that an adapter aligned, or name the model before alignment as its `base`.",
             )
         if module not in self.alignment:
             raise CapsafeError(
@@ -61,6 +71,20 @@ class Given:
                 "Fine-tune the modules that the alignment trained.",
             )
         return self.alignment[module]
+
+    def aligning(self, module: str, method: str) -> Pair:
+        """The alignment's update of a module, where that was an adapter.
+
+        Raises:
+            CapsafeError: it was none, or as `changed`.
+        """
+        change = self.changed(module, method)
+        if not isinstance(change, Pair):
+            raise CapsafeError(
+                f"{method} works on an alignment of low rank, and that of whole weights has none.",
+                "Use a start that an adapter aligned, or safelora.",
+            )
+        return change
 
 
 def scale(given: Given, strength: float) -> dict[str, Pair]:
@@ -71,17 +95,22 @@ def scale(given: Given, strength: float) -> dict[str, Pair]:
 def safelora(given: Given, strength: float) -> dict[str, Pair]:
     """SafeLoRA as published (Hsu et al. 2024, arXiv 2405.16833): V V' / |V| times B, V what alignment did,
     in the share `strength` of the modules whose update that turns the most."""
-    return _projected(given, strength, "safelora", lambda v, b: v.update @ (v.update.T @ b) / v.update.norm())
+
+    def turned(module: str, b: Tensor) -> Tensor:
+        v = given.changed(module, "safelora").update
+        return v @ (v.T @ b) / v.norm()
+
+    return _projected(given, strength, turned)
 
 
 def safelora_projector(given: Given, strength: float) -> dict[str, Pair]:
     """SafeLoRA with a true projector onto the column space of V; the published matrix is none."""
 
-    def project(v: Pair, b: Tensor) -> Tensor:
-        basis = torch.linalg.qr(v.b)[0]
+    def project(module: str, b: Tensor) -> Tensor:
+        basis = torch.linalg.qr(given.aligning(module, "safelora-projector").b)[0]
         return basis @ (basis.T @ b)
 
-    return _projected(given, strength, "safelora-projector", project)
+    return _projected(given, strength, project)
 
 
 def resta(given: Given, strength: float) -> dict[str, Pair]:
@@ -121,13 +150,11 @@ def dare(given: Given, strength: float) -> dict[str, Pair]:
     return found
 
 
-def _projected(
-    given: Given, strength: float, method: str, project: Callable[[Pair, Tensor], Tensor]
-) -> dict[str, Pair]:
+def _projected(given: Given, strength: float, project: Callable[[str, Tensor], Tensor]) -> dict[str, Pair]:
     """The update with B projected in the modules in which that changes its direction the most."""
     changed, kept = {}, {}
     for name, p in given.tuned.items():
-        b = project(given.aligning(name, method), p.b)
+        b = project(name, p.b)
         changed[name] = Pair(p.a, b, p.scaling)
         kept[name] = float(
             torch.nn.functional.cosine_similarity((b @ p.a).flatten(), (p.b @ p.a).flatten(), dim=0)
