@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from streamlit.components.v2 import manifest_scanner
+from streamlit.components.v2.manifest_scanner import scan_component_manifests
 from xdist.scheduler import LoadScopeScheduling
 
 from capsafe_core.jobs import supervisor
@@ -20,6 +22,7 @@ from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.owner import close_owner
 from tests.synthetic import write_study
+from tests.warm import warm_interpreter
 
 # Tests run side by side: threads of one library that wait for each other on shared cores wait longest.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -68,8 +71,16 @@ class ByModule(LoadScopeScheduling):
 
 @cache
 def _loads_torch(module: str) -> bool:
-    """Whether it takes the fixture; settings have a field of the same name."""
+    """Whether it takes one of the fixtures; settings have a field of the same name."""
     return "engine_python: Path" in (ROOT / module).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_components() -> Iterator[None]:
+    """Every `AppTest` looks through all that is installed for components of streamlit's; once is enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(scan_component_manifests))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -106,12 +117,19 @@ def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def engine_python() -> Path:
-    """The engine's interpreter; the test is skipped, with a reason, where it is not there."""
+def cold_engine_python() -> Path:
+    """The engine's interpreter itself; the test is skipped, with a reason, where it is not there."""
     python = FOLDER / "bin" / "python"
     if not python.exists():
         pytest.skip("the engine's environment is not installed: run `make engine`")
     return python
+
+
+@pytest.fixture(scope="session")
+def engine_python(cold_engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The engine's interpreter with torch loaded: its processes are forks of one (`tests.warm`)."""
+    with warm_interpreter(cold_engine_python, tmp_path_factory.mktemp("warm")) as python:
+        yield python
 
 
 @pytest.fixture(scope="session")

@@ -160,7 +160,7 @@ def serving(
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     seen.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     try:
         with allowed(seen.base_url), allowed(seen.base_url, key="TEST_SERVER_KEY"):

@@ -582,7 +582,7 @@ print(
     assert found["first"] == pytest.approx(found["best"], abs=0.1)
 
 
-def test_what_a_worker_needs_is_listed(engine_python: Path) -> None:
+def test_what_a_worker_needs_is_listed(cold_engine_python: Path) -> None:
     """A worker loads none of the reading tower, whatever its environment holds."""
     code = (
         "import sys, capsafe_core.work.worker, capsafe_core.work.generate, capsafe_core.work.judge, "
@@ -590,7 +590,7 @@ def test_what_a_worker_needs_is_listed(engine_python: Path) -> None:
         "'pydantic') if m in sys.modules])"
     )
     done = subprocess.run(
-        [str(engine_python), "-c", code],
+        [str(cold_engine_python), "-c", code],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -776,9 +776,13 @@ def test_a_judge_is_added_without_the_model_that_generated(
     assert not (tmp_path / "models").exists()
 
 
-def test_several_seeds_and_samples_are_told_apart(root: Path, engine_python: Path, tiny_model: str) -> None:
+def test_several_seeds_and_samples_are_told_apart(
+    root: Path, cold_engine_python: Path, tiny_model: str
+) -> None:
+    """Also the one here whose worker is started from nothing."""
     job = finish(
-        generate(root, "seeds", tiny_model, size=2, temperature=0.9, samples=2, seeds=[3, 4]), engine_python
+        generate(root, "seeds", tiny_model, size=2, temperature=0.9, samples=2, seeds=[3, 4]),
+        cold_engine_python,
     )
     found = [r for r in job.records() if isinstance(r, Generation)]
     assert len({r.id for r in found}) == 8

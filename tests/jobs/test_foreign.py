@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,22 +122,30 @@ def bundle_of(
     return target
 
 
-def app_runs(settings: Settings, seconds: float = 3.0) -> Owner:
-    """The app's owner of a workspace for some seconds, started and looked after as the app does."""
+def app_runs(settings: Settings, until: Callable[[Owner], bool] = lambda _: True) -> Owner:
+    """The app's owner of a workspace for several looks, started and looked after as the app does.
+
+    Args:
+        until: whether the owner has looked long enough.
+    """
     owner = Owner(settings).start()
     try:
-        until = time.time() + seconds
-        while time.time() < until:
+        for _ in range(5):
             owner.look()
-            time.sleep(0.3)
+        end = time.monotonic() + 60
+        while not until(owner) and time.monotonic() < end:
+            time.sleep(0.02)
+            owner.look()
     finally:
         owner.close()
     return owner
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_bundle_does_not_run_by_itself(
     workspace: Settings, attacker: Seen, private: Path, tmp_path: Path
 ) -> None:
+    """A worker that is started has done its work when the look at the folders is over."""
     study, text = study_of(attacker, private)
     forged = json.dumps({"source": "me", "studies": [], "brought": 0, "adopted_by": "you", "adopted": 1})
     asking = {
@@ -566,6 +574,7 @@ def job_for(root: Path, name: str, **engine: Any) -> Job:
     return create_job(root, Manifest("judge", name, work))
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize("content", ["x", "-1", "7", "0 0 x", "9" * 5000, "\udcff", "1e3", None])
 def test_a_bad_queue_file_keeps_only_its_own_job_waiting(
     workspace: Settings, monkeypatch: pytest.MonkeyPatch, content: str | None
@@ -577,7 +586,7 @@ def test_a_bad_queue_file_keeps_only_its_own_job_waiting(
     else:
         (bad.folder / QUEUED).write_bytes(content.encode("utf-8", "surrogateescape"))
     Queue(Settings()).add(good)
-    owner = app_runs(Settings(), 6.0)
+    owner = app_runs(Settings(), lambda owner: good.ended and bool(owner.problems))
     assert good.status().state == "done"
     assert bad.status().state == "waiting"
     assert any(bad.job_id in str(problem) and "cannot be read" in str(problem) for problem in owner.problems)
@@ -599,7 +608,7 @@ def test_a_job_whose_interpreter_is_gone_keeps_its_place_and_others_run(
     good = job_for(workspace.jobs_path, "b-good")
     Queue(Settings()).add(gone)
     Queue(Settings()).add(good)
-    owner = app_runs(Settings(), 6.0)
+    owner = app_runs(Settings(), lambda owner: good.ended and bool(owner.problems))
     assert good.status().state == "done"
     assert is_queued(gone)
     assert any(

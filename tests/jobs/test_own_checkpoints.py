@@ -448,7 +448,12 @@ def test_what_a_trainer_leaves_is_a_path_each_also_while_it_trains(
     watching = subprocess.Popen(
         [sys.executable, "-m", "capsafe_core.cli", "run", str(study), "--watch"],
         cwd=ROOT,
-        env={**os.environ, "CAPSAFE_HOME": str(tmp_path / "watched"), "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "CAPSAFE_HOME": str(tmp_path / "watched"),
+            "CAPSAFE_ENGINE_PYTHON": str(engine_python),
+            "PYTHONPATH": str(ROOT),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -459,7 +464,7 @@ def test_what_a_trainer_leaves_is_a_path_each_also_while_it_trains(
     finally:
         watching.kill()
     assert watching.returncode == 0, said[-2000:]
-    done = command(tmp_path / "after", "run", str(study))
+    done = command(tmp_path / "after", "run", str(study), CAPSAFE_ENGINE_PYTHON=str(engine_python))
     assert done.returncode == 0, done.stderr
     found = answers_of(tmp_path / "after")
     assert {(seed, step) for seed, step, *_ in found} == {(s, n) for s in (0, 1) for n in (0, 2, 4)}
@@ -501,6 +506,7 @@ notes = 0.0
         )
     )
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", str(engine_python))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     called = json.dumps([sys.executable, "-m", "capsafe_core.cli"])
     printed = in_engine(engine_python, CALLED, str(root), "train", str(study), called)

@@ -187,9 +187,9 @@ def test_a_long_honest_computation_is_waited_for_and_silence_is_not(
     listening: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "BEAT", 0.05)
-    monkeypatch.setattr(service, "SILENCE", 1.0)
+    monkeypatch.setattr(service, "SILENCE", 0.5)
     over = threading.Event()
-    threading.Timer(3.0, over.set).start()
+    threading.Timer(1.5, over.set).start()
     monkeypatch.setitem(actions.ACTIONS, "look", lambda *_: {"done": over.wait(30)})
     assert ask_to(listening.socket_path, "look", Person("Ada"), {}) == {"done": True}
     monkeypatch.setattr(service, "BEAT", 60.0)
@@ -199,12 +199,16 @@ def test_a_long_honest_computation_is_waited_for_and_silence_is_not(
     over.set()
 
 
-def test_a_stopped_owner_is_named_and_a_running_one_answers_again(tmp_path: Path) -> None:
+def test_a_stopped_owner_is_named_and_a_running_one_answers_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner = process(OWN, tmp_path)
     try:
         assert command(tmp_path, "queue", "list").returncode == 0
         owner.send_signal(signal.SIGSTOP)
-        stopped = command(tmp_path, "queue", "list")
+        with monkeypatch.context() as short:
+            short.setattr(service, "SILENCE", 1.0)
+            stopped = command(tmp_path, "queue", "list")
         assert stopped.returncode == 2
         assert f"process {owner.pid}" in stopped.stderr
         assert "does not answer" in stopped.stderr
