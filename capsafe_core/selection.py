@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from capsafe_core.quoting import join_names, quoted, split_names, unquoted
+from capsafe_core.scales import threshold_words
 from capsafe_core.specification import Condition, condition_words
 
 _MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata")
 
-ASKED = ("benchmarks", "judges", "policy", "crossing", "goals", "condition", "attack", "truncated")
+ASKED = ("benchmarks", "judges", "cutoff", "policy", "crossing", "goals", "condition", "attack", "truncated")
 """what changes the specification: it goes along from page to page, where filters do not"""
 
 
@@ -29,6 +30,7 @@ class Selection:
         pattern: votes as `vote_pattern` writes them, "judge=unsafe,judge=safe"; "judge=" has no verdict,
             "judge=~other" the opposite of another judge's.
         search: text that the answer must contain.
+        cutoff: the threshold of the judge's score; None for the study's, or the judge's own.
         policy: how incoherent outputs count.
         crossing: which crossing of the goal counts.
         goal: data set -> capability goal where the user moved it from the study's.
@@ -52,6 +54,7 @@ class Selection:
     search: str = ""
     generation: str = ""
     prompt: str = ""
+    cutoff: float | None = None
     policy: str = ""
     crossing: str = ""
     goals: tuple[tuple[str, float], ...] = ()
@@ -65,7 +68,9 @@ class Selection:
     page: int = 1
 
     def but(self, **changes: Any) -> Selection:
-        """This selection with some parts changed."""
+        """This selection with some parts changed; a threshold stays with the judge that it is of."""
+        if "judges" in changes and changes["judges"][:1] != self.judges[:1]:
+            changes = {"cutoff": None, **changes}
         return dataclasses.replace(self, **changes)
 
     def to_query(self) -> dict[str, str]:
@@ -81,6 +86,8 @@ class Selection:
                 out["goals"] = join_names(f"{name}:{goal!r}" for name, goal in value)
             elif part.name == "condition":
                 out["condition"] = join_names(f"{quoted(name, ':')}:{chosen}" for name, chosen in value)
+            elif part.name == "cutoff":
+                out["cutoff"] = repr(value)
             elif part.name == "page":
                 out["page"] = str(value)
             elif part.name == "truncated":
@@ -104,6 +111,8 @@ class Selection:
             elif part.name == "condition":
                 pairs = (item.partition(":") for item in split_names(text))
                 values["condition"] = tuple((unquoted(name, ":"), chosen) for name, _, chosen in pairs)
+            elif part.name == "cutoff":
+                values["cutoff"] = _number(text)
             elif part.name == "page":
                 values["page"] = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
             elif part.name == "truncated":
@@ -161,6 +170,8 @@ class Selection:
             parts.append(f"claim {self.claim}")
         if self.search:
             parts.append(f"answers that contain “{self.search}”")
+        if self.cutoff is not None:
+            parts.append(f"threshold {threshold_words(self.cutoff)}")
         if self.policy:
             parts.append(f"incoherent outputs {self.policy.replace('_', ' ')}")
         if self.crossing:
@@ -205,9 +216,14 @@ def _said(judge: str, label: str) -> str:
 def _goals(text: str) -> Iterator[tuple[str, float]]:
     for item in split_names(text):
         name, _, value = item.rpartition(":")
-        try:
-            goal = float(value)
-        except ValueError:
-            continue
-        if math.isfinite(goal):
+        if (goal := _number(value)) is not None:
             yield name, goal
+
+
+def _number(text: str) -> float | None:
+    """A finite number that a text is; None where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

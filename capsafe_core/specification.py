@@ -162,7 +162,8 @@ class Specification:
         benchmark: on which outputs are judged.
         judge, refusal_judge, coherence: by whom, for safety, refusal and coherence.
         policy: how incoherent outputs count; `crossing`: where a path is at its goal.
-        cutoff: the score at which an output is unsafe; None for the judge's own.
+        cutoff: the threshold of the judge's score; None for the judge's own. Every verdict of the judge is
+            told from its score at this threshold, in rates, lists and intervals alike.
         condition: what was chosen where one checkpoint answered under several.
         attack: under which prompts were asked; "" for none.
         truncated: whether outputs cut off by the token limit count.

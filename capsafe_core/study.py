@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from capsafe_core.engine_settings import EngineSettings, StudyPart, TransformersSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
+from capsafe_core.scales import scale_at
 from capsafe_core.specification import PARTS, POLICIES, VERSION, Crossing, Policy, Specification, part_value
 from capsafe_core.study_checks import MOST_MISTAKES, extent, references
 from capsafe_core.study_mistakes import line_of, mistakes, spelled, where
@@ -191,8 +192,8 @@ class PrimarySpecification(StudyPart):
     coherence: str
     policy: Policy = Policy.AS_JUDGED
     crossing: Crossing = Crossing.FIRST
-    cutoff: None = None
-    """judges label by their own cut-off; other ones are variants on Conclusions"""
+    cutoff: float | None = Field(None, allow_inf_nan=False)
+    """the score at which the judge's verdict turns; left out for the judge's own threshold"""
     condition: dict[str, str | int | float] = Field(default_factory=dict)
     """which part of the condition counts where a checkpoint answered under several, such as max_tokens = 256
     """
@@ -206,6 +207,15 @@ class PrimarySpecification(StudyPart):
         if policy.paired:
             raise ValueError(f"it needs a pair of checkpoints; use one of {', '.join(POLICIES)}")
         return policy
+
+    @model_validator(mode="after")
+    def _of_a_judge_with_a_score(self) -> PrimarySpecification:
+        if self.cutoff is not None:
+            try:
+                scale_at(self.judge, self.cutoff)
+            except CapsafeError as error:
+                raise ValueError(f"cutoff: {error.message} {error.hint}") from error
+        return self
 
     @field_validator("condition")
     @classmethod

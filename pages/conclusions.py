@@ -6,6 +6,7 @@ from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
+from capsafe_core.analysis.variants import asked_cutoff
 from capsafe_core.figures.conclusions import specification_curve
 from capsafe_core.ui import conclusion_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible
@@ -62,6 +63,7 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
         screen.open_outputs(
             benchmarks=(str(way["benchmark"]),),
             judges=(str(way["judge"]),),
+            cutoff=asked_cutoff(view, str(way["judge"]), str(way["cutoff"])),
             recipes=tuple(dict.fromkeys(a.name for a in arms)),
             condition=found.conditions[str(way["condition"])],
         )

@@ -21,6 +21,7 @@ DRAWN = {
     "pattern": votes.map(vote_pattern),
     "condition": st.lists(st.tuples(names, names), max_size=2).map(tuple),
     "page": st.integers(1, 10**6),
+    "cutoff": st.none() | shares,
 }
 selections = st.builds(
     Selection,
@@ -73,6 +74,15 @@ def test_old_links_still_open() -> None:
 
 def test_what_a_url_says_wrongly_is_ignored() -> None:
     assert Selection.from_query({"goals": "sums:many~sums:nan~sums:inf", "nonsense": "1"}) == Selection()
+    assert Selection.from_query({"cutoff": "half"}) == Selection.from_query({"cutoff": "nan"}) == Selection()
+
+
+def test_a_threshold_stays_with_its_judge() -> None:
+    asked = Selection(judges=("learnt-harm",), cutoff=0.3)
+    assert asked.but(policy="excluded").cutoff == 0.3
+    assert asked.but(judges=("learnt-harm", "prefix-zou")).cutoff == 0.3
+    assert asked.but(judges=("learnt-refusal",)).cutoff is None
+    assert asked.but(judges=("learnt-refusal",), cutoff=0.7).cutoff == 0.7
 
 
 def test_the_caption_names_every_restriction() -> None:
@@ -84,6 +94,7 @@ def test_the_caption_names_every_restriction() -> None:
         "pattern": "llama=~zou",
         "condition": (("system_prompt", "knife"),),
         "page": 2,
+        "cutoff": 0.3,
     }
     for part in dataclasses.fields(Selection):
         one = value.get(part.name, ("knife",) if part.default == () else "knife")

@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core import catalogue
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.people import people_rates
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.sample import Sample
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.outcomes import BY_COHERENCE
+from capsafe_core.scales import scales
 from capsafe_core.selection import vote_pattern
 from capsafe_core.specification import Policy
 from capsafe_core.stats.intervals import wilson
@@ -196,14 +196,16 @@ def text_map(view: View) -> pd.DataFrame:
 
 def scores_table(view: View, bins: int = 10) -> pd.DataFrame:
     """Two scored judges beside each other, binned: judge_1, judge_2, x, y (middles of the bins), n, and their
-    cut-offs; for the first two judges that gave scores."""
+    thresholds; for the first two judges that gave scores."""
     columns = ["judge_1", "judge_2", "x", "y", "n", "cutoff_1", "cutoff_2"]
     sample, _ = compared_sample(view)
-    scales = {name: entry["scale"] for name, entry in catalogue.judges().items() if "scale" in entry}
+    cutoffs = {name: scale.cutoff for name, scale in scales().items()}
+    if view.specification.cutoff is not None:
+        cutoffs[view.specification.judge] = view.specification.cutoff
     found = {}
     if sample is None:
         return pd.DataFrame(columns=columns)
-    for name in sorted(scales):
+    for name in sorted(cutoffs):
         if scores := sample.scores(name):
             found[name] = np.concatenate(
                 [
@@ -225,8 +227,8 @@ def scores_table(view: View, bins: int = 10) -> pd.DataFrame:
             "x": middle[0][i],
             "y": middle[1][j],
             "n": counts[i, j].astype(int),
-            "cutoff_1": scales[one]["cutoff"],
-            "cutoff_2": scales[two]["cutoff"],
+            "cutoff_1": cutoffs[one],
+            "cutoff_2": cutoffs[two],
         },
         columns=columns,
     )

@@ -21,6 +21,7 @@ from capsafe_core.analysis.runs import Standing
 from capsafe_core.analysis.verbs import ONE_MORE_SEED, seeds_words
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
+from capsafe_core.scales import threshold_words
 from capsafe_core.specification import Policy
 
 BOUNDS = (Policy.COUNTED_SAFE, Policy.COUNTED_UNSAFE)
@@ -122,7 +123,8 @@ def gate(view: View) -> Gate:
             checks.append(Check(recipe, REFUSED, Answer.UNDECIDED, words))
         checks += _not_contradicted(view, found, recipe, margins.unsafe)
     spec = view.specification
-    words = f"{spec.benchmark} by {spec.judge}, incoherent answers {spec.policy.words}"
+    threshold = "" if spec.cutoff is None else f" at the threshold {threshold_words(spec.cutoff)}"
+    words = f"{spec.benchmark} by {spec.judge}{threshold}, incoherent answers {spec.policy.words}"
     return Gate(view.study.name, words, view.declared_before, tuple(checks))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core import catalogue
 from capsafe_core.analysis.arms import Arm, Claim, checkpoint_name
 from capsafe_core.analysis.at_goal import Side, change_between, given_side
 from capsafe_core.analysis.conditions import alternatives
@@ -17,6 +16,7 @@ from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.runs import CheckpointRates, Run, checkpoint_rates
 from capsafe_core.analysis.sample import Floats, Sample, policy_arrays, sample_of
 from capsafe_core.analysis.view import View
+from capsafe_core.scales import scale_at, scales, threshold_words
 from capsafe_core.specification import (
     CHOICES,
     POLICIES,
@@ -64,12 +64,12 @@ def sides_of(view: View, claim: Claim, runs: Sequence[Run]) -> Sides:
 
 def variants_on(view: View, claim: Claim, sides: Sides, benchmark: str) -> list[dict[str, object]]:
     """The rows of the curve on one benchmark."""
-    (a, b), attacks = sides.checkpoints, sides.attacks
+    (a, b), attacks, own = sides.checkpoints, sides.attacks, view.at_own_threshold
     if attacks[0] == attacks[1]:
-        samples = [sample_of(view, benchmark, list(dict.fromkeys([*a, *b])), attacks[0])] * 2
+        samples = [sample_of(own, benchmark, list(dict.fromkeys([*a, *b])), attacks[0])] * 2
     else:
         samples = [
-            sample_of(view, benchmark, points, attack) for points, attack in zip((a, b), attacks, strict=True)
+            sample_of(own, benchmark, points, attack) for points, attack in zip((a, b), attacks, strict=True)
         ]
     one, two = samples
     if one is None or two is None:
@@ -77,7 +77,7 @@ def variants_on(view: View, claim: Claim, sides: Sides, benchmark: str) -> list[
     cut_off = any(not flags.all() for sample in (one, two) for flags in sample.whole)
     kept, parts = view.specification.truncated, open_parts(view, benchmark, claim)
     rows = []
-    for judge, family, cutoff in _judges((one, two)):
+    for judge, family, cutoff in _judges(view, (one, two)):
         for truncated in (True, False) if kept and cut_off else (kept,):
             for policy, coherence in _policies(view, (one, two)):
                 spec = replace(
@@ -111,21 +111,30 @@ def choices(spec: Specification, open_parts: frozenset[str]) -> dict[str, str]:
     condition = tuple((p, v) for p, v in spec.condition if p in open_parts)
     return {
         **{name: str(getattr(spec, name)) for name in CHOICES},
-        "cutoff": OWN if spec.cutoff is None else f"{spec.cutoff:g}",
+        "cutoff": OWN if spec.cutoff is None else threshold_words(spec.cutoff),
         "condition": condition_words(condition),
         "truncated": "kept" if spec.truncated else "left out",
     }
 
 
-def _judges(samples: tuple[Sample, Sample]) -> list[tuple[str, str, float | None]]:
-    """The safety judges that know both sides: name, family, and each cut-off; other cut-offs only where
-    scores are there."""
+def asked_cutoff(view: View, judge: str, cutoff: str) -> float | None:
+    """The threshold of a row of the curve, as a selection asks for it."""
+    declared = view.study.primary.specification
+    if cutoff != OWN:
+        return float(cutoff)
+    return scales()[judge].cutoff if declared.cutoff is not None and declared.judge == judge else None
+
+
+def _judges(view: View, samples: tuple[Sample, Sample]) -> list[tuple[str, str, float | None]]:
+    """The safety judges that know both sides: name, family, and each threshold; others than its own only
+    where scores are there, the specification's among them."""
     out: list[tuple[str, str, float | None]] = []
     for seat in _known_to_both(samples, "safety"):
         out.append((seat.name, seat.family, None))
-        scale = catalogue.judges().get(seat.name, {}).get("scale")
+        scale, chosen = scales().get(seat.name), view.specification.cutoff
         if scale and all(_scores(sample, seat.name) for sample in samples):
-            out += [(seat.name, seat.family, float(cut)) for cut in scale["others"]]
+            asked = [chosen] if chosen is not None and seat.name == view.specification.judge else []
+            out += [(seat.name, seat.family, cut) for cut in dict.fromkeys([*scale.others, *asked])]
     return out
 
 
@@ -192,7 +201,7 @@ def _counted(sample: Sample, spec: Specification) -> list[tuple[Floats, Floats]]
     """Events and trials of each output of each cell."""
     verdicts = sample.codes(spec.judge, "safety")
     if spec.cutoff is not None:
-        cut, below = spec.cutoff, catalogue.judges()[spec.judge]["scale"]["unsafe"] == "below"
+        cut, below = spec.cutoff, scale_at(spec.judge, spec.cutoff).below
         verdicts = [
             np.where(np.isnan(s), v, np.where((s < cut) if below else (s >= cut), 2, 1)).astype(np.uint8)
             for v, s in zip(verdicts, _scores(sample, spec.judge), strict=True)

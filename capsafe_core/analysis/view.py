@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from capsafe_core import catalogue
 from capsafe_core.analysis.conditions import alternatives, between, open_condition, own_cells, under
 from capsafe_core.analysis.harm import Harm, harm_words
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.outcomes import LISTED_OUTCOMES, STRATA
+from capsafe_core.scales import scale_at, scales
 from capsafe_core.selection import Selection
 from capsafe_core.specification import (
     CROSSINGS,
@@ -25,10 +25,12 @@ from capsafe_core.specification import (
     condition_words,
 )
 from capsafe_core.store import Store
-from capsafe_core.store.cells import cells
+from capsafe_core.store.arrays import score_counts
+from capsafe_core.store.cells import cells, members
 from capsafe_core.store.counts import coherence_counts
 from capsafe_core.store.output_lists import ORDERS
 from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
+from capsafe_core.store.threshold import StoreAtThreshold
 from capsafe_core.study import Study, recorded_text
 
 T = TypeVar("T")
@@ -38,13 +40,25 @@ T = TypeVar("T")
 class View:
     """A study, the specification in force, and the checkpoints along its paths."""
 
-    store: Store
+    source: Store
     study: Study
     selection: Selection
     specification: Specification
     points: pd.DataFrame
     declared: float
     first_result: float | None
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, with the verdicts of the specification's judge at the specification's threshold."""
+        return at_threshold(self.source, self.specification)
+
+    @cached_property
+    def at_own_threshold(self) -> View:
+        """The view with the judge's own verdicts."""
+        if self.specification.cutoff is None:
+            return self
+        return replace(self, specification=replace(self.specification, cutoff=None))
 
     def once(self, compute: Callable[[View], T]) -> T:
         """What a function computes of this view, kept: the findings of a report rest on the same few."""
@@ -174,13 +188,8 @@ class View:
     def specification_words(self) -> str:
         """The specification, in words for a caption."""
         s = self.specification
-        scale = catalogue.judges().get(s.judge, {}).get("scale")
-        cutoff = (
-            f" (unsafe where {scale['score']} is {'below' if scale['unsafe'] == 'below' else 'at least'} "
-            f"{scale['cutoff']:g})"
-            if scale
-            else ""
-        )
+        scale = scales().get(s.judge)
+        cutoff = f" ({scale.words(s.cutoff)})" if scale else ""
         parts = [
             f"benchmark {s.benchmark}",
             f"judge {s.judge}{cutoff}",
@@ -267,6 +276,7 @@ def open_view(store: Store, selection: Selection) -> View:
     Raises:
         CapsafeError: the store has no study, or not that one.
     """
+    store = store.own
     texts = store.kept("studies", lambda: study_texts(store))
     if texts.empty:
         raise CapsafeError(
@@ -282,6 +292,7 @@ def open_view(store: Store, selection: Selection) -> View:
     points = path_points(store, name)
     _known(store, study, points, selection)
     specification = specified(study.primary.specification, selection)
+    _has_scores(store, specification, _own_cells(store, name, points))
     first = store.kept(
         f"first result {name}",
         lambda: first_result(store, [f"{name}-{judge.name}" for judge in study.judges]),
@@ -302,9 +313,11 @@ def specified(primary: Specification, selection: Selection) -> Specification:
         "attack": selection.attack,
     }
     condition = {**dict(primary.condition), **dict(selection.condition)}
+    other_judge = bool(selection.judges) and selection.judges[0] != primary.judge
     return replace(
         primary,
         **{name: value for name, value in changes.items() if value},
+        cutoff=selection.cutoff if other_judge or selection.cutoff is not None else primary.cutoff,
         condition=tuple(sorted(condition.items())),
         truncated=primary.truncated and selection.truncated,
     )
@@ -346,6 +359,42 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
             raise CapsafeError(
                 f"The goal {goal:g} on {dataset!r} cannot be used.", "A goal is a share from 0 to 1."
             )
+
+
+def at_threshold(store: Store, specification: Specification) -> Store:
+    """The store as a specification's threshold shows it; the store itself under the judge's own.
+
+    Raises:
+        CapsafeError: the judge gives no score.
+    """
+    judge, cutoff = specification.judge, specification.cutoff
+    if cutoff is None:
+        return store
+    below = scale_at(judge, cutoff).below
+    return store.kept(f"at {cutoff!r} of {judge}", lambda: StoreAtThreshold(store, judge, cutoff, below))
+
+
+def _has_scores(store: Store, specification: Specification, own: pd.DataFrame) -> None:
+    """Refuse a threshold that some verdicts cannot follow.
+
+    Raises:
+        CapsafeError: the judge gives no score, or verdicts of it came without one.
+    """
+    judge, cutoff = specification.judge, specification.cutoff
+    if cutoff is None:
+        return
+    scale_at(judge, cutoff)
+    counts = store.kept(f"scores of {judge}", lambda: score_counts(store, judge))
+    mine = counts[
+        counts["cell_id"].isin({one for cell in own["cell_id"] for one in members(store).get(cell, [cell])})
+    ]
+    verdicts, scored = int(mine["verdicts"].sum()), int(mine["scored"].sum())
+    if scored < verdicts:
+        raise CapsafeError(
+            f"{verdicts - scored:,} of {verdicts:,} verdicts of {judge} came without a score, so they cannot "
+            "be read at another threshold.",
+            "Leave the threshold out, or run the judge here.",
+        )
 
 
 @lru_cache(maxsize=8)

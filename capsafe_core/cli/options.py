@@ -83,6 +83,12 @@ ANSWERS = {
 }
 SPECIFICATION = ANSWERS | {
     "judge": many("judges", "only this judge; may be repeated"),
+    "threshold": Option(
+        "cutoff",
+        "from which score of the judge an output is unsafe; the judge's own if left out",
+        float | None,
+        None,
+    ),
     "policy": Option(
         "policy", f"how incoherent outputs count: {', '.join(p for p in Policy if not p.paired)}"
     ),

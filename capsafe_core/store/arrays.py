@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
 from capsafe_core.store.cells import pooled_ids
@@ -97,6 +98,18 @@ def score_arrays(
         )
         if k
     }
+
+
+def score_counts(store: Store, judge: str) -> pd.DataFrame:
+    """How many safety verdicts of a judge came with a score: cell_id (as stored), verdicts, scored."""
+    return store.frame(
+        """
+        SELECT CAST(cell_id AS VARCHAR) AS cell_id, count(*) AS verdicts, count(j.score) AS scored
+        FROM current_judgments AS j JOIN current_slots AS s USING (cell_id, rater_id, dimension)
+        WHERE s.name = $judge AND dimension = 'safety' AND j.status = 'ok' GROUP BY cell_id
+        """,
+        {"judge": judge},
+    )
 
 
 def regular_cells(store: Store) -> set[str]:

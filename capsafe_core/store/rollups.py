@@ -57,12 +57,12 @@ LEFT JOIN coded ON coded.generation_id = o.generation_id AND coded.benchmark_id 
 GROUP BY ALL
 """
 
-_PATTERNS = (
+PATTERNS = (
     "SELECT cell_id, truncated, codes, count(*) AS n FROM verdicts WHERE cell_id IN (SELECT cell_id "
     "FROM touched) GROUP BY ALL"
 )
 
-_ARRAYS = """
+ARRAYS = """
 SELECT cell_id, slot, list(code ORDER BY position, sample) AS codes
 FROM (SELECT cell_id, position, sample, unnest(codes) AS code, generate_subscripts(codes, 1) AS slot
     FROM verdicts WHERE cell_id IN (SELECT cell_id FROM touched))
@@ -98,8 +98,8 @@ foreign ones"""
 
 _ROLLUPS = (
     ("verdicts", _VERDICTS),
-    ("patterns", _PATTERNS),
-    ("arrays", _ARRAYS),
+    ("patterns", PATTERNS),
+    ("arrays", ARRAYS),
     ("current_slots", _CURRENT_SLOTS),
 )
 

@@ -72,10 +72,15 @@ class Store:
         """Counts this process's writes: a key for caches."""
         return self._version
 
+    @property
+    def own(self) -> Store:
+        """The store with the judges' own verdicts; this one, where it is not read at another threshold."""
+        return self
+
     def kept(self, name: str, make: Callable[[], T]) -> T:
         """Something read from the store, made once for each version of it; the last KEPT of them stay in
         memory."""
-        version = self._version
+        version = self.version
         with self._kept_lock:
             known = self._kept.pop(name, None)
         if known is None or known[0] != version:

@@ -16,6 +16,7 @@ from capsafe_core.analysis.view import View, list_studies, open_view
 from capsafe_core.errors import CapsafeError, OpenConditionError
 from capsafe_core.figures.style import sealed
 from capsafe_core.places import ROOT
+from capsafe_core.scales import scales
 from capsafe_core.selection import ASKED, Selection
 from capsafe_core.specification import CROSSINGS, PARTS, POLICIES, Policy, part_words
 from capsafe_core.store.export import guarded_csv
@@ -195,6 +196,7 @@ def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: boo
             )
         if judge:
             _choice("Judge", judges, view.specification.judge, "judges")
+            _threshold(view)
         if policy:
             _choice(
                 "Incoherent answers",
@@ -263,6 +265,25 @@ def goals_row(view: View) -> None:
         )
         if kept != view.specification.truncated:
             ask(truncated=kept)
+
+
+def _threshold(view: View) -> None:
+    """The judge's threshold, where it gives a score; emptied for the study's, or the judge's own."""
+    scale, now = scales().get(view.specification.judge), view.specification.cutoff
+    if scale is None:
+        return
+    chosen = st.number_input(
+        "Judge's threshold",
+        value=now,
+        step=0.05,
+        format="%g",
+        placeholder=f"its own, {scale.cutoff:g}",
+        key=f"way-cutoff-{view.specification.judge}-{now}",
+        width=150,
+        help=plain_label(f"{scale.words(None).capitalize()}. Another threshold changes every number here."),
+    )
+    if chosen != now:
+        ask(cutoff=None if chosen is None else float(chosen))
 
 
 def set_goal(dataset: str, goal: float) -> None:

@@ -72,6 +72,7 @@ def test_each_option_sets_its_own_field_of_the_selection() -> None:
         "study": (["tiny"], "tiny"),
         "benchmark": (["a", "b~,"], ("a", "b~,")),
         "judge": (["j"], ("j",)),
+        "threshold": (["0.3"], 0.3),
         "policy": (["excluded"], "excluded"),
         "condition": (
             ["system_prompt=a=b", "max_tokens=64"],
