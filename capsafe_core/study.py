@@ -44,8 +44,8 @@ class SamplingSettings(StudyPart):
 
 
 class BenchmarkSettings(StudyPart):
-    """A benchmark by name; `reasoning_gym:NAME` with its own configuration, or a file of this project or of
-    the user."""
+    """A benchmark by name; `reasoning_gym:NAME` with its own configuration, a file of this project or of the
+    user, or a data set of the hub with texts that say what is asked and what is right."""
 
     name: str
     source: str
@@ -58,13 +58,16 @@ class BenchmarkSettings(StudyPart):
 
     @property
     def is_capability(self) -> bool:
+        if self.source.startswith("hub:") and "kind" not in self.config:
+            return "reference" in self.config
         return (
             self.source.startswith(("reasoning_gym:", "lm_eval:")) or self.config.get("kind") == "capability"
         )
 
 
 class DatasetSettings(StudyPart):
-    """Fine-tuning data: a file of {prompt, response} lines, or a reasoning-gym task with seeds of its own."""
+    """Fine-tuning data: a file of conversations, a data set of the hub, or a reasoning-gym task with seeds of
+    its own."""
 
     name: str
     source: str

@@ -207,6 +207,7 @@ def extent(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
             return [(("recipes", i, "start"), what)]
     # those that are recorded are never trained here
     checkpoints = len(starts) + sum(len(r.steps) * len(r.seeds) for r in study.recipes if r.is_trained)
+    checkpoints += sum(len(r.strengths) * len(recipes[r.of].seeds) for r in study.recipes if r.of in recipes)
     if checkpoints > MOST_CHECKPOINTS:
         what = (
             f"its seeds and steps make {checkpoints:,} checkpoints, and at most {MOST_CHECKPOINTS:,} can be"

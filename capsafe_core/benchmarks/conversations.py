@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from capsafe_core.benchmarks.files import Row, read_rows
+from capsafe_core.benchmarks.hub import written
 from capsafe_core.chat_turns import chat_turns
 from capsafe_core.errors import CapsafeError
 
@@ -14,33 +15,55 @@ Conversation = tuple[dict[str, str], ...]
 """Turns of {"role": system, user or assistant, "content": text}; the last one is the assistant's."""
 
 
-def read_conversations(path: Path) -> list[Conversation]:
-    """The conversations in a file (JSONL, JSON, CSV, Parquet) or in a folder as `datasets` saves it.
+WRITTEN = ("prompt", "response")
+"""texts of `config` that say how a row is learnt"""
 
-    Told by columns: prompt and response (or completion); question and answer; messages; conversations
-    (ShareGPT); instruction, input and output (Alpaca); instruction, context and response (Dolly).
+
+def read_conversations(path: Path, config: Mapping[str, Any] | None = None) -> list[Conversation]:
+    """The conversations in a file (JSONL, JSON, CSV, Parquet) or in a folder as `datasets` saves it, as
+    `conversations_of` reads them.
 
     Raises:
-        CapsafeError: the file cannot be read, is in no such form, or some rows have no answer.
+        CapsafeError: the file cannot be read, or as `conversations_of`.
     """
     rows = _saved_rows(path) if path.is_dir() else read_rows(path)
+    return conversations_of(rows, str(path), config or {})
+
+
+def conversations_of(rows: Sequence[Row], name: str, config: Mapping[str, Any]) -> list[Conversation]:
+    """Rows as conversations.
+
+    Told by columns: prompt and response (or completion); question and answer; messages; conversations
+    (ShareGPT); instruction, input and output (Alpaca); instruction, context and response (Dolly). Or as
+    `config` writes them (WRITTEN).
+
+    Raises:
+        CapsafeError: they are in no such form, or some have no answer.
+    """
     if not rows:
-        raise CapsafeError(f"{path} has no rows.", "Check the file.")
-    there = set(rows[0])
-    form = next((read for names, read in _FORMS if names <= there), None)
-    if form is None:
-        raise CapsafeError(
-            f"{path} is in no form that can be learnt from: it has {', '.join(sorted(map(str, there)))}.",
-            "Use prompt and response, messages, conversations, or instruction and output.",
-        )
+        raise CapsafeError(f"{name} has no rows.", "Check the file.")
+    form = _form(name, set(rows[0]), config)
     found = [form(row) for row in rows]
     wrong = [i for i, turns in enumerate(found, 1) if not _is_whole(turns)]
     if wrong:
         raise CapsafeError(
-            f"{len(wrong):,} of {len(rows):,} rows of {path} hold no question with an answer.",
+            f"{len(wrong):,} of {len(rows):,} rows of {name} hold no question with an answer.",
             f"Take them out, or fill them in; the first is row {wrong[0]}.",
         )
     return found
+
+
+def _form(name: str, columns: set[str], config: Mapping[str, Any]) -> Callable[[Row], Conversation]:
+    if any(key in config for key in WRITTEN):
+        write = written(name, {key: config.get(key) for key in WRITTEN}, columns)
+        return lambda row: _pair(*write(row))
+    form = next((read for names, read in _FORMS if names <= columns), None)
+    if form is None:
+        raise CapsafeError(
+            f"{name} is in no form that can be learnt from: it has {', '.join(sorted(map(str, columns)))}.",
+            'Say how with config = { prompt = "...{column}...", response = "{column}" }.',
+        )
+    return form
 
 
 def _saved_rows(path: Path) -> list[Row]:

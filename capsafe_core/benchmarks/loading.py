@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core import catalogue
-from capsafe_core.benchmarks.conversations import Conversation, read_conversations
+from capsafe_core.benchmarks.conversations import Conversation, conversations_of, read_conversations
 from capsafe_core.benchmarks.files import read_prompts, read_rows
+from capsafe_core.benchmarks.hub import hub_rows, written
 from capsafe_core.benchmarks.lm_eval import lm_eval_rows
 from capsafe_core.benchmarks.reasoning import Pair, reasoning_pairs
 from capsafe_core.errors import CapsafeError, UnknownNameError
@@ -58,6 +59,8 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
             licence="",
             source=settings["source"],
         )
+    if where == "hub":
+        return _from_hub(settings, name, config)
     if where == "project":
         index = tomllib.loads((DATA / "benchmarks" / "index.toml").read_text())
         if name not in index:
@@ -88,6 +91,26 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
         found.rows[:size],
         str(config.get("licence", found.licence)),
         source,
+    )
+
+
+def _from_hub(settings: dict[str, Any], name: str, config: dict[str, Any]) -> Benchmark:
+    """Prompts and references that `config` writes from the columns of a data set of the hub."""
+    rows = hub_rows(name, config)[: settings["size"]]
+    if not rows:
+        raise CapsafeError(f"{name} has no rows.", "Check its split.")
+    texts: dict[str, Any] = {
+        key: config.get(key) for key in ("prompt", "reference") if key in config or key == "prompt"
+    }
+    write = written(name, texts, set(rows[0]))
+    kind = str(config.get("kind", "capability" if "reference" in config else ""))
+    return _benchmark(
+        settings["name"],
+        str(config.get("revision", config.get("version", "1"))),
+        kind,
+        [{"id": str(i), **dict(zip(texts, write(r), strict=True))} for i, r in enumerate(rows)],
+        str(config.get("licence", "")),
+        settings["source"],
     )
 
 
@@ -138,10 +161,12 @@ def load_conversations(settings: dict[str, Any]) -> list[Conversation]:
             ({"role": "user", "content": p.prompt}, {"role": "assistant", "content": p.target})
             for p in load_training_pairs(settings)
         ]
+    if where == "hub":
+        return conversations_of(hub_rows(name, settings["config"]), name, settings["config"])
     if where not in ("project", "file"):
         raise CapsafeError(
             f"The data set {settings['name']!r} has the unknown source {settings['source']!r}.",
-            "Use project:NAME, file:PATH or reasoning_gym:TASK.",
+            "Use project:NAME, file:PATH, hub:OWNER/NAME or reasoning_gym:TASK.",
         )
     if where == "project" and Path(name).name != name:
         raise CapsafeError(
@@ -150,7 +175,7 @@ def load_conversations(settings: dict[str, Any]) -> list[Conversation]:
             "Another file is file:PATH.",
         )
     path = DATA / "training" / f"{name}.jsonl" if where == "project" else Path(name)
-    return read_conversations(path)
+    return read_conversations(path, settings["config"])
 
 
 def _benchmark(

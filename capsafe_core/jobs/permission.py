@@ -218,6 +218,11 @@ def uses_of(manifests: Iterable[Manifest]) -> Uses:
     tables = [table for _, several in all_of for table in several]
     sources = [str(table["source"]) for table in tables if isinstance(table.get("source"), str)]
     files = [source.partition(":")[2] for source in sources if source.startswith("file:")]
+    files += [
+        f"{source.partition(':')[2]} (a data set of the hub)"
+        for source in sources
+        if source.startswith("hub:")
+    ]
     files += [str(table["path"]) for table in tables if isinstance(table.get("path"), str)]
     files += [str(table["include_path"]) for table in tables if "include_path" in table]
     files += [
