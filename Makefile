@@ -57,7 +57,7 @@ coverage: $(VENV)/.dev
 # 20 times; `make test` takes a part of each.
 fuzz: $(VENV)/.dev
 	@CAPSAFE_FUZZ_FILES=10000 $(BIN)/pytest -s tests/importers/test_mutated_logs.py
-	@CAPSAFE_LABELS_EACH=1000 $(BIN)/pytest -s tests/labelling/test_annotation.py -k eight_annotators
+	@CAPSAFE_LABELS_EACH=1000 $(BIN)/pytest -s tests/labelling/test_durability.py -k eight_annotators
 	@CAPSAFE_KILLS=20 $(BIN)/pytest -s tests/training/test_training.py -k killed
 
 # The tests of the vLLM engine, on its CPU build; they say why where it is not installed.

@@ -21,6 +21,7 @@ from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.owner import close_owner
+from tests.engines.tiny import TINY, InEngine
 from tests.synthetic import write_study
 from tests.warm import warm_interpreter
 
@@ -33,12 +34,17 @@ settings.load_profile("no time is asserted")
 
 LONG = (
     "ui/test_pages_degenerate.py",
-    "labelling/test_annotation.py",
-    "analysis/test_conclusions.py",
-    "importers/test_import.py",
-    "workspace/test_service.py",
+    "store/test_rebuild.py",
+    "analysis/test_small_studies.py",
+    "records/test_values.py",
+    "store/test_store.py",
+    "stats/test_agreement.py",
     "jobs/test_running.py",
-    "analysis/test_conditions.py",
+    "importers/test_import.py",
+    "report/test_report.py",
+    "stats/test_validate.py",
+    "workspace/test_service.py",
+    "cli/test_cli.py",
     "test_demo.py",
 )
 """modules that take longest"""
@@ -72,7 +78,8 @@ class ByModule(LoadScopeScheduling):
 @cache
 def _loads_torch(module: str) -> bool:
     """Whether it takes one of the fixtures; settings have a field of the same name."""
-    return "engine_python: Path" in (ROOT / module).read_text(encoding="utf-8")
+    text = (ROOT / module).read_text(encoding="utf-8")
+    return "engine_python: Path" in text or "in_engine: InEngine" in text
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -130,6 +137,23 @@ def engine_python(cold_engine_python: Path, tmp_path_factory: pytest.TempPathFac
     """The engine's interpreter with torch loaded: its processes are forks of one (`tests.warm`)."""
     with warm_interpreter(cold_engine_python, tmp_path_factory.mktemp("warm")) as python:
         yield python
+
+
+@pytest.fixture(scope="module")
+def in_engine(engine_python: Path) -> Iterator[InEngine]:
+    """A process in the engine's environment that runs pieces of code."""
+    process = InEngine(engine_python)
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, in_engine: InEngine) -> str:
+    """The folder of a random model that answers in no time; not to be changed."""
+    folder = str(tmp_path_factory.mktemp("tiny") / "model")
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    in_engine(TINY + 'tiny(sys.argv[1], "llama", sys.argv[2])\nprint("{}")', folder, template)
+    return folder
 
 
 @pytest.fixture(scope="session")

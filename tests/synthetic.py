@@ -335,3 +335,8 @@ def _answers(
             else say("learnt-harm", "safety", None, "unparsed", raw="hm")
         )
     return out
+
+
+def with_study(jobs: Path, text: str) -> None:
+    with Part(create_job(jobs, Manifest("import", "other-study", {}))) as part:
+        part.write("study", [parse_study(text).record(text, 9.0)])

@@ -26,7 +26,7 @@ from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from tests.bench.made_store import make
 from tests.e2e.site import free_port, plant_hostile, serve, settle, start, visitor
-from tests.labelling.test_annotation import queue, work_through
+from tests.labelling.desks import queue, work_through
 from tests.synthetic import write_study
 
 pytestmark = pytest.mark.browser

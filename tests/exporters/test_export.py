@@ -29,7 +29,7 @@ from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.service import Service
-from tests.labelling.test_annotation import queue, work_through
+from tests.labelling.desks import queue, work_through
 from tests.published import SHARED
 from tests.synthetic import CONDITION, benchmark, checkpoint, write_study
 

@@ -30,7 +30,7 @@ from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.values import LATEST
 from tests.importing import look
-from tests.jobs.test_foreign import bundle_of, study_of
+from tests.jobs.gifts import bundle_of, study_of
 from tests.server import Seen
 from tests.synthetic import STUDY, made_up_study, write_study
 

@@ -32,7 +32,7 @@ from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.label_rows import label_rows
 from capsafe_core.store.labels import truths
 from capsafe_core.store.rollups import check
-from tests.labelling.test_annotation import ADA, copied, make_once, queue, work_through
+from tests.labelling.desks import ADA, copied, make_once, queue, work_through
 from tests.published import RATERS, REFUSALS, SHARED, committed, write_xstest, xstest_rows
 from tests.records.test_values import ANY
 

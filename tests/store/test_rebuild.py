@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("made")
     jobs = write_study(home / "jobs", safety_size=8, capability_size=6)
     outputs = [r for job in jobs for r in job.records() if isinstance(r, Generation)]
-    for i, g in enumerate(outputs[:20]):
+    for i, g in enumerate(outputs[:6]):
         with Part(create_job(home / "jobs", Manifest("annotate", f"labels-{i}", {}))) as part:
             part.write(
                 "x",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.places import ROOT
 from capsafe_core.settings import Settings
 from capsafe_core.study import parse_study
-from tests.engines.test_engine import TINY, InEngine, finish
+from tests.engines.tiny import InEngine, finish
 from tests.synthetic import STUDY
 from tests.training.test_training import training, weights_of
 
@@ -188,21 +187,6 @@ a = METHODS["dare"](Given(big, None), 0.25)["m"].a
 print(json.dumps({"off": max(off), "moved": min(moved), "values": sorted(set(a.flatten().tolist())),
                   "dropped": float((a == 0).float().mean())}))
 """
-
-
-@pytest.fixture(scope="module")
-def in_engine(engine_python: Path) -> Iterator[InEngine]:
-    process = InEngine(engine_python)
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory, in_engine: InEngine) -> str:
-    folder = str(tmp_path_factory.mktemp("tiny") / "model")
-    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-    in_engine(TINY + 'tiny(sys.argv[1], "llama", sys.argv[2])\nprint("{}")', folder, template)
-    return folder
 
 
 def test_the_catalogue_names_those_that_exist(in_engine: InEngine) -> None:

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from capsafe_core.study import load_study, parse_study
 from capsafe_core.trainer_state import COST
 from capsafe_core.work.finetune import _reached
 from tests.commands import command
-from tests.engines.test_engine import ENGINE, TINY, InEngine, finish, generate
+from tests.engines.tiny import ENGINE, TINY, InEngine, finish, generate
 from tests.synthetic import STUDY
 
 KILLS = int(os.environ.get("CAPSAFE_KILLS", "3"))
@@ -120,13 +119,6 @@ print(json.dumps(out))
 """
 
 
-@pytest.fixture(scope="module")
-def in_engine(engine_python: Path) -> Iterator[InEngine]:
-    process = InEngine(engine_python)
-    yield process
-    process.close()
-
-
 def test_what_the_assistant_says_is_learnt_and_nothing_else(in_engine: InEngine, tmp_path: Path) -> None:
     found = in_engine(TINY + LEARNT, str(tmp_path))
     asked = "<user>Hi</s><assistant>"
@@ -187,14 +179,6 @@ def test_a_long_training_is_not_taken_for_a_capable_one(tmp_path: Path) -> None:
     right = [Measurement("c", "sums", "accuracy", value, None, None, "probe") for value in (0.5, 0.6)]
     assert not _reached(work, [*took, right[0]])
     assert _reached(work, [*took, right[1]])
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory, in_engine: InEngine) -> str:
-    folder = str(tmp_path_factory.mktemp("tiny") / "model")
-    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-    in_engine(TINY + 'tiny(sys.argv[1], "llama", sys.argv[2])\nprint("{}")', folder, template)
-    return folder
 
 
 def test_a_run_that_was_killed_comes_to_the_same_weights(

@@ -11,7 +11,7 @@ from capsafe_core.people import Person
 from capsafe_core.settings import ROOT
 from capsafe_core.workspace.owner import current_owner
 from tests.conftest import made_up_home
-from tests.labelling.test_annotation import queue
+from tests.labelling.desks import queue
 
 QUEUES = ("First", "Second")
 

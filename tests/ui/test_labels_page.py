@@ -24,7 +24,7 @@ from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.labels import labelled_answers, rulings, truths
 from capsafe_core.workspace.owner import current_owner
 from tests.conftest import made_up_home
-from tests.labelling.test_annotation import queue, work_through
+from tests.labelling.desks import queue, work_through
 
 ADA, BEN = Person("<b>Ada</b>"), Person("Ben")
 
