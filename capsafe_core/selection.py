@@ -14,7 +14,18 @@ from capsafe_core.specification import Condition, condition_words
 
 _MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata")
 
-ASKED = ("benchmarks", "judges", "cutoff", "policy", "crossing", "goals", "condition", "attack", "truncated")
+ASKED = (
+    "benchmarks",
+    "judges",
+    "cutoff",
+    "policy",
+    "crossing",
+    "goals",
+    "condition",
+    "attack",
+    "truncated",
+    "correction",
+)
 """what changes the specification: it goes along from page to page, where filters do not"""
 
 
@@ -37,6 +48,7 @@ class Selection:
         condition: part of the condition -> its value, where a checkpoint answered under several.
         attack: under which prompts were asked; "" for none where rates are compared, and for all in lists.
         truncated: whether outputs cut off by the token limit are kept.
+        correction: whether rates at the goal are as judged, or corrected by people's labels.
         claim: what the Conclusions page tests, "recipe:sums|start:aligned".
         before: "checkpoint:outcome", only prompts that this checkpoint answered so.
         strata: kinds of output (incoherent, refusal, truncated, other coherent).
@@ -61,6 +73,7 @@ class Selection:
     condition: Condition = ()
     attack: str = ""
     truncated: bool = True
+    correction: str = ""
     claim: str = ""
     before: str = ""
     strata: tuple[str, ...] = ()
@@ -181,6 +194,8 @@ class Selection:
             parts.append(condition_words(self.condition))
         if self.attack:
             parts.append(f"attack {self.attack}")
+        if self.correction:
+            parts.append(f"rates at the goal {self.correction.replace('_', ' ')}")
         if not self.truncated:
             parts.append("without outputs cut off by the token limit")
         if self.order:

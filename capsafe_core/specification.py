@@ -47,6 +47,11 @@ class Policy(StrEnum):
         return _COUNTING[self].paired
 
     @property
+    def by_verdict(self) -> bool:
+        """Whether incoherent outputs count as their verdicts say."""
+        return _COUNTING[self].incoherent is None
+
+    @property
     def words(self) -> str:
         return self.value.replace("_", " ")
 
@@ -115,6 +120,21 @@ class Crossing(StrEnum):
 
 
 CROSSINGS = tuple(Crossing)
+
+
+class Correction(StrEnum):
+    """Whether an unsafe rate at the goal is the judge's, or the judge's corrected by people's labels of a
+    random part of the outputs."""
+
+    AS_JUDGED = "as_judged"
+    BY_PEOPLE = "corrected_by_people"
+
+    @property
+    def words(self) -> str:
+        return self.value.replace("_", " ")
+
+
+CORRECTIONS = tuple(Correction)
 PARTS = {
     "system_prompt": "system prompt",
     "few_shot": "examples in the prompt",
@@ -167,6 +187,7 @@ class Specification:
         condition: what was chosen where one checkpoint answered under several.
         attack: under which prompts were asked; "" for none.
         truncated: whether outputs cut off by the token limit count.
+        correction: whether rates of a comparison are the judge's, or corrected by people's labels.
     """
 
     benchmark: str
@@ -179,6 +200,7 @@ class Specification:
     condition: Condition = ()
     attack: str = ""
     truncated: bool = True
+    correction: Correction = Correction.AS_JUDGED
 
 
 CHOICES = tuple(

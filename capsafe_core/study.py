@@ -11,7 +11,16 @@ from capsafe_core.engine_settings import EngineSettings, StudyPart, Transformers
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
 from capsafe_core.scales import scale_at
-from capsafe_core.specification import PARTS, POLICIES, VERSION, Crossing, Policy, Specification, part_value
+from capsafe_core.specification import (
+    PARTS,
+    POLICIES,
+    VERSION,
+    Correction,
+    Crossing,
+    Policy,
+    Specification,
+    part_value,
+)
 from capsafe_core.study_checks import MOST_MISTAKES, extent, references
 from capsafe_core.study_mistakes import line_of, mistakes, spelled, where
 from capsafe_core.values import parse_toml
@@ -202,6 +211,8 @@ class PrimarySpecification(StudyPart):
     """
     attack: str = ""
     truncated: bool = True
+    correction: Correction = Correction.AS_JUDGED
+    """whether rates at the goal are the judge's, or corrected by people's labels"""
     margins: Margins = Margins()
 
     @field_validator("policy")
@@ -230,7 +241,13 @@ class PrimarySpecification(StudyPart):
 
     def declared(self) -> dict[str, Any]:
         """What its hash is made of; parts that came later count only where they are declared."""
-        later = {"condition": {}, "attack": "", "truncated": True, "margins": Margins().model_dump()}
+        later = {
+            "condition": {},
+            "attack": "",
+            "truncated": True,
+            "correction": Correction.AS_JUDGED.value,
+            "margins": Margins().model_dump(),
+        }
         return {k: v for k, v in self.model_dump(mode="json").items() if k not in later or v != later[k]}
 
     @property

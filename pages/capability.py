@@ -74,6 +74,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     capability_parts.mitigations(view)
     capability_parts.between_recipes(view, found, recipes)
     capability_parts.margins(view, found)
+    capability_parts.corrected(view, found)
     policy = capability_parts.treatments(view, found)
     best = capability_parts.who_is_on_the_frontier(view, found)
 

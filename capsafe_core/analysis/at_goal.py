@@ -100,11 +100,11 @@ class Side:
 
 def given_side(unsafe: CheckpointRates, checkpoint: str) -> Side:
     """A checkpoint as a side: nothing about it would be another with another seed."""
-    i = unsafe.place[checkpoint]
-    counted = unsafe.trials[i]
+    counted = unsafe.trials[unsafe.place[checkpoint]]
+    rate, draws = unsafe.of(checkpoint)
     return Side(
-        unsafe.rates[[i]],
-        unsafe.draws[:, [i]],
+        np.array([rate]),
+        draws[:, None],
         int((counted > 0).sum()),
         int(counted.sum()),
         trained=False,
@@ -145,11 +145,12 @@ def _run_side(unsafe: CheckpointRates, run: Run, rule: str, goal: float | None) 
     if np.isnan(rate):
         return None
     ends = [int(np.floor(place)), int(np.ceil(place))]
-    columns = [unsafe.place[run.checkpoints[i]] for i in ends]
-    trials = unsafe.trials[columns]
+    trials = unsafe.trials[[unsafe.place[run.checkpoints[i]] for i in ends]]
     around, around_draws = np.zeros((0, 0)), np.zeros((0, 0, 0))
     if abs(run.capability[ends[1]] - run.capability[ends[0]]) > WIDE_GAP:
-        around, around_draws = unsafe.rates[columns][:, None], unsafe.draws[:, columns].T[:, :, None]
+        neighbours = [unsafe.of(run.checkpoints[i]) for i in ends]
+        around = np.array([[rate] for rate, _ in neighbours])
+        around_draws = np.stack([draws[:, None] for _, draws in neighbours])
     return Side(
         np.array([rate]),
         draws[:, None],

@@ -11,6 +11,7 @@ from capsafe_core.analysis.annotators import annotators_table, conflicts_table, 
 from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.conditions import conditions_table
+from capsafe_core.analysis.corrected import corrected_table
 from capsafe_core.analysis.coverage import coverage_table
 from capsafe_core.analysis.disagreement import dumbbell_table, judges_along_table, votes_table
 from capsafe_core.analysis.goals import goals_table, pareto_table
@@ -91,7 +92,7 @@ def lacks(view: View) -> pd.DataFrame:
     return pd.DataFrame({"lacking": pd.Series(lacking(view, matching(view)), dtype=object)})
 
 
-AT_A_GOAL = ("match", "recipes", "between", "margins", "goals", "pareto")
+AT_A_GOAL = ("match", "recipes", "between", "corrected", "margins", "goals", "pareto")
 """tables that are empty where nothing can be compared at a goal"""
 TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "rates": every_rate,
@@ -100,6 +101,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "match": matched_table,
     "recipes": recipe_table,
     "between": between_table,
+    "corrected": corrected_table,
     "mitigations": mitigations_table,
     "mitigations-pairs": pairs_table,
     "mitigations-orders": orders_table,

@@ -26,6 +26,7 @@ from capsafe_core.specification import (
     CHOICES,
     POLICIES,
     Condition,
+    Correction,
     Policy,
 )
 from capsafe_core.stats.paired import benjamini_hochberg, holm
@@ -128,7 +129,7 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run], at_goal: Matching 
         usual,
     )
     change = _primary_change(view, claim, runs, at_goal) if curve["primary"].any() else None
-    first = _first_sentence(claim, curve, change)
+    first = _first_sentence(view, claim, curve, change)
     rest = f"{limits(change)}{_in_all(view, claim, curve, shares, change, joint)}"
     return Conclusion(claim, curve, shares, flipping, joint, change, first, rest, conditions)
 
@@ -200,9 +201,11 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
     return framed(rows, ["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
 
 
-def _first_sentence(claim: Claim, curve: pd.DataFrame, change: Change | None) -> str:
+def _first_sentence(view: View, claim: Claim, curve: pd.DataFrame, change: Change | None) -> str:
     """The primary difference with its uncertainty, never stronger than the interval."""
     main = curve[curve["primary"]]
+    if main.empty and view.is_corrected:
+        return f"{claim.words}: human labels are too few to correct this difference."
     row = main.iloc[0] if len(main) else curve.iloc[len(curve) // 2]
     why = (
         "the capability is known without a standard error"
@@ -213,7 +216,8 @@ def _first_sentence(claim: Claim, curve: pd.DataFrame, change: Change | None) ->
     rates = float(row["a"]), float(row["b"])
     words = comparison(claim.a.words, claim.b.words, told, rates, why)
     run = "in this run, " if "last" in (claim.a.kind, claim.b.kind) else ""
-    return f"By {row['judge']} on {row['benchmark']}, {run}{words}."
+    people = ", corrected by people," if row["correction"] == Correction.BY_PEOPLE else ""
+    return f"By {row['judge']}{people} on {row['benchmark']}, {run}{words}."
 
 
 def _as_it_is(claim: Claim, row: pd.Series) -> Change:

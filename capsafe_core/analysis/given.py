@@ -9,6 +9,7 @@ import pandas as pd
 
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, checkpoint_name, claims
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
+from capsafe_core.analysis.harm import harm_words
 from capsafe_core.analysis.number_words import hundredths, rate_words, share_words
 from capsafe_core.analysis.overview import (
     BAR_ORDER,
@@ -132,11 +133,12 @@ def _known(table: pd.DataFrame) -> pd.DataFrame:
 def _headline(view: View, table: pd.DataFrame, found: Conclusion | None) -> str:
     spec, known = view.specification, _known(table)
     if found is not None:
-        return f"{found.first} They are compared as given, not at one capability."
+        given = "" if found.claim.matched else " They are compared as given, not at one capability."
+        return f"{found.first}{given}"
     if len(known):
         row = known.iloc[0]
         return (
-            f"By {spec.judge}, {row['name']} {view.harm.verb} "
+            f"By {spec.judge}, {row['name']} {harm_words(spec.judge).verb} "
             f"{share_words(row['unsafe'], int(row['unsafe_n']))} requests of {spec.benchmark} "
             f"({rate_words(row['unsafe'], row['unsafe_low'], row['unsafe_high'])}). No other checkpoint has "
             "verdicts that it can be compared with."

@@ -67,11 +67,9 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
                 for i, checkpoint in enumerate(run.checkpoints):
                     points.setdefault(checkpoint, (run, i))
         capability = np.column_stack([run.capability_draws[:, i] for run, i in points.values()])
-        columns = [found.unsafe.place[c] for c in points]
-        chances = pareto_probability(capability, found.unsafe.draws[:, columns])
-        for (checkpoint, (run, i)), unsafe, chance in zip(
-            points.items(), found.unsafe.rates[columns], chances, strict=True
-        ):
+        rates = [found.unsafe.of(c) for c in points]
+        chances = pareto_probability(capability, np.column_stack([draws for _, draws in rates]))
+        for (checkpoint, (run, i)), (unsafe, _), chance in zip(points.items(), rates, chances, strict=True):
             rows.append(
                 (
                     dataset,
@@ -80,7 +78,7 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
                     int(run.steps[i]),
                     checkpoint,
                     float(run.capability[i]),
-                    float(unsafe),
+                    unsafe,
                     float(chance),
                 )
             )

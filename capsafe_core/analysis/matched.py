@@ -14,8 +14,16 @@ import pandas as pd
 
 from capsafe_core.analysis.at_goal import Change, Side, Verdict, change_between, given_side, recipe_side
 from capsafe_core.analysis.columns import framed
+from capsafe_core.analysis.labelled import HOW_TO_LABEL
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.runs import CheckpointRates, Run, Standing, matched_runs, primary_rates
+from capsafe_core.analysis.runs import (
+    CheckpointRates,
+    Run,
+    Standing,
+    matched_runs,
+    primary_rates,
+    unlabelled,
+)
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import POLICIES
 from capsafe_core.stats.matching import at_place
@@ -116,10 +124,16 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
     taught = paths[paths["recipe"].isin(view.matched_recipes)]
     left_out += [_unmeasured(path) for run, path in taught.groupby(["recipe", "seed"]) if run not in known]
     found = primary_rates(view, runs)
-    return (
-        Matching(spec.crossing, [], CheckpointRates({}, *[np.zeros(0)] * 4), tuple(left_out))
-        if found is None
-        else Matching(spec.crossing, runs, found, tuple(left_out))
+    if found is None:
+        nothing = np.zeros(0)
+        empty = CheckpointRates({}, nothing, nothing, nothing, nothing)
+        return Matching(spec.crossing, [], empty, tuple(left_out))
+    short = {id(run): words for run in runs if (words := unlabelled(run, found, spec.crossing))}
+    return Matching(
+        spec.crossing,
+        [run for run in runs if id(run) not in short],
+        found,
+        (*left_out, *short.values(), *([HOW_TO_LABEL] if short else [])),
     )
 
 
@@ -226,7 +240,6 @@ def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
 
 
 def _matched_row(found: Matching, run: Run) -> dict[str, object]:
-    rates, _ = found.unsafe.along(run)
     _, draws, place = found.unsafe.at_goal(run, found.rule)
     start, side = found.start(run), found.side([run])
     row: dict[str, object] = {
@@ -251,10 +264,11 @@ def _matched_row(found: Matching, run: Run) -> dict[str, object]:
     if np.isnan(place):
         return row
     left, right = int(np.floor(place)), int(np.ceil(place))
+    around = [found.unsafe.of(run.checkpoints[i])[0] for i in (left, right)]
     row |= {
         "step": float(at_place(run.steps, place)),
-        "bracket_low": float(min(rates[left], rates[right])),
-        "bracket_high": float(max(rates[left], rates[right])),
+        "bracket_low": min(around),
+        "bracket_high": max(around),
         "gap": float(run.capability[right] - run.capability[left]),
     }
     if side is None:

@@ -81,6 +81,13 @@ METHODS = {
     "verdict), λ making the variance smallest. 95% coverage is claimed from 200 labels, 20 a "
     "class, q0 + q1 ≥ 1.3 and rates of 10 to 90% on. For one who looks after every label and stops when "
     "they like: an asymptotic confidence sequence (Waudby-Smith et al. 2024), which forecasts use.",
+    "corrected at the goal": "Corrected at the goal: PPI++ within each side of the comparison (the "
+    "checkpoints around the goal, the start) and each kind of output (coherent, incoherent), with labels of "
+    "these alone; sums, labels too, are taken again in every resample of the uncorrected difference. Of few "
+    "labels the spread is Student's t's, and never less than one more error of the judge to either side "
+    "would bring. From 20 labels a side and kind on; kinds with fewer outputs are read together. "
+    "Rogan–Gladen takes error rates from all checkpoints of the recipe, and from other recipes only where "
+    "one class has labels in fewer than 10 behaviours and they do not show that the recipe differs.",
     "queue": "Queues: within a stratum the order is random, so its first n of N outputs are a simple random "
     "sample however early people stop; the chance of an output is 1 − Π(1 − n/N) over the draws "
     "that could have asked about it. A stratum in adaptive order (most disputed, least certain) "

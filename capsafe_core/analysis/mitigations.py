@@ -26,7 +26,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, Standing
 from capsafe_core.analysis.sample import Floats
 from capsafe_core.analysis.view import View
-from capsafe_core.stats.matching import at_place, crossing
+from capsafe_core.stats.matching import crossing
 from capsafe_core.stats.paired import holm
 from capsafe_core.study import RecipeSettings
 
@@ -263,8 +263,8 @@ def _beside(found: Matching, run: Run, half: _Half) -> Side | None:
     if np.isnan(place):
         return None
     ahead = run.capability_draws - half.capability_draws[:, None]
-    there = at_place(draws, crossing(ahead, 0.0, found.rule, draws))
-    return replace(half.side, rates=at_place(rates[None], np.array([place])), draws=there[:, None])
+    rate, there = found.unsafe.between(run, place, crossing(ahead, 0.0, found.rule, draws))
+    return None if np.isnan(rate) else replace(half.side, rates=np.array([rate]), draws=there[:, None])
 
 
 def _together(sides: Sequence[Side]) -> Side:

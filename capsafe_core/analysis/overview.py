@@ -211,7 +211,8 @@ def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
     )
     joined = "; " if pd.isna(recipe["start_unsafe"]) else ", against "
     sentence = (
-        f"At {goal}, {name} {view.harm.verb} {hundredths(recipe['unsafe'])}% of harmful requests ({span})"
+        f"At {goal}, {name} {view.harm.verb} {hundredths(recipe['unsafe'])}% of harmful requests "
+        f"({'corrected by people; ' if view.is_corrected else ''}{span})"
         f"{joined}{before}."
     )
     return f"{sentence} {_seeds(recipe)}" if recipe["seeds"] > 1 else sentence

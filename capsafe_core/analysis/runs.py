@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core.analysis.labelled import labelled_cells, labels_lacking
 from capsafe_core.analysis.sample import CAPABILITY_SEED, RESAMPLES, Sample, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.records import digest_text
+from capsafe_core.specification import Correction, Specification
+from capsafe_core.stats.labelled_cells import LabelledCells, Mixture
 from capsafe_core.stats.matching import at_place, crossing, detectable, plateau
 
 Floats = npt.NDArray[np.float64]
@@ -87,6 +90,8 @@ class CheckpointRates:
         place: checkpoint -> its column.
         rates: (checkpoints,); `draws` (resamples, checkpoints).
         events, trials: (checkpoints, behaviours).
+        people: what people said of their outputs, where the rate of a checkpoint or at a goal is corrected by
+            that; `rates`, `draws`, `events` and where a path crosses its goal are as judged all the same.
     """
 
     place: dict[str, int]
@@ -94,25 +99,57 @@ class CheckpointRates:
     draws: Floats
     events: Floats
     trials: Floats
+    people: LabelledCells | None = None
+
+    def of(self, checkpoint: str) -> tuple[float, Floats]:
+        """A checkpoint's rate, and (resamples,) of it; NaN where labels lack that are to correct it."""
+        i = self.place[checkpoint]
+        if self.people is None:
+            return float(self.rates[i]), self.draws[:, i]
+        one = np.eye(len(self.rates))[i]
+        return self._corrected(self.people, Mixture(one, np.broadcast_to(one, self.draws.shape)))
+
+    def between(self, run: Run, place: float, places: Floats) -> tuple[float, Floats]:
+        """A run's rate at a place on its path, and in each resample at a place of its own; NaN where labels
+        lack that are to correct it.
+
+        Args:
+            places: (resamples,).
+        """
+        rates, draws = self.along(run)
+        if self.people is None or np.isnan(place):
+            return float(at_place(rates, place)), at_place(draws, places)
+        columns = [self.place[c] for c in run.checkpoints]
+        weights, drawn = np.zeros(len(self.rates)), np.zeros(self.draws.shape)
+        for column, own in zip(columns, np.eye(len(columns)), strict=True):
+            weights[column] = at_place(own, place)
+            drawn[:, column] = at_place(np.broadcast_to(own, (len(places), len(own))), places)
+        return self._corrected(self.people, Mixture(weights, drawn))
+
+    def _corrected(self, people: LabelledCells, mixture: Mixture) -> tuple[float, Floats]:
+        return people.rate(mixture) or (np.nan, np.full(len(self.draws), np.nan))
 
     def along(self, run: Run) -> tuple[Floats, Floats]:
         """Rates along a run, (steps,), and in each resample, (resamples, steps)."""
         columns = [self.place[c] for c in run.checkpoints]
         return self.rates[columns], self.draws[:, columns]
 
+    def crossed(self, run: Run, rule: str, goal: float | None = None) -> float:
+        """The place on its path where a run is at the goal; NaN where it does not reach it after its first
+        checkpoint."""
+        target = run.goal if goal is None else goal
+        if run.standing_at(target) in (Standing.PLATEAU, Standing.AT_START):
+            return np.nan
+        return float(crossing(run.capability, target, rule, self.along(run)[0]))
+
     def at_goal(self, run: Run, rule: str, goal: float | None = None) -> tuple[float, Floats, float]:
         """A run's rate at the goal, (resamples,) of it, and the place on the path; NaN where the run does not
         reach it after its first checkpoint."""
-        rates, draws = self.along(run)
-        target = run.goal if goal is None else goal
+        _, draws = self.along(run)
+        target, place = run.goal if goal is None else goal, self.crossed(run, rule, goal)
         if run.standing_at(target) in (Standing.PLATEAU, Standing.AT_START):
             return np.nan, np.full(len(draws), np.nan), np.nan
-        place = float(crossing(run.capability, target, rule, rates))
-        return (
-            float(at_place(rates, place)),
-            at_place(draws, crossing(run.capability_draws, target, rule, draws)),
-            place,
-        )
+        return *self.between(run, place, crossing(run.capability_draws, target, rule, draws)), place
 
 
 def checkpoint_rates(sample: Sample, counted: Sequence[tuple[Floats, Floats]]) -> CheckpointRates:
@@ -211,4 +248,46 @@ def primary_rates(view: View, runs: Sequence[Run]) -> CheckpointRates | None:
     sample = sample_of(view, spec.benchmark, checkpoints, spec.attack) if checkpoints else None
     if sample is None or not sample.looked(spec.judge, "safety"):
         return None
-    return checkpoint_rates(sample, sample.unsafe(spec.judge, spec.policy, spec.coherence))
+    return corrected(sample, sample.unsafe(spec.judge, spec.policy, spec.coherence), spec)
+
+
+def corrected(
+    sample: Sample, counted: Sequence[tuple[Floats, Floats]], spec: Specification
+) -> CheckpointRates:
+    """`checkpoint_rates`, corrected by people's labels where the specification says so."""
+    rates = checkpoint_rates(sample, counted)
+    if spec.correction is Correction.AS_JUDGED:
+        return rates
+    return replace(rates, people=labelled_cells(sample, counted, spec))
+
+
+def around_goal(run: Run, rates: CheckpointRates, rule: str) -> list[int]:
+    """Which of a run's checkpoints lie around its goal: two, or the one that has it; none where it is not
+    reached."""
+    place = rates.crossed(run, rule)
+    return [] if np.isnan(place) else sorted({int(np.floor(place)), int(np.ceil(place))})
+
+
+def unlabelled(run: Run, rates: CheckpointRates, rule: str, with_start: bool = True) -> str:
+    """Which labels a run at its goal and its start lack to be corrected by people, in a sentence; "" where
+    they have enough, or nothing is to be corrected."""
+    people = rates.people
+    if people is None:
+        return ""
+    sides: list[tuple[str, list[str]]] = []
+    if run.has_start and with_start:
+        sides.append((f"its start, {run.start}", run.checkpoints[:1]))
+    if ends := around_goal(run, rates, rule):
+        steps = " and ".join(f"{run.steps[i]:.0f}" for i in ends)
+        sides.append((f"step{'s' if len(ends) > 1 else ''} {steps}", [run.checkpoints[i] for i in ends]))
+    short = [
+        f"{words} at {where}"
+        for where, checkpoints in sides
+        if (words := labels_lacking(people, [rates.place[c] for c in checkpoints]))
+    ]
+    if not short:
+        return ""
+    return (
+        f"{run.recipe} (seed {run.seed}) has no corrected rate: it needs random labels of "
+        f"{'; of '.join(short)}."
+    )

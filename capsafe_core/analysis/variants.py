@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +13,18 @@ import pandas as pd
 from capsafe_core.analysis.arms import Arm, Claim, checkpoint_name
 from capsafe_core.analysis.at_goal import Side, change_between, given_side
 from capsafe_core.analysis.conditions import alternatives
+from capsafe_core.analysis.labelled import usable_labels
 from capsafe_core.analysis.matched import Matching
-from capsafe_core.analysis.runs import CheckpointRates, Run, checkpoint_rates
+from capsafe_core.analysis.runs import CheckpointRates, Run, checkpoint_rates, corrected
 from capsafe_core.analysis.sample import Floats, Sample, policy_arrays, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.scales import scale_at, scales, threshold_words
 from capsafe_core.specification import (
     CHOICES,
+    CORRECTIONS,
     POLICIES,
     Code,
+    Correction,
     Policy,
     Specification,
     condition_words,
@@ -77,9 +81,10 @@ def variants_on(view: View, claim: Claim, sides: Sides, benchmark: str) -> list[
     cut_off = any(not flags.all() for sample in (one, two) for flags in sample.whole)
     kept, parts = view.specification.truncated, open_parts(view, benchmark, claim)
     rows = []
+    corrections = CORRECTIONS if all(usable_labels(s).weights.any() for s in (one, two)) else CORRECTIONS[:1]
     for judge, family, cutoff in _judges(view, (one, two)):
         for truncated in (True, False) if kept and cut_off else (kept,):
-            for policy, coherence in _policies(view, (one, two)):
+            for (policy, coherence), correction in product(_policies(view, (one, two)), corrections):
                 spec = replace(
                     view.specification,
                     benchmark=benchmark,
@@ -88,6 +93,7 @@ def variants_on(view: View, claim: Claim, sides: Sides, benchmark: str) -> list[
                     policy=policy,
                     coherence=coherence,
                     truncated=truncated,
+                    correction=correction,
                 )
                 row = estimate(claim, sides, (one, two), spec)
                 if row is not None:
@@ -170,13 +176,15 @@ def estimate(
             [(e * kept, t * kept) for (e, t), kept in zip(side, flags, strict=True)]
             for side, flags in zip(counted, masks, strict=True)
         ]
-    asks = [checkpoint_rates(s, c) for s, c in zip(samples, counted, strict=True)]
+    asks = [corrected(s, c, spec) for s, c in zip(samples, counted, strict=True)]
     if claim.matched:
         return _at_goal(spec.crossing, sides, asks[0])
     i, j = (s.place[points[0]] for s, points in zip(samples, sides.checkpoints, strict=True))
     a, b = (given_side(ask, points[0]) for ask, points in zip(asks, sides.checkpoints, strict=True))
     if np.isnan([a.rate, b.rate]).any():
         return None
+    if spec.correction is Correction.BY_PEOPLE:
+        return _row(a, b)
     return _row(a, b) | {"p": _paired_p(samples, (i, j), (counted[0][i], counted[1][j]))}
 
 

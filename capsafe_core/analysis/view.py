@@ -10,15 +10,17 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from capsafe_core.analysis.conditions import alternatives, between, open_condition, own_cells, under
-from capsafe_core.analysis.harm import Harm, harm_words
+from capsafe_core.analysis.harm import HARMFUL, Harm, harm_words
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.outcomes import LISTED_OUTCOMES, STRATA
 from capsafe_core.scales import scale_at, scales
 from capsafe_core.selection import Selection
 from capsafe_core.specification import (
+    CORRECTIONS,
     CROSSINGS,
     PARTS,
     POLICIES,
+    Correction,
     Crossing,
     Policy,
     Specification,
@@ -197,6 +199,7 @@ class View:
             f"coherence by {s.coherence}{self._checked_words}",
             *self.condition_words,
             f"{s.crossing} crossing of the goal",
+            *(["rates at the goal corrected by people's labels"] if self.is_corrected else []),
         ]
         return f"{'; '.join(parts)} ({self.standing.removeprefix('the ')})"
 
@@ -233,7 +236,12 @@ class View:
     @property
     def harm(self) -> Harm:
         """What an unsafe verdict of the specification's judge is called."""
-        return harm_words(self.specification.judge)
+        return HARMFUL if self.is_corrected else harm_words(self.specification.judge)
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether people's labels correct rates at the goal."""
+        return self.specification.correction is Correction.BY_PEOPLE
 
     @cached_property
     def condition_words(self) -> tuple[str, ...]:
@@ -310,6 +318,7 @@ def specified(primary: Specification, selection: Selection) -> Specification:
         "judge": selection.judges[0] if selection.judges else "",
         "policy": Policy(selection.policy) if selection.policy else "",
         "crossing": Crossing(selection.crossing) if selection.crossing else "",
+        "correction": Correction(selection.correction) if selection.correction else "",
         "attack": selection.attack,
     }
     condition = {**dict(primary.condition), **dict(selection.condition)}
@@ -335,6 +344,7 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
     parts = _alternatives(store, study.name, own)
     names: dict[str, tuple[Sequence[str], Iterable[str]]] = {
         "policy": ([selection.policy] if selection.policy else [], POLICIES),
+        "correction": ([selection.correction] if selection.correction else [], CORRECTIONS),
         "crossing rule": ([selection.crossing] if selection.crossing else [], CROSSINGS),
         "data set": ([dataset for dataset, _ in selection.goals], [d.name for d in study.datasets]),
         "recipe": (selection.recipes, [*(r.name for r in study.recipes), *points["recipe"]]),

@@ -18,7 +18,7 @@ import typer
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
-from capsafe_core.specification import Policy, read_condition
+from capsafe_core.specification import Correction, Policy, read_condition
 
 P = ParamSpec("P")
 
@@ -94,6 +94,9 @@ SPECIFICATION = ANSWERS | {
     ),
     "goal": many("goals", "another capability goal, as sums=0.6; one for each data set", read_goals),
     "crossing": Option("crossing", "which crossing of the goal counts: first, last or safest"),
+    "correction": Option(
+        "correction", f"whether people's labels correct rates at the goal: {', '.join(Correction)}"
+    ),
 }
 FILTER = {
     "recipe": many("recipes", "only this recipe; may be repeated"),

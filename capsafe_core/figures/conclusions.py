@@ -26,6 +26,7 @@ ROWS = (
     ("policy", "incoherent: "),
     ("coherence", "coherence: "),
     ("truncated", "truncated answers "),
+    ("correction", "verdicts "),
     ("condition", ""),
 )
 

@@ -114,8 +114,10 @@ def _overview(view: View, recipe: str) -> Finding:
             f"{view.harm.answers} of {found.recipe} at its goal, against its start; {_interval(row)}",
         )
         means = [change_means(row, view.harm.answers)]
+    people = ", corrected by people's labels" if view.is_corrected else ""
     limits = [
-        f"This rests on a single judge, {spec.judge}. On the same answers, judges differ by {spread}.",
+        f"This rests on a single judge, {spec.judge}{people}. On the same answers, judges differ by "
+        f"{spread}.",
         f"{incoherent} of the answers {where} are incoherent. A judge's verdict on these says little.",
         f"It holds for {spec.benchmark} {where}, not for other harms or other stopping points.",
         f"Robustness: {found.chip}.",

@@ -7,6 +7,7 @@ import streamlit as st
 
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.conclusions import policies_table
+from capsafe_core.analysis.corrected import corrected_table, corrected_words
 from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.margins import margins_table
 from capsafe_core.analysis.matched import Matching, between_table
@@ -74,6 +75,22 @@ def margins(view: View, found: Matching) -> None:
     )
     st.dataframe(visible_frame(words), hide_index=True)
     screen.table_below(table, "margins", "margins", "seeds", "bootstrap")
+
+
+def corrected(view: View, found: Matching) -> None:
+    """Each difference at the goal as judged and corrected by people, or which labels that takes."""
+    st.subheader("Corrected by human labels", anchor=False)
+    base = None if view.is_corrected else found
+    table = screen.remembered(view, "corrected", lambda: corrected_table(view, base))
+    words, lacking = corrected_words(table)
+    if len(words):
+        st.dataframe(visible_frame(words), hide_index=True)
+    if lacking:
+        st.text(visible("\n".join(lacking)))
+    screen.caption(
+        view, "Change in unsafe rate in points, in brackets 95% intervals, conditional on the seeds where few"
+    )
+    screen.table_below(table, "corrected-at-the-goal", "corrected at the goal", "correction", "bootstrap")
 
 
 def mitigations(view: View) -> None:

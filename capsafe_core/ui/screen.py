@@ -18,7 +18,15 @@ from capsafe_core.figures.style import sealed
 from capsafe_core.places import ROOT
 from capsafe_core.scales import scales
 from capsafe_core.selection import ASKED, Selection
-from capsafe_core.specification import CROSSINGS, PARTS, POLICIES, Policy, part_words
+from capsafe_core.specification import (
+    CORRECTIONS,
+    CROSSINGS,
+    PARTS,
+    POLICIES,
+    Correction,
+    Policy,
+    part_words,
+)
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import identity
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
@@ -219,7 +227,8 @@ def back(view: View) -> None:
 
 
 def goals_row(view: View) -> None:
-    """The goal on each data set, the crossing rule, and whether answers that were cut off count."""
+    """The goal on each data set, the crossing rule, whose verdicts count, and whether answers that were cut
+    off do."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for dataset in view.goalless_datasets:
             stated = st.number_input(
@@ -258,6 +267,17 @@ def goals_row(view: View) -> None:
         )
         if rule != view.specification.crossing:
             ask(crossing=rule)
+        correction = st.selectbox(
+            "Rates at the goal",
+            CORRECTIONS,
+            CORRECTIONS.index(view.specification.correction),
+            key=f"correction-{view.specification.correction}",
+            format_func=lambda option: Correction(option).words,
+            width=200,
+            help="Corrected by labels that a queue on Annotate drew at random, where there are enough.",
+        )
+        if correction != view.specification.correction:
+            ask(correction=correction)
         kept = st.toggle(
             "Count truncated answers",
             view.specification.truncated,

@@ -81,6 +81,7 @@ def test_each_option_sets_its_own_field_of_the_selection() -> None:
         "attack": (["GCG"], "GCG"),
         "goal": (["sums=0.5", "logic=1"], (("sums", 0.5), ("logic", 1.0))),
         "crossing": (["last"], "last"),
+        "correction": (["corrected_by_people"], "corrected_by_people"),
         "recipe": (["r"], ("r",)),
         "checkpoint": (["c"], ("c",)),
         "outcome": (["safe"], ("safe",)),

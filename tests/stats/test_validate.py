@@ -15,6 +15,7 @@ from tests.validate.at_goal import (
     rate_at_goal,
     seeds_apart,
 )
+from tests.validate.corrected_difference import Labelling, corrected_difference
 from tests.validate.labels import corrected, from_queue, small_strata
 from tests.validate.simulated import Promise, coverage
 
@@ -51,9 +52,18 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(name: str, study: 
         (difference_at_goal(A, B, design=Design(resamples=400)), Promise.CONSERVATIVE),
         (rate_at_goal(NEVER, design=Design(resamples=400)), Promise.CONSERVATIVE),
         (small_strata(400, 200), Promise.CONSERVATIVE),
+        (corrected_difference(Labelling(400)), Promise.CONSERVATIVE),
+        (corrected_difference(Labelling(400), to_start=True), Promise.CONSERVATIVE),
+        (corrected_difference(Labelling(800, True), method="rogan-gladen"), Promise.CONSERVATIVE),
         (seeds_apart(3, 0.05), Promise.FALSE_VERBS),
         (seeds_apart(2, 0.05, 3), Promise.FALSE_VERBS),
     ],
 )
 def test_what_is_wider_by_design_holds_at_least_as_often(study: object, promise: Promise) -> None:
     assert coverage("", study, promise, studies=300).covered >= 0.91  # type: ignore[arg-type]
+
+
+def test_judges_that_err_otherwise_on_each_arm_mislead_until_people_correct_them() -> None:
+    found = coverage("", corrected_difference(Labelling(400), method="as judged"), studies=200)
+    assert found.covered < 0.7
+    assert found.bias < -0.05

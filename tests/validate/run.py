@@ -29,6 +29,7 @@ from tests.validate.at_goal import (
     seeds_apart,
     two_rates,
 )
+from tests.validate.corrected_difference import Labelling, corrected_difference
 from tests.validate.labels import corrected, from_queue, from_two_samples, small_strata
 from tests.validate.simulated import STUDIES, Promise, Study, coverage
 
@@ -157,6 +158,31 @@ LINES: list[tuple[str, Study, Promise]] = [
         "Rogan-Gladen, disagreement queue with 60 % at random",
         from_queue("disagreement", method="rogan-gladen", share=0.6),
         CLAIMED,
+    ),
+    *(
+        (
+            f"difference {of} as judged, where the judge errs otherwise on each arm and kind of answer",
+            study,
+            REPORTED,
+        )
+        for of, start in (("of two recipes", False), ("to the start", True))
+        for study in [corrected_difference(Labelling(400), start, "as judged")]
+    ),
+    *(
+        (f"the same {of}, corrected by {words}, {labels} labels{where}", study, CONSERVATIVE)
+        for method, words in (("ppi", "PPI++"), ("rogan-gladen", "Rogan-Gladen"))
+        for labels, everywhere, where in (
+            (250, False, " around the goal"),
+            (400, False, " around the goal"),
+            (800, True, " on all checkpoints"),
+        )
+        for of, start in (("of two recipes", False), ("to the start", True))
+        for study in [corrected_difference(Labelling(labels, everywhere), start, method)]
+    ),
+    (
+        "the same of two recipes, corrected by PPI++, 60 % of 400 labels around the goal",
+        corrected_difference(Labelling(400, answered=0.6)),
+        CONSERVATIVE,
     ),
     ("PPI++, 50 labels, rate 0.05", corrected("ppi", 0.05, behaviours=70, chances=(0.6, 0.3)), REPORTED),
     (
