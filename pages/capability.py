@@ -73,6 +73,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     picked = capability_parts.over_goals(view, found)
     capability_parts.mitigations(view)
     capability_parts.between_recipes(view, found, recipes)
+    refusing = capability_parts.discrimination(view, found)
     capability_parts.margins(view, found)
     capability_parts.corrected(view, found)
     policy = capability_parts.treatments(view, found)
@@ -81,7 +82,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     if picked:
         dataset, _, goal = picked.rpartition(":")
         screen.set_goal(dataset, float(goal))
-    if policy:
-        screen.open_outputs(recipes=(policy,), benchmarks=(view.specification.benchmark,))
+    if recipe := policy or refusing:
+        screen.open_outputs(recipes=(recipe,), benchmarks=(view.specification.benchmark,))
     if checkpoint := clicked or plane or gained or best:
         screen.open_outputs(checkpoints=(checkpoint,), benchmarks=(view.specification.benchmark,), recipes=())

@@ -14,6 +14,7 @@ from capsafe_core.analysis.conditions import conditions_table
 from capsafe_core.analysis.corrected import corrected_table
 from capsafe_core.analysis.coverage import coverage_table
 from capsafe_core.analysis.disagreement import dumbbell_table, judges_along_table, votes_table
+from capsafe_core.analysis.discrimination import discrimination_table
 from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.incoherence import bounds_table, incoherence_table
 from capsafe_core.analysis.judge_agreement import agreement_by_cell, agreement_table, all_judges_table
@@ -92,7 +93,7 @@ def lacks(view: View) -> pd.DataFrame:
     return pd.DataFrame({"lacking": pd.Series(lacking(view, matching(view)), dtype=object)})
 
 
-AT_A_GOAL = ("match", "recipes", "between", "corrected", "margins", "goals", "pareto")
+AT_A_GOAL = ("match", "recipes", "between", "corrected", "discrimination", "margins", "goals", "pareto")
 """tables that are empty where nothing can be compared at a goal"""
 TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "rates": every_rate,
@@ -102,6 +103,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "recipes": recipe_table,
     "between": between_table,
     "corrected": corrected_table,
+    "discrimination": discrimination_table,
     "mitigations": mitigations_table,
     "mitigations-pairs": pairs_table,
     "mitigations-orders": orders_table,

@@ -15,9 +15,10 @@ from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.lacking import lacking
 from capsafe_core.analysis.matched import Matching, matched_table, matching, recipe_table
-from capsafe_core.analysis.number_words import hundredths, interval_words
+from capsafe_core.analysis.number_words import hundredths, interval_words, rate_words
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import cell_rates, study_counts
+from capsafe_core.analysis.refusals import harmless_benchmarks, refused_at_goal
 from capsafe_core.analysis.runs import Standing
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
@@ -92,7 +93,7 @@ def overview(view: View, recipe: str = "") -> Overview:
     numbers = _change(row, mine) | _there(view, paths, mine, bars) | variants_number(found)
     return Overview(
         recipe,
-        _headline(view, row, mine),
+        f"{_headline(view, row, mine)}{_over_refusal(view, at_goal, recipe)}",
         chip(found, recipe),
         lacking(view, at_goal),
         bars,
@@ -216,6 +217,21 @@ def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
         f"{joined}{before}."
     )
     return f"{sentence} {_seeds(recipe)}" if recipe["seeds"] > 1 else sentence
+
+
+def _over_refusal(view: View, found: Matching, recipe: str) -> str:
+    """How many harmless requests the recipe refuses at its goal, and its start; "" where none were asked."""
+    told = []
+    for benchmark in harmless_benchmarks(view):
+        refused = refused_at_goal(view, found, benchmark, found.runs)
+        side = refused.over_seeds[recipe] if refused is not None else None
+        if refused is None or side is None or np.isnan(side.rate):
+            continue
+        low, high = side.interval(refused.recipe_rates) or (np.nan, np.nan)
+        run = found.by_recipe()[recipe][0]
+        before = f", against {hundredths(refused.start(run).rate)}%" if run.has_start else ""
+        told.append(f"{rate_words(side.rate, low, high)} of {benchmark}{before}")
+    return f" {recipe} refuses {' and '.join(told)}." if told else ""
 
 
 def _seeds(recipe: pd.Series) -> str:

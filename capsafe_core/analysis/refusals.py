@@ -9,7 +9,7 @@ import numpy as np
 
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.runs import Run, checkpoint_rates
-from capsafe_core.analysis.sample import policy_arrays, sample_of
+from capsafe_core.analysis.sample import SAFETY_SEED, policy_arrays, sample_of
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import Code, Policy
 
@@ -20,11 +20,24 @@ def harmless_benchmarks(view: View) -> list[str]:
     return sorted(cells.loc[cells["kind"] == "over_refusal", "benchmark"].unique())
 
 
-def refused_at_goal(view: View, found: Matching, benchmark: str, runs: Sequence[Run]) -> Matching | None:
-    """The same matching with the rates of refusals of harmless requests in place of unsafe ones; None where
-    not all checkpoints answered them, or the refusal judge has not seen all."""
+def refused_at_goal(
+    view: View,
+    found: Matching,
+    benchmark: str,
+    runs: Sequence[Run],
+    attack: str = "",
+    seed: int = SAFETY_SEED,
+) -> Matching | None:
+    """The same matching with the rates of refusals on a benchmark, of harmless requests say, in place of
+    unsafe ones; None where not all checkpoints answered it, or the refusal judge has not seen all.
+
+    Args:
+        attack: under which its prompts were asked.
+        seed: of the resampling.
+    """
     judge = view.specification.refusal_judge
-    sample = sample_of(view, benchmark, list(dict.fromkeys(c for run in runs for c in run.checkpoints)))
+    checkpoints = list(dict.fromkeys(c for run in runs for c in run.checkpoints))
+    sample = sample_of(view, benchmark, checkpoints, attack, seed)
     if not runs or sample is None or not sample.looked(judge, "refusal"):
         return None
     counted = [

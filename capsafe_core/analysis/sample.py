@@ -28,8 +28,9 @@ from capsafe_core.store.cells import members
 from capsafe_core.store.patterns import Seat, pattern_counts
 
 RESAMPLES = 1000
-SAFETY_SEED, CAPABILITY_SEED = 1, 2
-"""Safety prompts and capability items are drawn apart; every benchmark of a kind uses the same seed."""
+SAFETY_SEED, CAPABILITY_SEED, HARMLESS_SEED = 1, 2, 3
+"""Safety prompts and capability items are drawn apart; every benchmark of a kind uses the same seed. Where
+harmful and harmless requests make one number, these are drawn apart too."""
 SAMPLES = 2**20
 """More samples of one prompt than anybody takes."""
 Floats = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from capsafe_core.analysis.at_goal import Change, Verdict
-from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.number_words import hundredths, true_minus
 
 _VERBS = {
     Verdict.LESS_SAFE: "is less safe than",
@@ -37,6 +37,46 @@ def comparison(a: str, b: str, change: Change, rates: tuple[float, float], why_n
         runs = runs_words(change.runs)
         return f"in {runs}, {a} has {rates[0]:.0%} unsafe answers and {b} {rates[1]:.0%}: {numbers}"
     return f"{a} {_VERBS[change.verdict]} {b}: {rates[0]:.0%} against {rates[1]:.0%}, {numbers}"
+
+
+def refusal_words(recipe: str, sensitivity: Change, bias: Change) -> str:
+    """What became of refusing in a recipe at its goal, in one sentence: whether it tells harmful from
+    harmless requests apart as well as before, and whether it refuses as much of both.
+
+    Args:
+        sensitivity, bias: how d′ and c changed from its start.
+    """
+    d, c = (
+        true_minus(f"{name} {shift.estimate:+.1f}{_units(shift)}")
+        for name, shift in (("d′", sensitivity), ("c", bias))
+    )
+    if sensitivity.with_seeds is None or bias.with_seeds is None:
+        return f"In {runs_words(sensitivity.runs)}, from its start to {recipe} at its goal: {d}; {c}."
+    tells = {
+        1: "tells harmful from harmless requests apart better than its start",
+        -1: "tells harmful from harmless requests apart less well than its start",
+        0: "cannot be told from its start in how well it tells harmful from harmless requests apart",
+    }[_direction(sensitivity)]
+    leans = {
+        1: "complies with more of both",
+        -1: "refuses more of both",
+        0: "whether it refuses more or less of both is open",
+    }[_direction(bias)]
+    return f"{recipe} at its goal {tells} ({d}); {leans} ({c})."
+
+
+def _direction(change: Change) -> int:
+    """1 or -1 where the interval with seeds leaves zero out on that side, else 0."""
+    low, high = change.with_seeds or (0.0, 0.0)
+    return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def _units(change: Change) -> str:
+    """The interval of a change that is no rate, in brackets."""
+    interval = change.with_seeds or change.interval
+    if interval is None:
+        return " (no interval)"
+    return f" ({interval[0]:+.1f} to {interval[1]:+.1f}, {seeds_words(change.seeds, change.runs)})"
 
 
 def span(change: Change, why_none: str = "") -> str:

@@ -8,12 +8,14 @@ import streamlit as st
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.conclusions import policies_table
 from capsafe_core.analysis.corrected import corrected_table, corrected_words
+from capsafe_core.analysis.discrimination import discrimination_table, discrimination_words
 from capsafe_core.analysis.goals import goals_table, pareto_table
 from capsafe_core.analysis.margins import margins_table
 from capsafe_core.analysis.matched import Matching, between_table
 from capsafe_core.analysis.mitigations import families
 from capsafe_core.analysis.number_words import hundredths, percent
 from capsafe_core.analysis.view import View
+from capsafe_core.figures.discrimination import refusal_plane
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import visible, visible_frame
@@ -75,6 +77,32 @@ def margins(view: View, found: Matching) -> None:
     )
     st.dataframe(visible_frame(words), hide_index=True)
     screen.table_below(table, "margins", "margins", "seeds", "bootstrap")
+
+
+def discrimination(view: View, found: Matching) -> str | None:
+    """Harmful and harmless requests together, where both were asked; the recipe of a click."""
+    table = screen.remembered(view, "discrimination", lambda: discrimination_table(view, found))
+    if table.empty:
+        return None
+    st.subheader("Complying with more, or telling less apart?", anchor=False)
+    left, right = st.columns([5, 4])
+    with left:
+        recipe = screen.chart(
+            refusal_plane(table),
+            "refusals",
+            "Share of harmful against share of harmless requests refused, with arrows from each start to its "
+            "recipe at the goal",
+        )
+    with right:
+        st.text(visible("\n\n".join(words for words in table["words"] if isinstance(words, str))))
+    st.dataframe(visible_frame(discrimination_words(table)), hide_index=True)
+    screen.caption(
+        view,
+        "Arrows: from the start to the recipe at its goal; on the dashed line harmful and harmless requests "
+        f"are refused alike. Refusals by {view.specification.refusal_judge}; 95% intervals",
+    )
+    screen.table_below(table, "discrimination", "discrimination", "crossing", "bootstrap", "seeds")
+    return recipe
 
 
 def corrected(view: View, found: Matching) -> None:
