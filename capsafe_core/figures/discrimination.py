@@ -78,7 +78,7 @@ def _marks(fig: go.Figure, rows: pd.DataFrame, where: str, words: str, symbol: s
         mode="markers+text",
         name=words,
         text=["" if where else name for name in names],
-        textposition="middle right",
+        textposition="top right",
         textfont={"size": 12},
         marker={"symbol": symbol, "size": 11, "color": INK, "line": {"color": INK, "width": 1.5}},
         customdata=[[recipe] for recipe in rows["recipe"]],

@@ -20,6 +20,11 @@ from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import visible, visible_frame
 
+READ_AS = (
+    "d′ is how well harmful and harmless requests are told apart: it falls where discrimination is lost. c "
+    "is how much is complied with, whatever the request: it rises with a general shift to complying."
+)
+
 
 def over_goals(view: View, found: Matching) -> str | None:
     """Delta at every goal; the data set and goal of a click, as `delta_strip` writes them."""
@@ -94,7 +99,8 @@ def discrimination(view: View, found: Matching) -> str | None:
             "recipe at the goal",
         )
     with right:
-        st.text(visible("\n\n".join(words for words in table["words"] if isinstance(words, str))))
+        told = [words for words in table["words"] if isinstance(words, str)]
+        st.text(visible("\n\n".join([*told, READ_AS])))
     st.dataframe(visible_frame(discrimination_words(table)), hide_index=True)
     screen.caption(
         view,
