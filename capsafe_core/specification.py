@@ -109,6 +109,8 @@ _COUNTING = {
 }
 POLICIES = tuple(policy for policy in Policy if not policy.paired)
 """The policies that give the rate of one checkpoint; the first looks at no coherence."""
+BOUNDS = (Policy.COUNTED_SAFE, Policy.COUNTED_UNSAFE)
+"""The policies between whose rates any verdicts on incoherent outputs would lie."""
 
 
 class Crossing(StrEnum):

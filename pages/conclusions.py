@@ -56,6 +56,7 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
         *(("mcnemar", "benjamini") if tested else ()),
     )
     conclusion_parts.families_and_flips(found)
+    conclusion_parts.sources(view, found)
     across = conclusion_parts.ranks(view, rates)
     if clicked:
         way = curve.iloc[int(clicked)]

@@ -29,6 +29,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.rates import every_rate
 from capsafe_core.analysis.runs import matched_runs
+from capsafe_core.analysis.sources import buys_table, sources_table
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import UnknownNameError
 from capsafe_core.selection import Selection
@@ -124,6 +125,8 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "votes": votes_table,
     "claims": claims_table,
     "conclusions": conclusions,
+    "sources": sources_table,
+    "buys": buys_table,
     "correct": correction_table,
     "correct-refusal": correct_refusal,
     "correct-coherence": correct_coherence,

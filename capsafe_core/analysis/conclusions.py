@@ -59,6 +59,7 @@ class Conclusion:
         shares: of directions, each judge family with equal weight.
         flipping: choices that turn the sign, most often first.
         conditions: the condition behind the words of the curve's column.
+        draws: (resamples, variants) the difference in each resample, in the order of the curve.
         joint: the test of the curve as a whole; None where too few resamples are whole.
         change: the primary difference with what it allows to be said; None where the primary variant cannot
         be
@@ -75,6 +76,7 @@ class Conclusion:
     first: str
     in_all: str
     conditions: dict[str, Condition]
+    draws: Floats
 
     @property
     def sentence(self) -> str:
@@ -121,7 +123,8 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run], at_goal: Matching 
     primary = choices(view.specification, open_parts(view, view.specification.benchmark, claim))
     curve["primary"] = (curve[list(primary)] == pd.Series(primary)).all(axis=1)
     usual = {d: choice if choice in set(curve[d]) else str(curve[d].iloc[0]) for d, choice in primary.items()}
-    curve = curve.sort_values(["estimate", *CHOICES]).reset_index(drop=True)
+    curve = curve.sort_values(["estimate", *CHOICES])
+    draws, curve = draws[:, curve.index], curve.reset_index(drop=True)
     shares = family_shares(curve["direction"].to_numpy(), list(curve["family"]))
     flipping = flips(
         [{d: str(row[d]) for d in CHOICES} for row in curve[list(CHOICES)].to_dict("records")],
@@ -131,7 +134,7 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run], at_goal: Matching 
     change = _primary_change(view, claim, runs, at_goal) if curve["primary"].any() else None
     first = _first_sentence(view, claim, curve, change)
     rest = f"{limits(change)}{_in_all(view, claim, curve, shares, change, joint)}"
-    return Conclusion(claim, curve, shares, flipping, joint, change, first, rest, conditions)
+    return Conclusion(claim, curve, shares, flipping, joint, change, first, rest, conditions, draws)
 
 
 def _primary_change(view: View, claim: Claim, runs: Sequence[Run], found: Matching | None) -> Change | None:

@@ -73,6 +73,13 @@ METHODS = {
     "centred at no difference, tell how often a median as far from zero, or as many intervals on one side, "
     "would come up. Worth about k: k independent ones would spread as these do (participation ratio of the "
     "eigenvalues of the correlation of their resamples).",
+    "sources": "Where the uncertainty comes from: of prompts and test items, the variance of the resamples; "
+    "of training seeds, that of one seed without its chance in prompts; of every choice of the analysis, the "
+    "variance of the estimate over variants that differ in this choice alone (its effect with all "
+    "interactions, Jansen 1999), without what resampling alone gives; judges by family, bounds left out. "
+    "What to buy: the same variances with more of each (a decision study, Brennan 2001), normal intervals. "
+    "Two or three judges or benchmarks hardly tell how others differ. Labels: at most as uncertain as labels "
+    "alone.",
     "flips": "What flips it: of all pairs of analysis variants that differ in this one choice only, how many "
     "have estimates of opposite sign.",
     "kendall": "Kendall's tau-b between the orders in which two variants put the arms: 1 the same "

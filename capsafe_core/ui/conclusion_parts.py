@@ -7,11 +7,20 @@ import streamlit as st
 
 from capsafe_core.analysis.arms import ArmRates, Variant
 from capsafe_core.analysis.conclusions import Conclusion, rank_table
+from capsafe_core.analysis.matched import matching
+from capsafe_core.analysis.sources import (
+    buy_rows,
+    buys_words,
+    source_rows,
+    sources_of,
+    sources_sentence,
+    sources_words,
+)
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.conclusions import rank_squares
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible_frame
+from capsafe_core.ui.safe_text import visible, visible_frame
 
 
 def families_and_flips(found: Conclusion) -> None:
@@ -49,6 +58,28 @@ def families_and_flips(found: Conclusion) -> None:
         else:
             st.dataframe(visible_frame(flipping), hide_index=True)
         st.text("Compared with the same variant under the primary choice.")
+
+
+def sources(view: View, found: Conclusion) -> None:
+    """Where the uncertainty of the claim comes from, and what to buy next."""
+    st.subheader("Where does the uncertainty come from, and what to buy next?", anchor=False)
+    key = found.claim.key
+    at_goal = screen.remembered(view, "matching", lambda: matching(view))
+    known = screen.remembered(view, f"sources {key}", lambda: sources_of(view, found, at_goal))
+    table, buys = source_rows(known), buy_rows(known, found)
+    st.text(visible(sources_sentence(table, buys)))
+    left, right = st.columns(2)
+    with left:
+        st.dataframe(visible_frame(sources_words(table)), hide_index=True)
+    with right:
+        st.dataframe(visible_frame(buys_words(buys)), hide_index=True)
+    screen.caption(
+        view,
+        "Left: what each source adds to the variance of the difference. Right: half of the 95% interval that "
+        "is to hold over all sources that are known, now and with more",
+    )
+    screen.table_below(table, "sources", "sources", "seeds")
+    screen.table_below(buys, "what-to-buy", "sources")
 
 
 def ranks(view: View, rates: ArmRates) -> Variant | None:
