@@ -272,7 +272,7 @@ def goals_row(view: View) -> None:
             CORRECTIONS,
             CORRECTIONS.index(view.specification.correction),
             key=f"correction-{view.specification.correction}",
-            format_func=lambda option: Correction(option).words,
+            format_func=lambda option: visible(Correction(option).words),
             width=200,
             help="Corrected by labels that a queue on Annotate drew at random, where there are enough.",
         )
