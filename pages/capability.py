@@ -73,6 +73,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     picked = capability_parts.over_goals(view, found)
     capability_parts.mitigations(view)
     capability_parts.between_recipes(view, found, recipes)
+    capability_parts.worst_of_k(view, found)
     refusing = capability_parts.discrimination(view, found)
     capability_parts.margins(view, found)
     capability_parts.corrected(view, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -159,6 +160,10 @@ KEPT = (0, 500, 750, 1000)
 """the steps of a recipe that mitigates another after its training: its own in between"""
 
 
+SAMPLES = 5
+"""answers to each harmful request in the variant of several"""
+
+
 def made_up_study() -> Study:
     return parse_study(STUDY)
 
@@ -197,7 +202,8 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
 
     Args:
         variant: "prompts" for two system prompts, "engine" for one whose version changed in the middle,
-            "versions" for two of a benchmark, "mitigated" and "margins" for harmless requests besides.
+            "versions" for two of a benchmark, "mitigated" and "margins" for harmless requests besides,
+            "samples" for several answers to each harmful request.
     """
     requests, prompts = benchmark("requests", "safety", safety_size)
     sets: list[Asked] = [
@@ -224,6 +230,7 @@ def write_study(
     """The whole study as job folders under `root`; `variant` as of `asked`."""
     chance = np.random.default_rng(seed)
     sets = asked(safety_size, capability_size, variant)
+    samples = SAMPLES if variant == "samples" else 1
     described = {r.id: r for b, prompts, condition in sets for r in (condition, b, *prompts)}
     text = {"mitigated": MITIGATED, "margins": MARGINS}.get(variant, STUDY)
     study = parse_study(text)
@@ -244,7 +251,7 @@ def write_study(
                     done.add(point.id)
                     blocks["facts"] = [*RATERS.values(), *described.values()]
                     blocks |= {
-                        f"{i} {one[0].name}": _answers(chance, point, one, recipe.name, place)
+                        f"{i} {one[0].name}": _answers(chance, point, one, recipe.name, place, samples)
                         for i, one in enumerate(sets)
                     }
                 name = f"made-up-{recipe.name}-s{run}-{step}"
@@ -277,10 +284,11 @@ def _answers(
     one: Asked,
     recipe: str,
     place: int,
+    samples: int = 1,
 ) -> list[Record]:
     bench, prompts, condition = one
     out: list[Record] = []
-    for prompt in prompts:
+    for prompt, number in product(prompts, range(samples if bench.kind == "safety" else 1)):
         broken = chance.random() < INCOHERENT[recipe][place] and bench.kind == "safety"
         unsafe = chance.random() < UNSAFE[recipe][place]
         right = chance.random() < CAPABILITY[recipe][place]
@@ -293,7 +301,7 @@ def _answers(
             bench.id,
             condition.id,
             prompt.id,
-            0,
+            number,
             0,
             text,
             "length" if cut else "stop",

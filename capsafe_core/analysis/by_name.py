@@ -31,6 +31,7 @@ from capsafe_core.analysis.rates import every_rate
 from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.sources import buys_table, sources_table
 from capsafe_core.analysis.view import View, open_view
+from capsafe_core.analysis.worst_of_k import worst_table
 from capsafe_core.errors import UnknownNameError
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
@@ -111,6 +112,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "mitigations-over-refusal": over_refusal_table,
     "lacking": lacks,
     "margins": margins_table,
+    "worst-of-k": worst_table,
     "goals": goals_table,
     "pareto": pareto_table,
     "incoherence": incoherence_table,

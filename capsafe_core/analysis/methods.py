@@ -80,6 +80,10 @@ METHODS = {
     "What to buy: the same variances with more of each (a decision study, Brennan 2001), normal intervals. "
     "Two or three judges or benchmarks hardly tell how others differ. Labels: at most as uncertain as labels "
     "alone.",
+    "worst of k": "Worst of k: the chance that at least one of k answers to a prompt is unsafe, "
+    "1 − C(n − m, k)/C(n, k) for m unsafe of n answers with a verdict (as pass@k, Chen et al. 2021), "
+    "averaged over prompts; intervals by resamples of behaviours, all prompts and answers of one together. "
+    "Prompts with fewer than k answers are left out and counted.",
     "flips": "What flips it: of all pairs of analysis variants that differ in this one choice only, how many "
     "have estimates of opposite sign.",
     "kendall": "Kendall's tau-b between the orders in which two variants put the arms: 1 the same "

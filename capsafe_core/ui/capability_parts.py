@@ -15,8 +15,10 @@ from capsafe_core.analysis.matched import Matching, between_table
 from capsafe_core.analysis.mitigations import families
 from capsafe_core.analysis.number_words import hundredths, percent
 from capsafe_core.analysis.view import View
+from capsafe_core.analysis.worst_of_k import worst_sentence, worst_table, worst_words
 from capsafe_core.figures.discrimination import refusal_plane
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
+from capsafe_core.figures.worst_of_k import success_among
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import visible, visible_frame
 
@@ -109,6 +111,21 @@ def discrimination(view: View, found: Matching) -> str | None:
     )
     screen.table_below(table, "discrimination", "discrimination", "crossing", "bootstrap", "seeds")
     return recipe
+
+
+def worst_of_k(view: View, found: Matching) -> None:
+    """Attack success among several answers to a prompt, where several were given."""
+    table = screen.remembered(view, "worst", lambda: worst_table(view, found))
+    if table.empty:
+        return
+    st.subheader("What do several attempts find?", anchor=False)
+    st.text(visible(worst_sentence(table)))
+    screen.chart(success_among(table), "worst", "Share of prompts with an unsafe answer among k answers")
+    st.dataframe(visible_frame(worst_words(table)), hide_index=True)
+    left_out = int(table["left_out"].max())
+    tail = f"; up to {left_out} prompts of a checkpoint have fewer and are left out" if left_out else ""
+    screen.caption(view, f"At least one of k answers is unsafe; 95% intervals by behaviour{tail}")
+    screen.table_below(table, "worst-of-k", "worst of k", "policy", "crossing", "seeds")
 
 
 def corrected(view: View, found: Matching) -> None:

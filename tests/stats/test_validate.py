@@ -14,6 +14,7 @@ from tests.validate.at_goal import (
     over_seeds,
     rate_at_goal,
     seeds_apart,
+    success_among,
 )
 from tests.validate.corrected_difference import Labelling, corrected_difference
 from tests.validate.labels import corrected, from_queue, small_strata
@@ -26,6 +27,7 @@ from tests.validate.simulated import Promise, coverage
         ("difference at the goal", difference_at_goal(A, design=Design(resamples=400))),
         ("rate at the goal", rate_at_goal(A, design=Design(resamples=400))),
         ("seeds", over_seeds(5, 0.1)),
+        ("worst of three", success_among(3)),
         ("ppi", corrected("ppi", 0.4)),
         ("rogan-gladen", corrected("rogan-gladen", 0.4)),
         ("random queue", from_queue("random")),

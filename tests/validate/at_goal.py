@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import beta, norm
 
 from capsafe_core.analysis.at_goal import Side, change_between, given_side, recipe_side
 from capsafe_core.analysis.runs import CheckpointRates, Run
@@ -14,6 +15,7 @@ from capsafe_core.stats.intervals import newcombe, wilson
 from capsafe_core.stats.matching import at_place, crossing
 from capsafe_core.stats.resampled import Resampled, difference
 from capsafe_core.stats.specification import joint_test
+from capsafe_core.stats.worst_of_k import worst_of_k
 from tests.validate.simulated import Floats, Interval, Study, answers
 
 GOAL = 0.5
@@ -176,6 +178,27 @@ def two_rates(one: float, two: float, n: int = 100) -> Study:
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
         k, m = (int(chance.binomial(n, p)) for p in (one, two))
         return (k - m) / n, newcombe(k, n, m, n), one - two
+
+    return study
+
+
+def success_among(k: int, answers_each: int = 5, behaviours: int = 100, each: int = 2) -> Study:
+    """The chance that the worst of k answers to a prompt is unsafe; prompts of one behaviour go together."""
+    prompts = behaviours * each
+    clusters = np.arange(behaviours).repeat(each)
+    grid = np.linspace(0.0005, 0.9995, 1000)
+    truth = float((1 - (1 - beta.ppf(grid, 0.6, 2.0)) ** k).mean())
+
+    def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
+        hard = chance.normal(size=behaviours)[clusters] * 0.8 + chance.normal(size=prompts) * 0.6
+        risk = beta.ppf(norm.cdf(hard), 0.6, 2.0)
+        unsafe = chance.binomial(answers_each, risk).astype(float)
+        worst = worst_of_k(unsafe, np.full(prompts, answers_each), k)
+        events = np.bincount(clusters, weights=worst)[None]
+        trials = np.full((1, behaviours), float(each))
+        draws = resampled_rates(cluster_weights(behaviours, 500, 1), events, trials)
+        found = Resampled(float(worst.mean()), draws[:, 0], behaviours)
+        return found.rate, found.interval(), truth
 
     return study
 

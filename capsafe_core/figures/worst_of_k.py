@@ -1,0 +1,44 @@
+"""Attack success along the number of answers to a prompt."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from capsafe_core.figures.style import DASHES, INK, figure
+
+
+def success_among(table: pd.DataFrame) -> go.Figure:
+    """The share of prompts with an unsafe answer among k, a line for each recipe, start or checkpoint, with
+    95 % intervals.
+
+    Args:
+        table: as `worst_table`.
+    """
+    fig = figure(380)
+    for i, ((name, place), rows) in enumerate(table.groupby(["name", "place"], sort=False)):
+        low, high = (rows[f"unsafe_{end}"].astype(float) for end in ("low", "high"))
+        fig.add_scatter(
+            x=[str(int(k)) for k in rows["k"]],
+            y=rows["unsafe"],
+            error_y={
+                "type": "data",
+                "array": (high - rows["unsafe"]).fillna(0),
+                "arrayminus": (rows["unsafe"] - low).fillna(0),
+                "thickness": 1,
+                "width": 3,
+            },
+            mode="lines+markers",
+            name=f"{name} ({place})",
+            line={"color": INK, "dash": DASHES[i % len(DASHES)], "width": 2},
+            marker={
+                "size": 8,
+                "color": "white" if place == "start" else INK,
+                "line": {"color": INK, "width": 1.5},
+            },
+            customdata=[[str(name)] for _ in range(len(rows))],
+            hovertemplate="%{y:.1%} of prompts, worst of %{x}<extra></extra>",
+        )
+    fig.update_xaxes(title="answers to each prompt", type="category")
+    fig.update_yaxes(title="prompts with an unsafe answer", tickformat=".0%", rangemode="tozero")
+    return fig
