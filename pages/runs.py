@@ -8,7 +8,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import coverage_squares
 from capsafe_core.jobs.engine_environment import read_state
 from capsafe_core.quoting import split_names
-from capsafe_core.ui import foreign, job_list, learnt, missing, run_form, screen
+from capsafe_core.ui import foreign, job_list, learnt, missing, planning, run_form, screen
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import current_owner
 
@@ -26,6 +26,7 @@ try:
     benchmark = missing.benchmark(view)
     table = coverage_table(view, benchmark)
     st.markdown(f"**{plain_label(coverage_words(view.study.name, benchmark, table))}**")
+    planning.show(view)
     missing.buttons(view, owner.settings)
     learnt.show(view, owner.settings)
     clicked = (

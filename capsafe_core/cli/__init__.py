@@ -11,6 +11,7 @@ from capsafe_core.cli import (
     annotating,
     dashboard,
     data,
+    planning,
     reports,
     running,
     table_commands,
@@ -29,7 +30,7 @@ app = typer.Typer(
     help="What fine-tuning bought, what it cost in safety, and how far to trust that number.",
     pretty_exceptions_enable=False,
 )
-for subject in (dashboard, running, table_commands, annotating, data, reports, upkeep):
+for subject in (dashboard, running, planning, table_commands, annotating, data, reports, upkeep):
     app.add_typer(subject.commands)
 
 

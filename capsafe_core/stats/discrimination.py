@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from capsafe_core.stats.bootstrap import percentile_intervals
 from capsafe_core.stats.distributions import normal_quantile
@@ -84,6 +83,8 @@ def detection(harmful: Refused, harmless: Refused) -> tuple[Detected, Detected]:
 
 def _z(rates: Floats, n: int) -> tuple[Floats, Floats]:
     """The normal quantiles of corrected shares, and their variances."""
+    from scipy.special import ndtri
+
     share = (rates * n + 0.5) / (n + 1)
     z = np.asarray(ndtri(share))
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)

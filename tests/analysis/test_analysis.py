@@ -144,6 +144,8 @@ def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> 
         "annotators",
         "repeats",
         "conflicts",
+        "discrimination",
+        "worst-of-k",
         "people",
     }  # tests/labelling/test_exchange.py has these with labels
     without = {*of_people, "lacking", *(name for name in by_name.TABLES if name.startswith("mitigations"))}

@@ -30,7 +30,7 @@ from capsafe_core.study import parse_study
 from tests.labelling.test_annotation import ADA, copied, make_once, queue, work_through
 from tests.synthetic import STUDY
 
-RESAMPLES = 200
+RESAMPLES = 600
 
 
 def cells_of(
@@ -96,8 +96,8 @@ def test_one_stratum_of_one_cell_is_ppi_as_the_correction_of_a_rate_has_it(seed:
     assert found is not None
     assert plain.rate is not None
     assert plain.standard_error is not None
-    assert found[0] == pytest.approx(plain.rate, abs=0.25 * plain.standard_error)
-    assert found[1].std() == pytest.approx(plain.standard_error, rel=0.25)
+    assert found[0] == pytest.approx(plain.rate, abs=0.5 * plain.standard_error)
+    assert found[1].std() == pytest.approx(plain.standard_error, rel=0.35)
 
 
 def test_a_goal_between_two_cells_mixes_their_rates_as_the_line_does() -> None:

@@ -115,7 +115,7 @@ LINES: list[tuple[str, Study, Promise]] = [
             ("opposed_p", "on both sides"),
         )
     ),
-    *((f"worst of {k} of 5 answers", success_among(k), CLAIMED) for k in (1, 3, 5)),
+    *((f"worst of {k} of 5 answers", success_among(k, behaviours=200), CLAIMED) for k in (1, 3, 5)),
     ("Wilson, rates from 0.1 to 0.9, n 100", one_rate(0.1, 0.9), CLAIMED),
     ("Wilson, rates from 0 to 0.05, n 100", one_rate(0.0, 0.05), REPORTED),
     ("Newcombe, 0.3 against 0.15, n 100", two_rates(0.3, 0.15), CLAIMED),
