@@ -227,7 +227,7 @@ def sources_words(sources: pd.DataFrame) -> pd.DataFrame:
             "share of the variance": [
                 f"{share:.0%}" if there else "—" for share, there in zip(sources["share"], known, strict=True)
             ],
-            "": sources["why_not"],
+            "why not": sources["why_not"],
         }
     )
 
@@ -247,6 +247,6 @@ def buys_words(buys: pd.DataFrame) -> pd.DataFrame:
                 f"± {hundredths(width)}" if there else "not known"
                 for width, there in zip(buys["half_width_then"], known, strict=True)
             ],
-            "": buys["why_not"],
+            "why not": buys["why_not"],
         }
     )

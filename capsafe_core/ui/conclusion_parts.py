@@ -68,14 +68,11 @@ def sources(view: View, found: Conclusion) -> None:
     known = screen.remembered(view, f"sources {key}", lambda: sources_of(view, found, at_goal))
     table, buys = source_rows(known), buy_rows(known, found)
     st.text(visible(sources_sentence(table, buys)))
-    left, right = st.columns(2)
-    with left:
-        st.dataframe(visible_frame(sources_words(table)), hide_index=True)
-    with right:
-        st.dataframe(visible_frame(buys_words(buys)), hide_index=True)
+    st.dataframe(visible_frame(sources_words(table)), hide_index=True)
+    st.dataframe(visible_frame(buys_words(buys)), hide_index=True)
     screen.caption(
         view,
-        "Left: what each source adds to the variance of the difference. Right: half of the 95% interval that "
+        "Above: what each source adds to the variance of the difference. Below: half of the 95% interval that "
         "is to hold over all sources that are known, now and with more",
     )
     screen.table_below(table, "sources", "sources", "seeds")
