@@ -72,8 +72,8 @@ def sources(view: View, found: Conclusion) -> None:
     st.dataframe(visible_frame(buys_words(buys)), hide_index=True)
     screen.caption(
         view,
-        "Above: what each source adds to the variance of the difference. Below: half of the 95% interval that "
-        "is to hold over all sources that are known, now and with more",
+        "Above: what each source adds to the variance of the difference. Below: half of the 95% interval "
+        "that is to hold over all sources that are known, now and with more",
     )
     screen.table_below(table, "sources", "sources", "seeds")
     screen.table_below(buys, "what-to-buy", "sources")
