@@ -15,6 +15,7 @@ from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import View
+from capsafe_core.scales import scales, threshold_words
 from capsafe_core.specification import BOUNDS, CHOICES
 from capsafe_core.stats.seeds import ENOUGH_SEEDS, own_noise
 from capsafe_core.stats.variance import Source, facet_variance, half_width, labelled_variance, with_more
@@ -80,7 +81,7 @@ def sources_of(view: View, found: Conclusion, at_goal: Matching) -> list[Source]
     if found.claim.matched:
         sources.append(_seeds(at_goal, found.claim))
     own = str(curve["policy"].iloc[mine])
-    kept = ~curve["policy"].isin(BOUNDS) | (curve["policy"] == own)
+    kept = (~curve["policy"].isin(BOUNDS) | (curve["policy"] == own)) & ~_stated_twice(curve)
     rows, draws = curve[kept], found.draws[:, kept.to_numpy()]
     facets = ["family", *(name for name in CHOICES if name != "judge")]
     plain = [{name: str(row[name]) for name in facets} for row in rows.to_dict("records")]
@@ -90,6 +91,12 @@ def sources_of(view: View, found: Conclusion, at_goal: Matching) -> list[Source]
             variance = facet_variance(rows["estimate"], draws, plain, facet)
             sources.append(Source(facet, variance, int(levels)))
     return sources
+
+
+def _stated_twice(curve: pd.DataFrame) -> pd.Series:
+    """Which variants state a threshold that is the judge's own, so that they stand there as its own too."""
+    own = {name: threshold_words(scale.cutoff) for name, scale in scales().items()}
+    return curve["cutoff"] == curve["judge"].map(own)
 
 
 def _seeds(found: Matching, claim: Claim) -> Source:
