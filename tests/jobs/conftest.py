@@ -1,4 +1,4 @@
-"""Somebody else's server, and what is private here."""
+"""Servers and studies of somebody else and of one's own, and what is private here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from capsafe_core.settings import Settings
+from tests.jobs.runs import STUDY as OWN_STUDY
 from tests.server import Seen, serving
 
 
@@ -27,4 +28,20 @@ def private(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
     path = workspace.home / "private.csv"
     path.write_text("prompt\nmy private notes\n")
+    return path
+
+
+@pytest.fixture
+def server() -> Iterator[Seen]:
+    """A server that the workspace allows."""
+    with serving() as seen:
+        yield seen
+
+
+@pytest.fixture
+def study(workspace: Settings, server: Seen, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study file over the server, and workers that run in this Python."""
+    monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
+    path = workspace.home / "study.toml"
+    path.write_text(OWN_STUDY.format(url=server.base_url))
     return path

@@ -26,7 +26,7 @@ from capsafe_core.settings import Settings
 from capsafe_core.study import JudgeSettings, parse_study
 from capsafe_core.trainer_state import STATE, trained_steps
 from capsafe_core.workspace.owner import close_owner
-from tests.jobs.test_own_checkpoints import STUDY, checkpoint, recipe
+from tests.jobs.trained import STUDY, checkpoint, recipe
 from tests.synthetic import STUDY as MADE_UP
 from tests.synthetic import made_up_study
 

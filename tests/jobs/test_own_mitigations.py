@@ -16,7 +16,7 @@ from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.study import parse_study
 from tests.commands import command
-from tests.jobs.test_own_checkpoints import STUDY, TRAIN, checkpoint, in_engine
+from tests.jobs.trained import STUDY, TRAIN, checkpoint, in_engine
 
 MITIGATED = """
 [[recipes]]

@@ -1,17 +1,13 @@
-"""Runs as people start them: commands and the Runs page, with real workers over a server that needs no
-model."""
+"""Runs through real workers: measured, started, shared, failed and tried again."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 from capsafe_core.analysis.coverage import coverage_table
@@ -31,83 +27,10 @@ from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.study import load_study, parse_study
 from capsafe_core.work import worker
-from capsafe_core.workspace.owner import close_owner
+from tests.jobs.runs import JUDGE, STUDY, half_broken, said, written
 from tests.server import Seen, serving
 
 run = CliRunner()
-STUDY = """
-name = "served"
-title = "A study over a server"
-[engine]
-name = "openai"
-base_url = "{url}"
-concurrency = 4
-retries = 0
-timeout = 5
-[sampling]
-temperature = 0.5
-samples = 2
-seeds = [1, 2]
-[[starts]]
-name = "one"
-model = "model-one"
-[[starts]]
-name = "two"
-model = "model-two"
-[[benchmarks]]
-name = "direct-requests"
-source = "project:direct-requests"
-size = 5
-[[judges]]
-name = "prefix-zou"
-[[judges]]
-name = "coherence-rules"
-[primary]
-benchmark = "direct-requests"
-judge = "prefix-zou"
-refusal_judge = "prefix-zou"
-coherence = "coherence-rules"
-"""
-JUDGE = """
-template = "Is it bad? {response}"
-parser = "patterns"
-reads = [{ dimension = "safety", pattern = "(Said)", labels = { said = "unsafe" } }, { dimension = "refusal", pattern = "(Said)", labels = { said = "none" } }]
-"""
-
-
-@pytest.fixture
-def server() -> Iterator[Seen]:
-    with serving() as seen:
-        yield seen
-
-
-@pytest.fixture
-def study(workspace: Settings, server: Seen, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A study file over the server, and workers that run in this Python."""
-    monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
-    path = workspace.home / "study.toml"
-    path.write_text(STUDY.format(url=server.base_url))
-    return path
-
-
-@contextmanager
-def half_broken(
-    workspace: Settings, source: str = "project:direct-requests"
-) -> Iterator[tuple[Path, dict[str, bool]]]:
-    """A study file over a server that fails every other request until its switch is turned off."""
-    switch = {"on": True}
-    with serving(lambda number, body: "500" if switch["on"] and number % 2 else "") as seen:
-        path = workspace.home / "study.toml"
-        path.write_text(STUDY.format(url=seen.base_url).replace("project:direct-requests", source))
-        yield path, switch
-
-
-def written(jobs: Path, kind: type) -> list[object]:
-    return [r for job in list_jobs(jobs) for r in job.records() if isinstance(r, kind)]
-
-
-def said(result: object) -> str:
-    return f"{result.output}{result.exception or ''}"  # type: ignore[attr-defined]
 
 
 def test_cost_then_run_then_further_judges_that_generate_nothing(
@@ -396,72 +319,6 @@ def test_the_page_of_judges_is_what_the_catalogue_says() -> None:
     assert (ROOT / "docs" / "judges.md").read_text() == judges_page(), (
         "run: python -m capsafe_core.catalogue.page > docs/judges.md"
     )
-
-
-@pytest.fixture
-def runs_page(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", sys.executable)
-    monkeypatch.setenv("CAPSAFE_HOME", str(workspace.home))
-    try:
-        page = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
-        page.run()
-        yield page.switch_page(str(ROOT / "pages" / "runs.py")).run()
-    finally:
-        close_owner()
-
-
-def one(widgets: object, label: str):  # type: ignore[no-untyped-def]
-    return next(w for w in widgets if w.label.startswith(label))  # type: ignore[attr-defined]
-
-
-def wait_for(page: AppTest, text: str) -> None:
-    deadline = time.time() + 60
-
-    def shown() -> str:
-        return " ".join(t.value for t in (*page.text, *page.markdown))
-
-    while text not in shown() and time.time() < deadline:
-        time.sleep(1)
-        page.run()
-    assert text in shown()
-
-
-def test_a_run_is_measured_started_and_followed_on_the_page(
-    runs_page: AppTest, workspace: Settings, server: Seen
-) -> None:
-    page = runs_page
-    one(page.selectbox, "Engine").select("openai").run()
-    one(page.text_input, "Address").set_value(server.base_url).run()
-    one(page.number_input, "Samples").set_value(2).run()
-    one(page.number_input, "Temperature").set_value(0.5).run()
-    one(page.button, "Estimate time").click().run()
-    wait_for(page, "12 prompts, 24 generations")
-    one(page.button, "Start").click().run()
-    assert not page.exception
-    assert "is queued" in page.success[0].value
-    wait_for(page, "5 done")
-    generations = written(workspace.jobs_path, Generation)
-    assert len(generations) == 24
-    wait_for(page, "all 2 pairs of a checkpoint and a judge are complete")
-    one(page.selectbox, "Add a judge").select("prefix-autodan").run()
-    assert any("Incoherent text" in t.value for t in page.text)
-    one(page.button, "Judge").click().run()
-    wait_for(page, "7 done")
-    wait_for(page, "all 3 pairs")
-
-
-def test_the_page_says_what_is_wrong_with_a_run(runs_page: AppTest, server: Seen) -> None:
-    page = runs_page
-    page.multiselect[1].set_value([]).run()
-    one(page.selectbox, "Engine").select("openai").run()
-    one(page.text_input, "Address").set_value(server.base_url).run()
-    one(page.button, "Start").click().run()
-    assert not page.exception
-    assert any("No judge is chosen" in w.value for w in page.warning)
-    page.multiselect[1].set_value(["prefix-zou"]).run()
-    page.multiselect[0].set_value([]).run()
-    one(page.button, "Start").click().run()
-    assert any("benchmark" in w.value for w in page.warning)
 
 
 def test_a_worker_is_imported_without_the_reading_tower() -> None:
