@@ -20,7 +20,7 @@ def site(
 ) -> Iterator[tuple[str, str]]:
     """The app over the made-up study with one hostile output; its address, and that output's id."""
     home = tmp_path_factory.mktemp("site")
-    write_study(home / "jobs", safety_size=12, capability_size=10)
+    write_study(home / "jobs", safety_size=12, capability_size=10, variant="margins")
     hostile = plant_hostile(home / "jobs", listener[0])
     with serve(home) as base:
         yield base, hostile
@@ -82,7 +82,8 @@ MARKS = [
             (1, "checkpoints="),
             (2, "checkpoints="),
             (4, "recipes="),
-            (5, "checkpoints="),
+            (5, "recipes="),
+            (6, "checkpoints="),
         )
     ],
     ("capability", 3, "/capability?", "goals=sums"),
