@@ -27,7 +27,7 @@ from capsafe_core.stats.bootstrap import cluster_weights
 from capsafe_core.stats.correction import Labelled, weighted_ppi
 from capsafe_core.stats.labelled_cells import ENOUGH_LABELS, ErrorRates, LabelledCells, Mixture
 from capsafe_core.study import parse_study
-from tests.labelling.test_annotation import ADA, copied, make_once, queue, work_through
+from tests.labelling.desks import ADA, copied, make_once, queue, work_through
 from tests.synthetic import STUDY
 
 RESAMPLES = 600
