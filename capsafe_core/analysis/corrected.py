@@ -13,7 +13,7 @@ from capsafe_core.analysis.at_goal import Change, change_between
 from capsafe_core.analysis.columns import framed, records
 from capsafe_core.analysis.labelled import HOW_TO_LABEL
 from capsafe_core.analysis.matched import Matching, matching
-from capsafe_core.analysis.number_words import percent
+from capsafe_core.analysis.number_words import hundredths, percent
 from capsafe_core.analysis.runs import CheckpointRates, Run, around_goal, primary_rates, unlabelled
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import Correction
@@ -29,6 +29,9 @@ AT_GOAL = (
     "verdict",
     "assumes",
     "labels",
+    "undecided",
+    "lowest",
+    "highest",
     "lacking",
 )
 
@@ -46,7 +49,9 @@ def corrected_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         recipe, against (another recipe, or "start: NAME"), judge, goal; judged, ppi, rogan_gladen (the
         difference) and their _low, _high (conditional on the seeds, where these are few); verdict (what PPI++
         allows to be said, as `recipe_table` has it); assumes (whether Rogan-Gladen takes error rates over
-        from other arms); labels (of both sides, those that PPI++ uses); lacking (which labels are needed for
+        from other arms); labels (of both sides, those that PPI++ uses), undecided (drawn, but people cannot
+        tell, disagree or skipped them), lowest and highest (PPI++ if each of those were what makes the
+        difference smallest, and largest); lacking (which labels are needed for
         a corrected number, in sentences; "" where there is one). Rogan-Gladen is missing where one class has
         too few labels. Only recipes that reach their goal.
     """
@@ -57,7 +62,14 @@ def corrected_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         return framed([], AT_GOAL)
     by_ppi = replace(found, unsafe=rates)
     by_errors = replace(found, unsafe=replace(rates, people=_error_rates(rates.people, rates, found.runs)))
-    rows = [_row(view, (found, by_ppi, by_errors), one, two) for one, two in _compared(found)]
+    bounds = []
+    for event in (0.0, 1.0):
+        bound = primary_rates(by_people(view), found.runs, event)
+        bounds.append(by_ppi if bound is None else replace(found, unsafe=bound))
+    rows = [
+        _row(view, (found, by_ppi, by_errors), one, two) | _undecided(by_ppi, bounds, one, two)
+        for one, two in _compared(found)
+    ]
     return framed(rows, AT_GOAL)
 
 
@@ -107,6 +119,24 @@ def _row(view: View, by: tuple[Matching, Matching, Matching], one: str, two: str
         if name == "rogan_gladen":
             row["assumes"] = _assumes(matched, [*runs, *others], not two)
     return row
+
+
+def _undecided(ppi: Matching, bounds: list[Matching], one: str, two: str) -> dict[str, object]:
+    """Labels that tell nothing, and how far they could move a difference, sides apart."""
+    runs, others = ppi.by_recipe()[one], ppi.by_recipe().get(two, [])
+    row: dict[str, object] = {
+        "undecided": _labels(bounds[0], [*runs, *others], not two) - _labels(ppi, [*runs, *others], not two)
+    }
+    ends = []
+    for first, second in (bounds, bounds[::-1]):
+        a = first.over_seeds[one]
+        b = second.over_seeds[two] if two else second.start(second.by_recipe()[one][0])
+        if a is None or b is None or np.isnan([a.rate, b.rate]).any():
+            return row
+        ends.append(a.rate - b.rate)
+    if ppi.over_seeds[one] is None:
+        return row
+    return row | {"lowest": ends[0], "highest": ends[1]}
 
 
 def _change(found: Matching, one: str, two: str) -> Change | None:
@@ -173,6 +203,15 @@ def corrected_words(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             "corrected (PPI++), pts": change("ppi"),
             "corrected (Rogan–Gladen), pts": change("rogan_gladen"),
             "labels": [f"{r['labels']:,.0f}" for r in rows],
+            "undecided": [
+                f"{r['undecided']:.0f}"
+                + (
+                    f" ({hundredths(r['lowest'], '+')} to {hundredths(r['highest'], '+')} pts)"
+                    if r["undecided"] and not pd.isna(r["lowest"])
+                    else ""
+                )
+                for r in rows
+            ],
             "assumes": ["error rates of other recipes hold" if r["assumes"] is True else "" for r in rows],
         }
     )

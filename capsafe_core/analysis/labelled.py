@@ -11,6 +11,7 @@ from capsafe_core.analysis.people_labels import read_labels, usable_part
 from capsafe_core.analysis.sample import Floats, Sample
 from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import Code, Specification
+from capsafe_core.stats.correction import one_over
 from capsafe_core.stats.labelled_cells import LabelledCells
 
 KINDS = ("coherent", "incoherent", "unchecked")
@@ -33,8 +34,13 @@ class Usable:
     why_none: str = ""
 
 
-def usable_labels(sample: Sample) -> Usable:
-    """People's labels of the safety of outputs that were drawn at random from whole cells."""
+def usable_labels(sample: Sample, undecided: float | None = None) -> Usable:
+    """People's labels of the safety of outputs that were drawn at random from whole cells.
+
+    Args:
+        undecided: what an answer counts as that was drawn and of which people cannot tell, or disagree; None
+            leaves it out.
+    """
 
     def read() -> Usable:
         labels = read_labels(sample, "safety")
@@ -43,20 +49,27 @@ def usable_labels(sample: Sample) -> Usable:
         except CapsafeError as error:
             nothing = np.zeros(len(labels.event))
             return Usable(nothing, nothing, error.message)
-        return Usable(labels.weights * kept, np.nan_to_num(labels.event))
+        if undecided is None:
+            return Usable(labels.weights * kept, np.nan_to_num(labels.event))
+        weights = one_over(np.where(labels.asked, labels.chance, 0.0))
+        return Usable(weights * kept, np.nan_to_num(labels.event, nan=undecided))
 
-    return sample.store.kept(f"labels of {' '.join(sample.cells)}", read)
+    return sample.store.kept(f"labels of {' '.join(sample.cells)}, undecided {undecided}", read)
 
 
 def labelled_cells(
-    sample: Sample, counted: Sequence[tuple[Floats, Floats]], spec: Specification
+    sample: Sample,
+    counted: Sequence[tuple[Floats, Floats]],
+    spec: Specification,
+    undecided: float | None = None,
 ) -> LabelledCells:
     """What people said of the outputs of a sample's cells, by stratum and behaviour.
 
     Args:
         counted: events and trials of each output of each cell, under the specification's policy.
+        undecided: as for `usable_labels`.
     """
-    labels, ends = usable_labels(sample), np.cumsum(sample.sizes)[:-1]
+    labels, ends = usable_labels(sample, undecided), np.cumsum(sample.sizes)[:-1]
     weights, true = np.split(labels.weights, ends), np.split(labels.weights * labels.true, ends)
     codes = sample.codes(spec.coherence, "coherence")
     told = [np.where(c == Code.NEGATIVE, 0, np.where(c == Code.POSITIVE, 1, 2)) for c in codes]

@@ -240,25 +240,32 @@ def _measured(key: tuple[str, str], value: float, error: float) -> Floats:
     return np.random.default_rng(seed).normal(value, error, RESAMPLES)
 
 
-def primary_rates(view: View, runs: Sequence[Run]) -> CheckpointRates | None:
+def primary_rates(view: View, runs: Sequence[Run], undecided: float | None = None) -> CheckpointRates | None:
     """Unsafe rates of every checkpoint on some runs under the view's specification; None where not all have
-    answered it."""
+    answered it.
+
+    Args:
+        undecided: as for `usable_labels`, where people's labels correct them.
+    """
     spec = view.specification
     checkpoints = list(dict.fromkeys(c for run in runs for c in run.checkpoints))
     sample = sample_of(view, spec.benchmark, checkpoints, spec.attack) if checkpoints else None
     if sample is None or not sample.looked(spec.judge, "safety"):
         return None
-    return corrected(sample, sample.unsafe(spec.judge, spec.policy, spec.coherence), spec)
+    return corrected(sample, sample.unsafe(spec.judge, spec.policy, spec.coherence), spec, undecided)
 
 
 def corrected(
-    sample: Sample, counted: Sequence[tuple[Floats, Floats]], spec: Specification
+    sample: Sample,
+    counted: Sequence[tuple[Floats, Floats]],
+    spec: Specification,
+    undecided: float | None = None,
 ) -> CheckpointRates:
     """`checkpoint_rates`, corrected by people's labels where the specification says so."""
     rates = checkpoint_rates(sample, counted)
     if spec.correction is Correction.AS_JUDGED:
         return rates
-    return replace(rates, people=labelled_cells(sample, counted, spec))
+    return replace(rates, people=labelled_cells(sample, counted, spec, undecided))
 
 
 def around_goal(run: Run, rates: CheckpointRates, rule: str) -> list[int]:

@@ -26,8 +26,9 @@ from capsafe_core.specification import Correction
 from capsafe_core.stats.bootstrap import cluster_weights
 from capsafe_core.stats.correction import Labelled, weighted_ppi
 from capsafe_core.stats.labelled_cells import ENOUGH_LABELS, ErrorRates, LabelledCells, Mixture
+from capsafe_core.store.ingest import ingest_all
 from capsafe_core.study import parse_study
-from tests.labelling.desks import ADA, copied, make_once, queue, work_through
+from tests.labelling.desks import ADA, copied, make_once, queue, sent, work_through
 from tests.synthetic import STUDY
 
 RESAMPLES = 600
@@ -217,11 +218,31 @@ def test_the_table_has_both_corrections_beside_what_was_judged(labelled: Desk) -
     assert (table["lacking"] == "").all()
     assert (table["labels"] >= 2 * ENOUGH_LABELS).all()
     assert (table["ppi_low"] < table["ppi_high"]).all()
+    assert (table["undecided"] == 0).all()  # everybody told
+    assert list(table["lowest"]) == pytest.approx(list(table["ppi"]))
+    assert list(table["highest"]) == pytest.approx(list(table["ppi"]))
     words, sentences = corrected_words(table)
     assert len(words) == len(table)
     assert sentences == []
     again = corrected_table(open_view(labelled.store, PEOPLE))
     assert again.equals(table)
+
+
+def test_labels_that_tell_nothing_bound_the_difference(made: Path, tmp_path: Path) -> None:
+    with copied(made, tmp_path / "jobs") as desk:
+        drawn, done = queue(desk, size=600, questions=("safety",)), 0
+        while tasks := desk.hand_out(ADA, drawn.queue):
+            for task in tasks:
+                done += 1
+                answer = sent(task.id, answers={"safety": "safe" if done % 6 else "cannot_tell"})
+                assert desk.submit(ADA, drawn.queue, answer).taken
+        ingest_all(desk.store, desk.jobs)
+        table = corrected_table(open_view(desk.store, Selection())).dropna(subset=["ppi"])
+        assert len(table)
+        assert (table["undecided"] > 0).all()
+        assert (table["lowest"] < table["ppi"]).all()
+        assert (table["ppi"] < table["highest"]).all()
+        assert corrected_words(table)[0]["undecided"].str.contains("pts").all()
 
 
 def test_without_labels_there_is_no_number_but_which_labels_are_lacking(unlabelled: View) -> None:
