@@ -105,8 +105,8 @@ METHODS = {
     "would bring. From 20 labels a side and kind on; kinds with fewer outputs are read together. "
     "Rogan–Gladen takes error rates from all checkpoints of the recipe, and from other recipes only where "
     "one class has labels in fewer than 10 behaviours and they do not show that the recipe differs. "
-    "Undecided: drawn, but people cannot tell, disagree or skipped it; in brackets PPI++ if all of those were "
-    "what makes the difference smallest, and largest.",
+    "Undecided: drawn, but people cannot tell, disagree or skipped it; in brackets PPI++ if all of those "
+    "were what makes the difference smallest, and largest.",
     "queue": "Queues: within a stratum the order is random, so its first n of N outputs are a simple random "
     "sample however early people stop; the chance of an output is 1 − Π(1 − n/N) over the draws "
     "that could have asked about it. A stratum in adaptive order (most disputed, least certain) "
