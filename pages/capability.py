@@ -67,7 +67,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
             )
         goals = ", ".join(f"{goal:.0%} on {d}" for d, goal in view.goals.items())
         words = "Share of each goal gained" if gains else "No share of a goal can be gained from these starts"
-        screen.caption(view, f"{words} ({goals}). Band: all judges")
+        screen.caption(view, f"{words} ({goals})")
     screen.table_below(paths, "paths", "unsafe rate", "wilson", "gained")
 
     picked = capability_parts.over_goals(view, found)

@@ -65,7 +65,7 @@ with screen.question("What did the models say?") as view:
             screen.select(page=int(turned))
             st.rerun()
     rows, found = outputs_table(view, limit=PAGE, offset=(page - 1) * PAGE, order=chosen.order or "position")
-    listing.show(rows, found, "outputs", (page - 1) * PAGE)
+    listing.show(view, rows, found, "outputs", (page - 1) * PAGE)
     screen.caption(view)
     if identity.role() == "researcher" and found:
         st.page_link(

@@ -4,7 +4,6 @@ import streamlit as st
 
 from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.overview import overview
-from capsafe_core.figures.overview import outcome_bars
 from capsafe_core.ui import given_parts, overview_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
@@ -18,30 +17,14 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
     found = screen.remembered(view, "overview", lambda: overview(view, asked[0] if asked else ""))
     st.markdown(f"**{plain_label(found.headline)}**")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(plain_label(found.chip), icon=":material/rule:", color="blue")
+        overview_parts.state_badge(found.chip, found.state)
         screen.back(view)
-        recipes = list(dict.fromkeys(found.matched["recipe"]))
-        chosen = st.segmented_control(
-            "Recipe",
-            recipes,
-            default=found.recipe,
-            format_func=plain_label,
-            label_visibility="collapsed",
-            key=f"recipe-{found.recipe}",
-        )
-        if chosen and chosen != found.recipe:
-            screen.select(recipes=(chosen,))
-            st.rerun()
+        overview_parts.recipe_choice(found)
     left, right = st.columns([6, 5])
     with left:
-        st.markdown("**At its capability goal, how does each recipe answer harmful requests?**")
-        screen.picture(
-            outcome_bars(found.bars, found.notes),
-            "bars",
-            "Share of refusals, safe, harmful and incoherent answers of each recipe at its goal",
-        )
+        overview_parts.at_the_goal(found, view)
     with right:
-        clicked = overview_parts.way_there(found.paths)
+        clicked = overview_parts.way_there(found.paths, found.recipe)
         if clicked:
             screen.open_outputs(
                 checkpoints=(clicked,), benchmarks=(view.specification.benchmark,), recipes=()
@@ -56,6 +39,7 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
     )
     if found.missing:
         st.caption(plain_label("Not compared: " + " ".join(found.missing)))
+    overview_parts.recipe_list(found)
     overview_parts.doors(view, found.claim)
     screen.table_below(found.matched, "matched", "crossing", "unsafe rate", "policy", "bootstrap")
     screen.table_below(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import product
 
 import numpy as np
@@ -47,6 +48,25 @@ LEVEL = 0.05
 """chance up to which variants on both sides of zero contradict each other"""
 
 
+class State(StrEnum):
+    """How far a conclusion holds over its analysis variants."""
+
+    ROBUST = "robust"
+    """at least ROBUST_SHARE of them point where the primary one does, and none contradict each other"""
+    MIXED = "mixed"
+    CONTESTED = "contested"
+    """they contradict each other, or CONTESTED_SHARE or more point the other way, or nowhere"""
+
+
+ROBUST_SHARE, CONTESTED_SHARE = 0.95, 1 / 3
+STATES = (
+    "Robust: at least 95% of the analysis variants point the same way, and none contradict each other. "
+    "Contested: they contradict each other by more than chance would bring, or a third or more do not point "
+    "that way. Mixed: between the two."
+)
+"""what the words of `State` stand for, as a screen says it"""
+
+
 @dataclass(frozen=True)
 class Conclusion:
     """A claim under every specification.
@@ -77,6 +97,26 @@ class Conclusion:
     in_all: str
     conditions: dict[str, Condition]
     draws: Floats
+
+    @property
+    def agreement(self) -> tuple[int, int]:
+        """Variants whose estimate points in the primary direction, and all variants; (0, 0) where the primary
+        one cannot be computed, so that nothing can agree with it."""
+        main = self.curve[self.curve["primary"]]
+        if main.empty:
+            return 0, 0
+        signs = np.sign(self.curve["estimate"].astype(float).round(9))
+        return int((signs == signs[main.index[0]]).sum()), len(self.curve)
+
+    @property
+    def state(self) -> State | None:
+        """How far it holds; None where there is nothing to compare the primary variant with."""
+        same, total = self.agreement
+        if total < 2:
+            return None
+        if contradicted(self.curve, self.joint) or (total - same) / total >= CONTESTED_SHARE:
+            return State.CONTESTED
+        return State.ROBUST if same / total >= ROBUST_SHARE else State.MIXED
 
     @property
     def sentence(self) -> str:
@@ -288,16 +328,21 @@ def _together(joint: Joint | None) -> str:
     )
 
 
+def contradicted(curve: pd.DataFrame, joint: Joint | None) -> bool:
+    """Whether variants contradict each other: intervals on both sides exclude zero, more of them than chance
+    would bring."""
+    resolved = curve[curve["direction"] != 0]
+    return resolved["direction"].nunique() == 2 and (joint is None or joint.opposed_p <= LEVEL)
+
+
 def _contradiction(curve: pd.DataFrame, joint: Joint | None) -> str:
-    """The two variants that differ most, and whether they contradict each other: only where intervals
-    on both sides exclude zero, more of them than chance would bring; "" where they do not differ by a
-    point."""
+    """The two variants that differ most, and whether they contradict each other; "" where they do not differ
+    by a point."""
     if not differs(curve["estimate"].min(), curve["estimate"].max()):
         return ""
-    resolved = curve[curve["direction"] != 0]
-    opposed = resolved["direction"].nunique() == 2
-    contradict = opposed and (joint is None or joint.opposed_p <= LEVEL)
-    ends = [(resolved if contradict else curve).sort_values("estimate").iloc[place] for place in (0, -1)]
+    contradict = contradicted(curve, joint)
+    shown = curve[curve["direction"] != 0] if contradict else curve
+    ends = [shown.sort_values("estimate").iloc[place] for place in (0, -1)]
     words = [
         f"{hundredths(end['estimate'], '+')} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} "
         f"against {end['b']:.0%})"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, checkpoint_name, claims
-from capsafe_core.analysis.conclusions import Conclusion, conclusion
+from capsafe_core.analysis.conclusions import Conclusion, State, conclusion
 from capsafe_core.analysis.harm import harm_words
 from capsafe_core.analysis.number_words import hundredths, rate_words, share_words
 from capsafe_core.analysis.overview import (
@@ -74,6 +74,7 @@ class AsGiven:
         bars: recipe (name of a checkpoint), outcome, share; of at most MOST_BARS checkpoints.
         table: as `given_table`.
         claim: key of the headline's claim; "" where nothing can be compared.
+        state: how far that claim holds.
         numbers: as on the first screen at a goal.
     """
 
@@ -82,6 +83,7 @@ class AsGiven:
     bars: pd.DataFrame
     table: pd.DataFrame
     claim: str
+    state: State | None
     numbers: Numbers
 
 
@@ -102,6 +104,7 @@ def as_given(view: View, runs: list[Run]) -> AsGiven:
         _bars(view, table),
         table,
         found.claim.key if found else "",
+        found.state if found else None,
         _numbers(view, first, found),
     )
 

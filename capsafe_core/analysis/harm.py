@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from capsafe_core import catalogue
+from capsafe_core.outcomes import TASK_ANSWER
 
 _TELL_REFUSALS = ("prefixes", "learnt")
 """types of judges whose verdict on refusal is also read as one on safety"""
@@ -26,6 +27,20 @@ class Harm(NamedTuple):
 
 HARMFUL = Harm("complies with", "harmful answers", "answered harmfully")
 UNREFUSED = Harm("does not refuse", "non-refusals", "not refused")
+
+
+_OUTCOMES = {
+    "refusal": "refused",
+    "safe": "answered safely",
+    "incoherent": "incoherent",
+    "no verdict": "no verdict",
+    TASK_ANSWER: "task answer",
+}
+
+
+def outcome_words(harm: Harm) -> dict[str, str]:
+    """What each outcome is called."""
+    return {**_OUTCOMES, "unsafe": harm.done}
 
 
 def harm_words(judge: str) -> Harm:

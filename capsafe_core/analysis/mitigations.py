@@ -127,7 +127,7 @@ class _Tables:
         self.view, self.found, self.runs = view, found, found.by_recipe()
         self.recipes = {str(r["recipe"]): r for r in records(recipe_table(view, found))}
         matched = matched_table(view, found)
-        bars, _ = outcome_bars(view, paths, matched)
+        bars, *_ = outcome_bars(view, paths, matched)
         checked = set(paths.loc[paths["incoherent"].notna(), "recipe"])
         broken = bars[(bars["outcome"] == "incoherent") & bars["recipe"].isin(checked)]
         self.incoherent = dict(zip(broken["recipe"], broken["share"], strict=True))

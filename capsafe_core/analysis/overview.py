@@ -12,7 +12,7 @@ import pandas as pd
 
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, claims
 from capsafe_core.analysis.columns import records
-from capsafe_core.analysis.conclusions import Conclusion, conclusion
+from capsafe_core.analysis.conclusions import Conclusion, State, conclusion
 from capsafe_core.analysis.lacking import lacking
 from capsafe_core.analysis.matched import Matching, matched_table, matching, recipe_table
 from capsafe_core.analysis.number_words import hundredths, interval_words, rate_words
@@ -46,9 +46,12 @@ class Overview:
         missing: why other recipes are not compared, in sentences.
         bars: recipe, outcome, share; the start first ("start: NAME"), then each recipe at its goal.
         notes: for each bar, where on the path it was read.
+        behind: for each bar, the checkpoints that it was read from.
         paths: as `path_table`.
         matched: as `matched_table`.
+        every: as `recipe_table`.
         claim: key of the headline's claim, for the Conclusions page: as given where the goal is not reached.
+        state: how far that claim holds.
         numbers: the four numbers, name -> (value, explanation).
     """
 
@@ -58,9 +61,12 @@ class Overview:
     missing: list[str]
     bars: pd.DataFrame
     notes: dict[str, str]
+    behind: dict[str, tuple[str, ...]]
     paths: pd.DataFrame
     matched: pd.DataFrame
+    every: pd.DataFrame
     claim: str
+    state: State | None
     numbers: dict[str, tuple[str, str]]
 
 
@@ -88,7 +94,7 @@ def overview(view: View, recipe: str = "") -> Overview:
             f"Choose one of: {', '.join(matched['recipe'].unique())}.",
         )
     row = recipes[recipes["recipe"] == recipe].iloc[0]
-    bars, notes = outcome_bars(view, paths, matched)
+    bars, notes, behind = outcome_bars(view, paths, matched)
     found = _conclusion(view, recipe, at_goal, counts)
     numbers = _change(row, mine) | _there(view, paths, mine, bars) | variants_number(found)
     return Overview(
@@ -98,9 +104,12 @@ def overview(view: View, recipe: str = "") -> Overview:
         lacking(view, at_goal),
         bars,
         notes,
+        behind,
         paths,
         matched,
+        recipes,
         found.claim.key if found else "",
+        found.state if found else None,
         numbers,
     )
 
@@ -118,15 +127,9 @@ def _conclusion(view: View, recipe: str, at_goal: Matching, counts: pd.DataFrame
 def agreement_with_primary(found: Conclusion) -> tuple[int, int, str]:
     """Variants whose estimate points in the primary direction, all variants, and the choice that flips the
     sign most often; "" where none does."""
-    curve = found.curve
-    main = curve[curve["primary"]]
-    if main.empty:  # the primary variant cannot be computed, so nothing can agree with it
-        return 0, 0, ""
-    same = np.sign(curve["estimate"].astype(float).round(9)) == np.sign(
-        round(float(main["estimate"].iloc[0]), 9)
-    )
+    same, total = found.agreement
     most = next((f for f in found.flipping if f.flips), None)
-    return int(same.sum()), len(curve), most.choice if most else ""
+    return same, total, most.choice if most and total else ""
 
 
 def outcome_shares(view: View) -> pd.DataFrame:
@@ -141,18 +144,20 @@ def outcome_shares(view: View) -> pd.DataFrame:
     return shares.div(shares.sum(axis=1), axis=0).reindex(columns=list(BAR_ORDER), fill_value=0.0)
 
 
-def outcome_bars(
-    view: View, paths: pd.DataFrame, matched: pd.DataFrame
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Outcome shares of each start and of each recipe at its goal (mean over seeds), and where each was
-    read."""
+Bars = tuple[pd.DataFrame, dict[str, str], dict[str, tuple[str, ...]]]
+"""recipe, outcome, share; and of each bar where on the path it was read, in words and as checkpoints"""
+
+
+def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> Bars:
+    """Outcome shares of each start and of each recipe at its goal (mean over seeds)."""
     shares = outcome_shares(view)
     bars: list[tuple[str, str, float]] = []
     notes: dict[str, str] = {}
+    behind: dict[str, tuple[str, ...]] = {}
 
-    def add(name: str, values: Floats, note: str) -> None:
+    def add(name: str, values: Floats, note: str, checkpoints: list[str]) -> None:
         bars.extend((name, outcome, float(value)) for outcome, value in zip(BAR_ORDER, values, strict=True))
-        notes[name] = note
+        notes[name], behind[name] = note, tuple(dict.fromkeys(checkpoints))
 
     values, places = shares.to_numpy(), {checkpoint: i for i, checkpoint in enumerate(shares.index)}
     start_of, step_of, checkpoint_of = (paths[name].to_numpy() for name in ("start", "step", "checkpoint_id"))
@@ -164,7 +169,9 @@ def outcome_bars(
     for run in matched.to_dict("records"):
         runs_of.setdefault(str(run["recipe"]), []).append(run)
     for recipe, runs in runs_of.items():
-        read, where = [], []
+        read: list[Floats] = []
+        where: list[str] = []
+        between: list[str] = []
         reach = [run for run in runs if run["reached"]]
         for run in reach or runs:
             start, last, checkpoints = along_run[recipe, run["seed"]]
@@ -172,15 +179,16 @@ def outcome_bars(
                 continue
             along = values[[places[c] for c in checkpoints]].T
             if f"start: {start}" not in notes and pd.notna(run["start_unsafe"]):
-                add(f"start: {start}", along[:, 0], "before fine-tuning")
-            place = run["place"] if run["reached"] else float(len(checkpoints) - 1)
+                add(f"start: {start}", along[:, 0], "before fine-tuning", checkpoints[:1])
+            place = float(run["place"]) if run["reached"] else float(len(checkpoints) - 1)
+            between += checkpoints[int(np.floor(place)) : int(np.ceil(place)) + 1]
             read.append(at_place(along, np.full(len(along), place)))
             where.append(
                 f"step {run['step']:.0f}" if run["reached"] else f"step {last}, {_AT_LAST[run['standing']]}"
             )
         if read:
-            add(recipe, np.mean(read, axis=0), ", ".join(where))
-    return pd.DataFrame(bars, columns=["recipe", "outcome", "share"]), notes
+            add(recipe, np.mean(read, axis=0), ", ".join(where), between)
+    return pd.DataFrame(bars, columns=["recipe", "outcome", "share"]), notes, behind
 
 
 def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:

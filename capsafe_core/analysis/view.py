@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from capsafe_core.analysis.conditions import alternatives, between, open_condition, own_cells, under
-from capsafe_core.analysis.harm import HARMFUL, Harm, harm_words
+from capsafe_core.analysis.harm import HARMFUL, Harm, harm_words, outcome_words
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.outcomes import LISTED_OUTCOMES, STRATA
 from capsafe_core.scales import scale_at, scales
@@ -242,6 +242,11 @@ class View:
     def is_corrected(self) -> bool:
         """Whether people's labels correct rates at the goal."""
         return self.specification.correction is Correction.BY_PEOPLE
+
+    @property
+    def outcome_words(self) -> dict[str, str]:
+        """What each outcome is called under the specification's judge."""
+        return outcome_words(self.harm)
 
     @cached_property
     def condition_words(self) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -12,7 +14,6 @@ from capsafe_core.figures.style import (
     INK,
     JUDGE_SHAPES,
     OUTCOME_COLOURS,
-    OUTCOME_WORDS,
     SHARES,
     TEMPLATE,
     figure,
@@ -271,12 +272,13 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def text_map(table: pd.DataFrame) -> go.Figure:
+def text_map(table: pd.DataFrame, words: Mapping[str, str]) -> go.Figure:
     """Answers laid out by their words: colour the outcome, a ring where judges are split. Ids are
     generations. The axes mean nothing.
 
     Args:
         table: as `text_map` of the analysis.
+        words: what each outcome is called.
     """
     fig = figure(520)
     for outcome, colour in OUTCOME_COLOURS.items():
@@ -287,7 +289,7 @@ def text_map(table: pd.DataFrame) -> go.Figure:
             x=mine["x"],
             y=mine["y"],
             mode="markers",
-            name=OUTCOME_WORDS[outcome],
+            name=words[outcome],
             marker={
                 "size": 8,
                 "color": colour,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from capsafe_core.figures.style import (
     INK,
     OUTCOME_COLOURS,
-    OUTCOME_WORDS,
     SHARES,
     figure,
     run_name,
@@ -200,7 +199,9 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
     return fig
 
 
-def transition_squares(table: pd.DataFrame, order: Sequence[str], here: str, there: str) -> go.Figure:
+def transition_squares(
+    table: pd.DataFrame, order: Sequence[str], here: str, there: str, words: Mapping[str, str]
+) -> go.Figure:
     """The same prompts before and after: rows outcome at one checkpoint, columns at another. Ids are
     "before~after".
 
@@ -208,17 +209,18 @@ def transition_squares(table: pd.DataFrame, order: Sequence[str], here: str, the
         table: before, after, n, share, as `Transitions.table`.
         order: outcomes in the order in which they stand.
         here, there: which checkpoints the rows and the columns are.
+        words: what each outcome is called.
     """
     totals = table.groupby("before")["n"].sum()
     marks = pd.DataFrame(
         {
-            "x": [OUTCOME_WORDS[a] for a in table["after"]],
-            "y": [f"{OUTCOME_WORDS[b]} ({totals[b]})" for b in table["before"]],
+            "x": [words[a] for a in table["after"]],
+            "y": [f"{words[b]} ({totals[b]})" for b in table["before"]],
             "value": table["share"],
             "id": ids(table["before"], table["after"]),
             "text": table["n"].astype(str),
             "hover": [
-                f"{OUTCOME_WORDS[b]} before, {OUTCOME_WORDS[a]} after\n{n} prompts, {s:.0%} of the row"
+                f"{words[b]} before, {words[a]} after\n{n} prompts, {s:.0%} of the row"
                 for b, a, n, s in zip(
                     table["before"], table["after"], table["n"], table["share"], strict=True
                 )
@@ -231,19 +233,23 @@ def transition_squares(table: pd.DataFrame, order: Sequence[str], here: str, the
         title=f"at {there}",
         side="bottom",
         categoryorder="array",
-        categoryarray=[OUTCOME_WORDS[o] for o in order if o in set(table["after"])],
+        categoryarray=[words[o] for o in order if o in set(table["after"])],
     )
     fig.update_yaxes(
         title=f"at {here}",
         categoryorder="array",
-        categoryarray=[f"{OUTCOME_WORDS[o]} ({totals[o]})" for o in rows],
+        categoryarray=[f"{words[o]} ({totals[o]})" for o in rows],
     )
     return fig
 
 
-def story_grid(story: pd.DataFrame, chosen: str = "") -> go.Figure:
+def story_grid(story: pd.DataFrame, words: Mapping[str, str], chosen: str = "") -> go.Figure:
     """One prompt: rows runs, columns steps, colour outcome, text the votes for unsafe; ids are
-    generations."""
+    generations.
+
+    Args:
+        words: what each outcome is called.
+    """
     runs = list(_runs(story))
     fig = figure(110 + 46 * len(set(runs)), width=_width(story["step"].nunique()))
     for outcome, colour in OUTCOME_COLOURS.items():
@@ -255,7 +261,7 @@ def story_grid(story: pd.DataFrame, chosen: str = "") -> go.Figure:
             x=[str(s) for s in part["step"]],
             y=[runs[i] for i in picked],
             mode="markers+text",
-            name=OUTCOME_WORDS[outcome],
+            name=words[outcome],
             marker={
                 "symbol": "square",
                 "size": 40,
@@ -272,7 +278,7 @@ def story_grid(story: pd.DataFrame, chosen: str = "") -> go.Figure:
             textfont={"size": 11, "color": "white" if outcome in ("refusal", "unsafe") else INK},
             customdata=part[["generation_id"]],
             hovertemplate="%{y}, step %{x}<br>"
-            + OUTCOME_WORDS[outcome]
+            + words[outcome]
             + "<br>judges who say unsafe: %{text}<extra></extra>",
         )
     fig.update_xaxes(

@@ -20,15 +20,9 @@ OUTCOME_COLOURS = {
     "task answer": "#8d99ae",
 }
 """Colour-blind safe, and of different lightness so that a grey print keeps them apart."""
-OUTCOME_WORDS = {
-    "refusal": "refused",
-    "safe": "answered safely",
-    "unsafe": "answered harmfully",
-    "incoherent": "incoherent",
-    "no verdict": "no verdict",
-    "task answer": "task answer",
-}
 INK, FAINT, GRID = "#22313f", "#7b8794", "#e6e9ec"
+BACKGROUND = "#c3cad1"
+"""of what is there for comparison only"""
 JUDGE_SHAPES = ("circle", "square", "triangle-up", "cross", "x", "star", "hexagon", "triangle-down")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SHARES = [[0.0, "#ffffff"], [0.5, "#b9b2a1"], [1.0, "#5e574a"]]

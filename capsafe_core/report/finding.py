@@ -20,6 +20,8 @@ class Slide:
     series: dict[str, list[float | None]] = field(default_factory=dict)
     points: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     axes: tuple[str, str] = ("", "")
+    words: dict[str, str] = field(default_factory=dict)
+    """what a series is called, where not by its name"""
 
 
 @dataclass(frozen=True)

@@ -120,13 +120,14 @@ def _overview(view: View, recipe: str) -> Finding:
         f"{spread}.",
         f"{incoherent} of the answers {where} are incoherent. A judge's verdict on these says little.",
         f"It holds for {spec.benchmark} {where}, not for other harms or other stopping points.",
-        f"Robustness: {found.chip}.",
+        f"Robustness: {f'{found.state}; ' if found.state else ''}{found.chip}.",
     ]
     bars = found.bars.pivot_table(index="recipe", columns="outcome", values="share", sort=False)
     slide = Slide(
         "stacked",
         list(bars.index),
         {str(outcome): [float(v) for v in bars[outcome]] for outcome in bars.columns},
+        words=view.outcome_words,
     )
     shown = found.matched[found.matched["recipe"] == found.recipe]
     return Finding(
@@ -136,7 +137,7 @@ def _overview(view: View, recipe: str) -> Finding:
         big,
         means,
         limits,
-        outcome_bars(found.bars, found.notes),
+        outcome_bars(found.bars, found.notes, view.outcome_words),
         "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, or at "
         "its last checkpoint where it does not reach it; starts first",
         shown,

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.figures.style import OUTCOME_COLOURS, OUTCOME_WORDS
+from capsafe_core.figures.style import OUTCOME_COLOURS
 from capsafe_core.report.document import Item, Made
 from capsafe_core.report.finding import Finding, Slide
 from capsafe_core.report.html import REDACTED
@@ -106,7 +106,7 @@ def _chart(slide: Any, drawn: Slide) -> None:
         data = CategoryChartData()
         data.categories = [cell(c) for c in drawn.categories]
         for name, values in drawn.series.items():
-            data.add_series(OUTCOME_WORDS.get(name) or cell(name), values)
+            data.add_series(drawn.words.get(name) or cell(name), values)
         kind = XL_CHART_TYPE.BAR_STACKED_100 if drawn.kind == "stacked" else XL_CHART_TYPE.BAR_CLUSTERED
     chart = slide.shapes.add_chart(kind, Inches(5.1), Inches(2.0), Inches(7.8), Inches(5.1), data).chart
     chart.has_legend = True

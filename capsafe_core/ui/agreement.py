@@ -81,7 +81,7 @@ def details(view: View) -> dict[str, object]:
     st.subheader("A map of the answers", anchor=False)
     places = screen.remembered(view, "map", lambda: text_map(view))
     point = (
-        screen.chart(figures.text_map(places), "map", "Answers laid out by their words")
+        screen.chart(figures.text_map(places, view.outcome_words), "map", "Answers laid out by their words")
         if len(places)
         else None
     )

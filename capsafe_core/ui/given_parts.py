@@ -29,7 +29,7 @@ def overview(view: View, at_goal: Matching) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge("as given, not capability-matched", icon=":material/warning:", color="orange")
         if found.claim:
-            st.badge(plain_label(found.chip), icon=":material/rule:", color="blue")
+            overview_parts.state_badge(found.chip, found.state)
         screen.back(view)
     tell_missing(lacking(view, at_goal))
     left, right = st.columns([6, 5])
@@ -37,7 +37,7 @@ def overview(view: View, at_goal: Matching) -> None:
         if len(found.bars):
             st.markdown("**How does each checkpoint answer harmful requests?**")
             screen.picture(
-                outcome_bars(found.bars, {}),
+                outcome_bars(found.bars, {}, view.outcome_words),
                 "bars",
                 "Share of refusals, safe, harmful and incoherent answers of each checkpoint as given",
             )

@@ -45,7 +45,11 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
     else:
         changed = screen.chart(
             transition_squares(
-                moved.table, list(OUTCOME_COLOURS), moved.pair.before, moved.pair.there.split(",")[0]
+                moved.table,
+                list(OUTCOME_COLOURS),
+                moved.pair.before,
+                moved.pair.there.split(",")[0],
+                view.outcome_words,
             ),
             "transitions",
             "The same prompts before and after",
@@ -54,7 +58,7 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
         screen.caption(
             view,
             f"{pair.whose}: outcome of the same prompts at {pair.before} (rows) and at {pair.there}. "
-            f"Harmful answers: {change.gained} new, {change.lost} gone, McNemar p = "
+            f"{view.harm.answers.capitalize()}: {change.gained} new, {change.lost} gone, McNemar p = "
             f"{change.p:.2g}. Click a square to read the later answers",
         )
         screen.table_below(moved.table, "transitions", "detector", "mcnemar")

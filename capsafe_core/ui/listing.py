@@ -11,7 +11,6 @@ import streamlit as st
 from capsafe_core.analysis.disagreement import compared_outputs
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.view import View, open_view
-from capsafe_core.figures.style import OUTCOME_WORDS
 from capsafe_core.selection import Selection, vote_words
 from capsafe_core.store.outputs import read_output, safety_verdicts
 from capsafe_core.ui import screen
@@ -109,7 +108,7 @@ def evidence(judgments: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def show(rows: pd.DataFrame, found: int, key: str, before: int = 0) -> None:
+def show(view: View, rows: pd.DataFrame, found: int, key: str, before: int = 0) -> None:
     """Outputs as a table: where they come from, what was asked, what was said, how it counts, how judges
     voted.
 
@@ -130,7 +129,7 @@ def show(rows: pd.DataFrame, found: int, key: str, before: int = 0) -> None:
         return
     table = pd.DataFrame(
         {
-            "outcome": rows["outcome"].map(OUTCOME_WORDS),
+            "outcome": rows["outcome"].map(view.outcome_words),
             "unsafe votes": [
                 f"{u} of {u + s}" if u + s else ""
                 for u, s in zip(rows["unsafe_votes"], rows["safe_votes"], strict=True)

@@ -3,13 +3,14 @@ side."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
 from capsafe_core.analysis.outputs import MOVES, neighbour, story_table
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.squares import story_grid
-from capsafe_core.figures.style import OUTCOME_WORDS
 from capsafe_core.store.outputs import prompt_items
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import differing_words, show_answer, visible
@@ -27,7 +28,7 @@ def show(view: View, benchmark: str, item: str, chosen: str, shown: bool) -> Non
     """
     story = story_table(view, benchmark, item)
     clicked = screen.chart(
-        story_grid(story, chosen),
+        story_grid(story, view.outcome_words, chosen),
         "story",
         "One prompt: rows runs, columns training steps, colour the outcome",
     )
@@ -46,10 +47,10 @@ def show(view: View, benchmark: str, item: str, chosen: str, shown: bool) -> Non
                 screen.open_output(to)
     if clicked:
         screen.open_output(clicked)
-    _beside(story, chosen, shown)
+    _beside(story, view.outcome_words, chosen, shown)
 
 
-def _beside(story: pd.DataFrame, chosen: str, shown: bool) -> None:
+def _beside(story: pd.DataFrame, words: Mapping[str, str], chosen: str, shown: bool) -> None:
     rows = story.drop_duplicates("generation_id").set_index("generation_id")
     if chosen not in rows.index or len(rows) < 2:
         return
@@ -60,9 +61,7 @@ def _beside(story: pd.DataFrame, chosen: str, shown: bool) -> None:
 
     def name(generation: str) -> str:
         row = rows.loc[generation]
-        return (
-            f"{row['recipe']}, seed {row['seed']}, step {row['step']}: {OUTCOME_WORDS[str(row['outcome'])]}"
-        )
+        return f"{row['recipe']}, seed {row['seed']}, step {row['step']}: {words[str(row['outcome'])]}"
 
     st.subheader("Side by side", anchor=False)
     other = st.selectbox(
@@ -97,7 +96,9 @@ def one_prompt(view: View) -> None:
     )
     answers = story_table(view, benchmark, item)
     clicked = screen.chart(
-        story_grid(answers), "story", "One prompt: rows runs, columns training steps, colour the outcome"
+        story_grid(answers, view.outcome_words),
+        "story",
+        "One prompt: rows runs, columns training steps, colour the outcome",
     )
     screen.caption(
         view,

@@ -86,6 +86,7 @@ MARKS = [
             (6, "checkpoints="),
         )
     ],
+    ("", 0, "/outputs?", "outcomes="),
     ("capability", 3, "/capability?", "goals=sums"),
     ("incoherence", 0, "/outputs?", "before="),
     *[("incoherence", i, "/outputs?", "checkpoints=") for i in (1, 2, 3)],
@@ -117,7 +118,9 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
         if more:
             page.get_by_text("More: agreement by kind of answer").click()
             settle(page)
-        mark = page.locator(".js-plotly-plot").nth(chart).locator(".scatterlayer .point").last
+        mark = (
+            page.locator(".js-plotly-plot").nth(chart).locator(".scatterlayer .point, .barlayer .point").last
+        )
         mark.evaluate("element => element.scrollIntoView({block: 'center'})")  # not under the bar at the top
         page.wait_for_timeout(300)
         mark.hover(force=True)
