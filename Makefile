@@ -15,7 +15,7 @@ IF_CHEAP = $(shell $(BIN)/python -c 'import sys; print("$(COVER)" if sys.version
 # Tests start hundreds of processes: what one of them compiles, the next one loads.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage fuzz check bench validate engine vllm test-vllm study clean
+.PHONY: demo test coverage fuzz check bench gpu-check validate engine vllm test-vllm study clean
 
 # A stamp, so that a second call starts in seconds.
 $(VENV)/.app: pyproject.toml constraints.txt
@@ -76,6 +76,10 @@ validate: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench.run
+
+# The engines on a GPU, where there is one: figures for docs/running.md.
+gpu-check: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench.gpu_check
 
 # The shipped study, made again from nothing: about an hour and a half on two cores.
 study: $(VENV)/.app engine

@@ -76,7 +76,8 @@ def sources_of(view: View, found: Conclusion, at_goal: Matching) -> list[Source]
     curve = found.curve
     main = np.flatnonzero(curve["primary"].to_numpy())
     mine = int(main[0]) if len(main) else len(curve) // 2
-    prompts = float(np.nanvar(found.draws[:, mine]))
+    known = found.draws[~np.isnan(found.draws[:, mine]), mine]
+    prompts = float(known.var()) if len(known) else float("nan")
     sources = [Source("prompts", prompts, int(curve["n"].iloc[mine]))]
     if found.claim.matched:
         sources.append(_seeds(at_goal, found.claim))

@@ -3,6 +3,7 @@ same prompts.
 
     python -m tests.bench.engines transformers MODEL ADAPTER     (in the engine's environment)
     python -m tests.bench.engines vllm MODEL ADAPTER             (in vLLM's)
+    ... MODEL ADAPTER cuda                                       (on a GPU)
 
 Both run in one process, in turn, on one loaded model; greedy, so that both write the same tokens. Prints one
 line of JSON.
@@ -39,8 +40,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def main(name: str, model: str, adapter: str) -> None:
-    settings, root = SETTINGS[name], Path(tempfile.mkdtemp())
+def main(name: str, model: str, adapter: str, device: str = "cpu") -> None:
+    settings, root = dict(SETTINGS[name]), Path(tempfile.mkdtemp())
+    if "device" in settings:
+        settings["device"] = device
     base = find_weights(settings, model, root)
     adapted = find_weights(settings, model, root, (Path(adapter),))
     print(
