@@ -44,8 +44,8 @@ QUESTIONS = {
     for question in (
         Question(
             "coherence",
-            "Does this make sense as an answer?",
-            {"coherent": "Yes, it makes sense", "incoherent": "No, it is broken", CANNOT_TELL: "Cannot tell"},
+            "Is this response coherent?",
+            {"coherent": "Yes, coherent", "incoherent": "No, incoherent", CANNOT_TELL: "Cannot tell"},
         ),
         Question(
             "safety",
@@ -154,7 +154,7 @@ def read_guidelines(text: str) -> Guidelines:
     """Guidelines from their TOML text; the version is its hash.
 
     Raises:
-        CapsafeError: it is no TOML, or a part is missing or not understood.
+        CapsafeError: it is not a TOML, or a part is missing or not understood.
     """
     try:
         data = parse_toml(text)

@@ -12,10 +12,10 @@ ROLES = {"human": "user", "gpt": "assistant", "ai": "assistant", "model": "assis
 def chat_turns(
     value: Any, text_of: Callable[[Any], Any] = lambda content: content
 ) -> tuple[dict[str, str], ...]:
-    """The turns in a list; empty where one of them is no turn.
+    """The turns in a list; empty where one of them is not a turn.
 
     Args:
-        text_of: the text in a turn's content; what it gives that is no text makes it no turn.
+        text_of: the text in a turn's content; what it gives that is not a text makes it no turn.
     """
     found = []
     for turn in value if isinstance(value, list | tuple) else []:

@@ -86,7 +86,7 @@ def guess_pattern(paths: Iterable[str]) -> str:
 
 def folder_facts(path: str) -> dict[str, str]:
     """What the folder of a checkpoint's weights says of it: its step, and its recipe or base and data. Empty
-    where the last folder is no place on a path, such as the model of an organisation, org/Step3."""
+    where the last folder is not a place on a path, such as the model of an organisation, org/Step3."""
     above, _, last = path.rstrip("/").rpartition("/")
     apart = re.search(r"[-_=]", last) or "/" in above
     count = counted(last) if above and apart and len(path) <= LONGEST_PATH else None
@@ -148,7 +148,7 @@ def placed(
     mapping: ImportMapping, model: str, adapter: str, facts: Mapping[str, str], relative: str
 ) -> Place | None:
     """The checkpoint of a log; None where neither the file nor its path names a model, or where its step or
-    seed is no whole number.
+    seed is not a whole number.
 
     An adapter is never taken for the model that it stands on, nor a checkpoint for its base: where nobody
     says its step, it is a checkpoint of its own. An alias of all that is told of it (`told_in_full`) names it

@@ -10,7 +10,7 @@ MOST_NAMES = 20
 
 
 class CapsafeError(Exception):
-    """Something the user can understand and mend.
+    """Something the user can understand and fix.
 
     Args:
         message: what is wrong and where, as one sentence.
@@ -24,6 +24,10 @@ class CapsafeError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+
+class EmptyStoreError(CapsafeError):
+    """There is no study yet."""
 
 
 class BusyError(CapsafeError):

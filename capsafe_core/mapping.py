@@ -71,11 +71,11 @@ class Reading(_Part):
         wrong = [label for label in self.labels.values() if label not in LABELS[self.dimension]]
         if wrong:
             raise ValueError(
-                f"{wrong[0]!r} is no label of {self.dimension} (there are: "
+                f"{wrong[0]!r} is not a label of {self.dimension} (there are: "
                 f"{', '.join(LABELS[self.dimension]) or 'none'})"
             )
         if not self.labels and self.cutoff is None and self.dimension != "quality":
-            raise ValueError(f"{self.by}: state labels, or a cut-off with its direction")
+            raise ValueError(f"{self.by}: state labels, or a threshold with its direction")
         return self
 
     def verdict(
@@ -110,7 +110,7 @@ class Reading(_Part):
         if self.labels:
             return ", ".join(f"{value} = {label}" for value, label in self.labels.items())
         if self.cutoff is None:
-            return "a score without a cut-off"
+            return "a score without a threshold"
         ends = f"{self.scale[0]:g} to {self.scale[1]:g}, " if self.scale else ""
         return (
             f"{ends}{LABELS[self.dimension][-1]} {'from' if self.direction == 'from' else 'below'} "
@@ -225,12 +225,12 @@ def parse_mapping(text: str, name: str = "mapping.toml") -> ImportMapping:
     """The mapping in a TOML text.
 
     Raises:
-        CapsafeError: it is no TOML, or states something that cannot be; every mistake is named.
+        CapsafeError: it is not a TOML, or states something that cannot be; every mistake is named.
     """
     try:
         values = parse_toml(text)
     except ValueError as error:
-        raise CapsafeError(f"{name} is not valid TOML: {error}.", "Mend that line and try again.") from error
+        raise CapsafeError(f"{name} is not valid TOML: {error}.", "Fix that line and try again.") from error
     try:
         return ImportMapping.model_validate(values)
     except ValidationError as error:
@@ -240,5 +240,5 @@ def parse_mapping(text: str, name: str = "mapping.toml") -> ImportMapping:
         ]
         raise CapsafeError(
             f"{name} states what cannot be:\n" + "\n".join(problems),
-            "Mend it and try again; nothing was imported.",
+            "Fix it and try again; nothing was imported.",
         ) from error

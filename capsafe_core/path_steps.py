@@ -25,7 +25,7 @@ _UNITS = {
 """the words beside a number -> what they count"""
 _ENDING = re.compile(r"\.(?:ckpt|pth?|bin|safetensors)$")
 MOST = 1e9
-"""steps, from where on a number is no step"""
+"""steps, from where on a number is not a step"""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def scale_at(judge: str, cutoff: float) -> Scale:
     """The scale of a judge whose threshold is to be another.
 
     Raises:
-        CapsafeError: it gives no score, or the threshold is no number.
+        CapsafeError: it gives no score, or the threshold is not a number.
     """
     scale = scales().get(judge)
     if scale is None:

@@ -197,7 +197,7 @@ class Selection:
         if self.correction:
             parts.append(f"rates at the goal {self.correction.replace('_', ' ')}")
         if not self.truncated:
-            parts.append("without outputs cut off by the token limit")
+            parts.append("without truncated outputs")
         if self.order:
             parts.append(f"in the order “{self.order}”")
         if self.page > 1:

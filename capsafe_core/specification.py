@@ -215,7 +215,7 @@ def read_condition(texts: Sequence[str]) -> Condition:
     """A condition as the command line has it: part=value, several times.
 
     Raises:
-        CapsafeError: one of them is no part and value.
+        CapsafeError: one of them is not a part and value.
     """
     pairs = [text.partition("=") for text in texts]
     for text, (part, sign, _) in zip(texts, pairs, strict=True):

@@ -236,7 +236,7 @@ class PrimarySpecification(StudyPart):
     def _parts(cls, condition: dict[str, str | int | float]) -> dict[str, str | int | float]:
         for part in condition:
             if part not in PARTS and not part.startswith(VERSION):
-                raise ValueError(f"{part!r} is no part of a condition; use one of {', '.join(PARTS)}")
+                raise ValueError(f"{part!r} is not a part of a condition; use one of {', '.join(PARTS)}")
         return condition
 
     def declared(self) -> dict[str, Any]:
@@ -361,7 +361,7 @@ def parse_study(text: str, name: str = "study.toml") -> Study:
     try:
         data = parse_toml(text)
     except ValueError as error:
-        raise CapsafeError(f"{name} is not valid TOML: {error}.", "Mend that line and try again.") from error
+        raise CapsafeError(f"{name} is not valid TOML: {error}.", "Fix that line and try again.") from error
     try:
         study = Study.model_validate(data)
     except ValidationError as error:

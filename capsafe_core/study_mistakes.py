@@ -23,7 +23,7 @@ def mistakes(name: str, problems: list[tuple[int | None, str]]) -> CapsafeError:
     lines = [f"  line {line}: {what}" if line else f"  {what}" for line, what in problems]
     count = f"{len(problems)} mistake" + ("s" if len(problems) > 1 else "")
     return CapsafeError(
-        f"{name} has {count}:\n" + "\n".join(lines) + "\n", "Mend them and try again; nothing was started."
+        f"{name} has {count}:\n" + "\n".join(lines) + "\n", "Fix them and try again; nothing was started."
     )
 
 

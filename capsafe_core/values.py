@@ -314,7 +314,7 @@ class Shape:
         """Of parsed JSON, the fields that are there, lists as tuples; what a newer version added is left out.
 
         Raises:
-            ValueError: it is no mapping, lacks a field, or a field holds what it may not.
+            ValueError: it is not a mapping, lacks a field, or a field holds what it may not.
         """
         if type(values) is not dict:
             raise ValueError(f"it is {shown(values)}, not a mapping")

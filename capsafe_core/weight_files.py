@@ -121,7 +121,7 @@ def _require_whole_file(path: Path) -> dict[str, dict[str, Any]]:
     except OSError as error:
         raise _UnusableError(f"{path.name} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise _UnusableError(f"{path.name} is no safetensors file") from error
+        raise _UnusableError(f"{path.name} is not a safetensors file") from error
     if size != whole:
         raise _UnusableError(f"{path.name} is half written: {size:,} of {whole:,} bytes")
     return {name: tensor for name, tensor in head.items() if name != "__metadata__"}
@@ -131,7 +131,7 @@ def _objects(head: Any) -> dict[str, dict[str, Any]]:
     """The entries of a head.
 
     Raises:
-        ValueError: it is no object of objects.
+        ValueError: it is not an object of objects.
     """
     if not isinstance(head, dict) or not all(isinstance(entry, dict) for entry in head.values()):
         raise ValueError("no head")
@@ -158,5 +158,5 @@ def _json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _UnusableError(f"{path.name} is half written") from error
     if not isinstance(found, dict):
-        raise _UnusableError(f"{path.name} is no JSON object")
+        raise _UnusableError(f"{path.name} is not a JSON object")
     return found

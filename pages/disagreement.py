@@ -13,22 +13,25 @@ from capsafe_core.selection import vote_pattern
 from capsafe_core.ui import agreement, listing, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
-COHERENT = ("refusal", "truncated", "other coherent")
+STRATA_OF = {
+    "coherent": ("refusal", "truncated", "other coherent"),
+    "incoherent": ("incoherent",),
+    "unchecked": ("unchecked",),
+}
 
 
 def charts(view: View) -> dict[str, object]:
     """Every chart of the page; what a click on one of them selects."""
+    votes = screen.remembered(view, "votes", lambda: d.votes_table(view))
+    kind = agreement.splits(view, d.splits_table(votes))
     table = screen.remembered(view, "judges", lambda: d.dumbbell_table(view))
     st.markdown(f"**{plain_label(judges_sentence(table))}**")
     clicked = screen.chart(
         figures.dumbbell(table), "dumbbell", "Each judge's unsafe rate on coherent and on incoherent answers"
     )
     missing = ", ".join(f"{r.judge} {r.no_verdict}" for r in table.itertuples() if r.no_verdict)
-    people = (
-        "diamonds: people"
-        if (table["family"] == "people").any()
-        else "no labels by people drawn at random yet"
-    )
+    labelled = (table["family"] == "people").any()
+    people = "diamonds: people" if labelled else "no labels by people drawn at random yet"
     screen.caption(
         view,
         "Outputs of all compared checkpoints together; grey text: what the judge's own rubric says about "
@@ -36,7 +39,6 @@ def charts(view: View) -> dict[str, object]:
     )
     screen.table_below(table, "judges", "unsafe rate", "pooled", "detector", "people")
     st.subheader("Which combinations of verdicts occur?", anchor=False)
-    votes = screen.remembered(view, "votes", lambda: d.votes_table(view))
     pattern = (
         screen.chart(
             figures.vote_patterns(votes, d.TOP_VOTES),
@@ -54,11 +56,13 @@ def charts(view: View) -> dict[str, object]:
     )
     screen.table_below(votes, "vote-patterns", "detector")
     place = agreement.along_training(view)
+    if kind:
+        return {"pattern": "", "strata": STRATA_OF[kind]}
     if clicked:
         judge, stratum = split_names(clicked)
         return {
             "pattern": vote_pattern({judge: "unsafe"}) if judge != "people" else "",
-            "strata": ("incoherent",) if stratum == "incoherent" else COHERENT,
+            "strata": STRATA_OF.get(stratum, STRATA_OF["coherent"]),
         }
     if pattern:
         return {"pattern": pattern, "strata": ()}

@@ -15,10 +15,7 @@ with screen.question("Which mitigation buys safety at the same capability, and a
     screen.ways_row(view)
     screen.goals_row(view)
     if not families(view):
-        screen.nothing(
-            "This study has no mitigation. Add a recipe to its file: `of` another one with a `mitigation` "
-            "and `strengths`, or with a training of its own that `mitigates` another; then run it again."
-        )
+        mitigation_parts.first_one(view.study)
     view = view.of_every_recipe  # what others mitigate is needed beside them
     paths = screen.remembered(view, "paths", lambda: path_table(view))
     found = screen.remembered(view, "matching", lambda: matching(view, paths))

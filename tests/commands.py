@@ -14,7 +14,7 @@ from capsafe_core.cli import main
 
 
 def command(home: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run a command on the workspace in `home`; what is no sentence is raised.
+    """Run a command on the workspace in `home`; what is not a sentence is raised.
 
     Args:
         changes: of the environment.

@@ -108,10 +108,14 @@ def made_up_store(made_up_jobs: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An empty workspace that CAPSAFE_HOME points to."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """An empty workspace that CAPSAFE_HOME points to; its owner, where a page started one, does not stay for
+    the tests that come after."""
     monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
-    return Settings()
+    yield Settings()
+    owner = getattr(sys, "_capsafe_owner", None)
+    if owner is not None and owner.settings.home == tmp_path:
+        close_owner()
 
 
 @pytest.fixture

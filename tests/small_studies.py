@@ -1,4 +1,4 @@
-"""Made-up studies over data that is no fine-tuning path to a goal: parts are missing, answers are few."""
+"""Made-up studies over data that is not a fine-tuning path to a goal: parts are missing, answers are few."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ def answers(view: View, dimension: str) -> pd.DataFrame:
 
 
 def annotators_table(view: View) -> pd.DataFrame:
-    """How far people agree, by question and kind of output; "cannot tell" is no answer here and is counted.
+    """How far people agree, by question and kind of output; "cannot tell" is not an answer here and is
+    counted.
 
     Intervals are over behaviours: all labels of a behaviour are drawn together.
 

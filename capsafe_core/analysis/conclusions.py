@@ -142,7 +142,9 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run], at_goal: Matching 
         sides = sides_of(under, claim, there)
         for benchmark in _benchmarks(under):
             used = benchmark, frozenset(used_cells(under.cells, benchmark, claim)["cell_id"])
-            if used not in done:  # a condition that this benchmark was not answered under is no variant of it
+            if (
+                used not in done
+            ):  # a condition that this benchmark was not answered under is not a variant of it
                 found = variants_on(under, claim, sides, benchmark)
                 rows += found
                 conditions |= {str(row["condition"]): under.specification.condition for row in found}

@@ -140,6 +140,34 @@ def votes_table(view: View) -> pd.DataFrame:
     return out[out["n"] > 0].sort_values("n", ascending=False, kind="stable").reset_index(drop=True)
 
 
+COUNTS = ("coherent", "incoherent", "unchecked", "n", "share")
+"""columns of `votes_table` beside the pattern and the judges"""
+
+
+def splits_table(votes: pd.DataFrame) -> pd.DataFrame:
+    """How often judges split: of the outputs on which two or more have a verdict, those that some call unsafe
+    and others safe.
+
+    Args:
+        votes: as `votes_table`.
+
+    Returns:
+        kind (coherent, incoherent, unchecked: those with outputs), n, split, share; in that order.
+    """
+    judges = votes[[c for c in votes.columns if c not in ("pattern", *COUNTS)]]
+    unsafe, safe = (judges == "unsafe").sum(axis=1), (judges == "safe").sum(axis=1)
+    rows = [
+        {
+            "kind": kind,
+            "n": int(votes.loc[unsafe + safe > 1, kind].sum()),
+            "split": int(votes.loc[(unsafe > 0) & (safe > 0), kind].sum()),
+        }
+        for kind in BY_COHERENCE
+    ]
+    out = pd.DataFrame([row for row in rows if row["n"]], columns=["kind", "n", "split"])
+    return out.assign(share=out["split"] / out["n"])
+
+
 def judges_along_table(view: View) -> pd.DataFrame:
     """Each safety judge's unsafe rate along training on the view's benchmark, as judged, beside the share of
     incoherent outputs.

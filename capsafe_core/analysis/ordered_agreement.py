@@ -27,7 +27,7 @@ OF_ALL = tuple(name for name in COEFFICIENTS if name not in ("cohen", "alpha"))
 def judge_patterns(
     table: BenchmarkPatterns, names: Sequence[str], dimension: str, keep: npt.NDArray[np.bool_]
 ) -> Patterns:
-    """How often judges gave which labels on some rows; what is no verdict counts as missing."""
+    """How often judges gave which labels on some rows; what is not a verdict counts as missing."""
     k = CATEGORIES[dimension]
     codes = np.stack([table.column(name, dimension)[keep] for name in names], axis=1)
     return Patterns(np.where(codes > k, 0, codes).astype(np.uint8), table.n[keep].astype(float), k)

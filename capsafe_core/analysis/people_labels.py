@@ -144,7 +144,7 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
     designed = asked | reached | (missed < 1) | adaptive | behind
     for begin, end in pairwise(
         bounds
-    ):  # a cell of which everything is answered, and which no queue drew from, was no sample
+    ):  # a cell of which everything is answered, and which no queue drew from, was not a sample
         whole[begin:end] &= whole[begin:end].all() and not designed[begin:end].any()
     asked, reached, missed = asked | whole, reached | whole, np.where(whole, 0.0, missed)
     strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
@@ -218,7 +218,7 @@ def usable_part(sample: Sample, labels: Labels, dimension: str) -> Flags:
         )
     if labels.behind:
         raise CapsafeError(
-            f"{labels.behind} labels wait for earlier items of their queue that nobody has answered yet; "
+            f"{labels.behind} labels wait for earlier items of their queue that have not been answered yet; "
             "only the completed beginning of a queue's order is a random sample.",
             "Label those, or let somebody else open the queue: items that a person does not come back to "
             "are handed to others after a quarter of an hour.",

@@ -60,6 +60,30 @@ def _cost(recipe: str, unsafe: tuple[float, float, float], change: tuple[float, 
     return f"{words}, {points_words(*change)}{tail} against its start"
 
 
+def splits_sentence(splits: pd.DataFrame) -> str:
+    """On how many outputs judges split, and how many of these are incoherent; "" where no two judges have
+    seen the same output.
+
+    Args:
+        splits: as `splits_table`.
+    """
+    known = {row["kind"]: (int(row["split"]), int(row["n"])) for row in records(splits)}
+    if not known:
+        return ""
+    told = [
+        f"{share_words(known[kind][0] / known[kind][1], known[kind][1])} {kind} responses"
+        for kind in ("incoherent", "coherent", "unchecked")
+        if kind in known
+    ]
+    first = f"Judges split on {', and on '.join(told)}"
+    disputed = sum(split for split, _ in known.values())
+    if not {"coherent", "incoherent"} <= set(known) or not disputed:
+        return f"{first}."
+    return (
+        f"{first}; {share_words(known['incoherent'][0] / disputed, disputed)} disputed ones are incoherent."
+    )
+
+
 def judges_sentence(judges: pd.DataFrame) -> str:
     """How differently judges take incoherent answers.
 

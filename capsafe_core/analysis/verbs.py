@@ -72,7 +72,7 @@ def _direction(change: Change) -> int:
 
 
 def _units(change: Change) -> str:
-    """The interval of a change that is no rate, in brackets."""
+    """The interval of a change that is not a rate, in brackets."""
     interval = change.with_seeds or change.interval
     if interval is None:
         return " (no interval)"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from capsafe_core.analysis.conditions import alternatives, between, open_condition, own_cells, under
 from capsafe_core.analysis.harm import HARMFUL, Harm, harm_words, outcome_words
-from capsafe_core.errors import CapsafeError, UnknownNameError
+from capsafe_core.errors import CapsafeError, EmptyStoreError, UnknownNameError
 from capsafe_core.outcomes import LISTED_OUTCOMES, STRATA
 from capsafe_core.scales import scale_at, scales
 from capsafe_core.selection import Selection
@@ -292,7 +292,7 @@ def open_view(store: Store, selection: Selection) -> View:
     store = store.own
     texts = store.kept("studies", lambda: study_texts(store))
     if texts.empty:
-        raise CapsafeError(
+        raise EmptyStoreError(
             "There is no study in this store yet.",
             "Run `capsafe run study.toml`, or `capsafe demo` for the one that ships with capsafe.",
         )

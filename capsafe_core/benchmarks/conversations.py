@@ -79,7 +79,7 @@ def _saved_rows(path: Path) -> list[Row]:
         found = load_from_disk(str(path))
     except (OSError, ValueError) as error:
         raise CapsafeError(
-            f"{path} is no data set that `datasets` saved: {str(error).splitlines()[0]}", "Check the path."
+            f"{path} is not a data set that `datasets` saved: {str(error).splitlines()[0]}", "Check the path."
         ) from error
     if isinstance(found, DatasetDict):
         if "train" not in found:

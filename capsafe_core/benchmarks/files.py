@@ -131,7 +131,7 @@ def read_rows(path: Path) -> list[Row]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise CapsafeError(
-                f"Line {i} of {path} is not JSON: {getattr(error, 'msg', error)}.", "Mend that line."
+                f"Line {i} of {path} is not JSON: {getattr(error, 'msg', error)}.", "Fix that line."
             ) from error
         if not isinstance(row, dict):
             raise CapsafeError(
@@ -149,7 +149,7 @@ def _csv(path: Path, text: str) -> list[Row]:
         rows = [dict(row) for row in reader]
     except csv.Error as error:
         raise CapsafeError(
-            f"{path} is no CSV near line {reader.line_num}: {error}.",
+            f"{path} is not a CSV near line {reader.line_num}: {error}.",
             "Look for a quotation mark that is not closed.",
         ) from error
     longer = next((i for i, row in enumerate(rows, 1) if None in row), None)
@@ -166,7 +166,7 @@ def _json(path: Path, text: str) -> list[Row]:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CapsafeError(
-            f"{path} is not JSON: {error}.", "Mend it, or save one object a line as .jsonl."
+            f"{path} is not JSON: {error}.", "Fix it, or save one object a line as .jsonl."
         ) from error
     lists = (
         [data]

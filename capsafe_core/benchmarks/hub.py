@@ -25,7 +25,7 @@ def hub_rows(name: str, config: Mapping[str, Any]) -> list[Row]:
         CapsafeError: it cannot be had here.
     """
     if not NAME.fullmatch(name):
-        raise CapsafeError(f"{name[:200]!r} is no name of a data set of the hub.", "Write owner/name.")
+        raise CapsafeError(f"{name[:200]!r} is not a name of a data set of the hub.", "Write owner/name.")
     try:
         from datasets import load_dataset
 
@@ -44,7 +44,7 @@ def written(name: str, texts: Mapping[str, Any], columns: set[str]) -> Callable[
     No, choices with their labels as a line each.
 
     Raises:
-        CapsafeError: one is no text, or names a column that is not there.
+        CapsafeError: one is not a text, or names a column that is not there.
     """
     wrong = [key for key, text in texts.items() if not isinstance(text, str)]
     if wrong:

@@ -175,7 +175,7 @@ def load_conversations(settings: dict[str, Any]) -> list[Conversation]:
             "Another file is file:PATH.",
         )
     path = DATA / "training" / f"{name}.jsonl" if where == "project" else Path(name)
-    return read_conversations(path, settings["config"])
+    return read_conversations(path, settings.get("config"))
 
 
 def _benchmark(

@@ -46,7 +46,7 @@ def scorer_of(settings: str | dict[str, Any]) -> Scorer:
 
 def task_scorer(task: str, config: dict[str, Any], seed: int, size: int) -> Scorer:
     """A reasoning-gym task as the judge of answers to its own items; only full marks are correct, and what
-    its check would run as a program is no answer."""
+    its check would run as a program is not an answer."""
     import reasoning_gym
 
     dataset: Any = reasoning_gym.create_dataset(task, seed=seed, size=size, **config)

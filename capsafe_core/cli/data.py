@@ -59,7 +59,7 @@ def import_logs(
     accept: Annotated[bool, typer.Option(help="take the guessed readings of judges too")] = False,
     strict: Annotated[bool, typer.Option(help="end at the first thing that cannot be used")] = False,
     save: Annotated[
-        Path | None, typer.Option(help="write the mapping here, to be mended and used again")
+        Path | None, typer.Option(help="write the mapping here, to be corrected and used again")
     ] = None,
 ) -> None:
     """Bring in other tools' logs: look at them, say what was recognised, and import them.

@@ -105,7 +105,7 @@ def _require_learnable(settings: Settings, study: Study, jobs: Sequence[Manifest
     run_graph([look.manifest], root, lambda _: None, settings)
     for learnt in learnt_of(look) or ():
         if not learnt.can_be_learnt:
-            raise CapsafeError(learnt.words, "Nothing was started. Mend the data set, then run it again.")
+            raise CapsafeError(learnt.words, "Nothing was started. Fix the data set, then run it again.")
         if learnt.cut:
             say(learnt.words)
 
@@ -136,7 +136,7 @@ def _share(text: str) -> Share:
     """A worker's share as the command line has it, such as 3/8.
 
     Raises:
-        CapsafeError: it is no part of a whole.
+        CapsafeError: it is not a part of a whole.
     """
     index, _, of = text.partition("/")
     if not (index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of)):

@@ -262,7 +262,7 @@ def _check_config(folder: Path) -> None:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CapsafeError(
             f"The settings of the model in {config} cannot be read: {type(error).__name__}.",
-            "Get the model anew.",
+            "Get the model again.",
         ) from error
     if named:
         raise CapsafeError(
@@ -286,7 +286,7 @@ def _check_index(folder: Path) -> None:
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CapsafeError(
-            f"The list of weights in {index} cannot be read: {type(error).__name__}.", "Get the model anew."
+            f"The list of weights in {index} cannot be read: {type(error).__name__}.", "Get the model again."
         ) from error
     if strange:
         raise CapsafeError(

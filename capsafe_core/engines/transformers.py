@@ -190,7 +190,7 @@ def load_model(weights: Weights, dtype: str) -> Any:
     """The model with its adapters merged in order.
 
     Raises:
-        CapsafeError: the folder is no model, or an adapter was made for another model.
+        CapsafeError: the folder is not a model, or an adapter was made for another model.
     """
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(

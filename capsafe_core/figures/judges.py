@@ -17,6 +17,7 @@ from capsafe_core.figures.style import (
     SHARES,
     TEMPLATE,
     figure,
+    small,
 )
 from capsafe_core.quoting import join_names
 
@@ -91,6 +92,39 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
         automargin=True,
         tickfont={"color": INK},
     )
+    return fig
+
+
+def split_bars(splits: pd.DataFrame) -> go.Figure:
+    """A bar for coherent and one for incoherent outputs: how many of them judges split on. Ids are kinds.
+
+    Args:
+        splits: as `splits_table`.
+    """
+    names = [f"{kind}\n{small(f'n = {n:,}')}" for kind, n in zip(splits["kind"], splits["n"], strict=True)]
+    fig = figure(70 + 52 * len(names), barmode="stack", bargap=0.35)
+    for name, share, colour, ink in (
+        ("judges split", splits["share"], INK, "white"),
+        ("judges agree", 1 - splits["share"], GRID, INK),
+    ):
+        fig.add_bar(
+            y=names,
+            x=share,
+            orientation="h",
+            name=name,
+            marker={"color": colour},
+            text=[f"{value:.0%}" if value >= 0.08 else "" for value in share],
+            textposition="inside",
+            insidetextanchor="middle",
+            textfont={"color": ink, "size": 13},
+            customdata=splits[["kind"]],
+            selected={"textfont": {"color": ink}},
+            unselected={"textfont": {"color": ink}, "marker": {"opacity": 0.6}},
+            hovertemplate="%{x:.1%}: click to list them<extra></extra>",
+        )
+    fig.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    fig.update_layout(legend={"traceorder": "normal"}, margin={"t": 36, "b": 28, "r": 28})
     return fig
 
 

@@ -27,19 +27,19 @@ def parse(text: str | bytes, what: str) -> Any:
     """A JSON value.
 
     Raises:
-        CapsafeError: it is no JSON, no UTF-8, or nested without end.
+        CapsafeError: it is not a JSON, no UTF-8, or nested without end.
     """
     try:
         return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except RecursionError as error:
         raise CapsafeError(
-            f"{what} is nested too deeply.", "No tool writes such a file; get it anew."
+            f"{what} is nested too deeply.", "No tool writes such a file; get it again."
         ) from error
     except UnicodeDecodeError as error:
         raise CapsafeError(f"{what} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
     except ValueError as error:
         raise CapsafeError(
-            f"{what} is not JSON: {str(error)[:120]}.", "It may be cut off; get it anew."
+            f"{what} is not JSON: {str(error)[:120]}.", "It may be truncated; get it again."
         ) from error
 
 
@@ -47,7 +47,7 @@ def load_json(path: Path) -> Any:
     """The JSON value in a file.
 
     Raises:
-        CapsafeError: it cannot be read, is too large, or is no JSON.
+        CapsafeError: it cannot be read, is too large, or is not a JSON.
     """
     return parse(read_whole(path), path.name)
 
@@ -68,7 +68,7 @@ def read_whole(path: Path) -> bytes:
             )
         return _unpacked(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CapsafeError(f"{path.name} is no whole gzip file: {error}.", "Get it anew.") from error
+        raise CapsafeError(f"{path.name} is not a whole gzip file: {error}.", "Get it again.") from error
     except OSError as error:
         raise CapsafeError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
 
@@ -106,7 +106,7 @@ def head_of(path: Path, size: int) -> bytes:
 
 
 def holds_lines(path: Path) -> bool:
-    """Whether a file that is no JSON value has one object a line."""
+    """Whether a file that is not a JSON value has one object a line."""
     return len(list(islice(json_lines(path, Problems()), 2))) == 2
 
 
@@ -144,7 +144,7 @@ def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
             if isinstance(row, dict):
                 yield number, row
             else:
-                problems.add(f"Line {number} of {path.name} is no JSON object.")
+                problems.add(f"Line {number} of {path.name} is not a JSON object.")
 
 
 def _too_long(path: Path) -> CapsafeError:
@@ -193,7 +193,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise CapsafeError(
             f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0][:150]}.",
-            "It may be cut off; get it anew.",
+            "It may be truncated; get it again.",
         ) from error
 
 
@@ -201,7 +201,7 @@ class Archive:
     """A ZIP archive of which nothing is ever unpacked to disk.
 
     Raises:
-        CapsafeError: it is no archive, a name in it leads out of it, or it unpacks to more than `Limits`
+        CapsafeError: it is not an archive, a name in it leads out of it, or it unpacks to more than `Limits`
             allow.
     """
 
@@ -212,8 +212,8 @@ class Archive:
             self._zip = zipfile.ZipFile(self._raw)
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
             raise CapsafeError(
-                f"{path.name} is no whole ZIP archive: {error}.",
-                "A log of a run that is still going on has no end yet; else get it anew.",
+                f"{path.name} is not a whole ZIP archive: {error}.",
+                "A log of a run that is still going on has no end yet; else get it again.",
             ) from error
         entries = self._zip.infolist()
         outside = next(
@@ -261,7 +261,7 @@ class Archive:
     def _read(self, name: str) -> bytes:
         entry = self.names.get(name)
         if entry is None:
-            raise CapsafeError(f"{self._path.name} has no {name}.", "It may be cut off; get it anew.")
+            raise CapsafeError(f"{self._path.name} has no {name}.", "It may be truncated; get it again.")
         try:
             if entry.compress_type == ZSTD:
                 return self._zstd(entry)
@@ -271,7 +271,7 @@ class Archive:
             raise
         except Exception as error:  # zlib, zipfile and arrow each raise their own on damaged data
             raise CapsafeError(
-                f"{name} in {self._path.name} is damaged: {str(error)[:100]}.", "Get the file anew."
+                f"{name} in {self._path.name} is damaged: {str(error)[:100]}.", "Get the file again."
             ) from error
 
     def _bounded(self, name: str, found: bytes) -> bytes:
@@ -295,7 +295,7 @@ class Archive:
         head = _LOCAL.unpack(self._raw.read(_LOCAL.size))
         if head[0] != b"PK\x03\x04":
             raise CapsafeError(
-                f"{entry.filename} in {self._path.name} is not where the archive says.", "Get the file anew."
+                f"{entry.filename} in {self._path.name} is not where the archive says.", "Get the file again."
             )
         self._raw.seek(head[-2] + head[-1], 1)
         found: bytes = pa.decompress(
@@ -304,6 +304,6 @@ class Archive:
         if zlib.crc32(found) != entry.CRC:
             raise CapsafeError(
                 f"{entry.filename} in {self._path.name} is damaged: its checksum does not fit.",
-                "Get the file anew.",
+                "Get the file again.",
             )
         return found

@@ -27,7 +27,7 @@ def text_of(data: bytes, name: str) -> tuple[str, str]:
     """A file's text, and its encoding where that is not UTF-8: by its mark, else as it is detected.
 
     Raises:
-        CapsafeError: it is no text in any encoding.
+        CapsafeError: it is not a text in any encoding.
     """
     if data.startswith(BYTE_ORDER):
         with suppress(UnicodeDecodeError):
@@ -82,10 +82,10 @@ def _without_sep(text: str) -> str:
 
 
 def csv_header(path: Path) -> list[str]:
-    """The names of a table's columns, by the file's beginning; empty where its first line is no CSV.
+    """The names of a table's columns, by the file's beginning; empty where its first line is not a CSV.
 
     Raises:
-        CapsafeError: it is no text in any encoding.
+        CapsafeError: it is not a text in any encoding.
         OSError: it cannot be read.
     """
     head = head_of(path, HEAD)
@@ -105,13 +105,13 @@ def csv_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, st
     problem.
 
     Raises:
-        CapsafeError: the file cannot be read, is no text, or has no header.
+        CapsafeError: the file cannot be read, is not a text, or has no header.
     """
     csv.field_size_limit(LIMITS.line)
     text, encoding = text_of(read_whole(path), path.name)
     if "\0" in text:
         raise CapsafeError(
-            f"{path.name} holds NUL bytes, which no text table does.", "It may be damaged; get it anew."
+            f"{path.name} holds NUL bytes, which no text table does.", "It may be damaged; get it again."
         )
     text = _without_sep(text)
     ending = plain_suffix(path)[1]
@@ -149,4 +149,4 @@ def _csv_lines(reader: Any, path: Path, problems: Problems) -> Iterator[list[str
     try:
         yield from reader
     except csv.Error as error:
-        problems.add(f"{path.name} is no CSV from line {reader.line_num} on: {error}.")
+        problems.add(f"{path.name} is not a CSV from line {reader.line_num} on: {error}.")

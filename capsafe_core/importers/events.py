@@ -79,7 +79,7 @@ def read_trainer_state(paths: tuple[Path, ...], problems: Problems) -> Iterator[
     data = load_json(path)
     history = data.get("log_history") if isinstance(data, dict) else None
     if not isinstance(history, list):
-        raise CapsafeError(f"{path.name} is no trainer's state: it has no log_history.", "")
+        raise CapsafeError(f"{path.name} is not a trainer's state: it has no log_history.", "")
     folders = [p for p in path.parts[:-1] if p not in ("/", ".")]
     run = next((p for p in reversed(folders) if not p.startswith("checkpoint-")), path.stem)
     steps = measures(history)

@@ -15,7 +15,9 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     """A run: for each evaluation its samples, where the file has them, and its scores as aggregates."""
     data = load_json(paths[0])
     if not isinstance(data, dict) or not isinstance(data.get("evaluation_results"), list):
-        raise CapsafeError(f"{paths[0].name} is no Every Eval Ever record: it has no evaluation_results.", "")
+        raise CapsafeError(
+            f"{paths[0].name} is not an Every Eval Ever record: it has no evaluation_results.", ""
+        )
     model = as_object(data.get("model_info"))
     library = as_object(data.get("eval_library"))
     names = dict.fromkeys(

@@ -162,7 +162,7 @@ def _joined(paths: list[Path]) -> dict[Path, list[Path]]:
 
 def recognise(path: Path) -> str:
     """The tool of a file: a key of READERS, "table", "lm-eval samples", "every-eval-ever samples"; "" for
-    what is no data, "?why" for data that nobody knows."""
+    what is not a data, "?why" for data that nobody knows."""
     ending = plain_suffix(path)[1]
     if ending in (".eval", ".parquet"):
         return "inspect" if ending == ".eval" else "table"
@@ -216,7 +216,7 @@ def _of_json(path: Path, text: str) -> str:
         attacked = has("query") and any(has(name) for name in safety_sets.ATTACKED)
         return "aisafetylab" if attacked or has("final_response") or has("final_query") else "table"
     if start != "{":
-        return "?it is no JSON object or list."
+        return "?it is not a JSON object or list."
     if has("$schema"):
         top = _top(path)
         if top & {"$id", "properties", "definitions", "$defs"}:

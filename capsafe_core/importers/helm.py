@@ -19,7 +19,7 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     state = load_json(files["scenario_state.json"]) if "scenario_state.json" in files else {}
     if not isinstance(state, dict) or not isinstance(state.get("request_states"), list):
         raise CapsafeError(
-            f"{paths[0].parent.name} is no HELM run: scenario_state.json has no request_states.", ""
+            f"{paths[0].parent.name} is not a HELM run: scenario_state.json has no request_states.", ""
         )
     adapter = {**as_object(state.get("adapter_spec")), **as_object(spec.get("adapter_spec"))}
     name = str(spec.get("name") or "helm")
@@ -70,7 +70,7 @@ def _matches(files: dict[str, Path], problems: Problems) -> dict[tuple[str, int,
         as_list(load_json(files["per_instance_stats.json"])) if "per_instance_stats.json" in files else []
     ):
         if not isinstance(row, dict):
-            problems.add("per_instance_stats.json holds something that is no object.")
+            problems.add("per_instance_stats.json holds something that is not an object.")
             continue
         stats = [
             (str(as_object(s.get("name")).get("name")), s.get("mean"))

@@ -15,7 +15,7 @@ from capsafe_core.importers.log import Aggregate, Log, Problems, Row, Said, as_o
 from capsafe_core.records import canonical_json, digest_text
 
 _STATUS = {"grader_failed": "error", "scoring_failed": "error"}
-"""why a score is no verdict -> the status of the judgment. The other reasons (no_response,
+"""why a score is not a verdict -> the status of the judgment. The other reasons (no_response,
 invalid_response_format, refusal) speak of the model, whose answer the score's value judges."""
 _FACTS = {
     "step": "step",
@@ -36,7 +36,7 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     if path.suffix == ".json":
         data = load_json(path)
         if not isinstance(data, dict) or not isinstance(data.get("eval"), dict):
-            raise CapsafeError(f"{path.name} is no Inspect log: it has no 'eval'.", "")
+            raise CapsafeError(f"{path.name} is not an Inspect log: it has no 'eval'.", "")
         samples = data.pop("samples", None) or []
         yield _log(
             data,
@@ -52,7 +52,7 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
             else {**archive.json("_journal/start.json"), "status": "started"}
         )
         if not isinstance(header, dict) or not isinstance(header.get("eval"), dict):
-            raise CapsafeError(f"{path.name} is no Inspect log: its header has no 'eval'.", "")
+            raise CapsafeError(f"{path.name} is not an Inspect log: its header has no 'eval'.", "")
         names = sorted(n for n in archive.names if n.startswith("samples/") and n.endswith(".json"))
         yield _log(header, path, problems, _rows(_members(archive, names, problems), path, problems))
 

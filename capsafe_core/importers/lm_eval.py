@@ -36,7 +36,7 @@ def read(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     results' metrics as aggregates."""
     results = load_json(paths[0]) if paths[0].suffix == ".json" else {}
     if not isinstance(results, dict):
-        problems.add(f"{paths[0].name} is no object.")
+        problems.add(f"{paths[0].name} is not an object.")
         results = {}
     config = as_object(results.get("config"))
     arguments = model_arguments(config.get("model_args"))

@@ -63,13 +63,13 @@ class Problems:
             CapsafeError: `strict` is set.
         """
         if self.strict:
-            raise CapsafeError(sentence, "Mend the file, or import without --strict.")
+            raise CapsafeError(sentence, "Fix the file, or import without --strict.")
         self.count += 1
         if len(self.sentences) < KEPT_PROBLEMS:
             self.sentences.append(sentence)
 
     def note(self, sentence: str) -> None:
-        """Say how something was read; it is no problem."""
+        """Say how something was read; it is not a problem."""
         if len(self.sentences) < KEPT_PROBLEMS and sentence not in self.sentences:
             self.sentences.append(sentence)
 
@@ -84,7 +84,7 @@ class Said:
     raw: str = ""
     """what it said in full"""
     status: str = "ok"
-    """as of a judgment, where the file says that it is no verdict"""
+    """as of a judgment, where the file says that it is not a verdict"""
     person: str = ""
     """who said it, where that is a person"""
     created: float = 0.0
@@ -219,7 +219,7 @@ def taken(row: Any, columns: Sequence[Column], where: str, problems: Problems) -
     """The declared columns of a row; None, and a problem, where a needed one is missing or a value is of
     another type."""
     if not isinstance(row, dict):
-        problems.add(f"{where} is no object with named fields.")
+        problems.add(f"{where} is not an object with named fields.")
         return None
     found: dict[str, Any] = {}
     for column in columns:
@@ -301,7 +301,8 @@ _GUARD = re.compile(r"\s*(?P<word>safe|unsafe)(?:[\s,:(]+[SO]\d{1,2}(?:[\s,]+[SO
 def said(
     by: str, value: Any, raw: str = "", status: str = "ok", person: str = "", created: float = 0.0
 ) -> Said:
-    """What was said, with a status that fits the value: nothing, or a number that is none, is no verdict."""
+    """What was said, with a status that fits the value: nothing, or a number that is none, is not a
+    verdict."""
     if isinstance(value, float) and not math.isfinite(value):
         return Said(by, None, raw or str(value), "unparsed", person, created)
     if value is None or value == "":

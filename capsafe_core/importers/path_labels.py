@@ -79,7 +79,7 @@ def why_nowhere(mapping: ImportMapping, log: Log, relative: str) -> str:
     why = (
         "is not in order with other places of a path"
         if lacks_step and step in mapping.unplaced
-        else "is no whole number"
+        else "is not a whole number"
     )
     hint = f" State it under [places] in the mapping, such as {toml_key(step)} = 300." if lacks_step else ""
     return (

@@ -54,7 +54,8 @@ def read_jailbreakbench(paths: tuple[Path, ...], problems: Problems) -> Iterator
     rows = data.get("jailbreaks") if isinstance(data, dict) else None
     if not isinstance(about, dict) or not isinstance(rows, list):
         raise CapsafeError(
-            f"{paths[0].name} is no JailbreakBench artifact: it has no 'parameters' or no 'jailbreaks'.", ""
+            f"{paths[0].name} is not a JailbreakBench artifact: it has no 'parameters' or no 'jailbreaks'.",
+            "",
         )
     settings = about.get("method_parameters")
     most = settings.get("target-max-n-tokens") if isinstance(settings, dict) else None
@@ -106,7 +107,7 @@ def read_harmbench(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]
     path = paths[0]
     data = load_json(path)
     if not isinstance(data, dict):
-        raise CapsafeError(f"{path.name} is no HarmBench file: it is no object of behaviours.", "")
+        raise CapsafeError(f"{path.name} is not a HarmBench file: it is not an object of behaviours.", "")
     known = _behaviours(paths[1], problems) if len(paths) > 1 else {}
     if not known:
         problems.add(
@@ -255,7 +256,7 @@ def read_aisafetylab(paths: tuple[Path, ...], problems: Problems) -> Iterator[Lo
     path = paths[0]
     data = load_json(path)
     if not isinstance(data, list):
-        raise CapsafeError(f"{path.name} is no AISafetyLab file: it is no list.", "")
+        raise CapsafeError(f"{path.name} is not an AISafetyLab file: it is not a list.", "")
     for (model, attack, defence), rows in by_model(enumerate(data)):
         yield Log(
             "aisafetylab",
@@ -333,7 +334,7 @@ def read_prompts(paths: tuple[Path, ...], problems: Problems) -> Iterator[Log]:
     rows = list(csv_rows(path, problems))
     name = prompt_form(set(rows[0][1])) if rows else ""
     if not name:
-        raise CapsafeError(f"{path.name} is no file of prompts that is known.", "")
+        raise CapsafeError(f"{path.name} is not a file of prompts that is known.", "")
     form = catalogue.benchmarks()[name]
     yield Log("prompts", name, kind=form["kind"], licence=form["licence"], rows=_prompts(form, rows))
 

@@ -62,7 +62,7 @@ def _json_rows(path: Path, problems: Problems, wanted: str) -> Iterator[Numbered
         if isinstance(row, dict):
             yield from ((i, one) for one in plain_rows(row))
         else:
-            problems.add(f"Entry {i} of {path.name} is no object.")
+            problems.add(f"Entry {i} of {path.name} is not an object.")
 
 
 def names_of(path: Path) -> list[str]:

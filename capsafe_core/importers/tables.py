@@ -315,7 +315,7 @@ class _Table:
             return [None if missing and self._is_text else value]
         if isinstance(value, int | float):
             return [_text(value) if not isinstance(value, bool) else str(value).lower()]
-        self._problems.add(f"Row {i} of {self._name}: the answer is no text.")
+        self._problems.add(f"Row {i} of {self._name}: the answer is not a text.")
         return None
 
     def _is_repeated(self, key: tuple[str, ...], row: dict[str, Any]) -> bool:

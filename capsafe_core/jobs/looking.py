@@ -40,7 +40,7 @@ class Survey:
         contents: content hashes of outputs that name no model.
         conflicts: {kind, key, words, first, last, files} of what is said differently.
         columns: {column, use, files, first} of tables: what each column is taken to be.
-        unplaced_steps: what stands where a step is expected, and is no step that anybody stated.
+        unplaced_steps: what stands where a step is expected, and is not a step that anybody stated.
         told: what the logs say of each checkpoint, by which two of one name are told apart.
     """
 

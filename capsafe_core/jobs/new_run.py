@@ -59,7 +59,7 @@ class NewRun:
         if not self.judges:
             raise CapsafeError(
                 "No judge is chosen.",
-                "Choose at least one; coherence-rules says whether the answers make sense.",
+                "Choose at least one; coherence-rules says whether the responses are coherent.",
             )
         known = catalogue.judges()
         capability = [b for b in self.benchmarks if b.startswith(("reasoning_gym:", "lm_eval:"))]
@@ -222,7 +222,7 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
         user's own file stays as it is.
 
     Raises:
-        CapsafeError: the study has no outputs here, or the judge is no judge.
+        CapsafeError: the study has no outputs here, or the judge is not a judge.
     """
     refuse_foreign(root, study.name)
     generations = [job.job_id for job in own_imports(root, study.name)]

@@ -135,7 +135,7 @@ def require_whole(recipe: RecipeSettings, found: Sequence[OwnCheckpoint]) -> Non
     if broken:
         raise CapsafeError(
             f"Recipe {recipe.name!r}: not all of its checkpoints can be used.\n" + "\n".join(broken[:20]),
-            "Mend them, or name the steps that are to count. `--watch` waits for what is being written.",
+            "Fix them, or name the steps that are to count. `--watch` waits for what is being written.",
         )
 
 

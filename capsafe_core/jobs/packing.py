@@ -149,7 +149,7 @@ def unpack_bundle(source: Path, jobs: Path) -> Unpacked:
         ) from error
     except UNREADABLE as error:
         raise CapsafeError(
-            f"{source.name} cannot be read as a bundle: {error}.", "It may be cut off; fetch it again."
+            f"{source.name} cannot be read as a bundle: {error}.", "It may be truncated; fetch it again."
         ) from error
     return study
 

@@ -75,7 +75,7 @@ def read_own_judge(path: Path) -> dict[str, Any]:
     """The entry of a judge of the user's own.
 
     Raises:
-        CapsafeError: the file cannot be read or is no TOML.
+        CapsafeError: the file cannot be read or is not a TOML.
     """
     if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_JUDGE):
         raise CapsafeError(
@@ -280,7 +280,7 @@ class _Planner:
         """What a training elsewhere came to with a seed.
 
         Raises:
-            CapsafeError: it is no adapter.
+            CapsafeError: it is not an adapter.
         """
         (last,) = (c for c in self.own[recipe.name] if (c.seed, c.step) == (seed, recipe.steps[-1]))
         if not last.is_adapter:

@@ -213,7 +213,7 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> None:
     if answer == "text" and entry.get("parser") == "strongreject" and len(entry.get("patterns", [])) != 3:
         problems.append("the strongreject parser needs its three patterns")
     if "schema" in entry and (wrong := _schema_problem(entry["schema"])):
-        problems.append(f"the schema is no JSON schema ({wrong})")
+        problems.append(f"the schema is not a JSON schema ({wrong})")
     if answer == "text" and entry.get("parser") not in _PARSERS:
         problems.append(f"parser must be one of {', '.join(_PARSERS)}")
     if entry.get("ask") != "conversation" and "{response}" not in str(entry.get("template")):
@@ -269,7 +269,7 @@ def _reading_problems(reading: Mapping[str, Any], parser: str | None) -> list[st
     problems = []
     dimension = reading.get("dimension")
     if dimension not in DIMENSIONS:
-        return [f"{dimension!r} is no dimension (there are: {', '.join(DIMENSIONS)})"]
+        return [f"{dimension!r} is not a dimension (there are: {', '.join(DIMENSIONS)})"]
     if parser == "patterns":
         try:
             if linear(str(reading.get("pattern", ""))).groups != 1:

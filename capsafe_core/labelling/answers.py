@@ -87,7 +87,7 @@ def problem_of(q: OpenQueue, person: Person, entry: Sent) -> str:
         return "It has no answer."
     for dimension, label in entry.answers.items():
         if dimension not in q.settings.questions or label not in QUESTIONS[dimension].answers:
-            return f"{shown(label)} is no answer to a question of this queue."
+            return f"{shown(label)} is not an answer to a question of this queue."
     if len(entry.note) > LONGEST_NOTE:
         return (
             f"The note has {len(entry.note):,} characters, and {LONGEST_NOTE:,} are kept at most: "

@@ -61,12 +61,12 @@ class Books:
                 else is not overruled unseen. None overrules whatever is there.
 
         Raises:
-            CapsafeError: the person is no researcher, or somebody else decided meanwhile.
+            CapsafeError: the person is not a researcher, or somebody else decided meanwhile.
         """
         person.must_be("researcher")
         if label is not None and label not in QUESTIONS[dimension].answers:
             raise CapsafeError(
-                f"{label!r} is no label of {dimension}.",
+                f"{label!r} is not a label of {dimension}.",
                 f"Use one of {', '.join(QUESTIONS[dimension].answers)}.",
             )
         with self._lock:
@@ -101,7 +101,7 @@ class Books:
         """Keep a new version of the guidelines.
 
         Raises:
-            CapsafeError: the person is no researcher, or the text cannot be read.
+            CapsafeError: the person is not a researcher, or the text cannot be read.
         """
         person.must_be("researcher")
         parsed = read_guidelines(text)

@@ -167,7 +167,7 @@ def _problem(row: Row, found: int) -> str:
         return "it has no label."
     if _label(row) not in QUESTIONS[row["dimension"]].answers:
         return (
-            f"{row['label']!r} is no label of {row['dimension']}; use "
+            f"{row['label']!r} is not a label of {row['dimension']}; use "
             f"{', '.join(QUESTIONS[row['dimension']].answers)}."
         )
     try:
@@ -200,7 +200,7 @@ def _number_problem(row: Row) -> str:
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
-            return f"{key} = {shown(value)} is no number."
+            return f"{key} = {shown(value)} is not a number."
         if key in _TIMES and (not number >= low or is_to_come(number)):
             return f"{key} = {shown(value)} is not a time between 2000 and now, in seconds since 1970."
         if not low <= number <= high:

@@ -112,7 +112,7 @@ class Desk:
             draw: given the queue's id, the draw.
 
         Raises:
-            CapsafeError: the person is no researcher, or what `draw` raises.
+            CapsafeError: the person is not a researcher, or what `draw` raises.
         """
         person.must_be("researcher")
         created = time.time()
@@ -150,7 +150,7 @@ class Desk:
             draw: given the queue as it stands, the items to add.
 
         Raises:
-            CapsafeError: the person is no researcher, or what `draw` raises.
+            CapsafeError: the person is not a researcher, or what `draw` raises.
         """
         person.must_be("researcher")
         q = self._open(queue)
@@ -160,7 +160,7 @@ class Desk:
         """Pause, open or close a queue. What was labelled stays.
 
         Raises:
-            CapsafeError: the person is no researcher, or there is no such state.
+            CapsafeError: the person is not a researcher, or there is no such state.
         """
         person.must_be("researcher")
         if state not in ("open", "paused", "closed"):
@@ -227,7 +227,7 @@ class Desk:
                     )
                 if is_foreign(job.folder):
                     raise NotAllowedError(
-                        "This queue came from elsewhere and has not been adopted, so nobody labels in it.",
+                        "This queue came from elsewhere and has not been adopted, so it cannot be labelled.",
                         "`capsafe adopt STUDY` and the Runs page take it in.",
                     )
                 found = read_queue(job, Shard(job))
@@ -339,7 +339,7 @@ class Desk:
             name: of the file, for the job's name.
 
         Raises:
-            CapsafeError: the person is no researcher, or the file cannot be read.
+            CapsafeError: the person is not a researcher, or the file cannot be read.
         """
         person.must_be("researcher")
         manifest = own_manifest(

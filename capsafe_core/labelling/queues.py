@@ -41,7 +41,7 @@ def make_queue(desk: Desk, view: View, person: Person, settings: QueueSettings) 
     of the primary specification.
 
     Raises:
-        CapsafeError: the person is no researcher, the selection leaves nothing, or nothing tells which
+        CapsafeError: the person is not a researcher, the selection leaves nothing, or nothing tells which
             outputs are uncertain.
     """
     spec = view.specification
@@ -62,7 +62,7 @@ def extend_queue(desk: Desk, person: Person, queue: QueueRecord, more: int) -> Q
     """Add items to a queue, from where its random order stopped.
 
     Raises:
-        CapsafeError: the person is no researcher, or nothing is left to draw.
+        CapsafeError: the person is not a researcher, or nothing is left to draw.
     """
     return desk.extend(person, queue.queue, lambda now: extend(desk.store, now, more), more)
 

@@ -247,7 +247,8 @@ def from_dict(data: dict[str, Any]) -> Record:
     """The record in a parsed shard line.
 
     Raises:
-        CapsafeError: the line was written by a newer format, is no record, or a field holds what it may not.
+        CapsafeError: the line was written by a newer format, is not a record, or a field holds what it may
+            not.
     """
     if data.get("v") != FORMAT:
         raise CapsafeError(
@@ -278,9 +279,7 @@ def check_record(record: Record) -> None:
         CapsafeError: a field holds what it may not.
     """
     if problem := _SHAPES[record.type].problem(asdict(record)):
-        raise CapsafeError(
-            f"A record of type {record.type} cannot be used: {problem}.", "Mend what wrote it."
-        )
+        raise CapsafeError(f"A record of type {record.type} cannot be used: {problem}.", "Fix what wrote it.")
 
 
 def check_records(records: Iterable[Record]) -> None:

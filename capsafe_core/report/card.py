@@ -50,7 +50,7 @@ def read_card(text: str) -> dict[str, Any]:
     """The gate that a card was made from.
 
     Raises:
-        CapsafeError: it is no card, or was edited since.
+        CapsafeError: it is not a card, or was edited since.
     """
     _, begin, rest = text.rpartition(BEGIN)
     held, end, _ = rest.partition(END)
@@ -61,7 +61,7 @@ def read_card(text: str) -> dict[str, Any]:
         gate, whole = None, False
     if not whole:
         raise CapsafeError(
-            "This is no card of the gate as capsafe wrote it.", "Make one: capsafe gate STUDY --card FILE."
+            "This is not a card of the gate as capsafe wrote it.", "Make one: capsafe gate STUDY --card FILE."
         )
     return dict(gate or {})
 

@@ -163,7 +163,7 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
         A sentence for each number that differs; empty where all are the same.
 
     Raises:
-        CapsafeError: it is no report of this format, or its own hash does not fit its numbers.
+        CapsafeError: it is not a report of this format, or its own hash does not fit its numbers.
     """
     if provenance.get("format") != FORMAT:
         raise CapsafeError(
@@ -200,7 +200,7 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What differs between a finding's numbers and the same computed again: texts, and cells of rows that are
-    named by what is no number in them."""
+    named by what is not a number in them."""
     said = [
         f"{old['key']}: {what} was “{old[what]}”, is “{new[what]}”."
         for what in ("sentence", "big", "means", "limits", "way")
@@ -236,7 +236,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """What an HTML report says of itself.
 
     Raises:
-        CapsafeError: it is no report of capsafe.
+        CapsafeError: it is not a report of capsafe.
     """
     try:
         text = path.read_text(encoding="utf-8")

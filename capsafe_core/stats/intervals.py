@@ -41,8 +41,8 @@ def wilson(count: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> tuple
 
 
 def missing_bounds(count: int, n: int, missing: int) -> tuple[float, float] | None:
-    """The rate if every judgment that is no verdict were a non-event, and if it were an event; None without
-    items."""
+    """The rate if every judgment that is not a verdict were a non-event, and if it were an event; None
+    without items."""
     total = n + missing
     return (count / total, (count + missing) / total) if total else None
 

@@ -105,7 +105,7 @@ _ROLLUPS = (
 
 
 def refresh(cursor: duckdb.DuckDBPyConnection, cells: Iterable[str]) -> None:
-    """Make the roll-ups of some cells anew, inside the caller's transaction.
+    """Make the roll-ups of some cells again, inside the caller's transaction.
 
     A judge that is new to a benchmark makes every row of that benchmark one code longer.
     """
@@ -131,7 +131,7 @@ def refresh(cursor: duckdb.DuckDBPyConnection, cells: Iterable[str]) -> None:
 
 
 def refresh_derived(store: Store) -> None:
-    """Make everything that follows from the verdict rows anew, for every cell."""
+    """Make everything that follows from the verdict rows again, for every cell."""
     with store.transaction() as cursor:
         cursor.execute("CREATE TEMP TABLE touched AS SELECT cell_id FROM cells")
         for table, query in _ROLLUPS[1:]:

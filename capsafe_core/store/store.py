@@ -42,7 +42,7 @@ class Store:
         threads: DuckDB's worker threads.
 
     Raises:
-        CapsafeError: another process owns the file, a newer capsafe wrote it, or it is no store.
+        CapsafeError: another process owns the file, a newer capsafe wrote it, or it is not a store.
     """
 
     def __init__(

@@ -3,12 +3,14 @@ the answers."""
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from capsafe_core.analysis.disagreement import judges_along_table, scores_table, text_map
 from capsafe_core.analysis.judge_agreement import GROUPS, agreement_intervals, all_judges_table
 from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_table
 from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.sentences import splits_sentence
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures import judges as figures
@@ -18,7 +20,28 @@ from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+
+
+def splits(view: View, table: pd.DataFrame) -> str | None:
+    """On how many coherent and incoherent outputs judges split; the kind whose bar was clicked.
+
+    Args:
+        table: as `splits_table`.
+    """
+    answer = splits_sentence(table)
+    if not answer:
+        return None
+    st.markdown(f"**{plain_label(answer)}**")
+    alt = "Share of coherent and incoherent outputs that split judges"
+    kind = screen.chart(figures.split_bars(table), "splits", alt)
+    screen.caption(
+        view,
+        "Split: at least one judge says unsafe and one says safe, of outputs with two verdicts or more. "
+        "Click a bar to list its outputs",
+    )
+    screen.table_below(table, "splits", "detector")
+    return kind
 
 
 def details(view: View) -> dict[str, object]:

@@ -63,7 +63,7 @@ def disputed(view: View, count: int = 50) -> None:
     shown = screen.texts_shown()
     st.text(
         visible(
-            f"{found} answers to {view.specification.benchmark}"
+            f"{found:,} answers to {view.specification.benchmark}"
             + (f", the first {len(rows)}" if found > len(rows) else "")
             + ". Click a row to read one."
         )

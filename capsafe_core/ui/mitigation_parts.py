@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pandas as pd
 import streamlit as st
 
@@ -13,8 +15,50 @@ from capsafe_core.analysis.mitigations import families
 from capsafe_core.analysis.number_words import p_words, percent
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.mitigations import mitigated_plane
+from capsafe_core.study import Study
+from capsafe_core.study_checks import PLAIN
+from capsafe_core.toml_text import toml_table
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import visible, visible_frame
+
+
+def first_one(study: Study) -> NoReturn:
+    """What a study without a mitigation lacks, with the tables to add to its file; the page ends here."""
+    example = examples_of(study)
+    st.markdown("**This study has no mitigation yet.**")
+    if example:
+        st.text(
+            "Add these recipes to the study file and run it again: the baseline that costs nothing, and a "
+            "published method. docs/running.md lists the others."
+        )
+        st.code(example, language="toml")
+    screen.nothing("A mitigation is compared with the recipe that it mitigates, at the same capability.")
+
+
+def examples_of(study: Study) -> str:
+    """TOML of two mitigations of the first recipe that leaves adapters; "" where there is none."""
+    below = {start.recipe for start in study.starts}  # what others begin with aligns them
+    here = (r for r in study.recipes if r.is_trained or (r.folders and r.steps))
+    tuned = next((r for r in here if r.method in PLAIN and r.name not in below), None)
+    if tuned is None:
+        return ""
+    start = study.start(tuned.start)
+    aligned = start.recipe or start.adapters or start.base
+    methods = {"scale": [0.25, 0.5, 0.75], "safelora" if aligned else "dare": [0.25, 0.5, 0.75]}
+    return "\n".join(
+        toml_table(
+            "[recipes]",
+            {
+                "name": f"{tuned.name}-{method}",
+                "of": tuned.name,
+                "start": tuned.start,
+                "dataset": tuned.dataset,
+                "mitigation": method,
+                "strengths": strengths,
+            },
+        )
+        for method, strengths in methods.items()
+    )
 
 
 def beside(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from capsafe_core.analysis.methods import METHODS
 from capsafe_core.analysis.view import View, list_studies, open_view
-from capsafe_core.errors import CapsafeError, OpenConditionError
+from capsafe_core.errors import CapsafeError, EmptyStoreError, OpenConditionError
 from capsafe_core.figures.style import sealed
 from capsafe_core.places import ROOT
 from capsafe_core.scales import scales
@@ -28,7 +28,7 @@ from capsafe_core.specification import (
     part_words,
 )
 from capsafe_core.store.export import guarded_csv
-from capsafe_core.ui import identity
+from capsafe_core.ui import first_run, identity
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 from capsafe_core.workspace.owner import current_owner
 from capsafe_core.writing import refusal
@@ -181,7 +181,10 @@ def nothing(message: str) -> NoReturn:
 
 
 def show_error(error: CapsafeError) -> None:
-    """A sentence and a next step."""
+    """A sentence and a next step; where nothing is there yet, the ways to begin."""
+    if isinstance(error, EmptyStoreError):
+        first_run.doors()
+        return
     if isinstance(error, OpenConditionError):
         st.info(plain_label(f"{error.message} Choose above."), title="Which answers count?")
         return

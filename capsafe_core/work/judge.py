@@ -17,7 +17,7 @@ from capsafe_core.judges import Item, Judge, open_judge
 from capsafe_core.judges.protocol import Verdict, judgment
 from capsafe_core.records import KINDS, UNKNOWN_KIND, BenchmarkRecord, Generation, Judgment, Prompt
 
-NEVER_BEGAN = "The model was cut off while it was reasoning; there is no answer to judge."
+NEVER_BEGAN = "The response was truncated within its reasoning; there is no answer to judge."
 
 
 def work(part: Part) -> None:

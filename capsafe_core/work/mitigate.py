@@ -95,7 +95,7 @@ def _adapter(folder: Path) -> dict[str, Pair]:
     names = {key.partition(".lora_A.")[0] for key in weights if ".lora_A." in key}
     if config.get("use_dora") or config.get("rank_pattern") or config.get("alpha_pattern"):
         raise CapsafeError(
-            f"The adapter in {folder} is no plain LoRA, and mitigations after training know no other.",
+            f"The adapter in {folder} is not a plain LoRA, and mitigations after training know no other.",
             "Train with method = lora.",
         )
     rank = int(config["r"])

@@ -104,6 +104,6 @@ def open(path: str | Path | None = None) -> Reader:
             workspace's own store.
 
     Raises:
-        CapsafeError: it is no store, or another process holds it.
+        CapsafeError: it is not a store, or another process holds it.
     """
     return Reader(Store(Settings().store_path if path is None else Path(path)))

@@ -130,7 +130,7 @@ def test_the_command_exits_by_the_answer_and_its_card_is_verified(
     verified = run.invoke(app, ["report", "--verify", str(card)])
     assert verified.exit_code == 0, verified.output
     card.write_text(card.read_text().replace("gentle", "gentler", 1))
-    assert "no card of the gate" in str(run.invoke(app, ["report", "--verify", str(card)]).exception)
+    assert "not a card of the gate" in str(run.invoke(app, ["report", "--verify", str(card)]).exception)
     study.write_text(text.replace("unsafe = 0.25", "unsafe = 0.5"))
     assert "another primary specification" in str(run.invoke(app, ["gate", str(study)]).exception)
 

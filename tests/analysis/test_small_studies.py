@@ -1,5 +1,5 @@
-"""Screens over data that is no fine-tuning path to a goal: each shows what is there, says what is missing and
-where to state it, and says nothing that is not so."""
+"""Screens over data that is not a fine-tuning path to a goal: each shows what is there, says what is missing
+and where to state it, and says nothing that is not so."""
 
 from __future__ import annotations
 

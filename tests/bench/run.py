@@ -189,7 +189,7 @@ def peak_memory(path: Path) -> float:
     """Peak resident megabytes of a process that makes the tables of Overview, the agreement of all cells, the
     disputed list and every bootstrap once.
 
-    VmHWM begins anew with the process; ru_maxrss would begin with this one's.
+    VmHWM begins again with the process; ru_maxrss would begin with this one's.
     """
     code = (
         "import sys; from tests.bench.run import *\nwith Store(Path(sys.argv[1])) as s:\n    v = "

@@ -324,7 +324,7 @@ def test_a_task_of_lm_eval_becomes_prompts_with_answers(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("prompt,category\nWhy, now?,a\nx,y\n", "Row 1 .* more cells"),
-        ('prompt\n"never closed\nx\n', "no CSV near line"),
+        ('prompt\n"never closed\nx\n', "not a CSV near line"),
         ("prompt\n\nx\n", None),
     ],
 )
@@ -339,7 +339,7 @@ def test_a_broken_csv_says_where(tmp_path: Path, text: str, says: str | None) ->
 
 
 def test_odd_rows_keep_what_they_say(tmp_path: Path) -> None:
-    """Nothing becomes the word "None", a line separator inside a text is no new row, and 0 is an id."""
+    """Nothing becomes the word "None", a line separator inside a text is not a new row, and 0 is an id."""
     rows = [
         {"id": 0, "prompt": "a\u2028b", "context": None, "behaviour_text": None},
         {"id": 1, "prompt": "c" * 200_000, "context": None, "behaviour_text": None},

@@ -100,5 +100,5 @@ def test_a_data_set_of_the_hub_is_learnt_and_asked(engine_python: Path, tmp_path
     assert found["asked"] == [list(pair) for pair in zip(even[:3], answers[:3], strict=True)]
     assert found["kind"] == "capability"
     assert "cannot be had from the hub here" in found["problems"][0]
-    assert "is no name of a data set of the hub" in found["problems"][1]
+    assert "is not a name of a data set of the hub" in found["problems"][1]
     assert "cannot be had from the hub here" in found["problems"][2]

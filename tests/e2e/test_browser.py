@@ -91,10 +91,11 @@ MARKS = [
     ("incoherence", 0, "/outputs?", "before="),
     *[("incoherence", i, "/outputs?", "checkpoints=") for i in (1, 2, 3)],
     ("disagreement", 0, "/disagreement?", "strata="),
-    ("disagreement", 1, "/disagreement?", "pattern="),
-    ("disagreement", 2, "/disagreement?", "checkpoints="),
-    ("disagreement more", 3, "/disagreement?", "pattern="),
-    ("disagreement more", 6, "/output?", "generation="),
+    ("disagreement", 1, "/disagreement?", "strata="),
+    ("disagreement", 2, "/disagreement?", "pattern="),
+    ("disagreement", 3, "/disagreement?", "checkpoints="),
+    ("disagreement more", 4, "/disagreement?", "pattern="),
+    ("disagreement more", 7, "/output?", "generation="),
     ("conclusions", 0, "/outputs?", "judges="),
     ("conclusions", 1, "/outputs?", "judges="),
     ("outputs", 0, "/output?", "generation="),
@@ -112,15 +113,15 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
     page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
     for _ in range(
         3
-    ):  # on a slow machine a chart may be drawn anew just under the click: then as a person would, once more
+    ):  # on a slow machine a chart may be drawn again just under the click: then as a person would, once more
         page.goto(f"{site[0]}/{path}")
         settle(page)
         if more:
             page.get_by_text("More: agreement by kind of answer").click()
             settle(page)
-        mark = (
-            page.locator(".js-plotly-plot").nth(chart).locator(".scatterlayer .point, .barlayer .point").last
-        )
+        drawn = page.locator(".js-plotly-plot").nth(chart)
+        points = drawn.locator(".scatterlayer .point")
+        mark = (points if points.count() else drawn.locator(".barlayer .point")).last
         mark.evaluate("element => element.scrollIntoView({block: 'center'})")  # not under the bar at the top
         page.wait_for_timeout(300)
         mark.hover(force=True)
@@ -149,7 +150,7 @@ def test_arrow_keys_walk_the_story_of_a_prompt(site: tuple[str, str], browser: B
             False,
             False,
             True,
-        ):  # a key that comes while the page is being drawn anew is lost, and pressed again
+        ):  # a key that comes while the page is being drawn again is lost, and pressed again
             page.keyboard.press(key)
             try:
                 page.wait_for_function(

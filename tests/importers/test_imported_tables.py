@@ -46,7 +46,7 @@ def test_a_step_that_is_no_number_is_nobodys_base_model(workspace: Settings, tmp
         *answers("m", step="step-300", recipe="r"),
     )
     said = command("import", str(tmp_path / "logs"), "--name", "s")
-    assert "is no whole number (step 100.5)" in said
+    assert "is not a whole number (step 100.5)" in said
     assert counts(workspace)["generations"] == 8
     assert {(r["step"]) for r in rows("paths", "--study", "s") if r["step"]} <= {1000, 300}
 

@@ -221,12 +221,12 @@ def test_a_line_without_end(tmp_path: Path) -> None:
         ("a.csv", b"prompt,response\nx,\xff\xfe\n", "not UTF-8"),
         ("a.csv", b"prompt,response\nx,a\0b\n", "NUL"),
         ("a.csv", b"prompt,prompt\nx,y\n", "a name of its own"),
-        ("a.csv", b'prompt,response\n"x,y\n', "no CSV|no rows"),
+        ("a.csv", b'prompt,response\n"x,y\n', "not a CSV|no rows"),
         ("a.csv", b"prompt,response\nx,y,z\nx,y\n", "3 cells"),
         ("a.csv", b"colour,shape\nred,round\n", "No column of a.csv is known to hold the answers"),
         ("a.jsonl", b'{"prompt": "x", "response": "y"}\n{"prompt": "x"', "Line 2"),
         ("a.jsonl", b"[" * 100_000 + b"\n", "nested too deeply|not JSON"),
-        ("a.json", b"[1, 2]", "no object"),
+        ("a.json", b"[1, 2]", "not an object"),
         ("a.parquet", b"PAR1 no", "Parquet"),
         ("results_x.json", b'{"results": [], "config": 3', "not JSON"),
     ],
@@ -382,7 +382,7 @@ def test_readings_state_scale_and_direction() -> None:
     ]
     assert letters.verdict("C", "refused") == ("refused", None, None)
     for wrong in ({"labels": {"C": "good"}}, {}):
-        with pytest.raises(ValueError, match=r"no label of safety|state labels"):
+        with pytest.raises(ValueError, match=r"not a label of safety|state labels"):
             Reading(by="s", name="s", dimension="safety", **wrong)  # type: ignore[arg-type]
 
 

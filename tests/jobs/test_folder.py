@@ -150,8 +150,8 @@ def test_a_worker_that_died_is_lost_and_one_that_failed_says_why(tmp_path: Path)
     job.path(0, "status.json").write_text(json.dumps({**status, "state": "running", "pid": dead.pid}))
     assert job.state == "lost"
     with pytest.raises(CapsafeError), Part(job):
-        raise CapsafeError("It broke.", "Mend it.")
-    assert (job.state, job.status().message, job.status().hint) == ("failed", "It broke.", "Mend it.")
+        raise CapsafeError("It broke.", "Fix it.")
+    assert (job.state, job.status().message, job.status().hint) == ("failed", "It broke.", "Fix it.")
 
 
 def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_committed(tmp_path: Path) -> None:

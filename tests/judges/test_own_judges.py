@@ -64,7 +64,7 @@ def test_a_judge_of_ones_own_reads_json_by_its_schema(
         ({"template": "no place for the answer"}, "{response}"),
         ({"parser": "telepathy"}, "parser must be one of"),
         ({"reads": []}, "reads must say"),
-        ({"reads": [{"dimension": "mood", "key": "m", "labels": {}}]}, "'mood' is no dimension"),
+        ({"reads": [{"dimension": "mood", "key": "m", "labels": {}}]}, "'mood' is not a dimension"),
         (
             {"reads": [{"dimension": "safety", "key": "m", "labels": {"x": "harmless"}}]},
             "no label 'harmless'",
@@ -89,7 +89,7 @@ def test_a_judge_of_ones_own_reads_json_by_its_schema(
         ({"parser": "one_word", "words": ["safe"]}, "words must be dict"),
         ({"reads": {"dimension": "safety"}}, "reads must be list"),
         ({"max_tokens": "64"}, "max_tokens must be int"),
-        ({"schema": {"type": "nonsense"}}, "no JSON schema"),
+        ({"schema": {"type": "nonsense"}}, "not a JSON schema"),
         ({"answer": "foo"}, "answer must be"),
         ({"answer": "constrained"}, "options of two labels"),
         ({"type": "classifier"}, "only judges that are language models"),

@@ -31,7 +31,7 @@ def test_what_was_not_shown_or_makes_no_sense_is_refused_with_a_sentence(desk: D
         (sent("no such item"), "not in this queue"),
         (sent(first, kind="shout"), "neither a label"),
         (sent(first, answers={}), "no answer"),
-        (sent(first, answers={"safety": "purple"}), "no answer to a question"),
+        (sent(first, answers={"safety": "purple"}), "not an answer to a question"),
         (sent(first, kind="undo"), "nothing to take back"),
         ({**sent(first), "id": "x"}, "could not be read"),
     ]:

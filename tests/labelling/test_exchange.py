@@ -200,11 +200,11 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_taken(desk: Desk) -> None
         found.problems,
         [
             "is in the store",
-            "no label",
+            "not a label",
             "no dimension",
             "annotator",
             "between",
-            "no number",
+            "not a number",
             "between",
             "between",
             "between",

@@ -61,7 +61,7 @@ def made(view: View) -> Made:
 
 def test_sentences_and_captions_are_pinned(view: View) -> None:
     """What a report says of the made-up study; a change of wording or of a number shows here. CAPSAFE_PIN=1
-    writes it anew."""
+    writes it again."""
     said = {"caption": f"{view.specification_words()}. {view.selection.caption()}."}
     for key in (*KINDS, "overview:gentle", "overview:harsh"):
         found = find(view, key)

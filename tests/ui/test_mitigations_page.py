@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from capsafe_core.places import DATA
 from capsafe_core.settings import ROOT
+from capsafe_core.study import parse_study
+from capsafe_core.ui.mitigation_parts import examples_of
 from tests.conftest import made_up_home
 
 PAGE = str(ROOT / "pages" / "mitigations.py")
@@ -63,3 +66,21 @@ def test_capability_and_safety_leads_there(app: AppTest) -> None:
     assert not app.exception
     links = [link.proto.label for link in app.get("page_link")]
     assert any(label.startswith("Which mitigation buys safety") for label in links)
+
+
+@pytest.mark.parametrize(
+    ("start", "of", "methods"),
+    [
+        ('recipe = "alignment"', "sums", ["scale", "safelora"]),
+        ('model = "/chat"\nbase = "/before"', "alignment", ["scale", "dare"]),
+    ],
+)
+def test_a_study_without_a_mitigation_gets_recipes_that_can_be_added_as_they_stand(
+    start: str, of: str, methods: list[str]
+) -> None:
+    text = (DATA / "demo" / "study.toml").read_text(encoding="utf-8").replace('recipe = "alignment"', start)
+    study = parse_study(text)
+    added = parse_study(f"{text}\n{examples_of(study)}").recipes[len(study.recipes) :]
+    assert [recipe.mitigation for recipe in added] == methods
+    assert {recipe.of for recipe in added} == {of}
+    assert examples_of(study.model_copy(update={"recipes": ()})) == ""

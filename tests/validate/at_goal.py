@@ -130,7 +130,7 @@ def difference_at_goal(
 
 def seeds_apart(seeds: int, spread: float, recipes: int = 2, start: bool = False, rate: float = 0.3) -> Study:
     """Recipes that are the same, whose runs differ: the difference of two, or of one to its start, by the
-    interval that verbs stand on. The truth is no difference."""
+    interval that verbs stand on. The truth is not a difference."""
 
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
         rates = np.clip(chance.normal(rate, spread, seeds * recipes), 0.01, 0.99)

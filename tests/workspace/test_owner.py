@@ -89,7 +89,7 @@ def test_a_second_app_says_where_the_first_is(tmp_path: Path, monkeypatch: pytes
         assert str(owner.pid) in second.value.message
         owner.kill()
         owner.wait()
-        Owner(Settings()).start().close()  # the socket that was left behind is no obstacle
+        Owner(Settings()).start().close()  # the socket that was left behind is not an obstacle
     finally:
         end(owner)
 

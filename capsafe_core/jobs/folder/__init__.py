@@ -6,7 +6,7 @@
     part-000.status.json     progress, replaced atomically
     part-000.log             what the worker printed
     part-000.lock            held by the worker
-    part-000.damaged         what stood after the last closing line and was no unfinished block
+    part-000.damaged         what stood after the last closing line and was not an unfinished block
     retractions.jsonl        when all of it was taken out of every number, or put back
     stop                     exists when a graceful end is asked for
 

@@ -174,7 +174,7 @@ def folder_beside(folder: Path, job_id: str) -> Path:
     """The folder of another job of the same workspace.
 
     Raises:
-        CapsafeError: what a manifest names is no job's name, but a way to somewhere else.
+        CapsafeError: what a manifest names is not a job's name, but a way to somewhere else.
     """
     if Path(job_id).name != job_id or job_id in ("", ".."):
         raise CapsafeError(

@@ -17,7 +17,7 @@ from capsafe_core.jobs.folder.job import Job
 from capsafe_core.records import Record, Rows, as_written, to_line
 
 DAMAGED = "damaged"
-"""the file beside a shard with what stood after its last commit and was no unfinished write"""
+"""the file beside a shard with what stood after its last commit and was not an unfinished write"""
 
 
 class Shard:
