@@ -31,7 +31,7 @@ def first_one(study: Study) -> NoReturn:
             "Add these recipes to the study file and run it again: the baseline that costs nothing, and a "
             "published method. docs/running.md lists the others."
         )
-        st.code(example, language="toml")
+        st.code(visible(example), language="toml")
     screen.nothing("A mitigation is compared with the recipe that it mitigates, at the same capability.")
 
 

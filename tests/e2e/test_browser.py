@@ -72,6 +72,10 @@ def test_a_hostile_output_runs_nothing_and_fetches_nothing(
     assert listener[1] == []
 
 
+ALL_DRAWN = (
+    "document.querySelectorAll('[data-testid=stPlotlyChart]').length"
+    " === document.querySelectorAll('.js-plotly-plot').length"
+)
 # page, which of its charts, and what the address must then contain; "more" charts come after a toggle
 MARKS = [
     ("", 1, "/outputs?", "checkpoints="),
@@ -119,9 +123,11 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
         if more:
             page.get_by_text("More: agreement by kind of answer").click()
             settle(page)
-        drawn = page.locator(".js-plotly-plot").nth(chart)
-        points = drawn.locator(".scatterlayer .point")
-        mark = (points if points.count() else drawn.locator(".barlayer .point")).last
+        page.wait_for_function(ALL_DRAWN)  # a later chart may be drawn before an earlier one
+        drawn = page.locator("[data-testid=stPlotlyChart]").nth(chart)
+        points, bars = (drawn.locator(f"{layer} .point") for layer in (".scatterlayer", ".barlayer"))
+        points.or_(bars).first.wait_for(state="attached")
+        mark = points.last if points.count() else bars.first
         mark.evaluate("element => element.scrollIntoView({block: 'center'})")  # not under the bar at the top
         page.wait_for_timeout(300)
         mark.hover(force=True)
