@@ -153,7 +153,7 @@ def test_kill_and_resume_lose_and_double_nothing_and_the_identical_share_is_repo
 
 
 def test_log_probabilities_and_requests_that_are_too_long(
-    home: Path, engine_python: Path, vllm_python: Path
+    home: Path, cold_engine_python: Path, vllm_python: Path
 ) -> None:
     code = """
 import json, sys
@@ -199,7 +199,7 @@ if __name__ == "__main__":
 
     found = told(vllm_python, ENGINE)
     expected = told(
-        engine_python, {"name": "transformers", "dtype": "float32", "batch_size": 1, "device": "cpu"}
+        cold_engine_python, {"name": "transformers", "dtype": "float32", "batch_size": 1, "device": "cpu"}
     )
     for own, other in zip(found["logs"], expected["logs"], strict=True):
         assert own == pytest.approx(other, abs=0.05)
