@@ -22,11 +22,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 from streamlit.web.server.server_util import get_display_address, get_url
-from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks, is_host_allowed
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.settings import Settings
 from capsafe_core.text import visible
+from capsafe_core.ui.admission import USER_COOKIE, admitted, needed_role, reaches, role_of_request
 from capsafe_core.ui.login import Login, current_login, pin, unpin
 
 TOKEN = "token"
@@ -34,7 +35,6 @@ TOKEN = "token"
 HEALTH = "/_stcore/health"
 """says "ok" to whoever asks whether the server is up, and nothing else"""
 CALLBACK = "/oauth2callback"
-USER_COOKIE = "_streamlit_user"
 LONGEST_FORM = 4096
 LONGEST_TARGET = 2000
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -59,8 +59,9 @@ class Door:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
         elif scope["type"] == "websocket":
-            if self._refusal(HTTPConnection(scope)) is None:
-                await self._app(scope, receive, send)
+            connection = HTTPConnection(scope)
+            if self._refusal(connection) is None:
+                await self._app(scope, admitted(receive, connection, self._login is not None), send)
             else:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
@@ -157,13 +158,10 @@ class Door:
         if not self._is_own_origin(connection):
             return _page("Not allowed", ["This request comes from the page of another site."], status=403)
         if self._login is not None:
-            # pages ask who looks; a file that somebody was given to download does not
-            is_file = connection.scope["path"].startswith(f"{_base()}/media/")
-            return (
-                _page("Not allowed", ["Log in first."], status=403)
-                if is_file and not _is_logged_in(connection)
-                else None
-            )
+            needed = needed_role(connection.scope["path"], _base())
+            if not needed or reaches(role_of_request(connection), needed):
+                return None  # pages ask by themselves who looks
+            return _page("Not allowed", ["Log in first, with the role that this needs."], status=403)
         if not self._token:
             return None if _is_own_host(connection) else _page("Not allowed", [NO_HOST], status=403)
         return None if self._has_cookie(connection) else _form()
@@ -249,11 +247,6 @@ def _base() -> str:
 
 def _same(a: str, b: str) -> bool:
     return hmac.compare_digest(a.encode("utf-8", "surrogatepass"), b.encode("utf-8", "surrogatepass"))
-
-
-def _is_logged_in(connection: HTTPConnection) -> bool:
-    """Whether a request comes with a cookie that this server signed at a login."""
-    return _get_signed_cookie_with_chunks(connection.cookies, USER_COOKIE) is not None
 
 
 def _is_own_host(connection: HTTPConnection) -> bool:
