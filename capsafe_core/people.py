@@ -36,10 +36,10 @@ class Person:
         """Refuse what this person's role does not allow.
 
         Raises:
-            CapsafeError: the role is too low.
+            NotAllowedError: the role is too low.
         """
         if ROLES.index(self.role) < ROLES.index(role):
-            raise CapsafeError(
+            raise NotAllowedError(
                 f"{self.name} is {_article(self.role)} here, and only {_article(role)} may do this.",
                 "Ask whoever runs this server to change roles.toml.",
             )

@@ -2,15 +2,18 @@
 
 import streamlit as st
 
-from capsafe_core.ui import export_list, identity, import_form, import_list, screen
+from capsafe_core.ui import audit_log, export_list, identity, import_form, import_list, screen
 from capsafe_core.workspace.owner import current_owner
 
 st.title("Import and export", anchor=False)
-owner, person = current_owner(), identity.person()
-bring, there, take = st.tabs(["Import", "Imports", "Export"])
+owner = current_owner()
+identity.person()
+bring, there, take, log = st.tabs(["Import", "Imports", "Export", "Audit log"])
 with screen.part(bring):
-    import_form.show(owner, person)
+    import_form.show(owner)
 with screen.part(there):
-    import_list.show(owner, person)
+    import_list.show(owner)
 with screen.part(take):
-    export_list.show(owner, person)
+    export_list.show(owner)
+with screen.part(log):
+    audit_log.show(owner)

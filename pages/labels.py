@@ -51,7 +51,7 @@ with screen.question("Do annotators agree, and how well do judges match their la
         ]
     )
     with screen.part(tabs[0]):
-        queues.form(view, owner, person)
+        queues.form(view, owner)
         queues.listing(owner, person)
     with screen.part(tabs[1]):
         if found.empty:
@@ -88,12 +88,12 @@ with screen.question("Do annotators agree, and how well do judges match their la
             st.markdown("**Annotators**")
             st.dataframe(visible_frame(work.drop(columns="last")), hide_index=True, width="stretch")
     with screen.part(tabs[2]):
-        adjudicate.show(view, conflicts, owner, person)
+        adjudicate.show(view, conflicts, owner)
     with screen.part(tabs[3]):
         corrected.show(view)
     with screen.part(tabs[4]):
-        detector.show(view, owner, person)
+        detector.show(view, owner)
     with screen.part(tabs[5]):
-        guidelines.show(owner, person)
+        guidelines.show(owner)
     with screen.part(tabs[6]):
-        label_files.show(view, owner, person)
+        label_files.show(view, owner)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -15,6 +17,7 @@ from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.workspace.actions import act
+from capsafe_core.workspace.audit import doing as noted
 from capsafe_core.workspace.service import ask, ask_to, from_owner
 
 
@@ -31,6 +34,15 @@ def fetch_table(settings: Settings, name: str, chosen: Selection) -> pd.DataFram
         return table(store, name, chosen)
 
     return from_owner(settings, lambda path: ask(path, name, chosen), alone)
+
+
+@contextmanager
+def doing(action: str, /, **of: Any) -> Iterator[str]:
+    """An action that no other process is asked for, noted as those of the registry are; yields the user's
+    name."""
+    person = person_named(getpass.getuser())
+    with noted(Settings().jobs_path, person, action, of):
+        yield person.name
 
 
 def do(settings: Settings, action: str, /, **arguments: Any) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
-from capsafe_core.cli.owner_calls import do
-from capsafe_core.cli.terminal import say, tell
+from capsafe_core.cli.owner_calls import do, doing
+from capsafe_core.cli.terminal import say, show_table, tell
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.foreign import adopt as adopt_study
@@ -18,6 +18,7 @@ from capsafe_core.jobs.permission import UNTOLD, foreign_uses
 from capsafe_core.settings import ENGINES, Server, Settings
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.rebuild import check_all, rebuild_store
+from capsafe_core.workspace.audit import COLUMNS
 from capsafe_core.workspace.service import open_store
 
 commands = typer.Typer()
@@ -42,7 +43,8 @@ def ingest() -> None:
 def rebuild() -> None:
     """Make the store again from the job folders; the old one is not opened, and kept under a dated name."""
     settings = Settings()
-    made = rebuild_store(settings.store_path, settings.jobs_path, settings.memory_limit, settings.threads)
+    with doing("rebuild"):
+        made = rebuild_store(settings.store_path, settings.jobs_path, settings.memory_limit, settings.threads)
     tell(made.problems)
     say(
         f"{made.read.rows} rows from {len(list_jobs(settings.jobs_path))} jobs"
@@ -63,6 +65,18 @@ def check() -> None:
             "\n".join(found.problems), "Restore damaged shards from a copy, then run `capsafe rebuild`."
         )
     say("The store is consistent, and the job folders are as they were written.")
+
+
+@commands.command()
+def audit(
+    most: Annotated[int, typer.Option(min=1, max=1_000_000, help="how many, the newest first")] = 200,
+    json: Annotated[bool, typer.Option("--json", help="print JSON records")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+) -> None:
+    """Who did what in this workspace, the newest first."""
+    found = do(Settings(), "audit", most=most)
+    show_table(pd.DataFrame(found["rows"], columns=COLUMNS), json, csv)
+    tell(found["problems"])
 
 
 @commands.command()
@@ -88,7 +102,8 @@ def adopt(
         say(f"  {sentence}")
     if not (yes or typer.confirm("Do you trust it?")):
         raise CapsafeError("It was not adopted.", "Its facts can be explored as before.")
-    say(f"Adopted: {adopt_study(jobs_path, study, getpass.getuser())} job folders.")
+    with doing("adopt", study=study) as person:
+        say(f"Adopted: {adopt_study(jobs_path, study, person)} job folders.")
 
 
 @allow.command("server")
@@ -105,7 +120,8 @@ def allow_server(
             "Write an address such as http://127.0.0.1:8000/v1 without a user, ? or #,"
             " and a variable such as OPENAI_API_KEY.",
         ) from error
-    Settings().allow_server(server)
+    with doing("allow server", server=server.base_url):
+        Settings().allow_server(server)
     say(f"Jobs of this workspace may send prompts to {server}.")
 
 
@@ -115,7 +131,8 @@ def allow_python(
     python: Annotated[Path, typer.Argument(help="the python of the environment that the engine lives in")],
 ) -> None:
     """Choose the interpreter that runs an engine in this workspace."""
-    Settings().allow_python(engine, python)
+    with doing("allow python", engine=engine):
+        Settings().allow_python(engine, python)
     say(f"{engine} runs with {python}.")
 
 

@@ -10,18 +10,18 @@ import streamlit as st
 from capsafe_core.analysis.view import View
 from capsafe_core.annotation import QUESTIONS
 from capsafe_core.errors import CapsafeError
-from capsafe_core.people import Person
 from capsafe_core.store.labels import item_texts, label_history, rulings
 from capsafe_core.ui import screen
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
 from capsafe_core.workspace.owner import Owner
 
 
-def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> None:
+def show(view: View, conflicts: pd.DataFrame, owner: Owner) -> None:
     """The open disputes (as `conflicts_table`), one of them in full."""
     if said := st.session_state.pop("not-ruled", ""):
         st.warning(plain_label(said))
-    _standing(view, owner, person)
+    _standing(view, owner)
     if conflicts.empty:
         st.info("Nothing is in dispute: wherever two people answered, they agree or a ruling stands.")
         return
@@ -40,10 +40,10 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner, person: Person) -> N
         event.selection.rows[0] if event.selection.rows and event.selection.rows[0] < len(conflicts) else 0
     )
     row = conflicts.iloc[place]
-    _one(view, owner, person, str(row["generation_id"]), str(row["cell_id"]), str(row["dimension"]))
+    _one(view, owner, str(row["generation_id"]), str(row["cell_id"]), str(row["dimension"]))
 
 
-def _standing(view: View, owner: Owner, person: Person) -> None:
+def _standing(view: View, owner: Owner) -> None:
     """Rulings that stand, each to be opened again."""
     known = rulings(view.store)
     if known.empty:
@@ -64,7 +64,6 @@ def _standing(view: View, owner: Owner, person: Person) -> None:
             row = known.iloc[event.selection.rows[0]]
             args = (
                 owner,
-                person,
                 row["generation_id"],
                 row["cell_id"],
                 row["dimension"],
@@ -74,20 +73,19 @@ def _standing(view: View, owner: Owner, person: Person) -> None:
             st.button("Open this one again", on_click=_rule, args=args, key=f"reopen-{row['event_id']}")
 
 
-def _rule(
-    owner: Owner, person: Person, generation: str, cell: str, dimension: str, label: str | None, standing: str
-) -> None:
+def _rule(owner: Owner, generation: str, cell: str, dimension: str, label: str | None, standing: str) -> None:
     """Rule on what was on screen; a ruling that somebody else made meanwhile is told, not overruled."""
     note = str(st.session_state.get(f"why-{generation}-{dimension}", "")) if label else ""
     try:
-        owner.desk.books.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
+        with noted("rule", item=generation, dimension=dimension, label=label or "open again") as person:
+            owner.desk.books.adjudicate(person, generation, cell, dimension, label, note, expected=standing)
     except CapsafeError as error:
         st.session_state["not-ruled"] = f"{error.message} {error.hint}" + (
             f" Your note was: {note}" if note else ""
         )
 
 
-def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, dimension: str) -> None:
+def _one(view: View, owner: Owner, generation: str, cell: str, dimension: str) -> None:
     texts = item_texts(view.store, [generation])
     if generation not in texts:
         st.warning("This output was taken out of the store meanwhile.")
@@ -122,7 +120,7 @@ def _one(view: View, owner: Owner, person: Person, generation: str, cell: str, d
                     plain_label(words),
                     key=key,
                     on_click=_rule,
-                    args=(owner, person, generation, cell, dimension, label, standing),
+                    args=(owner, generation, cell, dimension, label, standing),
                 )
     with st.expander("Who said what, and when"):
         st.dataframe(visible_frame(_history(history)), hide_index=True, width="stretch")

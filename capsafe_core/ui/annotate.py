@@ -10,13 +10,14 @@ from typing import Any
 import streamlit as st
 
 from capsafe_core.annotation import OTHER, QUESTIONS, REASONS, Example, Guidelines
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.labelling.desk import Desk, Receipt
 from capsafe_core.labelling.open_queue import Task
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.store.labels import item_texts
 from capsafe_core.ui import identity
+from capsafe_core.ui.acting import actor
 from capsafe_core.workspace.owner import Owner
 
 _HERE = Path(__file__).parent
@@ -44,6 +45,11 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
         sent = st.session_state[key].outbox
         sent = sent if isinstance(sent, dict) else {}
         entries, practised = sent.get("entries"), sent.get("practised")
+        try:
+            _must_still_be(person)
+        except CapsafeError as error:
+            st.session_state[f"{key}-warning"] = f"{error.message} {error.hint}"
+            return
         st.session_state[f"{key}-receipts"], st.session_state[f"{key}-warning"] = _take(
             desk, person, queue.queue, entries if isinstance(entries, list) else []
         )
@@ -64,6 +70,18 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
     _COMPONENT(
         key=key, data={**data, **_fixed(person, queue, guidelines)}, on_outbox_change=take, height="content"
     )
+
+
+def _must_still_be(person: Person) -> None:
+    """Refuse what a browser sends once its person has gone or may not label any more; it keeps it.
+
+    Raises:
+        CapsafeError: somebody else is there now, or their role is too low.
+    """
+    now = actor()
+    now.must_be("annotator")
+    if now.name != person.name:
+        raise NotAllowedError("Somebody else is at this browser now.", "Reload the page.")
 
 
 def _take(desk: Desk, person: Person, queue: str, entries: list[Any]) -> tuple[list[Receipt], str]:

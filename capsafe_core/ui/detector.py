@@ -11,16 +11,16 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.new_run import train_detector
 from capsafe_core.jobs.record_job import recorded_study
 from capsafe_core.jobs.supervisor import Queue
-from capsafe_core.people import Person
 from capsafe_core.store.labels import labelled_answers, newest_rater
 from capsafe_core.ui import screen
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 from capsafe_core.workspace.owner import Owner
 
 NAME = "coherence-learnt"
 
 
-def show(view: View, owner: Owner, person: Person) -> None:
+def show(view: View, owner: Owner) -> None:
     """What was learnt, how well it foretells people on prompts it has not seen, and the rules beside it."""
     known = newest_rater(view.store, NAME)
     if known is None:
@@ -52,8 +52,7 @@ def show(view: View, owner: Owner, person: Person) -> None:
         "Train on the current labels" if known is None else "Retrain on all labels",
         icon=":material/model_training:",
     ):
-        person.must_be("researcher")
-        with st.spinner("Training …"):
+        with noted("train detector", study=view.study.name), st.spinner("Training …"):
             study, text = recorded_study(owner.settings.jobs_path, view.study.name)
             job = train_detector(
                 owner.settings.jobs_path,
@@ -62,7 +61,7 @@ def show(view: View, owner: Owner, person: Person) -> None:
                 labelled_answers(view.store, view.study.name),
                 owner.settings,
             )
-        Queue(owner.settings).add(job)
+            Queue(owner.settings).add(job)
         st.success(
             "Learnt. It is looking at every output of the study now; the Runs page shows how far it is."
         )

@@ -12,8 +12,8 @@ import streamlit as st
 from capsafe_core.analysis.view import list_studies
 from capsafe_core.errors import CapsafeError
 from capsafe_core.folders import regular_files
-from capsafe_core.people import Person
 from capsafe_core.ui import screen
+from capsafe_core.ui.acting import actor
 from capsafe_core.ui.safe_text import visible
 from capsafe_core.workspace.actions import act
 from capsafe_core.workspace.owner import Owner
@@ -29,7 +29,7 @@ LARGEST = 200 << 20
 """bytes that are offered for download; what is larger stays in the exports folder"""
 
 
-def show(owner: Owner, person: Person) -> None:
+def show(owner: Owner) -> None:
     """What can be taken out, and what was."""
     studies = list_studies(owner.store)
     if not studies:
@@ -51,7 +51,7 @@ def show(owner: Owner, person: Person) -> None:
             ending = {"bundle": ".zip", "snapshot": ".duckdb"}.get(form, "")
             name = f"{study or 'store'}-{form}-{time.strftime('%Y%m%d-%H%M%S')}{ending}"
             st.session_state["exported"] = act(
-                owner.desk, "export", person, {"form": form, "name": name, "study": study, "texts": texts}
+                owner.desk, "export", actor(), {"form": form, "name": name, "study": study, "texts": texts}
             )["path"]
         except CapsafeError as error:
             screen.show_error(error)

@@ -11,6 +11,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.packing import unpack_jobs
 from capsafe_core.places import DATA, ROOT
 from capsafe_core.ui import identity
+from capsafe_core.ui.acting import noted
 from capsafe_core.workspace.owner import PERIOD, Owner, current_owner
 
 READING = 120.0
@@ -28,7 +29,9 @@ def doors() -> None:
         st.markdown("**Look around**")
         st.text("A small model fine-tuned on sums and on syllogisms, its responses and their verdicts.")
         if st.button("Open the demo study", icon=":material/play_arrow:", type="primary"):
-            _open_demo(current_owner())
+            with noted("open demo"):
+                _open_demo(current_owner())
+            st.rerun()
     with logs.container(border=True):
         st.markdown("**You have logs**")
         st.text("Inspect, lm-eval, HELM, tables and other formats; you preview them before they come in.")
@@ -53,4 +56,3 @@ def _open_demo(owner: Owner) -> None:
                 raise CapsafeError("The demo study is still being read.", "Reload this page in a minute.")
             seen = str(owner.store.version)
             time.sleep(PERIOD + 0.5)
-    st.rerun()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from functools import partial
 
 import streamlit as st
@@ -10,16 +9,18 @@ import streamlit as st
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.foreign import adopt, foreign_folders, foreign_studies
 from capsafe_core.jobs.permission import foreign_uses
-from capsafe_core.people import Person
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.overlap import overlap
-from capsafe_core.ui import identity, screen
-from capsafe_core.ui.safe_text import show_raw, visible
+from capsafe_core.ui import screen
+from capsafe_core.ui.acting import noted
+from capsafe_core.ui.safe_text import plain_label, show_raw, visible
 
 
 def show(store: Store, settings: Settings) -> None:
     """One card for each foreign study that nobody has adopted; nothing where there is none."""
+    if said := st.session_state.pop("not-adopted", ""):
+        st.warning(plain_label(said))
     for study in foreign_studies(settings.jobs_path):
         with st.container(border=True):
             st.text(
@@ -51,7 +52,9 @@ def show(store: Store, settings: Settings) -> None:
 
 def _adopt(settings: Settings, study: str, shown: list[str]) -> None:
     """Adopt what was shown; where it has changed meanwhile, it is shown again first."""
-    person = identity.person() if identity.has_login() else Person(getpass.getuser())
-    person.must_be("researcher")
-    if foreign_uses(settings.jobs_path, study).sentences == shown:
-        adopt(settings.jobs_path, study, person.name)
+    try:
+        if foreign_uses(settings.jobs_path, study).sentences == shown:
+            with noted("adopt", study=study) as person:
+                adopt(settings.jobs_path, study, person.name)
+    except CapsafeError as error:
+        st.session_state["not-adopted"] = f"{error.message} {error.hint}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from capsafe_core.people import Person
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import Owner
 
 
-def show(owner: Owner, person: Person) -> None:
+def show(owner: Owner) -> None:
     """The text that annotators see beside each item, to change; every change is a version of its own."""
     now = owner.desk.books.guidelines()
     st.text(
@@ -21,7 +21,8 @@ def show(owner: Owner, person: Person) -> None:
     )
     text = st.text_area("Guidelines (TOML)", now.text, height=380, key=f"guidelines-{now.version}")
     if st.button("Keep this version", disabled=text == now.text):
-        kept = owner.desk.books.save_guidelines(person, text)
+        with noted("guidelines") as person:
+            kept = owner.desk.books.save_guidelines(person, text)
         st.success(
             plain_label(f"Version {kept.version} is in force. Everybody practises on it before they go on.")
         )

@@ -19,9 +19,9 @@ from capsafe_core.jobs.looking import LOG_COLUMNS, Survey
 from capsafe_core.jobs.new_run import queue_jobs
 from capsafe_core.jobs.supervisor import Queue, start_worker
 from capsafe_core.mapping import ImportMapping, parse_mapping
-from capsafe_core.people import Person
 from capsafe_core.store.contents import outputs_by_content
 from capsafe_core.ui import screen
+from capsafe_core.ui.acting import actor, noted
 from capsafe_core.ui.import_mapping import edited_mapping
 from capsafe_core.ui.import_readings import edited_readings
 from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
@@ -35,9 +35,9 @@ TOOLS = (
 )
 
 
-def show(owner: Owner, person: Person) -> None:
+def show(owner: Owner) -> None:
     """The form, and what the last look found."""
-    _ask(owner, person)
+    _ask(owner)
     job = _job(owner)
     if job is None:
         return
@@ -46,7 +46,7 @@ def show(owner: Owner, person: Person) -> None:
         _progress(job)
         return
     try:
-        _found(owner, person, survey, job)
+        _found(owner, survey, job)
     except CapsafeError as error:
         screen.show_error(error)
 
@@ -60,7 +60,7 @@ def _job(owner: Owner) -> Job | None:
     return open_job(folder)
 
 
-def _ask(owner: Owner, person: Person) -> None:
+def _ask(owner: Owner) -> None:
     with st.container(border=True):
         st.markdown("**Choose logs**")
         st.caption(TOOLS)
@@ -74,6 +74,7 @@ def _ask(owner: Owner, person: Person) -> None:
             look = st.button("Preview", type="primary", icon=":material/search:")
     if look:
         try:
+            actor().must_be("researcher")
             root = (
                 _uploaded(owner, files)
                 if files
@@ -87,7 +88,7 @@ def _ask(owner: Owner, person: Person) -> None:
                 raise CapsafeError(
                     f"{root} is not there.", "Check the path; it is one of the machine that runs capsafe."
                 )
-            _start(owner, person, root, stated.getvalue().decode("utf-8", "replace") if stated else "", name)
+            _start(owner, root, stated.getvalue().decode("utf-8", "replace") if stated else "", name)
         except CapsafeError as error:
             screen.show_error(error)
 
@@ -110,18 +111,18 @@ def _uploaded(owner: Owner, files: list[Any]) -> Path:
     return folder
 
 
-def _start(owner: Owner, person: Person, root: Path, mapping: str, name: str) -> None:
-    person.must_be("researcher")
+def _start(owner: Owner, root: Path, mapping: str, name: str) -> None:
     if mapping:
         parse_mapping(mapping, "The mapping")
     before = _job(owner)
-    job = survey_job(
-        owner.settings.jobs_path,
-        [root],
-        mapping,
-        name or (slug(root.stem) if root.parent.name != "uploads" else "imported"),
-    )
-    start_worker(job, settings=owner.settings)
+    with noted("preview import", name=root.name, study=name):
+        job = survey_job(
+            owner.settings.jobs_path,
+            [root],
+            mapping,
+            name or (slug(root.stem) if root.parent.name != "uploads" else "imported"),
+        )
+        start_worker(job, settings=owner.settings)
     if before is not None:
         shutil.rmtree(before.folder, ignore_errors=True)
     st.query_params["survey"] = job.job_id
@@ -142,7 +143,7 @@ def _progress(job: Job) -> None:
         )
 
 
-def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
+def _found(owner: Owner, survey: Survey, job: Job) -> None:
     """What was recognised, what it would become, and the import."""
     mapping = survey.mapping
     st.markdown("**What was recognised**")
@@ -166,9 +167,9 @@ def _found(owner: Owner, person: Person, survey: Survey, job: Job) -> None:
     again = (changed.name, changed.read_by) != (mapping.name, mapping.read_by)
     with st.container(horizontal=True, vertical_alignment="center"):
         if again and st.button("Preview with these changes", type="primary", icon=":material/search:"):
-            _start(owner, person, Path(job.manifest.asks(SurveyWork).roots[0]), final.to_toml(), final.name)
+            _start(owner, Path(job.manifest.asks(SurveyWork).roots[0]), final.to_toml(), final.name)
         if not again and st.button("Import", type="primary", icon=":material/download_done:"):
-            _import(owner, person, survey, final)
+            _import(owner, survey, final)
         st.download_button(
             "Save the mapping",
             final.to_toml().encode(),
@@ -222,18 +223,19 @@ def _preview(survey: Survey) -> None:
                 )
 
 
-def _import(owner: Owner, person: Person, survey: Survey, mapping: ImportMapping) -> None:
-    person.must_be("researcher")
+def _import(owner: Owner, survey: Survey, mapping: ImportMapping) -> None:
     known = outputs_by_content(owner.store, survey.contents)
-    job, study = plan_import(owner.settings.jobs_path, survey, mapping, known)
+    with noted("import", study=mapping.name):
+        job, study = plan_import(owner.settings.jobs_path, survey, mapping, known)
+        if job.state != "done":
+            Queue(owner.settings).add(job)
+            queue_jobs(owner.settings, after_import(job, study))
     if job.state == "done":
         st.info(
             "These files were imported with this mapping before. Under “Imports” you can restore them "
             "where they were undone."
         )
         return
-    Queue(owner.settings).add(job)
-    queue_jobs(owner.settings, after_import(job, study))
     st.success(plain_label(f"The import is queued: {survey.outputs:,} outputs for the study {study.name}."))
     st.page_link(
         str(screen.PAGES / "overview.py"),

@@ -5,18 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder.work import ImportWork
 from capsafe_core.jobs.importing import imports
-from capsafe_core.people import Person
 from capsafe_core.store.batches import imported_words, retracted_jobs, set_retracted
 from capsafe_core.ui import job_list, screen
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import show_raw, visible
 from capsafe_core.workspace.owner import Owner
 
 
 @st.fragment(run_every=3.0)
-def show(owner: Owner, person: Person) -> None:
+def show(owner: Owner) -> None:
     """Every import, newest first."""
     jobs = imports(owner.settings.jobs_path)[::-1]
     if not jobs:
@@ -42,18 +41,17 @@ def show(owner: Owner, person: Person) -> None:
             with st.container(horizontal=True):
                 if job.job_id in undone:
                     if st.button("Restore", icon=":material/redo:", key=f"back-{job.job_id}"):
-                        _set(owner, person, job.job_id, False)
+                        _set(owner, job.job_id, False)
                 elif job.ended and st.button(
                     "Undo this import",
                     icon=":material/undo:",
                     key=f"undo-{job.job_id}",
                     help="Nothing is deleted: you can restore it.",
                 ):
-                    _set(owner, person, job.job_id, True)
+                    _set(owner, job.job_id, True)
                 if job.state in ("partial", "failed", "lost", "stopped") and st.button(
                     "Retry what failed", icon=":material/replay:", key=f"again-{job.job_id}"
                 ):
-                    person.must_be("researcher")
                     job_list.restart(job, "It is tried again when its turn comes.")
                 st.download_button(
                     "The mapping",
@@ -73,12 +71,11 @@ def show(owner: Owner, person: Person) -> None:
                 show_raw("\n".join(failed[-10:]))
 
 
-def _set(owner: Owner, person: Person, job_id: str, undo: bool) -> None:
-    try:
-        person.must_be("researcher")
+def _set(owner: Owner, job_id: str, undo: bool) -> None:
+    done = False
+    with screen.told(), noted("retract", job=job_id, undo=undo):
         set_retracted(owner.store, job_id, undo)
-    except CapsafeError as error:
-        screen.show_error(error)
-        return
-    owner.look()
-    st.rerun(scope="fragment")
+        owner.look()
+        done = True
+    if done:
+        st.rerun(scope="fragment")

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, list_jobs
 from capsafe_core.jobs.new_run import duration
 from capsafe_core.jobs.supervisor import Queue, is_queued
 from capsafe_core.records import Generation
 from capsafe_core.ui import screen
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
 from capsafe_core.workspace.owner import current_owner
 
@@ -86,8 +86,9 @@ def _detail(job: Job, state: str) -> None:
     st.text(visible(f"{job.job_id}: {state}"))
     with st.container(horizontal=True):
         if state == "running" and st.button("Stop", icon=":material/stop:"):
-            job.ask_to_stop()
-            st.toast("It stops after the current batch; finished work is kept.")
+            with screen.told(), noted("stop job", job=job.job_id):
+                job.ask_to_stop()
+                st.toast("It stops after the current batch; finished work is kept.")
         if state in ("stopped", "failed", "lost", "waiting") and st.button(
             "Resume" if state != "waiting" else "Start", icon=":material/play_arrow:"
         ):
@@ -103,12 +104,9 @@ def _detail(job: Job, state: str) -> None:
 
 def restart(job: Job, done: str) -> None:
     """Ask for a job to go on, and say so; or say why it may not."""
-    try:
+    with screen.told(), noted("resume job", job=job.job_id):
         Queue(current_owner().settings).restart(job)
-    except CapsafeError as error:
-        screen.show_error(error)
-        return
-    st.toast(plain_label(done))
+        st.toast(plain_label(done))
 
 
 def _tail(log: Path) -> str:

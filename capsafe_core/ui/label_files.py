@@ -7,15 +7,15 @@ import streamlit as st
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.labelling.formats import FORMATS, write_labels
-from capsafe_core.people import Person
 from capsafe_core.store.label_rows import label_rows
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import Owner
 
 ENDINGS = {"jsonl": "jsonl", "csv": "csv", "label-studio": "json", "argilla": "json"}
 
 
-def show(view: View, owner: Owner, person: Person) -> None:
+def show(view: View, owner: Owner) -> None:
     """Export and import."""
     left, right = st.columns(2)
     with left:
@@ -30,7 +30,8 @@ def show(view: View, owner: Owner, person: Person) -> None:
         )
         form = st.segmented_control("Format", FORMATS, default="jsonl") or "jsonl"
         if st.button("Prepare the file"):
-            rows = label_rows(view.store, queue)
+            with noted("take labels out", queue=queue, form=form):
+                rows = label_rows(view.store, queue)
             st.download_button(
                 f"Download {len(rows)} rows",
                 write_labels(rows, form).encode("utf-8", "replace"),
@@ -53,7 +54,8 @@ def show(view: View, owner: Owner, person: Person) -> None:
                 raise CapsafeError(
                     f"{visible(file.name)} is not UTF-8.", "Save it as UTF-8 and try again."
                 ) from error
-            found = owner.desk.bring_in(person, text, file.name)
+            with noted("bring labels in", name=file.name) as person:
+                found = owner.desk.bring_in(person, text, file.name)
             st.success(plain_label(found.words))
             for problem in found.problems[:20]:
                 st.text(visible(problem))

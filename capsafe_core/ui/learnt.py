@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from capsafe_core.analysis.view import View
-from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.foreign import foreign_studies
 from capsafe_core.jobs.new_run import planned
 from capsafe_core.jobs.previewing import Learnt, last_preview, learnt_of, preview_job
 from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.settings import Settings
 from capsafe_core.ui import screen
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, show_answer, visible
 
 ENDED = ("failed", "lost", "partial", "stopped")
@@ -29,11 +29,9 @@ def show(view: View, settings: Settings) -> None:
             "Marked: what carries loss. The rest is read and not learnt."
         )
         if st.button("Show what is learnt", icon=":material/school:"):
-            try:
+            with screen.told(), noted("show what is learnt", study=view.study.name):
                 graph = planned(settings.jobs_path, view.study)
                 Queue(settings).add(preview_job(settings.jobs_path, view.study.name, graph))
-            except CapsafeError as error:
-                screen.show_error(error)
         job = last_preview(settings.jobs_path, view.study.name)
         waits = job is not None and learnt_of(job) is None and job.status().state not in ENDED
         st.fragment(_looked_at, run_every=2.0 if waits else None)(view.study.name, settings)

@@ -16,6 +16,7 @@ from capsafe_core.settings import Settings
 from capsafe_core.store.studies import rater_names
 from capsafe_core.study import JudgeSettings
 from capsafe_core.ui import screen
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, visible
 
 
@@ -47,10 +48,8 @@ def buttons(view: View, settings: Settings) -> None:
         if missing and st.button(
             f"Run what is missing ({len(missing)} jobs)", icon=":material/playlist_play:"
         ):
-            try:
+            with screen.told(), noted("run what is missing", study=view.study.name, jobs=len(missing)):
                 _queue(settings, missing)
-            except CapsafeError as error:
-                screen.show_error(error)
         seen = set(rater_names(view.store))
         known = {j.name for j in view.study.judges if j.recorded or j.name in seen}
         names = [n for n in catalogue.offered_judges() if n not in known]
@@ -68,14 +67,12 @@ def buttons(view: View, settings: Settings) -> None:
             else ""
         )
         if judge and st.button("Judge", icon=":material/gavel:", type="primary"):
-            try:
+            with screen.told(), noted("add judge", study=view.study.name, judge=judge):
                 study, text = recorded_study(settings.jobs_path, view.study.name)
                 job = add_judge(
                     settings.jobs_path, study, text, JudgeSettings(name=judge, model=model or None)
                 )
                 _queue(settings, [job.manifest])
-            except CapsafeError as error:
-                screen.show_error(error)
     if judge:
         entry = catalogue.judges()[judge]
         st.text(
@@ -100,7 +97,8 @@ def _watch_switch(view: View, settings: Settings) -> None:
         help="What appears in the study's folders is answered and judged as soon as it is whole.",
     )
     if on != is_watched:
-        watch(settings, view.study.name, on)
+        with screen.told(), noted("watch", study=view.study.name, state="on" if on else "off"):
+            watch(settings, view.study.name, on)
     waiting = [sentence for recipe in recipes for sentence in waits_for(recipe)]
     if waiting:
         st.text(visible("Not usable yet: " + "; ".join(waiting[:5]) + (" …" if len(waiting) > 5 else "")))

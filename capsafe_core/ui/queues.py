@@ -12,6 +12,7 @@ from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
 from capsafe_core.ui import screen
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 from capsafe_core.workspace.owner import Owner
 
@@ -25,7 +26,7 @@ STATES = {"open": "paused", "paused": "open", "closed": "open"}
 STATE_WORDS = {"open": "Pause", "paused": "Open again", "closed": "Open again"}
 
 
-def form(view: View, owner: Owner, person: Person) -> None:
+def form(view: View, owner: Owner) -> None:
     """Make a queue over the outputs of the study."""
     with st.popover("Make a queue", icon=":material/add:", width=620):
         name = st.text_input(
@@ -101,7 +102,8 @@ def form(view: View, owner: Owner, person: Person) -> None:
             chosen = here.narrowed_to(here if narrow else Selection()).but(
                 study=view.study.name, benchmarks=(benchmark,), recipes=tuple(recipes)
             )
-            made = make_queue(owner.desk, open_view(view.store, chosen), person, settings)
+            with noted("make queue", name=name, study=view.study.name) as person:
+                made = make_queue(owner.desk, open_view(view.store, chosen), person, settings)
             st.session_state["made"] = f"{made.name}: {made.words}."
             st.rerun()
 
@@ -142,21 +144,25 @@ def listing(owner: Owner, person: Person) -> None:
             query_params={"queue": chosen.queue},
         )
         if st.button(STATE_WORDS[chosen.state], key=f"state-{chosen.queue}-{chosen.state}"):
-            owner.desk.set_state(person, chosen.queue, STATES[chosen.state])
-            st.rerun()
+            _set_state(owner, chosen.queue, STATES[chosen.state])
         if chosen.state != "closed" and st.button("Close", key=f"close-{chosen.queue}"):
-            owner.desk.set_state(person, chosen.queue, "closed")
-            st.rerun()
+            _set_state(owner, chosen.queue, "closed")
         more = st.number_input("More items", 1, 10_000, 50, key=f"more-{chosen.queue}", width=120)
         if st.button(
             "Add them",
             key=f"add-{chosen.queue}",
             help="Continues the same random order; items in adaptive order stay as they are.",
         ):
-            st.session_state["made"] = (
-                f"{chosen.name}: {extend_queue(owner.desk, person, chosen, int(more)).words}."
-            )
+            with noted("extend queue", queue=chosen.queue, more=int(more)) as who:
+                drawn = extend_queue(owner.desk, who, chosen, int(more)).words
+            st.session_state["made"] = f"{chosen.name}: {drawn}."
             st.rerun()
+
+
+def _set_state(owner: Owner, queue: str, state: str) -> None:
+    with noted("queue state", queue=queue, state=state) as person:
+        owner.desk.set_state(person, queue, state)
+    st.rerun()
 
 
 def _row(owner: Owner, queue: QueueRecord, person: Person) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from capsafe_core.catalogue import is_rubric, judges, models, offered_judges
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.jobs.folder import Job
 from capsafe_core.jobs.new_run import BENCHMARKS, NewRun, cost_of, probe_job, start_run
 from capsafe_core.jobs.permission import UNTOLD
@@ -17,6 +17,7 @@ from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.settings import Server, Settings
 from capsafe_core.study import parse_study
 from capsafe_core.ui import identity, own_checkpoints, screen
+from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, visible
 
 ENGINES = {"transformers": "transformers, here", "vllm": "vLLM, here", "openai": "a server (OpenAI's API)"}
@@ -78,15 +79,17 @@ def show(settings: Settings, ready: bool) -> None:
             measure = st.button("Estimate time", icon=":material/timer:", disabled=not usable)
             start = st.button("Start", icon=":material/play_arrow:", type="primary", disabled=not usable)
             _cost()
-    try:
+    with screen.told():
         if measure:
-            st.session_state["probe"] = job = probe_job(
-                settings.jobs_path, parse_study(run.text("cost"), "this run")
-            )
-            Queue(settings).add(job)
+            with noted("estimate time", name=str(model)):
+                st.session_state["probe"] = job = probe_job(
+                    settings.jobs_path, parse_study(run.text("cost"), "this run")
+                )
+                Queue(settings).add(job)
             st.rerun()
         if start:
-            name = start_run(settings, run)
+            with noted("start run", name=str(model), engine=engine_name):
+                name = start_run(settings, run)
             st.success(plain_label(f"{name} is queued. Its outputs appear as they come."))
             st.page_link(
                 str(screen.PAGES / "outputs.py"),
@@ -94,8 +97,6 @@ def show(settings: Settings, ready: bool) -> None:
                 icon=":material/chat:",
                 query_params={"study": name},
             )
-    except CapsafeError as error:
-        screen.show_error(error)
 
 
 def _judge_words(name: str) -> str:
@@ -174,6 +175,7 @@ def _vllm(settings: Settings) -> bool:
         _allow(
             f"{python} runs as you.",
             f"capsafe allow python vllm {python}",
+            "allow python",
             lambda: settings.allow_python("vllm", Path(python)),
         )
     return False
@@ -196,12 +198,14 @@ def _server(engine: dict[str, Any], settings: Settings) -> bool:
     _allow(
         f"Prompts and the key would be sent to {server.base_url}.",
         command,
+        "allow server",
         lambda: settings.allow_server(server),
+        server=server.base_url,
     )
     return False
 
 
-def _allow(what: str, command: str, do: Callable[[], None]) -> None:
+def _allow(what: str, command: str, action: str, do: Callable[[], None], **of: str) -> None:
     """A yes of the person in front, where that is whoever runs this server; else what to ask them for."""
     if identity.has_login():
         st.text(
@@ -212,12 +216,15 @@ def _allow(what: str, command: str, do: Callable[[], None]) -> None:
         )
         return
     st.text(visible(f"{what} This workspace does not allow it yet."))
-    st.button("Allow it", icon=":material/verified_user:", on_click=_try, args=(do,))
+    st.button("Allow it", icon=":material/verified_user:", on_click=_try, args=(action, do), kwargs=of)
 
 
-def _try(do: Callable[[], None]) -> None:
+def _try(action: str, do: Callable[[], None], **of: str) -> None:
     try:
-        do()
+        if identity.has_login():
+            raise NotAllowedError("Only whoever runs this server can allow this.", "Ask them.")
+        with noted(action, **of):
+            do()
     except CapsafeError as error:
         st.session_state["not-allowed"] = str(error)
 

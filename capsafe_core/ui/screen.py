@@ -80,12 +80,12 @@ def _opened(controls: Callable[[View], None]) -> Iterator[View]:
     except CapsafeError as error:
         show_error(error)
         st.stop()
-    with _told():
+    with told():
         yield view
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """What cannot be done, or what the disk refuses, as a sentence."""
     try:
         yield
@@ -98,7 +98,7 @@ def _told() -> Iterator[None]:
 @contextmanager
 def part(place: AbstractContextManager[Any]) -> Iterator[None]:
     """A tab; where it lacks something it says so, and the tabs after it are there all the same."""
-    with place, _told():
+    with place, told():
         yield
 
 

@@ -26,6 +26,7 @@ from capsafe_core.store.label_rows import label_rows
 from capsafe_core.store.labels import labelled_answers
 from capsafe_core.store.overlap import overlap
 from capsafe_core.store.studies import study_texts
+from capsafe_core.workspace.audit import doing, read_audit
 from capsafe_core.workspace.reporting import REPORTING
 from capsafe_core.writing import whole
 
@@ -106,7 +107,6 @@ def _look(desk: Desk, person: Person, job: str = "", study: str = "") -> Answer:
 
 def _export(desk: Desk, person: Person, form: str, name: str, study: str = "", texts: bool = True) -> Answer:
     """Write into the exports folder: the whole store, its tables, or a study."""
-    person.must_be("researcher")
     store = desk.store
     if form == "snapshot":
         return {"path": str(snapshot_into(store, name or "snapshot.duckdb"))}
@@ -134,9 +134,12 @@ EXPORTS = ("snapshot", "parquet", "csv", "every-eval-ever", "bundle")
 
 
 def _retract(desk: Desk, person: Person, job: str, undo: bool) -> Answer:
-    person.must_be("researcher")
     set_retracted(desk.store, job, undo)
     return _look(desk, person, job)
+
+
+def _audit(desk: Desk, person: Person, most: int = 200) -> Answer:
+    return dataclasses.asdict(read_audit(desk.jobs, most))
 
 
 ACTIONS: dict[str, Callable[..., Answer]] = {
@@ -152,19 +155,22 @@ ACTIONS: dict[str, Callable[..., Answer]] = {
     "look": _look,
     "retract": _retract,
     "export": _export,
+    "audit": _audit,
     **REPORTING,
 }
 
 
 def act(desk: Desk, name: str, person: Person, arguments: dict[str, Any]) -> Answer:
-    """Do one of ACTIONS.
+    """Do one of ACTIONS, and note who did it.
 
     Raises:
+        NotAllowedError: the person's role is too low for it.
         CapsafeError: there is no such action, or what it raises.
     """
     if name not in ACTIONS:
         raise UnknownNameError("action", name, ACTIONS)
-    return ACTIONS[name](desk, person, **arguments)
+    with doing(desk.jobs, person, name, arguments):
+        return ACTIONS[name](desk, person, **arguments)
 
 
 def find_queue(desk: Desk, name: str) -> QueueRecord:

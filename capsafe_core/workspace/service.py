@@ -27,7 +27,7 @@ import pandas as pd
 from capsafe_core.analysis.by_name import table
 from capsafe_core.errors import BusyError, CapsafeError, NotAllowedError
 from capsafe_core.labelling.desk import Desk
-from capsafe_core.people import Person
+from capsafe_core.people import Person, person_named
 from capsafe_core.selection import Selection
 from capsafe_core.settings import RUNTIME_PREFIX, Settings
 from capsafe_core.store import Store
@@ -156,7 +156,7 @@ def _answer(desk: Desk, line: str, address: str) -> dict[str, Any]:
             return {"address": address, "pid": os.getpid()}
         if "do" in request:
             call: Callable[[], Any] = _action(
-                desk, str(request["do"]), Person(str(request["person"])), dict(request["arguments"])
+                desk, str(request["do"]), person_named(str(request["person"])), dict(request["arguments"])
             )
         else:
             name, selection = str(request["table"]), Selection.from_query(dict(request.get("selection", {})))
