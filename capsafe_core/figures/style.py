@@ -20,6 +20,8 @@ OUTCOME_COLOURS = {
     "task answer": "#8d99ae",
 }
 """Colour-blind safe, and of different lightness so that a grey print keeps them apart."""
+HATCH = "#857d6c"
+"""of incoherent answers: the lines on their colour, and where that is too light for a line"""
 INK, FAINT, GRID = "#22313f", "#7b8794", "#e6e9ec"
 BACKGROUND = "#c3cad1"
 """of what is there for comparison only"""

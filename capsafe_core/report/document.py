@@ -125,10 +125,12 @@ def _numbers(finding: Finding) -> dict[str, Any]:
     """Everything that a finding shows, as JSON values; of its chart a hash."""
     return {
         "key": finding.key,
+        "headline": finding.headline,
         "sentence": finding.sentence,
         "big": list(finding.big),
         "means": finding.means,
         "limits": finding.limits,
+        "basis": [list(part) for part in finding.basis],
         "chart": digest_text(sealed(finding.figure).to_json()) if finding.figure is not None else "",
         "columns": [str(c) for c in finding.table.columns],
         "rows": cells(finding.table),
@@ -203,8 +205,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     named by what is not a number in them."""
     said = [
         f"{old['key']}: {what} was “{old[what]}”, is “{new[what]}”."
-        for what in ("sentence", "big", "means", "limits", "way")
-        if old.get(what) != new.get(what)
+        for what in ("headline", "sentence", "big", "means", "limits", "basis", "way")
+        if what in old and old[what] != new.get(what)
     ]
     before, after = (_rows(n) for n in (old, new))
     for name in [*before, *(n for n in after if n not in before)]:

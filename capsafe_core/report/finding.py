@@ -2,26 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+WORDS = 15
+"""of a headline, which people read while somebody speaks"""
+
+
+def in_few_words(text: str) -> str:
+    """A text of at most WORDS words; a longer one ends in an ellipsis."""
+    words = text.split()
+    return " ".join(words) if len(words) <= WORDS else f"{' '.join(words[:WORDS])}…"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a native chart.
+
+    Attributes:
+        name: as the legend shows it.
+        y: its values; of bars one for each category.
+        x: where its points stand; empty for bars.
+        intervals: lowest and highest of each value, None where it has none; empty for a series without.
+        colour: as "#rrggbb"; a colour of an outcome means that outcome.
+        look: fill or hatched (bars); marks, path (marks with a line), line (dashed, without marks) or primary
+            (a large diamond).
+    """
+
+    name: str
+    y: Sequence[float | None]
+    x: Sequence[float] = ()
+    intervals: Sequence[tuple[float, float] | None] = ()
+    colour: str = "#22313f"
+    look: str = "fill"
+
 
 @dataclass(frozen=True)
 class Slide:
-    """A chart that an editor of slides can draw and change: bars, or points with x and y."""
+    """A chart that an editor of slides can draw and change.
+
+    Attributes:
+        kind: stacked (to 100%) or clustered bars, or points.
+        categories: of bars, from the top.
+        axes: words along the values that lie (of bars: their lengths) and those that stand.
+        formats: number formats of the same; "" for an axis without numbers.
+        top: the end of each axis, where it is known.
+    """
 
     kind: str
-    """stacked, clustered or points"""
-    categories: list[str] = field(default_factory=list)
-    series: dict[str, list[float | None]] = field(default_factory=dict)
-    points: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    series: Sequence[Series]
+    categories: Sequence[str] = ()
     axes: tuple[str, str] = ("", "")
-    words: dict[str, str] = field(default_factory=dict)
-    """what a series is called, where not by its name"""
+    formats: tuple[str, str] = ("0%", "0%")
+    top: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def drawn(self) -> list[Series]:
+        """The series that have something to show: the others have no place in a legend."""
+        least = 0.0005 if self.kind == "stacked" else 0.0  # a part of no width cannot be seen
+        return [s for s in self.series if any(v is not None and (abs(v) >= least) for v in s.y)]
 
 
 @dataclass(frozen=True)
@@ -31,7 +75,8 @@ class Finding:
     Attributes:
         key: as `capsafe report --item` takes it.
         title: the question.
-        sentence: the answer, drafted from the numbers.
+        headline: the answer in at most WORDS words.
+        sentence: the answer with its numbers, drafted from them.
         big: one number, and what it is.
         means: what follows from it, never more than its interval allows.
         limits: what does not follow.
@@ -40,10 +85,13 @@ class Finding:
         methods: keys of `analysis.methods.METHODS`.
         slide: the chart as slides draw it.
         text: a prompt and an answer, for findings that are outputs.
+        basis: what it rests on (judge, outputs, conditions, conclusion), as label and words: a page that is
+            taken out of its report still says it.
     """
 
     key: str
     title: str
+    headline: str
     sentence: str
     big: tuple[str, str]
     means: list[str]
@@ -54,6 +102,7 @@ class Finding:
     methods: tuple[str, ...]
     slide: Slide | None = None
     text: tuple[str, str] | None = None
+    basis: tuple[tuple[str, str], ...] = ()
 
 
 def cells(table: pd.DataFrame) -> list[list[Any]]:

@@ -10,28 +10,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capsafe_core.analysis.arms import Claim, arm_rates, claims, find_claim
+from capsafe_core.analysis.arms import Claim, arm_rates, claims
 from capsafe_core.analysis.columns import records
-from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
 from capsafe_core.analysis.matched import matched_table, matching, recipe_table
 from capsafe_core.analysis.mitigations import families
 from capsafe_core.analysis.number_words import hundredths, share_words
-from capsafe_core.analysis.overview import agreement_with_primary, overview
+from capsafe_core.analysis.overview import Overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs
 from capsafe_core.analysis.sentences import capability_sentence, incoherence_sentence, judges_sentence
 from capsafe_core.analysis.verbs import change_means, conditional
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import UnknownNameError
-from capsafe_core.figures.conclusions import specification_curve
 from capsafe_core.figures.judges import dumbbell
 from capsafe_core.figures.overview import outcome_bars
 from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.figures.training import along_training
-from capsafe_core.report.finding import Finding, Slide
+from capsafe_core.report.basis import basis, outputs_words, overview_of, state_words
+from capsafe_core.report.finding import Finding
 from capsafe_core.report.mitigated import mitigations_finding
+from capsafe_core.report.slide_charts import incoherence_chart, judges_chart, outcomes_chart, plane_chart
+from capsafe_core.report.survival import conclusion_finding
 from capsafe_core.store.outputs import read_output
 
 USUAL = ("overview", "capability", "judges", "conclusion")
@@ -90,7 +91,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 
 def _overview(view: View, recipe: str) -> Finding:
-    found = overview(view, recipe or next(iter(view.selection.recipes), ""))
+    found = overview_of(view, recipe or next(iter(view.selection.recipes), ""))
     spec = view.specification
     recipes = recipe_table(view, matching(view, found.paths))
     [row] = records(recipes[recipes["recipe"] == found.recipe])
@@ -122,17 +123,11 @@ def _overview(view: View, recipe: str) -> Finding:
         f"It holds for {spec.benchmark} {where}, not for other harms or other stopping points.",
         f"Robustness: {f'{found.state}; ' if found.state else ''}{found.chip}.",
     ]
-    bars = found.bars.pivot_table(index="recipe", columns="outcome", values="share", sort=False)
-    slide = Slide(
-        "stacked",
-        list(bars.index),
-        {str(outcome): [float(v) for v in bars[outcome]] for outcome in bars.columns},
-        words=view.outcome_words,
-    )
     shown = found.matched[found.matched["recipe"] == found.recipe]
     return Finding(
         "overview",
         "What did fine-tuning do, and how sure is that?",
+        _overview_headline(view, found, row),
         found.headline,
         big,
         means,
@@ -142,8 +137,19 @@ def _overview(view: View, recipe: str) -> Finding:
         "its last checkpoint where it does not reach it; starts first",
         shown,
         ("crossing", "unsafe rate", "policy", "bootstrap"),
-        slide,
+        outcomes_chart(found.bars, view.outcome_words),
+        basis=basis(view, outputs_words(shown["n"], spec.benchmark), state_words(view, found.recipe)),
     )
+
+
+def _overview_headline(view: View, found: Overview, row: Mapping[str, Any]) -> str:
+    if pd.isna(row["unsafe"]):
+        why = "does not reach its capability goal" if not row["reached"] else "has no rate at its goal"
+        return f"{found.recipe} {why}, so nothing is said of its safety there"
+    start = row["start_unsafe"]
+    before = "" if pd.isna(start) else f", against {hundredths(start)}% before"
+    rate = f"{hundredths(row['unsafe'])}% of harmful requests"
+    return f"At its goal, {found.recipe} {view.harm.verb} {rate}{before}"
 
 
 def _capability(view: View, _: str) -> Finding:
@@ -159,13 +165,6 @@ def _capability(view: View, _: str) -> Finding:
     limits += (
         [f"{', '.join(out_of_reach)}: the goal is not reached, so nothing is said."] if out_of_reach else []
     )
-    shown = paths.dropna(subset=["capability", "unsafe"])
-    points = {
-        f"{recipe} s{seed} ({rows['dataset'].iloc[0]})": [
-            (float(c), float(u)) for c, u in zip(rows["capability"], rows["unsafe"], strict=True)
-        ]
-        for (recipe, seed), rows in shown.groupby(["recipe", "seed"], sort=False)
-    }
     known = recipes[(recipes["reached"] > 0) & recipes["delta"].notna()]
     if len(known):
         most = records(known)[int(known["delta"].abs().to_numpy().argmax())]
@@ -173,12 +172,16 @@ def _capability(view: View, _: str) -> Finding:
             f"{hundredths(float(most['delta']), '+')} points",
             f"the largest change at a goal, {most['recipe']}; {_interval(most)}",
         )
+        headline = f"Largest change at a goal: {most['recipe']}, {big[0]} of {view.harm.answers}"
+        state = state_words(view, str(most["recipe"]))
     else:
         big = ("–", "no recipe has a rate at its goal")
+        headline, state = "No recipe can be compared at its capability goal", state_words(view)
     limits += runs.left_out
     return Finding(
         "capability",
         "What does each recipe cost in safety at the capability goal?",
+        headline,
         capability_sentence(recipes, matched, view.harm, runs.left_out),
         big,
         means,
@@ -187,75 +190,13 @@ def _capability(view: View, _: str) -> Finding:
         "Lines: capability and unsafe rate of each recipe along training",
         matched if len(matched) else paths,
         ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"),
-        Slide("points", points=points, axes=("accuracy", "unsafe rate")),
+        plane_chart(paths, recipes, view.harm.answers),
+        basis=basis(view, outputs_words(matched["n"], view.specification.benchmark), state),
     )
 
 
 def _conclusion(view: View, key: str) -> Finding:
-    claim = find_claim(view.once(_claims), key or view.selection.claim)
-    found = conclusion(view, claim, view.once(_runs))
-    same, total, flips = agreement_with_primary(found)
-    curve = found.curve
-    settled = bool((curve[curve["primary"]]["direction"] != 0).any())
-    if not curve["primary"].any():
-        big = ("–", "the primary variant cannot be computed here")
-    else:
-        big = (
-            (f"{same} of {total}", "analysis variants whose estimate points the same way as the primary one")
-            if settled
-            else (
-                f"{int((curve['direction'] == 0).sum())} of {total}",
-                "analysis variants, the primary one among them, leave it open",
-            )
-        )
-    points = {
-        words: [
-            (float(i), float(e))
-            for i, e in zip(
-                np.flatnonzero(curve["direction"] == d),
-                curve[curve["direction"] == d]["estimate"],
-                strict=True,
-            )
-        ]
-        for d, words in ((1, "less safe"), (0, "open"), (-1, "safer"))
-    }
-    return Finding(
-        "conclusion",
-        "Does the conclusion survive another benchmark, judge, threshold or policy?",
-        found.sentence,
-        big,
-        [_survives(found, same, total, flips)],
-        [
-            "Analysis variants are not independent of each other, and their shares are not probabilities.",
-            *([] if claim.matched else ["The two sides are compared as given, not at the same capability."]),
-        ],
-        specification_curve(curve, claim.a.words, claim.b.words),
-        "Specification curve: the difference in every analysis variant, with 95% intervals",
-        curve,
-        ("curve", "joint", "bootstrap", "policy", "crossing"),
-        Slide("points", points={words: some for words, some in points.items() if some}),
-    )
-
-
-def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
-    if not found.curve["primary"].any():
-        return "The primary variant cannot be computed here, so others cannot be compared with it."
-    if total < 2:
-        return "There is only one analysis variant, so nothing is known of others."
-    curve = found.curve
-    resolved = curve["direction"] != 0
-    if same == total:
-        return (
-            f"Every analysis variant points the same way. In {int(resolved.sum())} of {total} the interval "
-            "excludes zero."
-        )
-    main = np.sign(float(curve.loc[curve["primary"], "estimate"].iloc[0]))
-    against = int((resolved & (curve["direction"] != main)).sum())
-    return (
-        f"It depends on the analysis: {total - same} of {total} variants point the other way or "
-        f"nowhere{', mostly under ' + flips.replace('_', ' ') if flips else ''}. In {against} of these "
-        f"{total - same} the interval excludes zero."
-    )
+    return conclusion_finding(view, key, view.once(_claims), view.once(_runs))
 
 
 def _judges(view: View, _: str) -> Finding:
@@ -270,14 +211,6 @@ def _judges(view: View, _: str) -> Finding:
             "between the highest and the lowest judge, on incoherent answers",
         )
     )
-    slide = Slide(
-        "clustered",
-        list(known["judge"]),
-        {
-            "coherent answers": [float(v) for v in known["coherent"]],
-            "incoherent answers": [float(v) for v in known["incoherent"]],
-        },
-    )
     means = []
     if len(known) > 1:
         low, high = (known.sort_values("incoherent", kind="stable").iloc[i] for i in (0, -1))
@@ -288,6 +221,9 @@ def _judges(view: View, _: str) -> Finding:
     return Finding(
         "judges",
         "Which outputs split the judges, and is it the incoherent ones?",
+        "How judges take incoherent answers is not known"
+        if np.isnan(spread)
+        else f"On incoherent answers, judges differ by up to {100 * spread:.0f} points",
         judges_sentence(table),
         big,
         means,
@@ -296,7 +232,18 @@ def _judges(view: View, _: str) -> Finding:
         "Each judge's unsafe rate on coherent and on incoherent answers",
         table,
         ("unsafe rate", "pooled", "detector", "people"),
-        slide if len(known) else None,
+        judges_chart(known) if len(known) else None,
+        basis=basis(view, _strata_words(known), state_words(view), [str(j) for j in known["judge"]]),
+    )
+
+
+def _strata_words(known: pd.DataFrame) -> str:
+    """How many outputs of each kind the judges have seen."""
+    if known.empty:
+        return "none that two judges have seen"
+    return " and ".join(
+        f"{'up to ' if known[f'{kind}_n'].nunique() > 1 else ''}{int(known[f'{kind}_n'].max()):,} {kind}"
+        for kind in ("coherent", "incoherent")
     )
 
 
@@ -310,15 +257,12 @@ def _incoherence(view: View, _: str) -> Finding:
         if len(tuned)
         else ("–", "not known")
     )
-    points = {
-        f"{recipe} s{seed}": [(float(s), float(v)) for s, v in zip(rows["step"], rows["rate"], strict=True)]
-        for (recipe, seed), rows in table[table["kind"] == "safety"]
-        .dropna(subset=["rate"])
-        .groupby(["recipe", "seed"], sort=False)
-    }
     return Finding(
         "incoherence",
         "Where do responses become incoherent?",
+        f"Up to {big[0]} of a checkpoint's answers are incoherent"
+        if len(tuned)
+        else "No answer has a verdict on coherence yet",
         incoherence_sentence(table),
         big,
         ["A judge's verdict on such answers says little about safety."]
@@ -332,7 +276,13 @@ def _incoherence(view: View, _: str) -> Finding:
         "Share of incoherent answers by run, benchmark and training step",
         table,
         ("detector", "wilson"),
-        Slide("points", points=points),
+        incoherence_chart(table, view.specification.benchmark),
+        basis=basis(
+            view,
+            outputs_words(table["n"], "each benchmark"),
+            state_words(view),
+            [view.specification.coherence],
+        ),
     )
 
 
@@ -345,6 +295,7 @@ def _output(view: View, generation: str) -> Finding:
     return Finding(
         "output",
         "An example",
+        "One answer and the verdicts of its judges",
         f"One answer to {row['benchmark']} and its verdicts: {said}.",
         (f"{judged['label'].nunique()}", "different labels"),
         [],
@@ -354,6 +305,12 @@ def _output(view: View, generation: str) -> Finding:
         table,
         (),
         text=(str(row["asked"] or row["prompt"]), str(row["answer"])),
+        basis=basis(
+            view,
+            f"1, {row['benchmark']}",
+            "none rests on one answer",
+            sorted(set(judged["judge"])) or ["no judge"],
+        ),
     )
 
 

@@ -14,7 +14,9 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.mitigations import mitigated_plane
-from capsafe_core.report.finding import Finding, Slide
+from capsafe_core.report.basis import basis, outputs_words, state_words
+from capsafe_core.report.finding import Finding
+from capsafe_core.report.slide_charts import plane_chart
 
 QUESTION = "Which mitigation buys safety at the same capability, and at what price?"
 
@@ -39,6 +41,7 @@ def mitigations_finding(view: View, of: str) -> Finding:
     there = [row for row in records(table) if row["kind"] == MITIGATION and pd.notna(row["delta"])]
     proven = [row for row in there if verb(view, row) == "safer"]
     big = ("–", f"no mitigation of {family.base} is shown to be safer at the same capability")
+    headline = f"No mitigation of {family.base} is shown to be safer at the same capability"
     if proven:
         best = min(proven, key=lambda row: row["delta"])
         ends = " to ".join(hundredths(best[end], "+") for end in ("verb_low", "verb_high"))
@@ -47,18 +50,16 @@ def mitigations_finding(view: View, of: str) -> Finding:
             f"{view.harm.answers} of {best['recipe']} against {family.base} at the same capability; 95%, "
             f"with training seeds: {ends}",
         )
+        headline = f"{best['recipe']} is safer than {family.base} at the same capability: {big[0]}"
     said = answer(view, table, over_refusal_table(view, found))
     order = order_sentence(orders_table(view, found), family.base)
     mine = paths[paths["recipe"].isin(family.names)].dropna(subset=["capability", "unsafe"])
-    points = {
-        f"{recipe} s{seed}": [(float(c), float(u)) for c, u in rows[["capability", "unsafe"]].to_numpy()]
-        for (recipe, seed), rows in mine.groupby(["recipe", "seed"], sort=False)
-    }
     after = [r.name for r in family.mitigations if r.of]
     goal = view.goal(view.study.recipe(family.base).dataset)
     return Finding(
         "mitigations",
         QUESTION,
+        headline,
         " ".join(said) or f"{family.base} cannot be compared at a goal.",
         big,
         [order] if order else [],
@@ -70,5 +71,8 @@ def mitigations_finding(view: View, of: str) -> Finding:
         "Unsafe rate against accuracy: the unmitigated recipe along training, and each mitigation",
         table,
         ("crossing", "bootstrap", "seeds", "interval p", "detector", "cost"),
-        Slide("points", points=points, axes=("accuracy", "unsafe rate")),
+        plane_chart(mine, table[table["kind"] == MITIGATION], view.harm.answers),
+        basis=basis(
+            view, outputs_words(table["n"], view.specification.benchmark), state_words(view, family.base)
+        ),
     )

@@ -1,132 +1,216 @@
-"""A report as slides with charts that can be edited (python-pptx, the extra `export`)."""
+"""A report as slides: a headline, one number, what it means, and a chart that can be edited."""
 
 from __future__ import annotations
 
 import io
-import re
+import textwrap
+import unicodedata
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from capsafe_core.errors import CapsafeError
-from capsafe_core.figures.style import OUTCOME_COLOURS
+from pptx import Presentation
+from pptx.dml.color import RGBColor
+from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
+from pptx.opc.constants import RELATIONSHIP_TYPE
+from pptx.oxml import parse_xml
+from pptx.oxml.ns import nsdecls
+from pptx.util import Inches, Pt
+
+from capsafe_core.analysis.methods import METHODS
 from capsafe_core.report.document import Item, Made
-from capsafe_core.report.finding import Finding, Slide
+from capsafe_core.report.finding import WORDS, Finding, in_few_words
 from capsafe_core.report.html import REDACTED
-from capsafe_core.store.export import guarded
+from capsafe_core.report.native_charts import add_chart
 from capsafe_core.text import visible
 
-_SHEET_READS = re.compile(r"\{=|[a-z]+:", re.IGNORECASE)
-"""how a text begins of which the writer of the workbook makes a formula or a link"""
-
-
-def cell(text: str) -> str:
-    """A name in the workbook of a chart, where it is neither a formula nor a link."""
-    shown = visible(text)
-    return f"'{shown}" if _SHEET_READS.match(shown) else str(guarded(shown))
+FONT = "Arial"
+"""is on every system, or one of the same widths"""
+WIDE, HIGH = 13.333, 7.5
+"""inches of a slide"""
+Box = tuple[float, float, float, float]
+"""left, top, width, height in inches"""
+TITLE: Box = (0.6, 0.4, 12.1, 1.15)
+BIG: Box = (0.6, 1.7, 4.2, 0.9)
+SAID: Box = (0.6, 2.6, 4.2, 3.75)
+CHART: Box = (5.0, 1.65, 7.75, 4.75)
+BODY: Box = (0.6, 1.7, 12.1, 4.65)
+BASIS: Box = (0.6, 6.45, 12.1, 0.8)
+_TITLE_LAYOUT, _TEXT_LAYOUT, _CHART_LAYOUT = 0, 7, 4
+"""of the template: title and subtitle; title, content and caption; title and twice text and content"""
+_PLACES: dict[int, dict[int, Box]] = {
+    _TITLE_LAYOUT: {0: (0.8, 2.0, 11.7, 2.0), 1: (0.8, 4.2, 11.7, 1.6)},
+    _TEXT_LAYOUT: {0: TITLE, 1: BODY, 2: BASIS},
+    _CHART_LAYOUT: {0: TITLE, 1: BIG, 2: SAID, 3: BASIS, 4: CHART},
+}
+INK, FAINT, ACCENT = "22313F", "667380", "1F5673"
 
 
 def to_pptx(made: Made) -> bytes:
-    """One slide a finding: the sentence, one number, what it means and does not mean, and a native chart.
-
-    Raises:
-        CapsafeError: python-pptx is not installed.
-    """
-    try:
-        from pptx import Presentation
-        from pptx.util import Inches, Pt
-    except ImportError as error:
-        raise CapsafeError(
-            "Slides need the package python-pptx.", 'Install it: pip install "capsafe[export]".'
-        ) from error
-    deck = Presentation()
-    deck.slide_width, deck.slide_height = Inches(13.333), Inches(7.5)
-    blank = deck.slide_layouts[6]
-
-    def write(
-        slide: Any,
-        text: str,
-        left: float,
-        top: float,
-        width: float,
-        height: float,
-        size: int,
-        bold: bool = False,
-    ) -> None:
-        frame = slide.shapes.add_textbox(Inches(left), Inches(top), Inches(width), Inches(height)).text_frame
-        frame.word_wrap = True
-        for i, line in enumerate(text.split("\n")):
-            paragraph = frame.paragraphs[0] if i == 0 else frame.add_paragraph()
-            run = paragraph.add_run()
-            run.text, run.font.size, run.font.bold = visible(line), Pt(size), bold
-
-    first = deck.slides.add_slide(blank)
-    write(first, made.report.title or made.findings[0].title, 0.8, 2.4, 11.7, 1.5, 40, True)
-    write(first, f"{made.way}. {made.selection}.", 0.8, 4.2, 11.7, 1.5, 14)
+    """One slide a finding; the notes say how its numbers came about."""
+    deck = _deck()
+    first = deck.slides.add_slide(deck.slide_layouts[_TITLE_LAYOUT])
+    title = made.report.title or made.findings[0].title
+    _write(first.placeholders[0], [title], _PLACES[_TITLE_LAYOUT][0], (40, 32, 26), bold=True)
+    _write(
+        first.placeholders[1], [f"{made.way}. {made.selection}."], _PLACES[_TITLE_LAYOUT][1], (16, 13), FAINT
+    )
     for item, finding in zip(made.report.items, made.findings, strict=True):
-        slide = deck.slides.add_slide(blank)
-        write(slide, finding.title, 0.6, 0.3, 12.1, 0.5, 14)
-        said = item.words or finding.sentence
-        write(
-            slide, said, 0.6, 0.7, 12.1, 1.3, 22 if len(said) < 200 else 15 if len(said) < 450 else 11, True
-        )
-        write(slide, finding.big[0], 0.6, 2.1, 4.3, 0.9, 44, True)
-        write(slide, finding.big[1], 0.6, 3.0, 4.3, 0.6, 13)
-        write(
-            slide,
-            "\n".join([*finding.means, "", "What it does not mean:", *finding.limits]),
-            0.6,
-            3.7,
-            4.3,
-            3.2,
-            12,
-        )
-        if finding.text is not None:
-            write(slide, "\n\n".join(finding.text if item.shown else (REDACTED,)), 5.2, 2.1, 7.6, 4.8, 14)
-        elif finding.slide is not None:
-            _chart(slide, finding.slide)
+        drawn = finding.slide is not None and bool(finding.slide.drawn)
+        slide = deck.slides.add_slide(deck.slide_layouts[_CHART_LAYOUT if drawn else _TEXT_LAYOUT])
+        _write(slide.placeholders[0], [_headline(item, finding)], TITLE, (28, 24, 20, 16), bold=True)
+        lines = _lines(item, finding)
+        basis = "   ".join(f"{label}: {words}." for label, words in finding.basis)
+        if drawn:
+            _write(slide.placeholders[1], [finding.big[0]], BIG, (44, 34, 26, 20), ACCENT, bold=True)
+            _write(slide.placeholders[2], [finding.big[1], *lines], SAID, (17, 16, 15, 14), first_faint=True)
+            _write(slide.placeholders[3], [basis], BASIS, (12, 11), FAINT)
+            assert finding.slide is not None
+            add_chart(finding.slide, _inserted(slide.placeholders[4], finding.alt))
+        else:
+            text = finding.text if item.shown and finding.text else (REDACTED,) if finding.text else ()
+            _write(slide.placeholders[1], [*text, *lines], BODY, (18, 16, 14, 12))
+            _write(slide.placeholders[2], [basis], BASIS, (12, 11), FAINT)
         slide.notes_slide.notes_text_frame.text = _notes(item, finding, made)
+        _drop_empty(slide)
     stream = io.BytesIO()
     deck.save(stream)
     return stream.getvalue()
 
 
-def _chart(slide: Any, drawn: Slide) -> None:
-    from pptx.chart.data import CategoryChartData, XyChartData
-    from pptx.dml.color import RGBColor
-    from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION
-    from pptx.util import Inches, Pt
+def _deck() -> Any:
+    """An empty deck of wide slides whose layouts have the places of findings."""
+    deck = Presentation()
+    wider = Inches(WIDE) / deck.slide_width
+    deck.slide_width, deck.slide_height = Inches(WIDE), Inches(HIGH)
+    for holder in (deck.slide_master, *deck.slide_layouts):
+        for shape in holder.placeholders:
+            shape.left, shape.width = round(shape.left * wider), round(shape.width * wider)
+    for layout, places in _PLACES.items():
+        for shape in deck.slide_layouts[layout].placeholders:
+            box = places.get(shape.placeholder_format.idx)
+            if box:
+                shape.left, shape.top, shape.width, shape.height = (Inches(x) for x in box)
+    [chart] = [s for s in deck.slide_layouts[_CHART_LAYOUT].placeholders if s.placeholder_format.idx == 4]
+    chart.element.ph.set("type", "chart")
+    theme = deck.slide_master.part.part_related_by(RELATIONSHIP_TYPE.THEME)
+    theme._blob = theme.blob.replace(b'typeface="Calibri"', f'typeface="{FONT}"'.encode())
+    return deck
 
-    if drawn.kind == "points":
-        data: Any = XyChartData()
-        for name, points in drawn.points.items():
-            series = data.add_series(cell(name))
-            for x, y in points:
-                series.add_data_point(x, y)
-        kind = XL_CHART_TYPE.XY_SCATTER
-    else:
-        data = CategoryChartData()
-        data.categories = [cell(c) for c in drawn.categories]
-        for name, values in drawn.series.items():
-            data.add_series(drawn.words.get(name) or cell(name), values)
-        kind = XL_CHART_TYPE.BAR_STACKED_100 if drawn.kind == "stacked" else XL_CHART_TYPE.BAR_CLUSTERED
-    chart = slide.shapes.add_chart(kind, Inches(5.1), Inches(2.0), Inches(7.8), Inches(5.1), data).chart
-    chart.has_legend = True
-    chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.BOTTOM, False
-    chart.font.size = Pt(12)
-    for axis, words in zip((chart.category_axis, chart.value_axis), drawn.axes, strict=True):
-        if words:
-            axis.has_title = True
-            axis.axis_title.text_frame.text = visible(words)
-    if drawn.kind == "stacked":
-        for series, name in zip(chart.plots[0].series, drawn.series, strict=True):
-            series.format.fill.solid()
-            series.format.fill.fore_color.rgb = RGBColor.from_string(
-                OUTCOME_COLOURS[name].lstrip("#").upper()
-            )
+
+def _inserted(place: Any, alt: str) -> Callable[[Any, Any], Any]:
+    def insert(kind: Any, data: Any) -> Any:
+        frame = place.insert_chart(kind, data)
+        frame._element.nvGraphicFramePr.cNvPr.set("descr", visible(alt))
+        return frame.chart
+
+    return insert
+
+
+def _write(
+    shape: Any,
+    lines: Sequence[str],
+    box: Box,
+    sizes: Sequence[int],
+    colour: str = INK,
+    bold: bool = False,
+    first_faint: bool = False,
+) -> None:
+    """Paragraphs in the largest size in which all of them fit; in the smallest, as many as do."""
+    size, shown = fitted([visible(line) for line in lines if line], box[2] - 0.2, box[3] - 0.1, sizes)
+    frame = shape.text_frame
+    frame.word_wrap, frame.vertical_anchor = True, MSO_ANCHOR.TOP
+    for place, line in enumerate(shown):
+        paragraph = frame.paragraphs[0] if place == 0 else frame.add_paragraph()
+        paragraph.alignment = PP_ALIGN.LEFT
+        paragraph.space_before = Pt(0 if place == 0 else size * _GAP)
+        paragraph._p.get_or_add_pPr().insert_element_before(_no_bullet(), "a:tabLst", "a:defRPr", "a:extLst")
+        paragraph._p.get_or_add_pPr().set("marL", "0")
+        paragraph._p.get_or_add_pPr().set("indent", "0")
+        for part, words in enumerate(line.split("\n")):
+            if part:
+                paragraph.add_line_break()
+            run = paragraph.add_run()
+            run.text, run.font.size, run.font.bold = words, Pt(size), bold
+            run.font.color.rgb = RGBColor.from_string(FAINT if first_faint and place == 0 else colour)
+
+
+def _no_bullet() -> Any:
+    return parse_xml(f"<a:buNone {nsdecls('a')}/>")
+
+
+_GAP = 0.45
+"""of a line, between paragraphs"""
+_LINE = 1.22
+"""of the size, from line to line"""
+_LETTER = 0.56
+"""of the size: the mean width of letters, with room to spare"""
+
+
+def fitted(lines: Sequence[str], width: float, height: float, sizes: Sequence[int]) -> tuple[int, list[str]]:
+    """The largest size in points in which paragraphs fit a box of so many inches; in the smallest, those that
+    do, the last of them cut short where it alone does not."""
+    for size in sizes:
+        if sum(_height(line, width, size) for line in lines) <= 72 * height + _GAP * size:
+            return size, list(lines)
+    kept: list[str] = []
+    room = 72 * height + _GAP * sizes[-1]
+    for line in lines:
+        room -= _height(line, width, sizes[-1])
+        if room < 0:
+            break
+        kept.append(line)
+    return sizes[-1], kept or [_cut(lines[0], width, height, sizes[-1])]
+
+
+def _cut(line: str, width: float, height: float, size: int) -> str:
+    while _height(f"{line}…", width, size) > 72 * height and line:
+        line = line[: len(line) * 9 // 10].rstrip()
+    return f"{line}…"
+
+
+def _height(text: str, width: float, size: int) -> float:
+    """Points that a paragraph takes, with the gap above it."""
+    columns = max(1, int(72 * width / (_LETTER * size)))
+    rows = sum(
+        len(textwrap.wrap(_widened(part), columns, break_on_hyphens=False)) or 1 for part in text.split("\n")
+    )
+    return size * (_LINE * rows + _GAP)
+
+
+def _widened(text: str) -> str:
+    """The text with a letter more for each that is about twice as wide."""
+    return "".join(c * 2 if unicodedata.east_asian_width(c) in "WF" or c in "⟨⟩W@%" else c for c in text)
+
+
+def _headline(item: Item, finding: Finding) -> str:
+    """The presenter's words where they are few enough to be one."""
+    return item.words if item.words and len(item.words.split()) <= WORDS else in_few_words(finding.headline)
+
+
+def _lines(item: Item, finding: Finding) -> list[str]:
+    """What stands below the number, the most important first; all of it is in the notes."""
+    own = [item.words] if item.words and len(item.words.split()) > WORDS else []
+    return [*own, *finding.means, *(f"But: {limit}" for limit in finding.limits)]
+
+
+def _drop_empty(slide: Any) -> None:
+    """Placeholders that nothing was written into would ask for text."""
+    for shape in list(slide.placeholders):
+        if shape.has_text_frame and not shape.text_frame.text:
+            shape._element.getparent().remove(shape._element)
 
 
 def _notes(item: Item, finding: Finding, made: Made) -> str:
-    drafted = f"\nDrafted from the numbers: {finding.sentence}" if item.words else ""
-    return visible(
-        f"{finding.key}{drafted}\n{made.way}. {made.selection}. Store {made.provenance['store'][:10]}, "
-        f"numbers {made.provenance['hash'][:10]}, capsafe {made.provenance['capsafe']}."
-    )
+    parts = [
+        finding.title,
+        item.words,
+        f"{'Drafted from the numbers: ' if item.words else ''}{finding.sentence}",
+        f"{finding.big[0]}: {finding.big[1]}",
+        "\n".join(["What it means", *finding.means]) if finding.means else "",
+        "\n".join(["What it does not mean", *finding.limits]) if finding.limits else "",
+        "\n".join(["Method", *(METHODS[m] for m in finding.methods)]) if finding.methods else "",
+        "\n".join(f"{label}: {words}" for label, words in finding.basis),
+        f"{finding.key}. {made.way}. {made.selection}. Store {made.provenance['store'][:10]}, numbers "
+        f"{made.provenance['hash'][:10]}, capsafe {made.provenance['capsafe']}.",
+    ]
+    return visible("\n\n".join(part for part in parts if part))

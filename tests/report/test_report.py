@@ -3,12 +3,9 @@ print figures."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
-import zipfile
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -23,40 +20,25 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.records import Generation, Judgment
 from capsafe_core.report.document import (
-    Item,
     Made,
-    Report,
     differences,
-    make,
     read_provenance,
     verify,
 )
-from capsafe_core.report.finding import Slide
 from capsafe_core.report.findings import find, offered
 from capsafe_core.report.html import REDACTED, browser, to_html, to_pdf
 from capsafe_core.report.printed import to_figure_pdf, to_svg
-from capsafe_core.report.slides import to_pptx
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.batches import store_digest
 from capsafe_core.store.ingest import ingest_all
+from tests.report.conftest import KINDS
 from tests.synthetic import CONDITION, RATERS, benchmark, checkpoint, write_study
 
 SENTENCES = Path(__file__).with_name("report_sentences.json")
-KINDS = ("overview", "capability", "conclusion", "judges", "incoherence")
 HOSTILE = "</script><img src=x onerror=alert(1)> \u202egnp.exe"
 needs_browser = pytest.mark.skipif(browser() is None, reason="there is no Chromium here to print with")
-
-
-@pytest.fixture(scope="module")
-def view(made_up_store: Store) -> View:
-    return open_view(made_up_store, Selection())
-
-
-@pytest.fixture(scope="module")
-def made(view: View) -> Made:
-    return make(view, Report("", tuple(Item(k) for k in KINDS), "reviewer"))
 
 
 def test_sentences_and_captions_are_pinned(view: View) -> None:
@@ -67,6 +49,8 @@ def test_sentences_and_captions_are_pinned(view: View) -> None:
         found = find(view, key)
         said[key] = {
             "title": found.title,
+            "headline": found.headline,
+            "basis": [list(part) for part in found.basis],
             "sentence": found.sentence,
             "big": list(found.big),
             "means": found.means,
@@ -95,9 +79,19 @@ def test_a_report_has_the_numbers_of_the_pages(view: View, made: Made) -> None:
         assert finding.sentence.replace("&", "&amp;").replace("'", "&#39;") in html
 
 
-def test_everything_offered_can_be_found(view: View) -> None:
+def test_everything_offered_can_be_found_and_stands_alone(view: View) -> None:
+    """A page that is taken out of its report says whose verdicts, of how many outputs, under which
+    conditions, and how far the conclusion holds."""
     for key in offered(view):
-        assert find(view, key).sentence
+        found = find(view, key)
+        assert found.sentence
+        assert 0 < len(found.headline.split()) <= 15, found.headline
+        said = dict(found.basis)
+        [judge] = {"Judge", "Judges"} & set(said)
+        assert any(rater in said[judge] for rater in RATERS)
+        assert re.search(r"\d", said["Outputs"])
+        assert "no system prompt, temperature 0, maximum tokens 64" in said["Conditions"]
+        assert re.match(r"(Robust|Mixed|Contested)\b.* analysis variants", said["Conclusion"]), said
     for wrong in ("nothing", "overview:nobody", "output:1"):
         with pytest.raises(CapsafeError):
             find(view, wrong)
@@ -242,64 +236,6 @@ def test_without_a_browser_there_is_a_sentence(made: Made, monkeypatch: pytest.M
     monkeypatch.delenv("CAPSAFE_CHROMIUM", raising=False)
     with pytest.raises(CapsafeError, match="no Chromium here"):
         to_pdf("<p>x</p>")
-
-
-def test_slides_have_charts_that_can_be_edited(made: Made) -> None:
-    pptx = pytest.importorskip("pptx")
-    deck = pptx.Presentation(io.BytesIO(to_pptx(made)))
-    assert len(deck.slides) == 1 + len(KINDS)
-    charts = [shape.chart for slide in deck.slides for shape in slide.shapes if shape.has_chart]
-    assert len(charts) == len(KINDS)
-    bars = made.findings[0].slide
-    assert bars is not None
-    assert [list(s.values) for s in charts[0].plots[0].series] == [
-        pytest.approx(v) for v in bars.series.values()
-    ]
-    texts = [shape.text_frame.text for slide in deck.slides for shape in slide.shapes if shape.has_text_frame]
-    assert all(f.sentence in texts for f in made.findings)
-    assert made.provenance["hash"][:10] in deck.slides[1].notes_slide.notes_text_frame.text
-
-
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        HOSTILE,
-        '=HYPERLINK("http://127.0.0.1/","x")',
-        "{=1+1}",
-        "http://127.0.0.1/x",
-        "external:x",
-        "＝1+1",
-        "@x",
-    ],
-)
-def test_names_in_slides_are_text(made: Made, hostile: str) -> None:
-    """Wherever a name may stand: on the slide, in its notes, in the chart and in the workbook behind it."""
-    pytest.importorskip("pptx")
-    bars = Slide("clustered", [hostile, "b"], {hostile: [1.0, 2.0]}, {}, (hostile, hostile))
-    dots = Slide("points", [], {}, {hostile: [(0.0, 1.0)]}, (hostile, hostile))
-    findings = [
-        replace(f, title=hostile, sentence=hostile, big=(hostile, hostile), means=[hostile], limits=[hostile])
-        for f in made.findings
-    ]
-    findings[0], findings[1] = replace(findings[0], slide=bars), replace(findings[1], slide=dots)
-    deck = zipfile.ZipFile(
-        io.BytesIO(to_pptx(replace(made, findings=findings, selection=hostile, way=hostile)))
-    )
-    parts = {name: deck.read(name) for name in deck.namelist()}
-    workbooks = [zipfile.ZipFile(io.BytesIO(parts[name])) for name in parts if name.endswith(".xlsx")]
-    assert len(workbooks) >= 2, "two charts hold the name"
-    for book in workbooks:
-        parts |= {f"{book.filename}/{name}": book.read(name) for name in book.namelist()}
-        sheet = book.read("xl/worksheets/sheet1.xml").decode()
-        assert "<f>" not in sheet
-        assert "hyperlink" not in sheet.lower()
-    for name, content in parts.items():
-        if name.endswith((".xml", ".rels")):
-            text = content.decode()
-            assert 'TargetMode="External"' not in text, name
-            assert "hlinkClick" not in text, name
-            assert "<img" not in text, name
-            assert "\u202e" not in text, name
 
 
 def test_citations_and_latex(home: Settings) -> None:
