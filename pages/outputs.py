@@ -56,15 +56,17 @@ with screen.question("What did the models say?") as view:
         screen.select(**wanted, page=1)
         st.rerun()
     listing.show_all_again("checkpoints", "pattern", "strata", "before", "prompt")
-    _, found = outputs_table(view, limit=1)
+    order, page = chosen.order or "position", chosen.page
+    rows, found = outputs_table(view, PAGE, (page - 1) * PAGE, order)
     last = max(1, -(-found // PAGE))
-    page = min(chosen.page, last)
+    if page > last:
+        page = last
+        rows, _ = outputs_table(view, PAGE, (page - 1) * PAGE, order)
     if found > PAGE:
         turned = st.number_input("Page", 1, last, page, key=f"page-{page}", width=140)
         if turned != page:
             screen.select(page=int(turned))
             st.rerun()
-    rows, found = outputs_table(view, limit=PAGE, offset=(page - 1) * PAGE, order=chosen.order or "position")
     listing.show(view, rows, found, "outputs", (page - 1) * PAGE)
     screen.caption(view)
     if identity.role() == "researcher" and found:

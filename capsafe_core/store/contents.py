@@ -43,7 +43,7 @@ def cells_of_outputs(store: Store, generations: Sequence[str]) -> dict[str, str]
     rows = store.rows(
         """
         SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR) FROM live_generations
-        WHERE CAST(generation_id AS VARCHAR) IN (SELECT unnest(?))
+        WHERE generation_id IN (SELECT TRY_CAST(unnest(?) AS UUID))
         """,
         [list(generations)],
     )

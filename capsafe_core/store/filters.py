@@ -3,201 +3,176 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+import pandas as pd
 
-from capsafe_core.outcomes import LISTED, STRATA
+from capsafe_core.outcomes import LISTED, STRATUM, as_sql
 from capsafe_core.selection import Selection, votes_of
 from capsafe_core.specification import Specification
+from capsafe_core.store.cells import cells as cells_of
 from capsafe_core.store.cells import members
-from capsafe_core.store.counts import first_match, strata_codes
-from capsafe_core.store.patterns import BenchmarkPatterns
+from capsafe_core.store.counts import outcome_slots
 from capsafe_core.store.store import Store
+from capsafe_core.store.studies import path_points
+
+BY_TEXT = ("categories", "prompt", "search", "before")
+"""what the codes of an output do not tell"""
+
+PLACES = """
+places AS (
+    SELECT checkpoint_id, min(recipe) AS recipe, min(seed) AS seed, arg_min(step, recipe) AS step
+    FROM path_points WHERE study = $study AND batch NOT IN (SELECT batch FROM retracted_batches)
+        GROUP BY checkpoint_id
+)
+"""
+"""Where each checkpoint of a study lies; one that lies on several paths, on the first."""
+
+_CODED = """
+coded AS (
+    SELECT v.generation_id, v.cell_id, c.checkpoint_id, b.name AS benchmark,
+        b.kind = 'capability' AS capability, v.position, v.sample, v.truncated, v.codes,
+        coalesce(v.codes[safety_slot], 0) AS safety,
+        coalesce(v.codes[refusal_slot], 0) AS refusal, coalesce(v.codes[coherence_slot], 0) AS coherence
+    FROM base AS v JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id)
+        LEFT JOIN three USING (cell_id)
+)
+"""
+
+TOLD = f"""
+{outcome_slots("base")}, {_CODED},
+told AS (SELECT *, {as_sql(LISTED)} AS outcome, {as_sql(STRATUM)} AS stratum FROM coded)
+"""
+"""What codes tell of each output, from `base` (verdict rows)."""
+
+VOTES = {"safe": 1, "unsafe": 2}
+"""codes of votes on safety"""
+Query = tuple[str, dict[str, Any]]
 
 
-class Filtered:
-    """The pattern counts of a benchmark under the parts of a selection that codes can tell."""
+class Chosen:
+    """The outputs that a selection leaves.
+
+    Args:
+        specification: by whose raters outcomes are told.
+        listed: ids of the cells that may be listed, as `store.cells` has them; every one where left out.
+    """
 
     def __init__(
         self,
         store: Store,
-        table: BenchmarkPatterns,
-        prompts: int,
         selection: Selection,
         specification: Specification,
-        wanted: set[str],
+        listed: Collection[str] | None = None,
     ) -> None:
-        self.store, self.table, self.prompts, self.selection, self.specification = (
-            store,
-            table,
-            prompts,
-            selection,
-            specification,
-        )
-        self.cells = np.array([cell in wanted for cell in table.cells])
+        self.store, self.selection, self.specification, self.listed = store, selection, specification, listed
 
-    def rows(self, table: BenchmarkPatterns) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The rows that the selection leaves, and how evenly split the judges are on each."""
-        selection, specification = self.selection, self.specification
-        said = np.stack(
-            [table.column(seat.name, "safety") for seat in table.judges("safety")]
-            or [np.zeros(len(table.n), dtype=np.uint8)]
-        )
-        unsafe, safe = (said == 2).sum(axis=0), (said == 1).sum(axis=0)
-        keep = self.cells[table.cell] & (selection.truncated | ~table.truncated)
-        if selection.outcomes or selection.strata:
-            refusal, coherence = (
-                table.column(specification.refusal_judge, "refusal"),
-                table.column(specification.coherence, "coherence"),
-            )
-        if selection.outcomes:
-            safety = table.column(specification.judge, "safety")
-            capability = np.full(len(safety), table.kind == "capability")
-            told = first_match(
-                LISTED, safety=safety, refusal=refusal, coherence=coherence, capability=capability
-            )
-            keep &= np.isin(np.array([name for name, _ in LISTED], dtype=object)[told], selection.outcomes)
-        if selection.strata:
-            keep &= np.isin(
-                np.array(STRATA, dtype=object)[strata_codes(refusal, coherence, table.truncated)],
-                selection.strata,
-            )
-        for name, label in votes_of(selection.pattern).items():
-            codes = table.column(name, "safety").astype(np.int64)
-            if not label:
-                keep &= (codes != 1) & (codes != 2)
-            elif label.startswith("~"):
-                keep &= ((codes == 1) | (codes == 2)) & (codes + table.column(label[1:], "safety") == 3)
-            else:
-                keep &= codes == {"safe": 1, "unsafe": 2}.get(label, 255)
-        rows = np.flatnonzero(keep)
-        return rows, 1000 * np.minimum(unsafe, safe)[rows] - np.abs(unsafe - safe)[rows]
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The cells in question; columns as `store.cells`."""
+        known, selection = cells_of(self.store), self.selection
+        points = path_points(self.store, selection.study)
+        if selection.recipes:
+            points = points[points["recipe"].isin(selection.recipes)]
+        known = known[known["checkpoint_id"].isin(set(points["checkpoint_id"]))]
+        if self.listed is not None:
+            known = known[known["cell_id"].isin(set(self.listed))]
+        for column, names in (("checkpoint_id", selection.checkpoints), ("benchmark", selection.benchmarks)):
+            if names:
+                known = known[known[column].isin(names)]
+        return known
 
-    def stored(self, places: npt.NDArray[np.int64]) -> list[str]:
-        """The cells of the store that some pooled ones are made of."""
+    @property
+    def by_codes(self) -> bool:
+        """Whether codes alone tell which outputs are left."""
+        return not any(getattr(self.selection, part) for part in BY_TEXT)
+
+    @property
+    def key(self) -> str:
+        """What tells these outputs from those of another selection."""
+        chosen = self.selection.but(order="", page=1, generation="")
+        return f"{chosen.to_query()} {self.raters} {hash(frozenset(self.cells['cell_id']))}"
+
+    @property
+    def raters(self) -> dict[str, str]:
+        """By whom outcomes are told, as parameters."""
+        return {
+            "judge": self.specification.judge,
+            "refusal_judge": self.specification.refusal_judge,
+            "coherence": self.specification.coherence,
+        }
+
+    def told(self, benchmarks: Collection[str] | None = None, places: tuple[int, int] | None = None) -> Query:
+        """CTEs that end in `chosen`: what codes tell of each output that the selection leaves, without its
+        texts; with their parameters.
+
+        Args:
+            benchmarks: names of those that are looked at; all where left out.
+            places: first and last position of the prompts that are looked at.
+        """
+        known = self.cells if benchmarks is None else self.cells[self.cells["benchmark"].isin(benchmarks)]
         together = members(self.store)
-        return [one for i in places for one in together.get(self.table.cells[i], [self.table.cells[i]])]
+        parameters: dict[str, Any] = self.raters | {
+            "cells": [one for cell in known["cell_id"] for one in together.get(cell, [cell])]
+        }
+        among = "cell_id IN (SELECT unnest(CAST($cells AS UUID[])))"
+        if places is not None:
+            among += " AND position BETWEEN $from_place AND $to_place"
+            parameters |= {"from_place": places[0], "to_place": places[1]}
+        seats, voted, voters = _votes(self.selection.pattern)
+        conditions, restrictions = self._conditions()
+        sql = f"""
+        base AS (SELECT * FROM verdicts WHERE {among}), {TOLD}, {seats},
+        chosen AS (SELECT told.* FROM told LEFT JOIN seats USING (cell_id)
+            WHERE {" AND ".join(["true", *conditions, *voted])})
+        """
+        return sql, parameters | restrictions | voters
 
-    def outputs(self, cells: list[str], reach: int) -> tuple[pa.Array, pa.Array, npt.NDArray[np.int64]]:
-        """Outputs of some cells to the first prompts that the selection leaves: generation ids, cell ids, and
-        how evenly judges are split."""
-        found = self.store.arrow(
-            """
-            SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id,
-                truncated, codes FROM verdicts
-            WHERE position < $reach AND cell_id IN (SELECT unnest(CAST($cells AS UUID[])))
-            """,
-            {"reach": reach, "cells": cells},
-        )
-        homes = found.column("cell_id").combine_chunks().dictionary_encode()
-        stored = self.table.stored or self.table.cells
-        place = {cell: i for i, cell in enumerate(stored)}
-        home = np.array([place[c] for c in homes.dictionary.to_pylist()], dtype=np.int64)[
-            homes.indices.to_numpy()
-        ]
-        codes = (
-            found.column("codes")
-            .combine_chunks()
-            .flatten()
-            .to_numpy(zero_copy_only=False)
-            .reshape(len(homes), -1)
-        )
-        outputs = replace(
-            self.table,
-            cell=home if self.table.pooled is None else self.table.pooled[home],
-            home=None if self.table.pooled is None else home,
-            truncated=found.column("truncated").to_numpy(zero_copy_only=False).astype(bool),
-            codes=codes,
-            n=np.ones(len(homes), dtype=np.int64),
-        )
-        rows, evenness = self.rows(outputs)
-        left = pa.array(rows)
-        return (
-            found.column("generation_id").combine_chunks().take(left),
-            found.column("cell_id").combine_chunks().take(left),
-            evenness,
-        )
+    def _conditions(self) -> tuple[list[str], dict[str, Any]]:
+        """The restrictions of single outputs, besides votes, over the columns of `told`."""
+        selection, conditions, parameters = self.selection, list[str](), dict[str, Any]()
+        for name, column in (("outcomes", "outcome"), ("strata", "stratum")):
+            if values := getattr(selection, name):
+                conditions.append(f"{column} IN (SELECT unnest(${name}))")
+                parameters[name] = list(values)
+        if not selection.truncated:
+            conditions.append("NOT truncated")
+        for name, texts in (
+            ("categories", "JOIN prompts USING (prompt_id) WHERE category IN (SELECT unnest($categories))"),
+            ("prompt", "JOIN prompts USING (prompt_id) WHERE item = $prompt"),
+            ("search", "WHERE contains(lower(generations.text), lower($search))"),
+        ):
+            if value := getattr(selection, name):
+                conditions.append(
+                    f"generation_id IN (SELECT generation_id FROM generations {texts} AND generations.batch "
+                    "NOT IN (SELECT batch FROM retracted_batches))"
+                )
+                parameters[name] = list(value) if name == "categories" else value
+        if selection.before:
+            checkpoint, _, outcome = selection.before.partition(":")
+            asked = Selection(selection.study, checkpoints=(checkpoint,), outcomes=(outcome,))
+            sql, among = Chosen(self.store, asked, self.specification).told()
+            rows = self.store.rows(f"WITH {sql} SELECT DISTINCT benchmark, position FROM chosen", among)
+            conditions.append("(benchmark, position) IN (SELECT (unnest($of), unnest($at)))")
+            parameters |= {"of": [of for of, _ in rows], "at": [at for _, at in rows]}
+        return conditions, parameters
 
 
-def restricted_to(
-    store: Store, selection: Selection, cells: Collection[str] | None
-) -> tuple[str, dict[str, Any]]:
-    """The selection as SQL over the columns of `chosen`, with its parameters."""
-    parts = ["true"]
-    parameters: dict[str, Any] = {}
-    if cells is not None:
-        together = members(store)
-        parts.append("cell_id IN (SELECT unnest(CAST($cells AS UUID[])))")
-        parameters["cells"] = [one for cell in cells for one in together.get(cell, [cell])]
-    for name, column in (
-        ("benchmarks", "benchmark"),
-        ("categories", "category"),
-        ("outcomes", "outcome"),
-        ("strata", "stratum"),
-    ):
-        if values := getattr(selection, name):
-            parts.append(f"{column} IN (SELECT unnest(${name}))")
-            parameters[name] = list(values)
-    if selection.recipes:
-        parts.append(
-            "checkpoint_id IN (SELECT checkpoint_id FROM path_points WHERE study = $study AND recipe IN "
-            "(SELECT unnest($recipes)))"
-        )
-        parameters["recipes"] = list(selection.recipes)
-    if selection.checkpoints:
-        parts.append("CAST(checkpoint_id AS VARCHAR) IN (SELECT unnest($checkpoints))")
-        parameters["checkpoints"] = list(selection.checkpoints)
-    if selection.prompt:
-        parts.append("item = $prompt")
-        parameters["prompt"] = selection.prompt
-    if selection.before:
-        # prompts that another checkpoint answered with a given outcome
-        parts.append(
-            "(benchmark, position) IN (SELECT (benchmark, position) FROM told WHERE CAST(checkpoint_id AS "
-            "VARCHAR) = $before_checkpoint AND outcome = $before_outcome)"
-        )
-        parameters["before_checkpoint"], _, parameters["before_outcome"] = selection.before.partition(":")
-    if selection.search:
-        parts.append("contains(lower(answer), lower($search))")
-        parameters["search"] = selection.search
-    if not selection.truncated:
-        parts.append("finish_reason <> 'length'")
-    for i, (judge, label) in enumerate(votes_of(selection.pattern).items()):
-        if not label or label.startswith("~"):
-            codes = (
-                "v.codes[s.slot] NOT IN (1, 2)"
-                if not label
-                else "v.codes[s.slot] IN (1, 2) AND v.codes[s.slot] + w.codes[o.slot] = 3"
-            )
-            other = (
-                "JOIN verdicts AS w USING (generation_id) JOIN current_slots AS o ON o.cell_id = w.cell_id "
-                "AND o.dimension = 'safety' AND o.name = $other{i}"
-                if label
-                else ""
-            )
-            seen = (
-                "SELECT v.generation_id FROM verdicts AS v JOIN current_slots AS s ON s.cell_id = "
-                f"v.cell_id {other.format(i=i)} WHERE s.dimension = 'safety' AND s.name = $judge{i} AND "
-                f"{codes}"
-            )
-            never = (
-                "OR cell_id NOT IN (SELECT cell_id FROM current_slots WHERE dimension = 'safety' AND name "
-                f"= $judge{i})"
-                if not label
-                else ""
-            )
-            parts.append(f"(generation_id IN ({seen}) {never})")
-            parameters |= {f"judge{i}": judge} | ({f"other{i}": label[1:]} if label else {})
-            continue
-        parts.append(
-            "generation_id IN (SELECT generation_id FROM verdicts AS v JOIN current_slots AS s USING "
-            "(cell_id) "
-            "JOIN codes ON codes.dimension = s.dimension AND codes.code = v.codes[s.slot] WHERE "
-            f"s.dimension = 'safety' AND s.name = $judge{i} AND codes.label = $label{i})"
-        )
-        parameters |= {f"judge{i}": judge, f"label{i}": label}
-    return " AND ".join(parts), parameters
+def _votes(pattern: str) -> tuple[str, list[str], dict[str, str]]:
+    """Votes of judges on safety as SQL: a CTE `seats` with the slot of each judge, the restrictions, and
+    their parameters."""
+    votes = votes_of(pattern)
+    names = list(dict.fromkeys([*votes, *(label[1:] for label in votes.values() if label[:1] == "~")]))
+    slots = "".join(f", max(slot) FILTER (name = $voter{i}) AS voter{i}" for i in range(len(names)))
+    code = {name: f"coalesce(codes[voter{i}], 0)" for i, name in enumerate(names)}
+    conditions = []
+    for name, label in votes.items():
+        if not label:
+            conditions.append(f"{code[name]} NOT IN (1, 2)")
+        elif label[0] == "~":
+            conditions.append(f"{code[name]} IN (1, 2) AND {code[name]} + {code[label[1:]]} = 3")
+        else:
+            conditions.append(f"{code[name]} = {VOTES.get(label, 255)}")
+    seats = f"seats AS (SELECT cell_id{slots} FROM current_slots WHERE dimension = 'safety' GROUP BY cell_id)"
+    return seats, conditions, {f"voter{i}": name for i, name in enumerate(names)}

@@ -108,7 +108,7 @@ def known_events(store: Store, events: Sequence[str]) -> set[str]:
     rows = store.rows(
         """
         SELECT CAST(event_id AS VARCHAR) FROM label_events
-        WHERE CAST(event_id AS VARCHAR) IN (SELECT unnest(?))
+        WHERE event_id IN (SELECT TRY_CAST(unnest(?) AS UUID))
         """,
         [list(events)],
     )
@@ -197,7 +197,7 @@ def label_history(store: Store, generation: str, dimension: str) -> pd.DataFrame
         SELECT CAST(event_id AS VARCHAR) AS event_id, r.name AS person, action, label,
             array_to_string(reasons, ', ') AS reasons, note, confidence, created,
             CAST(repeat AS INTEGER) AS repeat
-        FROM label_events JOIN raters AS r USING (rater_id) WHERE CAST(generation_id AS VARCHAR) = ?
+        FROM label_events JOIN raters AS r USING (rater_id) WHERE generation_id = TRY_CAST(? AS UUID)
             AND dimension = ? AND label_events.batch NOT IN (SELECT batch FROM retracted_batches)
         ORDER BY created, event_id
         """,
@@ -231,7 +231,7 @@ def standing_ruling(store: Store, generation: str, dimension: str) -> Ruling | N
     rows = store.rows(
         """
         SELECT CAST(event_id AS VARCHAR), label FROM adjudications
-        WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ?
+        WHERE generation_id = TRY_CAST(? AS UUID) AND dimension = ?
         """,
         [generation, dimension],
     )
@@ -244,7 +244,7 @@ def last_ruling(store: Store, generation: str, dimension: str) -> float:
     ((last,),) = store.rows(
         """
         SELECT coalesce(max(created), 0) FROM label_events
-        WHERE CAST(generation_id AS VARCHAR) = ? AND dimension = ? AND action IN ('adjudicate', 'reopen')
+        WHERE generation_id = TRY_CAST(? AS UUID) AND dimension = ? AND action IN ('adjudicate', 'reopen')
         AND batch NOT IN (SELECT batch FROM foreign_batches)
         """,
         [generation, dimension],

@@ -1,74 +1,76 @@
-"""Lists of outputs: those that a selection leaves, in order, a page at a time."""
+"""Lists of outputs: those that a selection leaves, in order, a page at a time.
+
+First the outputs of the page are found by their codes, then their texts are read: a page costs the same
+however long the list is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from capsafe_core.outcomes import LISTED, STRATUM, as_sql
 from capsafe_core.selection import Selection
 from capsafe_core.specification import Specification
-from capsafe_core.store.cells import cells as cells_of
-from capsafe_core.store.counts import outcome_slots
-from capsafe_core.store.filters import Filtered, restricted_to
-from capsafe_core.store.patterns import pattern_counts
+from capsafe_core.store.disputed import most_disputed, outputs_left
+from capsafe_core.store.filters import PLACES, TOLD, Chosen
 from capsafe_core.store.store import Store
-from capsafe_core.store.studies import path_points
 
 _VOTES = """
 votes AS (
-    SELECT v.generation_id, count(*) FILTER (code = 2) AS unsafe_votes,
-        count(*) FILTER (code = 1) AS safe_votes
-    FROM (SELECT v.generation_id, v.codes[s.slot] AS code FROM base AS v
+    SELECT generation_id, count(*) FILTER (code = 2) AS unsafe_votes, count(*) FILTER (code = 1) AS safe_votes
+    FROM (SELECT v.generation_id, v.codes[s.slot] AS code FROM {rows} AS v
         JOIN current_slots AS s USING (cell_id) WHERE s.dimension = 'safety'
-        AND s.rater_id IN (SELECT rater_id FROM raters WHERE kind = 'judge')) AS v
-    GROUP BY v.generation_id
+        AND s.rater_id IN (SELECT rater_id FROM raters WHERE kind = 'judge'))
+    GROUP BY generation_id
 )
 """
 
-
-_TOLD = f"""
-{outcome_slots("base")}, {_VOTES}, places AS (
-    SELECT checkpoint_id, min(recipe) AS recipe, min(seed) AS seed, arg_min(step, recipe) AS step
-    FROM path_points WHERE study = $study AND batch NOT IN (SELECT batch FROM retracted_batches)
-        GROUP BY checkpoint_id
-), coded AS (
-    SELECT v.generation_id, v.cell_id, c.checkpoint_id, b.name AS benchmark,
-        b.kind = 'capability' AS capability, v.position, v.truncated,
-        coalesce(v.codes[safety_slot], 0) AS safety,
-        coalesce(v.codes[refusal_slot], 0) AS refusal, coalesce(v.codes[coherence_slot], 0) AS coherence
-    FROM base AS v JOIN cells AS c USING (cell_id) JOIN benchmarks AS b USING (benchmark_id)
-        JOIN three USING (cell_id)
-), told AS (SELECT *, {as_sql(LISTED)} AS outcome, {as_sql(STRATUM)} AS stratum FROM coded),
-chosen AS (
-    SELECT told.*, p.item, p.text AS prompt, p.category, p.behaviour_text, g.text AS answer, g.finish_reason,
-        g.tokens, places.recipe, places.seed, places.step,
-        coalesce(votes.unsafe_votes, 0) AS unsafe_votes, coalesce(votes.safe_votes, 0) AS safe_votes
-    FROM told JOIN texts AS g USING (generation_id) JOIN prompts AS p USING (prompt_id)
-        JOIN places USING (checkpoint_id)
-    LEFT JOIN votes USING (generation_id)
+_LISTED = f"""
+{PLACES}, {_VOTES}, listed AS (
+    SELECT v.*, recipe, seed, step, coalesce(unsafe_votes, 0) AS unsafe_votes,
+        coalesce(safe_votes, 0) AS safe_votes
+    FROM {{rows}} AS v JOIN places USING (checkpoint_id) LEFT JOIN votes USING (generation_id)
 )
 """
-"""Outputs with all that a list shows, from `base` (verdict rows) and `texts` (generations)."""
+"""Rows as `told` has them, with where they lie and how judges voted."""
 
-
-_COLUMNS = """
-CAST(generation_id AS VARCHAR) AS generation_id, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id,
-benchmark, item, prompt, behaviour_text, answer, finish_reason, tokens, outcome,
-CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes, recipe, seed, step
+_FEW = """
+cell_id IN (SELECT unnest(CAST($homes AS UUID[]))) AND generation_id IN (SELECT unnest(CAST($ids AS UUID[])))
 """
 
+_PAGE = f"""
+WITH base AS MATERIALIZED (SELECT * FROM verdicts WHERE {_FEW}),
+texts AS MATERIALIZED (SELECT * FROM generations WHERE {_FEW}
+    AND batch NOT IN (SELECT batch FROM retracted_batches)),
+{TOLD}, {_LISTED.format(rows="told")}
+SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id,
+    benchmark, p.item, p.text AS prompt, p.behaviour_text, g.text AS answer, g.finish_reason, g.tokens,
+    outcome, CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes,
+    recipe, listed.seed, step
+FROM listed JOIN texts AS g USING (generation_id) JOIN prompts AS p USING (prompt_id)
+"""
 
 ORDERS = {
-    "position": "benchmark, position, recipe, seed, step",
-    "disputed": "least(unsafe_votes, safe_votes) DESC, abs(unsafe_votes - safe_votes), position, benchmark, "
-    "recipe, seed, step",
+    "position": "benchmark, listed.position, recipe, listed.seed, step, listed.sample, generation_id",
+    "disputed": "least(unsafe_votes, safe_votes) DESC, abs(unsafe_votes - safe_votes), listed.position, "
+    "benchmark, recipe, listed.seed, step, listed.sample, generation_id",
     "random": "hash(CAST(generation_id AS VARCHAR))",
 }
+
+
+@dataclass(frozen=True)
+class Found:
+    """Outputs among which a page's are, the cells that they lie in, how many of them come before the page's,
+    and how many outputs the selection leaves in all."""
+
+    ids: Sequence[str]
+    homes: Sequence[str]
+    before: int
+    count: int
 
 
 def find_outputs(
@@ -92,37 +94,99 @@ def find_outputs(
         generation_id, checkpoint_id, benchmark, item, prompt, behaviour_text, answer, finish_reason, tokens,
         outcome, unsafe_votes, safe_votes, recipe, seed, step; and how many there are in all.
     """
-    parameters: dict[str, Any] = {
-        "judge": specification.judge,
-        "refusal_judge": specification.refusal_judge,
-        "coherence": specification.coherence,
-        "study": selection.study,
-    }
-    if order == "disputed" and not (
-        selection.categories or selection.prompt or selection.search or selection.before
-    ):
-        ids, homes, found = _most_disputed(store, selection, specification, cells, limit + offset)
-        few = (
-            "WHERE cell_id IN (SELECT unnest(CAST($cells AS UUID[]))) AND generation_id IN (SELECT "
-            "unnest(CAST($ids AS UUID[])))"
-        )
-        frame = store.frame(
-            f"WITH base AS MATERIALIZED (SELECT * FROM verdicts {few}), texts AS MATERIALIZED (SELECT * "
-            f"FROM live_generations {few}), {_TOLD} SELECT {_COLUMNS} FROM chosen ORDER BY {ORDERS[order]} "
-            "LIMIT $limit OFFSET $offset",
-            {**parameters, "cells": homes, "ids": ids, "limit": limit, "offset": offset},
-        )
-        return frame, found
-    where, restrictions = restricted_to(store, selection, cells)
-    frame = store.frame(
-        f"""
-        WITH base AS (SELECT * FROM verdicts), texts AS (SELECT * FROM live_generations), {_TOLD}
-        SELECT {_COLUMNS}, CAST(count(*) OVER () AS INTEGER) AS found FROM chosen WHERE {where}
-            ORDER BY {ORDERS[order]} LIMIT $limit OFFSET $offset
-        """,
-        {**parameters, **restrictions, "limit": limit, "offset": offset},
+    chosen = Chosen(store, selection, specification, cells)
+    found = _found(chosen, limit, offset, order)
+    rows = store.frame(
+        f"{_PAGE} ORDER BY {ORDERS[order]} LIMIT $limit OFFSET $before",
+        {
+            **chosen.raters,
+            "study": selection.study,
+            "ids": found.ids,
+            "homes": found.homes,
+            "limit": limit,
+            "before": found.before,
+        },
     )
-    return frame.drop(columns="found"), int(frame["found"].iloc[0]) if len(frame) else 0
+    return rows, found.count
+
+
+def _found(chosen: Chosen, limit: int, offset: int, order: str) -> Found:
+    if order == "position":
+        return _by_prompt(chosen, limit, offset)
+    if order == "disputed" and chosen.by_codes:
+        ids, homes, count = most_disputed(chosen, limit + offset)
+        return Found(ids, homes, offset, count)
+    told, parameters = chosen.told()
+    rows = chosen.store.rows(
+        f"""
+        WITH {told}, picked AS MATERIALIZED (SELECT * FROM chosen), {_LISTED.format(rows="picked")}
+        {_IDS} FROM listed ORDER BY {ORDERS[order]} LIMIT $limit OFFSET $before
+        """,
+        {**parameters, "study": chosen.selection.study, "limit": limit, "before": offset},
+    )
+    return _from_rows(rows, int(_prompts(chosen, None)["n"].sum()))
+
+
+def _by_prompt(chosen: Chosen, limit: int, offset: int) -> Found:
+    """The outputs of a page in the order of benchmarks and prompts: how many each prompt has tells on which
+    prompts they are."""
+    benchmarks, count, skipped = None, 0, 0
+    if chosen.by_codes:
+        sizes = outputs_left(chosen)
+        ends = np.cumsum(list(sizes.values()), dtype=np.int64)
+        begins = ends - list(sizes.values())
+        touched = np.flatnonzero((ends > offset) & (begins < offset + limit))
+        count = int(ends[-1]) if len(ends) else 0
+        if not len(touched):
+            return Found([], [], 0, count)
+        benchmarks, skipped = [list(sizes)[i] for i in touched], int(begins[touched[0]])
+    prompts = _prompts(chosen, benchmarks)
+    ends = prompts["n"].cumsum().to_numpy()
+    count = count if chosen.by_codes else int(prompts["n"].sum())
+    begins = ends - prompts["n"].to_numpy()
+    page = prompts[(ends > offset - skipped) & (begins < offset - skipped + limit)]
+    if page.empty:
+        return Found([], [], 0, count)
+    told, parameters = chosen.told(
+        sorted(set(page["benchmark"])), (int(page["position"].min()), int(page["position"].max()))
+    )
+    rows = chosen.store.rows(
+        f"""
+        WITH {told}, {PLACES}, listed AS (SELECT * FROM chosen JOIN places USING (checkpoint_id))
+        {_IDS} FROM listed WHERE (benchmark, position) IN (SELECT (unnest($on), unnest($places)))
+            ORDER BY {ORDERS["position"]} LIMIT $limit OFFSET $before
+        """,
+        {
+            **parameters,
+            "study": chosen.selection.study,
+            "on": list(page["benchmark"]),
+            "places": page["position"].to_list(),
+            "limit": limit,
+            "before": offset - skipped - int(begins[page.index[0]]),
+        },
+    )
+    return _from_rows(rows, count)
+
+
+_IDS = "SELECT CAST(generation_id AS VARCHAR), CAST(cell_id AS VARCHAR)"
+
+
+def _from_rows(rows: Sequence[tuple[Any, ...]], count: int) -> Found:
+    return Found([row[0] for row in rows], sorted({row[1] for row in rows}), 0, count)
+
+
+def _prompts(chosen: Chosen, benchmarks: Collection[str] | None) -> pd.DataFrame:
+    """How many outputs the selection leaves of each prompt: benchmark, position, n; in order."""
+
+    def read() -> pd.DataFrame:
+        told, parameters = chosen.told(benchmarks)
+        return chosen.store.frame(
+            f"WITH {told} SELECT benchmark, position, CAST(count(*) AS INTEGER) AS n FROM chosen "
+            "GROUP BY ALL ORDER BY ALL",
+            parameters,
+        )
+
+    return chosen.store.kept(f"prompts {chosen.key} {benchmarks}", read)
 
 
 def frame_outputs(
@@ -134,97 +198,17 @@ def frame_outputs(
         generation_id, cell_id, place (among the cell's outputs, in the order of `code_arrays`),
         checkpoint_id, recipe, unsafe_votes, safe_votes, coherence (code); in the order of cells and places.
     """
-    parameters = {
-        "judge": specification.judge,
-        "refusal_judge": specification.refusal_judge,
-        "coherence": specification.coherence,
-        "study": selection.study,
-    }
-    where, restrictions = restricted_to(store, selection, cells)
+    told, parameters = Chosen(store, selection, specification, cells).told()
     return store.frame(
         f"""
-        WITH base AS (SELECT * FROM verdicts), texts AS (SELECT * FROM live_generations), {_TOLD},
+        WITH {told}, {_LISTED.format(rows="chosen")},
         ordered AS (SELECT generation_id, row_number() OVER (PARTITION BY cell_id ORDER BY position,
-            sample) - 1 AS place FROM verdicts)
+            sample) - 1 AS place FROM base)
         SELECT CAST(generation_id AS VARCHAR) AS generation_id, CAST(cell_id AS VARCHAR) AS cell_id,
             CAST(place AS INTEGER) AS place, CAST(checkpoint_id AS VARCHAR) AS checkpoint_id, recipe,
             CAST(unsafe_votes AS INTEGER) AS unsafe_votes, CAST(safe_votes AS INTEGER) AS safe_votes,
                 CAST(coherence AS INTEGER) AS coherence
-        FROM chosen JOIN ordered USING (generation_id) WHERE {where} ORDER BY cell_id, place
+        FROM listed JOIN ordered USING (generation_id) ORDER BY cell_id, place
         """,
-        {**parameters, **restrictions},
+        {**parameters, "study": selection.study},
     )
-
-
-def _most_disputed(
-    store: Store,
-    selection: Selection,
-    specification: Specification,
-    listed: Collection[str] | None,
-    wanted: int,
-) -> tuple[list[str], list[str], int]:
-    """Ids of at least `wanted` outputs among which the most disputed ones are, the ids of their cells, and
-    how many outputs the selection leaves.
-
-    Pattern counts tell how disputed the last wanted output is. Only outputs at least as disputed are then
-    looked up, and of those that are just as disputed as the last one only prompts near the beginning.
-    """
-    known = cells_of(store)
-    points = path_points(store, selection.study)
-    if selection.recipes:
-        points = points[points["recipe"].isin(selection.recipes)]
-    on_path = set(points["checkpoint_id"]) & set(selection.checkpoints or points["checkpoint_id"])
-    known = known[known["checkpoint_id"].isin(on_path)]
-    if listed is not None:
-        known = known[known["cell_id"].isin(list(listed))]
-    if selection.benchmarks:
-        known = known[known["benchmark"].isin(selection.benchmarks)]
-    sizes = store.kept(
-        "prompts",
-        lambda: dict(
-            store.rows(
-                "SELECT CAST(benchmark_id AS VARCHAR), max(position) + 1 FROM prompts GROUP BY benchmark_id"
-            )
-        ),
-    )
-    benchmarks, wanted_cells = set(known["benchmark_id"]), set(known["cell_id"])
-    tables = [
-        Filtered(store, t, sizes[t.benchmark_id], selection, specification, wanted_cells)
-        for t in pattern_counts(store)
-        if t.benchmark_id in benchmarks
-    ]
-    parts = [(f, *f.rows(f.table)) for f in tables]
-    found = int(sum(f.table.n[rows].sum() for f, rows, _ in parts))
-    if not found:
-        return [], [], 0
-    levels, place = np.unique(np.concatenate([e for _, _, e in parts]), return_inverse=True)
-    counts = np.bincount(place, weights=np.concatenate([f.table.n[rows] for f, rows, _ in parts]))
-    at_least = np.cumsum(counts[::-1])[::-1]
-    level = int(np.flatnonzero(at_least >= min(wanted, found))[-1])
-    last, above = levels[level], int(at_least[level] - counts[level])
-    ids: list[str] = []
-    cells: set[str] = set()
-
-    def look(beyond: bool, reach: int) -> int:
-        """Collect outputs more disputed than the last level, or on it among the first prompts; how many there
-        were."""
-        before = len(ids)
-        for f, rows, evenness in parts:
-            mine = rows[evenness > last] if beyond else rows[evenness == last]
-            if len(mine):
-                generations, homes, even = f.outputs(f.stored(np.unique(f.table.cell[mine])), reach)
-                hits = even > last if beyond else even == last
-                ids.extend(generations.filter(pa.array(hits)).to_pylist())
-                cells.update(homes.filter(pa.array(hits)).unique().to_pylist())
-        return len(ids) - before
-
-    if above:
-        look(True, 2**30)
-    prompts = max(f.prompts for f, _, _ in parts)
-    needed = min(wanted, found) - above
-    reach = max(1, int(1.2 * prompts * needed / counts[level]) + 1)
-    kept = list(ids), set(cells)
-    while look(False, reach) < needed and reach < prompts:
-        reach = min(4 * reach, prompts)
-        ids, cells = list(kept[0]), set(kept[1])
-    return ids, sorted(cells), found

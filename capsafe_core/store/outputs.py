@@ -66,9 +66,10 @@ class Output:
     """One generation with all that is known of it."""
 
     facts: dict[str, Any]
-    """generation_id, answer, reasoning (before it), asked (what the model was given, where that is not the
-    prompt), finish_reason, tokens, prompt, item, category, behaviour_text, context, reference, benchmark,
-    benchmark_kind, engine, temperature, max_tokens, origin, adapters"""
+    """generation_id, cell_id, checkpoint_id, answer, reasoning (before it), asked (what the model was given,
+    where that is not the prompt), finish_reason, tokens, sample, seed, prompt, item, category,
+    behaviour_text, context, reference, benchmark, benchmark_kind, engine, engine_version, temperature,
+    max_tokens, origin, adapters"""
     places: pd.DataFrame
     """study, recipe, seed, step"""
     judgments: pd.DataFrame
@@ -84,7 +85,8 @@ def read_output(store: Store, generation_id: str) -> Output:
     facts = store.frame(
         """
         SELECT CAST(g.generation_id AS VARCHAR) AS generation_id,
-            CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id, g.text AS answer, g.reasoning, g.asked,
+            CAST(c.cell_id AS VARCHAR) AS cell_id, CAST(c.checkpoint_id AS VARCHAR) AS checkpoint_id,
+            g.text AS answer, g.reasoning, g.asked,
             g.finish_reason, g.tokens, g.sample, g.seed,
             p.text AS prompt, p.item, p.category, p.behaviour_text, p.context, p.reference,
                 b.name AS benchmark, b.kind AS benchmark_kind,
@@ -92,7 +94,7 @@ def read_output(store: Store, generation_id: str) -> Output:
         FROM live_generations AS g JOIN cells AS c USING (cell_id) JOIN prompts AS p USING (prompt_id)
             JOIN benchmarks AS b ON b.benchmark_id = c.benchmark_id
         JOIN conditions AS n USING (condition_id) LEFT JOIN checkpoints AS k USING (checkpoint_id)
-        WHERE CAST(g.generation_id AS VARCHAR) = ?
+        WHERE g.generation_id = TRY_CAST(? AS UUID)
         """,
         [generation_id],
     )
@@ -103,8 +105,8 @@ def read_output(store: Store, generation_id: str) -> Output:
         )
     row = {str(k): v for k, v in facts.iloc[0].to_dict().items()}
     places = store.frame(
-        "SELECT DISTINCT study, recipe, seed, step FROM path_points WHERE CAST(checkpoint_id AS VARCHAR) = "
-        "? ORDER BY ALL",
+        "SELECT DISTINCT study, recipe, seed, step FROM path_points WHERE checkpoint_id = CAST(? AS UUID) "
+        "ORDER BY ALL",
         [row["checkpoint_id"]],
     )
     judgments = store.frame(
@@ -112,9 +114,9 @@ def read_output(store: Store, generation_id: str) -> Output:
         SELECT r.name AS judge, r.family, j.dimension, j.status, coalesce(j.label, '') AS label, j.native,
             j.score, j.raw, j.asked, j.evidence, j.attempt, r.stance
         FROM current_judgments AS j JOIN raters AS r USING (rater_id)
-            WHERE CAST(j.generation_id AS VARCHAR) = ? ORDER BY j.dimension, r.name
+            WHERE j.generation_id = CAST(? AS UUID) ORDER BY j.dimension, r.name
         """,
-        [generation_id],
+        [row["generation_id"]],
     )
     return Output(row, places, judgments)
 

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,7 @@ class Store:
         self._kept_lock = threading.Lock()
         self._connection = _connect(path)
         try:
+            _remove_spill(path)
             self._migrate()
             self._close_doors(memory_limit, threads)
         except (duckdb.Error, OSError) as error:
@@ -270,6 +271,18 @@ def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
         )
     except (duckdb.Error, OSError, RuntimeError, ValueError) as error:
         raise _not_opened(path, error) from error
+
+
+def _remove_spill(path: Path | None) -> None:
+    """Remove what queries of an owner that was killed had moved to disk; the file is this process's by now,
+    so nobody reads it any more."""
+    if path is None:
+        return
+    folder = path.with_name(f"{path.name}.tmp")  # where DuckDB spills by itself
+    for file in folder.glob("duckdb_temp_*"):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):  # not there, not empty, or not a folder
+        folder.rmdir()
 
 
 def _not_opened(path: Path | None, error: Exception) -> CapsafeError:

@@ -150,6 +150,11 @@ def measure(path: Path) -> list[dict[str, Any]]:
                 RUNS,
             ),
             (
+                "50 outputs in the middle of all, with text",
+                lambda: outputs_table(open_view(store, Selection()), 50, 1_000_000),
+                RUNS,
+            ),
+            (
                 "50 most disputed outputs, with text",
                 lambda: outputs_table(open_view(store, Selection(benchmarks=("b1",))), 50, 0, "disputed"),
                 RUNS,

@@ -208,6 +208,36 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, made_up_jobs: Pa
         assert check(store) == []
 
 
+def test_what_a_killed_owner_spilled_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    spill = """
+import os, sys, threading, time
+from pathlib import Path
+from capsafe_core.store import Store
+folder = Path(sys.argv[1] + ".tmp")
+
+def end() -> None:
+    while not (folder.exists() and list(folder.glob("*.tmp"))):
+        time.sleep(0.01)
+    os.kill(os.getpid(), 9)
+
+threading.Thread(target=end, daemon=True).start()
+store = Store(Path(sys.argv[1]), memory_limit="60MB", threads=1)
+many = "SELECT uuid() AS a, list(i) AS b FROM range(5000000) AS t(i) GROUP BY i ORDER BY a"
+store.rows(f"SELECT max(a) FROM ({many})")
+"""
+    ended = subprocess.run([sys.executable, "-c", spill, str(path)], cwd=ROOT, timeout=120)
+    folder = tmp_path / "store.duckdb.tmp"
+    assert ended.returncode == -9
+    assert list(folder.glob("duckdb_temp_*"))
+    (folder / "mine.txt").write_text("kept")
+    Store(path).close()
+    assert [file.name for file in folder.iterdir()] == ["mine.txt"]
+    (folder / "mine.txt").unlink()
+    Store(path).close()
+    assert not folder.exists()
+
+
 def test_a_growing_shard_is_read_piece_by_piece(tmp_path: Path) -> None:
     whole = write_study(tmp_path / "whole", safety_size=8, capability_size=6)
     blocks = [
