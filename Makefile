@@ -2,6 +2,7 @@
 # make test [WORKERS=3]   all tests
 # make coverage           all tests, and which lines they reach
 # make check              style, types, architecture
+# make supply             what is installed (build/sbom-*.json, CycloneDX), and whether its licences may be there
 PORT ?= 8501
 PYTHON ?= python3
 VENV = .venv
@@ -15,7 +16,7 @@ IF_CHEAP = $(shell $(BIN)/python -c 'import sys; print("$(COVER)" if sys.version
 # Tests start hundreds of processes: what one of them compiles, the next one loads.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage fuzz check bench gpu-check validate engine vllm test-vllm study clean
+.PHONY: demo test coverage fuzz check supply bench gpu-check validate engine vllm test-vllm study clean
 
 # A stamp, so that a second call starts in seconds.
 $(VENV)/.app: pyproject.toml constraints.txt
@@ -69,6 +70,12 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+# Asks no network; what only tests need is listed and may have other licences.
+supply: $(VENV)/.dev
+	@mkdir -p build
+	@$(BIN)/python .ci/supply.py build/sbom-app.json 'capsafe[auth,benchmarks]'
+	@test ! -x .venv-engine/bin/python || .venv-engine/bin/python .ci/supply.py build/sbom-engine.json
 
 # Whether 95% intervals cover the truth in simulated studies, and how often a verb is false: some minutes.
 validate: $(VENV)/.dev
