@@ -53,8 +53,8 @@ class SamplingSettings(StudyPart):
 
 
 class BenchmarkSettings(StudyPart):
-    """A benchmark by name; `reasoning_gym:NAME` with its own configuration, a file of this project or of the
-    user, or a data set of the hub with texts that say what is asked and what is right."""
+    """A benchmark by name; `reasoning_gym:NAME` with its own configuration, `generated:choices`, a file of this
+    project or of the user, or a data set of the hub with texts that say what is asked and what is right."""
 
     name: str
     source: str
@@ -70,7 +70,8 @@ class BenchmarkSettings(StudyPart):
         if self.source.startswith("hub:") and "kind" not in self.config:
             return "reference" in self.config
         return (
-            self.source.startswith(("reasoning_gym:", "lm_eval:")) or self.config.get("kind") == "capability"
+            self.source.startswith(("reasoning_gym:", "lm_eval:", "generated:"))
+            or self.config.get("kind") == "capability"
         )
 
 
@@ -266,6 +267,8 @@ class Study(StudyPart):
     training: TransformersSettings | None = None
     """what fine-tunes, where the engine cannot"""
     sampling: SamplingSettings = SamplingSettings()
+    profile: bool = False
+    """whether every checkpoint answers every capability benchmark, and not only that of its data set"""
     starts: tuple[StartSettings, ...] = Field(min_length=1)
     datasets: tuple[DatasetSettings, ...] = ()
     recipes: tuple[RecipeSettings, ...] = ()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from capsafe_core import catalogue
+from capsafe_core.benchmarks.choices import choice_pairs
 from capsafe_core.benchmarks.conversations import Conversation, conversations_of, read_conversations
 from capsafe_core.benchmarks.files import read_prompts, read_rows
 from capsafe_core.benchmarks.hub import hub_rows, written
@@ -17,6 +19,25 @@ from capsafe_core.benchmarks.reasoning import Pair, reasoning_pairs
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.places import DATA
 from capsafe_core.records import KINDS, BenchmarkRecord, Prompt, canonical_json, digest_text
+
+
+def _reasoning(settings: dict[str, Any]) -> list[Pair]:
+    task = settings["source"].partition(":")[2]
+    return reasoning_pairs(task, settings["config"], settings["seed"], settings["size"], settings["answer"])
+
+
+def _choices(settings: dict[str, Any]) -> list[Pair]:
+    name = settings["source"].partition(":")[2]
+    if name != "choices":
+        raise UnknownNameError("generated benchmark", name, ("choices",))
+    return choice_pairs(settings["seed"], settings["size"])
+
+
+_GENERATED: dict[str, Callable[[dict[str, Any]], list[Pair]]] = {
+    "reasoning_gym": _reasoning,
+    "generated": _choices,
+}
+"""sources that make as many questions with answers as are asked for, to train on or to test with"""
 
 
 @dataclass(frozen=True)
@@ -34,18 +55,18 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
     (in `config`: its kind,
     version and licence, `columns` where they have other names, `part` of a file that mixes safe and unsafe
     prompts);
-    "published:NAME" for one that an installed package carries; "reasoning_gym:TASK" or "lm_eval:TASK".
+    "published:NAME" for one that an installed package carries; "reasoning_gym:TASK", "lm_eval:TASK" or
+    "generated:choices".
 
     Raises:
         CapsafeError: it is not there, a line is broken, or an id occurs twice.
     """
     where, _, name = settings["source"].partition(":")
     config, size = settings["config"], settings["size"]
-    if where == "reasoning_gym":
-        pairs = reasoning_pairs(name, config, settings["seed"], size or 200, settings["answer"])
+    if where in _GENERATED:
         rows = [
             {"id": f"{settings['seed']}-{i}", "prompt": p.prompt, "reference": p.answer}
-            for i, p in enumerate(pairs)
+            for i, p in enumerate(_GENERATED[where]({**settings, "size": size or 200}))
         ]
         return _benchmark(
             settings["name"], "1", "capability", rows, licence="Apache-2.0", source=settings["source"]
@@ -71,14 +92,14 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
             settings["name"],
             entry["version"],
             entry["kind"],
-            rows[:size],
+            _spread(rows, size),
             entry["licence"],
             settings["source"],
         )
     if where not in ("file", "published"):
         raise CapsafeError(
             f"The benchmark {settings['name']!r} has the unknown source {settings['source']!r}.",
-            "Use project:NAME, file:PATH, published:NAME, reasoning_gym:TASK or lm_eval:TASK.",
+            "Use project:NAME, file:PATH, published:NAME, reasoning_gym:TASK, lm_eval:TASK or generated:choices.",
         )
     found = read_prompts(
         Path(name) if where == "file" else _packaged(name), config.get("columns"), str(config.get("part", ""))
@@ -92,6 +113,12 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
         str(config.get("licence", found.licence)),
         source,
     )
+
+
+def _spread(rows: list[dict[str, Any]], size: int | None) -> list[dict[str, Any]]:
+    """So many rows, evenly over the file: this project's files stand in the order of their categories."""
+    count = min(size or len(rows), len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
 
 
 def _from_hub(settings: dict[str, Any], name: str, config: dict[str, Any]) -> Benchmark:
@@ -142,10 +169,8 @@ def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:
         CapsafeError: the source is unknown, missing or broken.
     """
     where, _, name = settings["source"].partition(":")
-    if where == "reasoning_gym":
-        return reasoning_pairs(
-            name, settings["config"], settings["seed"], settings["size"], settings["answer"]
-        )
+    if where in _GENERATED:
+        return _GENERATED[where](settings)
     return [Pair(c[-2]["content"], c[-1]["content"], c[-1]["content"]) for c in load_conversations(settings)]
 
 
@@ -156,7 +181,7 @@ def load_conversations(settings: dict[str, Any]) -> list[Conversation]:
         CapsafeError: the source is unknown, missing or broken.
     """
     where, _, name = settings["source"].partition(":")
-    if where == "reasoning_gym":
+    if where in _GENERATED:
         return [
             ({"role": "user", "content": p.prompt}, {"role": "assistant", "content": p.target})
             for p in load_training_pairs(settings)
@@ -166,7 +191,7 @@ def load_conversations(settings: dict[str, Any]) -> list[Conversation]:
     if where not in ("project", "file"):
         raise CapsafeError(
             f"The data set {settings['name']!r} has the unknown source {settings['source']!r}.",
-            "Use project:NAME, file:PATH, hub:OWNER/NAME or reasoning_gym:TASK.",
+            "Use project:NAME, file:PATH, hub:OWNER/NAME, reasoning_gym:TASK or generated:choices.",
         )
     if where == "project" and Path(name).name != name:
         raise CapsafeError(

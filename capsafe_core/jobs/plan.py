@@ -342,10 +342,9 @@ class _Planner:
         return tuple(_dump(b) for b in self.study.benchmarks if b.name in names)
 
     def general(self) -> set[str]:
-        """Benchmarks that every checkpoint answers: those that no data set claims as its own."""
-        return {b.name for b in self.study.benchmarks} - {
-            d.benchmark for d in self.study.datasets if d.benchmark
-        }
+        """Benchmarks that every checkpoint answers: all, or those that no data set claims as its own."""
+        claimed = set() if self.study.profile else {d.benchmark for d in self.study.datasets}
+        return {b.name for b in self.study.benchmarks if b.name not in claimed}
 
     def capabilities(self, recipe: RecipeSettings) -> set[str]:
         """The capability benchmarks along a recipe's path: its own, or all where it teaches none of them."""
