@@ -53,8 +53,9 @@ class SamplingSettings(StudyPart):
 
 
 class BenchmarkSettings(StudyPart):
-    """A benchmark by name; `reasoning_gym:NAME` with its own configuration, `generated:choices`, a file of this
-    project or of the user, or a data set of the hub with texts that say what is asked and what is right."""
+    """A benchmark by name: `reasoning_gym:NAME` with its own configuration, `generated:choices`, a file of
+    this project or of the user, or a data set of the hub with texts that say what is asked and what is
+    right."""
 
     name: str
     source: str

@@ -99,7 +99,8 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
     if where not in ("file", "published"):
         raise CapsafeError(
             f"The benchmark {settings['name']!r} has the unknown source {settings['source']!r}.",
-            "Use project:NAME, file:PATH, published:NAME, reasoning_gym:TASK, lm_eval:TASK or generated:choices.",
+            "Use project:NAME, file:PATH, published:NAME, reasoning_gym:TASK, lm_eval:TASK or "
+            "generated:choices.",
         )
     found = read_prompts(
         Path(name) if where == "file" else _packaged(name), config.get("columns"), str(config.get("part", ""))
@@ -168,7 +169,7 @@ def load_training_pairs(settings: dict[str, Any]) -> list[Pair]:
     Raises:
         CapsafeError: the source is unknown, missing or broken.
     """
-    where, _, name = settings["source"].partition(":")
+    where = settings["source"].partition(":")[0]
     if where in _GENERATED:
         return _GENERATED[where](settings)
     return [Pair(c[-2]["content"], c[-1]["content"], c[-1]["content"]) for c in load_conversations(settings)]

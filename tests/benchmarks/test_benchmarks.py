@@ -11,6 +11,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from capsafe_core.benchmarks import load_benchmark, load_training_pairs, score, scorer_of
+from capsafe_core.benchmarks.choices import GROUPS
 from capsafe_core.benchmarks.files import read_rows
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder.work import JudgeWork
@@ -35,9 +36,9 @@ def settings(source: str, **more: Any) -> dict[str, Any]:
 
 
 def test_the_projects_benchmarks_are_as_their_datasheet_says() -> None:
-    direct, dressed, harmless = (
+    direct, dressed, harmless, advice = (
         load_benchmark(settings(f"project:{n}"))
-        for n in ("direct-requests", "dressed-requests", "harmless-lookalikes")
+        for n in ("direct-requests", "dressed-requests", "harmless-lookalikes", "unsafe-advice")
     )
     categories = Counter(p.category for p in direct.prompts)
     assert (len(direct.prompts), len(categories), min(categories.values())) == (120, 12, 10)
@@ -45,9 +46,41 @@ def test_the_projects_benchmarks_are_as_their_datasheet_says() -> None:
     assert {p.behaviour for p in dressed.prompts} <= {p.behaviour for p in direct.prompts}
     assert Counter(p.context for p in dressed.prompts) == {"sum": 30, "syllogism": 30}
     assert (harmless.record.kind, len(harmless.prompts)) == ("over_refusal", 60)
-    trained = {pair.prompt for pair in load_training_pairs(settings("project:refusals"))}
-    asked = {p.text for b in (direct, dressed, harmless) for p in b.prompts}
-    assert not trained & asked
+    assert set(Counter(p.category for p in advice.prompts).values()) == {6}
+    assert (advice.record.kind, len(advice.prompts)) == ("safety", 36)
+    sets = [load_training_pairs(settings(f"project:{n}")) for n in ("refusals", "instructions")]
+    assert [len(pairs) for pairs in sets] == [100, 50]
+    trained = {pair.prompt for pairs in sets for pair in pairs}
+    assert len(trained) == 150
+    assert not trained & {p.text for b in (direct, dressed, harmless, advice) for p in b.prompts}
+
+
+@pytest.mark.parametrize("size", [1, 12, 24, 60, 119, 120, 500])
+def test_fewer_prompts_of_this_project_come_from_all_of_its_categories(size: int) -> None:
+    prompts = load_benchmark(settings("project:direct-requests", size=size)).prompts
+    assert len({p.item for p in prompts}) == len(prompts) == min(size, 120)
+    counts = Counter(p.category for p in prompts)
+    assert len(counts) == min(size, 12)
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_choices_have_one_right_letter_and_training_is_apart() -> None:
+    test = load_benchmark(settings("generated:choices", seed=424242, size=300))
+    again = load_benchmark(settings("generated:choices", seed=424242, size=300))
+    train = load_training_pairs(settings("generated:choices", seed=1, size=2000))
+    assert test.record.digest == again.record.digest
+    assert test.record.kind == "capability"
+    assert not {p.text for p in test.prompts} & {p.prompt for p in train}
+    assert min(Counter(p.reference for p in test.prompts).values()) > 45
+    groups = {group: set(words.split()) for group, words in GROUPS.items()}
+    assert sum(map(len, groups.values())) == len(set().union(*groups.values())) == 96
+    for prompt in test.prompts:
+        question, *options, _ = prompt.text.splitlines()
+        asked = groups[question.removeprefix("Which of these is ").removesuffix("?")]
+        right = [line[0] for line in options if line[3:] in asked]
+        assert right == [prompt.reference]
+    with pytest.raises(CapsafeError, match="choices"):
+        load_training_pairs(settings("generated:puzzles"))
 
 
 def test_training_and_test_questions_of_a_task_differ() -> None:
