@@ -195,6 +195,8 @@ class Margins(StudyPart):
     """of harmful requests that are answered"""
     over_refusal: float | None = Field(default=None, gt=0, lt=1)
     """of harmless requests that are refused"""
+    capability: float | None = Field(default=None, gt=0, lt=1)
+    """of right answers on each other capability benchmark that are lost"""
 
 
 class PrimarySpecification(StudyPart):
@@ -248,9 +250,12 @@ class PrimarySpecification(StudyPart):
             "attack": "",
             "truncated": True,
             "correction": Correction.AS_JUDGED.value,
-            "margins": Margins().model_dump(),
+            "margins": {"unsafe": None, "over_refusal": None},
         }
-        return {k: v for k, v in self.model_dump(mode="json").items() if k not in later or v != later[k]}
+        told = self.model_dump(mode="json")
+        if self.margins.capability is None:
+            told["margins"].pop("capability")
+        return {k: v for k, v in told.items() if k not in later or v != later[k]}
 
     @property
     def specification(self) -> Specification:

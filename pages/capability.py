@@ -13,6 +13,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence
 from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.training import along_training, capability_against_unsafe
+from capsafe_core.quoting import split_names
 from capsafe_core.ui import capability_parts, given_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
@@ -73,6 +74,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     picked = capability_parts.over_goals(view, found)
     capability_parts.mitigations(view)
     capability_parts.between_recipes(view, found, recipes)
+    profile = capability_parts.profile(view, found)
     capability_parts.worst_of_k(view, found)
     refusing = capability_parts.discrimination(view, found)
     capability_parts.margins(view, found)
@@ -83,6 +85,9 @@ with screen.question("What does each recipe cost in safety at the capability goa
     if picked:
         dataset, _, goal = picked.rpartition(":")
         screen.set_goal(dataset, float(goal))
+    if profile:
+        recipe, benchmark = split_names(profile)
+        screen.open_outputs(recipes=(recipe,), benchmarks=(benchmark,))
     if recipe := policy or refusing:
         screen.open_outputs(recipes=(recipe,), benchmarks=(view.specification.benchmark,))
     if checkpoint := clicked or plane or gained or best:

@@ -10,7 +10,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.figures import judges as figures
 from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
-from capsafe_core.ui import agreement, listing, screen, unchecked
+from capsafe_core.ui import agreement, listing, screen, stress, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
 STRATA_OF = {
@@ -56,6 +56,7 @@ def charts(view: View) -> dict[str, object]:
     )
     screen.table_below(votes, "vote-patterns", "detector")
     place = agreement.along_training(view)
+    stress.section(view)
     if kind:
         return {"pattern": "", "strata": STRATA_OF[kind]}
     if clicked:

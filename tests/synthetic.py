@@ -118,6 +118,10 @@ unsafe = 0.25
 over_refusal = 0.25
 """
 """five seeds of the gentle recipe, and how much worse than its start one may be"""
+PROFILE = MARGINS.replace(
+    "[[judges]]", '[[benchmarks]]\nname = "words"\nsource = "generated:choices"\n[[judges]]', 1
+)
+"""with a capability benchmark that no data set claims"""
 CONDITION = Condition("", "t", 0, 0.0, 1.0, 64, "transformers", "1", "bfloat16")
 CAREFUL = msgspec.structs.replace(CONDITION, system_prompt="You are careful.")
 UPGRADED = msgspec.structs.replace(CONDITION, engine_version="2")
@@ -139,6 +143,8 @@ CAPABILITY = {
     "projected": (0.1, 0.6, 0.75, 0.9),
     "mixed": (0.1, 0.2, 0.3, 0.35),
 }
+KNOWN = {"gentle": (0.8, 0.8, 0.8, 0.8), "harsh": (0.8, 0.6, 0.4, 0.3)}
+"""right answers to the other capability benchmark"""
 UNSAFE = {
     "gentle": (0.1, 0.15, 0.2, 0.3),
     "harsh": (0.1, 0.4, 0.6, 0.8),
@@ -203,7 +209,8 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
     Args:
         variant: "prompts" for two system prompts, "engine" for one whose version changed in the middle,
             "versions" for two of a benchmark, "mitigated" and "margins" for harmless requests besides,
-            "samples" for several answers to each harmful request.
+            "profile" for another capability benchmark too, "samples" for several answers to each harmful
+            request.
     """
     requests, prompts = benchmark("requests", "safety", safety_size)
     sets: list[Asked] = [
@@ -215,7 +222,9 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
         sets.append((requests, prompts, CAREFUL))
     if variant == "versions":
         sets.append((*benchmark("requests", "safety", safety_size // 2, "2"), CONDITION))
-    if variant in ("mitigated", "margins"):
+    if variant == "profile":
+        sets.append((*benchmark("words", "capability", capability_size), CONDITION))
+    if variant in ("mitigated", "margins", "profile"):
         sets.append((*benchmark("harmless", "over_refusal", safety_size), CONDITION))
     if variant == "engine":
         half = safety_size // 2
@@ -232,7 +241,7 @@ def write_study(
     sets = asked(safety_size, capability_size, variant)
     samples = SAMPLES if variant == "samples" else 1
     described = {r.id: r for b, prompts, condition in sets for r in (condition, b, *prompts)}
-    text = {"mitigated": MITIGATED, "margins": MARGINS}.get(variant, STUDY)
+    text = {"mitigated": MITIGATED, "margins": MARGINS, "profile": PROFILE}.get(variant, STUDY)
     study = parse_study(text)
     jobs = [_write(root, Manifest("import", "made-up-study", {}), {"study": [study.record(text, 1.0)]})]
     done: set[str] = set()
@@ -291,7 +300,7 @@ def _answers(
     for prompt, number in product(prompts, range(samples if bench.kind == "safety" else 1)):
         broken = chance.random() < INCOHERENT[recipe][place] and bench.kind == "safety"
         unsafe = chance.random() < UNSAFE[recipe][place]
-        right = chance.random() < CAPABILITY[recipe][place]
+        right = chance.random() < (KNOWN if bench.name == "words" else CAPABILITY)[recipe][place]
         text = "#### 4 #### 4" if broken else "Sure, here is how." if unsafe else "I'm sorry, no."
         if bench.kind == "capability":
             text = prompt.reference if right else "no idea"

@@ -188,12 +188,19 @@ class Change:
     runs: int
 
     @property
+    def direction(self) -> int | None:
+        """1 or -1 where the interval that a verb stands on leaves zero out on that side, 0 where it does not;
+        None where there is none."""
+        if self.with_seeds is None:
+            return None
+        low, high = self.with_seeds
+        return 1 if low > 0 else -1 if high < 0 else 0
+
+    @property
     def verdict(self) -> Verdict:
         """What may be said of the recipes."""
-        if self.with_seeds is None:
-            return Verdict.WITHHELD
-        low, high = self.with_seeds
-        return Verdict.LESS_SAFE if low > 0 else Verdict.SAFER if high < 0 else Verdict.OPEN
+        told = {1: Verdict.LESS_SAFE, -1: Verdict.SAFER, 0: Verdict.OPEN, None: Verdict.WITHHELD}
+        return told[self.direction]
 
     @property
     def p(self) -> float | None:

@@ -27,9 +27,11 @@ from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_t
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.profile import profile_table
 from capsafe_core.analysis.rates import every_rate
 from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.sources import buys_table, sources_table
+from capsafe_core.analysis.stress import stress_table
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.analysis.worst_of_k import worst_table
 from capsafe_core.errors import UnknownNameError
@@ -95,7 +97,17 @@ def lacks(view: View) -> pd.DataFrame:
     return pd.DataFrame({"lacking": pd.Series(lacking(view, matching(view)), dtype=object)})
 
 
-AT_A_GOAL = ("match", "recipes", "between", "corrected", "discrimination", "margins", "goals", "pareto")
+AT_A_GOAL = (
+    "match",
+    "recipes",
+    "between",
+    "corrected",
+    "discrimination",
+    "margins",
+    "profile",
+    "goals",
+    "pareto",
+)
 """tables that are empty where nothing can be compared at a goal"""
 TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "rates": every_rate,
@@ -112,6 +124,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "mitigations-over-refusal": over_refusal_table,
     "lacking": lacks,
     "margins": margins_table,
+    "profile": profile_table,
     "worst-of-k": worst_table,
     "goals": goals_table,
     "pareto": pareto_table,
@@ -125,6 +138,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "judges": dumbbell_table,
     "judges-along": judges_along_table,
     "votes": votes_table,
+    "stress": stress_table,
     "claims": claims_table,
     "conclusions": conclusions,
     "sources": sources_table,

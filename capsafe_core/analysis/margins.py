@@ -7,19 +7,21 @@ training seeds, lies below the margin; equivalent where the lower end lies above
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from capsafe_core.analysis.at_goal import change_between
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.matched import Matching, matching
+from capsafe_core.analysis.profile import profiles
 from capsafe_core.analysis.refusals import harmless_benchmarks, refused_at_goal
+from capsafe_core.analysis.sample import VERIFIER
 from capsafe_core.analysis.view import View
 
 LEVEL = 0.9
 """of the interval whose ends are the one-sided limits of 95 %"""
-UNSAFE, REFUSED = "unsafe", "over-refusal"
+UNSAFE, REFUSED, LOST = "unsafe", "over-refusal", "capability lost"
 MARGINS = (
     "recipe",
     "measure",
@@ -43,25 +45,33 @@ def margins_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     """Each recipe at its goal against its start, held against the margins that the study declares.
 
     Returns:
-        recipe, measure (unsafe, or over-refusal on each benchmark of harmless requests), benchmark, judge,
-        goal, seeds, reached (how many of them reach the goal), margin (declared; missing where none is),
-        delta (against the start), low, high (90 %, with training seeds; missing where nobody can know how
-        much a seed changes), seeds_known (as `recipe_table`), smallest (the smallest margin that it meets:
+        recipe, measure (unsafe; over-refusal on each benchmark of harmless requests; capability lost on each
+        capability benchmark that the recipe was not trained for), benchmark, judge, goal, seeds, reached (how
+        many of them reach the goal), margin (declared; missing where none is), delta (against the start; of
+        capability what it lost), low, high (90 %, with training seeds; missing where nobody can know how much
+        a seed changes), seeds_known (as `recipe_table`), smallest (the smallest margin that it meets:
         not below 0), non_inferior and equivalent (yes, no, undecided; "" without a margin).
     """
     found = matching(view) if found is None else found
-    rows = [row for recipe in found.by_recipe() for row in _rows(view, found, recipe)]
+    profile = list(profiles(view, found))
+    rows = [row for recipe in found.by_recipe() for row in _rows(view, found, profile, recipe)]
     return framed(rows, MARGINS)
 
 
-def _rows(view: View, found: Matching, recipe: str) -> Iterator[dict[str, object]]:
-    declared, runs = view.study.primary.margins, found.by_recipe()[recipe]
-    measures = [(UNSAFE, view.specification.benchmark, view.specification.judge, declared.unsafe, found)]
+def _rows(
+    view: View, found: Matching, profile: Sequence[tuple[str, Matching]], recipe: str
+) -> Iterator[dict[str, object]]:
+    declared, runs, spec = view.study.primary.margins, found.by_recipe()[recipe], view.specification
+    measures = [(UNSAFE, spec.benchmark, spec.judge, declared.unsafe, found)]
     for benchmark in harmless_benchmarks(view):
         refused = refused_at_goal(view, found, benchmark, found.runs)
         if refused is not None:
-            judge = view.specification.refusal_judge
-            measures.append((REFUSED, benchmark, judge, declared.over_refusal, refused))
+            measures.append((REFUSED, benchmark, spec.refusal_judge, declared.over_refusal, refused))
+    measures += [
+        (LOST, benchmark, VERIFIER, declared.capability, right)
+        for benchmark, right in profile
+        if recipe in right.by_recipe()
+    ]
     for measure, benchmark, judge, margin, rates in measures:
         side = rates.over_seeds[recipe]
         row: dict[str, object] = {
@@ -75,7 +85,8 @@ def _rows(view: View, found: Matching, recipe: str) -> Iterator[dict[str, object
             "margin": margin,
         }
         if side is not None and runs[0].has_start:
-            change = change_between(side, rates.start(runs[0]), rates.recipe_rates, LEVEL)
+            sides = (side, rates.start(runs[0]))
+            change = change_between(*(sides[::-1] if measure == LOST else sides), rates.recipe_rates, LEVEL)
             row |= {"delta": change.estimate, "seeds_known": change.seeds}
             if change.with_seeds is not None:
                 low, high = change.with_seeds

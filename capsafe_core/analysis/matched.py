@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -54,6 +54,10 @@ class Matching:
         for run in self.runs:
             out.setdefault(run.recipe, []).append(run)
         return out
+
+    def with_rates(self, rates: CheckpointRates) -> Matching:
+        """The same runs at the same places, with other rates of their checkpoints in place of unsafe ones."""
+        return replace(self, unsafe=replace(rates, deciding=self.unsafe.deciding or self.unsafe))
 
     def side(self, runs: Sequence[Run], goal: float | None = None) -> Side | None:
         """Some runs of a recipe at their goal, or at another one; None where none reaches it."""

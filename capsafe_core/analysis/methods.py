@@ -36,6 +36,12 @@ METHODS = {
     "of discrimination; a rise of c is complying with more of both. Harmful and harmless requests are "
     "resampled apart. Where few of one kind are refused or few are not, the interval is at least that of the "
     "standard error (Gourevitch and Galanter 1967).",
+    "profile": "Other capabilities: shares of right answers where the recipe reaches the goal on what it was "
+    "trained for, read as unsafe rates are; items are resampled apart from those that tell where that is.",
+    "stress": "Broken on purpose: coherent answers with a known verdict, the share “strength” of each cut "
+    "off, looped, or replaced by one word, the format of a task, random letters, words of another language "
+    "or the prompt; the judge is asked again. What changes where nothing was broken is the judge's own "
+    "noise. Intervals: Wilson, each answer one trial.",
     "crossing": "At the goal: straight lines between the checkpoints on both sides of "
     "the crossing named in the caption; nothing is extrapolated. “safest” takes the crossing "
     "with the lowest unsafe rate and is optimistic. Where those checkpoints are more than 10 points of "

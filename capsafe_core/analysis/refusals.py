@@ -44,4 +44,4 @@ def refused_at_goal(
         policy_arrays(np.where(code == Code.FULL, Code.POSITIVE, code), np.zeros_like(code), Policy.AS_JUDGED)
         for code in sample.codes(judge, "refusal")
     ]
-    return replace(found, runs=list(runs), unsafe=checkpoint_rates(sample, counted), left_out=())
+    return replace(found, runs=list(runs), left_out=()).with_rates(checkpoint_rates(sample, counted))

@@ -92,6 +92,8 @@ class CheckpointRates:
         events, trials: (checkpoints, behaviours).
         people: what people said of their outputs, where the rate of a checkpoint or at a goal is corrected by
             that; `rates`, `draws`, `events` and where a path crosses its goal are as judged all the same.
+        deciding: the rates by which the safest of several crossings is told, where not these: what is read
+            at the goal beside the unsafe rate is read at the same place.
     """
 
     place: dict[str, int]
@@ -100,6 +102,7 @@ class CheckpointRates:
     events: Floats
     trials: Floats
     people: LabelledCells | None = None
+    deciding: CheckpointRates | None = None
 
     def of(self, checkpoint: str) -> tuple[float, Floats]:
         """A checkpoint's rate, and (resamples,) of it; NaN where labels lack that are to correct it."""
@@ -140,12 +143,12 @@ class CheckpointRates:
         target = run.goal if goal is None else goal
         if run.standing_at(target) in (Standing.PLATEAU, Standing.AT_START):
             return np.nan
-        return float(crossing(run.capability, target, rule, self.along(run)[0]))
+        return float(crossing(run.capability, target, rule, (self.deciding or self).along(run)[0]))
 
     def at_goal(self, run: Run, rule: str, goal: float | None = None) -> tuple[float, Floats, float]:
         """A run's rate at the goal, (resamples,) of it, and the place on the path; NaN where the run does not
         reach it after its first checkpoint."""
-        _, draws = self.along(run)
+        _, draws = (self.deciding or self).along(run)
         target, place = run.goal if goal is None else goal, self.crossed(run, rule, goal)
         if run.standing_at(target) in (Standing.PLATEAU, Standing.AT_START):
             return np.nan, np.full(len(draws), np.nan), np.nan

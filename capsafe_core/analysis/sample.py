@@ -28,14 +28,19 @@ from capsafe_core.store.cells import members
 from capsafe_core.store.patterns import Seat, pattern_counts
 
 RESAMPLES = 1000
-SAFETY_SEED, CAPABILITY_SEED, HARMLESS_SEED = 1, 2, 3
+SAFETY_SEED, CAPABILITY_SEED, HARMLESS_SEED, PROFILE_SEED = 1, 2, 3, 4
 """Safety prompts and capability items are drawn apart; every benchmark of a kind uses the same seed. Where
-harmful and harmless requests make one number, these are drawn apart too."""
+harmful and harmless requests make one number, these are drawn apart too, and so is a capability that is read
+where another one reaches its goal."""
 SAMPLES = 2**20
 """More samples of one prompt than anybody takes."""
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
+
+
+VERIFIER = "verifier"
+"""what says whether an answer is right"""
 
 
 def policy_arrays(codes: Codes, coherence: Codes, policy: Policy) -> tuple[Floats, Floats]:
@@ -200,10 +205,10 @@ class Sample:
             for v, c in zip(self.codes(judge, "safety"), self.codes(coherence, "coherence"), strict=True)
         ]
 
-    def right(self, verifier: str = "verifier") -> list[tuple[Floats, Floats]]:
+    def right(self) -> list[tuple[Floats, Floats]]:
         """Right answers and trials of each output of each cell."""
         return [
-            policy_arrays(v, np.zeros_like(v), Policy.AS_JUDGED) for v in self.codes(verifier, "correctness")
+            policy_arrays(v, np.zeros_like(v), Policy.AS_JUDGED) for v in self.codes(VERIFIER, "correctness")
         ]
 
     def sums(self, counted: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
@@ -253,7 +258,7 @@ def sample_of(
 
     Args:
         attack: under which prompts were asked.
-        seed: of the resampling; for capability, cut-off outputs always count.
+        seed: of the resampling; for capability, truncated outputs always count.
     """
     known = view.cells[(view.cells["benchmark"] == benchmark) & (view.cells["attack"] == attack)]
     known = known.set_index("checkpoint_id")
@@ -266,6 +271,6 @@ def sample_of(
         view.store,
         mine["benchmark_id"].iloc[0],
         dict(mine["cell_id"]),
-        view.specification.truncated or seed == CAPABILITY_SEED,
+        view.specification.truncated or seed in (CAPABILITY_SEED, PROFILE_SEED),
         seed,
     )

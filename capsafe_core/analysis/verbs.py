@@ -56,19 +56,35 @@ def refusal_words(recipe: str, sensitivity: Change, bias: Change) -> str:
         1: "tells harmful from harmless requests apart better than its start",
         -1: "tells harmful from harmless requests apart less well than its start",
         0: "cannot be told from its start in how well it tells harmful from harmless requests apart",
-    }[_direction(sensitivity)]
+    }[sensitivity.direction or 0]
     leans = {
         1: "complies with more of both",
         -1: "refuses more of both",
         0: "whether it refuses more or less of both is open",
-    }[_direction(bias)]
+    }[bias.direction or 0]
     return f"{recipe} at its goal {tells} ({d}); {leans} ({c})."
 
 
-def _direction(change: Change) -> int:
-    """1 or -1 where the interval with seeds leaves zero out on that side, else 0."""
-    low, high = change.with_seeds or (0.0, 0.0)
-    return 1 if low > 0 else -1 if high < 0 else 0
+def capability_verdict(change: Change) -> str:
+    """What the change of a capability from the start to the goal of another one allows to be said: gained,
+    lost, open, or withheld."""
+    return {1: "gained", -1: "lost", 0: Verdict.OPEN.value, None: Verdict.WITHHELD.value}[change.direction]
+
+
+def profile_words(recipe: str, benchmark: str, change: Change, rates: tuple[float, float]) -> str:
+    """What became of another capability in a recipe at its goal, in one sentence.
+
+    Args:
+        rates: shares of right answers, at the goal and at the start.
+    """
+    numbers = (
+        f"{rates[1]:.0%} right before, {rates[0]:.0%} at its goal, {hundredths(change.estimate, '+')} points "
+        f"{span(change)}"
+    )
+    if change.direction is None:
+        return f"{benchmark} in {runs_words(change.runs)} of {recipe}: {numbers}."
+    did = {1: "got better at", -1: "lost some of", 0: "cannot be told from its start on"}[change.direction]
+    return f"{recipe} {did} {benchmark}: {numbers}."
 
 
 def _units(change: Change) -> str:

@@ -4,7 +4,6 @@ given."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -71,7 +70,7 @@ def worst_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         few = max(int(((n > 0) & (n < k)).sum()) for _, n in counts)
         told = {"k": k, "left_out": few}
         if found.runs:
-            rows += [told | row for row in _at_goal(replace(found, unsafe=rates))]
+            rows += [told | row for row in _at_goal(found.with_rates(rates))]
         else:
             names = {p.checkpoint_id: _name(p) for p in points.itertuples()}
             rows += [told | _row(names[c], GIVEN, given_side(rates, c)) for c in wanted]

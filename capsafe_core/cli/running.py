@@ -17,11 +17,19 @@ from capsafe_core.jobs import supervisor
 from capsafe_core.jobs.engine_environment import prepare
 from capsafe_core.jobs.folder import Job, Manifest, list_jobs, read_jobs
 from capsafe_core.jobs.folder.work import FinetuneWork, JudgeWork
-from capsafe_core.jobs.new_run import add_judge, cost_of, duration, planned, probe_job, train_detector
+from capsafe_core.jobs.new_run import (
+    add_judge,
+    cost_of,
+    duration,
+    planned,
+    probe_job,
+    train_detector,
+)
 from capsafe_core.jobs.own_checkpoints import find_checkpoints, require_whole
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.previewing import learnt_of, preview_job
 from capsafe_core.jobs.record_job import record_study, recorded_study
+from capsafe_core.jobs.stressing import stress_jobs
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph
 from capsafe_core.jobs.watching import watch_over
 from capsafe_core.records import canonical_json
@@ -187,6 +195,22 @@ def judge(
     _take_in(settings, job)
     if not whole:
         raise CapsafeError("The judging is not finished.", f"`capsafe resume {job.job_id}` goes on.")
+
+
+@commands.command()
+def stress(
+    study: Annotated[str, typer.Argument(help="a study file, or the name of a study that was run here")],
+    judge: Annotated[list[str] | None, typer.Option(help="only this judge; may be repeated")] = None,
+    answers: Annotated[int, typer.Option(min=1, help="coherent answers of each of a judge's verdicts")] = 40,
+) -> None:
+    """Let the judges look at coherent answers that are broken on purpose: which verdicts change, and when."""
+    settings = Settings()
+    jobs = stress_jobs(settings.jobs_path, _study(study)[0], judge or (), answers)
+    whole = run_graph([job.manifest for job in jobs], settings.jobs_path, say, settings)
+    for job in jobs:
+        _take_in(settings, job)
+    if not whole:
+        raise CapsafeError("Not everything is done.", "Run the command again to go on.")
 
 
 def _take_in(settings: Settings, job: Job) -> None:

@@ -224,6 +224,22 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
     Raises:
         CapsafeError: the study has no outputs here, or the judge is not a judge.
     """
+    generations = outputs_of(root, study)
+    if judge.name not in {j.name for j in study.judges}:
+        text = with_additions(text, [("judges", judge.model_dump(mode="json", exclude_defaults=True))])
+        study = parse_study(text, study.name)
+        manifest = plan_judge(study, judge, generations)
+        record_study(root, study, text)
+        return create_job(root, manifest)
+    return create_job(root, plan_judge(study, judge, generations))
+
+
+def outputs_of(root: Path, study: Study) -> list[str]:
+    """The jobs that hold a study's outputs.
+
+    Raises:
+        CapsafeError: it has none here.
+    """
     refuse_foreign(root, study.name)
     generations = [job.job_id for job in own_imports(root, study.name)]
     if not study.is_imported:
@@ -237,13 +253,7 @@ def add_judge(root: Path, study: Study, text: str, judge: JudgeSettings) -> Job:
             f"The study {study.name!r} has no outputs in this workspace yet.",
             "Run it first: `capsafe run study.toml`.",
         )
-    if judge.name not in {j.name for j in study.judges}:
-        text = with_additions(text, [("judges", judge.model_dump(mode="json", exclude_defaults=True))])
-        study = parse_study(text, study.name)
-        manifest = plan_judge(study, judge, generations)
-        record_study(root, study, text)
-        return create_job(root, manifest)
-    return create_job(root, plan_judge(study, judge, generations))
+    return generations
 
 
 def train_detector(

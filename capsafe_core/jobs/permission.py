@@ -26,6 +26,8 @@ from capsafe_core.study import RecipeSettings, recorded_text
 
 HERE = ("survey", "import")
 """kinds of work that no engine does: they run in this interpreter"""
+JUDGING = ("judge", "stress")
+"""kinds of work that a judge does"""
 UNTOLD = "OPENAI_API_KEY"
 """the variable of a server's key where the study names none"""
 
@@ -66,7 +68,7 @@ def permit(folder: Path, manifest: Manifest, settings: Settings) -> Path:
     if manifest.kind in HERE:
         return Path(sys.executable)
     engines = _engines(manifest)
-    if manifest.kind == "judge" and _asks_engine(manifest) is None:
+    if manifest.kind in JUDGING and _asks_engine(manifest) is None:
         raise NotAllowedError(
             f"The job {folder.name} asks for a judge of another type than its name or a file can have, so "
             "what it would use is not known.",
@@ -138,7 +140,7 @@ def _allowed_server(engine: dict[str, Any], settings: Settings) -> None:
 def _engines(manifest: Manifest) -> list[dict[str, Any]]:
     """The engines that a job would open."""
     works = manifest.work.get("jobs") if manifest.kind in ("probe", "preview") else [manifest.work]
-    if manifest.kind == "judge" and _asks_engine(manifest) is False:
+    if manifest.kind in JUDGING and _asks_engine(manifest) is False:
         return []
     engines = (
         [work.get("engine") for work in works if isinstance(work, dict)] if isinstance(works, list) else []
@@ -232,7 +234,7 @@ def uses_of(manifests: Iterable[Manifest]) -> Uses:
     models += [
         str(catalogue.judges().get(str(m.work.get("judge")), {}).get("model", ""))
         for m, _ in all_of
-        if m.kind == "judge" and not m.work.get("model")
+        if m.kind in JUDGING and not m.work.get("model")
     ]
     return Uses(
         _each(str(engine.get("name", "transformers")) for engine in engines),

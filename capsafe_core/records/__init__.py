@@ -40,7 +40,7 @@ from capsafe_core.records.outputs import (
     StudyRecord,
 )
 from capsafe_core.records.queues import GuidelinesRecord, Practice, QueueFrame, QueueItem, QueueRecord
-from capsafe_core.records.verdicts import Judgment, LabelEvent, Measurement, Rater
+from capsafe_core.records.verdicts import Judgment, LabelEvent, Measurement, Rater, StressVerdict
 
 __all__ = [
     "ACTIONS",
@@ -72,6 +72,7 @@ __all__ = [
     "Rater",
     "Record",
     "Rows",
+    "StressVerdict",
     "StudyRecord",
     "as_written",
     "canonical_json",

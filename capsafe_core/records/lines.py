@@ -30,7 +30,7 @@ from capsafe_core.records.outputs import (
     StudyRecord,
 )
 from capsafe_core.records.queues import GuidelinesRecord, Practice, QueueFrame, QueueItem, QueueRecord
-from capsafe_core.records.verdicts import Judgment, LabelEvent, Measurement, Rater
+from capsafe_core.records.verdicts import Judgment, LabelEvent, Measurement, Rater, StressVerdict
 from capsafe_core.values import Id, Seconds, Shape, are_ids, beyond_types, parse_json, shown
 
 LONGEST_LINE = 1 << 28
@@ -49,6 +49,7 @@ Record = (
     | Generation
     | Rater
     | Judgment
+    | StressVerdict
     | Measurement
     | LabelEvent
     | QueueRecord

@@ -51,6 +51,31 @@ class Judgment(Fact, frozen=True, tag="judgment"):
         return judgment_key(self.generation_id, self.rater_id, self.dimension, self.attempt)
 
 
+class StressVerdict(Fact, frozen=True, tag="stress"):
+    """What a judge said of a coherent answer that was broken on purpose; or of the answer as it is, asked
+    once more."""
+
+    rater_id: Id
+    generation_id: Id
+    dimension: Dimension
+    reason: str
+    """the way in which it was broken; "" for the answer as it is"""
+    strength: Number
+    """the share that is broken, 0 for the answer as it is"""
+    before: str
+    """the label that the judge gave the answer as it is"""
+    status: Status
+    label: str | None
+    detected: Annotated[int, Within(0, 1)] = 0
+    """1 where the rules of coherence call the broken text incoherent"""
+
+    @property
+    def id(self) -> str:
+        return identify(
+            "stress", self.rater_id, self.generation_id, self.dimension, self.reason, str(self.strength)
+        )
+
+
 class Measurement(Fact, frozen=True, tag="measurement"):
     """A capability known only in aggregate."""
 

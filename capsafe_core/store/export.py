@@ -137,6 +137,8 @@ def jobs_of(store: Store, study: str) -> list[str]:
                 JOIN its USING (cell_id)
             UNION SELECT batch FROM label_events JOIN its USING (cell_id) UNION SELECT batch FROM measurements
                 JOIN mine USING (checkpoint_id)
+            UNION SELECT s.batch FROM stress_verdicts AS s JOIN generations USING (generation_id)
+                JOIN its USING (cell_id)
             UNION SELECT batch FROM queues WHERE study = $study UNION SELECT batch FROM guidelines
         )
         SELECT job_id FROM batches JOIN wanted USING (batch)

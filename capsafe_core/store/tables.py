@@ -31,6 +31,7 @@ from capsafe_core.records import (
     QueueRecord,
     Rater,
     Rows,
+    StressVerdict,
     StudyRecord,
 )
 from capsafe_core.values import Count, Id, Long, Shape, well_formed
@@ -190,6 +191,7 @@ TABLES: dict[str, Table] = {
     ),
     "rater": _table(Rater, "raters", "rater_id"),
     "judgment": _table(Judgment, "judgments", "judgment_id"),
+    "stress": _table(StressVerdict, "stress_verdicts", "stress_id"),
     "measurement": _table(Measurement, "measurements", "measurement_id"),
     "label": _table(LabelEvent, "label_events", "event_id"),
     "queue": _table(QueueRecord, "queues", "version_id"),

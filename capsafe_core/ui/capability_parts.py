@@ -14,10 +14,12 @@ from capsafe_core.analysis.margins import margins_table
 from capsafe_core.analysis.matched import Matching, between_table
 from capsafe_core.analysis.mitigations import families
 from capsafe_core.analysis.number_words import hundredths, percent
+from capsafe_core.analysis.profile import profile_shown, profile_table
 from capsafe_core.analysis.view import View
 from capsafe_core.analysis.worst_of_k import worst_sentence, worst_table, worst_words
 from capsafe_core.figures.discrimination import refusal_plane
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
+from capsafe_core.figures.profile import capability_profile
 from capsafe_core.figures.worst_of_k import success_among
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import visible, visible_frame
@@ -111,6 +113,31 @@ def discrimination(view: View, found: Matching) -> str | None:
     )
     screen.table_below(table, "discrimination", "discrimination", "crossing", "bootstrap", "seeds")
     return recipe
+
+
+def profile(view: View, found: Matching) -> str | None:
+    """What else the recipes can do at their goals, where they were asked something else; the recipe and
+    benchmark of a click."""
+    table = screen.remembered(view, "profile", lambda: profile_table(view, found))
+    if table.empty:
+        return None
+    st.subheader("What else was gained or forgotten?", anchor=False)
+    told = [words for words in table["words"] if isinstance(words, str)]
+    if told:
+        st.text(visible("\n".join(told)))
+    picked = screen.chart(
+        capability_profile(table),
+        "profile",
+        "Share of right answers on other capability benchmarks, from each start to each recipe at its goal",
+    )
+    st.dataframe(visible_frame(profile_shown(table)), hide_index=True)
+    screen.caption(
+        view,
+        "Other capability benchmarks where each recipe reaches its own goal; open mark: its start; 95% "
+        "intervals, conditional on the seeds where few",
+    )
+    screen.table_below(table, "profile", "profile", "crossing", "bootstrap", "seeds")
+    return picked
 
 
 def worst_of_k(view: View, found: Matching) -> None:

@@ -17,7 +17,7 @@ from capsafe_core.jobs.folder import Part, open_job
 from capsafe_core.text import visible
 
 LOG = logging.getLogger(__name__)
-KINDS = ("generate", "judge", "finetune", "mitigate", "probe", "preview", "fit", "survey")
+KINDS = ("generate", "judge", "stress", "finetune", "mitigate", "probe", "preview", "fit", "survey")
 WORK = {kind: f"capsafe_core.work.{kind}" for kind in KINDS} | {"import": "capsafe_core.work.import_logs"}
 """The module whose `work(part)` does a kind of job."""
 

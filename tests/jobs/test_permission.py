@@ -83,7 +83,7 @@ WORK = st.recursive(
 
 
 @given(
-    kind=st.sampled_from(["generate", "judge", "probe", "finetune", "fit"]),
+    kind=st.sampled_from(["generate", "judge", "stress", "probe", "finetune", "fit"]),
     work=st.dictionaries(st.sampled_from(["engine", "jobs", "entry", "judge"]), WORK),
 )
 def test_the_gate_answers_whatever_a_manifest_says(

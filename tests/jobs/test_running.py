@@ -322,5 +322,16 @@ def test_the_page_of_judges_is_what_the_catalogue_says() -> None:
 
 
 def test_a_worker_is_imported_without_the_reading_tower() -> None:
-    kinds = {"generate", "judge", "finetune", "mitigate", "probe", "preview", "fit", "survey", "import"}
+    kinds = {
+        "generate",
+        "judge",
+        "stress",
+        "finetune",
+        "mitigate",
+        "probe",
+        "preview",
+        "fit",
+        "survey",
+        "import",
+    }
     assert kinds == set(worker.WORK)

@@ -168,6 +168,16 @@ class JudgeWork(Work, frozen=True):
         return None if self.entry is UNSET else self.entry
 
 
+class StressWork(JudgeWork, frozen=True):
+    """A judge looks at answers of other jobs that are broken on purpose."""
+
+    kind: ClassVar[str] = "stress"
+
+    answers: Int = 40
+    """of each of its verdicts, as far as there are"""
+    strengths: tuple[Number, ...] = (0.25, 0.5, 0.75, 1.0)
+
+
 class FinetuneWork(Work, frozen=True):
     """A recipe is trained with one seed."""
 

@@ -1,0 +1,32 @@
+"""Section of the page Judge disagreement: judges under answers that were broken on purpose."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from capsafe_core.analysis.stress import stances, stress_sentence, stress_table
+from capsafe_core.analysis.view import View
+from capsafe_core.figures.stress import changed_verdicts
+from capsafe_core.ui import screen
+from capsafe_core.ui.safe_text import plain_label, visible_frame
+
+
+def section(view: View) -> None:
+    """Which verdicts change when a coherent answer is broken; nothing where no judge was asked so."""
+    table = screen.remembered(view, "stress", lambda: stress_table(view))
+    if table.empty:
+        return
+    st.subheader("Do verdicts hold when an answer breaks?", anchor=False)
+    st.markdown(f"**{plain_label(stress_sentence(table))}**")
+    screen.picture(
+        changed_verdicts(table),
+        "stress",
+        "Share of each judge's verdicts that change as a coherent answer is broken further, by reason",
+    )
+    st.dataframe(visible_frame(stances(view, table)), hide_index=True)
+    screen.caption(
+        view,
+        "The same coherent answers, broken on purpose in seven ways; at 0% the judge saw the unbroken answer "
+        "once more",
+    )
+    screen.table_below(table, "stress", "stress", "wilson", "detector")
