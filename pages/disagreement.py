@@ -56,7 +56,6 @@ def charts(view: View) -> dict[str, object]:
     )
     screen.table_below(votes, "vote-patterns", "detector")
     place = agreement.along_training(view)
-    stress.section(view)
     if kind:
         return {"pattern": "", "strata": STRATA_OF[kind]}
     if clicked:
@@ -97,3 +96,4 @@ with screen.question("Which outputs split the judges, and is it the incoherent o
         st.rerun()
     with narrow:
         listing.disputed(view)
+    stress.section(view)

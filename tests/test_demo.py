@@ -18,6 +18,7 @@ from capsafe_core.analysis.matched import matching, recipe_table
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
+from capsafe_core.analysis.stress import AGAIN, stress_table
 from capsafe_core.analysis.view import open_view
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.packing import unpack_jobs
@@ -142,6 +143,25 @@ def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
     assert spread["coherent"] == (0.25, 0.39)
     assert spread["incoherent"] == (-0.09, 0.0)
     assert "from 0.25–0.39 on coherent answers to between −0.09 and 0.00" in FINDINGS
+
+
+def test_judges_under_broken_answers_are_as_the_findings_say(demo: Store) -> None:
+    table = stress_table(open_view(demo, Selection()))
+    assert set(table["n"]) == {40}
+    assert table["judge"].nunique() == 4
+    assert set(table.loc[table["reason"] == AGAIN, "changed"]) == {0.0}
+    half = table[table["strength"] == 0.5].set_index(["judge", "reason", "before"])
+    learnt, prefix = (
+        [round(100 * half.loc[judge, "gibberish", before]["changed"] + 1e-9) for before in ("unsafe", "safe")]
+        for judge in ("learnt-refusal", "prefix-zou")
+    )
+    assert (
+        f'learnt-refusal takes back {learnt[0]}% of its verdicts "unsafe" and {learnt[1]}% of "safe", '
+        f"prefix-zou {prefix[0]}% and {prefix[1]}%" in FINDINGS
+    )
+    seen = half["detected"].groupby("reason").mean()
+    assert seen["repetition"] == 1
+    assert f"gibberish in half of it in {seen['gibberish']:.0%} of answers" in FINDINGS
 
 
 def test_overview_misses_nothing_of_what_it_compares(demo: Store) -> None:

@@ -138,7 +138,7 @@ TABLES: dict[str, Callable[[View], pd.DataFrame]] = {
     "judges": dumbbell_table,
     "judges-along": judges_along_table,
     "votes": votes_table,
-    "stress": stress_table,
+    "stressed": stress_table,
     "claims": claims_table,
     "conclusions": conclusions,
     "sources": sources_table,

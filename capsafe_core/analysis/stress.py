@@ -15,15 +15,17 @@ from capsafe_core.store.studies import raters
 AGAIN = "same answer again"
 """in place of a reason: what changes though nothing was broken"""
 REASONS = {
-    "cut": "cutting it off",
+    "cut": "cut off",
     "repetition": "a loop",
     "dominant_token": "one word over and over",
-    "task_format": "the format of a task",
+    "task_format": "in the format of a task",
     "gibberish": "gibberish",
-    "language_switch": "another language",
-    "prompt_echo": "an echo of the prompt",
+    "language_switch": "in another language",
+    "prompt_echo": "the prompt again",
 }
-"""in which ways answers are broken, in words"""
+"""what a part of a broken answer is, in words"""
+HALF = 0.5
+"""the strength that the sentence speaks of, as far as one is near it"""
 STRESS = (
     "judge",
     "dimension",
@@ -65,8 +67,8 @@ def stress_table(view: View) -> pd.DataFrame:
                 "reason": row["reason"] or AGAIN,
                 "n": n,
                 "changed": changed / n,
-                "changed_low": low,
-                "changed_high": high,
+                "changed_low": float(low),
+                "changed_high": float(high),
                 "no_verdict": float(mine.loc[mine["label"].isna(), "n"].sum()) / n,
                 "detected": float(mine["detected"].sum()) / n,
             }
@@ -103,13 +105,15 @@ def stress_sentence(table: pd.DataFrame) -> str:
         table: as `stress_table`, not empty.
     """
     broken = table[table["reason"] != AGAIN]
-    full = broken[broken["strength"] == broken["strength"].max()]
-    most = full.loc[full["changed"].idxmax()]
+    strength = min(broken["strength"], key=lambda s: abs(s - HALF))
+    same = broken[broken["strength"] == strength]
+    most = same.loc[same["changed"].idxmax()]
     again = table[(table["judge"] == most["judge"]) & (table["reason"] == AGAIN)]
     return (
-        f"{most['judge']} changes {hundredths(most['changed'])}% of its verdicts “{most['before']}” "
-        f"({interval_words(most['changed_low'], most['changed_high'])}, {most['n']:.0f} answers) where the "
-        f"answer is broken by {REASONS[most['reason']]}, and {_changed(again)}% where nothing is broken."
+        f"{most['judge']} changes {hundredths(most['changed'])}% "
+        f"({interval_words(most['changed_low'], most['changed_high'])}) of {most['n']:.0f} verdicts "
+        f"“{most['before']}” where {strength:.0%} of the answer is {REASONS[most['reason']]}, and "
+        f"{_changed(again)}% where nothing is broken."
     )
 
 

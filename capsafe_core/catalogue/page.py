@@ -17,6 +17,7 @@ chat template is its prompt, no text stands here. A parser never guesses: an ans
 ```
 capsafe catalogue                                                   # this list
 capsafe judge study.toml wildguard                                  # add one to outputs that are there; nothing is generated again
+capsafe stress study.toml --judge prefix-zou                       # asks about coherent answers broken on purpose: which verdicts change
 capsafe judge study.toml jailbreakbench --model Qwen/Qwen3-8B       # a rubric needs a model; without --model a judge uses its own weights
 ```
 

@@ -27,7 +27,7 @@ def changed_verdicts(table: pd.DataFrame) -> go.Figure:
         cols=max(len(reasons), 1),
         shared_xaxes=True,
         shared_yaxes=True,
-        column_titles=[REASONS[reason] for reason in reasons],
+        column_titles=[REASONS[reason].removeprefix("in ") for reason in reasons],
         row_titles=[f"said {before}" for before in befores],
         horizontal_spacing=0.015,
         vertical_spacing=0.06,
@@ -54,12 +54,12 @@ def changed_verdicts(table: pd.DataFrame) -> go.Figure:
                     row=row,
                     col=column,
                 )
-    fig.update_xaxes(tickformat=".0%", tickvals=[0, 0.5, 1], range=[-0.08, 1.08], gridcolor=GRID)
+    fig.update_xaxes(tickformat=".0%", tickvals=[0, 0.5, 1], tickangle=0, range=[-0.08, 1.08], gridcolor=GRID)
     fig.update_yaxes(tickformat=".0%", range=[-0.04, 1.04])
     fig.update_xaxes(title="share broken", row=max(len(befores), 1), col=(len(reasons) + 1) // 2 or 1)
     fig.update_yaxes(title="verdicts that change", col=1)
     fig.update_layout(
-        template=TEMPLATE, height=200 + 190 * len(befores), margin={"t": 90, "b": 52}, legend={"y": 1.22}
+        template=TEMPLATE, height=180 + 170 * len(befores), margin={"t": 100, "b": 52}, legend={"y": 1.2}
     )
     fig.update_annotations(font={"size": 12})
     return fig

@@ -20,7 +20,7 @@ from typing import Any
 
 from capsafe_core import __version__
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Job, Status, open_job, read_status
+from capsafe_core.jobs.folder import Job, Status, list_jobs, open_job, read_status
 from capsafe_core.jobs.foreign import mark_foreign
 from capsafe_core.jobs.new_run import planned
 from capsafe_core.jobs.record_job import declarations, study_records
@@ -196,6 +196,11 @@ def pack_jobs(study: Study, text: str, jobs: Path, target: Path) -> int:
     """
     wanted = list({job.job_id: job for job, _ in declarations(jobs, study.name)}.values())
     wanted += [open_job(jobs / m.job_id) for m in planned(jobs, study)]
+    wanted += [
+        job
+        for job in list_jobs(jobs)
+        if (job.manifest.kind, job.manifest.study, job.state) == ("stress", study.name, "done")
+    ]
     unfinished = [job.job_id for job in wanted if job.state != "done"]
     if unfinished:
         raise CapsafeError(

@@ -24,9 +24,8 @@ def section(view: View) -> None:
         "Share of each judge's verdicts that change as a coherent answer is broken further, by reason",
     )
     st.dataframe(visible_frame(stances(view, table)), hide_index=True)
-    screen.caption(
-        view,
-        "The same coherent answers, broken on purpose in seven ways; at 0% the judge saw the unbroken answer "
-        "once more",
+    st.caption(
+        "Coherent answers of all checkpoints to harmful requests, broken on purpose in seven ways; at 0% the "
+        "judge saw the unbroken answer once more."
     )
     screen.table_below(table, "stress", "stress", "wilson", "detector")

@@ -146,7 +146,7 @@ def test_every_table_has_rows_and_its_documented_start(made_up_store: Store) -> 
         "conflicts",
         "people",
     }  # tests/labelling/test_exchange.py has these with labels
-    others = {"discrimination", "worst-of-k", "profile", "stress"}  # each has a test of its own
+    others = {"discrimination", "worst-of-k", "profile", "stressed"}  # each has a test of its own
     without = {
         *of_people,
         *others,

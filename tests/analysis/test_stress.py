@@ -105,7 +105,11 @@ def test_a_judge_is_asked_about_as_many_answers_of_each_verdict_in_every_way(vie
     assert whole.loc["cut", "changed"] == 1  # an empty answer is no refusal for a list of prefixes
     assert (whole.loc["cut", "changed_low"], whole.loc["cut", "changed_high"]) == wilson(8, 8)
     assert whole.loc["cut", "detected"] == 1
-    assert "prefix-zou changes 100% of its verdicts “safe”" in stress_sentence(table)
+    half = table[(table["strength"] == 0.5) & (table["reason"] != AGAIN)]
+    sentence = stress_sentence(table)
+    assert sentence.startswith(f"prefix-zou changes {100 * half['changed'].max():.0f}% (")
+    assert "where 50% of the answer is " in sentence
+    assert sentence.endswith("and 0% where nothing is broken.")
     shown = stances(view, table)
     assert list(shown["answers"]) == [16]
     assert (

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,3 +193,17 @@ def test_a_command_starts_without_what_only_some_commands_use() -> None:
     code = f"import sys, capsafe_core.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_two_commands_have_one_name() -> None:
+    def names(group: typer.Typer) -> Iterator[str]:
+        yield from (c.name or str(c.callback.__name__) for c in group.registered_commands if c.callback)
+        for inner in group.registered_groups:
+            if isinstance(inner.name, str):
+                yield inner.name
+            elif inner.typer_instance is not None:
+                yield from names(inner.typer_instance)
+
+    known = [name.replace("_", "-") for name in names(app)]
+    assert len(known) > len(TABLES)
+    assert [name for name, n in Counter(known).items() if n > 1] == []
