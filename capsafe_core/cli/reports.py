@@ -14,7 +14,7 @@ import typer
 
 from capsafe_core.cli.options import SCOPE, SPECIFICATION, selecting
 from capsafe_core.cli.owner_calls import do
-from capsafe_core.cli.terminal import read_text, say, write_file
+from capsafe_core.cli.terminal import read_bytes, read_text, say, write_file
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
@@ -28,13 +28,16 @@ def report(
     chosen: Selection,
     target: Annotated[
         Path | None,
-        typer.Argument(help="the new file: .html, .pdf or .pptx; without it, what can be reported is listed"),
+        typer.Argument(
+            help="the new file: .html, .pdf, .pptx, or .zip (the report and the study's tables, to read "
+            "without a server); without it, what can be reported is listed"
+        ),
     ] = None,
     item: Annotated[
         list[str] | None,
         typer.Option(
             help="a finding, in the order of the report: overview[:RECIPE], capability, conclusion[:CLAIM], "
-            "judges, incoherence, output:ID"
+            "judges, incoherence, output:ID; text:NAME for a text of your own between findings"
         ),
     ] = None,
     words: Annotated[
@@ -55,6 +58,7 @@ def report(
         ),
     ] = "stakeholder",
     title: str = "",
+    logo: Annotated[Path | None, typer.Option(help="a PNG or JPEG for every page")] = None,
     verify: Annotated[
         Path | None,
         typer.Option(
@@ -86,24 +90,23 @@ def report(
         for row in do(settings, "list findings", selection=selection)["rows"]:
             say(f"{row['item']:44} {row['finding']}")
         return
-    if target.suffix not in (".html", ".pdf", ".pptx"):
-        raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf or .pptx.")
+    if target.suffix not in (".html", ".pdf", ".pptx", ".zip"):
+        raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf, .pptx or .zip.")
     contents = Report(title, items_of(item or (), words or (), show or ()), audience)
+    form = {".pptx": "pptx", ".zip": "zip"}.get(target.suffix, "html")
     made = do(
         settings,
         "report",
         report=dataclasses.asdict(contents),
         selection=selection,
-        form="pptx" if target.suffix == ".pptx" else "html",
+        form=form,
+        logo=read_bytes(logo).hex() if logo else "",
     )
-    write_file(
-        target,
-        bytes.fromhex(made["pptx"])
-        if target.suffix == ".pptx"
-        else to_pdf(made["html"])
-        if target.suffix == ".pdf"
-        else made["html"].encode("utf-8", "replace"),
-    )
+    if target.suffix == ".html":
+        data = made["html"].encode("utf-8", "replace")
+    else:
+        data = to_pdf(made["html"]) if target.suffix == ".pdf" else bytes.fromhex(made[form])
+    write_file(target, data)
     say(str(target))
 
 

@@ -56,6 +56,18 @@ def read_text(path: Path) -> str:
         raise CapsafeError(f"{path} cannot be read: {error}.", "Give a UTF-8 text file.") from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file that the user names.
+
+    Raises:
+        CapsafeError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CapsafeError(f"{path} cannot be read: {error}.", "Give another file.") from error
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a file that the user names.
 

@@ -15,8 +15,9 @@ from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.figures.style import sealed
 from capsafe_core.records import canonical_json, digest_text
-from capsafe_core.report.finding import Finding, cells
+from capsafe_core.report.finding import PROSE, Finding, cells, prose
 from capsafe_core.report.findings import find
+from capsafe_core.report.logo import read_logo
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.batches import store_digest
@@ -33,7 +34,8 @@ DATA_ID = "capsafe-report"
 
 @dataclass(frozen=True)
 class Item:
-    """A chosen finding; `words` in place of the drafted sentence, and whether a model's text is shown."""
+    """A chosen finding; `words` in place of the drafted sentence, and whether a model's text is shown. Of a
+    text between findings (key `text:NAME`) the words are all there is."""
 
     key: str
     words: str = ""
@@ -58,6 +60,7 @@ class Report:
         if values.get("audience", AUDIENCES[0]) not in AUDIENCES:
             raise UnknownNameError("audience", str(values["audience"]), AUDIENCES)
         items = tuple(Item(**item) for item in values.get("items", ()))
+        items = tuple(item for item in items if item.words.strip() or not item.key.startswith(PROSE))
         if not items:
             raise CapsafeError("No finding is chosen.", "Choose at least one.")
         return cls(str(values.get("title", "")), items, values.get("audience", AUDIENCES[0]))
@@ -71,6 +74,7 @@ class Made:
         counts: for each judge and benchmark, how many judgments are no verdict and how many outputs are
             incoherent.
         provenance: what `verify` computes again.
+        logo: a PNG as a data address; "" for none.
     """
 
     report: Report
@@ -79,17 +83,25 @@ class Made:
     selection: str
     counts: list[dict[str, Any]]
     provenance: dict[str, Any] = field(default_factory=dict)
+    logo: str = ""
 
 
-def make(view: View, report: Report) -> Made:
+def make(view: View, report: Report, logo: bytes = b"") -> Made:
     """Compute a report's findings.
 
+    Args:
+        logo: a picture for its pages, as `read_logo` takes it; empty for none.
+
     Raises:
-        CapsafeError: a finding cannot be had.
+        CapsafeError: a finding cannot be had, or the logo cannot be used.
     """
-    findings = [find(view, item.key) for item in report.items]
+    picture = read_logo(logo) if logo else ""
+    findings = [
+        prose(item.key, item.words) if item.key.startswith(PROSE) else find(view, item.key)
+        for item in report.items
+    ]
     counts = _counts(view)
-    numbers = [*(_numbers(f) for f in findings), _rest(view, counts)]
+    numbers = [*(_numbers(f) for f in findings if not f.is_prose), _rest(view, counts)]
     provenance = {
         "format": FORMAT,
         "capsafe": __version__,
@@ -102,7 +114,7 @@ def make(view: View, report: Report) -> Made:
         "numbers": numbers,
     }
     provenance["hash"] = digest_text(canonical_json(numbers))
-    return Made(report, findings, view.specification_words(), _in_force(view), counts, provenance)
+    return Made(report, findings, view.specification_words(), _in_force(view), counts, provenance, picture)
 
 
 def _in_force(view: View) -> str:
@@ -176,7 +188,7 @@ def verify(store: Store, provenance: dict[str, Any]) -> list[str]:
         numbers = provenance["numbers"]
         whole = digest_text(canonical_json(numbers)) == provenance["hash"] and [
             n["key"] for n in numbers
-        ] == [*(i["key"] for i in provenance["report"]["items"]), REST]
+        ] == [*(i["key"] for i in provenance["report"]["items"] if not i["key"].startswith(PROSE)), REST]
         selection = Selection.from_query(dict(provenance["selection"]))
         if not whole:
             raise CapsafeError(
@@ -277,4 +289,6 @@ def items_of(keys: Sequence[str], words: Sequence[str] = (), shown: Sequence[str
             f"There are words for {strange[0]!r}, which is not among the findings.",
             "Write --words KEY=SENTENCE with a key of --item.",
         )
+    if empty := [k for k in keys if k.startswith(PROSE) and not own.get(k, "").strip()]:
+        raise CapsafeError(f"{empty[0]!r} has no text.", f"Write it: --words {empty[0]}=TEXT.")
     return tuple(Item(k, own.get(k, ""), k.partition(":")[2] in shown or k in shown) for k in keys)

@@ -13,6 +13,9 @@ import plotly.graph_objects as go
 WORDS = 15
 """of a headline, which people read while somebody speaks"""
 
+PROSE = "text:"
+"""how the key of a text between findings begins"""
+
 
 def in_few_words(text: str) -> str:
     """A text of at most WORDS words; a longer one ends in an ellipsis."""
@@ -103,6 +106,17 @@ class Finding:
     slide: Slide | None = None
     text: tuple[str, str] | None = None
     basis: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether it is a text between findings, by the person who reports, without numbers of its own."""
+        return self.key.startswith(PROSE)
+
+
+def prose(key: str, words: str) -> Finding:
+    """A text between findings."""
+    nothing = pd.DataFrame()
+    return Finding(key, "", in_few_words(words), words.strip(), ("", ""), [], [], None, "", nothing, ())
 
 
 def cells(table: pd.DataFrame) -> list[list[Any]]:

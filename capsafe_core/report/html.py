@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from capsafe_core.report.finding import Finding, cells
 from capsafe_core.text import visible
 from capsafe_core.writing import refusal
 
+BASIC = ("bar", "pie", "scatter")
+"""kinds of trace of plotly's basic bundle, which is a quarter of the whole"""
 ROWS = 1000
 """rows of a table that are printed"""
 REDACTED = "(not shown: the text of an output is shown only where it was chosen)"
@@ -31,9 +34,15 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 SECONDS = 120
 
 
-def to_html(made: Made) -> str:
-    """The report as one file: no request leaves it."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_plain)
+def to_html(made: Made, links: Sequence[tuple[str, str]] = ()) -> str:
+    """The report as one file: no request leaves it.
+
+    Args:
+        links: names and addresses of files that lie beside it.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, finalize=in_plain_sight
+    )
     template = environment.from_string(
         files("capsafe_core.report").joinpath("page.html").read_text(encoding="utf-8")
     )
@@ -44,7 +53,7 @@ def to_html(made: Made) -> str:
         if f.figure is not None
     }
     page = template.render(
-        title=made.report.title or made.findings[0].title,
+        title=made.report.title or made.findings[0].title or made.findings[0].headline,
         audience=made.report.audience,
         way=made.way,
         selection=made.selection,
@@ -53,13 +62,23 @@ def to_html(made: Made) -> str:
         provenance=made.provenance,
         data=PLACE,
         figures=_json(figures),
-        plotly=Markup(get_plotlyjs()),
+        plotly=Markup(drawing(made.findings)),
+        logo=made.logo,
+        links=list(links),
         data_id=DATA_ID,
     )
     before, own, after = page.partition(
         f'id="{DATA_ID}">{PLACE}<'
     )  # a text of the page has no quotes of its own
     return before + own.replace(PLACE, _json({**made.provenance, "page": digest_text(page)})) + after
+
+
+def drawing(findings: Sequence[Finding]) -> str:
+    """The program that draws the charts: plotly's basic bundle where all charts are of its kinds of trace."""
+    traces = (trace.type for f in findings if f.figure is not None for trace in f.figure.data)
+    if all(trace in BASIC for trace in traces):
+        return files("capsafe_core.report").joinpath("plotly-basic/plotly-basic.min.js").read_text("utf-8")
+    return str(get_plotlyjs())
 
 
 def _shown(item: Item, finding: Finding) -> dict[str, Any]:
@@ -69,6 +88,8 @@ def _shown(item: Item, finding: Finding) -> dict[str, Any]:
         text = finding.text if item.shown else (REDACTED, REDACTED)
     rows = cells(finding.table)
     return {
+        "prose": finding.sentence if finding.is_prose else "",
+        "basis": finding.basis,
         "title": finding.title,
         "sentence": item.words or finding.sentence,
         "own": bool(item.words),
@@ -81,19 +102,20 @@ def _shown(item: Item, finding: Finding) -> dict[str, Any]:
         "text": text,
         "methods": [METHODS[m] for m in finding.methods],
         "columns": list(finding.table.columns),
-        "rows": [[_number(v) for v in row] for row in rows[:ROWS]],
+        "rows": [[number_words(v) for v in row] for row in rows[:ROWS]],
         "more": max(0, len(rows) - ROWS),
     }
 
 
-def _number(value: Any) -> str:
+def number_words(value: Any) -> str:
+    """A cell of a table as people read it."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _plain(value: Any) -> Any:
-    """What the template is about to write, in which nothing is unseen; our own markup stays."""
+def in_plain_sight(value: Any) -> Any:
+    """What a template is about to write, in which nothing is unseen; our own markup stays."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -157,7 +179,7 @@ def _run(program: str, html: str, what: str) -> bytes:
             command.append("--no-sandbox")  # Chromium refuses its sandbox to root
         try:
             done = subprocess.run(
-                [*command, what if what == "--dump-dom" else f"{what}={target}", page.as_uri()],
+                [*command, what if what == "--dump-dom" else f"{what}={target}", f"{page.as_uri()}#paper"],
                 capture_output=True,
                 timeout=SECONDS,
             )

@@ -20,6 +20,7 @@ from capsafe_core.analysis.methods import METHODS
 from capsafe_core.report.document import Item, Made
 from capsafe_core.report.finding import WORDS, Finding, in_few_words
 from capsafe_core.report.html import REDACTED
+from capsafe_core.report.logo import logo_bytes
 from capsafe_core.report.native_charts import add_chart
 from capsafe_core.text import visible
 
@@ -29,11 +30,12 @@ WIDE, HIGH = 13.333, 7.5
 """inches of a slide"""
 Box = tuple[float, float, float, float]
 """left, top, width, height in inches"""
-TITLE: Box = (0.6, 0.4, 12.1, 1.15)
+TITLE: Box = (0.6, 0.5, 12.1, 1.1)
 BIG: Box = (0.6, 1.7, 4.2, 0.9)
 SAID: Box = (0.6, 2.6, 4.2, 3.75)
 CHART: Box = (5.0, 1.65, 7.75, 4.75)
 BODY: Box = (0.6, 1.7, 12.1, 4.65)
+LOGO: Box = (11.2, 0.1, 1.5, 0.45)
 BASIS: Box = (0.6, 6.45, 12.1, 0.8)
 _TITLE_LAYOUT, _TEXT_LAYOUT, _CHART_LAYOUT = 0, 7, 4
 """of the template: title and subtitle; title, content and caption; title and twice text and content"""
@@ -49,7 +51,7 @@ def to_pptx(made: Made) -> bytes:
     """One slide a finding; the notes say how its numbers came about."""
     deck = _deck()
     first = deck.slides.add_slide(deck.slide_layouts[_TITLE_LAYOUT])
-    title = made.report.title or made.findings[0].title
+    title = made.report.title or made.findings[0].title or made.findings[0].headline
     _write(first.placeholders[0], [title], _PLACES[_TITLE_LAYOUT][0], (40, 32, 26), bold=True)
     _write(
         first.placeholders[1], [f"{made.way}. {made.selection}."], _PLACES[_TITLE_LAYOUT][1], (16, 13), FAINT
@@ -72,6 +74,8 @@ def to_pptx(made: Made) -> bytes:
             _write(slide.placeholders[2], [basis], BASIS, (12, 11), FAINT)
         slide.notes_slide.notes_text_frame.text = _notes(item, finding, made)
         _drop_empty(slide)
+    for slide in deck.slides if made.logo else ():
+        _add_logo(slide, logo_bytes(made.logo))
     stream = io.BytesIO()
     deck.save(stream)
     return stream.getvalue()
@@ -132,6 +136,15 @@ def _write(
             run = paragraph.add_run()
             run.text, run.font.size, run.font.bold = words, Pt(size), bold
             run.font.color.rgb = RGBColor.from_string(FAINT if first_faint and place == 0 else colour)
+
+
+def _add_logo(slide: Any, picture: bytes) -> None:
+    """The logo in the upper right corner, above the title."""
+    shape = slide.shapes.add_picture(io.BytesIO(picture), 0, 0)
+    smaller = min(Inches(LOGO[2]) / shape.width, Inches(LOGO[3]) / shape.height)
+    shape.width, shape.height = round(shape.width * smaller), round(shape.height * smaller)
+    shape.left, shape.top = Inches(LOGO[0] + LOGO[2]) - shape.width, Inches(LOGO[1])
+    shape._element.nvPicPr.cNvPr.set("descr", "Logo")
 
 
 def _no_bullet() -> Any:
@@ -204,8 +217,8 @@ def _notes(item: Item, finding: Finding, made: Made) -> str:
     parts = [
         finding.title,
         item.words,
-        f"{'Drafted from the numbers: ' if item.words else ''}{finding.sentence}",
-        f"{finding.big[0]}: {finding.big[1]}",
+        "" if finding.is_prose else f"{'Drafted from the numbers: ' if item.words else ''}{finding.sentence}",
+        f"{finding.big[0]}: {finding.big[1]}" if finding.big[0] else "",
         "\n".join(["What it means", *finding.means]) if finding.means else "",
         "\n".join(["What it does not mean", *finding.limits]) if finding.limits else "",
         "\n".join(["Method", *(METHODS[m] for m in finding.methods)]) if finding.methods else "",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from capsafe_core.analysis.view import View
@@ -11,22 +13,30 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.path_steps import whole_number
 from capsafe_core.quoting import join_names, split_names
 from capsafe_core.report.document import AUDIENCES, Item, Made, Report, make
-from capsafe_core.report.finding import Finding
+from capsafe_core.report.finding import PROSE, Finding
 from capsafe_core.report.findings import USUAL, find, offered
 from capsafe_core.report.html import browser, to_html, to_pdf
+from capsafe_core.report.logo import read_logo
+from capsafe_core.report.site import to_site
 from capsafe_core.report.slides import to_pptx
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label, show_raw, visible
 
+LONGEST_TEXT = 4000
+"""characters of a text between findings"""
+TALLEST = 560
+"""pixels of a chart that is presented, which leaves room for its headline and what it rests on"""
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def chosen_keys(known: dict[str, str]) -> list[str]:
     """The findings that the address names, in its order; the usual ones where it names none."""
     asked = [
-        k for k in split_names(st.query_params.get("items", "")) if k in known or k.startswith("output:")
+        k
+        for k in split_names(st.query_params.get("items", ""))
+        if k in known or k.startswith(("output:", PROSE))
     ]
-    return asked or [k for k in USUAL if k in known]
+    return list(dict.fromkeys(asked)) or [k for k in USUAL if k in known]
 
 
 def keep(**parts: str) -> None:
@@ -43,7 +53,7 @@ def show(view: View) -> None:
     known = screen.remembered(view, "offered", lambda: offered(view))
     keys = chosen_keys(known)
     with st.container(border=True):
-        words = {**known, **{k: f"The output {k.partition(':')[2][:8]}" for k in keys if k not in known}}
+        words = {**known, **{k: _own_name(k) for k in keys if k not in known}}
         picked = st.multiselect(
             "Findings, in the order of the report",
             list(words),
@@ -51,11 +61,16 @@ def show(view: View) -> None:
             format_func=lambda k: visible(words[k]),
             key=f"findings-{join_names(keys)}",
         )
-        added = st.text_input(
-            "Add an output as an example",
-            placeholder="the address of its page, or its id",
-            key=f"output-{len(keys)}",
-        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            added = st.text_input(
+                "Add outputs as examples",
+                placeholder="addresses of their pages, or ids",
+                key=f"output-{len(keys)}",
+                width=420,
+            )
+            if st.button("Add a text", icon=":material/notes:", help="A text of your own between findings."):
+                taken = {k for k in picked if k.startswith(PROSE)}
+                picked = [*picked, next(f"{PROSE}{i}" for i in count(1) if f"{PROSE}{i}" not in taken)]
         with st.container(horizontal=True, vertical_alignment="bottom"):
             title = st.text_input(
                 "Title",
@@ -73,58 +88,95 @@ def show(view: View) -> None:
             if st.button(
                 "Present",
                 icon=":material/slideshow:",
-                help="One finding at a time, large, without controls. Arrow keys go on; Esc leads back.",
+                help="One finding at a time, large, without controls.",
             ):
                 keep(present="1")
                 st.rerun()
-        found = _ID.search(added)
-        if found and f"output:{found.group()}" not in picked:
-            picked = [*picked, f"output:{found.group()}"]
+        new = [f"output:{one}" for one in _ID.findall(added)]
+        picked = list(dict.fromkeys([*picked, *new]))
         if picked != keys or audience != now or title != st.query_params.get("title", ""):
             keep(items=join_names(picked), title=title, audience=audience if audience != AUDIENCES[0] else "")
             st.rerun()
     if not picked:
         st.info("Choose at least one finding.")
         return
-    items = [_finding(view, i, key) for i, key in enumerate(picked)]
+    items = [_part(view, picked, i) for i in range(len(picked))]
     report = Report(title, tuple(item for item in items if item), audience)
     if report.items:
         _files(view, report)
 
 
+def _own_name(key: str) -> str:
+    """What an item that is not offered is called."""
+    kind, _, name = key.partition(":")
+    return f"Text {name[:8]}" if key.startswith(PROSE) else f"The {kind} {name[:8]}"
+
+
+def _part(view: View, keys: list[str], place: int) -> Item | None:
+    """One part of the report, and the keys that move it."""
+    key = keys[place]
+    with st.container(border=True):
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            _mover(keys, place, place - 1, "Move up", ":material/arrow_upward:")
+            _mover(keys, place, place + 1, "Move down", ":material/arrow_downward:")
+        if not key.startswith(PROSE):
+            return _finding(view, place, key)
+        words = st.text_area("Your text", key=f"words-{key}", height=120, max_chars=LONGEST_TEXT)
+        return Item(key, words.strip()) if words.strip() else None
+
+
+def _mover(keys: list[str], place: int, to: int, label: str, icon: str) -> None:
+    """A button that gives a part another place in the order."""
+    if st.button(
+        label,
+        icon=icon,
+        type="tertiary",
+        disabled=not 0 <= to < len(keys),
+        key=f"{label}-{keys[place]}",
+    ):
+        moved = [*keys]
+        moved.insert(to, moved.pop(place))
+        keep(items=join_names(moved))
+        st.rerun()
+
+
 def _finding(view: View, place: int, key: str) -> Item | None:
     """A finding as it will stand in the report, and the user's own words for it."""
-    with st.container(border=True):
-        try:
-            found = screen.remembered(view, f"finding {key}", lambda: find(view, key))
-        except CapsafeError as error:
-            st.text(visible(f"{key}: {error}"))
-            return None
-        st.caption(plain_label(found.title))
-        st.markdown(f"**{plain_label(found.sentence)}**")
-        words = st.text_input(
-            "In your own words (the drafted sentence stays beside them)", key=f"words-{key}"
+    try:
+        found = screen.remembered(view, f"finding {key}", lambda: find(view, key))
+    except CapsafeError as error:
+        st.text(visible(f"{key}: {error}"))
+        return None
+    st.caption(plain_label(found.title))
+    st.markdown(f"**{plain_label(found.sentence)}**")
+    words = st.text_input("In your own words (the drafted sentence stays beside them)", key=f"words-{key}")
+    shown = False
+    if found.text is not None:
+        shown = st.toggle(
+            "Print its text in the report",
+            key=f"print-{key}",
+            help="It may be harmful; left out unless chosen here.",
         )
-        shown = False
-        if found.text is not None:
-            shown = st.toggle(
-                "Print its text in the report",
-                key=f"print-{key}",
-                help="It may be harmful; left out unless chosen here.",
-            )
-            if shown:
-                show_raw("\n\n→ ".join(found.text))
-        left, right = st.columns([2, 3])
-        with left:
-            _meaning(found)
-        with right:
-            if found.figure is not None:
-                screen.picture(found.figure, f"report-{place}", found.alt)
+        if shown:
+            show_raw("\n\n→ ".join(found.text))
+    left, right = st.columns([2, 3])
+    with left:
+        _meaning(found)
+    with right:
+        if found.figure is not None:
+            screen.picture(found.figure, f"report-{place}", found.alt)
+    _rests_on(found)
     return Item(key, words.strip(), shown)
 
 
+def _rests_on(found: Finding) -> None:
+    """What a finding rests on, below it."""
+    st.caption(plain_label("  ·  ".join(f"{label}: {words}" for label, words in found.basis)))
+
+
 def _meaning(found: Finding) -> None:
-    st.metric(plain_label(found.big[1]), plain_label(found.big[0]))
+    st.header(plain_label(found.big[0]), anchor=False)
+    st.caption(plain_label(found.big[1]))
     for title, lines in (("What it means", found.means), ("What it does not mean", found.limits)):
         if lines:
             st.text(title + "\n" + "\n".join(f"• {visible(line)}" for line in lines))
@@ -133,8 +185,16 @@ def _meaning(found: Finding) -> None:
 def _files(view: View, report: Report) -> None:
     """The report as files, made when they are asked for."""
 
+    logo = st.file_uploader("Logo (PNG or JPEG)", ["png", "jpg", "jpeg"], key="logo", width=320)
+    picture = logo.getvalue() if logo else b""
+    try:
+        read_logo(picture) if picture else ""
+    except CapsafeError as error:
+        screen.show_error(error)
+        picture = b""
+
     def made() -> Made:
-        return make(view, report)
+        return make(view, report, picture)
 
     name = f"{view.study.name}-{report.audience}"
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -163,6 +223,15 @@ def _files(view: View, report: Report) -> None:
             icon=":material/co_present:",
             on_click="ignore",
         )
+        st.download_button(
+            "Read-only copy (ZIP)",
+            lambda: to_site(view, made()),
+            f"{name}.zip",
+            "application/zip",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+            help="This report and the study's tables as pages that open without a server.",
+        )
     st.caption(
         ("" if browser() else "For a PDF, install Chromium on the server, or print the HTML file. ")
         + "Every number is computed again by `capsafe report --verify FILE.html`. Texts of outputs are left "
@@ -173,28 +242,42 @@ def _files(view: View, report: Report) -> None:
 def present(view: View) -> None:
     """One finding at a time in large type; arrow keys go on, Esc leads back."""
     known = screen.remembered(view, "offered", lambda: offered(view))
-    keys = chosen_keys(known)
-    place = min(max(whole_number(st.query_params.get("present", "")) or 1, 1), max(len(keys), 1))
-    _walk(place, len(keys))
-    found = screen.remembered(view, f"finding {keys[place - 1]}", lambda: find(view, keys[place - 1]))
-    words = st.session_state.get(f"words-{keys[place - 1]}", "")
-    st.caption(plain_label(found.title))
-    st.header(plain_label(words or found.sentence), anchor=False)
-    left, right = st.columns([1, 2])
-    with left:
-        st.title(plain_label(found.big[0]), anchor=False)
-        st.caption(plain_label(found.big[1]))
-        for line in [*found.means, *(f"But: {limit}" for limit in found.limits)]:
-            st.text(visible(line))
-    with right:
-        if found.figure is not None:
-            screen.picture(found.figure, f"present-{place}", found.alt)
-    screen.caption(view, f"{place} of {len(keys)}")
+    keys = [
+        k for k in chosen_keys(known) if not k.startswith(PROSE) or st.session_state.get(f"words-{k}", "")
+    ]
+    if not keys:
+        keep(present="")
+        st.rerun()
+    place = min(max(whole_number(st.query_params.get("present", "")) or 1, 1), len(keys))
+    key = keys[place - 1]
+    words = str(st.session_state.get(f"words-{key}", ""))
+    with st.container(key="presented"):
+        _walk(place, len(keys))
+        if key.startswith(PROSE):
+            st.title(plain_label(words), anchor=False)
+            return
+        found = screen.remembered(view, f"finding {key}", lambda: find(view, key))
+        headline = words or found.headline
+        st.title(plain_label(headline), anchor=False)
+        left, right = st.columns([4, 7], gap="large")
+        with left:
+            st.header(plain_label(found.big[0]), anchor=False)
+            st.text(visible(found.big[1]))
+            for line in [*found.means, *(f"But: {limit}" for limit in found.limits)]:
+                st.text(visible(line))
+        with right:
+            if found.figure is not None:
+                height = min(found.figure.layout.height or TALLEST, TALLEST)
+                lower = go.Figure(found.figure).update_layout(height=height)
+                lower.update_yaxes(dtick=1, selector={"type": "category"})
+                screen.picture(lower, f"present-{place}", found.alt)
+        _rests_on(found)
 
 
 def _walk(place: int, last: int) -> None:
     """Back, on, and out; drawn first, so that a finding that cannot be made does not hold anybody up."""
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        st.caption(f"{place} of {last}")
         for label, key, to in (("Back", "ArrowLeft", place - 1), ("Next", "ArrowRight", place + 1)):
             if st.button(
                 label,

@@ -35,11 +35,14 @@ ROOM = (
     "{padding: 0 0 0.2rem 0}</style>"
 )
 
-# One finding at a time, for a wall: large, and nothing around it.
+# One finding at a time, for a wall: the headline largest, and nothing around it.
 LARGE = (
     "<style>[data-testid=stHeader], [data-testid=stSidebar] {display: none} .stMainBlockContainer "
-    "{padding: 2rem 4vw; max-width: 100%} .stMainBlockContainer p {font-size: 24px; line-height: "
-    "1.35}</style>"
+    "{padding: 1rem 4vw; max-width: 100%} .stMainBlockContainer h1 {font-size: 42px; line-height: 1.15; "
+    "padding: 0 0 0.4rem} .stMainBlockContainer h2 {font-size: 40px; padding: 0; color: #1f5673} "
+    ".stMainBlockContainer [data-testid=stText] {font-size: 18px; line-height: 1.35} "
+    ".stMainBlockContainer [data-testid=stCaptionContainer] {opacity: 1} .stMainBlockContainer "
+    "[data-testid=stCaptionContainer] p {font-size: 15px; color: #54606c}</style>"
 )
 
 st.set_page_config(page_title="capsafe", page_icon=str(Path(__file__).with_name("shield.svg")), layout="wide")

@@ -18,16 +18,21 @@ from capsafe_core.selection import Selection
 Answer = dict[str, Any]
 
 
-def _make(desk: Desk, person: Person, report: dict[str, Any], selection: dict[str, str], form: str) -> Answer:
+def _make(
+    desk: Desk, person: Person, report: dict[str, Any], selection: dict[str, str], form: str, logo: str = ""
+) -> Answer:
     from capsafe_core.report.document import Report, make
     from capsafe_core.report.findings import USUAL, offered
     from capsafe_core.report.html import to_html
+    from capsafe_core.report.site import to_site
     from capsafe_core.report.slides import to_pptx
 
     view = open_view(desk.store, Selection.from_query(selection))
     if not report.get("items"):
         report = {**report, "items": [{"key": key} for key in USUAL if key in offered(view)]}
-    made = make(view, Report.from_dict(report))
+    made = make(view, Report.from_dict(report), bytes.fromhex(logo))
+    if form == "zip":
+        return {"zip": to_site(view, made).hex()}
     return {"pptx": to_pptx(made).hex()} if form == "pptx" else {"html": to_html(made)}
 
 

@@ -135,9 +135,19 @@ def test_a_report_is_chosen_taken_out_and_presented(
     report.close()
     page.get_by_role("button", name="Link to this view").click()
     assert f"{base}/report?" in page.locator("[data-testid=stCode]").last.inner_text()
+    page.set_viewport_size({"width": 1440, "height": 900})
     page.goto(f"{base}/report?study=made-up&items=overview~judges&present=1")
     settle(page)
-    assert headline in page.inner_text("body")
+    sizes = {
+        name: float(page.locator(place).first.evaluate("e => parseFloat(getComputedStyle(e).fontSize)"))
+        for name, place in {"headline": "h1", "caption": "[data-testid=stCaptionContainer] p"}.items()
+    }
+    assert sizes["headline"] > 2 * sizes["caption"]
+    assert page.locator("h1").inner_text().startswith("At its goal, harsh does not refuse")
+    assert page.evaluate(
+        "(e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth)"
+        "(document.querySelector('[data-testid=stMain]'))"
+    ), "something is cut off"
     assert (
         page.get_by_role("link", name="Overview").count() == 0
         or not page.get_by_role("link", name="Overview").first.is_visible()
@@ -145,7 +155,7 @@ def test_a_report_is_chosen_taken_out_and_presented(
     page.keyboard.press("ArrowRight")
     page.wait_for_url(re.compile("present=2"))
     settle(page)
-    assert "incoherent answers as unsafe" in page.inner_text("body")
+    assert "On incoherent answers, judges differ" in page.inner_text("body")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Present").wait_for(timeout=30_000)
     page.close()

@@ -29,14 +29,11 @@ class Line(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page: its lines, and the share of its surface that is not white."""
+    """One page: its lines, its whole text, and the share of its surface that is not white."""
 
     lines: list[Line]
+    text: str
     inked: float
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(line.text for line in self.lines).split())
 
 
 def pages_of(pdf: bytes) -> list[Page]:
@@ -58,7 +55,7 @@ def pages_of(pdf: bytes) -> list[Page]:
             for box in boxes
         ]
         inked = float((np.asarray(page.render(scale=0.5).to_pil().convert("L")) < 250).mean())
-        found.append(Page(lines, inked))
+        found.append(Page(lines, " ".join(text.get_text_range().split()), inked))
     return found
 
 
