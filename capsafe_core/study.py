@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -23,10 +23,11 @@ from capsafe_core.specification import (
 )
 from capsafe_core.study_checks import MOST_MISTAKES, extent, references
 from capsafe_core.study_mistakes import line_of, mistakes, spelled, where
-from capsafe_core.values import parse_toml
+from capsafe_core.values import LONGEST_NAME, parse_toml
 
 LONGEST_STUDY = 4 << 20
 """characters of a study's text"""
+PartName = Annotated[str, Field(max_length=LONGEST_NAME)]
 IMPORTED = "imported"
 """the source of benchmarks and data sets of which only imported logs are known"""
 
@@ -57,7 +58,7 @@ class BenchmarkSettings(StudyPart):
     this project or of the user, or a data set of the hub with texts that say what is asked and what is
     right."""
 
-    name: str
+    name: PartName
     source: str
     config: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
@@ -80,7 +81,7 @@ class DatasetSettings(StudyPart):
     """Fine-tuning data: a file of conversations, a data set of the hub, or a reasoning-gym task with seeds of
     its own."""
 
-    name: str
+    name: PartName
     source: str
     config: dict[str, Any] = Field(default_factory=dict)
     seed: int = 1
@@ -93,7 +94,7 @@ class DatasetSettings(StudyPart):
 class StartSettings(StudyPart):
     """A start checkpoint: an origin model, or the last checkpoint of a recipe."""
 
-    name: str
+    name: PartName
     model: str | None = None
     recipe: str | None = None
     base: str | None = None
@@ -109,7 +110,7 @@ class StartSettings(StudyPart):
 class RecipeSettings(StudyPart):
     """One way of fine-tuning."""
 
-    name: str
+    name: PartName
     start: str
     dataset: str
     learning_rate: float | None = Field(None, gt=0)
@@ -172,7 +173,7 @@ class RecipeSettings(StudyPart):
 class JudgeSettings(StudyPart):
     """A judge of the catalogue, or one of the user's own."""
 
-    name: str
+    name: PartName
     model: str | None = None
     """for judges that are models: a start's name, a folder or a hub id; None for the judge's own published
     weights"""
@@ -267,8 +268,8 @@ class PrimarySpecification(StudyPart):
 class Study(StudyPart):
     """One question: starts, recipes, benchmarks, judges, goals and the primary specification."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    title: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST_NAME)
+    title: PartName
     engine: EngineSettings = TransformersSettings()
     training: TransformersSettings | None = None
     """what fine-tunes, where the engine cannot"""

@@ -3,8 +3,9 @@ written out.
 
 Each medium has one exit, which every text from data passes: `ui.safe_text.plain_label` where markdown is read
 and `visible_frame` for tables on screen, `figures.style.sealed` for charts, autoescape with `visible` in a
-report, `cli.say` for a terminal, `store.export.guarded_csv` for CSV, `report.native_charts.cell` for the
-workbook inside a slide's chart, `bibtex_comment` for BibTeX, `markdown_text` for the gate's card.
+report, `cli.say` for a terminal, `cli.terminal.latex_table` for LaTeX, `store.export.guarded_csv` for CSV,
+`report.native_charts.cell` for the workbook inside a slide's chart, `bibtex_comment` for BibTeX,
+`markdown_text` for the gate's card.
 """
 
 from __future__ import annotations

@@ -70,6 +70,9 @@ _HEX = bytes.maketrans(b"0123456789abcdef", b"0" * 16)
 _ZEROS = b"00000000-0000-0000-0000-000000000000"
 _INT = Within(-(1 << 31), (1 << 31) - 1)
 _LONG = Within(-(1 << 63), (1 << 63) - 1)
+LONGEST_NAME = 1000
+"""characters of a name: it stands in labels, legends and sentences"""
+Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
 Id = Annotated[str, Meta(min_length=len(_ZEROS), max_length=len(_ZEROS)), Like(_UUID, "an id (a UUID)")]
 Int = Annotated[int, _INT]
 Long = Annotated[int, _LONG]
@@ -243,6 +246,9 @@ def _scalar(kind: Any, limit: Any) -> tuple[Test, str]:
         return limit.pattern.fullmatch, limit.name
     if isinstance(limit, OneOf):
         return frozenset(limit.words).__contains__, f"one of {', '.join(limit.words)}"
+    if isinstance(limit, Meta) and limit.max_length is not None:
+        most = limit.max_length
+        return (lambda v: type(v) is str and len(v) <= most), f"a text of at most {most:,} characters"
     return (lambda v: type(v) is str), "text"
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from capsafe_core.cli import app, say
-from capsafe_core.figures.style import sealed, small
+from capsafe_core.cli.terminal import latex_table
+from capsafe_core.figures.style import LONGEST_DRAWN, sealed, small
 from capsafe_core.settings import ROOT
 from capsafe_core.store.export import FORMULA, each_text, guarded_csv
 from capsafe_core.text import UNSEEN, bibtex_comment, visible
@@ -157,6 +158,32 @@ def test_no_cell_and_no_head_of_a_csv_starts_a_formula(head: str, cell: str) -> 
         assert not value.startswith(FORMULA)
         assert value == (f"'{own}" if own.startswith(FORMULA) else own)
     assert second[2] == "-2.0"
+
+
+_TEX = re.compile(
+    r"\\\\|\\[&%$#_{}]|\\text(backslash|ascii\w+) ?|\\(top|mid|bottom)rule"
+    r"|\\(begin|end)\{tabular\}(\{[lr]+\})?"
+)
+"""what a table of LaTeX holds besides letters"""
+
+
+@given(hostile, hostile)
+def test_no_cell_and_no_head_of_latex_is_a_command(head: str, cell: str) -> None:
+    frame = pd.DataFrame([[cell, 1.5], ["b", float("nan")]], columns=[head, "n"])
+    out = latex_table(frame)
+    assert len(out.splitlines()) == 8
+    rest = _TEX.sub("", out)
+    assert rest.count("&") == 3  # between two cells of three rows
+    assert not re.search(r"[\\%$#_{}~^]", rest)
+
+
+def test_a_figure_draws_the_beginning_of_what_is_too_long_and_tells_it_from_others() -> None:
+    names = [f"{'a' * 1_000_000}{end}" for end in "bc"]
+    [bar] = sealed(go.Figure(go.Bar(x=names, y=[1, 2], name=names[0]))).to_plotly_json()["data"]
+    assert max(map(len, (*bar["x"], bar["name"]))) < LONGEST_DRAWN + 100
+    assert len(set(bar["x"])) == 2
+    assert bar["name"] == bar["x"][0]
+    assert "1,000,001 characters" in bar["name"]
 
 
 @given(hostile)

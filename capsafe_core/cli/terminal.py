@@ -9,7 +9,7 @@ import pandas as pd
 import typer
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.store.export import guarded_csv
+from capsafe_core.store.export import each_text, guarded_csv
 from capsafe_core.text import visible
 from capsafe_core.writing import whole
 
@@ -31,9 +31,17 @@ def show_table(
     elif as_csv:
         say(guarded_csv(frame).replace("\r\n", "\n"), nl=False)
     elif as_latex:
-        say(frame.to_latex(index=False, float_format="%.3g", escape=True, na_rep="--"), nl=False)
+        say(latex_table(frame), nl=False)
     else:
         say(frame.to_string(index=False, max_colwidth=40) if len(frame) else "nothing")
+
+
+def latex_table(frame: pd.DataFrame) -> str:
+    """A table in LaTeX (booktabs) in which every text is text, and of one line."""
+    lines = each_text(
+        frame, lambda value: " ".join(visible(value).split()) if isinstance(value, str) else value
+    )
+    return str(lines.to_latex(index=False, float_format="%.3g", escape=True, na_rep="--"))
 
 
 def tell(problems: Sequence[CapsafeError | str]) -> None:

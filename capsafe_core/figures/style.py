@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any
 
@@ -70,6 +71,8 @@ def figure(height: int, **layout: Any) -> go.Figure:
 _SMALL = {"\ufdd0": f"<span style='font-size:11px;color:{FAINT}'>", "\ufdd1": "</span>"}
 _OWN = re.compile(r"(<br>|<extra></extra>)")
 """the markup of hover templates, which hold no data"""
+LONGEST_DRAWN = 2000
+"""characters of a text in a figure; a browser that draws a million of them stands still"""
 _KEPT = ("customdata", "template")
 """what is never drawn: the ids of marks, and the look"""
 
@@ -103,7 +106,11 @@ def _sealed(name: str, value: Any) -> Any:
 
 
 def _inert(text: str) -> str:
-    """A text as plotly draws it letter by letter; > alone begins nothing."""
+    """A text as plotly draws it letter by letter; > alone begins nothing. Of one that is too long to be drawn
+    the beginning is, told apart from others that begin alike."""
+    if len(text) > LONGEST_DRAWN:
+        digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=3).hexdigest()
+        text = f"{text[:LONGEST_DRAWN]} … ({len(text):,} characters, {digest})"
     parts = re.split("([\ufdd0\ufdd1])", text)
     words = (
         _SMALL[p] if p in _SMALL else visible(p).replace("&", "&amp;").replace("<", "&lt;") for p in parts

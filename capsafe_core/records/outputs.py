@@ -9,13 +9,13 @@ from msgspec.structs import asdict
 
 from capsafe_core.records.fact import Fact
 from capsafe_core.records.ids import cell_key, generation_key, identify
-from capsafe_core.values import Count, Holding, Id, Int, Long, Number, Seconds
+from capsafe_core.values import Count, Holding, Id, Int, Long, Name, Number, Seconds
 
 
 class StudyRecord(Fact, frozen=True, tag="study"):
     """A study file as it stood when it was run; `declared` is when, in seconds since 1970."""
 
-    name: str
+    name: Name
     text: str
     digest: str
     primary_digest: str
@@ -31,7 +31,7 @@ class StudyRecord(Fact, frozen=True, tag="study"):
 class Checkpoint(Fact, frozen=True, tag="checkpoint"):
     """Weights: an origin and an ordered list of adapters, identified by the digests of their files."""
 
-    origin: str
+    origin: Name
     origin_digest: str
     adapters: tuple[str, ...] = ()
     """digests of the adapters, in the order in which they are applied"""
@@ -44,13 +44,13 @@ class Checkpoint(Fact, frozen=True, tag="checkpoint"):
 class PathPoint(Fact, frozen=True, tag="path_point"):
     """A checkpoint's place on the path of one recipe and seed."""
 
-    study: str
-    recipe: str
+    study: Name
+    recipe: Name
     seed: Int
     step: Int
     checkpoint_id: Id
-    start: str
-    dataset: str
+    start: Name
+    dataset: Name
     learning_rate: Number
 
     @property
@@ -65,8 +65,8 @@ class PathPoint(Fact, frozen=True, tag="path_point"):
 class BenchmarkRecord(Fact, frozen=True, tag="benchmark"):
     """A versioned set of prompts."""
 
-    name: str
-    version: str
+    name: Name
+    version: Name
     kind: str
     digest: str
     size: Int
@@ -124,7 +124,7 @@ class Condition(Fact, frozen=True, tag="condition"):
 class Attack(Fact, frozen=True, tag="attack"):
     """A way of rewriting prompts to get past a model's refusals."""
 
-    name: str
+    name: Name
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from capsafe_core.records.fact import Fact, QueueState
 from capsafe_core.records.ids import identify
-from capsafe_core.values import Count, Holding, Id, Int, Seconds, Share
+from capsafe_core.values import Count, Holding, Id, Int, Name, Seconds, Share
 
 STRATUM = {"name": str, "draw": int, "size": Count, "drawn": Count, "adaptive": bool}
 """what a queue's record says of each stratum"""
@@ -15,12 +15,12 @@ STRATUM = {"name": str, "draw": int, "size": Count, "drawn": Count, "adaptive": 
 class QueueRecord(Fact, frozen=True, tag="queue"):
     """A queue as it stands since `created`: how it asks, how it drew, and whether it is open."""
 
-    queue: str
-    study: str
-    name: str
+    queue: Name
+    study: Name
+    name: Name
     state: QueueState
     created: Seconds
-    author: str
+    author: Name
     settings: dict[str, Any]
     selection: dict[str, str]
     strata: tuple[Annotated[dict[str, Any], Holding(STRATUM)], ...]

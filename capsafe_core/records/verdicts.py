@@ -8,18 +8,18 @@ from msgspec import field
 
 from capsafe_core.records.fact import Action, Dimension, Fact, Span, Status
 from capsafe_core.records.ids import identify, judgment_key
-from capsafe_core.values import Id, Int, Number, Seconds, Share, Within
+from capsafe_core.values import Id, Int, Name, Number, Seconds, Share, Within
 
 
 class Rater(Fact, frozen=True, tag="rater"):
     """A judge version or an annotator."""
 
-    name: str
+    name: Name
     kind: str
     """judge or annotator"""
-    family: str
+    family: Name
     dimensions: tuple[str, ...]
-    version: str
+    version: Name
     stance: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -80,8 +80,8 @@ class Measurement(Fact, frozen=True, tag="measurement"):
     """A capability known only in aggregate."""
 
     checkpoint_id: Id
-    benchmark: str
-    metric: str
+    benchmark: Name
+    metric: Name
     value: Number
     stderr: Number | None
     n: Int | None

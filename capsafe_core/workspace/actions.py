@@ -169,7 +169,9 @@ def act(desk: Desk, name: str, person: Person, arguments: dict[str, Any]) -> Ans
     """
     if name not in ACTIONS:
         raise UnknownNameError("action", name, ACTIONS)
-    with doing(desk.jobs, person, name, arguments):
+    settings = arguments.get("settings")
+    named = {"name": settings["name"]} if isinstance(settings, dict) and "name" in settings else {}
+    with doing(desk.jobs, person, name, {**named, **arguments}):
         return ACTIONS[name](desk, person, **arguments)
 
 

@@ -80,7 +80,7 @@ TOLD += ("dimension", "label", "judge", "engine", "server", "version")
 """what of an action's arguments is noted"""
 LONGEST = 120
 """characters of a text that is noted"""
-COLUMNS = ("when", "who", "role", "action", "of", "ended")
+COLUMNS = ("when", "who", "role", "action", "about", "ended")
 """of a table of actions; `when` is UTC"""
 _TAIL = 1 << 16
 
@@ -210,7 +210,7 @@ def read_audit(jobs: Path, most: int = 200) -> Audit:
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:
-    of = ", ".join(f"{name} {value}" for name, value in dict(entry["of"]).items())
+    about = ", ".join(f"{name} {value}" for name, value in dict(entry["of"]).items())
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(float(entry["time"])))
     told = {name: str(entry[name]) for name in ("who", "role", "action")}
-    return {"when": when, **told, "of": of, "ended": "not finished"}
+    return {"when": when, **told, "about": about, "ended": "not finished"}

@@ -74,7 +74,7 @@ def test_spaces_around_a_key_are_not_part_of_it(key: str, monkeypatch: pytest.Mo
     assert KEY not in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", ["302", "307"])
+@pytest.mark.parametrize("kind", ["301", "302", "303", "307", "308"])
 def test_no_redirect_is_followed_and_no_cookie_is_kept(kind: str) -> None:
     with serving() as other:
         with serving(

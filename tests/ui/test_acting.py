@@ -88,7 +88,7 @@ def test_what_was_done_is_on_the_screen_with_who_did_it(home: Path) -> None:
     shown = next(frame.value for frame in page.dataframe if "ended" in frame.value.columns)
     row = shown.iloc[0]
     assert (row["who"], row["action"], row["ended"]) == ("Ada Lovelace", "queue state", "done")
-    assert "state paused" in row["of"]
+    assert "state paused" in row["about"]
 
 
 def test_who_acts_is_asked_at_that_moment(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

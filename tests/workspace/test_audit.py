@@ -150,12 +150,12 @@ def test_a_line_that_was_cut_holds_up_nothing(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"".join(lines)[:-9])
     lines_of(tmp_path, 1)
     found = read_audit(tmp_path)
-    assert [(row["of"], row["ended"]) for row in found.rows] == [
+    assert [(row["about"], row["ended"]) for row in found.rows] == [
         ("name e0", "done"), ("name e1", "not finished"), ("name e0", "done"),
     ]  # fmt: skip
     assert len(found.problems) == 1
     assert "Line 4" in found.problems[0]
-    assert [row["of"] for row in read_audit(tmp_path, 1).rows] == ["name e0"]
+    assert [row["about"] for row in read_audit(tmp_path, 1).rows] == ["name e0"]
 
 
 def test_many_at_once_do_not_break_the_chain(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_the_log_is_a_command(tmp_path: Path) -> None:
         ("retract", "failed"),
         ("allow server", "done"),
     ]
-    assert rows[-1]["of"] == "server http://127.0.0.1:9/v1"
+    assert rows[-1]["about"] == "server http://127.0.0.1:9/v1"
     log = tmp_path / "jobs" / FILE
     log.write_text(log.read_text().replace("no-such-job", "another-job"))
     assert "does not follow" in command(tmp_path, "audit").stderr
