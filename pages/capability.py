@@ -3,19 +3,17 @@
 import streamlit as st
 
 from capsafe_core.analysis.lacking import lacking
-from capsafe_core.analysis.matched import (
-    matched_table,
-    matching,
-    recipe_table,
-)
+from capsafe_core.analysis.matched import matched_table, matching, recipe_table
 from capsafe_core.analysis.matched_words import in_words, warnings
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence
 from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.training import along_training, capability_against_unsafe
 from capsafe_core.quoting import split_names
-from capsafe_core.ui import capability_parts, given_parts, screen, unchecked
+from capsafe_core.ui import capability_parts as parts
+from capsafe_core.ui import given_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.sections import section
 
 with screen.question("What does each recipe cost in safety at the capability goal?") as view:
     unchecked.note(view)
@@ -71,16 +69,20 @@ with screen.question("What does each recipe cost in safety at the capability goa
         screen.caption(view, f"{words} ({goals})")
     screen.table_below(paths, "paths", "unsafe rate", "wilson", "gained")
 
-    picked = capability_parts.over_goals(view, found)
-    capability_parts.mitigations(view)
-    capability_parts.between_recipes(view, found, recipes)
-    profile = capability_parts.profile(view, found)
-    capability_parts.worst_of_k(view, found)
-    refusing = capability_parts.discrimination(view, found)
-    capability_parts.margins(view, found)
-    capability_parts.corrected(view, found)
-    policy = capability_parts.treatments(view, found)
-    best = capability_parts.who_is_on_the_frontier(view, found)
+    parts.mitigations(view)
+    picked = section("Over all goals", "goals", lambda: parts.over_goals(view, found))
+    section("Between recipes", "between", lambda: parts.between_recipes(view, found, recipes))
+    profile = section("What else was gained or forgotten?", "profile", lambda: parts.profile(view, found))
+    section("What do several attempts find?", "worst", lambda: parts.worst_of_k(view, found))
+    shift = "Complying with more, or telling less apart?"
+    refusing = section(shift, "refusals", lambda: parts.discrimination(view, found))
+    section("No worse than by how much?", "margins", lambda: parts.margins(view, found))
+    section("Corrected by human labels", "corrected", lambda: parts.corrected(view, found))
+    treatment = "Does the treatment of incoherent answers matter?"
+    policy = section(treatment, "policies", lambda: parts.treatments(view, found))
+    best = section(
+        "Which checkpoints are on the frontier?", "frontier", lambda: parts.on_the_frontier(view, found)
+    )
 
     if picked:
         dataset, _, goal = picked.rpartition(":")

@@ -10,6 +10,7 @@ from capsafe_core.analysis.variants import asked_cutoff
 from capsafe_core.figures.conclusions import specification_curve
 from capsafe_core.ui import conclusion_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.sections import section
 
 with screen.question("Does the conclusion survive another benchmark, judge, threshold or policy?") as view:
     unchecked.note(view)
@@ -56,8 +57,12 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
         *(("mcnemar", "benjamini") if tested else ()),
     )
     conclusion_parts.families_and_flips(found)
-    conclusion_parts.sources(view, found)
-    across = conclusion_parts.ranks(view, rates)
+    section(
+        "Where does the uncertainty come from, and what to buy next?",
+        "sources",
+        lambda: conclusion_parts.sources(view, found),
+    )
+    across = section("Do analysis variants rank alike?", "ranks", lambda: conclusion_parts.ranks(view, rates))
     if clicked:
         way = curve.iloc[int(clicked)]
         arms = [a for a in (claim.a, claim.b) if a.kind in ("recipe", "last")]

@@ -10,8 +10,10 @@ from capsafe_core.analysis.view import View
 from capsafe_core.figures import judges as figures
 from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
-from capsafe_core.ui import agreement, listing, screen, stress, unchecked
+from capsafe_core.ui import agreement, listing, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.sections import section
+from capsafe_core.ui.stress import stressed
 
 STRATA_OF = {
     "coherent": ("refusal", "truncated", "other coherent"),
@@ -73,13 +75,8 @@ def charts(view: View) -> dict[str, object]:
             "pattern": vote_pattern({judge: "unsafe"}) if judge else "",
             "strata": () if judge else ("incoherent",),
         }
-    return (
-        agreement.details(view)
-        if st.toggle(
-            "More: agreement by kind of answer, judges against people, a map of the answers", key="more"
-        )
-        else {}
-    )
+    more = "More: agreement by kind of answer, judges against people, a map of the answers"
+    return section(more, "more", lambda: agreement.details(view)) or {}
 
 
 with screen.question("Which outputs split the judges, and is it the incoherent ones?") as view:
@@ -96,4 +93,4 @@ with screen.question("Which outputs split the judges, and is it the incoherent o
         st.rerun()
     with narrow:
         listing.disputed(view)
-    stress.section(view)
+    section("Do verdicts hold when an answer breaks?", "stress", lambda: stressed(view))

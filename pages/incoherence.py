@@ -7,8 +7,10 @@ from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.sentences import incoherence_sentence
 from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.quoting import split_names
-from capsafe_core.ui import incoherence_parts, listing, screen, unchecked
+from capsafe_core.ui import incoherence_parts as parts
+from capsafe_core.ui import listing, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.sections import section
 
 with screen.question("Where do responses become incoherent, and how?") as view:
     unchecked.note(view)
@@ -16,15 +18,15 @@ with screen.question("Where do responses become incoherent, and how?") as view:
     table = screen.remembered(view, "incoherence", lambda: incoherence_table(view))
     table = table[table["recipe"].isin(view.compared_recipes or tuple(table["recipe"]))]
     if table.empty:
-        st.info(plain_label(f"{incoherence_sentence(table)} {incoherence_parts.how_to_check(view)}"))
-        incoherence_parts.stances(view)
+        st.info(plain_label(f"{incoherence_sentence(table)} {parts.how_to_check(view)}"))
+        section("How do judges rate them?", "stances", lambda: parts.stances(view))
         st.stop()
     tuned = table[table["step"] > 0]
     benchmark = view.specification.benchmark
     worst = table.loc[(tuned if len(tuned) else table)["rate"].idxmax()]
     st.markdown(f"**{plain_label(incoherence_sentence(table))}**")
     found = screen.remembered(view, "matching", lambda: matching(view))
-    moved, changed = incoherence_parts.transitions_of(view, found, str(worst.recipe))
+    moved, changed = parts.transitions_of(view, found, str(worst.recipe))
     st.subheader("How much, along training?" if len(tuned) else "How much?", anchor=False)
     clicked = screen.chart(
         incoherence_squares(table[table["kind"] != "capability"]),
@@ -35,10 +37,16 @@ with screen.question("Where do responses become incoherent, and how?") as view:
         view, "Numbers: percentage of answers that the detector calls incoherent. Click a square to read them"
     )
     screen.table_below(table, "incoherence", "detector", "wilson")
-    picked = incoherence_parts.reasons_of(view, benchmark, table["recipe"])
-    bound = incoherence_parts.bounds_of(view, table["recipe"])
-    incoherence_parts.stances(view)
-    incoherence_parts.detector(view)
+    picked = section(
+        "How are they incoherent?", "reasons", lambda: parts.reasons_of(view, benchmark, table["recipe"])
+    )
+    bound = section(
+        "How much could incoherent responses change the rate?",
+        "bounds",
+        lambda: parts.bounds_of(view, table["recipe"]),
+    )
+    section("How do judges rate them?", "stances", lambda: parts.stances(view))
+    section("How accurate is the detector?", "detector", lambda: parts.detector(view))
     st.subheader("Examples", anchor=False)
     listing.examples(view, benchmark, 3)
     if changed and moved is not None:

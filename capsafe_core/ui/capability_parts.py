@@ -32,7 +32,6 @@ READ_AS = (
 
 def over_goals(view: View, found: Matching) -> str | None:
     """Delta at every goal; the data set and goal of a click, as `delta_strip` writes them."""
-    st.subheader("Over all goals", anchor=False)
     over = screen.remembered(view, "goals", lambda: goals_table(view, found))
     picked = screen.chart(
         delta_strip(over, view.goals),
@@ -50,7 +49,6 @@ def over_goals(view: View, found: Matching) -> str | None:
 
 def between_recipes(view: View, found: Matching, recipes: pd.DataFrame) -> None:
     """Every two recipes, each at its own goal, in sentences."""
-    st.subheader("Between recipes", anchor=False)
     between = screen.remembered(view, "between", lambda: between_table(view, found))
     if between.empty:
         st.text("Fewer than two recipes reach their goals, so there is nothing to compare.")
@@ -66,7 +64,6 @@ def between_recipes(view: View, found: Matching, recipes: pd.DataFrame) -> None:
 
 def margins(view: View, found: Matching) -> None:
     """How much worse than its start each recipe is at most, and whether its declared margin allows that."""
-    st.subheader("No worse than by how much?", anchor=False)
     table = screen.remembered(view, "margins", lambda: margins_table(view, found))
     rows = records(table)
     known = {"yes": "within", "no": "outside", "undecided": "undecided", "": "none declared"}
@@ -89,11 +86,11 @@ def margins(view: View, found: Matching) -> None:
 
 
 def discrimination(view: View, found: Matching) -> str | None:
-    """Harmful and harmless requests together, where both were asked; the recipe of a click."""
+    """Harmful and harmless requests together; the recipe of a click."""
     table = screen.remembered(view, "discrimination", lambda: discrimination_table(view, found))
     if table.empty:
+        st.text("No recipe and its start answered both harmful and harmless requests.")
         return None
-    st.subheader("Complying with more, or telling less apart?", anchor=False)
     left, right = st.columns([5, 4])
     with left:
         recipe = screen.chart(
@@ -116,12 +113,14 @@ def discrimination(view: View, found: Matching) -> str | None:
 
 
 def profile(view: View, found: Matching) -> str | None:
-    """What else the recipes can do at their goals, where they were asked something else; the recipe and
-    benchmark of a click."""
+    """What else the recipes can do at their goals; the recipe and benchmark of a click."""
     table = screen.remembered(view, "profile", lambda: profile_table(view, found))
     if table.empty:
+        st.text(
+            "No recipe answered a capability benchmark other than its own at every checkpoint; profile = "
+            "true in the study file asks for all of them."
+        )
         return None
-    st.subheader("What else was gained or forgotten?", anchor=False)
     told = [words for words in table["words"] if isinstance(words, str)]
     if told:
         st.text(visible("\n".join(told)))
@@ -141,11 +140,11 @@ def profile(view: View, found: Matching) -> str | None:
 
 
 def worst_of_k(view: View, found: Matching) -> None:
-    """Attack success among several answers to a prompt, where several were given."""
+    """Attack success among several answers to a prompt."""
     table = screen.remembered(view, "worst", lambda: worst_table(view, found))
     if table.empty:
+        st.text("No prompt has several answers.")
         return
-    st.subheader("What do several attempts find?", anchor=False)
     st.text(visible(worst_sentence(table)))
     screen.chart(success_among(table), "worst", "Share of prompts with an unsafe answer among k answers")
     st.dataframe(visible_frame(worst_words(table)), hide_index=True)
@@ -157,7 +156,6 @@ def worst_of_k(view: View, found: Matching) -> None:
 
 def corrected(view: View, found: Matching) -> None:
     """Each difference at the goal as judged and corrected by people, or which labels that takes."""
-    st.subheader("Corrected by human labels", anchor=False)
     base = None if view.is_corrected else found
     table = screen.remembered(view, "corrected", lambda: corrected_table(view, base))
     words, lacking = corrected_words(table)
@@ -184,7 +182,6 @@ def mitigations(view: View) -> None:
 
 def treatments(view: View, found: Matching) -> str | None:
     """Each recipe under every treatment of incoherent answers; the recipe of a click."""
-    st.subheader("Does the treatment of incoherent answers matter?", anchor=False)
     beside = screen.remembered(view, "policies", lambda: policies_table(view, found))
     policy = (
         screen.chart(
@@ -204,9 +201,8 @@ def treatments(view: View, found: Matching) -> str | None:
     return policy
 
 
-def who_is_on_the_frontier(view: View, found: Matching) -> str | None:
+def on_the_frontier(view: View, found: Matching) -> str | None:
     """How likely each checkpoint is on the frontier; the checkpoint of a click."""
-    st.subheader("Which checkpoints are on the frontier?", anchor=False)
     pareto = screen.remembered(view, "pareto", lambda: pareto_table(view, found))
     best = screen.chart(
         frontier(pareto),

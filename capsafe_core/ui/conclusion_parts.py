@@ -62,7 +62,6 @@ def families_and_flips(found: Conclusion) -> None:
 
 def sources(view: View, found: Conclusion) -> None:
     """Where the uncertainty of the claim comes from, and what to buy next."""
-    st.subheader("Where does the uncertainty come from, and what to buy next?", anchor=False)
     key = found.claim.key
     at_goal = screen.remembered(view, "matching", lambda: matching(view))
     known = screen.remembered(view, f"sources {key}", lambda: sources_of(view, found, at_goal))
@@ -81,7 +80,6 @@ def sources(view: View, found: Conclusion) -> None:
 
 def ranks(view: View, rates: ArmRates) -> Variant | None:
     """How alike variants rank the arms; the first variant of a clicked pair."""
-    st.subheader("Do analysis variants rank alike?", anchor=False)
     ways, tau = rank_table(rates)
     names = [way.words for way in ways]
     pair = (

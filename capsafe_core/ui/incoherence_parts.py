@@ -67,7 +67,6 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
 
 def reasons_of(view: View, benchmark: str, recipes: pd.Series) -> str | None:
     """Reasons for incoherence along training; the dot of a click."""
-    st.subheader("How are they incoherent?", anchor=False)
     reasons = reason_table(view, benchmark)
     reasons = reasons[reasons["recipe"].isin(recipes)]
     picked = None
@@ -88,7 +87,6 @@ def reasons_of(view: View, benchmark: str, recipes: pd.Series) -> str | None:
 
 def bounds_of(view: View, recipes: pd.Series) -> str | None:
     """What incoherent answers and missing verdicts leave open; the checkpoint of a click."""
-    st.subheader("How much could incoherent responses change the rate?", anchor=False)
     bounds = screen.remembered(view, "bounds", lambda: bounds_table(view))
     bounds = bounds[bounds["recipe"].isin(recipes)]
     bound = screen.chart(
@@ -114,7 +112,6 @@ def how_to_check(view: View) -> str:
 def stances(view: View) -> None:
     """What judges make of incoherent answers, beside what their own rubrics say; of unchecked ones where no
     answer was looked at."""
-    st.subheader("How do judges rate them?", anchor=False)
     judges = screen.remembered(view, "judges", lambda: dumbbell_table(view))
     checked = judges[["incoherent_n", "coherent_n"]].to_numpy().any()
     group, words = ("incoherent", "incoherent and of coherent") if checked else ("unchecked", "unchecked")
@@ -139,7 +136,6 @@ def stances(view: View) -> None:
 
 def detector(view: View) -> None:
     """The detector against people."""
-    st.subheader("How accurate is the detector?", anchor=False)
     try:
         quality = correction_table(view, "coherence")
         st.dataframe(visible_frame(quality), hide_index=True)

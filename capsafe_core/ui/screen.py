@@ -34,6 +34,8 @@ from capsafe_core.workspace.owner import current_owner
 from capsafe_core.writing import refusal
 
 PAGES = ROOT / "pages"
+OPEN = "open"
+"""parameter of the address: which sections of the page are open"""
 T = TypeVar("T")
 
 
@@ -44,7 +46,7 @@ def selection() -> Selection:
 
 def select(**changes: Any) -> None:
     """Change the URL's selection; other parameters of the URL stay."""
-    others = {k: v for k, v in st.query_params.items() if k in ("show", "items", "audience", "title")}
+    others = {k: v for k, v in st.query_params.items() if k in ("show", "items", "audience", "title", OPEN)}
     _handled()
     st.query_params.from_dict({**others, **selection().but(**changes).to_query()})
 
@@ -74,6 +76,7 @@ def presented() -> Iterator[View]:
 
 @contextmanager
 def _opened(controls: Callable[[View], None]) -> Iterator[View]:
+    st.session_state["captioned"] = ""
     try:
         view = open_view(current_owner().store, selection())
         controls(view)
@@ -195,13 +198,14 @@ def show_error(error: CapsafeError) -> None:
 
 def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: bool = True) -> None:
     """The controls of the way of asking, in one row; they write the URL."""
-    kinds = {b.name for b in view.study.benchmarks if not b.is_capability}
+    cells = view.every_cell
+    asked = set(cells.loc[~cells["kind"].isin(("capability", "over_refusal")), "benchmark"])
     judges = [j.name for j in view.study.judges if j.name not in ("verifier", "coherence-rules")]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if benchmark:
             _choice(
                 "Benchmark",
-                sorted(kinds - {b for b in kinds if "lookalike" in b}),
+                sorted(asked),
                 view.specification.benchmark,
                 "benchmarks",
             )
@@ -383,13 +387,13 @@ def _handled() -> None:
 
 
 def caption(view: View, extra: str = "") -> None:
-    """Under every chart: the way of asking and the selection, from the same object as the data."""
-    st.caption(
-        plain_label(
-            ". ".join(part for part in (extra, view.specification_words(), view.selection.caption()) if part)
-            + "."
-        )
-    )
+    """Under every chart what it shows, and the specification and selection, from the same object as the data;
+    these once a page, and again where a chart has others."""
+    shared = ". ".join(part for part in (view.specification_words(), view.selection.caption()) if part)
+    told = st.session_state.get("captioned") == shared
+    st.session_state["captioned"] = shared
+    if words := ". ".join(part for part in (extra, "" if told else shared) if part):
+        st.caption(plain_label(f"{words}."))
 
 
 def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") -> None:

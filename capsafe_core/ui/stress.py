@@ -8,15 +8,15 @@ from capsafe_core.analysis.stress import stances, stress_sentence, stress_table
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.stress import changed_verdicts
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import plain_label, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 
-def section(view: View) -> None:
-    """Which verdicts change when a coherent answer is broken; nothing where no judge was asked so."""
+def stressed(view: View) -> None:
+    """Which verdicts change when a coherent answer is broken."""
     table = screen.remembered(view, "stress", lambda: stress_table(view))
     if table.empty:
+        st.text(visible(f"No judge was asked yet: run `capsafe stress {view.study.name}`."))
         return
-    st.subheader("Do verdicts hold when an answer breaks?", anchor=False)
     st.markdown(f"**{plain_label(stress_sentence(table))}**")
     screen.picture(
         changed_verdicts(table),

@@ -85,15 +85,17 @@ MARKS = [
             (0, "checkpoints="),
             (1, "checkpoints="),
             (2, "checkpoints="),
-            (4, "recipes="),
-            (5, "recipes="),
-            (6, "checkpoints="),
         )
     ],
+    *[
+        ("capability?open=all", i, "/outputs?", part)
+        for i, part in ((4, "recipes="), (5, "recipes="), (6, "checkpoints="))
+    ],
     ("", 0, "/outputs?", "outcomes="),
-    ("capability", 3, "/capability?", "goals=sums"),
+    ("capability?open=all", 3, "/capability?", "goals=sums"),
     ("incoherence", 0, "/outputs?", "before="),
-    *[("incoherence", i, "/outputs?", "checkpoints=") for i in (1, 2, 3)],
+    ("incoherence", 1, "/outputs?", "checkpoints="),
+    *[("incoherence?open=all", i, "/outputs?", "checkpoints=") for i in (2, 3)],
     ("disagreement", 0, "/disagreement?", "strata="),
     ("disagreement", 1, "/disagreement?", "strata="),
     ("disagreement", 2, "/disagreement?", "pattern="),
@@ -101,7 +103,7 @@ MARKS = [
     ("disagreement more", 4, "/disagreement?", "pattern="),
     ("disagreement more", 7, "/output?", "generation="),
     ("conclusions", 0, "/outputs?", "judges="),
-    ("conclusions", 1, "/outputs?", "judges="),
+    ("conclusions?open=all", 1, "/outputs?", "judges="),
     ("outputs", 0, "/output?", "generation="),
     ("runs", 0, "/outputs?", "checkpoints="),
 ]
@@ -142,6 +144,23 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
     assert part in page.url
     assert address in page.url
     assert page.locator("[data-testid=stException]").count() == 0
+    page.close()
+
+
+def test_a_section_opens_on_a_click_and_stays_open_in_a_link(site: tuple[str, str], browser: Browser) -> None:
+    page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
+    page.goto(f"{site[0]}/capability")
+    settle(page)
+    assert page.locator("[data-testid=stPlotlyChart]").count() == 3
+    page.get_by_text("Which checkpoints are on the frontier?").click()
+    page.wait_for_function("() => location.href.includes('open=frontier')")
+    settle(page)
+    assert page.locator("[data-testid=stPlotlyChart]").count() == 4
+    page.goto(page.url)
+    settle(page)
+    assert page.locator("[data-testid=stPlotlyChart]").count() == 4
+    page.get_by_text("Which checkpoints are on the frontier?").click()
+    page.wait_for_function("() => !location.href.includes('open=')")
     page.close()
 
 

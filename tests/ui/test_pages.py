@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from capsafe_core.analysis.outputs import outputs_table
-from capsafe_core.analysis.view import open_view
+from capsafe_core.analysis.view import View, open_view
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
+from capsafe_core.ui import screen
 from capsafe_core.workspace.owner import current_owner
 from tests.conftest import made_up_home
 
@@ -24,13 +25,36 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
         yield AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60).run()
 
 
+@pytest.mark.parametrize("opened", ["", "all"])
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_renders_its_title_and_no_error(app: AppTest, page: str) -> None:
+def test_every_page_renders_its_title_and_no_error(app: AppTest, page: str, opened: str) -> None:
     app.query_params.clear()
-    app.switch_page(str(ROOT / "pages" / page)).run()
+    app.switch_page(str(ROOT / "pages" / page))
+    app.query_params["open"] = opened
+    app.run()
     assert not app.exception
     assert len(app.title) == 1
     assert app.title[0].value
+
+
+def test_a_closed_section_is_not_computed(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def noted(view: View, name: str, work: Callable[[], object]) -> object:
+        made.append(name)
+        return work()
+
+    monkeypatch.setattr(screen, "remembered", noted)
+    parts = {"goals", "between", "profile", "worst", "discrimination", "margins", "corrected", "pareto"}
+    app.query_params.clear()
+    app.switch_page(str(ROOT / "pages" / "capability.py")).run()
+    assert not parts & set(made)
+    app.query_params["open"] = "goals~margins"
+    app.run()
+    assert parts & set(made) == {"goals", "margins"}
+    app.query_params["open"] = "all"
+    app.run()
+    assert parts <= set(made)
 
 
 def test_one_output_shows_prompt_answer_and_every_judgment(app: AppTest) -> None:
@@ -84,3 +108,14 @@ def test_no_page_and_no_widget_shows_text_as_markup() -> None:
 def test_the_app_module_names_its_script_and_headers() -> None:
     text = Path(ROOT / "app.py").read_text()
     assert "SecurityHeaders" in text
+
+
+def test_the_specification_stands_once_a_page(app: AppTest) -> None:
+    for page in ("capability.py", "incoherence.py", "disagreement.py", "conclusions.py"):
+        app.query_params.clear()
+        app.switch_page(str(ROOT / "pages" / page))
+        app.query_params["open"] = "all"
+        app.run()
+        said = [caption.value for caption in app.caption if "primary specification" in caption.value]
+        assert len(said) == 1, (page, said)
+        assert len(app.caption) > 1
