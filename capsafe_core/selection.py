@@ -12,7 +12,7 @@ from capsafe_core.quoting import join_names, quoted, split_names, unquoted
 from capsafe_core.scales import threshold_words
 from capsafe_core.specification import Condition, condition_words
 
-_MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata")
+_MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata", "columns")
 
 ASKED = (
     "benchmarks",
@@ -52,7 +52,8 @@ class Selection:
         claim: what the Conclusions page tests, "recipe:sums|start:aligned".
         before: "checkpoint:outcome", only prompts that this checkpoint answered so.
         strata: kinds of output (incoherent, refusal, truncated, other coherent).
-        order, page: of a list of outputs.
+        order, page, columns: of a list of outputs; no columns are the usual ones.
+        layout: "text" for a list of texts; a table otherwise.
     """
 
     study: str = ""
@@ -79,6 +80,8 @@ class Selection:
     strata: tuple[str, ...] = ()
     order: str = ""
     page: int = 1
+    columns: tuple[str, ...] = ()
+    layout: str = ""
 
     def but(self, **changes: Any) -> Selection:
         """This selection with some parts changed; a threshold stays with the judge that it is of."""
@@ -202,6 +205,8 @@ class Selection:
             parts.append(f"in the order “{self.order}”")
         if self.page > 1:
             parts.append(f"page {self.page}")
+        if self.layout:
+            parts.append(f"shown as {self.layout}")
         return "; ".join(parts) or "everything"
 
 

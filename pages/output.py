@@ -4,7 +4,7 @@ import streamlit as st
 
 from capsafe_core.analysis.annotators import coherence_words
 from capsafe_core.store.outputs import read_output
-from capsafe_core.ui import listing, screen, story
+from capsafe_core.ui import listing, output_parts, screen, story
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
 
 with screen.question("What was the prompt, what was the response, and how did each judge rate it?") as view:
@@ -14,6 +14,7 @@ with screen.question("What was the prompt, what was the response, and how did ea
         st.page_link(str(screen.PAGES / "outputs.py"), label="Outputs", icon=":material/chat:")
         st.stop()
     output = read_output(view.store, chosen)
+    output_parts.walk(view, chosen)
     facts, judgments = output.facts, output.judgments
     places = "; ".join(
         f"{p.recipe}, seed {p.seed}, step {p.step}"
@@ -74,23 +75,5 @@ with screen.question("What was the prompt, what was the response, and how did ea
     if facts["benchmark_kind"] != "capability":
         st.subheader("The same prompt along all training", anchor=False)
         story.show(view, facts["benchmark"], facts["item"], facts["generation_id"], shown)
-    st.subheader("What each judge received and replied", anchor=False)
-    for row in judgments.itertuples():
-        with st.expander(
-            plain_label(f"{plain_label(row.judge)}, {row.dimension}: {plain_label(row.label or row.status)}")
-        ):
-            st.text(
-                f"Native label: {visible(row.native) or '—'}\nIts rubric on incoherent text: "
-                f"{visible(row.stance)}"
-                + (f"\nScore: {row.score:.3f}" if row.score == row.score and row.score is not None else "")
-            )
-            if not shown and (row.asked or row.raw):
-                st.text("Hidden: it holds the answer. Switch on “Show model text” above.")
-                continue
-            if row.asked:
-                show_raw(row.asked)
-            else:
-                st.text("It read the answer itself; no text was made for it.")
-            if row.raw:
-                st.text("Judge's reply")
-                show_raw(row.raw)
+    output_parts.judges_words(judgments, shown)
+    output_parts.raw_record(output, shown)

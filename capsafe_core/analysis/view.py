@@ -30,7 +30,7 @@ from capsafe_core.store import Store
 from capsafe_core.store.arrays import score_counts
 from capsafe_core.store.cells import cells, members
 from capsafe_core.store.counts import coherence_counts
-from capsafe_core.store.output_lists import ORDERS
+from capsafe_core.store.output_lists import COLUMNS, LAYOUTS, ORDERS
 from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
 from capsafe_core.store.threshold import StoreAtThreshold
 from capsafe_core.study import Study, recorded_text
@@ -359,6 +359,8 @@ def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selectio
         "outcome": (selection.outcomes, LISTED_OUTCOMES),
         "kind of output": (selection.strata, STRATA),
         "order": ([selection.order] if selection.order else [], ORDERS),
+        "column": (selection.columns, COLUMNS),
+        "layout": ([selection.layout] if selection.layout else [], LAYOUTS),
         "attack": ([selection.attack] if selection.attack else [], [a for a in own["attack"].unique() if a]),
         "choice of a condition": (
             [f"{part}={value}" for part, value in selection.condition],

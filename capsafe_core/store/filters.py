@@ -91,7 +91,7 @@ class Chosen:
     @property
     def key(self) -> str:
         """What tells these outputs from those of another selection."""
-        chosen = self.selection.but(order="", page=1, generation="")
+        chosen = self.selection.but(order="", page=1, generation="", columns=(), layout="")
         return f"{chosen.to_query()} {self.raters} {hash(frozenset(self.cells['cell_id']))}"
 
     @property

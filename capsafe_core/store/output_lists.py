@@ -62,6 +62,16 @@ ORDERS = {
 }
 
 
+COLUMNS = (
+    *("outcome", "unsafe votes", "answer", "prompt", "recipe", "seed", "step", "benchmark", "truncated"),
+    *("prompt id", "harm asked for", "tokens", "ended by", "verdicts"),
+)
+"""what a table of outputs may show"""
+USUAL = COLUMNS[:9]
+"""what it shows where nobody chose"""
+LAYOUTS = ("table", "text")
+
+
 @dataclass(frozen=True)
 class Found:
     """Outputs among which a page's are, the cells that they lie in, how many of them come before the page's,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,22 @@ def safety_verdicts(store: Store, generations: Sequence[str]) -> pd.DataFrame:
     return table
 
 
+def incoherence_spans(store: Store, generations: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The spans that speak for incoherence in some outputs: generation id -> {reason, start, end} in
+    characters of the answer."""
+    rows = store.rows(
+        """
+        SELECT CAST(generation_id AS VARCHAR), evidence FROM current_judgments
+        WHERE dimension = 'coherence' AND generation_id IN (SELECT unnest(CAST(? AS UUID[])))
+        """,
+        [list(generations)],
+    )
+    spans: dict[str, list[dict[str, Any]]] = {}
+    for generation, evidence in rows:
+        spans.setdefault(generation, []).extend(json.loads(evidence))
+    return spans
+
+
 def prompt_items(store: Store, benchmark: str) -> list[str]:
     """The items of a benchmark in order."""
     return [
@@ -73,7 +90,34 @@ class Output:
     places: pd.DataFrame
     """study, recipe, seed, step"""
     judgments: pd.DataFrame
-    """judge, family, dimension, status, label, native, score, raw, asked, evidence, attempt, stance"""
+    """judge, version, family, dimension, status, label, native, score, raw (its reply), asked (what it
+    received), evidence (JSON), attempt, stance"""
+
+    def record(self) -> dict[str, Any]:
+        """All of it as plain values, for JSON: the facts, `places`, and `judgments`, each with what the judge
+        received and replied."""
+        judgments = [
+            {**row, "evidence": json.loads(row["evidence"])}
+            for row in self.judgments.astype(object).to_dict("records")
+        ]
+        every = {
+            **self.facts,
+            "places": self.places.astype(object).to_dict("records"),
+            "judgments": judgments,
+        }
+        plain: dict[str, Any] = _plain(every)
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: numbers of numpy as numbers, what is missing as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if value is None or value is pd.NA or value != value:
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def read_output(store: Store, generation_id: str) -> Output:
@@ -111,8 +155,8 @@ def read_output(store: Store, generation_id: str) -> Output:
     )
     judgments = store.frame(
         """
-        SELECT r.name AS judge, r.family, j.dimension, j.status, coalesce(j.label, '') AS label, j.native,
-            j.score, j.raw, j.asked, j.evidence, j.attempt, r.stance
+        SELECT r.name AS judge, r.version, r.family, j.dimension, j.status,
+            coalesce(j.label, '') AS label, j.native, j.score, j.raw, j.asked, j.evidence, j.attempt, r.stance
         FROM current_judgments AS j JOIN raters AS r USING (rater_id)
             WHERE j.generation_id = CAST(? AS UUID) ORDER BY j.dimension, r.name
         """,
