@@ -11,14 +11,14 @@ from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.training import along_training, capability_against_unsafe
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import capability_parts as parts
-from capsafe_core.ui import given_parts, screen, unchecked
+from capsafe_core.ui import controls, given_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 from capsafe_core.ui.sections import section
 
 with screen.question("What does each recipe cost in safety at the capability goal?") as view:
     unchecked.note(view)
-    screen.ways_row(view)
-    screen.goals_row(view)
+    controls.ways_row(view)
+    controls.goals_row(view)
     paths = screen.remembered(view, "paths", lambda: path_table(view))
     found = screen.remembered(view, "matching", lambda: matching(view, paths))
     if not found.runs:
@@ -86,7 +86,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
 
     if picked:
         dataset, _, goal = picked.rpartition(":")
-        screen.set_goal(dataset, float(goal))
+        controls.set_goal(dataset, float(goal))
     if profile:
         recipe, benchmark = split_names(profile)
         screen.open_outputs(recipes=(recipe,), benchmarks=(benchmark,))

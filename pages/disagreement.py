@@ -10,7 +10,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.figures import judges as figures
 from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
-from capsafe_core.ui import agreement, listing, screen, unchecked
+from capsafe_core.ui import agreement, controls, listing, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 from capsafe_core.ui.sections import section
 from capsafe_core.ui.stress import stressed
@@ -81,7 +81,7 @@ def charts(view: View) -> dict[str, object]:
 
 with screen.question("Which outputs split the judges, and is it the incoherent ones?") as view:
     unchecked.note(view)
-    screen.ways_row(view, judge=False, policy=False)
+    controls.ways_row(view, judge=False, policy=False)
     wide, narrow = st.columns([3, 2], gap="large")
     with wide:
         # the charts count everything; only the list beside them is narrowed by a click

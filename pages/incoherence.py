@@ -7,14 +7,14 @@ from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.sentences import incoherence_sentence
 from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.quoting import split_names
+from capsafe_core.ui import controls, listing, screen, unchecked
 from capsafe_core.ui import incoherence_parts as parts
-from capsafe_core.ui import listing, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 from capsafe_core.ui.sections import section
 
 with screen.question("Where do responses become incoherent, and how?") as view:
     unchecked.note(view)
-    screen.ways_row(view, policy=False)
+    controls.ways_row(view, policy=False)
     table = screen.remembered(view, "incoherence", lambda: incoherence_table(view))
     table = table[table["recipe"].isin(view.compared_recipes or tuple(table["recipe"]))]
     if table.empty:

@@ -7,13 +7,13 @@ from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_ta
 from capsafe_core.analysis.mitigation_words import answer, not_compared
 from capsafe_core.analysis.mitigations import families, mitigations_table
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.ui import mitigation_parts, screen, unchecked
+from capsafe_core.ui import controls, mitigation_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible
 
 with screen.question("Which mitigation buys safety at the same capability, and at what price?") as view:
     unchecked.note(view)
-    screen.ways_row(view)
-    screen.goals_row(view)
+    controls.ways_row(view)
+    controls.goals_row(view)
     if not families(view):
         mitigation_parts.first_one(view.study)
     view = view.of_every_recipe  # what others mitigate is needed beside them

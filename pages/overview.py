@@ -4,7 +4,7 @@ import streamlit as st
 
 from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.overview import overview
-from capsafe_core.ui import given_parts, overview_parts, screen, unchecked
+from capsafe_core.ui import controls, given_parts, overview_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("What did fine-tuning do here, and how sure are we?") as view:
@@ -18,7 +18,7 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
     st.markdown(f"**{plain_label(found.headline)}**")
     with st.container(horizontal=True, vertical_alignment="center"):
         overview_parts.state_badge(found.chip, found.state)
-        screen.back(view)
+        controls.back(view)
         overview_parts.recipe_choice(found)
     left, right = st.columns([6, 5])
     with left:

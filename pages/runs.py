@@ -8,7 +8,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import coverage_squares
 from capsafe_core.jobs.engine_environment import read_state
 from capsafe_core.quoting import split_names
-from capsafe_core.ui import foreign, job_list, learnt, missing, planning, run_form, screen
+from capsafe_core.ui import controls, foreign, job_list, learnt, missing, planning, run_form, screen
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import current_owner
 
@@ -22,7 +22,7 @@ run_form.show(owner.settings, engine.ready)
 st.subheader("What is complete, and what is missing?", anchor=False)
 try:
     view = open_view(owner.store, screen.selection())
-    screen.study_choice(view)
+    controls.study_choice(view)
     benchmark = missing.benchmark(view)
     table = coverage_table(view, benchmark)
     st.markdown(f"**{plain_label(coverage_words(view.study.name, benchmark, table))}**")

@@ -195,8 +195,8 @@ def checkpoint_name(point: Any) -> str:
 
 
 def claims(view: View, found: ArmRates) -> list[Claim]:
-    """Everything that can be claimed, the most contested first: where ways of asking contradict each other by
-    most points.
+    """Everything that can be claimed, the most contested first: where analysis variants contradict each other
+    by most points.
 
     Matched claims (recipes at their goals against their start and each other) come before those that compare
     what is given. Where there are neither recipes against their starts nor attacks, any two checkpoints are a

@@ -53,7 +53,7 @@ def claims_table(view: View) -> pd.DataFrame:
     """Everything that can be claimed, the most contested first.
 
     Returns:
-        claim (for --claim), words, matched, lowest, highest (difference over ways of asking), ways.
+        claim (for --claim), words, matched, lowest, highest (difference over analysis variants), ways.
     """
     rates = arm_rates(view, matched_runs(view, path_table(view)))
     rows = []

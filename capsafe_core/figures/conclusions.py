@@ -1,4 +1,4 @@
-"""Does a conclusion survive: the specification curve, and how ways of asking rank the arms."""
+"""Does a conclusion survive: the specification curve, and how analysis variants rank the arms."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
 
 
 def rank_squares(names: Sequence[str], tau: npt.NDArray[np.float64]) -> go.Figure:
-    """Kendall's tau of the order of the arms between each two ways of asking; "—" where it is not defined.
+    """Kendall's tau of the order of the arms between each two analysis variants; "—" where it is not defined.
     Ids are "way~way"."""
     rows = [(names[j], names[i], tau[i, j]) for i in range(len(names)) for j in range(len(names))]
     marks = pd.DataFrame(rows, columns=["x", "y", "value"])

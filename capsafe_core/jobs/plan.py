@@ -28,14 +28,12 @@ from capsafe_core.jobs.folder.work import (
     kept_step,
 )
 from capsafe_core.jobs.own_checkpoints import OwnCheckpoint, usable_checkpoints
+from capsafe_core.jobs.own_judges import read_own_judge
 from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, SamplingSettings, Study
-from capsafe_core.values import parse_toml
 
 PROBE_SEED = 777
 """Seed of the items that measure capability during fine-tuning; apart from training and test seeds."""
 PROBE_SIZE = 64
-LARGEST_JUDGE = 1 << 20
-"""bytes of the file of a judge of the user's own"""
 
 
 HOW = set(RecipeWork.__struct_fields__[-len(RecipeWork.__struct_defaults__) :])
@@ -69,26 +67,6 @@ def plan_judge(study: Study, judge: JudgeSettings, generations: Sequence[str], p
         generations: ids of generate jobs.
     """
     return _Planner(study, parts, read_own_judge, lambda _: ()).judge(judge, tuple(generations))
-
-
-def read_own_judge(path: Path) -> dict[str, Any]:
-    """The entry of a judge of the user's own.
-
-    Raises:
-        CapsafeError: the file cannot be read or is not a TOML.
-    """
-    if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_JUDGE):
-        raise CapsafeError(
-            f"The judge's file {path} is not a file of at most {LARGEST_JUDGE >> 20} MB, so it is not "
-            "opened.",
-            "Name a TOML file.",
-        )
-    try:
-        return parse_toml(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CapsafeError(
-            f"The judge's file {path} cannot be read: {error}.", "docs/judges.md has an example."
-        ) from error
 
 
 def _dump(settings: BaseModel) -> dict[str, Any]:

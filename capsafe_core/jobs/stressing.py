@@ -13,7 +13,8 @@ from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.folder.work import JudgeWork, StressWork
 from capsafe_core.jobs.new_run import outputs_of
-from capsafe_core.jobs.plan import plan_judge, read_own_judge
+from capsafe_core.jobs.own_judges import read_own_judge
+from capsafe_core.jobs.plan import plan_judge
 from capsafe_core.study import JudgeSettings, Study
 
 

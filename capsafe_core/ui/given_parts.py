@@ -15,7 +15,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.figures.given import rates_as_given
 from capsafe_core.figures.overview import outcome_bars
 from capsafe_core.figures.training import along_training
-from capsafe_core.ui import overview_parts, screen
+from capsafe_core.ui import controls, overview_parts, screen
 from capsafe_core.ui.safe_text import plain_label, visible
 
 MARK = "As given: these checkpoints are not capability-matched."
@@ -30,7 +30,7 @@ def overview(view: View, at_goal: Matching) -> None:
         st.badge("as given, not capability-matched", icon=":material/warning:", color="orange")
         if found.claim:
             overview_parts.state_badge(found.chip, found.state)
-        screen.back(view)
+        controls.back(view)
     tell_missing(lacking(view, at_goal))
     left, right = st.columns([6, 5])
     with left:

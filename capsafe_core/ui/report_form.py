@@ -128,7 +128,7 @@ def _part(view: View, keys: list[str], place: int) -> Item | None:
 def _mover(keys: list[str], place: int, to: int, label: str, icon: str) -> None:
     """A button that gives a part another place in the order."""
     if st.button(
-        label,
+        plain_label(label),
         icon=icon,
         type="tertiary",
         disabled=not 0 <= to < len(keys),
@@ -277,7 +277,7 @@ def present(view: View) -> None:
 def _walk(place: int, last: int) -> None:
     """Back, on, and out; drawn first, so that a finding that cannot be made does not hold anybody up."""
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        st.caption(f"{place} of {last}")
+        st.caption(plain_label(f"{place} of {last}"))
         for label, key, to in (("Back", "ArrowLeft", place - 1), ("Next", "ArrowRight", place + 1)):
             if st.button(
                 label,

@@ -9,6 +9,7 @@ import streamlit as st
 
 from capsafe_core.quoting import join_names, split_names
 from capsafe_core.ui import screen
+from capsafe_core.ui.address import OPEN
 from capsafe_core.ui.safe_text import plain_label
 
 EVERY = "all"
@@ -37,7 +38,7 @@ def section(title: str, name: str, part: Callable[[], T]) -> T | None:
 
 
 def _opened() -> tuple[str, ...]:
-    return split_names(st.query_params.get(screen.OPEN, ""))
+    return split_names(st.query_params.get(OPEN, ""))
 
 
 def _note(name: str, key: str) -> None:
@@ -45,6 +46,6 @@ def _note(name: str, key: str) -> None:
     others = tuple(one for one in _opened() if one != name)
     names = (*others, name) if st.session_state[key] else others
     if names:
-        st.query_params[screen.OPEN] = join_names(names)
+        st.query_params[OPEN] = join_names(names)
     else:
-        st.query_params.pop(screen.OPEN, None)
+        st.query_params.pop(OPEN, None)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from capsafe_core.annotation import read_guidelines
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, Part, Status, create_job, list_jobs, open_job, read_jobs
-from capsafe_core.jobs.plan import read_own_judge
+from capsafe_core.jobs.own_judges import read_own_judge
 from capsafe_core.mapping import parse_mapping
 from capsafe_core.people import role_of
 from capsafe_core.records import (
