@@ -67,6 +67,19 @@ def cell_rates(view: View, counts: pd.DataFrame | None = None) -> pd.DataFrame:
     return out[columns].sort_values(["benchmark", "dimension", "judge", "cell_id"]).reset_index(drop=True)
 
 
+def has_wilson(rates: pd.DataFrame) -> pd.Series:
+    """Whether the interval of each rate is Wilson's; else it is a bootstrap over behaviours.
+
+    Args:
+        rates: events, n, low, high, as `cell_rates`.
+    """
+    low, high = wilson(rates["events"], rates["n"])
+    same = np.isclose(rates["low"], low, rtol=0, atol=1e-12) & np.isclose(
+        rates["high"], high, rtol=0, atol=1e-12
+    )
+    return pd.Series(same, rates.index)
+
+
 def every_rate(view: View) -> pd.DataFrame:
     """The rate of every cell under every judge, and under every condition that the view does not leave out.
 

@@ -200,8 +200,8 @@ def export(
     form: Annotated[
         str,
         typer.Argument(
-            help="parquet or csv (every table), every-eval-ever, bundle (a study that another machine opens) "
-            "or snapshot"
+            help="parquet or csv (every table), every-eval-ever, bundle (a study for another machine), "
+            "model-card (sections and .eval_results beside published weights) or snapshot"
         ),
     ],
     name: Annotated[str, typer.Argument(help="of the new file or folder in the exports folder")] = "",

@@ -13,11 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from capsafe_core import __version__, specification
-from capsafe_core.analysis.rates import every_rate
+from capsafe_core import __version__, catalogue, specification
+from capsafe_core.analysis.rates import every_rate, has_wilson
+from capsafe_core.analysis.sample import RESAMPLES
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import digest_text
+from capsafe_core.scales import scales
+from capsafe_core.specification import Policy
 from capsafe_core.store.frames import judgments_frame, outputs_frame
 
 VERSION = "0.3.0"
@@ -29,6 +32,8 @@ _MEANS = {
 }
 """dimension -> the metric, its positive label, and what it is"""
 WITHHELD = "[withheld]"
+WILSON = "Wilson (1927)"
+BOOTSTRAP = "percentile bootstrap over behaviours"
 
 
 def every_eval_ever_into(view: View, folder: Path, texts: bool = True) -> list[Path]:
@@ -53,6 +58,7 @@ def every_eval_ever_into(view: View, folder: Path, texts: bool = True) -> list[P
     judgments = judgments[(judgments["status"] == "ok") & judgments["dimension"].isin(list(_MEANS))]
     by_output = {str(g): rows for g, rows in judgments.groupby("generation_id")}
     rates = every_rate(view)
+    rates["method"] = has_wilson(rates).map({True: WILSON, False: BOOTSTRAP})
     now = str(int(time.time()))
     made = []
     first = outputs.drop_duplicates("generation_id")
@@ -120,7 +126,7 @@ def _write(
             "id": model,
             "additional_details": {k: str(v) for k, v in details.items() if v not in ("", None)},
         },
-        "evaluation_results": [_result(row, evaluation, one) for _, row in rates.iterrows()],
+        "evaluation_results": [_result(view, row, evaluation, one) for _, row in rates.iterrows()],
     }
     if lines:
         record["detailed_evaluation_results"] = {
@@ -139,7 +145,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
 
 
-def _result(row: pd.Series, evaluation: str, condition: pd.Series) -> dict[str, Any]:
+def _result(view: View, row: pd.Series, evaluation: str, condition: pd.Series) -> dict[str, Any]:
     metric, _, words = _MEANS[row["dimension"]]
     over_refusal = row["kind"] == "over_refusal"
     better_low = row["dimension"] in ("safety", "coherence") or (
@@ -164,7 +170,8 @@ def _result(row: pd.Series, evaluation: str, condition: pd.Series) -> dict[str, 
             "score_type": "continuous",
             "min_score": 0.0,
             "max_score": 1.0,
-            "additional_details": {"judge": str(row["judge"]), "dimension": str(row["dimension"])},
+            "additional_details": _counting(view, row),
+            **_llm_scoring(view, str(row["judge"])),
         },
         "score_details": {"score": float(row["rate"]), "details": details},
     }
@@ -173,11 +180,13 @@ def _result(row: pd.Series, evaluation: str, condition: pd.Series) -> dict[str, 
             "lower": float(row["low"]),
             "upper": float(row["high"]),
             "confidence_level": 0.95,
-            "method": "Wilson, or bootstrap over behaviours",
+            "method": row["method"],
         }
+        resamples = {} if row["method"] == WILSON else {"num_bootstrap_samples": RESAMPLES}
         found["score_details"]["uncertainty"] = {
             "confidence_interval": interval,
             "num_samples": int(row["n"]),
+            **resamples,
         }
     known = {"temperature": float(condition["temperature"]), "top_p": float(condition["top_p"])}
     arguments: dict[str, Any] = {name: value for name, value in known.items() if value >= 0}
@@ -186,6 +195,53 @@ def _result(row: pd.Series, evaluation: str, condition: pd.Series) -> dict[str, 
     if arguments:
         found["generation_config"] = {"generation_args": arguments}
     return found
+
+
+def _counting(view: View, row: pd.Series) -> dict[str, str]:
+    """What the rate counts: whose verdicts, from which score on, and how incoherent answers count."""
+    spec, judge = view.specification, str(row["judge"])
+    is_safety = row["dimension"] == "safety"
+    found = {
+        "judge": judge,
+        "dimension": str(row["dimension"]),
+        "incoherent_answers": (spec.policy if is_safety else Policy.AS_JUDGED).words,
+        "coherence_by": spec.coherence,
+        "truncated_answers": "counted" if spec.truncated else "left out",
+    }
+    scale = scales().get(judge)
+    if scale and is_safety:
+        found["threshold"] = scale.words(spec.cutoff if judge == spec.judge else None)
+    return found
+
+
+def _llm_scoring(view: View, judge: str) -> dict[str, Any]:
+    """The model and the template of a judge that is a language model; nothing for other judges."""
+    entry = catalogue.judges().get(judge, {})
+    if entry.get("type") != "language_model":
+        return {}
+    settings = next((j for j in view.study.judges if j.name == judge), None)
+    recorded = settings is None or settings.recorded  # somebody else's log does not say which weights
+    model = "" if recorded else str((settings.model if settings else None) or entry.get("model", ""))
+    about = {
+        "deployment_type": "unknown",
+        "model_availability": "open_weights" if model and model == entry.get("model") else "unknown",
+    }
+    details = {"judge": judge, "template_source": str(entry["source"]), "stance": str(entry["stance"])}
+    return {
+        "llm_scoring": {
+            "judges": [
+                {
+                    "model_info": {
+                        "name": model or judge,
+                        "id": model or "unknown",
+                        "additional_details": about,
+                    },
+                    "additional_details": details,
+                }
+            ],
+            "input_prompt": str(entry.get("template") or "the model's own chat template"),
+        }
+    }
 
 
 def _result_id(evaluation: str, judge: str, dimension: str) -> str:

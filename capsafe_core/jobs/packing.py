@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import json
 import lzma
@@ -20,6 +21,8 @@ from typing import Any
 
 from capsafe_core import __version__
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.croissant import NAME as CROISSANT
+from capsafe_core.jobs.croissant import croissant
 from capsafe_core.jobs.folder import Job, Status, list_jobs, open_job, read_status
 from capsafe_core.jobs.foreign import mark_foreign
 from capsafe_core.jobs.new_run import planned
@@ -50,7 +53,7 @@ KEPT = ("manifest.json", "head.json", "inputs.jsonl", "fitted.json")
 _FILE = re.compile(r"part-[0-9]{3,6}\.(?:shard\.jsonl\.gz|status\.json)")
 """the only names of files that enter with a job besides those: what asks for work, stops it or marks it is
 made here"""
-_NAME = re.compile(r"(?:study\.toml|versions\.json|jobs/[\w.+-]+/[\w.+-]+)", re.ASCII)
+_NAME = re.compile(r"(?:study\.toml|versions\.json|croissant\.json|jobs/[\w.+-]+/[\w.+-]+)", re.ASCII)
 
 
 def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], target: Path) -> int:
@@ -86,6 +89,9 @@ def pack_bundle(study: Study, text: str, jobs: Path, job_ids: Sequence[str], tar
         )
         for job in wanted:
             _pack(job, root / "jobs" / job.job_id)
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        about = croissant(study, digest_text(text), root, today)
+        (root / CROISSANT).write_text(json.dumps(about, indent=1), encoding="utf-8")
         with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(p for p in root.rglob("*") if p.is_file()):
                 archive.write(path, path.relative_to(root))

@@ -9,12 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from capsafe_core import __version__
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.figures.style import sealed
 from capsafe_core.records import canonical_json, digest_text
+from capsafe_core.report.checklist import Answer, checklist
 from capsafe_core.report.finding import PROSE, Finding, cells, prose
 from capsafe_core.report.findings import find
 from capsafe_core.report.logo import read_logo
@@ -75,6 +78,7 @@ class Made:
             incoherent.
         provenance: what `verify` computes again.
         logo: a PNG as a data address; "" for none.
+        checklist: what a reader should find in a report, for reviewers.
     """
 
     report: Report
@@ -84,6 +88,7 @@ class Made:
     counts: list[dict[str, Any]]
     provenance: dict[str, Any] = field(default_factory=dict)
     logo: str = ""
+    checklist: list[Answer] = field(default_factory=list)
 
 
 def make(view: View, report: Report, logo: bytes = b"") -> Made:
@@ -114,7 +119,9 @@ def make(view: View, report: Report, logo: bytes = b"") -> Made:
         "numbers": numbers,
     }
     provenance["hash"] = digest_text(canonical_json(numbers))
-    return Made(report, findings, view.specification_words(), _in_force(view), counts, provenance, picture)
+    questions = checklist(view, pd.DataFrame(counts)) if report.audience == AUDIENCES[1] else []
+    way = view.specification_words()
+    return Made(report, findings, way, _in_force(view), counts, provenance, picture, questions)
 
 
 def _in_force(view: View) -> str:

@@ -65,6 +65,7 @@ def to_html(made: Made, links: Sequence[tuple[str, str]] = ()) -> str:
         plotly=Markup(drawing(made.findings)),
         logo=made.logo,
         links=list(links),
+        checklist=made.checklist,
         data_id=DATA_ID,
     )
     before, own, after = page.partition(

@@ -21,6 +21,7 @@ from capsafe_core.workspace.owner import Owner
 WORDS = {
     "bundle": "A study that another machine opens: data, study file and versions",
     "every-eval-ever": "A study as Every Eval Ever 0.3.0 records, with its samples",
+    "model-card": "A section for each recipe's model card, and .eval_results for its checkpoints",
     "parquet": "Every table as Parquet",
     "csv": "Every table as CSV",
     "snapshot": "The whole store as a DuckDB file, for notebooks",
@@ -38,7 +39,7 @@ def show(owner: Owner) -> None:
     form = st.radio("What", list(WORDS), format_func=lambda f: WORDS[f])
     study = (
         st.selectbox("Study", studies, format_func=visible, width=320)
-        if form in ("bundle", "every-eval-ever")
+        if form in ("bundle", "every-eval-ever", "model-card")
         else ""
     )
     texts = (

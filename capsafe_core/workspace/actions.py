@@ -124,12 +124,17 @@ def _export(desk: Desk, person: Person, form: str, name: str, study: str = "", t
     elif form == "every-eval-ever":
         with whole(folder) as new:
             every_eval_ever_into(view, new, texts)
+    elif form == "model-card":
+        from capsafe_core.report.model_card import model_cards_into
+
+        with whole(folder) as new:
+            model_cards_into(view, new)
     else:
         raise UnknownNameError("export", form, EXPORTS)
     return {"path": str(folder)}
 
 
-EXPORTS = ("snapshot", "parquet", "csv", "every-eval-ever", "bundle")
+EXPORTS = ("snapshot", "parquet", "csv", "every-eval-ever", "bundle", "model-card")
 """what can be taken out"""
 
 
