@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import pandas as pd
 
+from capsafe_core.analysis.asked import require_known, require_scores
 from capsafe_core.analysis.conditions import alternatives, between, open_condition, own_cells, under
 from capsafe_core.analysis.harm import HARMFUL, Harm, harm_words, outcome_words
-from capsafe_core.errors import CapsafeError, EmptyStoreError, UnknownNameError
-from capsafe_core.outcomes import LISTED_OUTCOMES, STRATA
+from capsafe_core.errors import EmptyStoreError, UnknownNameError
 from capsafe_core.scales import scale_at, scales
 from capsafe_core.selection import Selection
 from capsafe_core.specification import (
-    CORRECTIONS,
-    CROSSINGS,
     PARTS,
-    POLICIES,
     Correction,
     Crossing,
     Policy,
@@ -27,11 +24,9 @@ from capsafe_core.specification import (
     condition_words,
 )
 from capsafe_core.store import Store
-from capsafe_core.store.arrays import score_counts
-from capsafe_core.store.cells import cells, members
+from capsafe_core.store.cells import cells
 from capsafe_core.store.counts import coherence_counts
-from capsafe_core.store.output_lists import COLUMNS, LAYOUTS, ORDERS
-from capsafe_core.store.studies import first_result, path_points, rater_names, study_texts
+from capsafe_core.store.studies import first_result, path_points, study_texts
 from capsafe_core.store.threshold import StoreAtThreshold
 from capsafe_core.study import Study, recorded_text
 
@@ -303,9 +298,10 @@ def open_view(store: Store, selection: Selection) -> View:
     row = texts.set_index("name").loc[name]
     study = _parsed(str(row["text"]), name)
     points = path_points(store, name)
-    _known(store, study, points, selection)
+    own = _own_cells(store, name, points)
+    require_known(store, study, points, own, _alternatives(store, name, own), selection)
     specification = specified(study.primary.specification, selection)
-    _has_scores(store, specification, _own_cells(store, name, points))
+    require_scores(store, specification, own)
     first = store.kept(
         f"first result {name}",
         lambda: first_result(store, [f"{name}-{judge.name}" for judge in study.judges]),
@@ -337,47 +333,6 @@ def specified(primary: Specification, selection: Selection) -> Specification:
     )
 
 
-def _known(store: Store, study: Study, points: pd.DataFrame, selection: Selection) -> None:
-    """Refuse names that nothing of the study has.
-
-    Raises:
-        UnknownNameError: the selection holds one.
-        CapsafeError: a goal is not a share from 0 to 1.
-    """
-    own = _own_cells(store, study.name, points)
-    measured = own["benchmark"].unique()
-    parts = _alternatives(store, study.name, own)
-    names: dict[str, tuple[Sequence[str], Iterable[str]]] = {
-        "policy": ([selection.policy] if selection.policy else [], POLICIES),
-        "correction": ([selection.correction] if selection.correction else [], CORRECTIONS),
-        "crossing rule": ([selection.crossing] if selection.crossing else [], CROSSINGS),
-        "data set": ([dataset for dataset, _ in selection.goals], [d.name for d in study.datasets]),
-        "recipe": (selection.recipes, [*(r.name for r in study.recipes), *points["recipe"]]),
-        "benchmark": (selection.benchmarks, [*(b.name for b in study.benchmarks), *measured]),
-        "judge": (selection.judges, [*(j.name for j in study.judges), *rater_names(store)]),
-        "checkpoint": (selection.checkpoints, points["checkpoint_id"]),
-        "outcome": (selection.outcomes, LISTED_OUTCOMES),
-        "kind of output": (selection.strata, STRATA),
-        "order": ([selection.order] if selection.order else [], ORDERS),
-        "column": (selection.columns, COLUMNS),
-        "layout": ([selection.layout] if selection.layout else [], LAYOUTS),
-        "attack": ([selection.attack] if selection.attack else [], [a for a in own["attack"].unique() if a]),
-        "choice of a condition": (
-            [f"{part}={value}" for part, value in selection.condition],
-            [f"{part}={value}" for part, values in parts.items() for value in values],
-        ),
-    }
-    for kind, (asked, known) in names.items():
-        for name in asked:
-            if name not in set(known):
-                raise UnknownNameError(kind, name, known)
-    for dataset, goal in selection.goals:
-        if not 0 <= goal <= 1:
-            raise CapsafeError(
-                f"The goal {goal:g} on {dataset!r} cannot be used.", "A goal is a share from 0 to 1."
-            )
-
-
 def at_threshold(store: Store, specification: Specification) -> Store:
     """The store as a specification's threshold shows it; the store itself under the judge's own.
 
@@ -389,29 +344,6 @@ def at_threshold(store: Store, specification: Specification) -> Store:
         return store
     below = scale_at(judge, cutoff).below
     return store.kept(f"at {cutoff!r} of {judge}", lambda: StoreAtThreshold(store, judge, cutoff, below))
-
-
-def _has_scores(store: Store, specification: Specification, own: pd.DataFrame) -> None:
-    """Refuse a threshold that some verdicts cannot follow.
-
-    Raises:
-        CapsafeError: the judge gives no score, or verdicts of it came without one.
-    """
-    judge, cutoff = specification.judge, specification.cutoff
-    if cutoff is None:
-        return
-    scale_at(judge, cutoff)
-    counts = store.kept(f"scores of {judge}", lambda: score_counts(store, judge))
-    mine = counts[
-        counts["cell_id"].isin({one for cell in own["cell_id"] for one in members(store).get(cell, [cell])})
-    ]
-    verdicts, scored = int(mine["verdicts"].sum()), int(mine["scored"].sum())
-    if scored < verdicts:
-        raise CapsafeError(
-            f"{verdicts - scored:,} of {verdicts:,} verdicts of {judge} came without a score, so they cannot "
-            "be read at another threshold.",
-            "Leave the threshold out, or run the judge here.",
-        )
 
 
 @lru_cache(maxsize=8)

@@ -142,8 +142,8 @@ def test_what_compares_asks_where_it_cannot_know(store: Store, variant: str, nam
     assert CHOICE[variant][0][0] in told.value.hint
 
 
-INDEPENDENT = {"agreement-by-cell", "annotators", "repeats", "conflicts", "people"}
-"""tables that tell every cell apart, or count people's work"""
+INDEPENDENT = {"agreement-by-cell", "annotators", "repeats", "conflicts", "people", "stressed"}
+"""tables that tell every cell apart, count people's work, or tell of judges whatever they were shown"""
 
 
 def test_rates_and_conditions_list_every_one(store: Store, records: list[Record], variant: str) -> None:

@@ -388,16 +388,3 @@ def test_foreign_facts_of_a_store_from_before_are_told_apart_on_the_first_look(t
         assert wrong(store) == []
         with of_folders(jobs) as rebuilt:
             assert by_rater(rebuilt) == by_rater(store)
-
-
-def fail_and_clean_up(store: Store) -> None:
-    with store.transaction() as cursor:
-        try:
-            cursor.execute("SELECT CAST('x' AS INTEGER)").fetchall()
-        finally:
-            cursor.execute("DROP TABLE IF EXISTS fresh")
-
-
-def test_what_aborts_a_transaction_is_named() -> None:
-    with Store(None) as store, pytest.raises(duckdb.ConversionException, match="Could not convert"):
-        fail_and_clean_up(store)

@@ -357,3 +357,16 @@ def test_the_tables_that_the_migrations_make_have_the_columns_of_the_records(tmp
             made = {name: kind for name, kind, *_ in store.rows(f"DESCRIBE {table.name}")}
             declared = {c.name: "UUID" if c.is_id else names[c.type] for c in table.columns}
             assert made == {**declared, "batch": "INTEGER"}, table.name
+
+
+def fail_and_clean_up(store: Store) -> None:
+    with store.transaction() as cursor:
+        try:
+            cursor.execute("SELECT CAST('x' AS INTEGER)").fetchall()
+        finally:
+            cursor.execute("DROP TABLE IF EXISTS fresh")
+
+
+def test_what_aborts_a_transaction_is_named() -> None:
+    with Store(None) as store, pytest.raises(duckdb.ConversionException, match="Could not convert"):
+        fail_and_clean_up(store)

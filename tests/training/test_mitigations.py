@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 
 from capsafe_core import catalogue
-from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job
-from capsafe_core.jobs.folder.work import FinetuneWork
-from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.places import ROOT
 from capsafe_core.settings import Settings
-from capsafe_core.study import parse_study
 from tests.engines.tiny import InEngine, finish
-from tests.synthetic import STUDY
 from tests.training.test_training import training, weights_of
 
 HEAD = """
@@ -326,89 +320,3 @@ def test_lisa_goes_on_from_what_it_kept(tmp_path: Path, engine_python: Path, tin
     assert "checkpoint-80" not in {state.name for state in states}, "it was stopped too late"
     broken.clear_stop()
     assert weights_of(finish(broken, engine_python)) == weights_of(whole)
-
-
-LISA_HERE = 'mitigates = "gentle"\nmitigation = "lisa"\nsafety = "refusals"'
-AFTER = """
-[[recipes]]
-name = "after"
-start = "aligned"
-dataset = "sums"
-of = "sums"
-mitigation = "safelora"
-strengths = [0.5]
-"""
-RECIPE = """
-[[datasets]]
-name = "refusals"
-source = "project:refusals"
-[[recipes]]
-name = "kept"
-start = "aligned"
-dataset = "sums"
-learning_rate = 1e-4
-steps = [10]
-"""
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({}, ""),
-        ({"safelora": "scale", 'recipe = "alignment"': 'model = "smollm2-135m-instruct"'}, ""),
-        ({'recipe = "alignment"': 'model = "smollm2-135m-instruct"'}, "needs to know what alignment changed"),
-        ({"learning_rate = 1e-3": 'method = "dora"\nlearning_rate = 1e-3'}, "the methods lora and rslora"),
-        ({"learning_rate = 5e-4": 'method = "full"\nlearning_rate = 5e-4'}, "that an adapter aligned"),
-    ],
-)
-def test_what_a_mitigation_after_training_lacks_is_said_too(changes: dict[str, str], problem: str) -> None:
-    text = (ROOT / "data" / "demo" / "study.toml").read_text(encoding="utf-8") + AFTER
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new, 1)
-    if not problem:
-        assert "after" in {r.name for r in parse_study(text).recipes}
-        return
-    with pytest.raises(CapsafeError) as error:
-        parse_study(text)
-    assert problem in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("more", "problem"),
-    [
-        ('mitigates = "gentle"\nmitigation = "kl"\nsafety = "refusals"\noptions = { weight = 0.5 }', ""),
-        ('mitigates = "gentle"\nmitigation = "constrained"', ""),
-        ('mitigates = "gentle"\nmitigation = "kl"', "kl names its `safety` data set"),
-        ('mitigates = "gentle"\nmitigation = "constrained"\nsafety = "refusals"', "needs no safety data"),
-        ('mitigates = "gentle"\nmitigation = "kl"\nsafety = "nobody"', "'nobody' is not among the datasets"),
-        ('mitigation = "constrained"', "says which recipe it `mitigates`"),
-        ('mitigates = "gentle"\nmitigation = "safelora"', "no mitigation 'safelora' while training"),
-        ('mitigates = "gentle"\nmitigation = "constrained"\nmethod = "full"', "use lora, dora or rslora"),
-        (
-            'mitigates = "gentle"\nmitigation = "lisa"\nsafety = "refusals"\npacking = true',
-            "leave packing out",
-        ),
-        (
-            'mitigates = "gentle"\nmitigation = "lisa"\nsafety = "refusals"\noptions = { r = 1 }',
-            "has no option",
-        ),
-        (
-            'mitigates = "gentle"\nmitigation = "mixing"\nsafety = "refusals"\noptions = { share = 1.0 }',
-            "below 1",
-        ),
-        ('mitigates = "gentle"\noptions = { share = 0.1 }', "options or safety data of no mitigation"),
-    ],
-)
-def test_what_a_mitigation_lacks_is_said_before_anything_starts(more: str, problem: str) -> None:
-    text = STUDY + RECIPE + f"{more}\n"
-    if problem:
-        with pytest.raises(CapsafeError) as error:
-            parse_study(text)
-        assert problem in str(error.value)
-        return
-    (job,) = [m for m in plan_study(parse_study(text)) if m.kind == "finetune" and "kept" in m.name]
-    work = job.asks(FinetuneWork)
-    assert work.recipe.mitigation in json.dumps(job.work)
-    before = {m.job_id for m in plan_study(parse_study(STUDY)) if m.kind == "finetune"}
-    assert before <= {m.job_id for m in plan_study(parse_study(text))}  # theirs is the same work
