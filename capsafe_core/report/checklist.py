@@ -97,7 +97,7 @@ def _reporting(view: View, judged: pd.DataFrame) -> Iterator[Answer]:
     yield Answer(
         REPORTING,
         "What can others compute again?",
-        "every number of this report (`capsafe report --verify`); the outputs, from `capsafe export bundle`",
+        "every number of this report (capsafe report --verify); the outputs, from capsafe export bundle",
     )
     yield Answer(
         REPORTING,

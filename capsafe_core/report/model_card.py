@@ -18,7 +18,7 @@ import pandas as pd
 from capsafe_core import __version__
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.methods import METHODS
-from capsafe_core.analysis.number_words import interval_words
+from capsafe_core.analysis.number_words import hundredths, interval_words
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import every_rate
 from capsafe_core.analysis.view import View
@@ -97,8 +97,7 @@ def _section(view: View, recipe: str, paths: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|",
         *(_row(row) for row in records(mine)),
         "",
-        *(f"{markdown_text(METHODS[name])}" for name in ("crossing", "wilson")),
-        "",
+        *(line for name in ("crossing", "wilson") for line in (markdown_text(METHODS[name]), "")),
         f"Made with capsafe {__version__}. Seeds and checkpoints beside these can differ.",
         "",
     ]
@@ -119,11 +118,9 @@ def _row(row: dict[str, Any]) -> str:
 def _share(rate: float, low: float | None = None, high: float | None = None) -> str:
     if pd.isna(rate):
         return "–"
-    span = (
-        ""
-        if low is None or high is None or pd.isna(low) or pd.isna(high)
-        else f" ({interval_words(low, high)})"
-    )
+    span = ""
+    if low is not None and high is not None and not (pd.isna(low) or pd.isna(high)):
+        span = f" ({hundredths(low)}–{hundredths(high)})"
     return f"{100 * rate:.1f}{span}"
 
 

@@ -100,10 +100,12 @@ def show(view: View) -> None:
     if not picked:
         st.info("Choose at least one finding.")
         return
+    above = st.container()  # the files stand before the parts, which they are made of
     items = [_part(view, picked, i) for i in range(len(picked))]
     report = Report(title, tuple(item for item in items if item), audience)
     if report.items:
-        _files(view, report)
+        with above:
+            _files(view, report)
 
 
 def _own_name(key: str) -> str:
@@ -185,13 +187,7 @@ def _meaning(found: Finding) -> None:
 def _files(view: View, report: Report) -> None:
     """The report as files, made when they are asked for."""
 
-    logo = st.file_uploader("Logo (PNG or JPEG)", ["png", "jpg", "jpeg"], key="logo", width=320)
-    picture = logo.getvalue() if logo else b""
-    try:
-        read_logo(picture) if picture else ""
-    except CapsafeError as error:
-        screen.show_error(error)
-        picture = b""
+    picture = b""
 
     def made() -> Made:
         return make(view, report, picture)
@@ -232,11 +228,25 @@ def _files(view: View, report: Report) -> None:
             on_click="ignore",
             help="This report and the study's tables as pages that open without a server.",
         )
+        with st.popover("Logo", icon=":material/image:"):
+            picture = _logo()
     st.caption(
         ("" if browser() else "For a PDF, install Chromium on the server, or print the HTML file. ")
         + "Every number is computed again by `capsafe report --verify FILE.html`. Texts of outputs are left "
         "out unless chosen."
     )
+
+
+def _logo() -> bytes:
+    """The picture that was chosen; empty where none was, or none that can be used."""
+    chosen = st.file_uploader("PNG or JPEG", ["png", "jpg", "jpeg"], key="logo")
+    picture = chosen.getvalue() if chosen else b""
+    try:
+        read_logo(picture) if picture else ""
+    except CapsafeError as error:
+        screen.show_error(error)
+        return b""
+    return picture
 
 
 def present(view: View) -> None:
