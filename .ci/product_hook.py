@@ -13,6 +13,7 @@ PRODUCT = (
     ".streamlit/config.toml",
     "data/benchmarks",
     "data/demo",
+    "data/studies",
     "data/training",
     "constraints.txt",
     "requirements-engine.txt",

@@ -11,6 +11,7 @@ from capsafe_core.analysis.sample import RESAMPLES, SAFETY_SEED
 from capsafe_core.analysis.view import View
 from capsafe_core.outcomes import STRATA
 from capsafe_core.records import LABELS
+from capsafe_core.specification import Code
 from capsafe_core.stats.agreement import Patterns, coefficient
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals
 from capsafe_core.stats.intervals import wilson
@@ -104,6 +105,17 @@ def _interval(
     if np.isnan(known).mean() > 0.05:
         return np.nan, np.nan
     return percentile_intervals(known[:, None])[0] or (np.nan, np.nan)
+
+
+def double_labels(view: View, dimension: str) -> tuple[int, float]:
+    """How many outputs have labels of two people or more, and of two labels of one output the share that
+    differ in whether there is an event (unsafe, any refusal, incoherent); NaN where there are none."""
+    said = answers(view, dimension)
+    told = said[(said["repeat"] == 0) & (said["code"] != Code.NO_VERDICT)]
+    each = (told["code"] >= Code.POSITIVE).groupby(told["generation_id"]).agg(["sum", "size"])
+    each = each[each["size"] > 1]
+    differ = 2 * each["sum"] * (each["size"] - each["sum"]) / (each["size"] * (each["size"] - 1))
+    return len(each), float(differ.mean())
 
 
 def repeats_table(view: View) -> pd.DataFrame:

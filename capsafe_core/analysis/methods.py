@@ -104,6 +104,10 @@ METHODS = {
     "verdict), λ making the variance smallest. 95% coverage is claimed from 200 labels, 20 a "
     "class, q0 + q1 ≥ 1.3 and rates of 10 to 90% on. For one who looks after every label and stops when "
     "they like: an asymptotic confidence sequence (Waudby-Smith et al. 2024), which forecasts use.",
+    "fallible": "People err too: from outputs with labels of two people, who err apart from each other and "
+    "alike, the share of events that one label misses if all errors are misses, and of other outputs that "
+    "one label raises if all are false alarms (Bross 1954); the ends of the interval of PPI++ are moved by "
+    "the one and by the other. A bound, not an interval.",
     "corrected at the goal": "Corrected at the goal: PPI++ within each side of the comparison (the "
     "checkpoints around the goal, the start) and each kind of output (coherent, incoherent), with labels of "
     "these alone; sums, labels too, are taken again in every resample of the uncorrected difference. Of few "

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsafe_core.analysis.annotators import double_labels
 from capsafe_core.analysis.columns import framed
+from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.people_labels import Labels, read_labels, usable_part
 from capsafe_core.analysis.sample import Sample, sample_of
 from capsafe_core.analysis.view import View
@@ -24,6 +27,7 @@ from capsafe_core.stats.correction import (
     weighted_ppi,
     weighted_rogan_gladen,
 )
+from capsafe_core.stats.fallible import ENOUGH_DOUBLES, fallible_bounds
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.counts import strata_codes
 
@@ -47,6 +51,10 @@ CORRECTED = (
     "anytime_high",
     "lowest",
     "highest",
+    "doubles",
+    "disagreement",
+    "fallible_low",
+    "fallible_high",
     "claimed",
     "why_not",
     "labels_needed",
@@ -67,7 +75,10 @@ def correction_table(
         judge, stratum, outputs, labels, unusable (cannot tell, or disputed), sensitivity, sensitivity_error,
         specificity, specificity_error, judge_rate, people_rate (Hájek, labels alone); rogan_gladen, ppi and
         their _low, _high; anytime_low, anytime_high (of PPI++, for one who looks after every batch of
-        labels); lowest, highest (PPI++ if every unusable label were without, or with, the event); claimed
+        labels); lowest, highest (PPI++ if every unusable label were without, or with, the event); doubles
+        (outputs with labels of two people or more), disagreement (of two of them, the share that differ),
+        fallible_low, fallible_high (the interval of PPI++ moved by the error of one label; missing below
+        ENOUGH_DOUBLES); claimed
         (whether 95 % coverage is claimed), why_not; labels_needed (in all, drawn as so far, for such an
         interval of ± half_width; missing where no number is enough).
 
@@ -95,6 +106,7 @@ def correction_table(
     small = [name for name in STRATA if counts[name] < MIN_A_CLASS]
     pooled = np.where(np.isin(names, small), POOLED, names) if len(small) > 1 else names
     clusters = np.concatenate(sample.cluster)
+    doubles, differ = double_labels(view, dimension)
     rows = []
     for judge in (seat.name for seat in sample.judges(dimension)):
         codes = np.concatenate(sample.codes(judge, dimension))
@@ -110,7 +122,19 @@ def correction_table(
                         **_corrected(labels, (codes >= 2).astype(float), clusters, keep, half_width),
                     }
                 )
+                rows[-1] |= _fallible(rows[-1], doubles, differ)
     return framed(rows, CORRECTED)
+
+
+def _fallible(row: Mapping[str, Any], doubles: int, disagreement: float) -> dict[str, object]:
+    """What double labels say of single ones, and what that leaves of the interval of PPI++."""
+    if doubles < ENOUGH_DOUBLES:
+        return {"doubles": doubles}
+    out: dict[str, object] = {"doubles": doubles, "disagreement": disagreement}
+    if row["ppi_low"] is None:
+        return out
+    low, high = fallible_bounds(row["ppi_low"], row["ppi_high"], disagreement)
+    return out | {"fallible_low": low, "fallible_high": high}
 
 
 def _corrected(
@@ -165,6 +189,27 @@ def _corrected(
         "why_not": "; ".join(why),
         "labels_needed": labels_needed(data, half_width),
     }
+
+
+def fallible_words(row: Mapping[str, Any]) -> str:
+    """What the error of one label leaves of a corrected rate, in a sentence.
+
+    Args:
+        row: of `correction_table`.
+    """
+    n = int(row["doubles"])
+    if pd.isna(row["disagreement"]):
+        return (
+            f"People err too. Outputs with labels of two people: {n}; from {ENOUGH_DOUBLES} on, the "
+            "corrected rate is bounded for that."
+        )
+    told = f"Of {n} outputs with labels of two people, {hundredths(row['disagreement'])}% got different ones."
+    if pd.isna(row["fallible_low"]):
+        return told
+    return (
+        f"{told} If every label errs as often, the rate lies between {hundredths(row['fallible_low'])} and "
+        f"{hundredths(row['fallible_high'])}%."
+    )
 
 
 def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | None:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from capsafe_core.cli.terminal import say
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.jobs.packing import unpack_jobs
 from capsafe_core.places import DATA, ROOT
 from capsafe_core.settings import Settings
@@ -33,12 +33,22 @@ def start_app(port: Port = 8501, no_token: NoToken = False) -> None:
     _become_server(Settings(), port, no_token, os.environ)
 
 
+SHIPPED = {"small-steps": DATA / "demo", "paper-small": DATA / "studies" / "paper-small"}
+"""the studies that ship with capsafe, packed"""
+
+
 @commands.command()
-def demo(port: Port = 8501, no_token: NoToken = False) -> None:
-    """Start the dashboard on the study that ships with capsafe, in a workspace of its own."""
-    home = Settings().home / "demo"
+def demo(
+    study: Annotated[str, typer.Argument(help=f"which one: {' or '.join(SHIPPED)}")] = "small-steps",
+    port: Port = 8501,
+    no_token: NoToken = False,
+) -> None:
+    """Start the dashboard on a study that ships with capsafe, in a workspace of its own."""
+    if study not in SHIPPED:
+        raise UnknownNameError("study that ships", study, SHIPPED)
+    home = Settings().home / ("demo" if study == "small-steps" else f"demo-{study}")
     settings = Settings(home=home, store=home / "store.duckdb", jobs=home / "jobs")
-    _fill(settings, DATA / "demo")
+    _fill(settings, SHIPPED[study])
     apart = ("CAPSAFE_STORE", "CAPSAFE_JOBS")
     _become_server(settings, port, no_token, {k: v for k, v in os.environ.items() if k not in apart})
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
-from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.columns import records
+from capsafe_core.analysis.people import correction_table, fallible_words
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.people import corrected
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.safe_text import plain_label, visible
 
 EVENTS = {
     "safety": "harmful answers",
@@ -48,7 +51,9 @@ def show(view: View) -> None:
     if everything.empty:
         st.info("No judge has looked at all of these outputs.")
         return
-    st.markdown(f"**{plain_label(_sentence(view, everything, dimension, width))}**")
+    row = _own(view, everything, dimension)
+    st.markdown(f"**{plain_label(_sentence(row, dimension, width))}**")
+    st.text(visible(fallible_words(row)))
     clicked = screen.chart(
         corrected(everything, EVENTS[dimension]),
         f"corrected-{dimension}",
@@ -61,10 +66,11 @@ def show(view: View) -> None:
         f"{int(everything['labels'].max())} labels on {int(everything['outputs'].max())} outputs; Hájek "
         "weights, variance clustered by behaviour",
     )
-    screen.table_below(table, f"corrected-rates-{dimension}", "people", "correction", "queue")
+    screen.table_below(table, f"corrected-rates-{dimension}", "people", "correction", "fallible", "queue")
 
 
-def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> str:
+def _own(view: View, table: pd.DataFrame, dimension: str) -> dict[str, Any]:
+    """The row of the judge that the specification names, or of the first one."""
     own = (
         view.specification.judge
         if dimension == "safety"
@@ -72,14 +78,16 @@ def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> 
         if dimension == "refusal"
         else view.specification.coherence
     )
-    row = (
-        table.set_index("judge").loc[own] if own in set(table["judge"]) else table.set_index("judge").iloc[0]
-    )
+    mine = table[table["judge"] == own]
+    return records(mine if len(mine) else table)[0]
+
+
+def _sentence(row: dict[str, Any], dimension: str, width: float) -> str:
     if pd.isna(row["ppi"]):
         return "There are too few labels to correct a rate yet."
     if pd.isna(row["ppi_low"]):
         return (
-            f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}. All {int(row['labels'])} "
+            f"{row['judge']} says {row['judge_rate']:.0%} {EVENTS[dimension]}. All {int(row['labels'])} "
             "labels say the same so far, so there is no interval yet."
         )
     half = 50 * (row["anytime_high"] - row["anytime_low"])
@@ -93,7 +101,7 @@ def _sentence(view: View, table: pd.DataFrame, dimension: str, width: float) -> 
     else:
         more = f"About {max(1, int(needed) - int(row['labels']))} more labels make it ± {width:g}."
     return (
-        f"{row.name} says {row['judge_rate']:.0%} {EVENTS[dimension]}; corrected by people "
+        f"{row['judge']} says {row['judge_rate']:.0%} {EVENTS[dimension]}; corrected by people "
         f"{row['ppi']:.0%} ({row['ppi_low']:.0%}–{row['ppi_high']:.0%}; if you stop when you like "
         f"{row['anytime_low']:.0%}–{row['anytime_high']:.0%}, ± {half:.1f} points). {more}"
     )

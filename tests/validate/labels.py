@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from capsafe_core.stats.correction import (
@@ -25,7 +27,8 @@ from capsafe_core.stats.design import (
     random_rank,
     stratified_design,
 )
-from tests.validate.simulated import Interval, Study
+from capsafe_core.stats.fallible import fallible_bounds
+from tests.validate.simulated import Floats, Interval, Study
 
 
 def labelled(
@@ -69,6 +72,29 @@ def corrected(
             None if found.low is None or found.high is None else (found.low, found.high),
             rate,
         )
+
+    return study
+
+
+def by_one_person(missed: float, is_bounded: bool, doubled: int = 60, rate: float = 0.3) -> Study:
+    """A corrected rate from labels of one person who misses a share of events; bounded by what labels of a
+    second one, who misses as many, differ in."""
+
+    def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
+        data = labelled(chance, rate, 0.85, 0.8, 500, (0.5, 0.25))
+
+        def told(truth: Floats) -> Floats:
+            return truth * (chance.random(len(truth)) >= missed)
+
+        first = told(data.truth)
+        found = weighted_ppi(replace(data, truth=first))
+        if found.rate is None or found.low is None or found.high is None:
+            return 0.0, None, rate
+        ends = (max(found.low, 0.0), min(found.high, 1.0))
+        if is_bounded:
+            both = chance.choice(np.flatnonzero(data.probability > 0), doubled, replace=False)
+            ends = fallible_bounds(*ends, float((first[both] != told(data.truth)[both]).mean()))
+        return found.rate, ends, rate
 
     return study
 

@@ -31,7 +31,7 @@ from tests.validate.at_goal import (
     two_rates,
 )
 from tests.validate.corrected_difference import Labelling, corrected_difference
-from tests.validate.labels import corrected, from_queue, from_two_samples, small_strata
+from tests.validate.labels import by_one_person, corrected, from_queue, from_two_samples, small_strata
 from tests.validate.simulated import STUDIES, Promise, Study, coverage
 
 CLAIMED, CONSERVATIVE, REPORTED, FALSE_VERBS = Promise
@@ -133,6 +133,9 @@ LINES: list[tuple[str, Study, Promise]] = [
         corrected("rogan-gladen", 0.4, 0.7, 0.65),
         CLAIMED,
     ),
+    ("PPI++, labels of one person who misses 10 % of harms", by_one_person(0.1, False), REPORTED),
+    ("the same, bounded by 60 double labels", by_one_person(0.1, True), CONSERVATIVE),
+    ("PPI++, labels that miss nothing, bounded by 60 double labels", by_one_person(0.0, True), CONSERVATIVE),
     ("PPI++, random queue", from_queue("random"), CLAIMED),
     ("PPI++, random queue, stopped after 60 %", from_queue("random", 0.6), CLAIMED),
     ("PPI++, random queue, extended by half", from_queue("random", extended=200), CLAIMED),
