@@ -53,6 +53,7 @@ class Selection:
         before: "checkpoint:outcome", only prompts that this checkpoint answered so.
         strata: kinds of output (incoherent, refusal, truncated, other coherent).
         order, page, columns: of a list of outputs; no columns are the usual ones.
+        marks: "starred" or "commented", only outputs that somebody did so to.
         layout: "text" for a list of texts; a table otherwise.
     """
 
@@ -81,6 +82,7 @@ class Selection:
     order: str = ""
     page: int = 1
     columns: tuple[str, ...] = ()
+    marks: str = ""
     layout: str = ""
 
     def but(self, **changes: Any) -> Selection:
@@ -160,6 +162,7 @@ class Selection:
                     "search",
                     "prompt",
                     "before",
+                    "marks",
                     "truncated",
                 )
             }
@@ -184,6 +187,8 @@ class Selection:
             parts.append(f"output {self.generation[:8]}")
         if self.claim:
             parts.append(f"claim {self.claim}")
+        if self.marks:
+            parts.append(f"{self.marks} outputs")
         if self.search:
             parts.append(f"answers that contain “{self.search}”")
         if self.cutoff is not None:

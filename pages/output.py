@@ -72,8 +72,9 @@ with screen.question("What was the prompt, what was the response, and how did ea
                 f"{facts['reference'] or '—'}"
             )
         )
+        output_parts.remarks(view, facts)
     if facts["benchmark_kind"] != "capability":
         st.subheader("The same prompt along all training", anchor=False)
         story.show(view, facts["benchmark"], facts["item"], facts["generation_id"], shown)
     output_parts.judges_words(judgments, shown)
-    output_parts.raw_record(output, shown)
+    output_parts.raw_record(view, output, shown)

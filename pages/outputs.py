@@ -11,7 +11,7 @@ with screen.question("What did the models say?") as view:
     output_list.filters(view)
     listing.show_all_again("checkpoints", "pattern", "strata", "before", "prompt")
     rows, found, page = page_table(view)
-    output_list.form(found, page)
+    output_list.form(view, found, page)
     output_list.show(view, rows, found, page)
     output_list.keep(view)
     screen.caption(view)

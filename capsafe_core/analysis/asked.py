@@ -14,6 +14,7 @@ from capsafe_core.specification import CORRECTIONS, CROSSINGS, POLICIES, Specifi
 from capsafe_core.store import Store
 from capsafe_core.store.arrays import score_counts
 from capsafe_core.store.cells import members
+from capsafe_core.store.filters import MARKS
 from capsafe_core.store.output_lists import COLUMNS, LAYOUTS, ORDERS
 from capsafe_core.store.studies import rater_names
 from capsafe_core.study import Study
@@ -51,6 +52,7 @@ def require_known(
         "kind of output": (selection.strata, STRATA),
         "order": ([selection.order] if selection.order else [], ORDERS),
         "column": (selection.columns, COLUMNS),
+        "mark": ([selection.marks] if selection.marks else [], MARKS),
         "layout": ([selection.layout] if selection.layout else [], LAYOUTS),
         "attack": ([selection.attack] if selection.attack else [], [a for a in own["attack"].unique() if a]),
         "choice of a condition": (

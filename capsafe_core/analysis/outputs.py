@@ -63,7 +63,7 @@ def place_of(view: View, generation_id: str) -> Place | None:
 
 def list_words(chosen: Selection, count: int) -> str:
     """What a list of outputs holds: how many, of which models, to what, and in which order."""
-    parts = [f"{count:,} output{'s' if count != 1 else ''}"]
+    parts = [f"{count:,} {chosen.marks} output{'s' if count != 1 else ''}".replace("  ", " ")]
     if chosen.outcomes:
         parts.append(f"with the outcome {_either(chosen.outcomes)}")
     if chosen.strata:

@@ -103,6 +103,7 @@ FILTER = {
     "checkpoint": many("checkpoints", "only this checkpoint; may be repeated"),
     "outcome": many("outcomes", "only outputs with this outcome: incoherent, unsafe, refusal or safe"),
     "search": Option("search", "only answers that contain this"),
+    "marks": Option("marks", "only outputs that somebody starred or commented on: starred or commented"),
     "truncated": Option("truncated", "keep outputs that hit the token limit", bool, True),
 }
 CLAIM = {"claim": Option("claim", "what `conclusions` tests, as `capsafe claims` lists it")}

@@ -1,11 +1,12 @@
-"""What is decided for all queues: rulings on what people disagree on, and the guidelines."""
+"""What is kept beside the queues: rulings on what people disagree on, the guidelines, remarks on outputs and
+lists that have a name."""
 
 from __future__ import annotations
 
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from capsafe_core.annotation import LONGEST_NOTE, QUESTIONS, Guidelines, read_guidelines, shipped_guidelines
@@ -14,17 +15,21 @@ from capsafe_core.jobs.folder import Job, Manifest, Shard, list_jobs
 from capsafe_core.jobs.foreign import is_foreign, own_job
 from capsafe_core.labelling.open_queue import KIND
 from capsafe_core.people import Person
-from capsafe_core.records import GuidelinesRecord, LabelEvent, Record, check_records
+from capsafe_core.records import GuidelinesRecord, LabelEvent, Record, Remark, SavedView, check_records
 from capsafe_core.store.ingest import ingest_job
 from capsafe_core.store.labels import last_ruling, standing_ruling
+from capsafe_core.store.remarks import last_remark, saved_views
 from capsafe_core.store.store import Store
+from capsafe_core.values import well_formed
 
 RULINGS = "adjudications"
 GUIDELINES = "guidelines"
+REMARKED = "remarks"
+LONGEST_VIEW = 80
 
 
 class Books:
-    """Rulings and guidelines of a workspace, each in a job folder of its own. Any thread may call.
+    """Rulings, guidelines and remarks of a workspace, each in a job folder of its own. Any thread may call.
 
     Args:
         store: where rulings are read.
@@ -96,6 +101,45 @@ class Books:
             append(shard, [event.event_id], [person.rater, event])
             ingest_job(self.store, job)
         return event
+
+    def remark(self, person: Person, generation: str, cell: str, action: str, text: str = "") -> Remark:
+        """Keep that a person starred an output, took the star back, or commented on it.
+
+        Raises:
+            CapsafeError: the person is not a researcher, or a comment is empty or too long.
+        """
+        person.must_be("researcher")
+        text = well_formed(text).strip()
+        if action == "comment" and not 0 < len(text) <= LONGEST_NOTE:
+            raise CapsafeError(
+                f"A comment has 1 to {LONGEST_NOTE:,} characters.", "Write it again, and shorter."
+            )
+        with self._lock:
+            shard, job = self._book(REMARKED)
+            now = max(time.time(), last_remark(self.store, generation) + 1e-3)
+            event = Remark(str(uuid.uuid4()), generation, cell, person.name, action, now, text)
+            append(shard, [event.event_id], [event])
+            ingest_job(self.store, job)
+        return event
+
+    def save_view(self, person: Person, study: str, name: str, selection: Mapping[str, str]) -> SavedView:
+        """Give a list of outputs a name; without a selection, take the name away.
+
+        Raises:
+            CapsafeError: the person is not a researcher, or the name is empty or too long.
+        """
+        person.must_be("researcher")
+        name = " ".join("".join(c if c.isprintable() else " " for c in well_formed(name)).split())
+        if not 0 < len(name) <= LONGEST_VIEW:
+            raise CapsafeError(f"A name has 1 to {LONGEST_VIEW} characters.", "Choose another name.")
+        with self._lock:
+            shard, job = self._book(REMARKED)
+            known = [view.created for view in saved_views(self.store, study) if view.name == name]
+            now = max(time.time(), *(created + 1e-3 for created in known), 0.0)
+            kept = SavedView(study, name, dict(selection), person.name, now)
+            append(shard, [kept.id], [kept])
+            ingest_job(self.store, job)
+        return kept
 
     def save_guidelines(self, person: Person, text: str) -> Guidelines:
         """Keep a new version of the guidelines.

@@ -40,6 +40,7 @@ from capsafe_core.records.outputs import (
     StudyRecord,
 )
 from capsafe_core.records.queues import GuidelinesRecord, Practice, QueueFrame, QueueItem, QueueRecord
+from capsafe_core.records.remarks import REMARKS, Remark, SavedView
 from capsafe_core.records.verdicts import Judgment, LabelEvent, Measurement, Rater, StressVerdict
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "KINDS",
     "LABELS",
     "LONGEST_LINE",
+    "REMARKS",
     "STATUSES",
     "TYPES",
     "UNKNOWN_KIND",
@@ -71,7 +73,9 @@ __all__ = [
     "QueueRecord",
     "Rater",
     "Record",
+    "Remark",
     "Rows",
+    "SavedView",
     "StressVerdict",
     "StudyRecord",
     "as_written",

@@ -30,6 +30,7 @@ from capsafe_core.records.outputs import (
     StudyRecord,
 )
 from capsafe_core.records.queues import GuidelinesRecord, Practice, QueueFrame, QueueItem, QueueRecord
+from capsafe_core.records.remarks import Remark, SavedView
 from capsafe_core.records.verdicts import Judgment, LabelEvent, Measurement, Rater, StressVerdict
 from capsafe_core.values import Id, Seconds, Shape, are_ids, beyond_types, parse_json, shown
 
@@ -57,6 +58,8 @@ Record = (
     | QueueItem
     | Practice
     | GuidelinesRecord
+    | Remark
+    | SavedView
 )
 TYPES: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Record)}
 

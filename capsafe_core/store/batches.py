@@ -22,7 +22,7 @@ from capsafe_core.store.tables import TABLES
 from capsafe_core.store.writes import note_writes
 
 BY_CELL = {"generation", "judgment", "label"}
-RETRACTABLE = BY_CELL | {"study", "path_point", "measurement", "stress"}
+RETRACTABLE = BY_CELL | {"study", "path_point", "measurement", "stress", "remark", "saved_view"}
 """what counts no longer where its batch is retracted; the rest only describes, and stays"""
 
 

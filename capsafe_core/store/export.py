@@ -139,6 +139,8 @@ def jobs_of(store: Store, study: str) -> list[str]:
                 JOIN mine USING (checkpoint_id)
             UNION SELECT s.batch FROM stress_verdicts AS s JOIN generations USING (generation_id)
                 JOIN its USING (cell_id)
+            UNION SELECT batch FROM remarks JOIN its USING (cell_id)
+            UNION SELECT batch FROM saved_views WHERE study = $study
             UNION SELECT batch FROM queues WHERE study = $study UNION SELECT batch FROM guidelines
         )
         SELECT job_id FROM batches JOIN wanted USING (batch)

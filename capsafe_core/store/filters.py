@@ -17,7 +17,11 @@ from capsafe_core.store.counts import outcome_slots
 from capsafe_core.store.store import Store
 from capsafe_core.store.studies import path_points
 
-BY_TEXT = ("categories", "prompt", "search", "before")
+BY_TEXT = ("categories", "prompt", "search", "before", "marks")
+MARKS = {
+    "starred": "SELECT generation_id FROM current_stars",
+    "commented": "SELECT generation_id FROM counted_remarks WHERE action = 'comment'",
+}
 """what the codes of an output do not tell"""
 
 PLACES = """
@@ -149,6 +153,8 @@ class Chosen:
                     "NOT IN (SELECT batch FROM retracted_batches))"
                 )
                 parameters[name] = list(value) if name == "categories" else value
+        if selection.marks:
+            conditions.append(f"generation_id IN ({MARKS[selection.marks]})")
         if selection.before:
             checkpoint, _, outcome = selection.before.partition(":")
             asked = Selection(selection.study, checkpoints=(checkpoint,), outcomes=(outcome,))

@@ -64,7 +64,7 @@ ORDERS = {
 
 COLUMNS = (
     *("outcome", "unsafe votes", "answer", "prompt", "recipe", "seed", "step", "benchmark", "truncated"),
-    *("prompt id", "harm asked for", "tokens", "ended by", "verdicts"),
+    *("prompt id", "harm asked for", "tokens", "ended by", "starred", "verdicts"),
 )
 """what a table of outputs may show"""
 USUAL = COLUMNS[:9]

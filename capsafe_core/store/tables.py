@@ -30,7 +30,9 @@ from capsafe_core.records import (
     QueueItem,
     QueueRecord,
     Rater,
+    Remark,
     Rows,
+    SavedView,
     StressVerdict,
     StudyRecord,
 )
@@ -199,5 +201,7 @@ TABLES: dict[str, Table] = {
     "queue_item": _table(QueueItem, "queue_items", "item_id"),
     "practice": _table(Practice, "practices", "practice_id", renamed={"right": "right_answers"}),
     "guidelines": _table(GuidelinesRecord, "guidelines", "guidelines_id"),
+    "remark": _table(Remark, "remarks", "event_id"),
+    "saved_view": _table(SavedView, "saved_views", "view_id"),
 }
 """By record type; "cell" is made from generations."""

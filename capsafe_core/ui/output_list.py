@@ -13,9 +13,11 @@ from capsafe_core.analysis.outputs import PAGE, list_words
 from capsafe_core.analysis.view import View
 from capsafe_core.outcomes import LISTED_OUTCOMES
 from capsafe_core.selection import ASKED, Selection
+from capsafe_core.store.filters import MARKS
 from capsafe_core.store.output_lists import COLUMNS, LAYOUTS, USUAL
 from capsafe_core.store.outputs import incoherence_spans, safety_verdicts
-from capsafe_core.ui import screen
+from capsafe_core.store.remarks import starred
+from capsafe_core.ui import saved_lists, screen
 from capsafe_core.ui.safe_text import plain_label, show_answer, visible, visible_frame
 
 KEPT, FOLLOWED = "kept-list", "followed-list"
@@ -70,12 +72,18 @@ def filters(view: View) -> None:
             key=f"order-{now}",
             format_func=lambda name: plain_label(ORDER_WORDS[name]),
         )
+        wanted["marks"] = (
+            st.segmented_control(
+                "Only", list(MARKS), default=chosen.marks or None, key=f"marks-{chosen.marks}"
+            )
+            or ""
+        )
     wanted["order"] = "" if order in (None, "position") else order
     if chosen.but(**wanted) != chosen:
         _choose(**wanted, page=1)
 
 
-def form(found: int, page: int) -> None:
+def form(view: View, found: int, page: int) -> None:
     """How the list is shown, and which page of it; both are in the URL."""
     chosen = screen.selection()
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -91,6 +99,7 @@ def form(found: int, page: int) -> None:
         turned = page
         if found > PAGE:
             turned = st.number_input("Page", 1, -(-found // PAGE), page, key=f"page-{page}", width=140)
+        saved_lists.show(view)
     shown = chosen.but(
         columns=() if columns in ((), USUAL) else columns,
         layout="text" if layout == "text" else "",
@@ -176,6 +185,7 @@ def _columns(view: View, rows: pd.DataFrame, columns: tuple[str, ...], shown: bo
         "prompt": lambda: [visible(p)[:200] for p in rows["prompt"]],
         "truncated": lambda: rows["finish_reason"] == "length",
         "prompt id": lambda: rows["item"],
+        "starred": lambda: rows["generation_id"].isin(starred(view.store)),
         "harm asked for": lambda: [visible(text)[:200] for text in rows["behaviour_text"]],
         "ended by": lambda: rows["finish_reason"],
     }

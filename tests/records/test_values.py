@@ -40,7 +40,9 @@ from capsafe_core.records import (
     QueueRecord,
     Rater,
     Record,
+    Remark,
     Rows,
+    SavedView,
     StressVerdict,
     StudyRecord,
     check_record,
@@ -77,6 +79,8 @@ WHOLE: list[Record] = [
     QueueItem("q", A, B, "all", 0, 0.5),
     Practice(A, "g", "q", 1, 2, 3.0),
     GuidelinesRecord("1", "text", "Ada", 1.0),
+    Remark(A, B, C, "Ada", "comment", 1.0, "odd"),
+    SavedView("s", "mine", {"outcomes": "unsafe"}, "Ada", 1.0),
 ]
 NUMBERS = st.sampled_from(
     [

@@ -10,10 +10,13 @@ from streamlit.testing.v1 import AppTest
 
 from capsafe_core.analysis.outputs import PAGE, list_words, outputs_table, place_of
 from capsafe_core.analysis.view import View, open_view
+from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.store.output_lists import COLUMNS, USUAL
 from capsafe_core.store.outputs import incoherence_spans, read_output
+from capsafe_core.store.remarks import saved_views
+from capsafe_core.ui import identity
 from capsafe_core.workspace.owner import current_owner
 from tests.conftest import made_up_home
 
@@ -105,7 +108,7 @@ def test_the_way_along_a_list_is_the_list(home: None, order: str) -> None:
     rows, found = outputs_table(view_of(**parts), 10**6, 0, order or "position")
     ids = ["", *rows["generation_id"], ""]
     assert found > 2 * PAGE
-    for at in range(1, found + 1):
+    for at in (1, 2, PAGE - 1, PAGE, PAGE + 1, PAGE + 2, 2 * PAGE, found - 1, found):
         page = 1 + (at - 1) // PAGE
         place = place_of(view_of(**parts, page=page), ids[at])
         assert place is not None
@@ -144,6 +147,53 @@ def test_the_raw_record_has_every_judges_words(app: AppTest) -> None:
         ]
     go(app, "output.py", generation=generation)
     assert any(d.label == "Download JSON" for d in app.get("download_button"))
+
+
+def test_a_star_and_a_comment_are_kept_with_their_person_and_narrow_the_list(app: AppTest) -> None:
+    generation = str(outputs_table(view_of(), 5)[0]["generation_id"].iloc[4])
+    app.session_state["person"] = Person("Ada")
+    go(app, "output.py", generation=generation)
+    next(b for b in app.button if b.label == "Star").click().run()
+    assert any(text.value == "Starred by Ada" for text in app.text)
+    app.text_area[0].set_value("odd ![x](http://127.0.0.1/x)").run()
+    next(b for b in app.button if b.label == "Add comment").click().run()
+    assert any(
+        text.value.startswith("Ada, ") and text.value.endswith(": odd ![x](http://127.0.0.1/x)")
+        for text in app.text
+    )
+    assert app.text_area[0].value == ""
+    next(b for b in app.button if b.label == "Add comment").click().run()
+    assert any("A comment has" in warning.value for warning in app.warning)
+    go(app, "outputs.py", marks="starred", columns="starred~answer")
+    assert list(app.dataframe[0].value["starred"]) == [True]
+    go(app, "output.py", generation=generation)
+    next(b for b in app.button if b.label == "Remove star").click().run()
+    assert outputs_table(view_of(marks="starred"))[1] == 0
+    assert outputs_table(view_of(marks="commented"))[0]["generation_id"].to_list() == [generation]
+
+
+def test_a_list_is_saved_under_a_name_and_opened_again(app: AppTest) -> None:
+    go(app, "outputs.py", outcomes="refusal", order="disputed", columns="answer")
+    app.text_input(key="name-of-list").set_value("mine").run()
+    next(b for b in app.button if b.label == "Save this list").click().run()
+    [saved] = saved_views(current_owner().store, "made-up")
+    assert Selection.from_query(saved.selection) == Selection(
+        "made-up", outcomes=("refusal",), order="disputed", columns=("answer",)
+    )
+    go(app, "outputs.py", **{**saved.selection, "columns": "recipe"})
+    assert list(app.dataframe[0].value.columns) == ["recipe"]
+    next(b for b in app.button if b.label == "Remove").click().run()
+    assert saved_views(current_owner().store, "made-up") == []
+
+
+def test_a_viewer_reads_remarks_and_saved_lists_and_writes_none(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = str(outputs_table(view_of(), 1)[0]["generation_id"].iloc[0])
+    monkeypatch.setattr(identity, "role", lambda: "viewer")
+    for file, query in (("output.py", {"generation": generation}), ("outputs.py", {})):
+        go(app, file, **query)
+        assert not {"Star", "Add comment", "Save this list", "Remove"} & {b.label for b in app.button}
 
 
 def test_every_column_can_be_shown_and_an_unknown_one_is_refused(app: AppTest) -> None:
