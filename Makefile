@@ -2,6 +2,7 @@
 # make test [WORKERS=3]   all tests
 # make coverage           all tests, and which lines they reach
 # make check              style, types, architecture
+# make soak               kills over everything that writes, an hour or a thousand of them
 # make supply             what is installed (build/sbom-*.json, CycloneDX), and whether its licences may be there
 PORT ?= 8501
 PYTHON ?= python3
@@ -16,7 +17,7 @@ IF_CHEAP = $(shell $(BIN)/python -c 'import sys; print("$(COVER)" if sys.version
 # Tests start hundreds of processes: what one of them compiles, the next one loads.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage fuzz check supply bench gpu-check validate engine vllm test-vllm study paper-small clean
+.PHONY: demo test coverage fuzz check soak supply bench gpu-check validate engine vllm test-vllm study paper-small clean
 
 # A stamp, so that a second call starts in seconds.
 $(VENV)/.app: pyproject.toml constraints.txt
@@ -60,6 +61,10 @@ fuzz: $(VENV)/.dev
 	@CAPSAFE_FUZZ_FILES=10000 $(BIN)/pytest -s tests/importers/test_mutated_logs.py
 	@CAPSAFE_LABELS_EACH=1000 $(BIN)/pytest -s tests/labelling/test_durability.py -k eight_annotators
 	@CAPSAFE_KILLS=20 $(BIN)/pytest -s tests/training/test_training.py -k killed
+
+# Kills over everything that writes, an hour or a thousand of them; goes on where it was ended.
+soak: $(VENV)/.dev
+	@$(BIN)/python -m tests.soak.run
 
 # The tests of the vLLM engine, on its CPU build; they say why where it is not installed.
 test-vllm: $(VENV)/.dev

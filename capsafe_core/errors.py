@@ -58,6 +58,10 @@ class OpenConditionError(CapsafeError):
     """Checkpoints answered under several conditions, and nobody has said which of them counts."""
 
 
+class DamagedError(CapsafeError):
+    """A file is not as it was written."""
+
+
 class UnwrittenError(CapsafeError):
     """The store could not be written; it is as it was."""
 

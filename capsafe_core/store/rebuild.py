@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from capsafe_core.errors import BusyError, CapsafeError, UnwrittenError
+from capsafe_core.errors import BusyError, CapsafeError, DamagedError, UnwrittenError
 from capsafe_core.jobs.folder import DAMAGED, Job, committed_blocks, read_jobs, unread_retractions
 from capsafe_core.jobs.foreign import UNKNOWN, origin_of
 from capsafe_core.jobs.importing import read_head
@@ -126,7 +126,7 @@ def check_all(store: Store, jobs: Path) -> Checked:
     try:
         _read_tables(store)
         found.problems += check_rollups(store)
-    except duckdb.Error as error:
+    except (duckdb.Error, DamagedError) as error:
         found.problems.append(f"The store's file is damaged: {str(error).splitlines()[0]}")
     else:
         found.problems += map(str, set_aside(store))

@@ -20,13 +20,22 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 
-from capsafe_core.errors import BusyError, CapsafeError, UnwrittenError
+from capsafe_core.errors import BusyError, CapsafeError, DamagedError, UnwrittenError
 
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pool holds on to what one ingest needed
 T = TypeVar("T")
 KEPT = 64
 STORAGE_VERSION = "v1.5.0"
 """Files are written so that every supported DuckDB (1.5.5 and later) opens them."""
+
+
+UNREADABLE = (
+    duckdb.IOException,
+    duckdb.SerializationException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+)
+"""what DuckDB raises over a file that is not as it wrote it"""
 
 
 class Store:
@@ -109,29 +118,37 @@ class Store:
         with self._lock:
             return self._connection.cursor()
 
-    def frame(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pd.DataFrame:
-        """The result of a query as a data frame; UUIDs as text."""
+    @contextmanager
+    def _asked(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one query.
+
+        Raises:
+            DamagedError: the file cannot be read.
+        """
         cursor = self._cursor()
         try:
-            return pd.DataFrame(cursor.sql(sql, params=parameters or None).to_arrow_table().to_pandas())
+            yield cursor
+        except duckdb.Error as error:
+            if self.path is None or not _is_damage(error):
+                raise
+            raise _damaged(self.path, error) from error
         finally:
             cursor.close()
+
+    def frame(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pd.DataFrame:
+        """The result of a query as a data frame; UUIDs as text."""
+        with self._asked() as cursor:
+            return pd.DataFrame(cursor.sql(sql, params=parameters or None).to_arrow_table().to_pandas())
 
     def arrow(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pa.Table:
         """The result of a query as an Arrow table."""
-        cursor = self._cursor()
-        try:
+        with self._asked() as cursor:
             return cursor.sql(sql, params=parameters or None).to_arrow_table()
-        finally:
-            cursor.close()
 
     def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query."""
-        cursor = self._cursor()
-        try:
+        with self._asked() as cursor:
             return cursor.execute(sql, parameters).fetchall()
-        finally:
-            cursor.close()
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -157,7 +174,11 @@ class Store:
                     raise
                 cursor.commit()
                 self._version += 1
-            except (duckdb.IOException, duckdb.TransactionException) as error:
+            except duckdb.Error as error:
+                if self.path is not None and _is_damage(error):
+                    raise _damaged(self.path, error) from error
+                if not isinstance(error, duckdb.IOException | duckdb.TransactionException):
+                    raise
                 # a commit that fails has rolled back already
                 raise UnwrittenError(
                     f"The store {self.path} could not be written: {str(error).splitlines()[0]}",
@@ -283,6 +304,22 @@ def _remove_spill(path: Path | None) -> None:
         file.unlink(missing_ok=True)
     with suppress(OSError):  # not there, not empty, or not a folder
         folder.rmdir()
+
+
+def _is_damage(error: duckdb.Error) -> bool:
+    """Whether a query failed over the file; not where the disk took no more of what was spilt, or of what was
+    to be written."""
+    words = str(error).lower()
+    is_over_file = isinstance(error, UNREADABLE) or type(error) is duckdb.Error or "corrupt" in words
+    return is_over_file and not any(word in words for word in ("write", "space", "quota"))
+
+
+def _damaged(path: Path, error: Exception) -> DamagedError:
+    """What a query met in a file that is not as it was written."""
+    return DamagedError(
+        f"The store {path} cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}",
+        "Its content is also in the job folders: `capsafe rebuild` makes it again.",
+    )
 
 
 def _not_opened(path: Path | None, error: Exception) -> CapsafeError:
