@@ -94,8 +94,7 @@ class Side:
         return _within(with_seeds(self.rate, *found, prompts, [self._seeds(spread)]), 0.0)
 
     def _seeds(self, spread: SeedSpread) -> tuple[int, float, SeedSpread]:
-        whole = self.draws[~np.isnan(self.draws).any(axis=1)]
-        return len(self.rates), own_noise(whole) if len(whole) else 0.0, spread
+        return len(self.rates), own_noise(self.draws), spread
 
 
 def given_side(unsafe: CheckpointRates, checkpoint: str) -> Side:

@@ -246,12 +246,19 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
     return framed(rows, ["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
 
 
+def leading(curve: pd.DataFrame) -> int:
+    """The place of the variant that stands for all: the primary one, or the middle one where that cannot be
+    computed."""
+    main = np.flatnonzero(curve["primary"].to_numpy())
+    return int(main[0]) if len(main) else len(curve) // 2
+
+
 def _first_sentence(view: View, claim: Claim, curve: pd.DataFrame, change: Change | None) -> str:
     """The primary difference with its uncertainty, never stronger than the interval."""
     main = curve[curve["primary"]]
     if main.empty and view.is_corrected:
         return f"{claim.words}: human labels are too few to correct this difference."
-    row = main.iloc[0] if len(main) else curve.iloc[len(curve) // 2]
+    row = curve.iloc[leading(curve)]
     why = (
         "the capability is known without a standard error"
         if claim.matched and pd.isna(row["unreached"])

@@ -15,7 +15,7 @@ from capsafe_core.analysis.columns import framed, records
 from capsafe_core.analysis.matched import Matching, matching
 from capsafe_core.analysis.number_words import hundredths, rate_words, true_minus
 from capsafe_core.analysis.refusals import harmless_benchmarks, refused_at_goal
-from capsafe_core.analysis.sample import HARMLESS_SEED, SAFETY_SEED, Floats
+from capsafe_core.analysis.sample import HARMLESS_SEED, SAFETY_SEED
 from capsafe_core.analysis.verbs import refusal_words
 from capsafe_core.analysis.view import View
 from capsafe_core.stats.discrimination import Detected, Refused, detected_interval, detection
@@ -130,10 +130,12 @@ def discrimination_table(view: View, found: Matching | None = None) -> pd.DataFr
             }
             start = detector(harmful.start(runs[0]), harmless.start(runs[0])) if runs[0].has_start else None
             every = [other for other in known.values() if other is not None]
-            rows.append(row | _shares(there, "") | _shares(start, "start_") | _compared(there, start, every))
+            row |= _shares(there, "") | _shares(start, "start_")
+            changes: list[Change] = []
             if there is not None and start is not None:
-                changes = [shift(there, start, every, which) for which in (0, 1)]
-                rows[-1]["words"] = refusal_words(recipe, changes[0], changes[1])
+                changes = [shift(there, start, every, which) for which in range(len(VALUES))]
+                row["words"] = refusal_words(recipe, *changes)
+            rows.append(row | _values(there, start, changes))
     return framed(rows, DISCRIMINATION)
 
 
@@ -148,7 +150,8 @@ def _shares(side: Detector | None, where: str) -> dict[str, object]:
     return out
 
 
-def _compared(there: Detector | None, start: Detector | None, every: Sequence[Detector]) -> dict[str, object]:
+def _values(there: Detector | None, start: Detector | None, changes: Sequence[Change]) -> dict[str, object]:
+    """Sensitivity and bias at the start and at the goal, and how they changed where both are known."""
     out: dict[str, object] = {}
     for which, name in enumerate(VALUES):
         if start is not None:
@@ -157,8 +160,8 @@ def _compared(there: Detector | None, start: Detector | None, every: Sequence[De
             continue
         low, high = envelope([detected_interval(value[which]) for value in there.values]) or (None, None)
         out |= {name: there.mean(which).value, f"{name}_low": low, f"{name}_high": high}
-        if start is not None:
-            change = shift(there, start, every, which)
+        if changes:
+            change = changes[which]
             (low, high), (verb_low, verb_high) = (
                 x or (None, None) for x in (change.interval, change.with_seeds)
             )
@@ -187,7 +190,7 @@ def shift(there: Detector, start: Detector, every: Sequence[Detector], which: in
     seeds = "" if spread is None else "pooled" if spread.pooled else "own"
     whole = None
     if interval is not None and spread is not None:
-        arm = (len(now.runs), _noise(now.draws), spread)
+        arm = (len(now.runs), own_noise(now.draws), spread)
         whole = with_seeds(estimate, *interval, float(np.nanvar(draws)), [arm])
     return Change(
         estimate,
@@ -199,11 +202,6 @@ def shift(there: Detector, start: Detector, every: Sequence[Detector], which: in
         min(there.harmful.outputs, there.harmless.outputs),
         len(now.runs),
     )
-
-
-def _noise(draws: Floats) -> float:
-    whole = draws[~np.isnan(draws).any(axis=1)]
-    return own_noise(whole) if len(whole) else 0.0
 
 
 def discrimination_words(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from capsafe_core.analysis.arms import Claim, arm_rates, claims, find_claim
 from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.conclusions import Conclusion, conclusion
+from capsafe_core.analysis.conclusions import Conclusion, conclusion, leading
 from capsafe_core.analysis.matched import Matching, matching
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.paths import path_table
@@ -65,17 +65,16 @@ def buys_table(view: View) -> pd.DataFrame:
 
 
 def _claim(view: View) -> tuple[Conclusion, Matching]:
-    at_goal = matching(view)
-    runs = matched_runs(view, path_table(view))
+    paths = path_table(view)
+    at_goal, runs = matching(view, paths), matched_runs(view, paths)
     claim = find_claim(claims(view, arm_rates(view, runs)), view.selection.claim)
-    return conclusion(view, claim, runs), at_goal
+    return conclusion(view, claim, runs, at_goal), at_goal
 
 
 def sources_of(view: View, found: Conclusion, at_goal: Matching) -> list[Source]:
     """The sources of a claim's difference, as far as its variants and runs tell them."""
     curve = found.curve
-    main = np.flatnonzero(curve["primary"].to_numpy())
-    mine = int(main[0]) if len(main) else len(curve) // 2
+    mine = leading(curve)
     known = found.draws[~np.isnan(found.draws[:, mine]), mine]
     prompts = float(known.var()) if len(known) else float("nan")
     sources = [Source("prompts", prompts, int(curve["n"].iloc[mine]))]
@@ -112,8 +111,7 @@ def _seeds(found: Matching, claim: Claim) -> Source:
         fewest = min(fewest or n, n)
         if side is None or spread is None:
             return Source("seeds", float("nan"), fewest, max(fewest, 1))
-        whole = side.draws[~np.isnan(side.draws).any(axis=1)]
-        variance += max(spread.variance - (own_noise(whole) if len(whole) else 0.0), 0.0)
+        variance += max(spread.variance - own_noise(side.draws), 0.0)
     return Source("seeds", variance, fewest, max(fewest, 1))
 
 
@@ -184,7 +182,7 @@ def _buys(sources: Mapping[str, Source], found: Conclusion) -> Iterator[tuple[st
         yield f"{LABELS} human labels", None, "nothing tells yet how far judges are off; labels would"
         return
     curve = found.curve
-    row = curve[curve["primary"]].iloc[0] if curve["primary"].any() else curve.iloc[len(curve) // 2]
+    row = curve.iloc[leading(curve)]
     rate = max(float(row["a"]), float(row["b"]))
     variance = labelled_variance(judge.variance, min(rate, 0.5), 2, LABELS)
     then = [Source(s.name, variance, s.levels) if s.name == "family" else s for s in every]

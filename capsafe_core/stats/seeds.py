@@ -62,12 +62,12 @@ def own_noise(draws: Floats) -> float:
     seeds.
 
     Args:
-        draws: (resamples, seeds), no NaN.
+        draws: (resamples, seeds); resamples in which a seed has no rate are left out.
     """
-    seeds = draws.shape[1]
-    if seeds < 2:
+    seeds, whole = draws.shape[1], draws[~np.isnan(draws).any(axis=1)]
+    if seeds < 2 or not len(whole):
         return 0.0
-    apart = draws - draws.mean(axis=1, keepdims=True)
+    apart = whole - whole.mean(axis=1, keepdims=True)
     return float(apart.var(axis=0).mean() * seeds / (seeds - 1))
 
 

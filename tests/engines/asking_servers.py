@@ -8,6 +8,7 @@ from typing import Any
 from capsafe_core.engines import Request, Sampling, find_weights, open_engine
 from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.records import Generation
+from tests.asked import direct_requests
 from tests.server import Seen
 
 KEY = "sk-planted-7f3a9c"
@@ -41,15 +42,6 @@ def engine(seen: Seen, **changes: object):  # type: ignore[no-untyped-def]
 def generating(
     root: Path, seen: Seen, name: str = "g", size: int = 24, samples: int = 1, **changes: object
 ) -> Job:
-    bench = {
-        "name": "direct-requests",
-        "source": "project:direct-requests",
-        "config": {},
-        "seed": 0,
-        "size": size,
-        "answer": "final",
-        "scorer": "exact",
-    }
     sampling = {
         "temperature": 0.7,
         "top_p": 1.0,
@@ -60,7 +52,7 @@ def generating(
     }
     work = {
         "checkpoints": [{"model": "some-model", "adapters": []}],
-        "benchmarks": [bench],
+        "benchmarks": [direct_requests(size)],
         "sampling": sampling,
         "engine": settings(seen, **changes),
     }

@@ -22,6 +22,7 @@ from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.records import Checkpoint, Condition, Generation, Judgment
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.study import parse_study
+from tests.asked import direct_requests
 from tests.server import allowed
 
 pytestmark = pytest.mark.vllm
@@ -58,15 +59,6 @@ def generate(
     model: str = "",
     **sampling: object,
 ) -> Job:
-    bench = {
-        "name": "direct-requests",
-        "source": "project:direct-requests",
-        "config": {},
-        "seed": 0,
-        "size": size,
-        "answer": "final",
-        "scorer": "exact",
-    }
     checkpoints = [
         {
             "model": model or str(home / "model"),
@@ -82,7 +74,12 @@ def generate(
         Manifest(
             "generate",
             name,
-            {**several, "benchmarks": [bench], "sampling": {**SAMPLING, **sampling}, "engine": engine},
+            {
+                **several,
+                "benchmarks": [direct_requests(size)],
+                "sampling": {**SAMPLING, **sampling},
+                "engine": engine,
+            },
         ),
     )
 

@@ -12,6 +12,7 @@ from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.records import Generation
 from capsafe_core.settings import ROOT, Settings
+from tests.asked import direct_requests
 
 ENGINE = {"name": "transformers", "dtype": "float32", "batch_size": 4, "device": "cpu"}
 
@@ -151,18 +152,9 @@ def generate(
     size: int = 8,
     **sampling: object,
 ) -> Job:
-    bench = {
-        "name": "direct-requests",
-        "source": "project:direct-requests",
-        "config": {},
-        "seed": 0,
-        "size": size,
-        "answer": "final",
-        "scorer": "exact",
-    }
     work = {
         "checkpoint": {"model": model, "adapters": list(adapters)},
-        "benchmarks": [bench],
+        "benchmarks": [direct_requests(size)],
         "sampling": {**SAMPLING, **sampling},
         "engine": ENGINE,
     }
