@@ -41,6 +41,8 @@ LONG = (
     "stats/test_agreement.py",
     "jobs/test_running.py",
     "importers/test_import.py",
+    "report/test_slides.py",
+    "report/test_documents.py",
     "report/test_report.py",
     "stats/test_validate.py",
     "workspace/test_service.py",
