@@ -72,19 +72,13 @@ def filters(view: View) -> None:
             key=f"order-{now}",
             format_func=lambda name: plain_label(ORDER_WORDS[name]),
         )
-        wanted["marks"] = (
-            st.segmented_control(
-                "Only", list(MARKS), default=chosen.marks or None, key=f"marks-{chosen.marks}"
-            )
-            or ""
-        )
     wanted["order"] = "" if order in (None, "position") else order
     if chosen.but(**wanted) != chosen:
         _choose(**wanted, page=1)
 
 
 def form(view: View, found: int, page: int) -> None:
-    """How the list is shown, and which page of it; both are in the URL."""
+    """How the list is shown, which page of it, and whether of marked outputs only; all in the URL."""
     chosen = screen.selection()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         layout = st.segmented_control(
@@ -96,6 +90,9 @@ def form(view: View, found: int, page: int) -> None:
         )
         with st.popover("Columns", icon=":material/view_column:", disabled=layout == "text"):
             columns = _some("Columns", list(COLUMNS), "columns", 420)
+        marks = st.segmented_control(
+            "Only", list(MARKS), default=chosen.marks or None, key=f"marks-{chosen.marks}"
+        )
         turned = page
         if found > PAGE:
             turned = st.number_input("Page", 1, -(-found // PAGE), page, key=f"page-{page}", width=140)
@@ -104,9 +101,12 @@ def form(view: View, found: int, page: int) -> None:
         columns=() if columns in ((), USUAL) else columns,
         layout="text" if layout == "text" else "",
         page=chosen.page if turned == page else int(turned),
+        marks=marks or "",
     )
+    if shown.marks != chosen.marks:
+        shown = shown.but(page=1)
     if shown != chosen:
-        _choose(columns=shown.columns, layout=shown.layout, page=shown.page)
+        _choose(columns=shown.columns, layout=shown.layout, page=shown.page, marks=shown.marks)
 
 
 def _choose(**changes: Any) -> None:
