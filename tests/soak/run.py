@@ -61,9 +61,9 @@ class Soak:
     def round(self, number: int) -> int:
         """One round; how many processes were killed."""
         chance = random.Random(number)
-        names = (WRITERS[number % 2], HOLDERS[number % 3])
+        names = (HOLDERS[number % 3], WRITERS[number % 2])  # a writer has its work done sooner
         running = [self._start(name, number) for name in names]
-        ends = [time.monotonic() + chance.uniform(0.0, LONGEST) for _ in running]
+        ends = [time.monotonic() + chance.uniform(0.0, LONGEST / (1 + 3 * (n in WRITERS))) for n in names]
         killed = []
         for name, process, end in sorted(zip(names, running, ends, strict=True), key=lambda one: one[2]):
             try:
