@@ -10,8 +10,9 @@ from msgspec import structs
 
 from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError, UnknownNameError
-from capsafe_core.jobs.folder import Job, Manifest, create_job
+from capsafe_core.jobs.folder import Job, Manifest
 from capsafe_core.jobs.folder.work import JudgeWork, StressWork
+from capsafe_core.jobs.foreign import own_job
 from capsafe_core.jobs.new_run import outputs_of
 from capsafe_core.jobs.own_judges import read_own_judge
 from capsafe_core.jobs.plan import plan_judge
@@ -44,7 +45,7 @@ def stress_jobs(root: Path, study: Study, names: Sequence[str], answers: int) ->
             "`capsafe judge` adds one.",
         )
     chosen = [judge for name, judge in known.items() if not names or name in names]
-    return [create_job(root, _planned(study, judge, generations, answers)) for judge in chosen]
+    return [own_job(root, _planned(study, judge, generations, answers)) for judge in chosen]
 
 
 def _says_safety(judge: JudgeSettings) -> bool:
