@@ -212,8 +212,7 @@ class PrimarySpecification(StudyPart):
     cutoff: float | None = Field(None, allow_inf_nan=False)
     """the score at which the judge's verdict turns; left out for the judge's own threshold"""
     condition: dict[str, str | int | float] = Field(default_factory=dict)
-    """which part of the condition counts where a checkpoint answered under several, such as max_tokens = 256
-    """
+    """which part of the condition counts where there are several, such as max_tokens = 256"""
     attack: str = ""
     truncated: bool = True
     correction: Correction = Correction.AS_JUDGED

@@ -93,6 +93,7 @@ def test_each_option_sets_its_own_field_of_the_selection() -> None:
         "checkpoint": (["c"], ("c",)),
         "outcome": (["safe"], ("safe",)),
         "search": (["x y"], "x y"),
+        "marks": (["starred"], "starred"),
         "claim": (["recipe:r|start:s"], "recipe:r|start:s"),
     }
     got: list[Selection] = []
