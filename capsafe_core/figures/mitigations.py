@@ -9,6 +9,9 @@ import plotly.graph_objects as go
 
 from capsafe_core.figures.style import DASHES, FAINT, INK, SHARES, figure
 
+LEAST_TOP = 0.1
+"""of the axis of unsafe rates, so that its whole per cents are different ones"""
+
 
 def mitigated_plane(paths: pd.DataFrame, base: str, after: Sequence[str], goal: float | None) -> go.Figure:
     """Right answers against unsafe rate: the unmitigated recipe's path drawn through, each mitigation's over
@@ -48,7 +51,8 @@ def mitigated_plane(paths: pd.DataFrame, base: str, after: Sequence[str], goal: 
             annotation={"text": f"goal {goal:.0%}", "font": {"size": 12, "color": FAINT}},
         )
     fig.update_xaxes(title="accuracy", tickformat=".0%", range=[-0.03, 1.12])
-    fig.update_yaxes(title="unsafe rate", tickformat=".0%", rangemode="tozero")
+    top = max(1.15 * float(known["unsafe"].max()) if len(known) else 0.0, LEAST_TOP)
+    fig.update_yaxes(title="unsafe rate", tickformat=".0%", range=[-0.03 * top, top])
     return fig
 
 

@@ -75,11 +75,15 @@ def beside(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> None:
 
 
 def planes(view: View, paths: pd.DataFrame) -> str | None:
-    """Capability against unsafe rate for each recipe that is mitigated; the checkpoint of a click."""
+    """Capability against unsafe rate for each recipe that is mitigated and has both; the checkpoint of a
+    click."""
     st.subheader("Capability against safety", anchor=False)
     clicked = None
+    drawn = paths.dropna(subset=["capability", "unsafe"])
     for family in families(view):
-        mine = paths[paths["recipe"].isin(family.names)]
+        mine = drawn[drawn["recipe"].isin(family.names)]
+        if mine.empty:
+            continue
         clicked = (
             screen.chart(
                 mitigated_plane(

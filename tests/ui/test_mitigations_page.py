@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from capsafe_core.figures.mitigations import mitigated_plane
 from capsafe_core.places import DATA
 from capsafe_core.settings import ROOT
 from capsafe_core.study import parse_study
@@ -84,3 +86,13 @@ def test_a_study_without_a_mitigation_gets_recipes_that_can_be_added_as_they_sta
     assert [recipe.mitigation for recipe in added] == methods
     assert {recipe.of for recipe in added} == {of}
     assert examples_of(study.model_copy(update={"recipes": ()})) == ""
+
+
+def test_a_plane_of_few_harms_has_whole_per_cents_and_none_is_empty() -> None:
+    rows = [("plain", 0, step, f"c{step}", 0.1 * step, 0.005 * step, 0.0) for step in range(4)]
+    paths = pd.DataFrame(
+        rows, columns=["recipe", "seed", "step", "checkpoint_id", "capability", "unsafe", "incoherent"]
+    )
+    low, high = mitigated_plane(paths, "plain", [], 0.2).layout.yaxis.range
+    assert low < 0 < 0.1 <= high
+    assert mitigated_plane(paths.assign(unsafe=0.5), "plain", [], 0.2).layout.yaxis.range[1] > 0.5
