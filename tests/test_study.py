@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, create_job, open_job
-from capsafe_core.jobs.folder.work import FinetuneWork, GenerateWork, JudgeWork, StudyWork, plain
+from capsafe_core.jobs.folder.work import FinetuneWork, GenerateWork, JudgeWork, StressWork, StudyWork, plain
 from capsafe_core.jobs.new_run import missing_jobs, planned
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study, recorded_study
@@ -156,7 +156,13 @@ def test_the_shipped_study_plans_the_whole_graph() -> None:
     assert kinds.count("judge") == len(study.judges)
 
 
-WORKS = {"generate": GenerateWork, "judge": JudgeWork, "finetune": FinetuneWork, "import": StudyWork}
+WORKS = {
+    "generate": GenerateWork,
+    "judge": JudgeWork,
+    "stress": StressWork,
+    "finetune": FinetuneWork,
+    "import": StudyWork,
+}
 
 
 def test_the_shipped_jobs_keep_their_ids_and_every_manifest_is_what_its_kind_does() -> None:
@@ -169,7 +175,7 @@ def test_the_shipped_jobs_keep_their_ids_and_every_manifest_is_what_its_kind_doe
         assert Manifest.of("", manifest.name, typed, manifest.after).job_id == manifest.job_id == folder.name
     study, _ = load_study(ROOT / "data" / "demo" / "study.toml")
     planned_ids = {manifest.job_id for manifest in plan_study(study)}
-    assert planned_ids == {m.job_id for m in shipped if m.kind != "import"}
+    assert planned_ids == {m.job_id for m in shipped if m.kind not in ("import", "stress")}
 
 
 @pytest.mark.parametrize(

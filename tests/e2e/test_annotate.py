@@ -235,7 +235,7 @@ def test_neither_a_lost_connection_nor_a_killed_server_nor_a_reload_loses_a_labe
     place.server = start(place.home, place.port)
     place.line.up = True
     page.reload()
-    until(lambda: len(place.labels("Dan")) == 9, 60)
+    until(lambda: len(place.labels("Dan")) == 9, 180)
     assert len({e.generation_id for e in place.labels("Dan")}) == 9
     assert before <= {e.generation_id for e in place.labels("Dan")}
     page.context.close()

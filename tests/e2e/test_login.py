@@ -191,7 +191,8 @@ def test_a_file_is_given_to_nobody_without_a_login(
 ) -> None:
     page = log_in(browser, shared, "ada@example.org", "capability")
     page.locator("summary").first.click()
-    with page.expect_download() as download:
+    settle(page)  # a button that still moves is missed
+    with page.expect_download(timeout=90_000) as download:
         page.get_by_text("Download CSV").first.click()
     assert "/media/" in download.value.url
     for cookie in ("", "x", '"x"'):
