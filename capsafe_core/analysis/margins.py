@@ -53,26 +53,26 @@ def margins_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         not below 0), non_inferior and equivalent (yes, no, undecided; "" without a margin).
     """
     found = matching(view) if found is None else found
-    profile = list(profiles(view, found))
-    rows = [row for recipe in found.by_recipe() for row in _rows(view, found, profile, recipe)]
-    return framed(rows, MARGINS)
-
-
-def _rows(
-    view: View, found: Matching, profile: Sequence[tuple[str, Matching]], recipe: str
-) -> Iterator[dict[str, object]]:
-    declared, runs, spec = view.study.primary.margins, found.by_recipe()[recipe], view.specification
+    spec, declared = view.specification, view.study.primary.margins
     measures = [(UNSAFE, spec.benchmark, spec.judge, declared.unsafe, found)]
     for benchmark in harmless_benchmarks(view):
         refused = refused_at_goal(view, found, benchmark, found.runs)
         if refused is not None:
             measures.append((REFUSED, benchmark, spec.refusal_judge, declared.over_refusal, refused))
-    measures += [
-        (LOST, benchmark, VERIFIER, declared.capability, right)
-        for benchmark, right in profile
-        if recipe in right.by_recipe()
-    ]
+    measures += [(LOST, name, VERIFIER, declared.capability, right) for name, right in profiles(view, found)]
+    rows = [row for recipe in found.by_recipe() for row in _rows(measures, recipe)]
+    return framed(rows, MARGINS)
+
+
+Measure = tuple[str, str, str, float | None, Matching]
+"""what is held against a margin, benchmark, judge, margin, and the rates of the recipes that have them"""
+
+
+def _rows(measures: Sequence[Measure], recipe: str) -> Iterator[dict[str, object]]:
     for measure, benchmark, judge, margin, rates in measures:
+        runs = rates.by_recipe().get(recipe)
+        if runs is None:
+            continue
         side = rates.over_seeds[recipe]
         row: dict[str, object] = {
             "recipe": recipe,
