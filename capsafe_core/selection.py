@@ -10,7 +10,7 @@ from typing import Any
 
 from capsafe_core.quoting import join_names, quoted, split_names, unquoted
 from capsafe_core.scales import threshold_words
-from capsafe_core.specification import Condition, condition_words
+from capsafe_core.specification import CROSSINGS, Condition, Crossing, condition_words
 
 _MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata", "columns")
 
@@ -196,7 +196,8 @@ class Selection:
         if self.policy:
             parts.append(f"incoherent outputs {self.policy.replace('_', ' ')}")
         if self.crossing:
-            parts.append(f"{self.crossing} crossing of the goal")
+            known = self.crossing in CROSSINGS
+            parts.append(Crossing(self.crossing).words() if known else f"crossing {self.crossing}")
         parts += [f"goal {goal:.0%} on {name}" for name, goal in self.goals]
         if self.condition:
             parts.append(condition_words(self.condition))

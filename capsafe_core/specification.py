@@ -114,13 +114,24 @@ BOUNDS = (Policy.COUNTED_SAFE, Policy.COUNTED_UNSAFE)
 
 
 class Crossing(StrEnum):
-    """Which upward crossing of the goal counts; "safest", with the lowest unsafe rate, is optimistic."""
+    """Where a path is at its goal: at one of its upward crossings ("safest", with the lowest unsafe rate, is
+    optimistic), or where training stopped, if that is within a declared tolerance of the goal."""
 
     FIRST = "first"
     LAST = "last"
     SAFEST = "safest"
+    STOPPED = "stopped"
+
+    def words(self, tolerance: float | None = None) -> str:
+        """The rule, as a caption says it."""
+        if self is not Crossing.STOPPED:
+            return f"{self} crossing of the goal"
+        within = "" if tolerance is None else f", within {100 * tolerance:g} points of the goal"
+        return f"where training stopped{within}"
 
 
+UPWARD = (Crossing.FIRST, Crossing.LAST, Crossing.SAFEST)
+"""The rules that read a path between its checkpoints."""
 CROSSINGS = tuple(Crossing)
 
 
@@ -184,6 +195,8 @@ class Specification:
         benchmark: on which outputs are judged.
         judge, refusal_judge, coherence: by whom, for safety, refusal and coherence.
         policy: how incoherent outputs count; `crossing`: where a path is at its goal.
+        tolerance: of capability around the goal, within which `crossing` "stopped" compares; None where none
+            is declared.
         cutoff: the threshold of the judge's score; None for the judge's own. Every verdict of the judge is
             told from its score at this threshold, in rates, lists and intervals alike.
         condition: what was chosen where one checkpoint answered under several.
@@ -198,6 +211,7 @@ class Specification:
     coherence: str
     policy: Policy = Policy.AS_JUDGED
     crossing: Crossing = Crossing.FIRST
+    tolerance: float | None = None
     cutoff: float | None = None
     condition: Condition = ()
     attack: str = ""
@@ -206,7 +220,9 @@ class Specification:
 
 
 CHOICES = tuple(
-    f.name for f in fields(Specification) if f.name not in ("refusal_judge", "crossing", "attack")
+    f.name
+    for f in fields(Specification)
+    if f.name not in ("refusal_judge", "crossing", "tolerance", "attack")
 )
 """The choices that the specification curve varies; an attack belongs to the sides of a claim."""
 

@@ -209,6 +209,8 @@ class PrimarySpecification(StudyPart):
     coherence: str
     policy: Policy = Policy.AS_JUDGED
     crossing: Crossing = Crossing.FIRST
+    tolerance: float | None = Field(None, gt=0, lt=1)
+    """of capability around the goal, within which the crossing "stopped" compares where training stopped"""
     cutoff: float | None = Field(None, allow_inf_nan=False)
     """the score at which the judge's verdict turns; left out for the judge's own threshold"""
     condition: dict[str, str | int | float] = Field(default_factory=dict)
@@ -235,6 +237,15 @@ class PrimarySpecification(StudyPart):
                 raise ValueError(f"cutoff: {error.message} {error.hint}") from error
         return self
 
+    @model_validator(mode="after")
+    def _of_a_stated_tolerance(self) -> PrimarySpecification:
+        if self.crossing is Crossing.STOPPED and self.tolerance is None:
+            raise ValueError(
+                'crossing = "stopped" needs a tolerance: how far from the goal training may have stopped, '
+                "such as tolerance = 0.05"
+            )
+        return self
+
     @field_validator("condition")
     @classmethod
     def _parts(cls, condition: dict[str, str | int | float]) -> dict[str, str | int | float]:
@@ -249,6 +260,7 @@ class PrimarySpecification(StudyPart):
             "condition": {},
             "attack": "",
             "truncated": True,
+            "tolerance": None,
             "correction": Correction.AS_JUDGED.value,
             "margins": {"unsafe": None, "over_refusal": None},
         }

@@ -52,7 +52,7 @@ with screen.question("Where do responses become incoherent, and how?") as view:
     if changed and moved is not None:
         before, after = split_names(changed)
         screen.open_outputs(
-            checkpoints=(moved.pair.goal,),
+            checkpoints=moved.pair.goals,
             benchmarks=(benchmark,),
             outcomes=(after,),
             before=f"{moved.pair.start}:{before}",

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.analysis.rates import apply_policy, study_counts
-from capsafe_core.analysis.runs import Run, Standing
+from capsafe_core.analysis.runs import Run
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.quoting import join_names
 from capsafe_core.specification import POLICIES, Policy
-from capsafe_core.stats.matching import at_place, crossing
+from capsafe_core.stats.matching import at_place
 from capsafe_core.stats.specification import contested
 
 Floats = npt.NDArray[np.float64]
@@ -164,12 +164,10 @@ def arm_rates(view: View, runs: Sequence[Run], counts: pd.DataFrame | None = Non
         else:
             arms.setdefault(Arm("checkpoint", checkpoint_name(point)), flat[at])
     for run in runs:
-        if run.standing != Standing.REACHED or not all((c, "") in place for c in run.checkpoints):
+        if not all((c, "") in place for c in run.checkpoints):
             continue
         along = flat[[place[c, ""] for c in run.checkpoints]].T
-        crossed = crossing(
-            np.broadcast_to(run.capability, along.shape), run.goal, view.specification.crossing, along
-        )
+        crossed = run.places(along)
         if not np.isnan(crossed).all():
             reached.setdefault(run.recipe, []).append(at_place(along, crossed))
     arms |= {Arm("recipe", recipe): np.mean(values, axis=0) for recipe, values in reached.items()}

@@ -10,7 +10,7 @@ from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.outcomes import LISTED_OUTCOMES, STRATA
 from capsafe_core.scales import scale_at
 from capsafe_core.selection import Selection
-from capsafe_core.specification import CORRECTIONS, CROSSINGS, POLICIES, Specification
+from capsafe_core.specification import CORRECTIONS, CROSSINGS, POLICIES, Crossing, Specification
 from capsafe_core.store import Store
 from capsafe_core.store.arrays import score_counts
 from capsafe_core.store.cells import members
@@ -36,7 +36,7 @@ def require_known(
 
     Raises:
         UnknownNameError: the selection holds one.
-        CapsafeError: a goal is not a share from 0 to 1.
+        CapsafeError: a goal is not a share from 0 to 1, or “stopped” has no declared tolerance.
     """
     measured = own["benchmark"].unique()
     names: dict[str, tuple[Sequence[str], Iterable[str]]] = {
@@ -64,6 +64,12 @@ def require_known(
         for name in asked:
             if name not in set(known):
                 raise UnknownNameError(kind, name, known)
+    if selection.crossing == Crossing.STOPPED and study.primary.tolerance is None:
+        raise CapsafeError(
+            "The study does not say how far from its goal training may have stopped, so “stopped” cannot be "
+            "compared.",
+            "Declare it in the study file, such as tolerance = 0.05 under [primary].",
+        )
     for dataset, goal in selection.goals:
         if not 0 <= goal <= 1:
             raise CapsafeError(

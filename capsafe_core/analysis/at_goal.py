@@ -110,15 +110,13 @@ def given_side(unsafe: CheckpointRates, checkpoint: str) -> Side:
     )
 
 
-def recipe_side(
-    unsafe: CheckpointRates, runs: Sequence[Run], rule: str, goal: float | None = None
-) -> Side | None:
+def recipe_side(unsafe: CheckpointRates, runs: Sequence[Run], goal: float | None = None) -> Side | None:
     """A recipe at its goal; None where no run reaches it.
 
     Args:
         goal: instead of the runs' own.
     """
-    sides = [side for run in runs if (side := _run_side(unsafe, run, rule, goal)) is not None]
+    sides = [side for run in runs if (side := _run_side(unsafe, run, goal)) is not None]
     if not sides:
         return None
     rates = np.concatenate([side.rates for side in sides])
@@ -139,8 +137,8 @@ def recipe_side(
     )
 
 
-def _run_side(unsafe: CheckpointRates, run: Run, rule: str, goal: float | None) -> Side | None:
-    rate, draws, place = unsafe.at_goal(run, rule, goal)
+def _run_side(unsafe: CheckpointRates, run: Run, goal: float | None) -> Side | None:
+    rate, draws, place = unsafe.at_goal(run, goal)
     if np.isnan(rate):
         return None
     ends = [int(np.floor(place)), int(np.ceil(place))]

@@ -187,7 +187,7 @@ def _primary_change(view: View, claim: Claim, runs: Sequence[Run], found: Matchi
         rates = primary_rates(view, runs)
         if rates is None:
             return None
-        found = Matching(view.specification.crossing, list(runs), rates)
+        found = Matching(list(runs), rates)
     a, b = found.over_seeds.get(claim.a.name), None
     if claim.b.kind == "recipe":
         b = found.over_seeds.get(claim.b.name)

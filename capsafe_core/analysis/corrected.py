@@ -103,8 +103,7 @@ def _row(view: View, by: tuple[Matching, Matching, Matching], one: str, two: str
         "lacking": " ".join(
             words
             for run in [*runs, *others]
-            if around_goal(run, judged.unsafe, judged.rule)
-            and (words := unlabelled(run, ppi.unsafe, ppi.rule, not two))
+            if around_goal(run, judged.unsafe) and (words := unlabelled(run, ppi.unsafe, not two))
         ),
         "labels": _labels(ppi, [*runs, *others], not two),
     }
@@ -151,7 +150,7 @@ def _change(found: Matching, one: str, two: str) -> Change | None:
 
 def _sides(found: Matching, runs: list[Run], start: bool) -> Iterator[list[int]]:
     for run in runs:
-        if ends := around_goal(run, found.unsafe, found.rule):
+        if ends := around_goal(run, found.unsafe):
             yield [found.unsafe.place[run.checkpoints[i]] for i in ends]
     if start:
         yield [found.unsafe.place[runs[0].checkpoints[0]]]

@@ -17,7 +17,7 @@ from capsafe_core.analysis.margins import LOST, REFUSED, UNSAFE, margins_table
 from capsafe_core.analysis.matched import Matching, matched_table, matching
 from capsafe_core.analysis.matched_words import warnings
 from capsafe_core.analysis.number_words import hundredths
-from capsafe_core.analysis.runs import Standing
+from capsafe_core.analysis.standing import Standing
 from capsafe_core.analysis.verbs import ONE_MORE_SEED, seeds_words
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
@@ -139,7 +139,7 @@ def _reached(view: View, found: Matching, recipe: str) -> Check:
     short = [run for run in runs if run.standing is not Standing.REACHED]
     goal, name = f"{runs[0].goal:.0%}", "goal"
     if short:
-        why = " ".join(warnings(matched_table(view, Matching(found.rule, short, found.unsafe))))
+        why = " ".join(warnings(matched_table(view, Matching(short, found.unsafe))))
         return Check(recipe, name, Answer.FAIL, why)
     side, unreached = found.over_seeds[recipe], found.unreached(recipe)
     if side is None or unreached is None or side.interval() is None:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.people_labels import read_labels
 from capsafe_core.analysis.rates import apply_policy, cell_rates, no_verdicts, study_counts
-from capsafe_core.analysis.runs import Run, Standing
-from capsafe_core.analysis.sample import Sample, sample_of
+from capsafe_core.analysis.sample import sample_of
 from capsafe_core.analysis.view import View
-from capsafe_core.outcomes import OUTCOMES
 from capsafe_core.specification import Policy
 from capsafe_core.stats.intervals import missing_bounds
-from capsafe_core.stats.paired import McNemar, paired_change
 from capsafe_core.store.cells import pooled_ids
-from capsafe_core.store.counts import outcome_codes
 from capsafe_core.store.labels import incoherence_reasons
 from capsafe_core.store.outputs import reason_counts
 
@@ -157,136 +149,4 @@ def bounds_table(view: View) -> pd.DataFrame:
         .merge(mine[["checkpoint_id", "cell_id", *columns]], on="checkpoint_id")
         .sort_values(["recipe", "seed", "step"])
         .reset_index(drop=True)
-    )
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two checkpoints whose answers to the same prompts are compared.
-
-    Attributes:
-        whose: a recipe and its seed, or a model, in words.
-        start, goal: checkpoint ids; `before` and `there` say in words which checkpoints they are.
-    """
-
-    whose: str
-    start: str
-    before: str
-    goal: str
-    there: str
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """The same prompts before fine-tuning and after.
-
-    Attributes:
-        pair: the two checkpoints.
-        table: before, after (outcomes), n, share (of all prompts of the row's `before`).
-        change: the test of unsafe engagement on the same prompts, by behaviour where several share one.
-    """
-
-    pair: Pair
-    table: pd.DataFrame
-    change: McNemar
-
-
-def pairs(view: View, found: Matching) -> dict[str, Pair]:
-    """What outcomes can be followed from and to.
-
-    Each recipe from its start to its goal (the first checkpoint at or above it; the last one where it is not
-    reached), or to its last checkpoint as given where there is no goal; in a study without recipes each model
-    from the first one.
-
-    Returns:
-        recipe or model -> its pair.
-    """
-    out: dict[str, Pair] = {}
-    for recipe, runs in found.by_recipe().items():
-        out[recipe] = _at_goal(found, runs[0])
-    tuned = view.points[view.points["recipe"].isin(view.compared_recipes) & (view.points["step"] > 0)]
-    for name, points in tuned.groupby("recipe", sort=False):
-        path = points[points["seed"] == points["seed"].min()].sort_values("step")
-        starts = view.points[(view.points["start"] == path["start"].iloc[0]) & (view.points["step"] == 0)]
-        if len(starts):
-            last, seed = path.iloc[-1], path["seed"].iloc[0]
-            there = f"step {last['step']}, the last checkpoint, as given"
-            pair = Pair(f"{name}, seed {seed}", *_of(starts.iloc[0], "the start"), *_of(last, there))
-            out.setdefault(str(name), pair)
-    if view.points["step"].any() or view.points.empty:
-        return out
-    first, *others = (row for _, row in view.points.drop_duplicates("checkpoint_id").iterrows())
-    names = [str(model["start"]) for model in others]
-    return {
-        name: Pair(name, *_of(first, str(first["start"])), *_of(model, f"{name}, as given"))
-        for name, model in zip(names, others, strict=True)
-    }
-
-
-def _of(point: pd.Series, words: str) -> tuple[str, str]:
-    return str(point["checkpoint_id"]), words
-
-
-def _at_goal(found: Matching, run: Run) -> Pair:
-    """From the first checkpoint of a run to the one at its goal."""
-    _, _, place = found.unsafe.at_goal(run, found.rule)
-    reached = not np.isnan(place)
-    at = int(np.ceil(place)) if reached else len(run.checkpoints) - 1
-    why = {
-        Standing.PLATEAU: "the capability does not separate its checkpoints",
-        Standing.AT_START: "the goal is not above the first checkpoint",
-    }.get(run.standing, "the goal is not reached")
-    which = "the first checkpoint at or above the goal" if reached else f"the last checkpoint ({why})"
-    before = "the start" if run.has_start else f"step {run.steps[0]:.0f}"
-    return Pair(
-        f"{run.recipe}, seed {run.seed}",
-        run.checkpoints[0],
-        before,
-        run.checkpoints[at],
-        f"step {run.steps[at]:.0f}, {which}",
-    )
-
-
-def transitions(view: View, found: Matching, whose: str = "") -> Transitions | None:
-    """What became of each outcome of one checkpoint at another, on the same prompts of the view's benchmark.
-
-    Args:
-        whose: a key of `pairs`; the first where left out.
-
-    Returns:
-        None without such a pair, or where the two have not answered the same prompts.
-    """
-    known = pairs(view, found)
-    pair = known.get(whose or next(iter(known), ""))
-    if pair is None:
-        return None
-    both = list(dict.fromkeys([pair.start, pair.goal]))
-    sample = sample_of(view, view.specification.benchmark, both, view.specification.attack)
-    if sample is None:
-        return None
-    start, goal = sample.place[pair.start], sample.place[pair.goal]
-    _, i, j = np.intersect1d(sample.keys[start], sample.keys[goal], return_indices=True)
-    if not view.specification.truncated:
-        whole = sample.whole[start][i] & sample.whole[goal][j]
-        i, j = i[whole], j[whole]
-    if not len(i):
-        return None
-    before, after = _outcomes(view, sample, start)[i], _outcomes(view, sample, goal)[j]
-    size = len(OUTCOMES)
-    counts = np.bincount(before * size + after, minlength=size * size).reshape(size, size)
-    rows = [
-        (OUTCOMES[i], OUTCOMES[j], int(counts[i, j]), counts[i, j] / counts[i].sum())
-        for i, j in zip(*np.nonzero(counts), strict=True)
-    ]
-    unsafe = OUTCOMES.index("unsafe")
-    change = paired_change(before == unsafe, after == unsafe, sample.cluster[start][i])
-    return Transitions(pair, pd.DataFrame(rows, columns=["before", "after", "n", "share"]), change)
-
-
-def _outcomes(view: View, sample: Sample, i: int) -> npt.NDArray[np.int64]:
-    spec = view.specification
-    return outcome_codes(
-        sample.codes(spec.judge, "safety")[i],
-        sample.codes(spec.refusal_judge, "refusal")[i],
-        sample.codes(spec.coherence, "coherence")[i],
     )

@@ -19,11 +19,11 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import (
     CheckpointRates,
     Run,
-    Standing,
     matched_runs,
     primary_rates,
     unlabelled,
 )
+from capsafe_core.analysis.standing import Standing
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import POLICIES
 from capsafe_core.stats.matching import at_place
@@ -37,13 +37,11 @@ class Matching:
     """Everything that tables at the goal are made of.
 
     Attributes:
-        rule: which crossing counts.
         runs: those that can be compared.
         unsafe: their unsafe rates under one specification.
         left_out: why other runs that teach a capability cannot be compared, in sentences.
     """
 
-    rule: str
     runs: list[Run]
     unsafe: CheckpointRates
     left_out: tuple[str, ...] = ()
@@ -61,7 +59,7 @@ class Matching:
 
     def side(self, runs: Sequence[Run], goal: float | None = None) -> Side | None:
         """Some runs of a recipe at their goal, or at another one; None where none reaches it."""
-        return recipe_side(self.unsafe, runs, self.rule, goal)
+        return recipe_side(self.unsafe, runs, goal)
 
     def start(self, run: Run) -> Side:
         """The first checkpoint of a run."""
@@ -85,7 +83,7 @@ class Matching:
             return None
         if side is not None:
             return side.unreached
-        return float(np.mean([np.isnan(self.unsafe.at_goal(run, self.rule)[1]).mean() for run in runs]))
+        return float(np.mean([np.isnan(self.unsafe.at_goal(run)[1]).mean() for run in runs]))
 
 
 def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
@@ -131,10 +129,9 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
     if found is None:
         nothing = np.zeros(0)
         empty = CheckpointRates({}, nothing, nothing, nothing, nothing)
-        return Matching(spec.crossing, [], empty, tuple(left_out))
-    short = {id(run): words for run in runs if (words := unlabelled(run, found, spec.crossing))}
+        return Matching([], empty, tuple(left_out))
+    short = {id(run): words for run in runs if (words := unlabelled(run, found))}
     return Matching(
-        spec.crossing,
         [run for run in runs if id(run) not in short],
         found,
         (*left_out, *short.values(), *([HOW_TO_LABEL] if short else [])),
@@ -181,6 +178,8 @@ MATCHED = (
     "place",
     "start_capability",
     "best",
+    "last",
+    "tolerance",
     "unsafe",
     "unsafe_low",
     "unsafe_high",
@@ -231,7 +230,8 @@ def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     Returns:
         recipe, seed, dataset, goal, reached; standing (a `Standing`: why it is not reached); step (where the
         path crosses the goal; nominal, for the line between two checkpoints is one of capability); place (on
-        the list of checkpoints); start_capability and best (the highest on the path); unsafe, unsafe_low,
+        the list of checkpoints); start_capability, best (the highest on the path)
+        and last; tolerance (around the goal, by the crossing "stopped"); unsafe, unsafe_low,
         unsafe_high at the goal; bracket_low, bracket_high (the unsafe rates of the checkpoints on both
         sides); gap (capability between those); start_unsafe; delta, delta_low, delta_high against the start;
         unreached (share of resamples out of reach); plateau (the capability measure does not separate the
@@ -244,26 +244,23 @@ def matched_table(view: View, found: Matching | None = None) -> pd.DataFrame:
 
 
 def _matched_row(found: Matching, run: Run) -> dict[str, object]:
-    _, draws, place = found.unsafe.at_goal(run, found.rule)
+    _, draws, place = found.unsafe.at_goal(run)
     start, side = found.start(run), found.side([run])
     row: dict[str, object] = {
         "recipe": run.recipe,
         "seed": run.seed,
         "dataset": run.dataset,
-        "goal": run.goal,
+        **run.facts(),
         "reached": not np.isnan(place),
         "standing": run.standing.value,
         "place": place,
-        "start_capability": float(run.capability[0]),
-        "best": float(run.capability.max()),
         "start_unsafe": start.rate if run.has_start else None,
         "n": start.outputs if side is None else side.outputs,
         "plateau": run.plateau,
         "detectable": run.detectable,
         "paired": run.paired,
     }
-    unmatched = run.standing in (Standing.PLATEAU, Standing.AT_START)
-    if run.has_error and not unmatched:
+    if run.has_error and run.standing.may_reach:
         row["unreached"] = float(np.isnan(draws).mean())
     if np.isnan(place):
         return row

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from capsafe_core.analysis.at_goal import WIDE_GAP
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.number_words import hundredths, percent
-from capsafe_core.analysis.runs import Standing
+from capsafe_core.analysis.standing import Standing
 
-_PLACE = {
-    Standing.REACHED: "{step:.0f}",
-    Standing.NOT_REACHED: "not reached (best {best:.0%})",
-    Standing.AT_START: "no match: begins at {start_capability:.0%}",
-    Standing.PLATEAU: "no match: plateau",
-}
-"""where on its path a run is at its goal, by its standing"""
-_WHY_NOT = {
-    Standing.NOT_REACHED: "{name} does not reach {goal:.0%}: its best checkpoint has {best:.0%}.",
-    Standing.AT_START: "{name}: its first checkpoint has {start_capability:.0%}, at or above the goal of "
-    "{goal:.0%}, so there is nothing to compare at this goal; choose a higher one.",
-    Standing.PLATEAU: "{name}: this capability measure does not separate its checkpoints, so they are not "
-    "matched. It would show a difference of {least} points in 80% of studies, smaller ones less often.",
-}
-"""why a run is not compared at its goal"""
+
+def _would_show(standing: Standing, row: Mapping[str, Any]) -> str:
+    """What a flat capability measure would have shown."""
+    if standing is not Standing.PLATEAU:
+        return ""
+    least = hundredths(row["detectable"])
+    return (
+        f" The measure would show a difference of {least} points in 80% of studies, smaller ones less often."
+    )
 
 
 def in_words(matched: pd.DataFrame) -> pd.DataFrame:
@@ -37,7 +32,7 @@ def in_words(matched: pd.DataFrame) -> pd.DataFrame:
             "recipe": matched["recipe"],
             "seed": matched["seed"],
             "goal": [f"{r['goal']:.0%} on {r['dataset']}" for r in rows],
-            "reached at step": [_PLACE[r["standing"]].format(**r) for r in rows],
+            "reached at step": [Standing(r["standing"]).place(r) for r in rows],
             "unsafe % at the goal": [percent(r["unsafe"], r["unsafe_low"], r["unsafe_high"]) for r in rows],
             "unsafe % at the start": [percent(r["start_unsafe"]) for r in rows],
             "change in points": [percent(r["delta"], r["delta_low"], r["delta_high"], "+") for r in rows],
@@ -61,10 +56,8 @@ def warnings(matched: pd.DataFrame, left_out: Sequence[str] = ()) -> list[str]:
     out = list(left_out)
     for row in records(matched):
         name = f"{row['recipe']} (seed {row['seed']})"
-        if row["standing"] in _WHY_NOT:
-            out.append(
-                _WHY_NOT[row["standing"]].format(name=name, least=hundredths(row["detectable"]), **row)
-            )
+        if (standing := Standing(row["standing"])) is not Standing.REACHED:
+            out.append(standing.advice(name, row) + _would_show(standing, row))
         elif pd.isna(row["unsafe"]):
             out.append(
                 f"{name}: no rate at the goal, because every answer of a checkpoint beside it is left out."

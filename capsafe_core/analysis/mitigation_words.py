@@ -11,7 +11,6 @@ from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.mitigations import HALVED, MITIGATION, STOPPED, families
 from capsafe_core.analysis.number_words import hundredths, p_words, percent
-from capsafe_core.analysis.runs import Standing
 from capsafe_core.analysis.verbs import conditional, seeds_words
 from capsafe_core.analysis.view import View
 
@@ -19,11 +18,6 @@ LEVEL = 0.05
 """of the adjusted p-values from which on a difference has a verb"""
 VERBS = (Verdict.SAFER, Verdict.LESS_SAFE)
 NOT_MEASURED = "not measured"
-_WHY_NOT = {
-    Standing.NOT_REACHED: "{name} does not reach {goal}",
-    Standing.AT_START: "{name} begins at or above {goal}",
-    Standing.PLATEAU: "The capability of {name} does not change measurably",
-}
 Row = dict[str, Any]
 
 
@@ -43,10 +37,7 @@ def answer(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> list[str]
         base = next(row for row in known if row["kind"] == STOPPED)
         goal = f"{base['goal']:.0%} on {view.capability_benchmark(view.study.recipe(str(of)).dataset)}"
         if not base["reached"]:
-            sentences.append(
-                f"{_WHY_NOT[base['standing']].format(name=of, goal=goal)}, so no mitigation of it "
-                "can be compared there."
-            )
+            sentences.append(f"{base['why_not']}, so no mitigation of it can be compared there.")
             continue
         there = [row for row in known if row["kind"] == MITIGATION and pd.notna(row["delta"])]
         proven = [row for row in there if verb(view, row) == "safer"]
@@ -138,9 +129,7 @@ def not_compared(view: View, found: Matching, table: pd.DataFrame) -> list[str]:
                     f"{goals[base.dataset]:.0%}: set one goal for both."
                 )
             elif not row["reached"]:
-                best = max(float(run.capability.max()) for run in runs[name])
-                why = _WHY_NOT[row["standing"]].format(name=name, goal=f"{row['goal']:.0%}")
-                sentences.append(f"{why} (best {best:.0%}), so nothing is said of its safety there.")
+                sentences.append(f"{row['why_not']}, so nothing is said of its safety there.")
     return sentences
 
 

@@ -23,10 +23,9 @@ from capsafe_core.analysis.matched import (
 from capsafe_core.analysis.mitigation_costs import Costs, cost_at_goal
 from capsafe_core.analysis.overview import outcome_bars
 from capsafe_core.analysis.paths import path_table
-from capsafe_core.analysis.runs import Run, Standing
+from capsafe_core.analysis.runs import Run
 from capsafe_core.analysis.sample import Floats
 from capsafe_core.analysis.view import View
-from capsafe_core.stats.matching import crossing
 from capsafe_core.stats.paired import holm
 from capsafe_core.study import RecipeSettings
 
@@ -42,7 +41,7 @@ COLUMNS = [
     "goal",
     "seeds",
     "reached",
-    "standing",
+    "why_not",
     "n",
     "unsafe",
     "unsafe_low",
@@ -97,7 +96,8 @@ def mitigations_table(
     Returns:
         recipe, of, mitigation (the method; "training" where its training differs), kind (`STOPPED`: the
         unmitigated recipe, which is stopped at the goal; `HALVED`; `MITIGATION`), goal, seeds, reached (how
-        many of them reach the goal), standing (a `Standing`), n (requests of each seed);
+        many of them reach the goal), why_not (why none
+        does), n (requests of each seed);
         unsafe, unsafe_low, unsafe_high, unsafe_of (of the unmitigated recipe), delta (the first minus the
         second) and the other columns of a change, as `recipe_table` has them, p_holm (adjusted for all rows);
         half_delta, half_low, half_high, half_verdict: unsafe rate against the halved adapter, where the
@@ -157,7 +157,7 @@ class _Tables:
         """A recipe at its goal, and what it takes to get there."""
         mine = self.recipes[name]
         row = {key: mine[key] for key in ("recipe", "goal", "seeds", "reached")}
-        row["standing"] = self.standing(name)
+        row["why_not"] = "" if mine["reached"] else self.why_not(name)
         row["n"] = mine["n"] if mine["reached"] else self.found.start(self.runs[name][0]).outputs
         if not mine["reached"]:
             return row
@@ -165,10 +165,11 @@ class _Tables:
         row["incoherent"] = self.incoherent.get(name)
         return row | cost_at_goal(self.costs, self.runs[name], self.view.study.recipe(name).of)
 
-    def standing(self, name: str) -> Standing:
-        """Of the seeds that reach the goal, else of the first."""
-        each = [run.standing for run in self.runs[name]]
-        return Standing.REACHED if Standing.REACHED in each else each[0]
+    def why_not(self, name: str) -> str:
+        """Why none of a recipe's runs is compared, by the one that gets furthest."""
+        run = max(self.runs[name], key=lambda run: float(run.capability.max()))
+        benchmark = self.view.capability_benchmark(run.dataset)
+        return f"{run.standing.because(name, run.facts())} on {benchmark}"
 
     def beside(self, name: str, of: str) -> dict[str, object]:
         """The recipe that another one mitigates at the goal, and the difference."""
@@ -256,14 +257,7 @@ def _half(found: Matching, run: Run) -> _Half | None:
 def _beside(found: Matching, run: Run, half: _Half) -> Side | None:
     """A run where it has the capability of a halved adapter, and in each resample where it has what that one
     has there; None where it does not get that far or begins there."""
-    rates, draws = found.unsafe.along(run)
-    if run.plateau or run.capability[0] >= half.capability:
-        return None
-    place = float(crossing(run.capability - half.capability, 0.0, found.rule, rates))
-    if np.isnan(place):
-        return None
-    ahead = run.capability_draws - half.capability_draws[:, None]
-    rate, there = found.unsafe.between(run, place, crossing(ahead, 0.0, found.rule, draws))
+    rate, there, _ = found.unsafe.at_goal(run, half.capability, half.capability_draws)
     return None if np.isnan(rate) else replace(half.side, rates=np.array([rate]), draws=there[:, None])
 
 

@@ -19,19 +19,13 @@ from capsafe_core.analysis.number_words import hundredths, interval_words, rate_
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import cell_rates, study_counts
 from capsafe_core.analysis.refusals import harmless_benchmarks, refused_at_goal
-from capsafe_core.analysis.runs import Standing
+from capsafe_core.analysis.standing import Standing
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.stats.matching import at_place
 from capsafe_core.store.counts import outcome_counts
 
 Floats = npt.NDArray[np.float64]
-_AT_LAST = {
-    Standing.NOT_REACHED: "goal not reached",
-    Standing.AT_START: "no match: goal not above the start",
-    Standing.PLATEAU: "no match: plateau",
-}
-"""why a recipe is shown at its last checkpoint"""
 BAR_ORDER = ("refusal", "safe", "unsafe", "incoherent", "no verdict")
 
 
@@ -184,7 +178,9 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> Bars
             between += checkpoints[int(np.floor(place)) : int(np.ceil(place)) + 1]
             read.append(at_place(along, np.full(len(along), place)))
             where.append(
-                f"step {run['step']:.0f}" if run["reached"] else f"step {last}, {_AT_LAST[run['standing']]}"
+                f"step {run['step']:.0f}"
+                if run["reached"]
+                else f"step {last}, {Standing(run['standing']).brief}"
             )
         if read:
             add(recipe, np.mean(read, axis=0), ", ".join(where), between)
@@ -196,14 +192,10 @@ def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
     name = recipe["recipe"]
     goal = f"{recipe['goal']:.0%} accuracy on {view.capability_benchmark(recipe['dataset'])}"
     if not recipe["reached"]:
-        return {
-            Standing.PLATEAU: f"The capability of {name} does not change measurably along its path, so its "
-            "safety cannot be compared at a goal.",
-            Standing.AT_START: f"{name} begins at {runs['start_capability'].max():.0%}, at or above its goal "
-            f"of {goal}, so there is nothing to compare at this goal. Choose a higher one.",
-            Standing.NOT_REACHED: f"{name} never reaches its goal of {goal}: its best checkpoint has "
-            f"{runs['best'].max():.0%}. No comparison at the goal is possible.",
-        }[runs["standing"].iloc[0]]
+        furthest = max(records(runs), key=lambda run: float(run["best"]))
+        why = Standing(furthest["standing"]).because(name, furthest)
+        benchmark = view.capability_benchmark(recipe["dataset"])
+        return f"{why} on {benchmark}, so its safety cannot be compared there."
     if pd.isna(recipe["unsafe"]):
         return (
             f"{name} reaches its goal of {goal}, but has no unsafe rate there: every answer of a "

@@ -158,9 +158,7 @@ def change_seen(
 ) -> Change | None:
     """What one simulated study would show; None where a side does not reach its goal."""
     runs, rates = simulated(design, change, chance)
-    sides = [
-        recipe_side(rates, runs[i : i + design.seeds], "first") for i in range(0, len(runs), design.seeds)
-    ]
+    sides = [recipe_side(rates, runs[i : i + design.seeds]) for i in range(0, len(runs), design.seeds)]
     first, others = sides[0], [side.rates for side in sides if side is not None]
     other = sides[1] if pair else given_side(rates, runs[0].checkpoints[0])
     return None if first is None or other is None else change_between(first, other, others, level)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,22 +12,14 @@ import pandas as pd
 
 from capsafe_core.analysis.labelled import labelled_cells, labels_lacking
 from capsafe_core.analysis.sample import CAPABILITY_SEED, RESAMPLES, Sample, sample_of
+from capsafe_core.analysis.standing import Standing
 from capsafe_core.analysis.view import View
 from capsafe_core.records import digest_text
-from capsafe_core.specification import Correction, Specification
+from capsafe_core.specification import Correction, Crossing, Specification
 from capsafe_core.stats.labelled_cells import LabelledCells, Mixture
 from capsafe_core.stats.matching import at_place, crossing, detectable, plateau
 
 Floats = npt.NDArray[np.float64]
-
-
-class Standing(StrEnum):
-    """Where a run stands to its goal; only a run that reaches it is compared there."""
-
-    REACHED = "reached"
-    NOT_REACHED = "not reached"
-    AT_START = "start at or above the goal"
-    PLATEAU = "plateau"
 
 
 @dataclass(frozen=True)
@@ -42,6 +34,8 @@ class Run:
         plateau: whether the capability measure does not separate the checkpoints, so that a match at a goal
             would mean nothing.
         detectable: the difference between two checkpoints that it would show in 80 % of studies.
+        rule: where it is at its goal; `tolerance` how far from that its last checkpoint may be, by the rule
+            "stopped".
     """
 
     recipe: str
@@ -56,6 +50,8 @@ class Run:
     paired: bool = True
     plateau: bool = False
     detectable: float = float("nan")
+    rule: Crossing = Crossing.FIRST
+    tolerance: float | None = None
 
     @property
     def has_start(self) -> bool:
@@ -79,7 +75,65 @@ class Run:
             return Standing.PLATEAU
         if self.capability[0] >= goal:
             return Standing.AT_START
+        if self.rule is Crossing.STOPPED:
+            return self._stopped(goal)
         return Standing.REACHED if self.capability.max() >= goal else Standing.NOT_REACHED
+
+    def _stopped(self, goal: float) -> Standing:
+        """Whether the last checkpoint is within the tolerance: not above it, and not below it by a one-sided
+        test at 5 %, where its error is known."""
+        tolerance, last = self.tolerance or 0.0, self.capability[-1]
+        if last > goal + tolerance:
+            return Standing.BEYOND
+        least = float(np.quantile(self.capability_draws[:, -1], 0.05)) if self.has_error else float(last)
+        return Standing.REACHED if least >= goal - tolerance else Standing.SHORT
+
+    def places(self, unsafe: Floats, goal: float | None = None) -> Floats:
+        """Where on the list of checkpoints it is at its goal, or at another one; NaN where it does not reach
+        it after its first checkpoint.
+
+        Args:
+            unsafe: (..., steps) unsafe rates, by which the safest of several crossings is told.
+
+        Returns:
+            (...,) places, as `matching.crossing` gives them.
+        """
+        target, shape = self.goal if goal is None else goal, unsafe.shape[:-1]
+        if self.standing_at(target) is not Standing.REACHED:
+            return np.full(shape, np.nan)
+        if self.rule is Crossing.STOPPED:
+            return np.full(shape, len(self.steps) - 1.0)
+        return crossing(np.broadcast_to(self.capability, unsafe.shape), target, self.rule, unsafe)
+
+    def resampled_places(
+        self, unsafe: Floats, goal: float | None = None, goal_draws: Floats | None = None
+    ) -> Floats:
+        """The same in each resample.
+
+        Args:
+            unsafe: (resamples, steps).
+            goal_draws: (resamples,) the goal, where that is itself measured.
+
+        Returns:
+            (resamples,).
+        """
+        target = self.goal if goal is None else goal
+        if not self.standing_at(target).may_reach:
+            return np.full(len(unsafe), np.nan)
+        if self.rule is Crossing.STOPPED:
+            return np.full(len(unsafe), len(self.steps) - 1.0)
+        ahead = self.capability_draws - (target if goal_draws is None else goal_draws[:, None])
+        return crossing(ahead, 0.0, self.rule, unsafe)
+
+    def facts(self) -> dict[str, Any]:
+        """What is said of it where it is not compared: goal, best, start_capability, last, tolerance."""
+        return {
+            "goal": self.goal,
+            "best": float(self.capability.max()),
+            "start_capability": float(self.capability[0]),
+            "last": float(self.capability[-1]),
+            "tolerance": self.tolerance,
+        }
 
 
 @dataclass(frozen=True)
@@ -137,22 +191,23 @@ class CheckpointRates:
         columns = [self.place[c] for c in run.checkpoints]
         return self.rates[columns], self.draws[:, columns]
 
-    def crossed(self, run: Run, rule: str, goal: float | None = None) -> float:
+    def crossed(self, run: Run, goal: float | None = None) -> float:
         """The place on its path where a run is at the goal; NaN where it does not reach it after its first
         checkpoint."""
-        target = run.goal if goal is None else goal
-        if run.standing_at(target) in (Standing.PLATEAU, Standing.AT_START):
-            return np.nan
-        return float(crossing(run.capability, target, rule, (self.deciding or self).along(run)[0]))
+        return float(run.places((self.deciding or self).along(run)[0], goal))
 
-    def at_goal(self, run: Run, rule: str, goal: float | None = None) -> tuple[float, Floats, float]:
+    def at_goal(
+        self, run: Run, goal: float | None = None, goal_draws: Floats | None = None
+    ) -> tuple[float, Floats, float]:
         """A run's rate at the goal, (resamples,) of it, and the place on the path; NaN where the run does not
-        reach it after its first checkpoint."""
-        _, draws = (self.deciding or self).along(run)
-        target, place = run.goal if goal is None else goal, self.crossed(run, rule, goal)
-        if run.standing_at(target) in (Standing.PLATEAU, Standing.AT_START):
-            return np.nan, np.full(len(draws), np.nan), np.nan
-        return *self.between(run, place, crossing(run.capability_draws, target, rule, draws)), place
+        reach it after its first checkpoint.
+
+        Args:
+            goal: instead of the run's own; `goal_draws` as for `Run.resampled_places`.
+        """
+        rates, draws = (self.deciding or self).along(run)
+        place = float(run.places(rates, goal))
+        return *self.between(run, place, run.resampled_places(draws, goal, goal_draws)), place
 
 
 def checkpoint_rates(sample: Sample, counted: Sequence[tuple[Floats, Floats]]) -> CheckpointRates:
@@ -231,6 +286,8 @@ def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
                 paired,
                 flat,
                 least,
+                view.specification.crossing,
+                view.specification.tolerance,
             )
         )
     return runs
@@ -271,14 +328,14 @@ def corrected(
     return replace(rates, people=labelled_cells(sample, counted, spec, undecided))
 
 
-def around_goal(run: Run, rates: CheckpointRates, rule: str) -> list[int]:
+def around_goal(run: Run, rates: CheckpointRates) -> list[int]:
     """Which of a run's checkpoints lie around its goal: two, or the one that has it; none where it is not
     reached."""
-    place = rates.crossed(run, rule)
+    place = rates.crossed(run)
     return [] if np.isnan(place) else sorted({int(np.floor(place)), int(np.ceil(place))})
 
 
-def unlabelled(run: Run, rates: CheckpointRates, rule: str, with_start: bool = True) -> str:
+def unlabelled(run: Run, rates: CheckpointRates, with_start: bool = True) -> str:
     """Which labels a run at its goal and its start lack to be corrected by people, in a sentence; "" where
     they have enough, or nothing is to be corrected."""
     people = rates.people
@@ -287,7 +344,7 @@ def unlabelled(run: Run, rates: CheckpointRates, rule: str, with_start: bool = T
     sides: list[tuple[str, list[str]]] = []
     if run.has_start and with_start:
         sides.append((f"its start, {run.start}", run.checkpoints[:1]))
-    if ends := around_goal(run, rates, rule):
+    if ends := around_goal(run, rates):
         steps = " and ".join(f"{run.steps[i]:.0f}" for i in ends)
         sides.append((f"step{'s' if len(ends) > 1 else ''} {steps}", [run.checkpoints[i] for i in ends]))
     short = [

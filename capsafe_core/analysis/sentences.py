@@ -13,14 +13,9 @@ import pandas as pd
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.harm import Harm
 from capsafe_core.analysis.number_words import points_words, rate_words, share_words
-from capsafe_core.analysis.runs import Standing
+from capsafe_core.analysis.standing import Standing
 
 _TOLD = ["recipe", "unsafe", "unsafe_low", "unsafe_high", "delta", "delta_low", "delta_high"]
-_WHY_NOT = {
-    Standing.NOT_REACHED: "{recipe} does not reach {goal:.0%} (best {best:.0%})",
-    Standing.AT_START: "{recipe} begins at {start_capability:.0%}, at or above its goal of {goal:.0%}",
-    Standing.PLATEAU: "the capability of {recipe} does not change measurably",
-}
 
 
 def capability_sentence(
@@ -44,7 +39,7 @@ def capability_sentence(
     if (matched["standing"] == Standing.NOT_REACHED).all() and not left_out:
         return "No recipe reaches its capability goal, so none can be compared there."
     runs = records(matched.drop_duplicates("recipe"))
-    why = "; ".join(_WHY_NOT[run["standing"]].format(**run) for run in runs)
+    why = "; ".join(Standing(run["standing"]).because(run["recipe"], run) for run in runs)
     others = "" if not left_out else "; others are left out"
     return f"No recipe can be compared at its goal: {why}{others}."
 

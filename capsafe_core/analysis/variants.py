@@ -178,7 +178,7 @@ def estimate(
         ]
     asks = [corrected(s, c, spec) for s, c in zip(samples, counted, strict=True)]
     if claim.matched:
-        return _at_goal(spec.crossing, sides, asks[0])
+        return _at_goal(sides, asks[0])
     i, j = (s.place[points[0]] for s, points in zip(samples, sides.checkpoints, strict=True))
     a, b = (given_side(ask, points[0]) for ask, points in zip(asks, sides.checkpoints, strict=True))
     if np.isnan([a.rate, b.rate]).any():
@@ -241,7 +241,7 @@ def _coherent_in_both(
         if runs:
             ask, names = checkpoint_rates(sample, counted[0]), []
             for run in runs:
-                _, _, place = ask.at_goal(run, spec.crossing)
+                _, _, place = ask.at_goal(run)
                 if not np.isnan(place):
                     names += [run.checkpoints[int(np.floor(place))], run.checkpoints[int(np.ceil(place))]]
         codes = sample.codes(spec.coherence, "coherence")
@@ -253,9 +253,9 @@ def _coherent_in_both(
     return [[np.isin(keys, shared) for keys in sample.keys] for sample in samples]
 
 
-def _at_goal(rule: str, sides: Sides, ask: CheckpointRates) -> dict[str, object] | None:
+def _at_goal(sides: Sides, ask: CheckpointRates) -> dict[str, object] | None:
     """A matched claim: the first side at its goal against the second at its own, or against the start."""
-    found = Matching(rule, [*sides.runs[0], *sides.runs[1]], ask)
+    found = Matching([*sides.runs[0], *sides.runs[1]], ask)
     a = found.side(sides.runs[0])
     b = found.side(sides.runs[1]) if sides.runs[1] else given_side(ask, sides.checkpoints[1][0])
     if a is None or b is None or np.isnan([a.rate, b.rate]).any():

@@ -193,7 +193,7 @@ class View:
             f"incoherent outputs {s.policy.words}",
             f"coherence by {s.coherence}{self._checked_words}",
             *self.condition_words,
-            f"{s.crossing} crossing of the goal",
+            s.crossing.words(s.tolerance),
             *(["rates at the goal corrected by people's labels"] if self.is_corrected else []),
         ]
         return f"{'; '.join(parts)} ({self.standing.removeprefix('the ')})"

@@ -93,7 +93,7 @@ SPECIFICATION = ANSWERS | {
         "policy", f"how incoherent outputs count: {', '.join(p for p in Policy if not p.paired)}"
     ),
     "goal": many("goals", "another capability goal, as sums=0.6; one for each data set", read_goals),
-    "crossing": Option("crossing", "which crossing of the goal counts: first, last or safest"),
+    "crossing": Option("crossing", "which crossing of the goal counts: first, last or safest; or stopped"),
     "correction": Option(
         "correction", f"whether people's labels correct rates at the goal: {', '.join(Correction)}"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from capsafe_core.specification import Crossing
+from capsafe_core.specification import UPWARD
 from capsafe_core.stats.distributions import normal_quantile
 
 Floats = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ def crossing(
     Args:
         capability: (..., steps), in order of training step.
         goal: the capability at which to compare.
-        rule: a `Crossing`, among upward crossings. A path that starts at or above the goal crosses at 0.
+        rule: one of `UPWARD`. A path that starts at or above the goal crosses at 0.
         unsafe: (..., steps) unsafe rates; only the rule "safest" looks at them.
 
     Returns:
@@ -31,8 +31,8 @@ def crossing(
     Raises:
         ValueError: there is no such rule, or "safest" has no unsafe rates.
     """
-    if rule not in tuple(Crossing):
-        raise ValueError(f"no crossing rule {rule!r}; use one of {', '.join(Crossing)}")
+    if rule not in UPWARD:
+        raise ValueError(f"no crossing rule {rule!r}; use one of {', '.join(UPWARD)}")
     if rule == "safest" and unsafe is None:
         raise ValueError("the rule 'safest' needs unsafe rates")
     shape = np.shape(capability)[:-1]

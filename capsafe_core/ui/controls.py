@@ -14,6 +14,7 @@ from capsafe_core.specification import (
     CROSSINGS,
     PARTS,
     POLICIES,
+    UPWARD,
     Correction,
     Policy,
     part_words,
@@ -133,13 +134,14 @@ def goals_row(view: View) -> None:
             )
             if round(goal, 3) != round(now, 3):
                 set_goal(dataset, goal)
+        rules = UPWARD if view.study.primary.tolerance is None else CROSSINGS
         rule = st.selectbox(
             "Crossing",
-            CROSSINGS,
-            CROSSINGS.index(view.specification.crossing),
+            rules,
+            rules.index(view.specification.crossing),
             key=f"crossing-{view.specification.crossing}",
             width=150,
-            help="“safest” is optimistic.",
+            help="“safest” is optimistic; “stopped” compares the checkpoint at which training stopped.",
         )
         if rule != view.specification.crossing:
             ask(crossing=rule)

@@ -7,19 +7,18 @@ import streamlit as st
 
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import (
-    Transitions,
     bounds_table,
-    pairs,
     reason_table,
-    transitions,
 )
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.people import correction_table
+from capsafe_core.analysis.transitions import Transitions, pairs, transitions
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import reason_dots, transition_squares
 from capsafe_core.figures.style import OUTCOME_COLOURS
 from capsafe_core.figures.training import bounds_along
+from capsafe_core.stats.paired import McNemar
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
@@ -57,12 +56,18 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
         pair, change = moved.pair, moved.change
         screen.caption(
             view,
-            f"{pair.whose}: outcome of the same prompts at {pair.before} (rows) and at {pair.there}. "
-            f"{view.harm.answers.capitalize()}: {change.gained} new, {change.lost} gone, McNemar p = "
+            f"{pair.whose}: outcome of the same prompts at {pair.before} (rows) and at {pair.there}"
+            f"{' of each seed' if len(pair.goals) > 1 else ''}. "
+            f"{view.harm.answers.capitalize()}: {change.gained} new, {change.lost} gone, {_test(change)} p = "
             f"{change.p:.2g}. Click a square to read the later answers",
         )
         screen.table_below(moved.table, "transitions", "detector", "mcnemar")
     return moved, changed
+
+
+def _test(change: McNemar) -> str:
+    """Which test a p-value is of."""
+    return "McNemar" if change.clustered_p is None else "permutation by behaviour,"
 
 
 def reasons_of(view: View, benchmark: str, recipes: pd.Series) -> str | None:

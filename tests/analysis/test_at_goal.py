@@ -15,7 +15,6 @@ from capsafe_core.analysis.disagreement import (
     dumbbell_table,
 )
 from capsafe_core.analysis.goals import goals_table, pareto_table
-from capsafe_core.analysis.incoherence import transitions
 from capsafe_core.analysis.matched import (
     between_table,
     matched_table,
@@ -27,6 +26,7 @@ from capsafe_core.analysis.matched_words import warnings as matched_warnings
 from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
+from capsafe_core.analysis.transitions import transitions
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
@@ -132,7 +132,10 @@ def test_a_capability_that_does_not_separate_checkpoints_matches_nothing(tmp_pat
         assert table["plateau"].all()
         assert table["unsafe"].isna().all()
         assert in_words(table)["reached at step"].tolist() == ["no match: plateau"]
-        assert "does not separate its checkpoints" in matched_warnings(table)[0]
+        assert (
+            "does not change measurably in capability, so its checkpoints are not matched"
+            in matched_warnings(table)[0]
+        )
         assert not any(
             claim.matched for claim in claims(view, arm_rates(view, matched_runs(view, path_table(view))))
         )

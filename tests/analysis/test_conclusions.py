@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from capsafe_core.analysis import by_name
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion, policies_table, rank_table
-from capsafe_core.analysis.incoherence import transitions
 from capsafe_core.analysis.judge_agreement import (
     agreement_intervals,
 )
@@ -27,6 +26,7 @@ from capsafe_core.analysis.overview import overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.runs import matched_runs
+from capsafe_core.analysis.transitions import transitions
 from capsafe_core.analysis.variants import OWN
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
@@ -254,7 +254,7 @@ def test_only_outputs_to_the_same_prompts_are_paired(tmp_path: Path) -> None:
             WHERE p.item LIKE 'requests-%' AND CAST(c.checkpoint_id AS VARCHAR) IN (?, ?)
         GROUP BY p.item HAVING count(*) = 2
             """,
-            [moved.pair.start, moved.pair.goal],
+            [moved.pair.start, *moved.pair.goals],
         )
         assert moved.table["n"].sum() == len(rows)
 

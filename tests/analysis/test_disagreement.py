@@ -12,7 +12,7 @@ from capsafe_core.analysis.disagreement import (
     text_map,
     votes_table,
 )
-from capsafe_core.analysis.incoherence import bounds_table, transitions
+from capsafe_core.analysis.incoherence import bounds_table
 from capsafe_core.analysis.judge_agreement import (
     agreement_by_cell,
     agreement_intervals,
@@ -23,29 +23,42 @@ from capsafe_core.analysis.matched import (
     matching,
 )
 from capsafe_core.analysis.outputs import neighbour, outputs_table, story_table
+from capsafe_core.analysis.transitions import transitions
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 
 
-def test_transitions_and_bounds(view: View) -> None:
-    found = transitions(view, matching(view), "harsh")
+@pytest.mark.parametrize(("recipe", "seeds"), [("harsh", 1), ("gentle", 2)])
+def test_transitions_count_every_seed_and_a_square_opens_what_it_counts(
+    view: View, recipe: str, seeds: int
+) -> None:
+    found = transitions(view, matching(view), recipe)
     assert found is not None
-    assert found.table["n"].sum() == 40
+    assert len(found.pair.goals) == seeds
+    assert f"{recipe}, {'seed 0' if seeds == 1 else '2 seeds'}" == found.pair.whose
+    assert found.table["n"].sum() == 40 * seeds
     assert found.table.groupby("before")["share"].sum().round(9).eq(1).all()
-    row = found.table[found.table["after"] == "incoherent"].iloc[0]
-    rows, n = outputs_table(
-        open_view(
-            view.store,
-            Selection(
-                checkpoints=(found.pair.goal,),
-                benchmarks=("requests",),
-                outcomes=("incoherent",),
-                before=f"{found.pair.start}:{row['before']}",
-            ),
+    for _, row in found.table.iterrows():
+        rows, n = outputs_table(
+            open_view(
+                view.store,
+                Selection(
+                    checkpoints=found.pair.goals,
+                    benchmarks=("requests",),
+                    outcomes=(row["after"],),
+                    before=f"{found.pair.start}:{row['before']}",
+                ),
+            )
         )
-    )
-    assert n == row["n"] == len(rows)
+        assert n == row["n"]
+        assert len(rows) == min(n, 50)
+    unsafe = [found.table[found.table[side] == "unsafe"]["n"].sum() for side in ("after", "before")]
+    assert found.change.gained - found.change.lost == unsafe[0] - unsafe[1]
+    assert (found.change.clustered_p is None) == (seeds == 1)
+
+
+def test_bounds(view: View) -> None:
     bounds = bounds_table(view)
     assert (bounds["lowest"] <= bounds["highest"]).all()
     assert (bounds["missing_low"] <= bounds["judged"]).all()

@@ -52,7 +52,7 @@ def test_what_was_forgotten_is_read_where_the_goal_is_reached(view: View) -> Non
         runs = found.by_recipe()[recipe]
         by_hand = []
         for run in runs:
-            place = found.unsafe.crossed(run, found.rule)
+            place = found.unsafe.crossed(run)
             at = [known[c] for c in run.checkpoints]
             by_hand.append(float(np.interp(place, range(len(at)), at)))
         assert row["right"] == pytest.approx(np.mean(by_hand))
@@ -113,8 +113,8 @@ def test_what_is_read_beside_the_unsafe_rate_is_read_at_the_same_place(view: Vie
     refused = refused_at_goal(safest, found, "harmless", found.runs)
     assert refused is not None
     for run in found.runs:
-        place = found.unsafe.crossed(run, "safest")
-        assert [m.unsafe.crossed(run, "safest") for m in (*others, refused)] == [place] * (len(others) + 1)
+        place = found.unsafe.crossed(run)
+        assert [m.unsafe.crossed(run) for m in (*others, refused)] == [place] * (len(others) + 1)
 
 
 def test_the_chart_shows_every_recipe_and_its_marks_name_recipe_and_benchmark(view: View) -> None:

@@ -18,7 +18,7 @@ from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.given import as_given, given_table
-from capsafe_core.analysis.incoherence import incoherence_table, pairs, transitions
+from capsafe_core.analysis.incoherence import incoherence_table
 from capsafe_core.analysis.lacking import lacking
 from capsafe_core.analysis.matched import matched_table, matching, recipe_table
 from capsafe_core.analysis.matched_words import warnings
@@ -28,6 +28,7 @@ from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import cell_rates
 from capsafe_core.analysis.runs import Standing, matched_runs
 from capsafe_core.analysis.sentences import capability_sentence, incoherence_sentence, judges_sentence
+from capsafe_core.analysis.transitions import pairs, transitions
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import Person

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsafe_core.specification import Crossing
+from capsafe_core.specification import UPWARD, Crossing
 from capsafe_core.stats.bootstrap import cluster_weights, resampled_rates
 from capsafe_core.stats.matching import (
     at_place,
@@ -49,20 +49,22 @@ def test_a_crossing_has_the_goal_and_nothing_is_extrapolated(capability: list[fl
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(ValueError, match="crossing rule"):
         crossing([0.1, 0.9], 0.5, "best")
+    with pytest.raises(ValueError, match="crossing rule"):
+        crossing([0.1, 0.9], 0.5, Crossing.STOPPED)  # which is no crossing: a run decides it
     with pytest.raises(ValueError, match="needs unsafe rates"):
         crossing([0.1, 0.9], 0.5, "safest")
 
 
 def test_the_safest_crossing_is_the_one_with_the_lowest_rate() -> None:
     capability, unsafe = [0.1, 0.6, 0.2, 0.6], [0.3, 0.5, 0.2, 0.1]
-    places = {rule: float(crossing(capability, 0.5, rule, unsafe)) for rule in Crossing}
+    places = {rule: float(crossing(capability, 0.5, rule, unsafe)) for rule in UPWARD}
     assert places == {"first": pytest.approx(0.8), "last": pytest.approx(2.75), "safest": pytest.approx(2.75)}
     assert float(crossing(capability, 0.5, "safest", [0.3, 0.0, 0.2, 0.9])) == pytest.approx(0.8)
     assert math.isnan(float(crossing(capability, 0.9, "safest", unsafe)))
     chance = np.random.default_rng(0)
     for _ in range(300):
         a, s = chance.random((2, 5))
-        rates = {rule: float(at_place(s, crossing(a, 0.5, rule, s))) for rule in Crossing}
+        rates = {rule: float(at_place(s, crossing(a, 0.5, rule, s))) for rule in UPWARD}
         assert np.isnan(rates["safest"]) or rates["safest"] <= min(rates["first"], rates["last"]) + 1e-12
 
 

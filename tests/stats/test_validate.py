@@ -7,6 +7,7 @@ import pytest
 from tests.validate.at_goal import (
     FAR,
     NEVER,
+    STALLED,
     A,
     B,
     Design,
@@ -14,6 +15,7 @@ from tests.validate.at_goal import (
     over_seeds,
     rate_at_goal,
     seeds_apart,
+    stopped,
     success_among,
 )
 from tests.validate.corrected_difference import Labelling, corrected_difference
@@ -26,6 +28,7 @@ from tests.validate.simulated import Promise, coverage
     [
         ("difference at the goal", difference_at_goal(A, design=Design(resamples=400))),
         ("rate at the goal", rate_at_goal(A, design=Design(resamples=400))),
+        ("where training stopped", stopped(A, 0.1, design=Design(resamples=400))),
         ("seeds", over_seeds(5, 0.1)),
         ("worst of three", success_among(3)),
         ("ppi", corrected("ppi", 0.4)),
@@ -58,6 +61,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(name: str, study: 
         (corrected_difference(Labelling(400), to_start=True), Promise.CONSERVATIVE),
         (corrected_difference(Labelling(800, True), method="rogan-gladen"), Promise.CONSERVATIVE),
         (seeds_apart(3, 0.05), Promise.FALSE_VERBS),
+        (stopped(STALLED, 0.05, false_match=True), Promise.FALSE_VERBS),
         (seeds_apart(2, 0.05, 3), Promise.FALSE_VERBS),
     ],
 )

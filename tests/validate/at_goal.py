@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import beta, norm
 
 from capsafe_core.analysis.at_goal import Side, change_between, given_side, recipe_side
 from capsafe_core.analysis.runs import CheckpointRates, Run
+from capsafe_core.specification import Crossing
 from capsafe_core.stats.bootstrap import cluster_weights, resampled_rates
 from capsafe_core.stats.intervals import newcombe, wilson
 from capsafe_core.stats.matching import at_place, crossing
@@ -49,6 +50,8 @@ FAR = Path(np.array([0.1, 0.3, 0.8]), np.array([0.05, 0.1, 0.5]), there=0.14)
 """far-apart checkpoints, between which safety falls late: a straight line says 0.26"""
 RARE = Path(np.array([0.1, 0.25, 0.47, 0.53, 0.8]), np.array([0.005, 0.005, 0.01, 0.02, 0.03]))
 NEVER = Path(np.array([0.1, 0.25, 0.47, 0.53, 0.8]), np.array([0.002, 0.002, 0.002, 0.002, 0.002]))
+STALLED = Path(np.array([0.1, *[0.44] * 8]), np.array([0.08, *[0.3] * 8]))
+"""stays 6 points below the goal: one that stops there stops by chance"""
 EDGE = Path(np.array([0.1, 0.3, 0.42, 0.48, 0.54]), np.array([0.08, 0.12, 0.2, 0.3, 0.35]))
 """ends just above the goal: resamples that do not get there are left out of what is told"""
 
@@ -67,7 +70,10 @@ USUAL = Design()
 
 
 def measured(
-    chance: np.random.Generator, paths: Sequence[tuple[str, Path]], design: Design = USUAL
+    chance: np.random.Generator,
+    paths: Sequence[tuple[str, Path]],
+    design: Design = USUAL,
+    rule: Crossing = Crossing.FIRST,
 ) -> tuple[list[Run], CheckpointRates]:
     """Runs as a study measures them.
 
@@ -88,17 +94,17 @@ def measured(
         place |= {name: begin + i for i, name in enumerate(names)}
         steps = np.arange(end - begin, dtype=float)
         where = (recipe, number, "task", "start", GOAL, steps, names)
-        runs.append(Run(*where, right[begin:end].mean(axis=1), task[:, begin:end]))
+        runs.append(Run(*where, right[begin:end].mean(axis=1), task[:, begin:end], rule=rule))
         begin = end
     return runs, CheckpointRates(place, harmful.mean(axis=1) / design.each, draws, harmful, trials)
 
 
-def rate_at_goal(path: Path, rule: str = "first", design: Design = USUAL) -> Study:
+def rate_at_goal(path: Path, rule: Crossing = Crossing.FIRST, design: Design = USUAL) -> Study:
     """The unsafe rate of one run at its goal."""
 
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
-        [run], rates = measured(chance, [("a", path)], design)
-        side = recipe_side(rates, [run], rule)
+        [run], rates = measured(chance, [("a", path)], design, rule)
+        side = recipe_side(rates, [run])
         if side is None:
             return np.nan, None, 0.0
         return side.rate, side.interval(), path.at_goal(GOAL, rule)
@@ -107,7 +113,7 @@ def rate_at_goal(path: Path, rule: str = "first", design: Design = USUAL) -> Stu
 
 
 def difference_at_goal(
-    a: Path, b: Path | None = None, rule: str = "first", seeds: int = 1, design: Design = USUAL
+    a: Path, b: Path | None = None, rule: Crossing = Crossing.FIRST, seeds: int = 1, design: Design = USUAL
 ) -> Study:
     """The difference at the goal of one path against another, or against its own start; the seeds of a recipe
     are truly alike."""
@@ -115,15 +121,38 @@ def difference_at_goal(
 
     def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
         paths = [("a", a)] * seeds + ([] if b is None else [("b", b)])
-        runs, rates = measured(chance, paths, design)
-        one = recipe_side(rates, runs[:seeds], rule)
-        two = (
-            given_side(rates, runs[0].checkpoints[0]) if b is None else recipe_side(rates, runs[seeds:], rule)
-        )
+        runs, rates = measured(chance, paths, design, rule)
+        one = recipe_side(rates, runs[:seeds])
+        two = given_side(rates, runs[0].checkpoints[0]) if b is None else recipe_side(rates, runs[seeds:])
         if one is None or two is None:
             return np.nan, None, truth
         change = change_between(one, two)
         return change.estimate, change.interval, truth
+
+    return study
+
+
+def stopped(path: Path, tolerance: float, false_match: bool = False, design: Design = USUAL) -> Study:
+    """The unsafe rate of a run whose training stops at the first checkpoint that reaches the goal on items of
+    its own, compared where it stopped.
+
+    Args:
+        false_match: whether to ask, instead, if it is compared though its capability is further below the
+            goal than the tolerance; studies in which it is not compared make no mistake.
+    """
+
+    def study(chance: np.random.Generator) -> tuple[float, Interval, float]:
+        probe = answers(chance, path.capability, design.items).mean(axis=(1, 2))
+        end = int(np.argmax(probe >= GOAL)) + 1 if (probe >= GOAL).any() else len(probe)
+        walked = Path(path.capability[:end], path.unsafe[:end])
+        [run], rates = measured(chance, [("a", walked)], design)
+        side = recipe_side(rates, [replace(run, rule=Crossing.STOPPED, tolerance=tolerance)])
+        if false_match:
+            wrong = side is not None and walked.capability[-1] < GOAL - tolerance
+            return 0.0, (1.0, 1.0) if wrong else (-1.0, 1.0), 0.0
+        if side is None:
+            return np.nan, None, 0.0
+        return side.rate, side.interval(), float(walked.unsafe[-1])
 
     return study
 

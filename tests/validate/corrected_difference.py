@@ -79,8 +79,8 @@ def corrected_difference(
         rates = _rates(clusters, behaviours, flagged, unsafe, broken, weights, method)
         runs = _runs(right.astype(float))
         used = replace(rates, people=None) if method == "as judged" else rates
-        one = recipe_side(used, runs[:1], "first")
-        two = given_side(used, runs[0].checkpoints[0]) if to_start else recipe_side(used, runs[1:], "first")
+        one = recipe_side(used, runs[:1])
+        two = given_side(used, runs[0].checkpoints[0]) if to_start else recipe_side(used, runs[1:])
         if one is None or two is None or np.isnan(two.rate):
             return np.nan, None, truth
         change = change_between(one, two)

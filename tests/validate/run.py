@@ -12,12 +12,14 @@ import json
 import sys
 
 from capsafe_core.settings import ROOT
+from capsafe_core.specification import Crossing
 from tests.validate.at_goal import (
     APART,
     EDGE,
     FAR,
     NEVER,
     RARE,
+    STALLED,
     A,
     B,
     Design,
@@ -27,6 +29,7 @@ from tests.validate.at_goal import (
     over_seeds,
     rate_at_goal,
     seeds_apart,
+    stopped,
     success_among,
     two_rates,
 )
@@ -46,7 +49,7 @@ LINES: list[tuple[str, Study, Promise]] = [
     ),
     (
         "difference of two recipes at the goal, last crossing",
-        difference_at_goal(A, B, "last", design=MANY),
+        difference_at_goal(A, B, Crossing.LAST, design=MANY),
         CONSERVATIVE,
     ),
     ("difference at the goal to the start", difference_at_goal(A, design=MANY), CONSERVATIVE),
@@ -57,7 +60,7 @@ LINES: list[tuple[str, Study, Promise]] = [
     ),
     (
         "difference at the goal, safest crossing (called optimistic)",
-        difference_at_goal(A, B, "safest"),
+        difference_at_goal(A, B, Crossing.SAFEST),
         REPORTED,
     ),
     (
@@ -84,6 +87,12 @@ LINES: list[tuple[str, Study, Promise]] = [
         CONSERVATIVE,
     ),
     ("rate at the goal at the end of the path, where it is given", rate_at_goal(EDGE, design=MANY), CLAIMED),
+    ("rate where training stopped", stopped(A, 0.1), CLAIMED),
+    (
+        "compared where training stopped, though 6 points below the goal with a tolerance of 5",
+        stopped(STALLED, 0.05, false_match=True),
+        FALSE_VERBS,
+    ),
     ("5 seeds that differ by 3 points", over_seeds(5, 0.03), CLAIMED),
     ("5 seeds that differ by 10 points", over_seeds(5, 0.1), CLAIMED),
     ("20 seeds that differ by 5 points", over_seeds(20, 0.05), CLAIMED),
