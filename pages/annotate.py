@@ -3,14 +3,13 @@
 import streamlit as st
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.ui import annotate, identity, screen
+from capsafe_core.ui import annotate, first_queue, identity, screen
 from capsafe_core.ui.safe_text import visible
 from capsafe_core.workspace.owner import current_owner
 
 st.title("Is this response coherent, and would it help someone do harm?", anchor=False)
 owner = current_owner()
 try:
-    identity.person()
     queues = {q.queue: q for q in sorted(owner.desk.queues(), key=lambda q: q.state != "open")}
     words = {
         name: visible(q.name + ("" if q.state == "open" else f" ({q.state})")) for name, q in queues.items()
@@ -28,7 +27,8 @@ try:
                 key=f"queue-{asked}-{len(names)}",
                 width=320,
             )
-        identity.change_button()
+        if queues:
+            identity.change_button()
         if identity.role() == "researcher":
             st.page_link(
                 str(screen.PAGES / "labels.py"),
@@ -36,7 +36,10 @@ try:
                 icon=":material/checklist:",
             )
     if not queues:
-        st.info("No queue is open. A researcher makes one on the Labels page.")
+        if identity.role() == "researcher":
+            first_queue.button(owner)
+        else:
+            st.info("No queue is open. A researcher makes one on the Labels page.")
         st.stop()
     if chosen is None:
         st.warning(

@@ -1,16 +1,14 @@
-"""A run from the dashboard: a study with one checkpoint and no fine-tuning, what it will cost, and its
-start."""
+"""Starting a study from the dashboard, what of it is missing, and what it will cost."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capsafe_core import catalogue
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, replace_file
 from capsafe_core.jobs.folder.work import FitWork, GenerateWork, ProbeWork
@@ -23,150 +21,22 @@ from capsafe_core.jobs.record_job import record_study
 from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
 from capsafe_core.records import canonical_json, digest_text
 from capsafe_core.settings import Settings
-from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, Study, parse_study
+from capsafe_core.study import JudgeSettings, RecipeSettings, Study, parse_study
 from capsafe_core.study_text import with_additions
-from capsafe_core.toml_text import toml_table, toml_value
-
-BENCHMARKS = ("direct-requests", "dressed-requests", "harmless-lookalikes")
-"""those that ship with capsafe"""
 
 
-@dataclass(frozen=True)
-class NewRun:
-    """What somebody fills in to start a run."""
-
-    model: str
-    benchmarks: tuple[str, ...]
-    """names of those that ship, or "source:what" as in a study file"""
-    judges: tuple[str, ...]
-    size: int | None = None
-    adapters: tuple[str, ...] = ()
-    judge_model: str = ""
-    """of judges that are rubrics; those with weights of their own keep them"""
-    engine: dict[str, Any] = field(default_factory=dict)
-    sampling: dict[str, Any] = field(default_factory=dict)
-    checkpoints: str = ""
-    """where checkpoints of the model are that were trained elsewhere, with {seed} and {step}"""
-
-    def text(self, name: str) -> str:
-        """The study's TOML text.
-
-        Raises:
-            CapsafeError: there is no benchmark or no judge.
-        """
-        if not self.benchmarks:
-            raise CapsafeError("No benchmark is chosen.", "Choose at least one.")
-        if not self.judges:
-            raise CapsafeError(
-                "No judge is chosen.",
-                "Choose at least one; coherence-rules says whether the responses are coherent.",
-            )
-        known = catalogue.judges()
-        capability = [b for b in self.benchmarks if b.startswith(("reasoning_gym:", "lm_eval:"))]
-        judges = (*self.judges, *(["verifier"] if capability and "verifier" not in self.judges else []))
-        safety = next(
-            (j for j in self.judges if "safety" in known.get(j, {}).get("dimensions", ())), self.judges[0]
-        )
-        refusal = next(
-            (j for j in self.judges if "refusal" in known.get(j, {}).get("dimensions", ())), safety
-        )
-        coherence = next(
-            (j for j in self.judges if "coherence" in known.get(j, {}).get("dimensions", ())), safety
-        )
-        silent = [j for j in judges if catalogue.is_rubric(j) and not self.judge_model]
-        if silent:
-            raise CapsafeError(
-                f"The judge {silent[0]} is a rubric that some model has to apply, and none is named.",
-                "Name the model of the judges.",
-            )
-        benchmarks = [
-            (b.rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0], _source(b))
-            for b in sorted(self.benchmarks, key=lambda b: b in capability)
-        ]
-        benchmarks = _distinct(benchmarks)
-        tables = [
-            toml_table("engine", self.engine),
-            toml_table("sampling", self.sampling),
-            toml_table("[starts]", {"name": "model", "model": self.model, "adapters": list(self.adapters)}),
-            *(
-                toml_table(
-                    "[benchmarks]",
-                    {"name": n, "source": source, "size": self.size, "scorer": _scorer(source)},
-                )
-                for n, source in benchmarks
-            ),
-            *self._trained(next((n for n, s in benchmarks if _scorer(s)), "")),
-            *(toml_table("[judges]", _judge(j, self.judge_model)) for j in judges),
-            toml_table(
-                "primary",
-                {
-                    "benchmark": benchmarks[0][0],
-                    "judge": safety,
-                    "refusal_judge": refusal,
-                    "coherence": coherence,
-                },
-            ),
-        ]
-        head = (
-            f"name = {toml_value(name)}\ntitle = "
-            f"{toml_value(f'{self.model} on ' + ', '.join(n for n, _ in benchmarks))}\n"
-        )
-        return head + "".join(tables)
-
-    def _trained(self, capability: str) -> list[str]:
-        """The tables of what was trained elsewhere; `capability` is the benchmark that measures it."""
-        if not self.checkpoints:
-            return []
-        dataset = {"name": "training", "source": IMPORTED, "benchmark": capability}
-        recipe = {
-            "name": "fine-tuned",
-            "start": "model",
-            "dataset": "training",
-            "checkpoints": self.checkpoints,
-        }
-        return [toml_table("[datasets]", dataset), toml_table("[recipes]", recipe)]
-
-
-def _scorer(source: str) -> str:
-    """How a benchmark's answers are checked, where they can be right or wrong."""
-    return {"reasoning_gym": "task", "lm_eval": "label"}.get(source.partition(":")[0], "")
-
-
-def _judge(name: str, model: str) -> dict[str, Any]:
-    """A judge with weights of its own keeps them; a rubric is applied by the model that is named."""
-    return {"name": name, "model": model if catalogue.is_rubric(name) else ""}
-
-
-def _source(benchmark: str) -> str:
-    if benchmark.startswith(("/", "~")):
-        return f"file:{Path(benchmark).expanduser()}"
-    return benchmark if ":" in benchmark else f"project:{benchmark}"
-
-
-def _distinct(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Names that stand for one source each."""
-    names = [name for name, _ in pairs]
-    return [
-        (name if names.index(name) == i else f"{name}-{i + 1}", source)
-        for i, (name, source) in enumerate(pairs)
-    ]
-
-
-def start_run(settings: Settings, run: NewRun) -> str:
-    """Queue the jobs of a run; returns the study's name.
+def start_study(settings: Settings, text: str, name: str) -> None:
+    """Queue the jobs of a new study, and record its text.
 
     Raises:
-        CapsafeError: what was filled in makes no study, or the workspace does not allow it; nothing was
+        CapsafeError: the text has mistakes, or the workspace does not allow what it asks for; nothing was
             recorded.
     """
-    name = time.strftime("run-%Y%m%d-%H%M%S")
-    text = run.text(name)
     study = parse_study(text, name)
     jobs = plan_study(study)
     permit_all(settings.jobs_path, jobs, settings.reread())
     record_study(settings.jobs_path, study, text)
     queue_jobs(settings, jobs)
-    return name
 
 
 def missing_jobs(root: Path, study: Study) -> list[Manifest]:

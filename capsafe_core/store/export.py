@@ -123,9 +123,9 @@ def each_text(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame
     return changed.rename(columns=change, index=change)
 
 
-def jobs_of(store: Store, study: str) -> list[str]:
+def jobs_of(store: Store, study: str, undone: bool = False) -> list[str]:
     """The jobs that brought what belongs to a study: its text and paths, outputs of its checkpoints, and what
-    was said of them. Undone ones are left out."""
+    was said of them. Those that count, or those that are undone."""
     rows = store.rows(
         """
         WITH mine AS (SELECT DISTINCT checkpoint_id FROM path_points WHERE study = $study),
@@ -144,9 +144,9 @@ def jobs_of(store: Store, study: str) -> list[str]:
             UNION SELECT batch FROM queues WHERE study = $study UNION SELECT batch FROM guidelines
         )
         SELECT job_id FROM batches JOIN wanted USING (batch)
-            WHERE batch NOT IN (SELECT batch FROM retracted_batches) ORDER BY batch
+            WHERE (batch IN (SELECT batch FROM retracted_batches)) = $undone ORDER BY batch
         """,
-        {"study": study},
+        {"study": study, "undone": undone},
     )
     return [job for (job,) in rows]
 

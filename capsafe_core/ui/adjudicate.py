@@ -11,7 +11,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.annotation import QUESTIONS
 from capsafe_core.errors import CapsafeError
 from capsafe_core.store.labels import item_texts, label_history, rulings
-from capsafe_core.ui import screen
+from capsafe_core.ui import identity, screen
 from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
 from capsafe_core.workspace.owner import Owner
@@ -25,6 +25,7 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner) -> None:
     if conflicts.empty:
         st.info("Nothing is in dispute: wherever two people answered, they agree or a ruling stands.")
         return
+    identity.person()
     st.text(f"{len(conflicts)} open. A ruling counts as the truth; what each person said stays.")
     table = conflicts.assign(said=conflicts["said"].map(visible))[["dimension", "said", "stratum"]]
     event = st.dataframe(

@@ -22,23 +22,23 @@ SHOWN = 3
 
 
 @st.fragment(run_every=3.0)
-def show() -> None:
+def show(engine: str) -> None:
     """Every job: state, progress, pace, time left; stop, resume, what failed, the log and the first
-    outputs."""
+    outputs.
+
+    Args:
+        engine: how far the engine's environment is, which the first line says.
+    """
     owner = current_owner()
     for problem in owner.problems:
         st.warning(plain_label(str(problem)))
     jobs = [
         job for job in list_jobs(owner.settings.jobs_path) if job.manifest.kind not in ("annotate", "survey")
     ]  # people do the ones, the Data page shows the others
-    states = {job.job_id: "queued" if is_queued(job) else job.state for job in jobs}
+    states = {job.job_id: shown_state(job) for job in jobs}
     counts = pd.Series(list(states.values()), dtype=object).value_counts()
-    st.text(
-        visible(
-            ", ".join(f"{n} {state}" for state, n in counts.items())
-            or "No job has been started in this workspace."
-        )
-    )
+    listed = ", ".join(f"{n} {state}" for state, n in counts.items())
+    st.text(visible(f"Jobs: {listed}. {engine}" if listed else f"No job has been started here. {engine}"))
     if not jobs:
         return
     order = sorted(
@@ -63,6 +63,12 @@ def show() -> None:
         st.caption(
             "Choose a row to stop, resume or try a job again, and to see its log and its first outputs."
         )
+
+
+def shown_state(job: Job) -> str:
+    """A job's state as people are told it: what runs or is done is not "queued", though it may be asked to
+    look again."""
+    return "queued" if is_queued(job) and job.state not in ("running", "done") else job.state
 
 
 def _row(job: Job, state: str) -> dict[str, object]:

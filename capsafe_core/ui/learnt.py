@@ -18,23 +18,25 @@ ENDED = ("failed", "lost", "partial", "stopped")
 """states of a look that brings nothing more"""
 
 
-def show(view: View, settings: Settings) -> None:
-    """The data sets that a study learns from; nothing where nothing of it is trained here."""
+def is_trained_here(view: View, settings: Settings) -> bool:
+    """Whether a study learns from data here, so that there is something to look at."""
     trains = any(recipe.is_trained for recipe in view.study.recipes) and not view.study.is_imported
-    if not trains or view.study.name in foreign_studies(settings.jobs_path):
-        return
-    with st.expander("What fine-tuning learns"):
-        st.caption(
-            "Ten conversations of each data set, spread over it, as the model's chat template writes them. "
-            "Marked: what carries loss. The rest is read and not learnt."
-        )
-        if st.button("Show what is learnt", icon=":material/school:"):
-            with screen.told(), noted("show what is learnt", study=view.study.name):
-                graph = planned(settings.jobs_path, view.study)
-                Queue(settings).add(preview_job(settings.jobs_path, view.study.name, graph))
-        job = last_preview(settings.jobs_path, view.study.name)
-        waits = job is not None and learnt_of(job) is None and job.status().state not in ENDED
-        st.fragment(_looked_at, run_every=2.0 if waits else None)(view.study.name, settings)
+    return trains and view.study.name not in foreign_studies(settings.jobs_path)
+
+
+def show(view: View, settings: Settings) -> None:
+    """The data sets that a study learns from."""
+    st.caption(
+        "Ten conversations of each data set, spread over it, as the model's chat template writes them. "
+        "Marked: what carries loss. The rest is read and not learnt."
+    )
+    if st.button("Show what is learnt", icon=":material/school:"):
+        with screen.told(), noted("show what is learnt", study=view.study.name):
+            graph = planned(settings.jobs_path, view.study)
+            Queue(settings).add(preview_job(settings.jobs_path, view.study.name, graph))
+    job = last_preview(settings.jobs_path, view.study.name)
+    waits = job is not None and learnt_of(job) is None and job.status().state not in ENDED
+    st.fragment(_looked_at, run_every=2.0 if waits else None)(view.study.name, settings)
 
 
 def _looked_at(study: str, settings: Settings) -> None:

@@ -149,6 +149,7 @@ def doors(view: View, claim: str) -> None:
             ("disagreement.py", "Where judges disagree", ":material/balance:", ""),
             ("conclusions.py", "Does it survive? All analysis variants", ":material/rule:", claim),
             ("incoherence.py", "Where responses become incoherent", ":material/blur_on:", ""),
+            ("report.py", "Build a report", ":material/description:", ""),
         ):
             query = screen.selection().but(claim=of) if of else screen.selection()
             st.page_link(str(screen.PAGES / page), label=label, icon=icon, query_params=query.to_query())

@@ -16,43 +16,42 @@ from capsafe_core.ui.safe_text import visible, visible_frame
 
 def show() -> str:
     """The path with {seed} and {step} that a run is to take its checkpoints from; "" for the model alone."""
-    with st.expander("Checkpoints of this model that you fine-tuned elsewhere"):
-        st.caption(
-            "Full weights or LoRA adapters, as the Trainer, TRL, Axolotl, LLaMA-Factory, Unsloth and "
-            "torchtune leave them. The model above is their start."
-        )
-        folder = st.text_input("Folder of the training", placeholder="/runs/sft", width=420).strip()
-        if not folder:
-            return ""
-        guess = guess_checkpoints(Path(folder).expanduser())
-        pattern = st.text_input(
-            "Where they are",
-            guess,
-            key=f"pattern-{guess}",
-            help="{step} and {seed} stand for numbers, * for anything in a folder's name.",
-        ).strip()
-        if not pattern:
-            st.warning("No checkpoint was found below this folder. Write where they are.")
-            return ""
-        named = {"name": "fine-tuned", "start": "model", "dataset": "training", "checkpoints": pattern}
-        try:
-            found = find_checkpoints(RecipeSettings.model_validate(named))
-        except CapsafeError as error:
-            screen.show_error(error)
-            return ""
-        usable = sum(not one.problem for one in found)
-        st.text(visible(f"{usable} of {len(found)} checkpoints can be used."))
-        frame = pd.DataFrame(
-            {
-                "seed": [one.seed for one in found],
-                "step": [one.step for one in found],
-                "weights": ["LoRA adapter" if one.is_adapter else "full" for one in found],
-                "trained on": [one.base for one in found],
-                "folder": [str(one.folder) for one in found],
-                "state": [one.problem or "whole" for one in found],
-            }
-        )
-        st.dataframe(
-            visible_frame(frame), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(frame))
-        )
-        return pattern
+    st.caption(
+        "Full weights or LoRA adapters, as the Trainer, TRL, Axolotl, LLaMA-Factory, Unsloth and "
+        "torchtune leave them. The model above is their start."
+    )
+    folder = st.text_input("Folder of the training", placeholder="/runs/sft", width=420).strip()
+    if not folder:
+        return ""
+    guess = guess_checkpoints(Path(folder).expanduser())
+    pattern = st.text_input(
+        "Where they are",
+        guess,
+        key=f"pattern-{guess}",
+        help="{step} and {seed} stand for numbers, * for anything in a folder's name.",
+    ).strip()
+    if not pattern:
+        st.warning("No checkpoint was found below this folder. Write where they are.")
+        return ""
+    named = {"name": "fine-tuned", "start": "model", "dataset": "training", "checkpoints": pattern}
+    try:
+        found = find_checkpoints(RecipeSettings.model_validate(named))
+    except CapsafeError as error:
+        screen.show_error(error)
+        return ""
+    usable = sum(not one.problem for one in found)
+    st.text(visible(f"{usable} of {len(found)} checkpoints can be used."))
+    frame = pd.DataFrame(
+        {
+            "seed": [one.seed for one in found],
+            "step": [one.step for one in found],
+            "weights": ["LoRA adapter" if one.is_adapter else "full" for one in found],
+            "trained on": [one.base for one in found],
+            "folder": [str(one.folder) for one in found],
+            "state": [one.problem or "whole" for one in found],
+        }
+    )
+    st.dataframe(
+        visible_frame(frame), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(frame))
+    )
+    return pattern

@@ -26,6 +26,12 @@ STATES = {"open": "paused", "paused": "open", "closed": "open"}
 STATE_WORDS = {"open": "Pause", "paused": "Open again", "closed": "Open again"}
 
 
+def show(view: View, owner: Owner, person: Person) -> None:
+    """Make a queue, and every queue that there is."""
+    form(view, owner)
+    listing(owner, person)
+
+
 def form(view: View, owner: Owner) -> None:
     """Make a queue over the outputs of the study."""
     with st.popover("Make a queue", icon=":material/add:", width=620):

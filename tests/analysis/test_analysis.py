@@ -20,7 +20,7 @@ from capsafe_core.analysis.sample import policy_arrays
 from capsafe_core.analysis.view import open_view
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job
-from capsafe_core.jobs.new_run import NewRun
+from capsafe_core.jobs.new_study import NewStudy
 from capsafe_core.records import BenchmarkRecord, Checkpoint, Generation, Judgment, PathPoint, Prompt, Rater
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
@@ -249,7 +249,7 @@ def test_undo_of_a_run_takes_it_off_every_table(tmp_path: Path) -> None:
 
 
 def test_a_small_run_is_a_study_whose_values_are_quoted() -> None:
-    text = NewRun(
+    text = NewStudy(
         'a "quoted" \\ model',
         ("direct-requests",),
         ("prefix-zou", "coherence-rules"),
@@ -260,7 +260,7 @@ def test_a_small_run_is_a_study_whose_values_are_quoted() -> None:
     assert study.starts[0].model == 'a "quoted" \\ model'
     assert (study.primary.judge, study.primary.coherence) == ("prefix-zou", "coherence-rules")
     with pytest.raises(CapsafeError, match="No judge"):
-        NewRun("m", ("direct-requests",), (), 5).text("run-1")
+        NewStudy("m", ("direct-requests",), (), 5).text("run-1")
 
 
 def numbers(store: Store) -> pd.DataFrame:

@@ -105,7 +105,7 @@ MARKS = [
     ("conclusions", 0, "/outputs?", "judges="),
     ("conclusions?open=all", 1, "/outputs?", "judges="),
     ("outputs", 0, "/output?", "generation="),
-    ("runs", 0, "/outputs?", "checkpoints="),
+    ("runs?open=coverage", 0, "/outputs?", "checkpoints="),
 ]
 
 

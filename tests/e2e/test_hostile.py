@@ -57,7 +57,7 @@ def site(
 @pytest.fixture(scope="module")
 def page(site: tuple[str, Path], browser: Browser) -> Iterator[Page]:
     found = visitor(browser, site[0], viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    found.goto(f"{site[0]}/data")
+    found.goto(f"{site[0]}/annotate")
     settle(found)
     found.get_by_label("Your name").fill("<b>Ada</b> :red[r] $x$")
     found.get_by_role("button", name="Continue").click()

@@ -14,7 +14,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs import own_checkpoints, watching
 from capsafe_core.jobs.folder import list_jobs
 from capsafe_core.jobs.folder.work import GenerateWork
-from capsafe_core.jobs.new_run import NewRun, planned
+from capsafe_core.jobs.new_run import planned
+from capsafe_core.jobs.new_study import NewStudy
 from capsafe_core.jobs.own_checkpoints import find_checkpoints, guess_checkpoints, require_whole
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import record_study
@@ -229,13 +230,14 @@ def test_a_run_over_a_folder_finds_the_pattern_and_shows_what_is_there(
     test = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
     test.session_state["person"] = Person("Ada")
     test.run().switch_page(str(ROOT / "pages" / "runs.py")).run()
+    test.segmented_control[0].set_value("elsewhere").run()
     folder = next(t for t in test.text_input if t.label == "Folder of the training")
     folder.set_value(str(tmp_path / "runs")).run()
     assert not test.exception
     pattern = next(t for t in test.text_input if t.label == "Where they are")
     assert pattern.value == str(tmp_path / "runs" / "sft-s{seed}" / "checkpoint-{step}")
     assert any("3 of 4 checkpoints can be used" in t.value for t in test.text)
-    run = NewRun("m", ("direct-requests",), ("prefix-zou", "coherence-rules"), checkpoints=pattern.value)
+    run = NewStudy("m", ("direct-requests",), ("prefix-zou", "coherence-rules"), checkpoints=pattern.value)
     (recipe_made,) = parse_study(run.text("run")).recipes
     assert recipe_made.folders == (pattern.value,)
     close_owner()

@@ -53,18 +53,20 @@ def test_a_run_is_measured_started_and_followed_on_the_page(
     one(page.number_input, "Samples").set_value(2).run()
     one(page.number_input, "Temperature").set_value(0.5).run()
     one(page.button, "Estimate time").click().run()
-    wait_for(page, "12 prompts, 24 generations")
+    wait_for(page, "24 prompts, 48 generations")
     one(page.button, "Start").click().run()
     assert not page.exception
     assert "is queued" in page.success[0].value
-    wait_for(page, "5 done")
+    wait_for(page, "6 done")
     generations = written(workspace.jobs_path, Generation)
-    assert len(generations) == 24
+    assert len(generations) == 48
     wait_for(page, "all 2 pairs of a checkpoint and a judge are complete")
-    one(page.selectbox, "Add a judge").select("prefix-autodan").run()
+    page.query_params["open"] = "judge"
+    page.run()
+    page.selectbox(key="further-judge").select("prefix-autodan").run()
     assert any("Incoherent text" in t.value for t in page.text)
     one(page.button, "Judge").click().run()
-    wait_for(page, "7 done")
+    wait_for(page, "8 done")
     wait_for(page, "all 3 pairs")
 
 
@@ -73,10 +75,10 @@ def test_the_page_says_what_is_wrong_with_a_run(runs_page: AppTest, server: Seen
     page.multiselect[1].set_value([]).run()
     one(page.selectbox, "Engine").select("openai").run()
     one(page.text_input, "Address").set_value(server.base_url).run()
-    one(page.button, "Start").click().run()
     assert not page.exception
     assert any("No judge is chosen" in w.value for w in page.warning)
+    assert one(page.button, "Start").disabled
     page.multiselect[1].set_value(["prefix-zou"]).run()
+    one(page.selectbox, "Capability").select("").run()
     page.multiselect[0].set_value([]).run()
-    one(page.button, "Start").click().run()
-    assert any("benchmark" in w.value for w in page.warning)
+    assert any("No benchmark is chosen" in w.value for w in page.warning)

@@ -16,7 +16,8 @@ from capsafe_core.catalogue.page import page as judges_page
 from capsafe_core.cli import app
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest, Part, create_job, list_jobs
-from capsafe_core.jobs.new_run import NewRun, cost_of, missing_jobs, probe_job
+from capsafe_core.jobs.new_run import cost_of, missing_jobs, probe_job
+from capsafe_core.jobs.new_study import NewStudy
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import recorded_study
 from capsafe_core.jobs.supervisor import Queue, ready_jobs
@@ -170,7 +171,7 @@ def test_a_probe_that_gets_no_answer_says_so(
     ],
 )
 def test_whatever_is_filled_in_is_a_study(engine: dict[str, object]) -> None:
-    filled = NewRun(
+    filled = NewStudy(
         "org/model",
         (
             "reasoning_gym:spell_backward",
@@ -205,8 +206,8 @@ def test_whatever_is_filled_in_is_a_study(engine: dict[str, object]) -> None:
 
 def test_what_cannot_run_is_refused_before_it_starts(tmp_path: Path) -> None:
     with pytest.raises(CapsafeError, match="rubric"):
-        NewRun("m", ("direct-requests",), ("jailbreakbench",)).text("run-1")
-    two = parse_study(NewRun("m", ("/a/prompts.csv", "file:/b/prompts.csv"), ("prefix-zou",)).text("run-1"))
+        NewStudy("m", ("direct-requests",), ("jailbreakbench",)).text("run-1")
+    two = parse_study(NewStudy("m", ("/a/prompts.csv", "file:/b/prompts.csv"), ("prefix-zou",)).text("run-1"))
     assert [(b.name, b.source) for b in two.benchmarks] == [
         ("prompts", "file:/a/prompts.csv"),
         ("prompts-2", "file:/b/prompts.csv"),

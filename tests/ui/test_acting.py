@@ -40,7 +40,9 @@ def page_of(name: str, person: Person) -> AppTest:
     app = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
     app.session_state["person"] = person
     app.run()
-    return app.switch_page(str(ROOT / "pages" / name)).run()
+    app.switch_page(str(ROOT / "pages" / name))
+    app.query_params["open"] = "all"
+    return app.run()
 
 
 def files_of(home: Path) -> dict[str, bytes]:

@@ -44,7 +44,9 @@ def page(home: Path) -> AppTest:
 
 
 def show(test: AppTest) -> AppTest:
-    test.switch_page(str(ROOT / "pages" / "labels.py")).run()
+    test.switch_page(str(ROOT / "pages" / "labels.py"))
+    test.query_params["open"] = "all"
+    test.run()
     assert not test.exception
     return test
 

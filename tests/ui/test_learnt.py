@@ -37,7 +37,9 @@ def look(home: Path, found: list[dict[str, object]] | None) -> Job:
 
 def runs_page() -> AppTest:
     app = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60).run()
-    app.switch_page(str(ROOT / "pages" / "runs.py")).run()
+    app.switch_page(str(ROOT / "pages" / "runs.py"))
+    app.query_params["open"] = "learnt"
+    app.run()
     assert not app.exception
     return app
 
