@@ -56,7 +56,7 @@ def judges() -> dict[str, dict[str, Any]]:
     return found
 
 
-WITHOUT_ENGINE = ("classifier", "prefixes", "verifier", "coherence", "coherence_learnt", "learnt")
+WITHOUT_ENGINE = ("classifier", "prefixes", "verifier", "coherence", "coherence_learnt", "learnt", "words")
 """types of judges that no engine answers for; a language model's answers come from one"""
 
 

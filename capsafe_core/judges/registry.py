@@ -49,6 +49,10 @@ def open_judge(work: JudgeWork, models: Path, stopped: Callable[[], bool] = lamb
         from capsafe_core.judges.learnt import LearntJudge
 
         return LearntJudge.open(name, entry, config)
+    if kind == "words":
+        from capsafe_core.judges.words import WordsJudge
+
+        return WordsJudge.open(name, entry, config)
     model = work.model or entry.get("model")
     if model is None:
         raise CapsafeError(
