@@ -240,6 +240,7 @@ def test_a_command_prints_by_one_exit() -> None:
     assert len(calls("capsafe_core", "echo", "secho")) == 1
     ours = (
         "capsafe_core/judges/fitting.py",
+        "capsafe_core/judges/rebuilding.py",
         "capsafe_core/catalogue/page.py",
     )  # print the program's own words, for whoever builds it
     assert [
