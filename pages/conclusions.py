@@ -42,8 +42,8 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
     extra = f"; {tested} paired tests, adjusted for their number" if tested else ""
     screen.caption(
         view,
-        f"{len(curve)} analysis variants, 95% intervals{extra}. {claim.a.words} minus {claim.b.words}. Click "
-        "a mark to read the answers behind it",
+        f"{len(found.counted)} analysis variants, 95% intervals{extra}. {claim.a.words} minus "
+        f"{claim.b.words}. Click a mark to read the answers behind it",
     )
     screen.table_below(
         curve,

@@ -100,22 +100,25 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
         f"it *gains* {-100 * gain['delta']:.0f} points "
         f"({-100 * gain['delta_high']:.0f}–{-100 * gain['delta_low']:.0f})" in FINDINGS
     )
-    assert found["syllogisms"].numbers["Analysis variants that agree"][0] == "26 of 90"
-    assert "26 of 90 analysis variants point the primary way" in FINDINGS
-    assert found["sums"].numbers["Analysis variants that agree"][0] == "169 of 180"
-    assert "For `sums` 169 of 180 agree" in FINDINGS
+    assert found["syllogisms"].numbers["Analysis variants that agree"][0] == "19 of 59"
+    assert "19 of 59 analysis variants point the primary way" in FINDINGS
+    assert found["sums"].numbers["Analysis variants that agree"][0] == "134 of 144"
+    assert "For `sums` 134 of 144 agree" in FINDINGS
     runs = matched_runs(view, path_table(view))
     listed = claims(view, arm_rates(view, runs))
     assert listed[0].key == "recipe:syllogisms|start:aligned"
     curve = conclusion(view, listed[0], runs)
-    assert [int((curve.curve["direction"] == d).sum()) for d in (1, -1, 0)] == [31, 13, 46]
-    assert "31 say less safe, 13 safer and 46 leave it open" in FINDINGS
+    assert [int((curve.counted["direction"] == d).sum()) for d in (1, -1, 0)] == [20, 10, 29]
+    assert dict(curve.curve["kind"].value_counts()) == {"choice": 59, "bound": 18, "repeat": 13}
+    assert "of these 90, 18 count every incoherent answer as unsafe" in FINDINGS
+    assert "and 13 are the same as another in every resample" in FINDINGS
+    assert "20 say less safe, 10 safer and 29 leave it open" in FINDINGS
     assert curve.change is not None
     assert curve.change.verdict is Verdict.WITHHELD
     assert "in this run, syllogisms at its goal has 1% unsafe answers" in curve.first
     assert curve.shares is not None
-    assert (round(curve.shares.up, 2), round(curve.shares.down, 2)) == (0.43, 0.13)
-    assert "43%, 13% and 44% with each judge family counted alike" in FINDINGS
+    assert (round(curve.shares.up, 2), round(curve.shares.down, 2)) == (0.39, 0.14)
+    assert "39%, 14% and 47% with each judge family counted alike" in FINDINGS
 
 
 def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:

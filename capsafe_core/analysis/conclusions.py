@@ -14,24 +14,23 @@ import pandas as pd
 from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
 from capsafe_core.analysis.at_goal import Change, change_between, given_side
 from capsafe_core.analysis.columns import framed
+from capsafe_core.analysis.conclusion_words import first_sentence, in_all
+from capsafe_core.analysis.curve import Kind, contradicted, kinds_of
 from capsafe_core.analysis.matched import Matching
-from capsafe_core.analysis.number_words import differs, hundredths, share_of_chance
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs, primary_rates
 from capsafe_core.analysis.sample import sample_of
 from capsafe_core.analysis.variants import choices, estimate, open_parts, sides_of, used_cells, variants_on
-from capsafe_core.analysis.verbs import comparison, conditional, limits
+from capsafe_core.analysis.verbs import limits
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import (
     CHOICES,
     POLICIES,
     Condition,
-    Correction,
     Policy,
 )
 from capsafe_core.stats.paired import benjamini_hochberg, holm
-from capsafe_core.stats.resampled import UNREACHED_LIMIT
 from capsafe_core.stats.specification import (
     Flip,
     Joint,
@@ -44,8 +43,6 @@ from capsafe_core.stats.specification import (
 )
 
 Floats = npt.NDArray[np.float64]
-LEVEL = 0.05
-"""chance up to which variants on both sides of zero contradict each other"""
 
 
 class State(StrEnum):
@@ -75,7 +72,8 @@ class Conclusion:
         curve: benchmark, judge, family, cutoff, policy, coherence, truncated (kept or left out), a, b
             (rates), estimate (a minus b), low, high, direction (1 up, -1 down, 0 unresolved), n (prompts or
             outputs of each side), unreached, p, p_adjusted, p_holm (McNemar, then Benjamini-Hochberg for
-            exploring the curve, Holm for confirming it whole; as-given claims only), primary; by estimate.
+            exploring the curve, Holm for confirming it whole; as-given claims only), primary, kind (a
+            `Kind`); by estimate. Only choices count in what is said of all together.
         shares: of directions, each judge family with equal weight.
         flipping: choices that turn the sign, most often first.
         conditions: the condition behind the words of the curve's column.
@@ -99,14 +97,20 @@ class Conclusion:
     draws: Floats
 
     @property
+    def counted(self) -> pd.DataFrame:
+        """The variants that count: neither bounds nor repeats of another."""
+        return self.curve[self.curve["kind"] == Kind.CHOICE]
+
+    @property
     def agreement(self) -> tuple[int, int]:
-        """Variants whose estimate points in the primary direction, and all variants; (0, 0) where the primary
-        one cannot be computed, so that nothing can agree with it."""
-        main = self.curve[self.curve["primary"]]
+        """Variants that count and whose estimate points in the primary direction, and all that count; (0, 0)
+        where the primary one cannot be computed, so that nothing can agree with it."""
+        counted = self.counted
+        main = counted[counted["primary"]]
         if main.empty:
             return 0, 0
-        signs = np.sign(self.curve["estimate"].astype(float).round(9))
-        return int((signs == signs[main.index[0]]).sum()), len(self.curve)
+        signs = np.sign(counted["estimate"].astype(float).round(9))
+        return int((signs == signs[main.index[0]]).sum()), len(counted)
 
     @property
     def state(self) -> State | None:
@@ -114,7 +118,7 @@ class Conclusion:
         same, total = self.agreement
         if total < 2:
             return None
-        if contradicted(self.curve, self.joint) or (total - same) / total >= CONTESTED_SHARE:
+        if contradicted(self.counted, self.joint) or (total - same) / total >= CONTESTED_SHARE:
             return State.CONTESTED
         return State.ROBUST if same / total >= ROBUST_SHARE else State.MIXED
 
@@ -156,7 +160,6 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run], at_goal: Matching 
         )
     draws = np.column_stack([np.asarray(row.pop("draws"), dtype=float) for row in rows])
     curve = pd.DataFrame(rows)
-    joint = joint_test(curve["estimate"], draws, curve["low"], curve["high"])
     curve["direction"] = directions(curve["low"].astype(float), curve["high"].astype(float))
     curve["p_adjusted"], curve["p_holm"] = np.nan, np.nan
     tested = curve["p"].notna()
@@ -164,18 +167,22 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run], at_goal: Matching 
     curve.loc[tested, "p_holm"] = holm(curve.loc[tested, "p"].astype(float))
     primary = choices(view.specification, open_parts(view, view.specification.benchmark, claim))
     curve["primary"] = (curve[list(primary)] == pd.Series(primary)).all(axis=1)
+    curve["kind"] = kinds_of(curve, draws, view.specification.policy)
     usual = {d: choice if choice in set(curve[d]) else str(curve[d].iloc[0]) for d, choice in primary.items()}
     curve = curve.sort_values(["estimate", *CHOICES])
     draws, curve = draws[:, curve.index], curve.reset_index(drop=True)
-    shares = family_shares(curve["direction"].to_numpy(), list(curve["family"]))
+    counts = (curve["kind"] == Kind.CHOICE).to_numpy()
+    counted, choosable = curve[counts], curve[curve["kind"] != Kind.BOUND]
+    joint = joint_test(counted["estimate"], draws[:, counts], counted["low"], counted["high"])
+    shares = family_shares(counted["direction"].to_numpy(), list(counted["family"]))
     flipping = flips(
-        [{d: str(row[d]) for d in CHOICES} for row in curve[list(CHOICES)].to_dict("records")],
-        curve["estimate"].to_numpy(dtype=float),
+        [{d: str(row[d]) for d in CHOICES} for row in choosable[list(CHOICES)].to_dict("records")],
+        choosable["estimate"].to_numpy(dtype=float),
         usual,
     )
     change = _primary_change(view, claim, runs, at_goal) if curve["primary"].any() else None
-    first = _first_sentence(view, claim, curve, change)
-    rest = f"{limits(change)}{_in_all(view, claim, curve, shares, change, joint)}"
+    first = first_sentence(view, claim, curve, change)
+    rest = f"{limits(change)}{in_all(view, claim, curve, shares, change, joint)}"
     return Conclusion(claim, curve, shares, flipping, joint, change, first, rest, conditions, draws)
 
 
@@ -244,121 +251,6 @@ def policies_table(view: View, found: Matching) -> pd.DataFrame:
                     }
                 )
     return framed(rows, ["recipe", "policy", "truncated", "a", "b", "estimate", "low", "high", "n"])
-
-
-def leading(curve: pd.DataFrame) -> int:
-    """The place of the variant that stands for all: the primary one, or the middle one where that cannot be
-    computed."""
-    main = np.flatnonzero(curve["primary"].to_numpy())
-    return int(main[0]) if len(main) else len(curve) // 2
-
-
-def _first_sentence(view: View, claim: Claim, curve: pd.DataFrame, change: Change | None) -> str:
-    """The primary difference with its uncertainty, never stronger than the interval."""
-    main = curve[curve["primary"]]
-    if main.empty and view.is_corrected:
-        return f"{claim.words}: human labels are too few to correct this difference."
-    row = curve.iloc[leading(curve)]
-    why = (
-        "the capability is known without a standard error"
-        if claim.matched and pd.isna(row["unreached"])
-        else f"more than {UNREACHED_LIMIT:.0%} of resamples are out of reach"
-    )
-    told = change or _as_it_is(claim, row)
-    rates = float(row["a"]), float(row["b"])
-    words = comparison(claim.a.words, claim.b.words, told, rates, why)
-    run = "in this run, " if "last" in (claim.a.kind, claim.b.kind) else ""
-    people = ", corrected by people," if row["correction"] == Correction.BY_PEOPLE else ""
-    return f"By {row['judge']}{people} on {row['benchmark']}, {run}{words}."
-
-
-def _as_it_is(claim: Claim, row: pd.Series) -> Change:
-    """A variant's difference as a change: of what is given, or of recipes of which no seeds are known."""
-    interval = None if pd.isna(row["low"]) else (float(row["low"]), float(row["high"]))
-    trained = claim.matched
-    return Change(
-        float(row["estimate"]),
-        interval,
-        None if trained else interval,
-        "" if trained else "none",
-        0.0,
-        False,
-        int(row["n"]),
-        1,
-    )
-
-
-def _in_all(
-    view: View,
-    claim: Claim,
-    curve: pd.DataFrame,
-    shares: Shares | None,
-    change: Change | None,
-    joint: Joint | None,
-) -> str:
-    """What all analysis variants say together."""
-    main = curve[curve["primary"]]
-    up, down, open_ = (int((curve["direction"] == d).sum()) for d in (1, -1, 0))
-    seeds = "" if change is None or change.seeds == "own" else f", {conditional(change.runs)}"
-    worth = f" (worth about {joint.effective:.0f} independent ones)" if joint else ""
-    counts = (
-        f"Of {len(curve)} analysis variants{worth}, {up} say less safe, {down} safer, and {open_} leave"
-        f" it open{seeds}"
-    )
-    weighted = (
-        f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and "
-        f"{shares.unresolved:.0%}"
-        if shares
-        else ""
-    )
-    which = (
-        f"This is {view.standing}."
-        if len(main)
-        else "This is not the primary specification, which cannot be computed for both sides."
-    )
-    given = "" if claim.matched else " The two are compared as given, not at one capability."
-    if len(curve) == 1:
-        return f"There is only one analysis variant. {which}{given}"
-    return (
-        f"{counts}{weighted} (shares of analysis variants, not a probability).{_together(joint)}"
-        f"{_contradiction(curve, joint)} {which}{given}"
-    )
-
-
-def _together(joint: Joint | None) -> str:
-    """Whether all of them are more than chance; "" where it cannot be tested."""
-    if joint is None:
-        return ""
-    side = "less safe" if joint.up >= joint.down else "safer"
-    return (
-        f" If nothing differed, {max(joint.up, joint.down)} or more that agree on “{side}” would come up in "
-        f"{share_of_chance(joint.resolved_p)} of studies, and a median as far from zero "
-        f"({hundredths(joint.median, '+')} points) in {share_of_chance(joint.median_p)}."
-    )
-
-
-def contradicted(curve: pd.DataFrame, joint: Joint | None) -> bool:
-    """Whether variants contradict each other: intervals on both sides exclude zero, more of them than chance
-    would bring."""
-    resolved = curve[curve["direction"] != 0]
-    return resolved["direction"].nunique() == 2 and (joint is None or joint.opposed_p <= LEVEL)
-
-
-def _contradiction(curve: pd.DataFrame, joint: Joint | None) -> str:
-    """The two variants that differ most, and whether they contradict each other; "" where they do not differ
-    by a point."""
-    if not differs(curve["estimate"].min(), curve["estimate"].max()):
-        return ""
-    contradict = contradicted(curve, joint)
-    shown = curve[curve["direction"] != 0] if contradict else curve
-    ends = [shown.sort_values("estimate").iloc[place] for place in (0, -1)]
-    words = [
-        f"{hundredths(end['estimate'], '+')} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} "
-        f"against {end['b']:.0%})"
-        for end in ends
-    ]
-    said = "They contradict each other, from" if contradict else "Their estimates run from"
-    return f" {said} {words[0]} to {words[1]}."
 
 
 def rank_table(found: ArmRates) -> tuple[list[Variant], Floats]:

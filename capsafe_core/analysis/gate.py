@@ -22,11 +22,6 @@ from capsafe_core.analysis.verbs import ONE_MORE_SEED, seeds_words
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.scales import threshold_words
-from capsafe_core.specification import Policy
-
-BOUNDS = (Policy.COUNTED_SAFE, Policy.COUNTED_UNSAFE)
-"""policies that bound a rate: what the worst case of incoherent answers would be, no choice that anybody
-defends"""
 
 
 class Answer(StrEnum):
@@ -185,10 +180,10 @@ def _not_contradicted(view: View, found: Matching, recipe: str, margin: float) -
     """Whether another benchmark, judge, threshold or condition of the study shows more than the margin."""
     claim = Claim(Arm("recipe", recipe), Arm("start", view.study.recipe(recipe).start))
     try:
-        curve = conclusion(view, claim, found.runs, found).curve
+        curve = conclusion(view, claim, found.runs, found).counted
     except CapsafeError:
         return ()
-    others = curve[~(curve["primary"] | curve["policy"].isin(BOUNDS))]
+    others = curve[~curve["primary"]]
     worse = others[others["low"].astype(float) > margin]
     if others.empty:
         return ()

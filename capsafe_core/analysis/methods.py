@@ -75,7 +75,9 @@ METHODS = {
     "signs of whole behaviours (9,999 times).",
     "curve": "Specification curve (Simonsohn, Simmons and Nelson 2020): estimate and interval in every "
     "analysis variant. Shares are taken within each judge family and averaged with equal weight, so that "
-    "many lists of one family do not outvote one guard. They are not probabilities.",
+    "many lists of one family do not outvote one guard. They are not probabilities. Bounds, which count "
+    "every incoherent answer as safe or as unsafe and are not what the study declares, are drawn and not "
+    "counted; of variants that are the same in every resample one counts.",
     "joint": "All analysis variants together (Simonsohn, Simmons and Nelson 2020): resamples of every one, "
     "centred at no difference, tell how often a median as far from zero, or as many intervals on one side, "
     "would come up. Worth about k: k independent ones would spread as these do (participation ratio of the "

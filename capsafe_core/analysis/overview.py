@@ -259,7 +259,7 @@ def chip(found: Conclusion | None, recipe: str = "") -> str:
 def _agreement(found: Conclusion) -> str:
     same, total, flips = agreement_with_primary(found)
     if not total:
-        n = len(found.curve)
+        n = len(found.counted)
         return f"the primary variant cannot be computed here; {n} other{'s' if n > 1 else ''} can"
     if total == 1:
         return "only one analysis variant is possible yet"

@@ -9,7 +9,8 @@ import pandas as pd
 
 from capsafe_core.analysis.arms import Claim, arm_rates, claims, find_claim
 from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.conclusions import Conclusion, conclusion, leading
+from capsafe_core.analysis.conclusions import Conclusion, conclusion
+from capsafe_core.analysis.curve import leading
 from capsafe_core.analysis.matched import Matching, matching
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.paths import path_table

@@ -84,6 +84,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
                 "size": size,
                 "color": colour,
                 "symbol": ["diamond" if p else "circle" for p in rows["primary"]],
+                "opacity": np.where(rows["kind"] == "choice", 1.0, 0.3),
                 "line": {"color": INK, "width": [1.6 if p else 0 for p in rows["primary"]]},
             },
             customdata=[ids[i] for i in places[mine]],
@@ -126,7 +127,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
     )
     fig.update_xaxes(showticklabels=False, showgrid=False, row=1, col=1)
     fig.update_xaxes(
-        title="analysis variants, by estimate; the diamond is the primary one",
+        title="analysis variants, by estimate; the diamond is the primary one, faint ones are not counted",
         title_font={"size": 12, "color": FAINT},
         showticklabels=False,
         showgrid=False,

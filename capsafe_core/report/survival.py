@@ -40,7 +40,7 @@ def conclusion_finding(view: View, key: str, known: Sequence[Claim], runs: Seque
             (f"{same} of {total}", "analysis variants whose estimate points the same way as the primary one")
             if settled
             else (
-                f"{int((curve['direction'] == 0).sum())} of {total}",
+                f"{int((found.counted['direction'] == 0).sum())} of {total}",
                 "analysis variants, the primary one among them, leave it open",
             )
         )
@@ -87,7 +87,7 @@ def _survives(found: Conclusion, same: int, total: int, flips: str) -> str:
         return "The primary variant cannot be computed here, so others cannot be compared with it."
     if total < 2:
         return "There is only one analysis variant, so nothing is known of others."
-    curve = found.curve
+    curve = found.counted
     resolved = curve["direction"] != 0
     if same == total:
         return (

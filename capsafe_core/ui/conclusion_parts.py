@@ -29,7 +29,7 @@ def families_and_flips(found: Conclusion) -> None:
     with left:
         st.subheader("By judge family", anchor=False)
         family = (
-            found.curve.groupby("family")["direction"]
+            found.counted.groupby("family")["direction"]
             .agg(
                 less_safe=lambda d: (d == 1).mean(),
                 safer=lambda d: (d == -1).mean(),

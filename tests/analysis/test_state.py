@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from capsafe_core.analysis.arms import Arm, Claim
 from capsafe_core.analysis.conclusions import STATES, Conclusion, State
+from capsafe_core.analysis.curve import Kind
 
 
 def conclusion_of(
@@ -21,6 +22,7 @@ def conclusion_of(
             "estimate": estimates,
             "direction": directions or [0] * len(estimates),
             "primary": [i == primary for i in range(len(estimates))],
+            "kind": [Kind.CHOICE] * len(estimates),
         }
     )
     claim = Claim(Arm("recipe", "a"), Arm("start", "b"))
