@@ -12,7 +12,17 @@ from capsafe_core.quoting import join_names, quoted, split_names, unquoted
 from capsafe_core.scales import threshold_words
 from capsafe_core.specification import CROSSINGS, Condition, Crossing, condition_words
 
-_MANY = ("benchmarks", "judges", "recipes", "checkpoints", "outcomes", "categories", "strata", "columns")
+_MANY = (
+    "benchmarks",
+    "judges",
+    "recipes",
+    "checkpoints",
+    "outcomes",
+    "categories",
+    "strata",
+    "columns",
+    "variants",
+)
 
 ASKED = (
     "benchmarks",
@@ -50,6 +60,7 @@ class Selection:
         truncated: whether outputs cut off by the token limit are kept.
         correction: whether rates at the goal are as judged, or corrected by people's labels.
         claim: what the Conclusions page tests, "recipe:sums|start:aligned".
+        variants: of a claim those that are looked at, "judge=prefix-zou"; none for all.
         before: "checkpoint:outcome", only prompts that this checkpoint answered so.
         strata: kinds of output (incoherent, refusal, truncated, other coherent).
         order, page, columns: of a list of outputs; no columns are the usual ones.
@@ -77,6 +88,7 @@ class Selection:
     truncated: bool = True
     correction: str = ""
     claim: str = ""
+    variants: tuple[str, ...] = ()
     before: str = ""
     strata: tuple[str, ...] = ()
     order: str = ""

@@ -6,10 +6,8 @@ from capsafe_core.analysis.arms import arm_rates, claims, find_claim
 from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
-from capsafe_core.analysis.variants import asked_cutoff
-from capsafe_core.figures.conclusions import specification_curve
 from capsafe_core.ui import conclusion_parts, screen, unchecked
-from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.safe_text import visible
 from capsafe_core.ui.sections import section
 
 with screen.question("Does the conclusion survive another benchmark, judge, threshold or policy?") as view:
@@ -30,14 +28,8 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
         screen.select(claim=chosen.key)
         st.rerun()
     found = screen.remembered(view, f"conclusion {claim.key}", lambda: conclusion(view, claim, runs))
-    st.markdown(f"**{plain_label(found.first)}**")
-    st.text(visible(found.in_all))
     curve = found.curve
-    clicked = screen.chart(
-        specification_curve(curve, claim.a.words, claim.b.words),
-        "curve",
-        "Specification curve: the difference in every analysis variant, with the choices below",
-    )
+    conclusion_parts.playground(view, found)
     tested = int(curve["p"].notna().sum())
     extra = f"; {tested} paired tests, adjusted for their number" if tested else ""
     screen.caption(
@@ -45,6 +37,7 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
         f"{len(found.counted)} analysis variants, 95% intervals{extra}. {claim.a.words} minus "
         f"{claim.b.words}. Click a mark to read the answers behind it",
     )
+    st.text(visible(found.in_all))
     screen.table_below(
         curve,
         "specification-curve",
@@ -56,22 +49,12 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
         "crossing",
         *(("mcnemar", "benjamini") if tested else ()),
     )
-    conclusion_parts.families_and_flips(found)
+    section("Which judges and choices turn it?", "flips", lambda: conclusion_parts.families_and_flips(found))
     section(
         "Where does the uncertainty come from, and what to buy next?",
         "sources",
         lambda: conclusion_parts.sources(view, found),
     )
     across = section("Do analysis variants rank alike?", "ranks", lambda: conclusion_parts.ranks(view, rates))
-    if clicked:
-        way = curve.iloc[int(clicked)]
-        arms = [a for a in (claim.a, claim.b) if a.kind in ("recipe", "last")]
-        screen.open_outputs(
-            benchmarks=(str(way["benchmark"]),),
-            judges=(str(way["judge"]),),
-            cutoff=asked_cutoff(view, str(way["judge"]), str(way["cutoff"])),
-            recipes=tuple(dict.fromkeys(a.name for a in arms)),
-            condition=found.conditions[str(way["condition"])],
-        )
     if across:
         screen.open_outputs(benchmarks=(across.benchmark,), judges=(across.judge,))

@@ -23,6 +23,7 @@ from capsafe_core.analysis.margins import margins_table
 from capsafe_core.analysis.matched import between_table, matched_table, matching, recipe_table
 from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_table, pairs_table
 from capsafe_core.analysis.mitigations import mitigations_table
+from capsafe_core.analysis.narrowed import chosen_variants, read_choices
 from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_table
 from capsafe_core.analysis.outputs import outputs_table
 from capsafe_core.analysis.paths import path_table
@@ -41,12 +42,14 @@ from capsafe_core.store.labels import people_work
 
 
 def conclusions(view: View) -> pd.DataFrame:
-    """A claim under every specification: its specification curve.
+    """A claim under every specification, or under those that the selection chooses: its specification curve.
 
     The most contested claim where none is named.
     """
     runs = matched_runs(view, path_table(view))
-    return conclusion(view, find_claim(claims(view, arm_rates(view, runs)), view.selection.claim), runs).curve
+    claim = find_claim(claims(view, arm_rates(view, runs)), view.selection.claim)
+    found = conclusion(view, claim, runs)
+    return chosen_variants(view, found, read_choices(view.selection.variants)).conclusion.curve
 
 
 def claims_table(view: View) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def in_all(
         return f"There is only one analysis variant. {which}{given}"
     return (
         f"{counts}{weighted} (shares of analysis variants, not a probability).{_apart(every)}"
-        f"{_together(joint)}{_contradiction(curve, joint)} {which}{given}"
+        f"{_together(joint)}{contradiction(curve, joint)} {which}{given}"
     )
 
 
@@ -116,7 +116,7 @@ def _together(joint: Joint | None) -> str:
     )
 
 
-def _contradiction(curve: pd.DataFrame, joint: Joint | None) -> str:
+def contradiction(curve: pd.DataFrame, joint: Joint | None) -> str:
     """The two variants that differ most, and whether they contradict each other; "" where they do not differ
     by a point."""
     if not differs(curve["estimate"].min(), curve["estimate"].max()):

@@ -106,7 +106,10 @@ FILTER = {
     "marks": Option("marks", "only outputs that somebody starred or commented on: starred or commented"),
     "truncated": Option("truncated", "keep outputs that hit the token limit", bool, True),
 }
-CLAIM = {"claim": Option("claim", "what `conclusions` tests, as `capsafe claims` lists it")}
+CLAIM = {
+    "claim": Option("claim", "what `conclusions` tests, as `capsafe claims` lists it"),
+    "variant": many("variants", "only analysis variants of `conclusions` with this, as judge=prefix-zou"),
+}
 
 
 def selecting(

@@ -8,6 +8,7 @@ import streamlit as st
 from capsafe_core.analysis.arms import ArmRates, Variant
 from capsafe_core.analysis.conclusions import Conclusion, rank_table
 from capsafe_core.analysis.matched import matching
+from capsafe_core.analysis.narrowed import CHOICE_WORDS, chosen_variants, open_choices, read_choices
 from capsafe_core.analysis.sources import (
     buy_rows,
     buys_words,
@@ -16,11 +17,78 @@ from capsafe_core.analysis.sources import (
     sources_sentence,
     sources_words,
 )
+from capsafe_core.analysis.variants import asked_cutoff
 from capsafe_core.analysis.view import View
-from capsafe_core.figures.conclusions import rank_squares
+from capsafe_core.figures.conclusions import rank_squares, specification_curve
 from capsafe_core.quoting import split_names
-from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible, visible_frame
+from capsafe_core.ui import overview_parts, screen
+from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+
+VARIANT_WORDS = {"own": "judge's own", "kept": "kept", "left out": "left out"}
+
+
+@st.fragment
+def playground(view: View, found: Conclusion) -> None:
+    """Headline and curve over the variants that are chosen; a switch reruns this part alone.
+
+    What is chosen stands in the address.
+    """
+    same, total = found.agreement
+    choices = _chips(found)
+    with screen.told():
+        chosen = chosen_variants(view, found, choices)
+        part, claim = chosen.conclusion, found.claim
+        st.markdown(f"**{plain_label(chosen.first)}**")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if found.state is not None:
+                overview_parts.state_badge(f"same direction in {same} of {total} variants", found.state)
+            st.text(visible(chosen.counts))
+        clicked = screen.chart(
+            specification_curve(part.curve, claim.a.words, claim.b.words),
+            "curve",
+            "Specification curve: the difference in every analysis variant, with the choices below",
+        )
+        if clicked:
+            _open(view, found, part.curve.iloc[int(clicked)])
+
+
+def _chips(found: Conclusion) -> dict[str, tuple[str, ...]]:
+    """A row of chips for each choice in which variants differ; the chosen values of each."""
+    now, rows = read_choices(screen.selection().variants), open_choices(found)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for choice, values in rows.items():
+            key = f"variants-{choice}"
+            st.session_state[key] = [value for value in values if value in now.get(choice, ())]
+            st.pills(
+                CHOICE_WORDS[choice],
+                values,
+                selection_mode="multi",
+                format_func=lambda value: plain_label(VARIANT_WORDS.get(value, value.replace("_", " "))),
+                key=key,
+                on_change=_note_variants,
+                args=(tuple(rows),),
+                width="content",
+            )
+    return now
+
+
+def _note_variants(choices: tuple[str, ...]) -> None:
+    """Keep in the address which variants are chosen."""
+    kept = [f"{choice}={value}" for choice in choices for value in st.session_state[f"variants-{choice}"]]
+    screen.select(variants=tuple(kept))
+
+
+def _open(view: View, found: Conclusion, way: pd.Series) -> None:
+    """The outputs behind a variant."""
+    arms = [a for a in (found.claim.a, found.claim.b) if a.kind in ("recipe", "last")]
+    screen.open_outputs(
+        benchmarks=(str(way["benchmark"]),),
+        judges=(str(way["judge"]),),
+        cutoff=asked_cutoff(view, str(way["judge"]), str(way["cutoff"])),
+        recipes=tuple(dict.fromkeys(a.name for a in arms)),
+        condition=found.conditions[str(way["condition"])],
+        variants=(),
+    )
 
 
 def families_and_flips(found: Conclusion) -> None:

@@ -81,8 +81,13 @@ def part(place: AbstractContextManager[Any]) -> Iterator[None]:
 def remembered(view: View, name: str, work: Callable[[], T]) -> T:
     """The result of some work on a view, made once for each selection and version of the store."""
     return _remembered(
-        name, str(sorted(view.selection.to_query().items())), f"{view.store.token} {view.store.version}", work
+        name, str(sorted(_of_data(view).to_query().items())), f"{view.store.token} {view.store.version}", work
     )
+
+
+def _of_data(view: View) -> Selection:
+    """The selection without what only chooses rows of what was computed."""
+    return view.selection.but(variants=())
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -160,7 +165,7 @@ def picture(figure: go.Figure, key: str, alt: str) -> None:
 def caption(view: View, extra: str = "") -> None:
     """Under every chart what it shows, and the specification and selection, from the same object as the data;
     these once a page, and again where a chart has others."""
-    shared = ". ".join(part for part in (view.specification_words(), view.selection.caption()) if part)
+    shared = ". ".join(part for part in (view.specification_words(), _of_data(view).caption()) if part)
     told = st.session_state.get("captioned") == shared
     st.session_state["captioned"] = shared
     if words := ". ".join(part for part in (extra, "" if told else shared) if part):

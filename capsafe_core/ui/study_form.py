@@ -74,7 +74,7 @@ def show(settings: Settings, ready: bool) -> None:
 
 
 def _heading(number: int, words: str) -> None:
-    st.markdown(f"**{number}. {words}**")
+    st.markdown(f"**{number}. {plain_label(words)}**")
 
 
 def _name() -> str:

@@ -95,6 +95,7 @@ def test_each_option_sets_its_own_field_of_the_selection() -> None:
         "search": (["x y"], "x y"),
         "marks": (["starred"], "starred"),
         "claim": (["recipe:r|start:s"], "recipe:r|start:s"),
+        "variant": (["judge=a", "judge=b"], ("judge=a", "judge=b")),
     }
     got: list[Selection] = []
     commands = typer.Typer()

@@ -1,0 +1,124 @@
+"""A conclusion over the analysis variants that somebody chose, beside all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from capsafe_core.analysis.conclusion_words import contradiction, first_sentence
+from capsafe_core.analysis.conclusions import Conclusion
+from capsafe_core.analysis.curve import Kind, kinds_of
+from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
+from capsafe_core.specification import CHOICES
+from capsafe_core.stats.specification import family_shares, joint_test
+
+CHOICE_WORDS = {
+    "benchmark": "Benchmark",
+    "judge": "Judge",
+    "cutoff": "Threshold",
+    "policy": "Incoherent outputs",
+    "coherence": "Coherence by",
+    "truncated": "Truncated outputs",
+    "correction": "Verdicts",
+    "condition": "Condition",
+}
+"""what a choice of the specification curve is called"""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The variants of a conclusion that were chosen.
+
+    Attributes:
+        conclusion: of these variants alone; its curve has their rows, numbered anew.
+        total: variants that count in the whole conclusion.
+        first: what they say, in one sentence.
+        counts: how many of them point where, and what they leave out.
+    """
+
+    conclusion: Conclusion
+    total: int
+    first: str
+    counts: str
+
+
+def open_choices(found: Conclusion) -> dict[str, list[str]]:
+    """The choices in which variants differ, and their values."""
+    values = {d: list(dict.fromkeys(sorted(found.curve[d].astype(str)))) for d in CHOICES}
+    return {d: v for d, v in values.items() if len(v) > 1}
+
+
+def read_choices(variants: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Choices as a selection holds them ("judge=prefix-zou"): choice -> values; what is none is left out."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    for text in variants:
+        choice, _, value = text.partition("=")
+        if choice in CHOICES:
+            chosen[choice] = (*chosen.get(choice, ()), value)
+    return chosen
+
+
+def chosen_variants(view: View, found: Conclusion, choices: Mapping[str, Sequence[str]]) -> Chosen:
+    """The variants with one of the chosen values in each choice; a choice without any keeps all.
+
+    Raises:
+        CapsafeError: no variant has such a combination.
+    """
+    kept = np.ones(len(found.curve), dtype=bool)
+    for choice, values in choices.items():
+        known = found.curve[choice].astype(str)
+        if wanted := set(values) & set(known):
+            kept &= known.isin(wanted).to_numpy()
+    total = len(found.counted)
+    if kept.all():
+        return Chosen(found, total, found.first, f"Of {total} analysis variants, {_directions(found)}")
+    if not kept.any():
+        raise CapsafeError(
+            "No analysis variant combines these choices.", "Take one of them back; most likely a threshold."
+        )
+    curve, draws = found.curve[kept].reset_index(drop=True), found.draws[:, kept]
+    curve["kind"] = kinds_of(curve, draws, view.specification.policy)
+    counts = (curve["kind"] == Kind.CHOICE).to_numpy()
+    counted = curve[counts]
+    change = found.change if curve["primary"].any() else None
+    part = replace(
+        found,
+        curve=curve,
+        draws=draws,
+        shares=family_shares(counted["direction"].to_numpy(), list(counted["family"])),
+        joint=joint_test(counted["estimate"], draws[:, counts], counted["low"], counted["high"]),
+        change=change,
+    )
+    first = first_sentence(view, found.claim, curve, change) if len(curve) == 1 or change else _middle(part)
+    return Chosen(part, total, first, _counts(part, total))
+
+
+def _middle(part: Conclusion) -> str:
+    """Where the chosen variants lie, where none of them is the primary one."""
+    rows = part.curve if part.counted.empty else part.counted
+    middle = float(rows["estimate"].median())
+    return (
+        f"{part.claim.a.words} minus {part.claim.b.words}: a median of {hundredths(middle, '+')} points over "
+        f"the {len(rows)} chosen analysis variants."
+    )
+
+
+def _directions(part: Conclusion) -> str:
+    up, down, open_ = (int((part.counted["direction"] == d).sum()) for d in (1, -1, 0))
+    return f"{up} say less safe, {down} safer, and {open_} leave it open."
+
+
+def _counts(part: Conclusion, total: int) -> str:
+    """How many of the chosen variants point where, and what was left out."""
+    if part.counted.empty:
+        return f"Only bounds are chosen, which do not count among the {total} analysis variants."
+    primary = "among them" if part.curve["primary"].any() else "not among them"
+    return (
+        f"{len(part.counted)} of {total} analysis variants chosen: {_directions(part)}"
+        f"{contradiction(part.counted, part.joint)} The primary specification is {primary}. A choice "
+        "made after the results shows what it does; the conclusion rests on all variants."
+    )
