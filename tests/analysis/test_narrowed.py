@@ -80,7 +80,7 @@ def test_the_chosen_rows_are_those_with_the_chosen_values(made: SimpleNamespace,
 def test_nothing_chosen_is_the_conclusion_itself(made: SimpleNamespace) -> None:
     assert chosen_variants(made.view, made.found, {}).conclusion is made.found
     old = read_choices(("judge=nobody", "no such choice=x", "judge", ""))
-    assert chosen_variants(made.view, made.found, unknown).conclusion is made.found, (
+    assert chosen_variants(made.view, made.found, old).conclusion is made.found, (
         "an old link shows everything"
     )
 
