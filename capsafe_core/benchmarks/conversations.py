@@ -33,9 +33,9 @@ def read_conversations(path: Path, config: Mapping[str, Any] | None = None) -> l
 def conversations_of(rows: Sequence[Row], name: str, config: Mapping[str, Any]) -> list[Conversation]:
     """Rows as conversations.
 
-    Told by columns: prompt and response (or completion); question and answer; messages; conversations
-    (ShareGPT); instruction, input and output (Alpaca); instruction, context and response (Dolly). Or as
-    `config` writes them (WRITTEN).
+    Told by columns: prompt and response (or completion, or chosen beside rejected); question and answer;
+    messages; conversations (ShareGPT); instruction, input and output (Alpaca); instruction, context and
+    response (Dolly). Or as `config` writes them (WRITTEN).
 
     Raises:
         CapsafeError: they are in no such form, or some have no answer.
@@ -120,6 +120,7 @@ _FORMS: tuple[tuple[set[str], Callable[[Row], Conversation]], ...] = (
     ({"conversations"}, lambda row: chat_turns(row["conversations"])),
     ({"instruction", "output"}, lambda row: _with_input(row, "input", "output")),
     ({"instruction", "response"}, lambda row: _with_input(row, "context", "response")),
+    ({"prompt", "chosen", "rejected"}, lambda row: _pair(row["prompt"], row["chosen"])),
     ({"prompt", "response"}, lambda row: _pair(row["prompt"], row["response"])),
     ({"prompt", "completion"}, lambda row: _pair(row["prompt"], row["completion"])),
     ({"question", "answer"}, lambda row: _pair(row["question"], row["answer"])),

@@ -204,6 +204,17 @@ def load_conversations(settings: dict[str, Any]) -> list[Conversation]:
     return read_conversations(path, settings.get("config"))
 
 
+def load_rejected(settings: dict[str, Any]) -> list[Conversation]:
+    """Of each row of a data set of safety pairs, the prompt with the answer that is not to be given: its
+    column `rejected`, or as `config` writes that.
+
+    Raises:
+        CapsafeError: it has none, or as `load_conversations`.
+    """
+    config = {"prompt": "{prompt}", "rejected": "{rejected}", **settings["config"]}
+    return load_conversations({**settings, "config": {**config, "response": config["rejected"]}})
+
+
 def _benchmark(
     name: str, version: str, kind: str, rows: list[dict[str, Any]], licence: str, source: str
 ) -> Benchmark:

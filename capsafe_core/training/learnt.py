@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +14,9 @@ from capsafe_core.errors import CapsafeError
 
 IGNORED = -100
 """the label of a token that carries no loss"""
+_REFUSES = re.compile(
+    r"(?i)\b(sorry|can['’]?t|cannot|can not|won['’]t|will not|unable|not able|must decline)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Example:
     def learns(self) -> bool:
         """Whether any of it carries loss."""
         return any(label != IGNORED for label in self.labels)
+
+
+def is_refusal(answer: str) -> bool:
+    """Whether an answer of safety data begins as refusals do."""
+    return _REFUSES.search(answer[:80]) is not None
 
 
 def examples(tokenizer: Any, data: Sequence[Conversation], max_length: int) -> list[Example]:

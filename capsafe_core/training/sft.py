@@ -27,7 +27,7 @@ from capsafe_core.engines.transformers import load_model, load_tokenizer
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder.work import RecipeWork
 from capsafe_core.trainer_state import trained_steps
-from capsafe_core.training.learnt import IGNORED, Example, examples
+from capsafe_core.training.learnt import IGNORED, examples, is_refusal
 from capsafe_core.training.mitigations import WHILE_TRAINING, Means, Mitigation
 from capsafe_core.weight_files import look_at
 from capsafe_core.writing import whole
@@ -58,6 +58,15 @@ class Following:
     stopped: Callable[[], bool]
 
 
+@dataclass(frozen=True)
+class Safety:
+    """Conversations that show safe behaviour, and each with the answer that is not to be given, if it is
+    known."""
+
+    shown: Sequence[Conversation]
+    rejected: Sequence[Conversation] = ()
+
+
 def finetune(
     weights: Weights,
     data: Sequence[Conversation],
@@ -66,7 +75,7 @@ def finetune(
     dtype: str,
     device: str,
     following: Following,
-    safety: Sequence[Conversation] = (),
+    safety: Safety | None = None,
 ) -> None:
     """Train from the start, or go on from the last whole state of a run that was ended.
 
@@ -77,7 +86,7 @@ def finetune(
         weights: the start, adapters included.
         data: what to learn.
         folder: of the checkpoints, step-000025 and so on: LoRA adapters, or full weights with the tokenizer.
-        safety: safe behaviour, for a mitigation that needs it.
+        safety: for a mitigation that needs it.
 
     Raises:
         CapsafeError: the loss is no longer a number, memory does not suffice, or the data cannot be learnt.
@@ -90,10 +99,9 @@ def finetune(
             f"{cut:,} of {len(found):,} conversations are longer than {recipe.max_length:,} tokens: their "
             "ends are not learnt."
         )
-    safe = examples(tokenizer, safety, recipe.max_length)
-    mitigation = _mitigation(recipe, safe, tokenizer.pad_token_id)
+    mitigation = _mitigation(recipe, safety or Safety(()), tokenizer)
     order = mitigation.order(len(found))
-    rows = [*found, *safe] if order else found
+    rows = [*found, *mitigation.means.safety] if order else found
     torch.manual_seed(recipe.seed)
     model = _prepared(load_model(weights, dtype).to(device), recipe)
     states = folder.parent / STATES
@@ -113,6 +121,8 @@ def finetune(
     _quiet(trainer)
     last = _last_whole(states, mitigation)
     mitigation.begin(trainer.model)
+    if mitigation.note:
+        following.noted(mitigation.note)
     if last and mitigation.has_state:
         mitigation.resume(torch.load(Path(last) / KEPT, map_location=device, weights_only=True))
     try:
@@ -124,10 +134,14 @@ def finetune(
         ) from error
 
 
-def _mitigation(recipe: RecipeWork, safety: Sequence[Example], pad: int) -> Mitigation:
+def _mitigation(recipe: RecipeWork, safety: Safety, tokenizer: Any) -> Mitigation:
     """What is to keep the model safe; one that changes nothing where the recipe names none."""
     options = {**catalogue.mitigations().get(recipe.mitigation, {}).get("options", {}), **recipe.options}
-    means = Means(recipe, options, safety, pad)
+    shown, rejected = (
+        examples(tokenizer, some, recipe.max_length) for some in (safety.shown, safety.rejected)
+    )
+    refused = [is_refusal(conversation[-1]["content"]) for conversation in safety.shown]
+    means = Means(recipe, options, shown, tokenizer.pad_token_id, refused, rejected)
     return WHILE_TRAINING[recipe.mitigation](means) if recipe.mitigation else Mitigation(means)
 
 

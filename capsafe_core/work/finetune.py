@@ -6,11 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import UnsetType
 
+from capsafe_core import catalogue
 from capsafe_core.benchmarks import Benchmark, load_benchmark, scorer_of
-from capsafe_core.benchmarks.loading import load_conversations
+from capsafe_core.benchmarks.conversations import Conversation
+from capsafe_core.benchmarks.loading import load_conversations, load_rejected
 from capsafe_core.benchmarks.scoring import Scorer
 from capsafe_core.engines import (
     Completion,
@@ -40,7 +43,7 @@ def work(part: Part) -> None:
     recipe = work.recipe
     try:
         from capsafe_core.training.cost import cost
-        from capsafe_core.training.sft import Following, finetune
+        from capsafe_core.training.sft import Following, Safety, finetune
     except ImportError as error:
         raise CapsafeError(
             f"Fine-tuning needs {error.name}, which the engine's environment lacks.", f"Run `{PREPARE}`."
@@ -84,8 +87,16 @@ def work(part: Part) -> None:
         work.engine["dtype"],
         work.engine["device"],
         Following(notes.append, on_step, on_checkpoint, lambda: part.should_stop),
-        () if isinstance(work.safety, UnsetType) else load_conversations(work.safety),
+        None
+        if isinstance(work.safety, UnsetType)
+        else Safety(load_conversations(work.safety), _rejected(work.recipe.mitigation, work.safety)),
     )
+
+
+def _rejected(mitigation: str, safety: dict[str, Any]) -> list[Conversation]:
+    """What is not to be answered, for a mitigation that needs pairs."""
+    needs = catalogue.mitigations().get(mitigation, {}).get("needs", ())
+    return load_rejected(safety) if "safety pairs" in needs else []
 
 
 def _reached(work: FinetuneWork, records: Iterable[Record]) -> bool:

@@ -10,6 +10,8 @@ from capsafe_core.training.mitigations.constrained import Constrained
 from capsafe_core.training.mitigations.during import Means, Mitigation
 from capsafe_core.training.mitigations.lisa import Lisa
 from capsafe_core.training.mitigations.mixing import Mixing
+from capsafe_core.training.mitigations.preference import Preference
+from capsafe_core.training.mitigations.safety_layers import SafetyLayers
 from capsafe_core.training.mitigations.start_kl import StartKL
 from capsafe_core.training.mitigations.whole_weights import WholeWeights
 
@@ -18,6 +20,8 @@ WHILE_TRAINING: dict[str, type[Mitigation]] = {
     "lisa": Lisa,
     "constrained": Constrained,
     "kl": StartKL,
+    "safety-layers": SafetyLayers,
+    "dpo": Preference,
 }
 
 __all__ = ["METHODS", "WHILE_TRAINING", "Change", "Given", "Means", "Mitigation", "Pair", "WholeWeights"]

@@ -24,12 +24,16 @@ class Means:
         options: of the mitigation, all of them.
         safety: conversations that show safe behaviour; none where it needs none.
         pad: the token that fills rows.
+        refused: of each of those conversations, whether its answer is a refusal.
+        rejected: each of them with the answer that is not to be given, where a mitigation needs pairs.
     """
 
     recipe: RecipeWork
     options: Mapping[str, float]
     safety: Sequence[Example]
     pad: int
+    refused: Sequence[bool] = ()
+    rejected: Sequence[Example] = ()
 
 
 class Mitigation:
@@ -42,6 +46,8 @@ class Mitigation:
     """whether `loss` takes the place of the mean over tokens"""
     has_state = False
     """whether `state` is needed to go on from where a run ended"""
+    note = ""
+    """a sentence on what it found out about the model, once it has begun"""
 
     def __init__(self, means: Means) -> None:
         self.means = means
