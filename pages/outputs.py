@@ -4,6 +4,7 @@ import streamlit as st
 
 from capsafe_core.analysis.outputs import page_table
 from capsafe_core.ui import identity, listing, output_list, screen, story, unchecked
+from capsafe_core.ui.sections import section
 
 output_list.bring_back()
 with screen.question("What did the models say?") as view:
@@ -22,5 +23,4 @@ with screen.question("What did the models say?") as view:
             icon=":material/edit_note:",
             query_params=screen.selection().to_query(),
         )
-
-    story.one_prompt(view)
+    section("One prompt, along all training", "story", lambda: story.one_prompt(view))

@@ -83,7 +83,6 @@ def _beside(story: pd.DataFrame, words: Mapping[str, str], chosen: str, shown: b
 def one_prompt(view: View) -> None:
     """Every answer to one prompt that the reader chooses; a click opens the answer."""
     chosen = view.selection
-    st.subheader("One prompt, along all training", anchor=False)
     benchmark = chosen.benchmarks[0] if chosen.benchmarks else view.specification.benchmark
     items = prompt_items(view.store, benchmark)
     item = st.selectbox(

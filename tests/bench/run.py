@@ -38,6 +38,7 @@ from capsafe_core.store import Store
 from tests.bench.imports import imports
 from tests.bench.lines import lines
 from tests.bench.made_store import make
+from tests.bench.screens import screens
 
 RUNS = 20
 
@@ -275,6 +276,7 @@ def main() -> None:
                 "ratio": None,
             }
         )
+    results += screens()
     results += engines()
     results += imports()
     results += lines()

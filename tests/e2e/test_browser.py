@@ -104,7 +104,7 @@ MARKS = [
     ("disagreement more", 7, "/output?", "generation="),
     ("conclusions", 0, "/outputs?", "judges="),
     ("conclusions?open=all", 1, "/outputs?", "judges="),
-    ("outputs", 0, "/output?", "generation="),
+    ("outputs?open=story", 0, "/output?", "generation="),
     ("runs?open=coverage", 0, "/outputs?", "checkpoints="),
 ]
 

@@ -127,7 +127,7 @@ def test_a_page_shows_text_as_text(
         ),
     )
     if path == "output":
-        page.goto(f"{base}/outputs?study={study}")
+        page.goto(f"{base}/outputs?study={study}&open=story")
         settle(page)
         with page.expect_event("framenavigated", timeout=20_000):
             page.locator(".scatterlayer .point").first.click(force=True)
