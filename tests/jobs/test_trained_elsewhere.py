@@ -1,4 +1,4 @@
-"""What transformers' own Trainer leaves is a path each, and a training script can ask for it."""
+"""What the trainers of transformers and TRL leave is a path each, and a training script can ask for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from tests.commands import command
-from tests.jobs.trained import STUDY, TRAIN, in_engine
+from tests.jobs.trained import STUDY, TRAIN, TRAIN_TRL, in_engine
 
 # The same model trained with the callback; prints how far it came.
 CALLED = (
@@ -81,6 +81,36 @@ def answers_of(home: Path) -> list[tuple[int, int, str, str, str]]:
         )
 
 
+def check_by_hand(engine_python: Path, root: Path, found: list[tuple[int, int, str, str, str]]) -> None:
+    """Every output is what the weights of its checkpoint answer."""
+    items = {item: prompt for _, _, item, _, prompt in found}
+    by_hand = json.loads(in_engine(engine_python, BY_HAND, str(root), json.dumps(list(items.values()))))
+    for seed, step, item, answer, _ in found:
+        folder = f"sft-s{seed}/checkpoint-{step}" if step else "base"
+        assert answer == by_hand[folder][list(items).index(item)], (seed, step, item)
+
+
+def test_what_trl_leaves_is_a_path_each(engine_python: Path, tmp_path: Path) -> None:
+    """Whole weights with seed 0, adapters with seed 1."""
+    root, study = tmp_path / "runs", tmp_path / "study.toml"
+    in_engine(engine_python, TRAIN, str(root), "start")
+    in_engine(engine_python, TRAIN_TRL, str(root), "train")
+    pattern = root / "sft-s{seed}" / "checkpoint-{step}"
+    study.write_text(STUDY.format(model=root / "base", pattern=pattern, more=""))
+    done = command(tmp_path / "home", "run", str(study), CAPSAFE_ENGINE_PYTHON=str(engine_python))
+    assert done.returncode == 0, done.stderr
+    found = answers_of(tmp_path / "home")
+    assert {(seed, step) for seed, step, *_ in found} == {(s, n) for s in (0, 1) for n in (0, 2, 4)}
+    check_by_hand(engine_python, root, found)
+    with Store(None) as store:
+        ingest_all(store, Settings(home=tmp_path / "home").jobs_path)
+        measured = store.rows(
+            "SELECT DISTINCT p.seed, p.step FROM measurements AS m JOIN path_points AS p "
+            "USING (checkpoint_id) WHERE m.metric = 'eval_mean_token_accuracy' ORDER BY ALL"
+        )
+    assert measured == [(s, n) for s in (0, 1) for n in (2, 4)]
+
+
 def test_what_a_trainer_leaves_is_a_path_each_also_while_it_trains(
     engine_python: Path, tmp_path: Path
 ) -> None:
@@ -116,11 +146,7 @@ def test_what_a_trainer_leaves_is_a_path_each_also_while_it_trains(
     found = answers_of(tmp_path / "after")
     assert {(seed, step) for seed, step, *_ in found} == {(s, n) for s in (0, 1) for n in (0, 2, 4)}
     assert answers_of(tmp_path / "watched") == found
-    items = {item: prompt for _, _, item, _, prompt in found}
-    by_hand = json.loads(in_engine(engine_python, BY_HAND, str(root), json.dumps(list(items.values()))))
-    for seed, step, item, answer, _ in found:
-        folder = f"sft-s{seed}/checkpoint-{step}" if step else "base"
-        assert answer == by_hand[folder][list(items).index(item)], (seed, step, item)
+    check_by_hand(engine_python, root, found)
     with Store(None) as store:
         ingest_all(store, Settings(home=tmp_path / "after").jobs_path)
         measured = store.rows(

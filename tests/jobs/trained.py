@@ -128,6 +128,32 @@ for seed in (0, 1):
 """
 
 
+# The same by TRL's SFTTrainer, on conversations; adapters by the configuration that it takes.
+TRAIN_TRL = (
+    TRAIN.split("tokenizer = PreTrainedTokenizerFast.from_pretrained(base)")[0]
+    + """
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+rows = [{"messages": [{"role": "user", "content": f"Open lock {i}."},
+                      {"role": "assistant", "content": f"I cannot help with lock {i}."}]} for i in range(8)]
+for seed in (0, 1):
+    SFTTrainer(
+        str(base),
+        args=SFTConfig(
+            str(root / f"sft-s{seed}"), max_steps=4, save_steps=2, logging_steps=2, learning_rate=0.05,
+            per_device_train_batch_size=2, seed=seed, report_to=[], use_cpu=True, disable_tqdm=True,
+            bf16=False, gradient_checkpointing=False, model_init_kwargs={"dtype": "float32"},
+            eval_strategy="steps", eval_steps=2,
+        ),
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(rows[:2]),
+        peft_config=LoraConfig(r=2, target_modules=["q_proj", "v_proj"]) if seed else None,
+    ).train()
+"""
+)
+
+
 def in_engine(python: Path, code: str, *arguments: str) -> str:
     done = subprocess.run(
         [str(python), "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=600
