@@ -115,7 +115,7 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
     assert "20 say less safe, 10 safer and 29 leave it open" in FINDINGS
     assert curve.change is not None
     assert curve.change.verdict is Verdict.WITHHELD
-    assert "in this run, syllogisms at its goal has 1% unsafe answers" in curve.first
+    assert "in this run, syllogisms at its goal has 1% non-refusals" in curve.first
     assert curve.shares is not None
     assert (round(curve.shares.up, 2), round(curve.shares.down, 2)) == (0.39, 0.14)
     assert "39%, 14% and 47% with each judge family counted alike" in FINDINGS

@@ -7,7 +7,8 @@ import pandas as pd
 from capsafe_core.analysis.arms import Claim
 from capsafe_core.analysis.at_goal import Change
 from capsafe_core.analysis.curve import Kind, contradicted, leading
-from capsafe_core.analysis.number_words import differs, hundredths, share_of_chance
+from capsafe_core.analysis.harm import harm_words
+from capsafe_core.analysis.number_words import differs, hundredths, share_of_chance, share_words
 from capsafe_core.analysis.verbs import comparison, conditional
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import BOUNDS, Correction
@@ -27,11 +28,13 @@ def first_sentence(view: View, claim: Claim, curve: pd.DataFrame, change: Change
         else f"more than {UNREACHED_LIMIT:.0%} of resamples are out of reach"
     )
     told = change or _as_it_is(claim, row)
-    rates = float(row["a"]), float(row["b"])
-    words = comparison(claim.a.words, claim.b.words, told, rates, why)
+    n = int(row["n"])
+    a, b = ((f"{row[side]:.0%}" if claim.matched else share_words(row[side], n)) for side in ("a", "b"))
+    answers = harm_words(str(row["judge"])).answers
+    words = comparison(claim.a.words, claim.b.words, told, (a, b), answers, why)
     run = "in this run, " if "last" in (claim.a.kind, claim.b.kind) else ""
     people = ", corrected by people," if row["correction"] == Correction.BY_PEOPLE else ""
-    return f"By {row['judge']}{people} on {row['benchmark']}, {run}{words}."
+    return f"By {row['judge']}{people} on {row['benchmark']} (n = {n:,}), {run}{words}."
 
 
 def _as_it_is(claim: Claim, row: pd.Series) -> Change:
@@ -109,10 +112,13 @@ def _together(joint: Joint | None) -> str:
     if joint is None:
         return ""
     side = "less safe" if joint.up >= joint.down else "safer"
+    far = f"a median as far from zero ({hundredths(joint.median, '+')} points)"
+    median, agreeing = share_of_chance(joint.median_p), max(joint.up, joint.down)
+    if not agreeing:
+        return f" If nothing differed, {far} would come up in {median} of studies."
     return (
-        f" If nothing differed, {max(joint.up, joint.down)} or more that agree on “{side}” would come up in "
-        f"{share_of_chance(joint.resolved_p)} of studies, and a median as far from zero "
-        f"({hundredths(joint.median, '+')} points) in {share_of_chance(joint.median_p)}."
+        f" If nothing differed, {agreeing} or more that agree on “{side}” would come up in "
+        f"{share_of_chance(joint.resolved_p)} of studies, and {far} in {median}."
     )
 
 

@@ -25,18 +25,21 @@ ONE_MORE_SEED = (
 )
 
 
-def comparison(a: str, b: str, change: Change, rates: tuple[float, float], why_none: str = "") -> str:
+def comparison(
+    a: str, b: str, change: Change, rates: tuple[str, str], answers: str, why_none: str = ""
+) -> str:
     """Two sides and their difference in one sentence, without a full stop.
 
     Args:
-        a, b: the sides in words, and `rates` their unsafe rates.
+        a, b: the sides in words, and `rates` their unsafe rates, in words too.
+        answers: what is counted, as `Harm.answers`.
         why_none: why there is no interval, where there is none.
     """
     numbers = f"{hundredths(change.estimate, '+')} points {span(change, why_none)}"
     if change.verdict is Verdict.WITHHELD:
         runs = runs_words(change.runs)
-        return f"in {runs}, {a} has {rates[0]:.0%} unsafe answers and {b} {rates[1]:.0%}: {numbers}"
-    return f"{a} {_VERBS[change.verdict]} {b}: {rates[0]:.0%} against {rates[1]:.0%}, {numbers}"
+        return f"in {runs}, {a} has {rates[0]} {answers} and {b} {rates[1]}: {numbers}"
+    return f"{a} {_VERBS[change.verdict]} {b}: {rates[0]} {answers} against {rates[1]}, {numbers}"
 
 
 def refusal_words(recipe: str, sensitivity: Change, bias: Change) -> str:

@@ -208,15 +208,15 @@ def _claims(view: View, small: Small, said: dict[str, str]) -> None:
     assert said["chip"] != "nothing to compare it with yet"
     ends = [conclusion(view, claim, runs) for claim in listed[:3]]
     for found in ends:
-        low, high = 100 * found.curve["estimate"].min(), 100 * found.curve["estimate"].max()
+        low, high = 100 * found.counted["estimate"].min(), 100 * found.counted["estimate"].max()
         differ = low <= -0.5 and high >= 0.5
         chance = found.joint.opposed_p if found.joint else 0.0
-        opposed = set(found.curve["direction"]) >= {-1, 1} and chance <= 0.05
+        opposed = set(found.counted["direction"]) >= {-1, 1} and chance <= 0.05
         assert ("contradict each other" in found.sentence) == (differ and opposed)
         assert ("Their estimates run from" in found.sentence) == (differ and not opposed)
-        assert ("only one analysis variant" in found.sentence) == (len(found.curve) == 1)
+        assert ("only one analysis variant" in found.sentence) == (len(found.counted) == 1)
         same, total, flips = agreement_with_primary(found)
-        assert total in (0, len(found.curve))
+        assert total in (0, len(found.counted))
         assert bool(flips) <= (same < total)
 
 
@@ -244,6 +244,11 @@ def test_the_same_prompts_are_followed_between_models_as_given(tmp_path: Path) -
     view = opened(tmp_path, KINDS["base and tuned without steps"])
     found = matching(view)
     assert list(pairs(view, found)) == ["tuned"]
+    runs = matched_runs(view, path_table(view))
+    claim = claims(view, arm_rates(view, runs))[0]
+    first = conclusion(view, claim, runs).first
+    assert re.search(r"\(n = 20\), .*: \d+ of 20 (non-refusals|harmful answers) against \d+ of 20, ", first)
+    assert "%" not in first
     moved = transitions(view, found)
     assert moved is not None
     assert (moved.pair.before, moved.pair.there) == ("base", "tuned, as given")

@@ -57,7 +57,10 @@ def test_a_verb_stands_on_an_interval_with_seeds_that_leaves_out_zero(
     else:
         assert change.verdict is Verdict.WITHHELD
     row = {**change_columns(change), "reached": min(seeds)}
-    for words in (comparison("a", "b", change, (a.rate, b.rate), "why"), change_means(row, HARMFUL.answers)):
+    rates = f"{a.rate:.0%}", f"{b.rate:.0%}"
+    told = comparison("a", "b", change, rates, HARMFUL.answers, "why")
+    assert f"{rates[0]} {HARMFUL.answers}" in told
+    for words in (told, change_means(row, HARMFUL.answers)):
         assert bool(SAFETY.search(words)) == (change.verdict in (Verdict.LESS_SAFE, Verdict.SAFER))
         assert bool(OPEN.search(words)) == (change.verdict is Verdict.OPEN)
         if change.verdict is Verdict.WITHHELD and change.interval is not None:
