@@ -12,6 +12,7 @@ from capsafe_core.figures.training import along_training, capability_against_uns
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import capability_parts as parts
 from capsafe_core.ui import controls, given_parts, screen, unchecked
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 from capsafe_core.ui.sections import section
 
@@ -41,7 +42,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
 
     st.subheader("Along training", anchor=False)
     clicked = screen.chart(
-        along_training(paths),
+        drawn(along_training, paths),
         "training",
         "Capability and unsafe rate along training, one column per data set",
     )
@@ -53,14 +54,14 @@ with screen.question("What does each recipe cost in safety at the capability goa
     left, right = st.columns(2)
     with left:
         plane = screen.chart(
-            capability_against_unsafe(paths), "plane", "Unsafe rate against accuracy, one line per run"
+            drawn(capability_against_unsafe, paths), "plane", "Unsafe rate against accuracy, one line per run"
         )
         screen.caption(view, "Accuracy on each recipe's own task")
     with right:
         gained = None
         if gains := bool(paths["gained"].notna().any()):
             gained = screen.chart(
-                gained_against_unsafe(paths),
+                drawn(gained_against_unsafe, paths),
                 "gained",
                 "Share of the goal gained against unsafe rate, all data sets on one axis",
             )

@@ -11,6 +11,7 @@ from capsafe_core.figures import judges as figures
 from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
 from capsafe_core.ui import agreement, controls, listing, screen, unchecked
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label
 from capsafe_core.ui.sections import section
 from capsafe_core.ui.stress import stressed
@@ -29,7 +30,9 @@ def charts(view: View) -> dict[str, object]:
     table = screen.remembered(view, "judges", lambda: d.dumbbell_table(view))
     st.markdown(f"**{plain_label(judges_sentence(table))}**")
     clicked = screen.chart(
-        figures.dumbbell(table), "dumbbell", "Each judge's unsafe rate on coherent and on incoherent answers"
+        drawn(figures.dumbbell, table),
+        "dumbbell",
+        "Each judge's unsafe rate on coherent and on incoherent answers",
     )
     missing = ", ".join(f"{r.judge} {r.no_verdict}" for r in table.itertuples() if r.no_verdict)
     labelled = (table["family"] == "people").any()
@@ -43,7 +46,7 @@ def charts(view: View) -> dict[str, object]:
     st.subheader("Which combinations of verdicts occur?", anchor=False)
     pattern = (
         screen.chart(
-            figures.vote_patterns(votes, d.TOP_VOTES),
+            drawn(figures.vote_patterns, votes, d.TOP_VOTES),
             "votes",
             "The most frequent vote patterns, split by coherence",
         )

@@ -9,6 +9,7 @@ from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import controls, listing, screen, unchecked
 from capsafe_core.ui import incoherence_parts as parts
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label
 from capsafe_core.ui.sections import section
 
@@ -29,7 +30,7 @@ with screen.question("Where do responses become incoherent, and how?") as view:
     moved, changed = parts.transitions_of(view, found, str(worst.recipe))
     st.subheader("How much, along training?" if len(tuned) else "How much?", anchor=False)
     clicked = screen.chart(
-        incoherence_squares(table[table["kind"] != "capability"]),
+        drawn(incoherence_squares, table[table["kind"] != "capability"]),
         "squares",
         "Share of incoherent answers by run, benchmark and training step",
     )

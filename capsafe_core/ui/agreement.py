@@ -20,6 +20,7 @@ from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS
 from capsafe_core.ui import screen
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 
@@ -34,7 +35,7 @@ def splits(view: View, table: pd.DataFrame) -> str | None:
         return None
     st.markdown(f"**{plain_label(answer)}**")
     alt = "Share of coherent and incoherent outputs that split judges"
-    kind = screen.chart(figures.split_bars(table), "splits", alt)
+    kind = screen.chart(drawn(figures.split_bars, table), "splits", alt)
     screen.caption(
         view,
         "Split: at least one judge says unsafe and one says safe, of outputs with two verdicts or more. "
@@ -140,7 +141,7 @@ def along_training(view: View) -> str | None:
         return None
     place = (
         screen.chart(
-            figures.judges_along(along),
+            drawn(figures.judges_along, along),
             "along",
             "Each judge's unsafe rate along training, with the incoherent share below",
         )

@@ -22,6 +22,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.figures.conclusions import rank_squares, specification_curve
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import overview_parts, screen
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 VARIANT_WORDS = {"own": "judge's own", "kept": "kept", "left out": "left out"}
@@ -44,7 +45,7 @@ def playground(view: View, found: Conclusion) -> None:
                 overview_parts.state_badge(f"same direction in {same} of {total} variants", found.state)
             st.text(visible(chosen.counts))
         clicked = screen.chart(
-            specification_curve(part.curve, claim.a.words, claim.b.words),
+            drawn(specification_curve, part.curve, claim.a.words, claim.b.words),
             "curve",
             "Specification curve: the difference in every analysis variant, with the choices below",
         )

@@ -16,6 +16,7 @@ from capsafe_core.figures.given import rates_as_given
 from capsafe_core.figures.overview import outcome_bars
 from capsafe_core.figures.training import along_training
 from capsafe_core.ui import controls, overview_parts, screen
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible
 
 MARK = "As given: these checkpoints are not capability-matched."
@@ -70,7 +71,7 @@ def capability(view: View, at_goal: Matching) -> None:
     if (paths["step"] > 0).any() and paths["capability"].notna().any():
         st.subheader("Along training", anchor=False)
         later = screen.chart(
-            along_training(paths),
+            drawn(along_training, paths),
             "training",
             "Capability and unsafe rate along training, one column per data set",
         )
@@ -93,5 +94,5 @@ def _rates(view: View) -> str | None:
         st.text(visible(f"No checkpoint has a verdict by {view.specification.judge} or a capability yet."))
         return None
     return screen.chart(
-        rates_as_given(known), "given", "Capability and unsafe rate of each checkpoint, as given"
+        drawn(rates_as_given, known), "given", "Capability and unsafe rate of each checkpoint, as given"
     )

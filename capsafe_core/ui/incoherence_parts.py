@@ -20,6 +20,7 @@ from capsafe_core.figures.style import OUTCOME_COLOURS
 from capsafe_core.figures.training import bounds_along
 from capsafe_core.stats.paired import McNemar
 from capsafe_core.ui import screen
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 
@@ -43,7 +44,8 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
         st.text("No two checkpoints that belong together have answered the same prompts.")
     else:
         changed = screen.chart(
-            transition_squares(
+            drawn(
+                transition_squares,
                 moved.table,
                 list(OUTCOME_COLOURS),
                 moved.pair.before,

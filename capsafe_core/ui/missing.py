@@ -20,6 +20,7 @@ from capsafe_core.store.studies import rater_names
 from capsafe_core.study import JudgeSettings
 from capsafe_core.ui import screen
 from capsafe_core.ui.acting import noted
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible
 
 
@@ -43,7 +44,7 @@ def grid(view: View) -> tuple[str, ...] | None:
     )
     table = coverage_table(view, benchmark or names[0])
     alt = "How many outputs of each checkpoint each judge has seen"
-    clicked = screen.chart(coverage_squares(table), "coverage", alt) if len(table) else None
+    clicked = screen.chart(drawn(coverage_squares, table), "coverage", alt) if len(table) else None
     st.caption(
         "Full square: the judge has seen every output. Number: how many it has seen. –: nothing to judge "
         "yet. Click a square to read the outputs."

@@ -15,6 +15,7 @@ from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars
 from capsafe_core.figures.training import capability_against_unsafe
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import identity, screen
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 _BADGES: dict[State | None, tuple[Literal["green", "yellow", "orange", "gray"], str]] = {
@@ -104,7 +105,7 @@ def at_the_goal(found: Overview, view: View) -> None:
     starts = [name for name in names if name.startswith("start: ")]
     bars = found.bars[found.bars["recipe"].isin([*starts, *few])]
     clicked = screen.chart(
-        outcome_bars(bars, found.notes, view.outcome_words, found.recipe),
+        drawn(outcome_bars, bars, found.notes, view.outcome_words, found.recipe),
         "bars",
         "Share of refusals, safe, harmful and incoherent answers of each recipe at its goal",
     )
@@ -127,8 +128,8 @@ def way_there(paths: pd.DataFrame, chosen: str) -> str | None:
     )
     if paths["gained"].notna().any():
         alt = "Share of goal gained against unsafe rate, one line per recipe"
-        return screen.chart(gained_against_unsafe(paths, chosen), "gained", alt)
-    return screen.chart(capability_against_unsafe(paths), "plane", "Unsafe rate against accuracy")
+        return screen.chart(drawn(gained_against_unsafe, paths, chosen), "gained", alt)
+    return screen.chart(drawn(capability_against_unsafe, paths), "plane", "Unsafe rate against accuracy")
 
 
 def doors(view: View, claim: str) -> None:

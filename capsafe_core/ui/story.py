@@ -13,6 +13,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.figures.squares import story_grid
 from capsafe_core.store.outputs import prompt_items
 from capsafe_core.ui import screen
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import differing_words, show_answer, visible
 
 ARROWS = {"Left": "step before", "Right": "step after", "Up": "run above", "Down": "run below"}
@@ -28,7 +29,7 @@ def show(view: View, benchmark: str, item: str, chosen: str, shown: bool) -> Non
     """
     story = story_table(view, benchmark, item)
     clicked = screen.chart(
-        story_grid(story, view.outcome_words, chosen),
+        drawn(story_grid, story, view.outcome_words, chosen),
         "story",
         "One prompt: rows runs, columns training steps, colour the outcome",
     )
@@ -95,7 +96,7 @@ def one_prompt(view: View) -> None:
     )
     answers = story_table(view, benchmark, item)
     clicked = screen.chart(
-        story_grid(answers, view.outcome_words),
+        drawn(story_grid, answers, view.outcome_words),
         "story",
         "One prompt: rows runs, columns training steps, colour the outcome",
     )

@@ -74,7 +74,7 @@ def show(settings: Settings, ready: bool) -> None:
 
 
 def _heading(number: int, words: str) -> None:
-    st.markdown(f"**{number}. {plain_label(words)}**")
+    st.markdown(f"**{plain_label(f'{number}. {words}')}**")
 
 
 def _name() -> str:
