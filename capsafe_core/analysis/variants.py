@@ -46,7 +46,7 @@ class Sides:
 
 
 def sides_of(view: View, claim: Claim, runs: Sequence[Run]) -> Sides:
-    """Both sides of a claim as cells."""
+    """Both sides of a claim as cells; a recipe's start is the one on its own path."""
 
     def side(arm: Arm) -> tuple[list[str], list[Run]]:
         if arm.kind == "recipe":
@@ -60,6 +60,8 @@ def sides_of(view: View, claim: Claim, runs: Sequence[Run]) -> Sides:
             points = points[[checkpoint_name(p) == arm.name for p in points.itertuples()]]
         else:
             points = points[(points["start"] == arm.name) & (points["step"] == 0)]
+            own = points[points["recipe"] == claim.a.name]  # runs may each have measured theirs
+            points = own.sort_values("seed") if claim.a.kind in ("recipe", "last") and len(own) else points
         return list(points["checkpoint_id"].head(1)), []
 
     (a, runs_a), (b, runs_b) = side(claim.a), side(claim.b)
