@@ -56,7 +56,16 @@ def judges() -> dict[str, dict[str, Any]]:
     return found
 
 
-WITHOUT_ENGINE = ("classifier", "prefixes", "verifier", "coherence", "coherence_learnt", "learnt", "words")
+WITHOUT_ENGINE = (
+    "classifier",
+    "prefixes",
+    "verifier",
+    "coherence",
+    "coherence_learnt",
+    "learnt",
+    "words",
+    "direction",
+)
 """types of judges that no engine answers for; a language model's answers come from one"""
 
 

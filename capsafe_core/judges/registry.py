@@ -59,6 +59,10 @@ def open_judge(work: JudgeWork, models: Path, stopped: Callable[[], bool] = lamb
             f"The judge {name!r} is a language model and needs one.",
             f'Add model = "..." to the judge {name!r} in the study.',
         )
+    if kind == "direction":
+        from capsafe_core.judges.direction import DirectionJudge
+
+        return DirectionJudge.open(name, entry, replace(work, model=model), models)
     if kind == "classifier":
         from capsafe_core.judges.classifier import ClassifierJudge
 
