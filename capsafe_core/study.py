@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -51,6 +51,15 @@ class SamplingSettings(StudyPart):
         return seeds
 
     system_prompt: str = ""
+    other_system_prompts: tuple[str, ...] = ()
+    """conditions besides: every checkpoint answers everything with each of these too"""
+
+    @model_validator(mode="after")
+    def _different_prompts(self) -> Self:
+        prompts = (self.system_prompt, *self.other_system_prompts)
+        if len(set(prompts)) < len(prompts):
+            raise ValueError("the same system prompt stands there twice")
+        return self
 
 
 class BenchmarkSettings(StudyPart):

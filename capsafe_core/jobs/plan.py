@@ -34,8 +34,6 @@ from capsafe_core.study import IMPORTED, JudgeSettings, RecipeSettings, Sampling
 PROBE_SEED = 777
 """Seed of the items that measure capability during fine-tuning; apart from training and test seeds."""
 PROBE_SIZE = 64
-
-
 HOW = set(RecipeWork.__struct_fields__[-len(RecipeWork.__struct_defaults__) :])
 """of a recipe what says how it is trained, beside rate, steps, batch and rank"""
 ReadJudge = Callable[[Path], dict[str, Any]]
@@ -122,8 +120,9 @@ class _Planner:
         for recipe in self.study.recipes:
             for seed in recipe.seeds if recipe.is_trained else ():
                 self.train(recipe, seed)
-        generations = self.generations()
-        own = [self.answers_of(r, found) for r in self.study.recipes for found in self.own.get(r.name, ())]
+        generations = self.with_prompts(self.generations())
+        elsewhere = [(r, found) for r in self.study.recipes for found in self.own.get(r.name, ())]
+        own = self.with_prompts([self.answers_of(*one) for one in elsewhere])
         judged = [job for one in own for job in self.judges([one])]
         return [
             *self.trained.values(),
@@ -133,6 +132,17 @@ class _Planner:
             *self.judges(generations),
             *judged,
         ]
+
+    def with_prompts(self, jobs: list[Manifest]) -> list[Manifest]:
+        """Generate jobs, and each of them again with every other system prompt."""
+        found = list(jobs)
+        for i, prompt in enumerate(self.study.sampling.other_system_prompts, 1):
+            for job in jobs:
+                asked, name = job.asks(GenerateWork), job.name.removeprefix(f"{self.study.name}-")
+                sampling = structs.replace(asked.sampling, system_prompt=prompt)
+                work = structs.replace(asked, sampling=sampling)
+                found.append(self.manifest(f"{name}-prompt-{i}", work, job.after, job.python))
+        return found
 
     def manifest(self, name: str, work: Work, after: tuple[str, ...], python: str = "") -> Manifest:
         parts = 1 if isinstance(work, FinetuneWork | MitigateWork) else self.parts
