@@ -17,7 +17,7 @@ IF_CHEAP = $(shell $(BIN)/python -c 'import sys; print("$(COVER)" if sys.version
 # Tests start hundreds of processes: what one of them compiles, the next one loads.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage fuzz check soak supply bench gpu-check validate engine vllm test-vllm study paper-small clean
+.PHONY: demo test coverage fuzz check soak supply bench screenshots gpu-check validate engine vllm test-vllm study paper-small clean
 
 # A stamp, so that a second call starts in seconds.
 $(VENV)/.app: pyproject.toml constraints.txt
@@ -88,6 +88,10 @@ validate: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench.run
+
+# Every page of the shipped study on three screens, light and dark: build/screenshots, some minutes.
+screenshots: $(VENV)/.dev
+	@$(BIN)/python -m tests.screenshots.run
 
 # The engines on a GPU, where there is one: figures for docs/running.md.
 gpu-check: $(VENV)/.dev

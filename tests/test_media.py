@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from capsafe_core.cli import app, say
 from capsafe_core.cli.terminal import latex_table
-from capsafe_core.figures.style import LONGEST_DRAWN, sealed, small
+from capsafe_core.figures.style import FAINT, LONGEST_DRAWN, sealed, small
 from capsafe_core.settings import ROOT
 from capsafe_core.store.export import FORMULA, each_text, guarded_csv
 from capsafe_core.text import UNSEEN, bibtex_comment, visible
@@ -137,7 +137,7 @@ def test_a_chart_draws_every_text_letter_by_letter(text: str) -> None:
 
 def test_a_small_line_is_the_only_markup_and_keeps_no_tag_of_its_text() -> None:
     [bar] = sealed(go.Figure(go.Bar(y=[f"a<b>\n{small('<i>n')}"], x=[1]))).to_plotly_json()["data"]
-    assert bar["y"] == ["a&lt;b><br><span style='font-size:11px;color:#7b8794'>&lt;i>n</span>"]
+    assert bar["y"] == [f"a&lt;b><br><span style='font-size:11px;color:{FAINT}'>&lt;i>n</span>"]
 
 
 @given(hostile)
@@ -224,7 +224,7 @@ def calls(path: str, *names: str) -> list[tuple[str, ast.Call]]:
 
 def test_every_figure_leaves_by_one_exit() -> None:
     for where, call in [*calls("capsafe_core", "plotly_chart"), *calls("pages", "plotly_chart")]:
-        assert ast.unparse(call.args[0]).startswith("sealed("), where
+        assert ast.unparse(call.args[0]).removeprefix("in_theme(").startswith("sealed("), where
     drawn = [
         (where, ast.unparse(call)) for where, call in calls("capsafe_core", "to_json") if not call.keywords
     ]

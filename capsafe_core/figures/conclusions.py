@@ -12,13 +12,21 @@ from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.figures.squares import ids, squares
-from capsafe_core.figures.style import FAINT, GRID, INK, OUTCOME_COLOURS, TEMPLATE
+from capsafe_core.figures.style import (
+    AGREEMENT,
+    FAINT,
+    GRID,
+    INK,
+    OUTCOME_COLOURS,
+    TEMPLATE,
+)
 
 DIRECTIONS = {
-    1: ("less safe", OUTCOME_COLOURS["unsafe"]),
-    -1: ("safer", OUTCOME_COLOURS["safe"]),
-    0: ("open", "#9aa5b1"),
+    1: ("less safe", OUTCOME_COLOURS["unsafe"], "circle"),
+    -1: ("safer", OUTCOME_COLOURS["safe"], "square"),
+    0: ("open", FAINT, "circle-open"),
 }
+"""words, colour and shape: they differ in shape or fill too, for who sees no red or green"""
 ROWS = (
     ("benchmark", ""),
     ("judge", ""),
@@ -61,7 +69,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         + f"\n{a}: {r['a']:.0%}, {b}: {r['b']:.0%}, n = {r['n']}"
         for r in curve.to_dict("records")
     ]
-    for direction, (words, colour) in DIRECTIONS.items():
+    for direction, (words, colour, shape) in DIRECTIONS.items():
         mine = curve["direction"].to_numpy() == direction
         if not mine.any():
             continue
@@ -83,9 +91,14 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
             marker={
                 "size": size,
                 "color": colour,
-                "symbol": ["diamond" if p else "circle" for p in rows["primary"]],
+                "symbol": [
+                    shape.replace(shape.split("-")[0], "diamond") if p else shape for p in rows["primary"]
+                ],
                 "opacity": np.where(rows["kind"] == "choice", 1.0, 0.3),
-                "line": {"color": INK, "width": [1.6 if p else 0 for p in rows["primary"]]},
+                "line": {
+                    "color": INK if direction else colour,
+                    "width": [1.6 if p or not direction else 0 for p in rows["primary"]],
+                },
             },
             customdata=[ids[i] for i in places[mine]],
             hovertext=[hover[i] for i in places[mine]],
@@ -100,12 +113,17 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         for d, value, words in choices
         for i in places[(curve[d].astype(str) == str(value)).to_numpy()]
     ]
+    directions = [DIRECTIONS[int(one)] for one in curve["direction"]]
     if used:
         fig.add_scatter(
             x=[i for i, _ in used],
             y=[words for _, words in used],
             mode="markers",
-            marker={"size": 5, "color": [DIRECTIONS[int(curve["direction"].iloc[i])][1] for i, _ in used]},
+            marker={
+                "size": 6,
+                "color": [directions[i][1] for i, _ in used],
+                "symbol": [directions[i][2] for i, _ in used],
+            },
             customdata=[ids[i] for i, _ in used],
             hovertext=[hover[i] for i, _ in used],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -149,11 +167,10 @@ def rank_squares(names: Sequence[str], tau: npt.NDArray[np.float64]) -> go.Figur
     ]
     fig = squares(
         marks,
-        [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]],
+        AGREEMENT,
         -1.0,
         1.0,
         150 + 44 * len(names),
-        dark_from=0.85,
     )
     fig.update_xaxes(tickangle=-35, categoryorder="array", categoryarray=list(names))
     fig.update_yaxes(categoryorder="array", categoryarray=list(names))

@@ -7,7 +7,12 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.figures.style import FAINT, GRID, INK, figure
+from capsafe_core.figures.style import (
+    FAINT,
+    GRID,
+    INK,
+    figure,
+)
 
 
 def refusal_plane(table: pd.DataFrame) -> go.Figure:

@@ -6,7 +6,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from capsafe_core.figures.style import FAINT, INK, OUTCOME_COLOURS, SHARES, TEMPLATE
+from capsafe_core.figures.style import (
+    BAND,
+    FAINT,
+    INK,
+    OUTCOME_COLOURS,
+    PAPER,
+    SHARES,
+    TEMPLATE,
+)
 
 
 def rates_as_given(table: pd.DataFrame) -> go.Figure:
@@ -45,7 +53,7 @@ def _add_judges(fig: go.Figure, table: pd.DataFrame, column: int) -> None:
         x=[x for row in known for x in (row["judges_low"], row["judges_high"], None)],
         y=[row["name"] for row in known for _ in range(3)],
         mode="lines",
-        line={"width": 13, "color": "rgba(120,130,145,0.16)"},
+        line={"width": 13, "color": BAND},
         hoverinfo="skip",
         row=1,
         col=column,
@@ -69,7 +77,7 @@ def _add_rates(fig: go.Figure, table: pd.DataFrame, value: str, colour: str, col
         cliponaxis=False,
         marker={
             "size": 12,
-            "color": known["incoherent"] if value == "unsafe" else "white",
+            "color": known["incoherent"] if value == "unsafe" else PAPER,
             "colorscale": SHARES,
             "cmin": 0,
             "cmax": 1,

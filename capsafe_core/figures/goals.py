@@ -9,7 +9,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.number_words import hundredths
-from capsafe_core.figures.style import DASHES, FAINT, INK, OUTCOME_COLOURS, TEMPLATE, figure
+from capsafe_core.figures.style import (
+    DASHES,
+    FAINT,
+    INK,
+    PAPER,
+    TEMPLATE,
+    figure,
+)
 from capsafe_core.specification import Policy
 
 
@@ -32,7 +39,7 @@ def delta_strip(table: pd.DataFrame, goals: Mapping[str, float]) -> go.Figure:
         mine = table[table["dataset"] == dataset]
         for i, (words, line) in enumerate(mine.groupby("comparison", sort=False)):
             banded = line.dropna(subset=["low", "high"])
-            colour = (OUTCOME_COLOURS["unsafe"], INK, OUTCOME_COLOURS["refusal"], FAINT)[i % 4]
+            colour = (INK, FAINT)[i // len(DASHES) % 2]
             if len(banded):
                 fig.add_scatter(
                     x=[*banded["goal"], *banded["goal"][::-1]],
@@ -109,7 +116,7 @@ def frontier(table: pd.DataFrame) -> go.Figure:
             marker={
                 "size": 15,
                 "color": mine["probability"],
-                "colorscale": [[0, "#ffffff"], [1, INK]],
+                "colorscale": [[0, PAPER], [1, INK]],
                 "cmin": 0,
                 "cmax": 1,
                 "line": {"color": INK, "width": 1.2},

@@ -9,14 +9,20 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
+    AMOUNT,
+    BACKGROUND,
+    EDGE,
     FAINT,
     GRID,
     INK,
     JUDGE_SHAPES,
     OUTCOME_COLOURS,
+    PAPER,
     SHARES,
     TEMPLATE,
+    UNCHECKED,
     figure,
+    hatching,
     small,
 )
 from capsafe_core.quoting import join_names
@@ -36,14 +42,14 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
             x=[row.coherent, row.incoherent],
             y=[row.judge, row.judge],
             mode="lines",
-            line={"color": "#c3c9cf", "width": 5},
+            line={"color": EDGE, "width": 5},
             hoverinfo="skip",
             showlegend=False,
         )
     for stratum, colour, words in (
         ("coherent", OUTCOME_COLOURS["unsafe"], "on coherent outputs"),
-        ("incoherent", "white", "on incoherent outputs"),
-        ("unchecked", "#9aa4ad", "on outputs not checked for coherence"),
+        ("incoherent", PAPER, "on incoherent outputs"),
+        ("unchecked", BACKGROUND, "on outputs not checked for coherence"),
     ):
         known = table[table[stratum].notna()]
         if known.empty:
@@ -104,7 +110,7 @@ def split_bars(splits: pd.DataFrame) -> go.Figure:
     names = [f"{kind}\n{small(f'n = {n:,}')}" for kind, n in zip(splits["kind"], splits["n"], strict=True)]
     fig = figure(70 + 52 * len(names), barmode="stack", bargap=0.35)
     for name, share, colour, ink in (
-        ("judges split", splits["share"], INK, "white"),
+        ("judges split", splits["share"], INK, PAPER),
         ("judges agree", 1 - splits["share"], GRID, INK),
     ):
         fig.add_bar(
@@ -149,7 +155,7 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
     for vote, colour in (
         ("unsafe", OUTCOME_COLOURS["unsafe"]),
         ("safe", OUTCOME_COLOURS["safe"]),
-        ("", "white"),
+        ("", PAPER),
     ):
         marks = [(judge, i) for i in rows.index for judge in judges if rows.at[i, judge] == vote]
         fig.add_scatter(
@@ -171,9 +177,9 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
         )
     begin = pd.Series(0, index=rows.index)
     for name, colour, words in (
-        ("coherent", "#5b7083", "coherent"),
+        ("coherent", AMOUNT, "coherent"),
         ("incoherent", OUTCOME_COLOURS["incoherent"], "incoherent"),
-        ("unchecked", "#aeb9c4", "coherence not judged"),
+        ("unchecked", UNCHECKED, "coherence not judged"),
     ):
         if not rows[name].any():
             continue
@@ -185,7 +191,7 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
             name=words,
             marker={
                 "color": colour,
-                "pattern": {"shape": "/" if name == "incoherent" else "", "fgcolor": "#857d6c", "size": 6},
+                "pattern": hatching(name, colour),
             },
             hovertemplate="%{x} outputs, " + words + "<extra></extra>",
             row=1,
@@ -261,7 +267,7 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
                 marker={
                     "symbol": JUDGE_SHAPES[i % len(JUDGE_SHAPES)],
                     "size": 9,
-                    "color": "white",
+                    "color": PAPER,
                     "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 1.7},
                 },
                 customdata=[[join_names((c, judge))] for c in line["checkpoint_id"]],
@@ -289,7 +295,7 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
                 "colorscale": SHARES,
                 "cmin": 0,
                 "cmax": 1,
-                "line": {"color": "#b8bfc6", "width": 1},
+                "line": {"color": EDGE, "width": 1},
             },
             customdata=[[join_names((c, ""))] for c in strip["checkpoint_id"]],
             hovertemplate="%{text}% incoherent<extra></extra>",
@@ -360,15 +366,15 @@ def scores_beside(table: pd.DataFrame) -> go.Figure:
         marker={
             "symbol": "square",
             "size": (table["n"] / table["n"].max()) ** 0.5 * 34 + 2,
-            "color": "#5b7083",
+            "color": AMOUNT,
         },
         customdata=[[f"{x:g}~{y:g}"] for x, y in zip(table["x"], table["y"], strict=True)],
         hovertext=[f"{n} outputs" for n in table["n"]],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
-    fig.add_vline(x=first["cutoff_1"], line={"color": OUTCOME_COLOURS["unsafe"], "dash": "dash"})
-    fig.add_hline(y=first["cutoff_2"], line={"color": OUTCOME_COLOURS["unsafe"], "dash": "dash"})
+    fig.add_vline(x=first["cutoff_1"], line={"color": INK, "dash": "dash"})
+    fig.add_hline(y=first["cutoff_2"], line={"color": INK, "dash": "dash"})
     fig.update_xaxes(title=f"score of {first['judge_1']}", range=[0, 1])
     fig.update_yaxes(title=f"score of {first['judge_2']}", range=[0, 1])
     return fig

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.figures.style import DASHES, FAINT, INK, SHARES, figure
+from capsafe_core.figures.style import (
+    DASHES,
+    FAINT,
+    INK,
+    SHARES,
+    figure,
+)
 
 LEAST_TOP = 0.1
 """of the axis of unsafe rates, so that its whole per cents are different ones"""

@@ -12,13 +12,17 @@ import plotly.graph_objects as go
 from capsafe_core.figures.squares import ids
 from capsafe_core.figures.style import (
     BACKGROUND,
+    BAND,
     DASHES,
     FAINT,
-    HATCH,
     INK,
     OUTCOME_COLOURS,
+    PAPER,
     SHARES,
+    VEIL,
     figure,
+    hatching,
+    on_outcome,
     small,
 )
 
@@ -50,20 +54,22 @@ def outcome_bars(
             name=words[outcome],
             marker={
                 "color": colour,
-                "line": {"color": "white", "width": 1},
+                "line": {"color": PAPER, "width": 1},
                 "opacity": [1.0 if one else 0.45 for one in strong],
-                "pattern": {"shape": "/" if outcome == "incoherent" else "", "fgcolor": HATCH, "size": 7},
+                "pattern": hatching(outcome, colour),
             },
             text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares],
             textposition="inside",
             insidetextanchor="middle",
             textfont={
-                "color": INK if outcome in ("incoherent", "no verdict", "safe") else "white",
+                "color": on_outcome(outcome),
                 "size": 13,
             },
             customdata=[[one] for one in ids(names, [outcome] * len(names))],
-            selected={"textfont": {"color": INK}},  # plotly stumbles over a click where these are not there
-            unselected={"textfont": {"color": INK}, "marker": {"opacity": 0.45}},
+            selected={
+                "textfont": {"color": on_outcome(outcome)}
+            },  # plotly stumbles over a click where these are not there
+            unselected={"textfont": {"color": on_outcome(outcome)}, "marker": {"opacity": 0.45}},
             hovertemplate="%{x:.1%} " + words[outcome] + ": click to read<extra></extra>",
         )
     fig.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=False)
@@ -112,7 +118,7 @@ def gained_against_unsafe(paths: pd.DataFrame, chosen: str = "") -> go.Figure:
             xshift=10,
             yshift=9 if i % 2 else -9,
             font={"size": 12, "color": FAINT if chosen and recipe != chosen else INK},
-            bgcolor="rgba(255,255,255,0.75)",
+            bgcolor=VEIL,
         )
     fig.update_xaxes(title="share of the capability goal gained", tickformat=".0%", range=frame.across)
     fig.update_yaxes(title="unsafe rate", tickformat=".0%", range=frame.up, rangemode="tozero")
@@ -195,7 +201,7 @@ def _add_judges(fig: go.Figure, runs: pd.DataFrame) -> None:
         x=[*range_.index, *range_.index[::-1]],
         y=[*range_["high"], *range_["low"][::-1]],
         fill="toself",
-        fillcolor="rgba(120,130,145,0.18)",
+        fillcolor=BAND,
         line={"width": 0},
         hoverinfo="skip",
         showlegend=False,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.figures.style import FAINT, INK, OUTCOME_COLOURS, figure
+from capsafe_core.figures.style import (
+    EDGE,
+    FAINT,
+    INK,
+    OUTCOME_COLOURS,
+    PAPER,
+    figure,
+)
 from capsafe_core.quoting import join_names
 
 SHAPES = {"coherence": "square", "safety": "circle", "refusal": "triangle-up"}
@@ -73,7 +80,7 @@ def corrected(table: pd.DataFrame, event: str) -> go.Figure:
             x=[row.judge_rate, row.ppi],
             y=[row.judge, row.judge],
             mode="lines",
-            line={"color": "#c3c9cf", "width": 4},
+            line={"color": EDGE, "width": 4},
             hoverinfo="skip",
             showlegend=False,
         )
@@ -100,7 +107,7 @@ def corrected(table: pd.DataFrame, event: str) -> go.Figure:
         mode="markers",
         name="as the judge says",
         customdata=[[j] for j in rows["judge"]],
-        marker={"size": 13, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.2}},
+        marker={"size": 13, "color": PAPER, "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.2}},
         hovertemplate="%{y}: %{x:.1%} by itself<extra></extra>",
     )
     fig.update_xaxes(title=event, tickformat=".0%", range=[-0.02, 1.02])

@@ -6,7 +6,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from capsafe_core.figures.style import FAINT, INK, TEMPLATE
+from capsafe_core.figures.style import (
+    FAINT,
+    INK,
+    TEMPLATE,
+)
 from capsafe_core.quoting import join_names
 
 

@@ -8,10 +8,16 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from capsafe_core.figures.style import (
+    AGREEMENT,
+    COVERED,
+    EDGE,
     INK,
     OUTCOME_COLOURS,
+    PAPER,
     SHARES,
+    SOLID,
     figure,
+    on_outcome,
     run_name,
     seeds_by_recipe,
 )
@@ -35,7 +41,6 @@ def squares(
     low: float,
     high: float,
     height: int,
-    dark_from: float = 0.6,
     size: int = 38,
 ) -> go.Figure:
     """Squares shaded by value, each with an id for clicks.
@@ -43,11 +48,9 @@ def squares(
     Args:
         marks: x, y, value (missing for an empty square), id, text, hover.
         scale: plotly colour scale from `low` to `high`.
-        dark_from: the part of the scale from which on text is white.
         size: of a square, in pixels.
     """
     fig = figure(height, width=_width(marks["x"].nunique()))
-    depth = ((marks["value"].astype(float) - low) / (high - low)).fillna(0)
     fig.add_scatter(
         x=marks["x"],
         y=marks["y"],
@@ -59,10 +62,10 @@ def squares(
             "colorscale": scale,
             "cmin": low,
             "cmax": high,
-            "line": {"color": "#b8bfc6", "width": 1},
+            "line": {"color": EDGE, "width": 1},
         },
         text=marks["text"],
-        textfont={"size": 11, "color": ["white" if deep else INK for deep in depth >= dark_from]},
+        textfont={"size": 11, "color": INK},
         customdata=marks[["id"]],
         hovertext=marks["hover"],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -117,7 +120,7 @@ def reason_dots(table: pd.DataFrame) -> go.Figure:
     rows = _runs(table) + " · " + table["reason"].str.replace("_", " ")
     steps = [str(s) for s in sorted(table["step"].unique())]
     fig = figure(100 + 36 * rows.nunique(), width=_width(len(steps)))
-    for by, colour in (("detector", "rgba(255,255,255,0.2)"), ("people", "rgba(34,87,122,0.75)")):
+    for by, colour in (("detector", PAPER), ("people", SOLID)):
         mine = table[table["by"] == by]
         if mine.empty:
             continue
@@ -179,11 +182,10 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
     )
     fig = squares(
         marks,
-        [[0.0, "#d1495b"], [0.5, "#ffffff"], [1.0, "#22577a"]],
+        AGREEMENT,
         -1.0,
         1.0,
         130 + 52 * both["judge_1"].nunique(),
-        dark_from=0.82,
     )
     names = sorted(both["judge_1"].unique())
     fig.update_xaxes(tickangle=-25, categoryorder="array", categoryarray=names)
@@ -267,7 +269,7 @@ def story_grid(story: pd.DataFrame, words: Mapping[str, str], chosen: str = "") 
                 "size": 40,
                 "color": colour,
                 "line": {
-                    "color": [INK if g == chosen else "#b8bfc6" for g in part["generation_id"]],
+                    "color": [INK if g == chosen else EDGE for g in part["generation_id"]],
                     "width": [3 if g == chosen else 1 for g in part["generation_id"]],
                 },
             },
@@ -275,7 +277,7 @@ def story_grid(story: pd.DataFrame, words: Mapping[str, str], chosen: str = "") 
                 f"{u}/{u + s}" if u + s else ""
                 for u, s in zip(part["unsafe_votes"], part["safe_votes"], strict=True)
             ],
-            textfont={"size": 11, "color": "white" if outcome in ("refusal", "unsafe") else INK},
+            textfont={"size": 11, "color": on_outcome(outcome)},
             customdata=part[["generation_id"]],
             hovertemplate="%{y}, step %{x}<br>"
             + words[outcome]
@@ -326,11 +328,10 @@ def coverage_squares(table: pd.DataFrame) -> go.Figure:
     )
     fig = squares(
         marks,
-        [[0.0, "#ffffff"], [1.0, "#4fb3a5"]],
+        COVERED,
         0.0,
         1.0,
         130 + 26 * rows.nunique(),
-        dark_from=2.0,
         size=22,
     )
     fig.update_xaxes(side="top", tickangle=-25)

@@ -7,7 +7,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.stress import AGAIN, REASONS
-from capsafe_core.figures.style import DASHES, GRID, INK, TEMPLATE
+from capsafe_core.figures.style import (
+    DASHES,
+    GRID,
+    INK,
+    TEMPLATE,
+)
 
 SHAPES = ("circle", "square", "diamond", "triangle-up")
 SYMBOLS = (*SHAPES, *(f"{shape}-open" for shape in SHAPES))

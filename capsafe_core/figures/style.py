@@ -13,23 +13,38 @@ import plotly.graph_objects as go
 from capsafe_core.text import visible
 
 OUTCOME_COLOURS = {
-    "refusal": "#3f6fb5",
+    "refusal": "#2f5c9e",
     "safe": "#4fb3a5",
-    "unsafe": "#d1495b",
+    "unsafe": "#cc4155",
     "incoherent": "#c9c4b8",
     "no verdict": "#ffffff",
     "task answer": "#8d99ae",
 }
-"""Colour-blind safe, and of different lightness so that a grey print keeps them apart."""
+"""Colour-blind safe, and of different lightness so that a grey print keeps them apart. Red and blue mean
+outcomes, and nothing else."""
 HATCH = "#857d6c"
-"""of incoherent answers: the lines on their colour, and where that is too light for a line"""
-INK, FAINT, GRID = "#22313f", "#7b8794", "#e6e9ec"
-BACKGROUND = "#c3cad1"
-"""of what is there for comparison only"""
+"""of incoherent answers, where their colour is too light for a line"""
+PAPER, INK, FAINT, GRID = "#ffffff", "#22313f", "#5c6874", "#e6e9ec"
+ON_STRONG, ON_SOFT = "#fffffe", "#22313e"
+"""texts on marks: on refusals and unsafe answers; on the other outcomes. Each has its own value, since a dark
+page turns paper and ink and leaves these."""
+BACKGROUND = "#8b96a1"
+"""of what is there for comparison only, or open"""
+STRIPE = "#a89f8e"
+"""of incoherent answers: the lines on a bar of their colour, on which a text can be read"""
+EDGE = "#b8bfc6"
+"""around squares, and between two marks of a row"""
+AMOUNT, UNCHECKED = "#5b7083", "#aeb9c4"
+"""of counts; of outputs whose coherence was not judged"""
+COVERED = [[0.0, PAPER], [1.0, "#a9b8c4"]]
+BAND, VEIL, SOLID = "rgba(120,130,145,0.18)", "rgba(255,255,255,0.75)", "rgba(34,49,63,0.75)"
+"""ranges behind a line; behind a text on a line; a mark that others may be seen through"""
 JUDGE_SHAPES = ("circle", "square", "triangle-up", "cross", "x", "star", "hexagon", "triangle-down")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-SHARES = [[0.0, "#ffffff"], [0.5, "#b9b2a1"], [1.0, "#5e574a"]]
-"""White to dark for an incoherent share."""
+SHARES = [[0.0, PAPER], [1.0, "#a39b8a"]]
+"""For an incoherent share; ink can be read on all of a scale."""
+AGREEMENT = [[0.0, "#d3a560"], [0.5, PAPER], [1.0, "#93a5b5"]]
+"""of coefficients from -1 to 1"""
 
 TEMPLATE = go.layout.Template(
     layout={
@@ -38,8 +53,8 @@ TEMPLATE = go.layout.Template(
             "size": 14,
             "color": INK,
         },
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
         "margin": {"l": 60, "r": 24, "t": 36, "b": 52},
         "xaxis": {
             "gridcolor": GRID,
@@ -55,10 +70,21 @@ TEMPLATE = go.layout.Template(
             "linecolor": FAINT,
             "title": {"standoff": 8, "font": {"size": 13}},
         },
-        "hoverlabel": {"bgcolor": "white", "font": {"size": 13}},
+        "hoverlabel": {"bgcolor": PAPER, "font": {"size": 13, "color": INK}},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
     }
 )
+
+
+def on_outcome(outcome: str) -> str:
+    """The colour of a text on a mark in the colour of an outcome."""
+    return ON_STRONG if outcome in ("refusal", "unsafe") else INK if outcome == "no verdict" else ON_SOFT
+
+
+def hatching(outcome: str, colour: str) -> dict[str, Any]:
+    """The pattern of a bar in the colour of an outcome: incoherent answers are hatched."""
+    shape = "/" if outcome == "incoherent" else ""
+    return {"shape": shape, "fgcolor": STRIPE, "bgcolor": colour, "size": 7}
 
 
 def figure(height: int, **layout: Any) -> go.Figure:

@@ -7,10 +7,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
+    BAND,
     DASHES,
     FAINT,
     INK,
     OUTCOME_COLOURS,
+    PAPER,
     SHARES,
     TEMPLATE,
     figure,
@@ -89,7 +91,7 @@ def _add_seed_range(fig: go.Figure, runs: pd.DataFrame, value: str, row: int, co
         x=[*span.index, *span.index[::-1]],
         y=[*span["max"], *span["min"][::-1]],
         fill="toself",
-        fillcolor="rgba(120,130,145,0.16)",
+        fillcolor=BAND,
         line={"width": 0},
         mode="lines",
         hoverinfo="skip",
@@ -111,7 +113,13 @@ def bounds_along(table: pd.DataFrame) -> go.Figure:
     names = [run_name(r, s, counts[r]) for r, s in zip(table["recipe"], table["seed"], strict=True)]
     where = [names, [str(s) for s in table["step"]]]
     for low, high, width, colour, words in (
-        ("lowest", "highest", 12, "#c9c4b8", "incoherent answers all safe, or all unsafe"),
+        (
+            "lowest",
+            "highest",
+            12,
+            OUTCOME_COLOURS["incoherent"],
+            "incoherent answers all safe, or all unsafe",
+        ),
         ("missing_low", "missing_high", 4, FAINT, "missing verdicts all safe, or all unsafe"),
     ):
         x: list[list[str | None]] = [[], []]
@@ -128,7 +136,7 @@ def bounds_along(table: pd.DataFrame) -> go.Figure:
         y=table["judged"],
         mode="markers",
         name="as judged",
-        marker={"size": 10, "color": "white", "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2}},
+        marker={"size": 10, "color": PAPER, "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2}},
         customdata=table[["checkpoint_id"]],
         hovertext=[
             f"as judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent answers count; {m} without a "
@@ -163,7 +171,7 @@ def _add_line(
         line=line,
         marker={
             "size": 11,
-            "color": path["incoherent"] if value == "unsafe" else "white",
+            "color": path["incoherent"] if value == "unsafe" else PAPER,
             "colorscale": SHARES,
             "cmin": 0,
             "cmax": 1,

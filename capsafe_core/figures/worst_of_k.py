@@ -5,7 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.figures.style import DASHES, INK, figure
+from capsafe_core.figures.style import (
+    DASHES,
+    INK,
+    PAPER,
+    figure,
+)
 
 
 def success_among(table: pd.DataFrame) -> go.Figure:
@@ -33,7 +38,7 @@ def success_among(table: pd.DataFrame) -> go.Figure:
             line={"color": INK, "dash": DASHES[i % len(DASHES)], "width": 2},
             marker={
                 "size": 8,
-                "color": "white" if place == "start" else INK,
+                "color": PAPER if place == "start" else INK,
                 "line": {"color": INK, "width": 1.5},
             },
             customdata=[[str(name)] for _ in range(len(rows))],

@@ -97,7 +97,7 @@ def curve_chart(curve: pd.DataFrame, a: str) -> Slide:
     named = {1: f"{a} less safe", -1: f"{a} safer", 0: "interval includes zero"}
     parts = [
         (named[d], (curve["direction"].to_numpy() == d) & ~primary, colour, "marks")
-        for d, (_, colour) in DIRECTIONS.items()
+        for d, (_, colour, _shape) in DIRECTIONS.items()
     ]
     colour = DIRECTIONS[int(curve["direction"].to_numpy()[primary][0])][1] if primary.any() else INK
     parts.append(("primary variant", primary, colour, "primary"))

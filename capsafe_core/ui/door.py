@@ -40,7 +40,9 @@ LONGEST_TARGET = 2000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:12vh auto;padding:0 "
-    "1rem;color:#22313f}input,button{font:inherit;padding:.4rem .7rem}input{width:20rem;max-width:60%}"
+    "1rem;color-scheme:light dark;"
+    "color:light-dark(#22313f,#e4eaf0);background:light-dark(#fff,#0f161d)}"
+    "input,button{font:inherit;padding:.4rem .7rem}input{width:20rem;max-width:60%}"
 )
 
 

@@ -18,12 +18,17 @@ _NAME = st.components.v2.component(
     html='<form><label>Your name <input maxlength="80" autocomplete="name"></label>'
     " <button>Continue</button></form>",
     css="""
-    form { display: flex; gap: 10px; align-items: end; font-family: var(--st-font); }
+    form { display: flex; flex-wrap: wrap; gap: 10px; align-items: end; }
+    form { color: var(--st-text-color); font-family: var(--st-font); }
     label { display: flex; flex-direction: column; font-size: 14px; }
-    input { font: inherit; padding: 6px 10px; border: 1px solid #c9d0d6; border-radius: 7px; width: 260px; }
+    input {
+      font: inherit; padding: 6px 10px; border-radius: 7px; width: 260px; max-width: 100%; color: inherit;
+      border: 1px solid color-mix(in srgb, currentColor 45%, transparent);
+      background: var(--st-background-color);
+    }
     button {
       font: inherit; padding: 6px 14px; border: 0; border-radius: 7px;
-      background: var(--st-primary-color); color: #fff; cursor: pointer;
+      background: var(--st-primary-color); color: var(--st-background-color); cursor: pointer;
     }
     """,
     js="""

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from capsafe_core.places import ROOT
-from capsafe_core.ui import identity, link
+from capsafe_core.ui import identity, link, page_style
 
 SCREENS = [
     ("overview.py", "Overview", ":material/insights:", ""),
@@ -29,25 +29,10 @@ SCREENS = [
 LOOKING = [file for file, *_ in SCREENS if file not in ("annotate.py", "labels.py", "runs.py", "data.py")]
 ROLE_PAGES = {"viewer": LOOKING, "annotator": ["annotate.py"], "researcher": [file for file, *_ in SCREENS]}
 FIRST = SCREENS[0][0]
-# Streamlit leaves a hand's breadth above the title; the finding should be above the fold.
-ROOM = (
-    "<style>.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem} .stMainBlockContainer h1 "
-    "{padding: 0 0 0.2rem 0}</style>"
-)
-
-# One finding at a time, for a wall: the headline largest, and nothing around it.
-LARGE = (
-    "<style>[data-testid=stHeader], [data-testid=stSidebar] {display: none} .stMainBlockContainer "
-    "{padding: 1rem 4vw; max-width: 100%} .stMainBlockContainer h1 {font-size: 42px; line-height: 1.15; "
-    "padding: 0 0 0.4rem} .stMainBlockContainer h2 {font-size: 40px; padding: 0; color: #1f5673} "
-    ".stMainBlockContainer [data-testid=stText] {font-size: 18px; line-height: 1.35} "
-    ".stMainBlockContainer [data-testid=stCaptionContainer] {opacity: 1} .stMainBlockContainer "
-    "[data-testid=stCaptionContainer] p {font-size: 15px; color: #54606c}</style>"
-)
 
 st.set_page_config(page_title="capsafe", page_icon=str(Path(__file__).with_name("shield.svg")), layout="wide")
 presenting = bool(st.query_params.get("present"))
-st.html(LARGE if presenting else ROOM)
+page_style.apply(presenting)
 open_to = ROLE_PAGES[identity.role()]
 identity.require_store()
 pages = {

@@ -77,7 +77,7 @@ def show_answer(text: str, spans: Iterable[dict[str, Any]] = (), blurred: bool =
     """A model's answer in a box, evidence marked; blurred until asked for where it may be harmful."""
     style = (
         "white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid "
-        "#d5dadf;border-radius:8px;padding:12px "
+        "color-mix(in srgb, currentColor 28%, transparent);border-radius:8px;padding:12px "
         "14px;max-height:420px;overflow:auto;font-size:15px;line-height:1.5"
     )
     if blurred:

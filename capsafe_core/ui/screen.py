@@ -14,6 +14,7 @@ import streamlit as st
 from capsafe_core.analysis.methods import METHODS
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError, EmptyStoreError, OpenConditionError
+from capsafe_core.figures.dark import on_dark
 from capsafe_core.figures.style import sealed
 from capsafe_core.places import ROOT
 from capsafe_core.selection import Selection
@@ -121,10 +122,15 @@ def show_error(error: CapsafeError) -> None:
         st.text(visible(error.hint))
 
 
+def in_theme(figure: go.Figure) -> go.Figure:
+    """A sealed figure in the colours of the reader's theme."""
+    return on_dark(figure) if st.context.theme.type == "dark" else figure
+
+
 def chart(figure: go.Figure, key: str, alt: str) -> str | None:
     """A figure; returns the id of a mark that was clicked just now."""
     event = st.plotly_chart(
-        sealed(figure),
+        in_theme(sealed(figure)),
         key=key,
         on_select="rerun",
         selection_mode="points",
@@ -158,7 +164,11 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
 def picture(figure: go.Figure, key: str, alt: str) -> None:
     """A figure to look at only."""
     st.plotly_chart(
-        sealed(figure), theme=None, key=key, alt=alt, config={"displayModeBar": False, "typesetMath": False}
+        in_theme(sealed(figure)),
+        theme=None,
+        key=key,
+        alt=alt,
+        config={"displayModeBar": False, "typesetMath": False},
     )
 
 
