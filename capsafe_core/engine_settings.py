@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 
 class StudyPart(BaseModel):
@@ -57,6 +65,9 @@ class OpenaiSettings(StudyPart):
     name: Literal["openai"]
     base_url: str = Field(pattern=r"^https?://[^@?#\s]+$")
     """such as http://127.0.0.1:8000/v1"""
+    replicas: tuple[Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")], ...] = ()
+    """further servers of the same models and version; each request goes to the one with the fewest on the
+    way"""
     api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$", max_length=64)
     concurrency: int = Field(default=16, ge=1)
     timeout: float = Field(default=120.0, gt=0)
@@ -66,6 +77,12 @@ class OpenaiSettings(StudyPart):
     """alternatives of which the server tells the log-probability; vLLM's takes more where it was started with
     --max-logprobs"""
     python: Path | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without replicas as it was before there were any: jobs are known by what they are asked."""
+        told: dict[str, Any] = write(self)
+        return told if self.replicas else {k: v for k, v in told.items() if k != "replicas"}
 
 
 def _engine_name(value: Any) -> str:

@@ -23,6 +23,7 @@ from capsafe_core.engines.base import (
 )
 from capsafe_core.engines.models import Weights, adapter_digest
 from capsafe_core.engines.openai_answers import Said, body_of, first_token, read_answer, seconds_of
+from capsafe_core.engines.servers import Servers
 from capsafe_core.errors import CapsafeError
 
 FIRST_WAIT = 0.5
@@ -36,8 +37,8 @@ ENDING = (401, 403, 404)
 
 
 class OpenaiEngine:
-    """A bounded number of requests at a time; each is repeated with back-off and jitter while the server has
-    trouble.
+    """A bounded number of requests at a time to each server; each is repeated with back-off and jitter while
+    the server has trouble.
 
     The key is read from the environment variable that the settings name, and stands in no message.
     """
@@ -59,7 +60,9 @@ class OpenaiEngine:
                 "A server answers with one adapter over what it serves, and this checkpoint has several.",
                 "Merge the first ones into the model that is served.",
             )
-        self.batch_size = 16 * settings["concurrency"]
+        addresses = list(dict.fromkeys([settings["base_url"], *settings.get("replicas", ())]))
+        self._at_a_time = settings["concurrency"] * len(addresses)
+        self.batch_size = 16 * self._at_a_time
         self._model = weights.name
         self._settings = settings
         self._key = os.environ.get(settings["api_key_env"], "").strip()
@@ -69,29 +72,29 @@ class OpenaiEngine:
                 "Set it again; it is not shown here.",
             )
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._held_until = 0.0
-        self._lock = threading.Lock()
         self._ended = threading.Event()
         self._stopped = stopped
         self._tells = False
+        self._servers = Servers([self._asker(address, headers) for address in addresses])
+        askers = [server.asker for server in self._servers.all]
+        self._adapters = {path: self._load_on(askers, path) for path in dict.fromkeys(adapters)}
+        self.version = self._one_version(askers)
+
+    def _asker(self, address: str, headers: dict[str, str]) -> Asker:
         try:
-            self._asker = Asker(
-                settings["base_url"], headers, settings["timeout"], settings["concurrency"] + 1, self._is_over
-            )
+            return Asker(address, headers, self._settings["timeout"], self._at_a_time + 1, self._is_over)
         except ValueError as error:
             raise CapsafeError(
-                f"The address {settings['base_url']} cannot be used: {error}.",
-                "Correct base_url under [engine].",
+                f"The address {address} cannot be used: {error}.",
+                "Correct base_url or replicas under [engine].",
             ) from error
-        self._adapters = {path: self._load(path) for path in dict.fromkeys(adapters)}
-        self.version = self._server_version()
 
     def plan(self, requests: Sequence[Request]) -> list[Unit]:
         return single_plan(requests)
 
     def generate(self, units: Sequence[Unit]) -> Generator[Finished, None, None]:
         """As every engine; while the server is silent, what is finished is nothing, about once a second."""
-        pool = ThreadPoolExecutor(self._settings["concurrency"])
+        pool = ThreadPoolExecutor(self._at_a_time)
         self._ended.clear()
         running: dict[Future[Completion | Failure], Unit] = {
             pool.submit(self._answer, unit.requests[0]): unit for unit in units
@@ -113,7 +116,7 @@ class OpenaiEngine:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[list[float]]:
-        with ThreadPoolExecutor(self._settings["concurrency"]) as pool:
+        with ThreadPoolExecutor(self._at_a_time) as pool:
             self._ended.clear()
             return list(pool.map(lambda request: self._first_logs(request, options), requests))
 
@@ -178,7 +181,7 @@ class OpenaiEngine:
                 raise _Unanswered("given up, for the job was stopped")
             asked_to_wait = None
             try:
-                response = self._asker.ask("POST", path, body)
+                response, server = self._servers.ask("POST", path, body)
                 if response.status == 200:
                     return read_answer(response.json())
                 reason = self._reason(response)
@@ -186,7 +189,7 @@ class OpenaiEngine:
                     raise CapsafeError(
                         f"The server refuses every request: {reason}",
                         "Check the model's name and the key in the environment variable "
-                        f"{self._settings['api_key_env']}; `curl {self._settings['base_url']}/models` lists "
+                        f"{self._settings['api_key_env']}; `curl {server.asker.base_url}/models` lists "
                         "what the server has.",
                     )
                 if response.status not in RETRIED:
@@ -197,23 +200,22 @@ class OpenaiEngine:
             except ServerTrouble as error:
                 reason = self._clean(str(error))
                 if attempt == self._settings["retries"] and isinstance(error, NoConnection):
-                    raise self._silent(error) from error
+                    raise self._silent(self._settings["base_url"], error) from error
             if attempt == self._settings["retries"]:
                 break
             pause = wait_for * random.uniform(0.5, 1.5)
             if asked_to_wait is not None:
                 pause = min(asked_to_wait, LONGEST_ASKED) * random.uniform(1.0, 1.1)
-                with self._lock:  # a limit on the rate holds for all
-                    self._held_until = max(self._held_until, time.monotonic() + pause)
+                self._servers.hold(server, pause)  # a limit on the rate holds for every request to it
+                continue
             self._pause(pause)
             wait_for = min(2 * wait_for, LONGEST_WAIT)
         raise _Unanswered(f"{reason} (asked {self._settings['retries'] + 1} times)")
 
     def _hold(self) -> None:
-        """Wait while the server has asked for a rest."""
-        with self._lock:
-            left = self._held_until - time.monotonic()
-        self._pause(left)
+        """Wait while every server has asked for a rest."""
+        while (left := self._servers.held()) > 0 and not self._is_over():
+            self._pause(left)
 
     def _pause(self, seconds: float) -> None:
         """Wait, unless the job is stopped."""
@@ -224,7 +226,12 @@ class OpenaiEngine:
     def _is_over(self) -> bool:
         return self._ended.is_set() or self._stopped()
 
-    def _load(self, adapter: Path) -> str:
+    def _load_on(self, askers: Sequence[Asker], adapter: Path) -> str:
+        """The served name of an adapter, which is the same on every server."""
+        (name,) = {self._load(asker, adapter) for asker in askers}
+        return name
+
+    def _load(self, asker: Asker, adapter: Path) -> str:
         """The served name of an adapter; a vLLM server that may load adapters at run time is asked to.
 
         Raises:
@@ -232,7 +239,7 @@ class OpenaiEngine:
         """
         name = f"capsafe-{adapter_digest(adapter)[:16]}"
         try:
-            models = self._asker.ask("GET", "models")
+            models = asker.ask("GET", "models")
             if models.status != 200:
                 raise CapsafeError(
                     f"The server does not list its models: {self._reason(models)}",
@@ -241,11 +248,9 @@ class OpenaiEngine:
             served = {m["id"] for m in models.json()["data"]}
             if name in served:
                 return name
-            response = self._asker.ask(
-                "POST", "load_lora_adapter", {"lora_name": name, "lora_path": str(adapter)}
-            )
+            response = asker.ask("POST", "load_lora_adapter", {"lora_name": name, "lora_path": str(adapter)})
         except (ServerTrouble, KeyError, TypeError) as error:
-            raise self._silent(error) from error
+            raise self._silent(asker.base_url, error) from error
         if response.status != 200:
             raise CapsafeError(
                 f"The server does not load the adapter {adapter}: {self._reason(response)}",
@@ -254,19 +259,34 @@ class OpenaiEngine:
             )
         return name
 
-    def _server_version(self) -> str:
+    def _one_version(self, askers: Sequence[Asker]) -> str:
+        """The version of all servers: it is a part of what answers are filed under.
+
+        Raises:
+            CapsafeError: one does not answer, or they differ.
+        """
+        found = {asker.base_url: self._server_version(asker) for asker in askers}
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{address} has {version}" for address, version in found.items())
+            raise CapsafeError(
+                f"The servers differ: {told}.",
+                "Start the same version everywhere, or leave the others out of replicas under [engine].",
+            )
+        return next(iter(found.values()))
+
+    def _server_version(self, asker: Asker) -> str:
         """What vLLM's servers tell of themselves; "unknown" elsewhere.
 
         Raises:
             CapsafeError: nothing answers at the address.
         """
         try:
-            answer = self._asker.ask("GET", f"{self._asker.base_url}/".replace("/v1/", "/") + "version")
+            answer = asker.ask("GET", f"{asker.base_url}/".replace("/v1/", "/") + "version")
         except ServerTrouble as error:
-            raise self._silent(error) from error
+            raise self._silent(asker.base_url, error) from error
         if answer.status >= 500:  # not "unknown": the version is part of what the answers are filed under
             raise CapsafeError(
-                f"The server at {self._settings['base_url']} is not ready: {self._reason(answer)}",
+                f"The server at {asker.base_url} is not ready: {self._reason(answer)}",
                 "Resume the job when it is.",
             )
         try:
@@ -275,11 +295,12 @@ class OpenaiEngine:
             return "unknown"
         return f"vllm {version}" if isinstance(version, str) and len(version) <= 64 else "unknown"
 
-    def _silent(self, error: Exception) -> CapsafeError:
+    def _silent(self, address: str, error: Exception) -> CapsafeError:
+        others = len(self._servers.all) - 1
         return CapsafeError(
-            f"The server at {self._settings['base_url']} does not answer: "
-            f"{self._clean(str(error) or type(error).__name__)}",
-            "Start it, or correct base_url under [engine]; then resume the job.",
+            f"The server at {address} does not answer: {self._clean(str(error) or type(error).__name__)}",
+            f"Start it, or {'leave it out of' if others else 'correct'} base_url"
+            f"{' and replicas' if others else ''} under [engine]; then resume the job.",
         )
 
     def _reason(self, response: Answer) -> str:

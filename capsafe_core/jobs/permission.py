@@ -129,12 +129,21 @@ def require_own(folder: Path, manifest: Manifest) -> None:
 def _allowed_server(engine: dict[str, Any], settings: Settings) -> None:
     if engine.get("name") != "openai":
         return
-    url, key = str(engine.get("base_url", "")).rstrip("/"), str(engine.get("api_key_env", UNTOLD))
-    if not any((server.base_url, server.api_key_env) == (url, key) for server in settings.servers):
-        raise NotAllowedError(
-            f"This workspace does not allow prompts to be sent to {url} with the key in {key}.",
-            f"If you trust that address with the key: `capsafe allow server {url} --key {key}`.",
-        )
+    key = str(engine.get("api_key_env", UNTOLD))
+    allowed = {(server.base_url, server.api_key_env) for server in settings.servers}
+    for url in addresses_of(engine):
+        if (url, key) not in allowed:
+            raise NotAllowedError(
+                f"This workspace does not allow prompts to be sent to {url} with the key in {key}.",
+                f"If you trust that address with the key: `capsafe allow server {url} --key {key}`.",
+            )
+
+
+def addresses_of(engine: dict[str, Any]) -> list[str]:
+    """Every address that an engine of the kind `openai` asks, without a last slash."""
+    more = engine.get("replicas", [])
+    listed = list(more) if isinstance(more, list | tuple) else [more]
+    return list(dict.fromkeys(str(url).rstrip("/") for url in [engine.get("base_url", ""), *listed]))
 
 
 def _engines(manifest: Manifest) -> list[dict[str, Any]]:
@@ -240,9 +249,10 @@ def uses_of(manifests: Iterable[Manifest]) -> Uses:
         _each(str(engine.get("name", "transformers")) for engine in engines),
         _each(manifest.python for manifest, _ in all_of if manifest.python and manifest.kind not in HERE),
         _each(
-            f"{engine.get('base_url')} with the key in {engine.get('api_key_env', UNTOLD)}"
+            f"{url} with the key in {engine.get('api_key_env', UNTOLD)}"
             for engine in engines
             if engine.get("name") == "openai"
+            for url in addresses_of(engine)
         ),
         _each(models),
         _each(files),
