@@ -32,7 +32,11 @@ a:focus-visible, button:focus-visible, summary:focus-visible, [role=tab]:focus-v
 }
 """
 
+# Streamlit writes white on the primary colour, which is light on a dark page.
+DARK = "[data-testid=stBaseButton-primary], [data-testid=stBaseButton-primary] * {color: #0f161d !important}"
+
 
 def apply(presenting: bool) -> None:
     """Style the page that is being drawn; one that is presented has nothing around its finding."""
-    st.html(f"<style>{READABLE}{LARGE if presenting else ROOM}</style>")
+    dark = DARK if st.context.theme.type == "dark" else ""
+    st.html(f"<style>{READABLE}{dark}{LARGE if presenting else ROOM}</style>")
