@@ -86,3 +86,17 @@ def test_replaced_words_do_not_come_back(path: Path) -> None:
 )
 def test_a_replaced_word_is_seen(text: str) -> None:
     assert any(re.search(word, text, re.IGNORECASE) for word in REPLACED)
+
+
+def test_no_caption_brings_the_stop_that_captions_end_in() -> None:
+    calls = [
+        (path, call)
+        for path in SOURCES
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "screen.caption" and len(call.args) > 1
+    ]
+    assert len(calls) > 20
+    for path, call in calls:
+        for part in ast.walk(call.args[1]):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                assert not re.search(r"[.?!]$", part.value), f"{path.name}:{call.lineno}: {part.value}"

@@ -150,7 +150,7 @@ def along_training(view: View) -> str | None:
     )
     screen.caption(
         view,
-        "As judged. Strip: percentage of incoherent answers. Do the lines spread where it darkens?",
+        "As judged. Strip: percentage of incoherent answers. See whether the lines spread where it is high",
     )
     screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")
     return place

@@ -26,6 +26,8 @@ from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
 
 VARIANT_WORDS = {"own": "judge's own", "kept": "kept", "left out": "left out"}
+DIRECTIONS = {"less safe, %": 1, "safer, %": -1, "interval includes zero, %": 0}
+"""head of a column -> sign of the difference"""
 
 
 @st.fragment
@@ -92,24 +94,26 @@ def _open(view: View, found: Conclusion, way: pd.Series) -> None:
     )
 
 
+def family_table(counted: pd.DataFrame) -> pd.DataFrame:
+    """A row for each judge family: per cent of its variants that point each way, and their number.
+
+    Args:
+        counted: variants with columns family and direction (1 less safe, -1 safer, 0 open).
+    """
+    directions = counted.groupby("family")["direction"]
+    parts = {
+        words: directions.agg(lambda d, s=sign: 100 * (d == s).mean()) for words, sign in DIRECTIONS.items()
+    }
+    return pd.DataFrame({**parts, "variants": directions.size()}).rename_axis("judge family").reset_index()
+
+
 def families_and_flips(found: Conclusion) -> None:
     """Which way each judge family points, and which choices turn the sign."""
     left, right = st.columns(2)
     with left:
         st.subheader("By judge family", anchor=False)
-        family = (
-            found.counted.groupby("family")["direction"]
-            .agg(
-                less_safe=lambda d: (d == 1).mean(),
-                safer=lambda d: (d == -1).mean(),
-                open=lambda d: (d == 0).mean(),
-                ways="size",
-            )
-            .reset_index()
-        )
-        percents = {
-            c: st.column_config.NumberColumn(format="percent") for c in ("less_safe", "safer", "open")
-        }
+        percents = {words: st.column_config.NumberColumn(format="%.0f") for words in DIRECTIONS}
+        family = family_table(found.counted)
         st.dataframe(visible_frame(family), hide_index=True, column_config=percents)
     with right:
         st.subheader("What flips it?", anchor=False)
