@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -10,6 +11,8 @@ from capsafe_core.selection import Selection
 
 OPEN = "open"
 """parameter of the address: which sections of the page are open"""
+MOST_LEFT = 100
+"""pages that were left by a click, of which the addresses are kept"""
 
 
 def selection() -> Selection:
@@ -46,3 +49,37 @@ def note_clicks() -> None:
     """Clicks that have had their effect are not returned again; one whose run was cut short before is."""
     for key, chosen in st.session_state.pop("clicked", {}).items():
         st.session_state[f"{key}-handled"] = chosen
+
+
+def note_left(following: Mapping[str, str]) -> None:
+    """Keep the address of the page that is left for another by `st.switch_page`.
+
+    Streamlit writes the next page's query under this page's path before it changes the path, so the browser's
+    Back comes to that; `come_back` sets it right.
+
+    Args:
+        following: the query of the next page.
+    """
+    here = st.query_params.to_dict()
+    if here == dict(following):
+        return
+    left = st.session_state.setdefault("left", {})
+    left[_address(st.session_state.get("page", ""), following)] = here
+    for oldest in list(left)[:-MOST_LEFT]:
+        del left[oldest]
+
+
+def come_back(page: str) -> None:
+    """Give a page that was left by a click its own query again, if the browser's Back comes to it.
+
+    Args:
+        page: its path in the address.
+    """
+    st.session_state["page"] = page
+    left = st.session_state.get("left", {}).pop(_address(page, st.query_params.to_dict()), None)
+    if left is not None:
+        st.query_params.from_dict(left)
+
+
+def _address(page: str, query: Mapping[str, str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return page, tuple(sorted(query.items()))

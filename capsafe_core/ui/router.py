@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from capsafe_core.places import ROOT
-from capsafe_core.ui import identity, link, page_style
+from capsafe_core.ui import address, identity, link, page_style
 
 SCREENS = [
     ("overview.py", "Overview", ":material/insights:", ""),
@@ -55,6 +55,8 @@ listed = [pages[file] for file in open_to]
 listed.append(st.Page(first_page, title="capsafe", url_path="overview", visibility="hidden"))
 if FIRST not in pages:
     listed.append(st.Page(first_page, title="capsafe", default=True, visibility="hidden"))
-st.navigation(listed, position="top").run()
+page = st.navigation(listed, position="top")
+address.come_back(page.url_path)
+page.run()
 if not presenting:
     link.show()

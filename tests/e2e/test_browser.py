@@ -134,6 +134,7 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
         page.wait_for_timeout(300)
         mark.hover(force=True)
         page.wait_for_timeout(150)
+        left = page.url
         mark.click(force=True)
         try:
             page.wait_for_function("part => location.href.includes(part)", arg=part, timeout=15_000)
@@ -144,6 +145,8 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
     assert part in page.url
     assert address in page.url
     assert page.locator("[data-testid=stException]").count() == 0
+    page.go_back()
+    page.wait_for_function("url => location.href === url", arg=left)
     page.close()
 
 
