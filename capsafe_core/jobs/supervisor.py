@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.early_looks import OFTEN, comes_early, has_news
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, open_regular, replace_file
 from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.jobs.permission import permit, permit_all, require_own
@@ -115,9 +119,10 @@ def run_graph(
 ) -> bool:
     """Carry out jobs one after the other; what is done already is not done again, what failed is tried again.
 
-    A job that failed holds up only those that come after it. With a share, the other parts are somebody
-    else's,
-    and this waits for them where a job comes after them.
+    Judges look at the answers that are there now and then, as long as that takes little time beside the
+    answering. A job that failed holds up only those that come after it, and judges look at what the others
+    brought. With a share, the other parts are somebody else's, and this waits for them where a job comes
+    after them.
 
     Returns:
         Whether everything that is this share's is done.
@@ -144,40 +149,70 @@ def run_graph(
     permit_all(root, [job.manifest for job, _ in todo], settings or Settings())
     began, given_up = time.time(), set[str]()
     while todo and (limit is None or time.time() - began < limit):
-        ready = next(
-            (
-                (job, part)
-                for job, part in todo
-                if all(j in known and known[j].ended for j in job.manifest.after)
-            ),
-            None,
-        )
-        if ready is None:
-            if share.of == 1 or any(
-                _hopeless(known[j]) for job, _ in todo for j in job.manifest.after if j in known
-            ):
+        turn = _next_turn(todo, known, share)
+        if turn is None:
+            if _is_stuck(todo, known, share):
                 break
             time.sleep(WAIT)
             continue
-        job, part = ready
-        todo.remove(ready)
+        job, part = turn
+        early = comes_early(job, known)
+        left = {other.job_id for other, p in todo if early or (other, p) != turn}
         report(
-            f"{len(jobs) - len({j.job_id for j, _ in todo})}/{len(jobs)} {job.job_id}"
+            f"{len(jobs) - len(left)}/{len(jobs)} {job.job_id}"
             + (f" part {part + 1}" if job.manifest.parts > 1 else "")
+            + (" (what is there so far)" if early else "")
         )
-        while job.status(part).state == "running":  # somebody else is at it
-            time.sleep(1)
-        if job.status(part).state != "done" or part in _asked_parts(job):
-            _ask_for(job, [p for p in _asked_parts(job) if p != part])
-            start_worker(job, part, settings).wait()
-        status = job.status(part)
-        if status.state == "stopped":
+        state = _look(job, part, settings) if early else _carry_out(job, part, settings)
+        if state == "stopped":
             report(f"{job.job_id} was stopped.")
             return False
-        if status.state != "done":
+        if early and state in ("waiting", "done", "partial"):
+            continue
+        todo.remove(turn)
+        if state != "done":
+            status = job.status(part)
             report(f"{job.job_id}: {status.message} {status.hint}".strip())
             given_up.add(job.job_id)
     return not todo and not given_up
+
+
+def _next_turn(
+    todo: Sequence[tuple[Job, int]], known: Mapping[str, Job], share: Share
+) -> tuple[Job, int] | None:
+    """The part to do next: a judge that has enough to look at, then the first that can be done whole; where
+    nothing else will happen, a judge that has anything to look at."""
+    judges = [(job, part) for job, part in todo if comes_early(job, known)]
+    looks = (turn for turn in judges if has_news(*turn, known, OFTEN * len(judges)))
+    whole = (
+        (job, part)
+        for job, part in todo
+        if all(name in known and known[name].ended for name in job.manifest.after)
+    )
+    rest = (turn for turn in judges if _is_stuck(todo, known, share) and has_news(*turn, known))
+    return next(itertools.chain(looks, whole, rest), None)
+
+
+def _is_stuck(todo: Sequence[tuple[Job, int]], known: Mapping[str, Job], share: Share) -> bool:
+    """Whether nobody else will bring what the jobs wait for."""
+    before = (known[name] for job, _ in todo for name in job.manifest.after if name in known)
+    return share.of == 1 or any(map(_hopeless, before))
+
+
+def _look(job: Job, part: int, settings: Settings | None) -> str:
+    """Let a judge look at what is there; it stays in the queue. Returns the part's state after it."""
+    start_worker(job, part, settings).wait()
+    return job.status(part).state
+
+
+def _carry_out(job: Job, part: int, settings: Settings | None) -> str:
+    """Do a part unless it is done. Returns its state after it."""
+    while job.status(part).state == "running":  # somebody else is at it
+        time.sleep(1)
+    if job.status(part).state != "done" or part in _asked_parts(job):
+        _ask_for(job, [p for p in _asked_parts(job) if p != part])
+        start_worker(job, part, settings).wait()
+    return job.status(part).state
 
 
 def resume(job: Job, settings: Settings | None = None) -> None:
@@ -208,6 +243,7 @@ class Queue:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._worker: subprocess.Popen[bytes] | None = None
+        self._early: tuple[Job, int] | None = None
 
     def tick(self) -> list[CapsafeError]:
         """Start the next part of a job that is asked for, unless one is running.
@@ -219,20 +255,45 @@ class Queue:
         if self._worker is not None and self._worker.poll() is None:
             return []
         self._worker = None
+        self._leave_what_ended_early()
         jobs = list_jobs(self._settings.jobs_path)
         if any(job.state == "running" for job in jobs):
             return []
-        problems: list[CapsafeError] = []
-        for job in ready_jobs(jobs):
+        problems: dict[str, CapsafeError] = {}
+        for job, look in self._turns(jobs):
             try:
                 waiting = _asked_parts(job)
-                # it leaves the queue only once it runs
-                self._worker = start_worker(job, waiting[0], settings=self._settings.reread())
-                _ask_for(job, waiting[1:])
-                return problems
+                parts = waiting if look is None else list(filter(look, waiting))
+                if not parts:
+                    continue
+                # it leaves the queue only once it runs, and a judge that looks early not even then
+                self._worker = start_worker(job, parts[0], settings=self._settings.reread())
+                if look is None:
+                    _ask_for(job, waiting[1:])
+                else:
+                    self._early = job, parts[0]
+                break
             except CapsafeError as error:
-                problems.append(error)
-        return problems
+                problems[str(error)] = error
+        return list(problems.values())
+
+    @staticmethod
+    def _turns(jobs: Sequence[Job]) -> Iterator[tuple[Job, Callable[[int], bool] | None]]:
+        """Jobs in the order of their turns: judges that have enough to look at, those that can be done whole,
+        judges that have anything to look at; for a judge that looks early, which of its parts may."""
+        known = {job.job_id: job for job in jobs}
+        judges = [job for job in jobs if is_queued(job) and comes_early(job, known)]
+        often = OFTEN * len(judges)
+        yield from ((job, partial(has_news, job, known=known, times=often)) for job in judges)
+        yield from ((job, None) for job in ready_jobs(jobs))
+        yield from ((job, partial(has_news, job, known=known)) for job in judges)
+
+    def _leave_what_ended_early(self) -> None:
+        """What failed or was stopped while it looked early is no longer asked for."""
+        early, self._early = self._early, None
+        if early is not None and early[0].status(early[1]).state in ("failed", "stopped", "lost"):
+            with suppress(CapsafeError):  # the turn of the job tells of it
+                _ask_for(early[0], [part for part in _asked_parts(early[0]) if part != early[1]])
 
     def add(self, job: Job) -> None:
         """Ask for a job to be started when its turn comes.

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from capsafe_core.engines import models_folder
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.early_looks import records_of
 from capsafe_core.jobs.folder import Job, Part, folder_beside, open_job
 from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges import Item, Judge, open_judge
@@ -27,7 +28,8 @@ def work(part: Part) -> None:
         part.job.manifest.asks(JudgeWork), models_folder(part.job.folder), lambda: part.should_stop
     )
     attempts = _attempts(part)
-    todo = [item for item in _mine(part, judge) if attempts.get(item.generation.id, 0) >= 0]
+    _note_what_is_there(part)
+    todo = [item for item in _mine(part, judge) if _owes(part, attempts.get(item.generation.id, 0))]
     part.total = part.done + ("rater" not in part.done_units) + len(todo) * len(judge.rater.dimensions)
     if "rater" not in part.done_units:
         part.write("rater", [judge.rater])
@@ -44,6 +46,23 @@ def work(part: Part) -> None:
             unit, [replace(j, attempt=attempts.get(j.generation_id, 0) + 1) for j in judged], judge.tokens
         )
         judge.tokens = 0
+
+
+def _note_what_is_there(part: Part) -> None:
+    """Note how much there is to look at, before it is read, and whether more will come."""
+    before = [open_job(folder_beside(part.job.folder, name)) for name in part.job.manifest.after]
+    part.looked_at = records_of(before)
+    ended = sum(job.ended for job in before)
+    if ended < len(before):
+        part.waits_for = (
+            f"What is there is judged: {ended} of the {len(before)} jobs that it comes after have ended."
+        )
+
+
+def _owes(part: Part, attempts: int) -> bool:
+    """Whether an output is to be judged now; one that broke the judge is tried again when all is there, and
+    not in every early look."""
+    return attempts == 0 or (attempts > 0 and not part.waits_for)
 
 
 def _attempts(part: Part) -> dict[str, int]:

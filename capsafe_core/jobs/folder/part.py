@@ -44,6 +44,10 @@ class Part:
     total: int = 0
     tokens: int = 0
     errors: int = 0
+    looked_at: int = 0
+    """as of `Status`"""
+    waits_for: str = ""
+    """what is to come before the part can be done, as a sentence; "" where nothing is"""
     _seconds_before: float = 0.0
     _began: float = 0.0
     _since: float = 0.0
@@ -55,7 +59,7 @@ class Part:
         self._shard = Shard(self.job, self.index)
         self.done_units, self.done = self._shard.done_units, self._shard.lines
         before = self.job.status(self.index)
-        self._seconds_before, self.tokens = before.seconds, before.tokens
+        self._seconds_before, self.tokens, self.looked_at = before.seconds, before.tokens, before.looked_at
         self._began, self._since, self._born = time.time(), time.monotonic(), born_at(psutil.Process())
         self._reporting, self._ended = threading.Lock(), threading.Event()
         self.report("running")
@@ -140,6 +144,7 @@ class Part:
             hint=hint,
             seconds=self._seconds_before + time.monotonic() - self._since,
             born=self._born,
+            looked_at=self.looked_at,
         )
         replace_file(self.job.path(self.index, "status.json"), json.dumps(status.__dict__))
 
@@ -161,8 +166,10 @@ class Part:
                 f"{type(error).__name__}: {error}",
                 "This is a fault in capsafe or its engine; the log has the details.",
             )
-        elif self.should_stop and self.done < self.total:
+        elif self.should_stop and (self.done < self.total or self.waits_for):
             self.report("stopped")
+        elif self.waits_for:
+            self.report("waiting", self.waits_for)
         elif self.errors:
             self.report(
                 "partial",

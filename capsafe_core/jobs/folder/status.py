@@ -40,6 +40,8 @@ class Status:
     born: Seconds = 0.0
     """seconds from the machine's start to the process's, which no change of its clock alters; 0 where it was
     not kept"""
+    looked_at: Count = 0
+    """of a judge: how many records the jobs that it comes after had when it last began to look"""
 
     @property
     def tokens_per_second(self) -> float | None:
