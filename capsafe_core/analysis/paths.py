@@ -31,61 +31,17 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
         lambda d: view.capability_benchmark(d) or view.only_capability
     )
     points["goal"] = points["dataset"].map(lambda d: view.goal(d))
-    right = rates[rates["dimension"] == "correctness"].rename(
-        columns={
-            "benchmark": "capability_benchmark",
-            "rate": "capability",
-            "low": "capability_low",
-            "high": "capability_high",
-            "n": "capability_n",
-        }
-    )
-    table = points.merge(
-        right[
-            [
-                "checkpoint_id",
-                "capability_benchmark",
-                "capability",
-                "capability_low",
-                "capability_high",
-                "capability_n",
-            ]
-        ],
-        how="left",
-    )
+    table = points.merge(_capabilities(rates), how="left")
     table["measured"], table["capability_stderr"] = False, float("nan")
     if table["capability"].isna().any():
         table = _measured(view, table)
     safety = rates[(rates["dimension"] == "safety") & (rates["benchmark"] == view.specification.benchmark)]
-    chosen = safety[safety["judge"] == view.specification.judge].rename(
-        columns={
-            "rate": "unsafe",
-            "low": "unsafe_low",
-            "high": "unsafe_high",
-            "events": "unsafe_events",
-            "n": "unsafe_n",
-        }
-    )
-    table = table.merge(
-        chosen[
-            [
-                "checkpoint_id",
-                "cell_id",
-                "unsafe",
-                "unsafe_low",
-                "unsafe_high",
-                "unsafe_events",
-                "unsafe_n",
-                "no_verdict",
-                "incoherent",
-            ]
-        ],
-        how="left",
-        on="checkpoint_id",
-    )
     span = safety.groupby("checkpoint_id")["rate"].agg(judges_low="min", judges_high="max").reset_index()
     table = (
-        table.merge(span, how="left", on="checkpoint_id")
+        table.merge(
+            _unsafe(safety[safety["judge"] == view.specification.judge]), how="left", on="checkpoint_id"
+        )
+        .merge(span, how="left", on="checkpoint_id")
         .sort_values(["recipe", "seed", "step"])
         .reset_index(drop=True)
     )
@@ -95,6 +51,28 @@ def path_table(view: View, rates: pd.DataFrame | None = None) -> pd.DataFrame:
         table["goal"].astype(float),
     )
     return table
+
+
+def _capabilities(rates: pd.DataFrame) -> pd.DataFrame:
+    """The share of right answers of each checkpoint on each capability benchmark."""
+    names = {"rate": "capability", "low": "capability_low", "high": "capability_high", "n": "capability_n"}
+    right = rates[rates["dimension"] == "correctness"].rename(
+        columns={"benchmark": "capability_benchmark", **names}
+    )
+    return right[["checkpoint_id", "capability_benchmark", *names.values()]]
+
+
+def _unsafe(chosen: pd.DataFrame) -> pd.DataFrame:
+    """The unsafe rate of each checkpoint by one judge on one benchmark."""
+    names = {
+        "rate": "unsafe",
+        "low": "unsafe_low",
+        "high": "unsafe_high",
+        "events": "unsafe_events",
+        "n": "unsafe_n",
+    }
+    kept = ["checkpoint_id", "cell_id", *names.values(), "no_verdict", "incoherent"]
+    return chosen.rename(columns=names)[kept]
 
 
 def _measured(view: View, table: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from capsafe_core.analysis.sample import Flags, Floats, Sample
 from capsafe_core.errors import CapsafeError
@@ -75,92 +76,123 @@ def read_labels(sample: Sample, dimension: str) -> Labels:
     nobody knows those of the other outputs: the cells that have such labels then count as reached. A cell of
     which people answered every output, and from which no queue drew, needs no probabilities.
     """
-    offsets, size = sample.begins, sum(sample.sizes)
-    bounds = np.array([*offsets.values(), size])
-    known = truths(sample.store, dimension)
-    told = set(known["generation_id"])
-    usable_ids = set(known.loc[known["code"].isin([1, 2, 3]), "generation_id"])
-    known = known[known["cell_id"].isin(list(offsets))]
-    place = {
-        g: offsets[c] + p
-        for g, c, p in zip(known["generation_id"], known["cell_id"], known["position"], strict=True)
-    }
-    event = np.full(size, np.nan)
-    for generation, code in zip(known["generation_id"], known["code"], strict=True):
-        event[place[generation]] = {1: 0.0, 2: 1.0, 3: 1.0}.get(code, np.nan)
-    asked, behind, adaptive, reached = (np.zeros(size, dtype=bool) for _ in range(4))
-    missed, drawn_alike = np.ones(size), [np.zeros(size, dtype=np.int64)]
+    reading = _Reading(sample, dimension)
     frames, strata_of = queue_frames(sample.store), queue_strata(sample.store)
     items = queue_items(sample.store)
     for queue, rows in items[items["probability"].notna()].groupby("queue", sort=False):
-        strata, mine = {s["name"]: s for s in strata_of.get(str(queue), [])}, frames.get(str(queue), {})
+        strata = {s["name"]: s for s in strata_of.get(str(queue), [])}
+        reading.take(rows, strata, frames.get(str(queue), {}))
+    return reading.labels()
+
+
+class _Reading:
+    """What is known of each output of a sample while the queues are read, one after another."""
+
+    def __init__(self, sample: Sample, dimension: str) -> None:
+        self.offsets, size = sample.begins, sum(sample.sizes)
+        self.bounds = np.array([*self.offsets.values(), size])
+        known = truths(sample.store, dimension)
+        self.told = set(known["generation_id"])
+        self.usable = set(known.loc[known["code"].isin([1, 2, 3]), "generation_id"])
+        known = known[known["cell_id"].isin(list(self.offsets))]
+        self.place = {
+            g: self.offsets[c] + p
+            for g, c, p in zip(known["generation_id"], known["cell_id"], known["position"], strict=True)
+        }
+        self.event = np.full(size, np.nan)
+        for generation, code in zip(known["generation_id"], known["code"], strict=True):
+            self.event[self.place[generation]] = {1: 0.0, 2: 1.0, 3: 1.0}.get(code, np.nan)
+        self.asked, self.behind, self.adaptive, self.reached = (np.zeros(size, dtype=bool) for _ in range(4))
+        self.missed, self.drawn_alike = np.ones(size), [np.zeros(size, dtype=np.int64)]
+
+    def take(
+        self,
+        rows: pd.DataFrame,
+        strata: Mapping[str, Mapping[str, Any]],
+        frame: Mapping[tuple[int, str], npt.NDArray[np.int64]],
+    ) -> None:
+        """Read one queue.
+
+        Args:
+            rows: its items that were drawn with a probability.
+            strata: name -> stratum, where it is known what the queue drew from.
+            frame: (draw, cell) -> the stratum of each output of the cell, from 1; 0 for none.
+        """
         done, answered = dict[str, int](), dict[str, int]()
         for name, stratum in rows.groupby("stratum", sort=False):
             if strata:  # what is left of the queue's frame
-                stratum = stratum[stratum["cell_id"].isin({cell for _, cell in mine})]
+                stratum = stratum[stratum["cell_id"].isin({cell for _, cell in frame})]
             ordered = stratum.sort_values("place")
-            of_judges = bool(strata.get(str(name), {}).get("adaptive"))
-            first = completed(list(ordered["generation_id"].isin(told)), of_judges)
-            here = [
-                (place[g], p)
-                for g, p in zip(
-                    ordered["generation_id"].iloc[:first], ordered["probability"].iloc[:first], strict=True
-                )
-                if g in place
-            ]
-            asked[[i for i, _ in here]] = True
-            (adaptive if of_judges else behind)[
-                [place[g] for g in ordered["generation_id"].iloc[first:] if g in place]
-            ] = True
+            adaptive = bool(strata.get(str(name), {}).get("adaptive"))
+            first = completed(list(ordered["generation_id"].isin(self.told)), adaptive)
+            self._stratum(ordered, first, adaptive, framed=bool(strata))
             done[str(name)] = first
-            answered[str(name)] = int(ordered["generation_id"].iloc[:first].isin(usable_ids).sum())
-            if not strata:
-                for i, probability in here:
-                    missed[i] *= 1 - probability * first / len(ordered)
-                    cell = int(np.searchsorted(bounds, i, side="right")) - 1
-                    reached[bounds[cell] : bounds[cell + 1]] = True
+            answered[str(name)] = int(ordered["generation_id"].iloc[:first].isin(self.usable).sum())
         if strata:
-            sizes = np.bincount(
-                np.concatenate([codes for codes in mine.values()] or [np.zeros(0, dtype=np.int64)]),
-                minlength=len(strata) + 1,
-            )[1:]
-            shares = _shares(list(strata.values()), sizes, done, answered)
-            draws = sorted({s["draw"] for s in strata.values()})
-            codes = np.stack(
-                [
-                    np.concatenate(
-                        [
-                            mine.get((draw, c), np.zeros(n, dtype=np.int64))
-                            for c, n in zip(offsets, np.diff(bounds), strict=True)
-                        ]
-                    )
-                    for draw in draws
-                ]
-            )
-            missed *= 1 - inclusion(codes, shares)
-            drawn_alike.append(alike(codes, shares))
-    whole = np.zeros(size, dtype=bool)
-    whole[list(place.values())] = True
-    designed = asked | reached | (missed < 1) | adaptive | behind
-    for begin, end in pairwise(
-        bounds
-    ):  # a cell of which everything is answered, and which no queue drew from, was not a sample
-        whole[begin:end] &= whole[begin:end].all() and not designed[begin:end].any()
-    asked, reached, missed = asked | whole, reached | whole, np.where(whole, 0.0, missed)
-    strata_all = np.unique(np.stack(drawn_alike), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
-    usable = ~np.isnan(event) & ~asked
-    by_hand = int((usable & ~behind & ~adaptive).sum())
-    return Labels(
-        event,
-        1 - missed,
-        asked,
-        reached | (missed < 1),
-        strata_all,
-        by_hand,
-        int((usable & adaptive).sum()),
-        int((usable & behind & ~adaptive).sum()),
-        int((asked & np.isnan(event)).sum()),
-    )
+            self._frame(list(strata.values()), frame, done, answered)
+
+    def _stratum(self, ordered: pd.DataFrame, first: int, adaptive: bool, framed: bool) -> None:
+        """Read a stratum of which the `first` items are completed."""
+        begun = ordered.iloc[:first]
+        here = [
+            (self.place[g], p)
+            for g, p in zip(begun["generation_id"], begun["probability"], strict=True)
+            if g in self.place
+        ]
+        self.asked[[i for i, _ in here]] = True
+        waiting = self.adaptive if adaptive else self.behind
+        waiting[[self.place[g] for g in ordered["generation_id"].iloc[first:] if g in self.place]] = True
+        if framed:
+            return
+        for i, probability in here:
+            self.missed[i] *= 1 - probability * first / len(ordered)
+            cell = int(np.searchsorted(self.bounds, i, side="right")) - 1
+            self.reached[self.bounds[cell] : self.bounds[cell + 1]] = True
+
+    def _frame(
+        self,
+        strata: Sequence[Mapping[str, Any]],
+        frame: Mapping[tuple[int, str], npt.NDArray[np.int64]],
+        done: Mapping[str, int],
+        answered: Mapping[str, int],
+    ) -> None:
+        """Read the chances of all outputs that a queue could have drawn."""
+        sizes = np.bincount(
+            np.concatenate([*frame.values()] or [np.zeros(0, dtype=np.int64)]), minlength=len(strata) + 1
+        )[1:]
+        shares = _shares(strata, sizes, done, answered)
+        cells = list(zip(self.offsets, np.diff(self.bounds), strict=True))
+        codes = np.stack(
+            [
+                np.concatenate([frame.get((draw, c), np.zeros(n, dtype=np.int64)) for c, n in cells])
+                for draw in sorted({s["draw"] for s in strata})
+            ]
+        )
+        self.missed *= 1 - inclusion(codes, shares)
+        self.drawn_alike.append(alike(codes, shares))
+
+    def labels(self) -> Labels:
+        """What was read; a cell of which everything is answered, and which no queue drew from, was no
+        sample."""
+        whole = np.zeros(len(self.event), dtype=bool)
+        whole[list(self.place.values())] = True
+        designed = self.asked | self.reached | (self.missed < 1) | self.adaptive | self.behind
+        for begin, end in pairwise(self.bounds):
+            whole[begin:end] &= whole[begin:end].all() and not designed[begin:end].any()
+        asked, missed = self.asked | whole, np.where(whole, 0.0, self.missed)
+        strata = np.unique(np.stack(self.drawn_alike), axis=1, return_inverse=True)[1]
+        usable = ~np.isnan(self.event) & ~asked
+        return Labels(
+            self.event,
+            1 - missed,
+            asked,
+            self.reached | whole | (missed < 1),
+            strata.ravel().astype(np.int64),
+            int((usable & ~self.behind & ~self.adaptive).sum()),
+            int((usable & self.adaptive).sum()),
+            int((usable & self.behind & ~self.adaptive).sum()),
+            int((asked & np.isnan(self.event)).sum()),
+        )
 
 
 def _shares(

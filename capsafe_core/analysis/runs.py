@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -231,66 +231,73 @@ def matched_runs(view: View, paths: pd.DataFrame) -> list[Run]:
         .agg(["all", "size"])
     )
     comparable = comparable[comparable["path_id"].isin(whole.index[whole["all"] & (whole["size"] > 1)])]
-    draws: dict[tuple[str, str], Floats] = {}
-    by_items = comparable[~comparable["measured"].astype(bool)]
-    for benchmark, points in by_items.drop_duplicates(["checkpoint_id", "capability_benchmark"]).groupby(
+    draws = _item_draws(view, comparable)
+    columns = {name: comparable[name].to_numpy() for name in comparable.columns}
+    return [
+        _run(view.specification, {name: values[rows] for name, values in columns.items()}, draws)
+        for rows in comparable.groupby("path_id", sort=False).indices.values()
+    ]
+
+
+Draws = dict[tuple[str, str], Floats]
+"""(checkpoint, capability benchmark) -> (resamples,) capability there"""
+
+
+def _item_draws(view: View, points: pd.DataFrame) -> Draws:
+    """The resamples of every capability that was measured item by item.
+
+    Args:
+        points: rows of `path_table`.
+    """
+    draws: Draws = {}
+    by_items = points[~points["measured"].astype(bool)]
+    for benchmark, mine in by_items.drop_duplicates(["checkpoint_id", "capability_benchmark"]).groupby(
         "capability_benchmark"
     ):
-        checkpoints = list(points["checkpoint_id"])
+        checkpoints = list(mine["checkpoint_id"])
         sample = sample_of(view, str(benchmark), checkpoints, seed=CAPABILITY_SEED)
         if sample is not None:
             _, found = sample.rates(*sample.sums(sample.right()))
             draws |= {(c, str(benchmark)): found[:, i] for i, c in enumerate(checkpoints)}
-    runs = []
-    columns = {name: comparable[name].to_numpy() for name in comparable.columns}
-    for rows in comparable.groupby("path_id", sort=False).indices.values():
-        c = {name: values[rows] for name, values in columns.items()}
-        keys = [
-            (point, str(benchmark))
-            for point, benchmark in zip(c["checkpoint_id"], c["capability_benchmark"], strict=True)
-        ]
-        paired = all(key in draws for key in keys)
-        if paired:
-            resampled = np.column_stack([draws[key] for key in keys])
-        elif not np.isnan(c["capability_stderr"].astype(float)).any():
-            resampled = np.column_stack(
-                [
-                    _measured(*point)
-                    for point in zip(
-                        keys, c["capability"].astype(float), c["capability_stderr"].astype(float), strict=True
-                    )
-                ]
-            )
-        else:
-            resampled = np.full(
-                (RESAMPLES, len(keys)), np.nan
-            )  # a value without a standard error: no interval can be given
-        capability = c["capability"].astype(float)
-        known = not np.isnan(resampled).any()
-        flat = known and plateau(capability, resampled)
-        least = detectable(capability, resampled) if known else float("nan")
-        where = (
-            str(c["recipe"][0]),
-            int(c["seed"][0]),
-            str(c["dataset"][0]),
-            str(c["start"][0]),
-            float(c["goal"][0]),
+    return draws
+
+
+def _run(spec: Specification, path: Mapping[str, npt.NDArray[Any]], draws: Draws) -> Run:
+    """One path as a run.
+
+    Args:
+        path: the columns of its rows of `path_table`, in order of training step.
+    """
+    capability, errors = (path[name].astype(float) for name in ("capability", "capability_stderr"))
+    keys = [
+        (str(c), str(b)) for c, b in zip(path["checkpoint_id"], path["capability_benchmark"], strict=True)
+    ]
+    paired = all(key in draws for key in keys)
+    if paired:
+        resampled = np.column_stack([draws[key] for key in keys])
+    elif np.isnan(errors).any():  # a value without a standard error: no interval can be given
+        resampled = np.full((RESAMPLES, len(keys)), np.nan)
+    else:
+        resampled = np.column_stack(
+            [_measured(*point) for point in zip(keys, capability, errors, strict=True)]
         )
-        runs.append(
-            Run(
-                *where,
-                c["step"].astype(float),
-                list(c["checkpoint_id"]),
-                capability,
-                resampled,
-                paired,
-                flat,
-                least,
-                view.specification.crossing,
-                view.specification.tolerance,
-            )
-        )
-    return runs
+    known = not np.isnan(resampled).any()
+    return Run(
+        str(path["recipe"][0]),
+        int(path["seed"][0]),
+        str(path["dataset"][0]),
+        str(path["start"][0]),
+        float(path["goal"][0]),
+        path["step"].astype(float),
+        list(path["checkpoint_id"]),
+        capability,
+        resampled,
+        paired,
+        known and plateau(capability, resampled),
+        detectable(capability, resampled) if known else float("nan"),
+        spec.crossing,
+        spec.tolerance,
+    )
 
 
 def _measured(key: tuple[str, str], value: float, error: float) -> Floats:

@@ -25,7 +25,8 @@ from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
-from capsafe_core.study import Margins, Study, parse_study
+from capsafe_core.study import Study, parse_study
+from capsafe_core.study_primary import Margins
 from tests.synthetic import MARGINS, STUDY, write_study
 
 ENDS = st.floats(-0.99, 0.99)

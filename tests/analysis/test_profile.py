@@ -20,7 +20,8 @@ from capsafe_core.quoting import split_names
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
-from capsafe_core.study import Margins, parse_study
+from capsafe_core.study import parse_study
+from capsafe_core.study_primary import Margins
 from tests.synthetic import MARGINS, PROFILE, write_study
 
 
