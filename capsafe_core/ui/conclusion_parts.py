@@ -100,11 +100,13 @@ def family_table(counted: pd.DataFrame) -> pd.DataFrame:
     Args:
         counted: variants with columns family and direction (1 less safe, -1 safer, 0 open).
     """
-    directions = counted.groupby("family")["direction"]
+    families = counted["family"]
     parts = {
-        words: directions.agg(lambda d, s=sign: 100 * (d == s).mean()) for words, sign in DIRECTIONS.items()
+        words: 100 * (counted["direction"] == sign).groupby(families).mean()
+        for words, sign in DIRECTIONS.items()
     }
-    return pd.DataFrame({**parts, "variants": directions.size()}).rename_axis("judge family").reset_index()
+    parts["variants"] = families.groupby(families).size()
+    return pd.DataFrame(parts).rename_axis("judge family").reset_index()
 
 
 def families_and_flips(found: Conclusion) -> None:
