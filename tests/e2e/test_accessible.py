@@ -1,0 +1,71 @@
+"""What axe-core finds on every page, light and dark, and that no page scrolls sideways on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.axe import faults, script
+from tests.e2e.site import PATHS, plant_hostile, serve, settle, visitor
+from tests.synthetic import write_study
+
+pytestmark = pytest.mark.browser
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+OVERHANGING = """() => {
+    const wide = [];
+    let part = document.querySelector('[data-testid=stMainBlockContainer]') ?? document.body;
+    for (; part; part = part.parentElement)
+        if (part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).display !== 'contents')
+            wide.push(`${part.tagName} ${part.dataset.testid ?? ''} ${part.scrollWidth} > ${part.clientWidth}`);
+    return wide;
+}"""
+"""what around a page is wider inside than outside: it scrolls sideways, or is cut"""
+
+
+@pytest.fixture(scope="module")
+def source() -> str:
+    return script()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[tuple[str, str, Page]]:
+    """The app over the made-up study, an output of it, and the one page that visits all."""
+    home = tmp_path_factory.mktemp("accessible")
+    write_study(home / "jobs", safety_size=12, capability_size=10, variant="margins")
+    output = plant_hostile(home / "jobs", 9)
+    with serve(home) as base:
+        page = visitor(browser, base, viewport=DESK)
+        yield base, output, page
+        page.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PATHS, ids=[path or "overview" for path in PATHS])
+def test_a_page_has_no_serious_fault_and_fits_a_phone(
+    site: tuple[str, str, Page], source: str, path: str, theme: str
+) -> None:
+    base, output, page = site
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.set_viewport_size(DESK)
+    page.goto(f"{base}/{path}?" + (f"generation={output}" if path == "output" else "open=all"))
+    settle(page)
+    dark = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    assert dark == {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 22, 29)"}[theme]
+    assert faults(page, source) == []
+    if theme == "light":
+        page.set_viewport_size(PHONE)
+        settle(page)
+        assert page.evaluate(OVERHANGING) == []
+
+
+def test_what_is_planted_is_found(browser: Browser, source: str) -> None:
+    page = browser.new_page(viewport=PHONE)
+    page.set_content(
+        "<html lang=en><title>t</title><main><h1>t</h1><p style='color:#bbb;background:#fff'>faint</p>"
+        "<button></button><div style='width:700px'>wide</div></main>"
+    )
+    assert {fault.rule for fault in faults(page, source)} == {"color-contrast", "button-name"}
+    assert page.evaluate(OVERHANGING) != []
+    page.close()
