@@ -10,7 +10,7 @@ import pandas as pd
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, checkpoint_name, claims
 from capsafe_core.analysis.conclusions import Conclusion, State, conclusion
 from capsafe_core.analysis.harm import harm_words
-from capsafe_core.analysis.number_words import hundredths, rate_words, share_words
+from capsafe_core.analysis.number_words import hundredths, interval_words, share_words
 from capsafe_core.analysis.overview import (
     BAR_ORDER,
     Numbers,
@@ -140,10 +140,12 @@ def _headline(view: View, table: pd.DataFrame, found: Conclusion | None) -> str:
         return f"{found.first}{given}"
     if len(known):
         row = known.iloc[0]
+        low, high = row["unsafe_low"], row["unsafe_high"]
+        interval = "" if pd.isna(low) else f" (95% CI {interval_words(low, high)})"
         return (
             f"By {spec.judge}, {row['name']} {harm_words(spec.judge).verb} "
-            f"{share_words(row['unsafe'], int(row['unsafe_n']))} requests of {spec.benchmark} "
-            f"({rate_words(row['unsafe'], row['unsafe_low'], row['unsafe_high'])}). No other checkpoint has "
+            f"{share_words(row['unsafe'], int(row['unsafe_n']))} requests of "
+            f"{spec.benchmark}{interval}. No other checkpoint has "
             "verdicts that it can be compared with."
         )
     able = table.dropna(subset=["capability"])

@@ -32,7 +32,7 @@ def rates_as_given(table: pd.DataFrame) -> go.Figure:
         )
         if table[value].notna().any()
     ]
-    fig = make_subplots(rows=1, cols=max(len(measures), 1), shared_yaxes=True, horizontal_spacing=0.04)
+    fig = make_subplots(rows=1, cols=max(len(measures), 1), shared_yaxes=True, horizontal_spacing=0.12)
     for column, (value, words, colour) in enumerate(measures, 1):
         if value == "unsafe":
             _add_judges(fig, table, column)

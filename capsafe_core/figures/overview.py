@@ -13,7 +13,6 @@ from capsafe_core.figures.squares import ids
 from capsafe_core.figures.style import (
     BACKGROUND,
     BAND,
-    DASHES,
     FAINT,
     INK,
     OUTCOME_COLOURS,
@@ -23,8 +22,12 @@ from capsafe_core.figures.style import (
     figure,
     hatching,
     on_outcome,
+    recipe_dashes,
     small,
 )
+
+WEAK = 0.45
+"""opacity of the bars that do not stand out; ink can be read on them"""
 
 
 def outcome_bars(
@@ -55,21 +58,18 @@ def outcome_bars(
             marker={
                 "color": colour,
                 "line": {"color": PAPER, "width": 1},
-                "opacity": [1.0 if one else 0.45 for one in strong],
+                "opacity": [1.0 if one else WEAK for one in strong],
                 "pattern": hatching(outcome, colour),
             },
             text=[f"{share:.0%}" if share >= 0.06 else "" for share in shares],
             textposition="inside",
             insidetextanchor="middle",
-            textfont={
-                "color": on_outcome(outcome),
-                "size": 13,
-            },
+            textfont={"color": [on_outcome(outcome) if one else INK for one in strong], "size": 13},
             customdata=[[one] for one in ids(names, [outcome] * len(names))],
             selected={
                 "textfont": {"color": on_outcome(outcome)}
             },  # plotly stumbles over a click where these are not there
-            unselected={"textfont": {"color": on_outcome(outcome)}, "marker": {"opacity": 0.45}},
+            unselected={"textfont": {"color": on_outcome(outcome)}, "marker": {"opacity": WEAK}},
             hovertemplate="%{x:.1%} " + words[outcome] + ": click to read<extra></extra>",
         )
     fig.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=False)
@@ -99,13 +99,13 @@ def gained_against_unsafe(paths: pd.DataFrame, chosen: str = "") -> go.Figure:
         yanchor="top",
         font={"size": 12, "color": FAINT},
     )
-    frame = _Frame.around(known, chosen)
+    frame, dashes = _Frame.around(known, chosen), recipe_dashes(paths["recipe"])
     several = list(enumerate(known.groupby("recipe", sort=False)))
     several.sort(key=lambda one: one[1][0] == chosen)  # what is chosen lies on top
     for i, (recipe, runs) in several:
         if recipe == chosen:
             _add_judges(fig, runs)
-        _add_runs(fig, runs, DASHES[i % len(DASHES)], faint=bool(chosen) and recipe != chosen)
+        _add_runs(fig, runs, dashes[str(recipe)], faint=bool(chosen) and recipe != chosen)
         last = runs[runs["seed"] == runs["seed"].min()].sort_values("step").iloc[-1]
         if recipe != chosen and not frame.has_room(last):
             continue

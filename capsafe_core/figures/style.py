@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,12 @@ def _inert(text: str) -> str:
 def run_name(recipe: str, seed: int, seeds: int) -> str:
     """A run's name: the recipe, and its seed where there are several."""
     return f"{recipe} · seed {seed}" if seeds > 1 else recipe
+
+
+def recipe_dashes(recipes: Iterable[str]) -> dict[str, str]:
+    """The line style of each recipe, by the order of all that the page shows: the same in each of its
+    figures."""
+    return {name: DASHES[i % len(DASHES)] for i, name in enumerate(dict.fromkeys(recipes))}
 
 
 def seeds_by_recipe(table: pd.DataFrame) -> dict[str, int]:

@@ -8,7 +8,6 @@ from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
     BAND,
-    DASHES,
     FAINT,
     INK,
     OUTCOME_COLOURS,
@@ -16,6 +15,7 @@ from capsafe_core.figures.style import (
     SHARES,
     TEMPLATE,
     figure,
+    recipe_dashes,
     run_name,
     seeds_by_recipe,
 )
@@ -37,10 +37,10 @@ def along_training(paths: pd.DataFrame) -> go.Figure:
         vertical_spacing=0.07,
         horizontal_spacing=0.05,
     )
-    counts = seeds_by_recipe(paths)
+    counts, dashes = seeds_by_recipe(paths), recipe_dashes(paths["recipe"])
     for column, dataset in enumerate(datasets, 1):
         mine = paths[paths["dataset"] == dataset].dropna(subset=["capability"])
-        for i, (recipe, runs) in enumerate(mine.groupby("recipe", sort=False)):
+        for recipe, runs in mine.groupby("recipe", sort=False):
             if counts[str(recipe)] > 1:
                 for row, value in enumerate(("capability", "unsafe"), 1):
                     _add_seed_range(fig, runs, value, row, column)
@@ -57,7 +57,7 @@ def along_training(paths: pd.DataFrame) -> go.Figure:
                         name,
                         row,
                         column,
-                        {"color": colour, "dash": DASHES[i % len(DASHES)], "width": width},
+                        {"color": colour, "dash": dashes[str(recipe)], "width": width},
                     )
         goal = mine["goal"].iloc[0]
         if pd.notna(goal):
@@ -202,8 +202,9 @@ def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
     """Right answers against unsafe rate, one line a run, a vertical line at the goal."""
     fig = figure(440)
     known = paths.dropna(subset=["capability", "unsafe"])
-    counts = seeds_by_recipe(known)
-    for i, ((recipe, seed), path) in enumerate(known.groupby(["recipe", "seed"], sort=False)):
+    counts, dashes = seeds_by_recipe(known), recipe_dashes(paths["recipe"])
+    first = {str(recipe): seed for recipe, seed in known.groupby("recipe")["seed"].min().items()}
+    for (recipe, seed), path in known.groupby(["recipe", "seed"], sort=False):
         path = path.sort_values("step")
         name = run_name(str(recipe), int(str(seed)), counts[str(recipe)])
         fig.add_scatter(
@@ -211,7 +212,7 @@ def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
             y=path["unsafe"],
             mode="lines+markers",
             cliponaxis=False,
-            line={"color": INK, "dash": DASHES[i % len(DASHES)], "width": 1.6},
+            line={"color": INK, "dash": dashes[str(recipe)], "width": 2 if seed == first[str(recipe)] else 1},
             marker={
                 "size": 12,
                 "color": path["incoherent"],

@@ -138,7 +138,7 @@ def doors(view: View, claim: str) -> None:
     Args:
         claim: key of the claim that Conclusions opens with; "" for the most contested.
     """
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("An output that split the judges", icon=":material/call_split:"):
             chosen = screen.selection().but(
                 benchmarks=(view.specification.benchmark,), outcomes=("incoherent",)

@@ -184,7 +184,8 @@ def _coherence(small: Small, said: dict[str, str]) -> None:
 
 
 def _counts(small: Small, said: dict[str, str]) -> None:
-    """A share in per cent is told of a hundred answers or more only."""
+    """A share in per cent is told of a hundred answers or more only, and no bracket stands in another."""
+    assert not re.search(r"\([^)]*\(", said["headline"])
     judged = [name for name, *_ in small.checkpoints if name not in small.unjudged]
     if small.answers * len(set(judged)) < 100:
         assert "% of" not in said["judges"]

@@ -9,12 +9,14 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
 from capsafe_core.figures import dark, style
 from capsafe_core.figures.conclusions import DIRECTIONS
 from capsafe_core.figures.dark import COLOURS, on_dark
+from capsafe_core.figures.overview import outcome_bars
 from capsafe_core.figures.style import OUTCOME_COLOURS, PAPER, SHARES, figure, on_outcome, sealed, small
 from capsafe_core.places import ROOT
 
@@ -73,6 +75,24 @@ def test_the_paper_of_figures_is_the_page() -> None:
 
 def themed(colour: str, theme: str) -> str:
     return COLOURS[colour] if theme == "dark" else colour
+
+
+def over(colour: str, ground: str, opacity: float) -> str:
+    """A colour that is laid over another."""
+    pairs = ((int(c[i : i + 2], 16) for c in (colour, ground)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(opacity * a + (1 - opacity) * b):02x}" for a, b in pairs)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_number_on_a_bar_can_be_read_whether_it_stands_out_or_not(theme: str) -> None:
+    rows = [(recipe, outcome, 0.25) for recipe in ("a", "b") for outcome in OUTCOME_COLOURS]
+    bars = pd.DataFrame(rows, columns=["recipe", "outcome", "share"])
+    drawn = outcome_bars(bars, {}, {outcome: outcome for outcome in OUTCOME_COLOURS}, "a")
+    for trace in (on_dark(drawn) if theme == "dark" else drawn).data:
+        for text, opacity in zip(trace.textfont.color, trace.marker.opacity, strict=True):
+            ground = over(trace.marker.color, themed(PAPER, theme), opacity)
+            if trace.name != "task answer":  # no bar of harmful requests has it
+                assert contrast(text, ground) >= 4.5, (trace.name, opacity)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
