@@ -131,7 +131,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
             row=2,
             col=1,
         )
-    fig.update_layout(template=TEMPLATE, height=380 + 21 * len(choices), margin={"t": 40, "b": 30})
+    fig.update_layout(template=TEMPLATE, height=380 + 21 * len(choices), margin={"t": 40, "b": 48})
     fig.update_yaxes(title="difference in unsafe rate", tickformat="+.0%", row=1, col=1)
     fig.update_yaxes(
         type="category",
@@ -145,7 +145,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
     )
     fig.update_xaxes(showticklabels=False, showgrid=False, row=1, col=1)
     fig.update_xaxes(
-        title="analysis variants, by estimate; the diamond is the primary one, faint ones are not counted",
+        title="analysis variants, by estimate\ndiamond: primary; faint: not counted",
         title_font={"size": 12, "color": FAINT},
         showticklabels=False,
         showgrid=False,

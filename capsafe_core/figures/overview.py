@@ -99,7 +99,7 @@ def gained_against_unsafe(paths: pd.DataFrame, chosen: str = "") -> go.Figure:
         yanchor="top",
         font={"size": 12, "color": FAINT},
     )
-    frame, dashes = _Frame.around(known, chosen), recipe_dashes(paths["recipe"])
+    frame, dashes = _Frame.around(known, chosen), recipe_dashes(paths)
     several = list(enumerate(known.groupby("recipe", sort=False)))
     several.sort(key=lambda one: one[1][0] == chosen)  # what is chosen lies on top
     for i, (recipe, runs) in several:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -98,6 +97,8 @@ def figure(height: int, **layout: Any) -> go.Figure:
 _SMALL = {"\ufdd0": f"<span style='font-size:11px;color:{FAINT}'>", "\ufdd1": "</span>"}
 _OWN = re.compile(r"(<br>|<extra></extra>)")
 """the markup of hover templates, which hold no data"""
+PHONE = 640
+"""pixels: screens up to this width are a phone's"""
 LONGEST_DRAWN = 2000
 """characters of a text in a figure; a browser that draws a million of them stands still"""
 _KEPT = ("customdata", "template")
@@ -150,10 +151,17 @@ def run_name(recipe: str, seed: int, seeds: int) -> str:
     return f"{recipe} · seed {seed}" if seeds > 1 else recipe
 
 
-def recipe_dashes(recipes: Iterable[str]) -> dict[str, str]:
-    """The line style of each recipe, by the order of all that the page shows: the same in each of its
-    figures."""
-    return {name: DASHES[i % len(DASHES)] for i, name in enumerate(dict.fromkeys(recipes))}
+def is_wide(figure: go.Figure) -> bool:
+    """Whether a figure stands side by side in columns, or asks for more room than a phone has."""
+    columns = {axis.domain[0] for axis in figure.select_xaxes() if axis.domain}
+    return len(columns) > 1 or (figure.layout.width or 0) > PHONE
+
+
+def recipe_dashes(paths: pd.DataFrame) -> dict[str, str]:
+    """The line style of each recipe of a table of paths, by the order of those with a capability: the same in
+    each figure of a page."""
+    recipes = dict.fromkeys(paths.loc[paths["capability"].notna(), "recipe"])
+    return {str(name): DASHES[i % len(DASHES)] for i, name in enumerate(recipes)}
 
 
 def seeds_by_recipe(table: pd.DataFrame) -> dict[str, int]:

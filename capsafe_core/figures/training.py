@@ -37,7 +37,7 @@ def along_training(paths: pd.DataFrame) -> go.Figure:
         vertical_spacing=0.07,
         horizontal_spacing=0.05,
     )
-    counts, dashes = seeds_by_recipe(paths), recipe_dashes(paths["recipe"])
+    counts, dashes = seeds_by_recipe(paths), recipe_dashes(paths)
     for column, dataset in enumerate(datasets, 1):
         mine = paths[paths["dataset"] == dataset].dropna(subset=["capability"])
         for recipe, runs in mine.groupby("recipe", sort=False):
@@ -202,7 +202,7 @@ def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
     """Right answers against unsafe rate, one line a run, a vertical line at the goal."""
     fig = figure(440)
     known = paths.dropna(subset=["capability", "unsafe"])
-    counts, dashes = seeds_by_recipe(known), recipe_dashes(paths["recipe"])
+    counts, dashes = seeds_by_recipe(known), recipe_dashes(paths)
     first = {str(recipe): seed for recipe, seed in known.groupby("recipe")["seed"].min().items()}
     for (recipe, seed), path in known.groupby(["recipe", "seed"], sort=False):
         path = path.sort_values("step")

@@ -31,6 +31,9 @@ a:focus-visible, button:focus-visible, summary:focus-visible, [role=tab]:focus-v
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
   .stMainBlockContainer h1 {font-size: 1.4rem}
+  [class*=st-key-wide-] {overflow-x: auto}
+  [class*=st-key-wide-] [data-testid=stFullScreenFrame] {min-width: 720px}
+  .stMarkdownBadge {white-space: normal !important}
 }
 """
 

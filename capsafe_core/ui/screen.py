@@ -4,7 +4,7 @@ tables."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn, TypeVar
 
 import pandas as pd
@@ -15,7 +15,7 @@ from capsafe_core.analysis.methods import METHODS
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError, EmptyStoreError, OpenConditionError
 from capsafe_core.figures.dark import on_dark
-from capsafe_core.figures.style import sealed
+from capsafe_core.figures.style import is_wide, sealed
 from capsafe_core.places import ROOT
 from capsafe_core.selection import Selection
 from capsafe_core.store.export import guarded_csv
@@ -129,20 +129,21 @@ def in_theme(figure: go.Figure) -> go.Figure:
 
 def chart(figure: go.Figure, key: str, alt: str) -> str | None:
     """A figure; returns the id of a mark that was clicked just now."""
-    event = st.plotly_chart(
-        in_theme(sealed(figure)),
-        key=key,
-        on_select="rerun",
-        selection_mode="points",
-        theme=None,
-        alt=alt,
-        width="content" if figure.layout.width else "stretch",
-        config={
-            "displaylogo": False,
-            "typesetMath": False,
-            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-        },
-    )
+    with _room(figure, key):
+        event = st.plotly_chart(
+            in_theme(sealed(figure)),
+            key=key,
+            on_select="rerun",
+            selection_mode="points",
+            theme=None,
+            alt=alt,
+            width="content" if figure.layout.width else "stretch",
+            config={
+                "displaylogo": False,
+                "typesetMath": False,
+                "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+            },
+        )
     points = event.selection.points if event else []
     chosen = next(
         (
@@ -163,13 +164,20 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
 
 def picture(figure: go.Figure, key: str, alt: str) -> None:
     """A figure to look at only."""
-    st.plotly_chart(
-        in_theme(sealed(figure)),
-        theme=None,
-        key=key,
-        alt=alt,
-        config={"displayModeBar": False, "typesetMath": False},
-    )
+    with _room(figure, key):
+        st.plotly_chart(
+            in_theme(sealed(figure)),
+            theme=None,
+            key=key,
+            alt=alt,
+            config={"displayModeBar": False, "typesetMath": False},
+        )
+
+
+def _room(figure: go.Figure, key: str) -> AbstractContextManager[Any]:
+    """Where a figure stands: on a phone a wide one is moved sideways, and not squeezed; `page_style` has the
+    rule."""
+    return st.container(key=f"wide-{key}") if is_wide(figure) else nullcontext()
 
 
 def caption(view: View, extra: str = "") -> None:

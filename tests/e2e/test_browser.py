@@ -150,6 +150,25 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
     page.close()
 
 
+def test_on_a_phone_a_wide_chart_moves_sideways_and_the_page_does_not(
+    site: tuple[str, str], browser: Browser
+) -> None:
+    page = visitor(browser, site[0], viewport={"width": 390, "height": 844})
+    page.goto(f"{site[0]}/disagreement")
+    settle(page)
+    page.wait_for_function(ALL_DRAWN)
+    widths = page.locator("[class*=st-key-wide-] .main-svg").evaluate_all(
+        "all => all.map(e => e.clientWidth)"
+    )
+    assert widths
+    assert min(widths) > 600
+    room = page.locator("[class*=st-key-wide-]").first.bounding_box()
+    assert room is not None
+    assert room["x"] + room["width"] <= 390
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") == 390
+    page.close()
+
+
 def test_a_section_opens_on_a_click_and_stays_open_in_a_link(site: tuple[str, str], browser: Browser) -> None:
     page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
     page.goto(f"{site[0]}/capability")

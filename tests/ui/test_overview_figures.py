@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.harm import HARMFUL, UNREFUSED, outcome_words
 from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars, span_over
+from capsafe_core.figures.style import PHONE, figure, is_wide
 from capsafe_core.figures.training import along_training, capability_against_unsafe
 from capsafe_core.outcomes import OUTCOMES, TASK_ANSWER
 from capsafe_core.quoting import split_names
@@ -32,7 +34,7 @@ def paths_of(recipes: dict[str, list[list[tuple[float, float, float, float]]]]) 
             for step, (gained, unsafe, a, b) in enumerate(run)
         ],
         columns=["recipe", "seed", "step", "checkpoint_id", "gained", "unsafe", *BAND, "incoherent"],
-    )
+    ).assign(capability=0.5)
 
 
 @given(RUNS)
@@ -89,6 +91,8 @@ def test_a_line_style_means_one_recipe_in_every_figure_of_a_page() -> None:
             for step in (1, 2)
         ]
     ).assign(**dict.fromkeys(rates, 0.5), incoherent=0.1, checkpoint_id="x", judges_low=0.1, judges_high=0.6)
+    start = paths.head(1).assign(recipe="start", capability=np.nan, gained=np.nan)
+    paths = pd.concat([start, paths], ignore_index=True)
     for draw in (gained_against_unsafe, capability_against_unsafe, along_training):
         styles: dict[str, set[str]] = {}
         for trace in draw(paths).data:
@@ -97,6 +101,14 @@ def test_a_line_style_means_one_recipe_in_every_figure_of_a_page() -> None:
         assert {"a", "c", "f"} <= set(styles)
         for recipe, style in styles.items():
             assert style == {dict(a="solid", b="dash", c="dot", f="dashdot")[recipe]}, draw.__name__
+
+
+def test_a_figure_is_wide_by_its_columns_or_its_width() -> None:
+    assert not is_wide(figure(300))
+    assert not is_wide(figure(300, width=PHONE))
+    assert is_wide(figure(300, width=PHONE + 1))
+    assert not is_wide(make_subplots(rows=3, cols=1))
+    assert is_wide(make_subplots(rows=1, cols=2))
 
 
 def test_a_bar_is_called_by_its_judge_and_says_what_a_click_opens() -> None:
