@@ -134,17 +134,8 @@ def run_graph(
     jobs = [create_job(root, manifest) for manifest in manifests]
     # with jobs left out, those before them may still be on disk
     known = {job.job_id: job for job in (*list_jobs(root), *jobs)}
-    mine = [(job, part) for place, job in enumerate(jobs) for part in share.parts(job, place)]
-    for job, part in mine:
-        job.clear_stop()
-        if job.status(part).state == "partial":
-            look_again_after(job)
-    todo = [
-        (job, part) for job, part in mine if job.status(part).state != "done" or part in _asked_parts(job)
-    ]
-    for (
-        job
-    ) in jobs:  # also those that are done: outputs of somebody else are not taken for this study's silently
+    todo = _owed(jobs, share)
+    for job in jobs:  # those that are done too: somebody else's outputs are not taken for this study's
         require_own(job.folder, job.manifest)
     permit_all(root, [job.manifest for job, _ in todo], settings or Settings())
     began, given_up = time.time(), set[str]()
@@ -177,11 +168,24 @@ def run_graph(
     return not todo and not given_up
 
 
+def _owed(jobs: Sequence[Job], share: Share) -> list[tuple[Job, int]]:
+    """The parts of a share that are not done, or asked for again; what is partial has those after it look
+    again."""
+    mine = [(job, part) for place, job in enumerate(jobs) for part in share.parts(job, place)]
+    for job, part in mine:
+        job.clear_stop()
+        if job.status(part).state == "partial":
+            look_again_after(job)
+    return [
+        (job, part) for job, part in mine if job.status(part).state != "done" or part in _asked_parts(job)
+    ]
+
+
 def _next_turn(
     todo: Sequence[tuple[Job, int]], known: Mapping[str, Job], share: Share
 ) -> tuple[Job, int] | None:
     """The part to do next: a judge that has enough to look at, then the first that can be done whole; where
-    nothing else will happen, a judge that has anything to look at."""
+    nothing else will happen, a judge that has anything to look at, and nobody at work on more of it."""
     judges = [(job, part) for job, part in todo if comes_early(job, known)]
     looks = (turn for turn in judges if has_news(*turn, known, OFTEN * len(judges)))
     whole = (
@@ -189,7 +193,13 @@ def _next_turn(
         for job, part in todo
         if all(name in known and known[name].ended for name in job.manifest.after)
     )
-    rest = (turn for turn in judges if _is_stuck(todo, known, share) and has_news(*turn, known))
+    rest = (
+        turn
+        for turn in judges
+        if _is_stuck(todo, known, share)
+        and not any(known[name].state == "running" for name in turn[0].manifest.after)
+        and has_news(*turn, known)
+    )
     return next(itertools.chain(looks, whole, rest), None)
 
 

@@ -55,7 +55,7 @@ def _note_what_is_there(part: Part) -> None:
     ended = sum(job.ended for job in before)
     if ended < len(before):
         part.waits_for = (
-            f"What is there is judged: {ended} of the {len(before)} jobs that it comes after have ended."
+            f"What is there is judged. Of the jobs that it comes after, ended: {ended} of {len(before)}."
         )
 
 

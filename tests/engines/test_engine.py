@@ -125,7 +125,8 @@ def test_a_whole_study_runs_headless_and_again_does_nothing(root: Path, engine_p
     said: list[str] = []
     settings = Settings(engine_python=engine_python)
     assert run_graph(plan_study(study), root, said.append, settings), said
-    assert len(said) == len(plan_study(study))
+    whole = [line for line in said if "so far" not in line]  # a slow machine has judges look early
+    assert len(whole) == len(plan_study(study))
     again: list[str] = []
     assert run_graph(plan_study(study), root, again.append, settings)
     assert again == []

@@ -14,7 +14,7 @@ from capsafe_core.cli import app
 from capsafe_core.jobs import supervisor
 from capsafe_core.jobs.early_looks import LOOK, comes_early, has_news
 from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
-from capsafe_core.jobs.supervisor import Queue, is_queued
+from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
 from capsafe_core.judges.prefixes import PrefixJudge
 from capsafe_core.records import Generation, Judgment
 from capsafe_core.settings import Settings
@@ -90,7 +90,7 @@ def test_an_early_look_says_how_much_is_to_come(tmp_path: Path, answered: list[J
     for one in answered[:2]:
         arrive(tmp_path, one)
     assert run(job.folder, 0) == 0
-    assert f"2 of the {len(answered)} jobs" in job.status().message
+    assert f"ended: 2 of {len(answered)}." in job.status().message
     there = {g.id for one in answered[:2] for g in one.records() if isinstance(g, Generation)}
     judged = {j.generation_id for j in job.records() if isinstance(j, Judgment)}
     assert judged
@@ -187,6 +187,20 @@ def test_the_queue_lets_judges_look_between_others(
         ("waiting", "failed", "done", True, False),
         ("done", "failed", "done", False, False),
     ]
+
+
+def test_what_somebody_else_is_at_is_not_looked_at_over_and_over(
+    tmp_path: Path, answered: list[Job], this_python: str
+) -> None:
+    settings = Settings(home=tmp_path, jobs=tmp_path, engine_python=Path(this_python))
+    job, told = looks(tmp_path, answered[:2]), list[str]()
+    arrive(tmp_path, answered[0])
+    with Part(create_job(tmp_path, answered[1].manifest)):
+        assert not run_graph([job.manifest], tmp_path, told.append, settings)
+    assert (told, job.state) == ([], "waiting")
+    arrive(tmp_path, answered[1])
+    assert run_graph([job.manifest], tmp_path, told.append, settings)
+    assert job.state == "done"
 
 
 @pytest.mark.parametrize("often", [True, False])
