@@ -49,7 +49,9 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
         "crossing",
         *(("mcnemar", "benjamini") if tested else ()),
     )
-    section("Which judges and choices turn it?", "flips", lambda: conclusion_parts.families_and_flips(found))
+    section(
+        "Which judges and choices reverse it?", "flips", lambda: conclusion_parts.families_and_flips(found)
+    )
     section(
         "Where does the uncertainty come from, and what to buy next?",
         "sources",

@@ -122,7 +122,8 @@ def families_and_flips(found: Conclusion) -> None:
         flipping = pd.DataFrame(
             [
                 {
-                    "choice": f"{f.dimension}: {f.choice.replace('_', ' ')}",
+                    "choice": f"{CHOICE_WORDS[f.dimension]}: "
+                    f"{VARIANT_WORDS.get(f.choice, f.choice.replace('_', ' '))}",
                     "flips the sign": f"{f.flips} of {f.pairs}",
                 }
                 for f in found.flipping

@@ -124,9 +124,19 @@ def stances(view: View) -> None:
     group, words = ("incoherent", "incoherent and of coherent") if checked else ("unchecked", "unchecked")
     rates = [group, f"{group}_low", f"{group}_high", f"{group}_n", *(["coherent"] if checked else [])]
     judges = judges[["judge", *rates, "stance"]]
-    percents = {c: st.column_config.NumberColumn(format="percent") for c in rates if not c.endswith("_n")}
+    heads = {
+        group: f"{group}, unsafe %",
+        f"{group}_low": "95% CI from, %",
+        f"{group}_high": "to, %",
+        f"{group}_n": f"{group}, n",
+        "coherent": "coherent, unsafe %",
+    }
+    percents = {
+        c: st.column_config.NumberColumn(heads[c], format="%d" if c.endswith("_n") else "%.0f") for c in rates
+    }
+    shares = [c for c in rates if not c.endswith("_n")]
     st.dataframe(
-        visible_frame(judges),
+        visible_frame(judges.assign(**{c: 100 * judges[c] for c in shares})),
         hide_index=True,
         column_config={
             **percents,

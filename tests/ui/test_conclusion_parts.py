@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from capsafe_core.analysis.narrowed import CHOICE_WORDS
+from capsafe_core.specification import CHOICES
 from capsafe_core.ui.conclusion_parts import family_table
 
 
@@ -25,3 +27,8 @@ def test_families_are_per_cents_of_their_variants() -> None:
             "variants": 1,
         },
     ]
+
+
+def test_every_choice_that_may_reverse_a_claim_has_words() -> None:
+    assert set(CHOICES) <= set(CHOICE_WORDS)
+    assert not {words for words in CHOICE_WORDS.values() if "_" in words or "cut" in words.lower()}
