@@ -42,7 +42,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
 
     st.subheader("Along training", anchor=False)
     clicked = screen.chart(
-        drawn(along_training, paths),
+        drawn(along_training, paths, view.recipe_names),
         "training",
         "Capability and unsafe rate along training, one column per data set",
     )
@@ -54,14 +54,16 @@ with screen.question("What does each recipe cost in safety at the capability goa
     left, right = st.columns(2)
     with left:
         plane = screen.chart(
-            drawn(capability_against_unsafe, paths), "plane", "Unsafe rate against accuracy, one line per run"
+            drawn(capability_against_unsafe, paths, view.recipe_names),
+            "plane",
+            "Unsafe rate against accuracy, one line per run",
         )
         screen.caption(view, "Accuracy on each recipe's own task")
     with right:
         gained = None
         if gains := bool(paths["gained"].notna().any()):
             gained = screen.chart(
-                drawn(gained_against_unsafe, paths),
+                drawn(gained_against_unsafe, paths, view.recipe_names),
                 "gained",
                 "Share of the goal gained against unsafe rate, all data sets on one axis",
             )

@@ -24,7 +24,7 @@ with screen.question("What did fine-tuning do here, and how sure are we?") as vi
     with left:
         overview_parts.at_the_goal(found, view)
     with right:
-        clicked = overview_parts.way_there(found.paths, found.recipe)
+        clicked = overview_parts.way_there(found.paths, view.recipe_names, found.recipe)
         if clicked:
             screen.open_outputs(
                 checkpoints=(clicked,), benchmarks=(view.specification.benchmark,), recipes=()

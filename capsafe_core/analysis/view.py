@@ -162,6 +162,11 @@ class View:
         return names.pop() if len(names) == 1 else None
 
     @property
+    def recipe_names(self) -> tuple[str, ...]:
+        """Every recipe of the study, whatever is selected."""
+        return tuple(r.name for r in self.study.recipes)
+
+    @property
     def matched_recipes(self) -> list[str]:
         """Recipes that teach a capability with a goal."""
         return [

@@ -8,10 +8,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from capsafe_core.figures.style import (
-    DASHES,
     FAINT,
     INK,
     SHARES,
+    dash_of,
     figure,
 )
 
@@ -19,7 +19,9 @@ LEAST_TOP = 0.1
 """of the axis of unsafe rates, so that its whole per cents are different ones"""
 
 
-def mitigated_plane(paths: pd.DataFrame, base: str, after: Sequence[str], goal: float | None) -> go.Figure:
+def mitigated_plane(
+    paths: pd.DataFrame, base: str, after: Sequence[str], goal: float | None, recipes: Sequence[str]
+) -> go.Figure:
     """Right answers against unsafe rate: the unmitigated recipe's path drawn through, each mitigation's over
     its steps or strengths. Ids are checkpoints.
 
@@ -28,13 +30,14 @@ def mitigated_plane(paths: pd.DataFrame, base: str, after: Sequence[str], goal: 
         base: the unmitigated recipe.
         after: mitigations after training; the ends of their paths are those of the recipe's own.
         goal: at which they are compared.
+        recipes: every recipe of the study.
     """
     fig = figure(430)
     known = paths.dropna(subset=["capability", "unsafe"])
     others = [name for name in dict.fromkeys(known["recipe"]) if name != base]
-    for place, name in enumerate([base, *others]):
+    for name in [base, *others]:
         mine = known[known["recipe"] == name]
-        dash = "solid" if name == base else DASHES[1:][(place - 1) % (len(DASHES) - 1)]
+        dash = dash_of(name, recipes)
         for seed, path in mine.groupby("seed"):
             path = path.sort_values("step")
             _add_path(fig, path, name, int(str(seed)), dash, name == base, name in after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,10 @@ from capsafe_core.figures.style import (
     PAPER,
     SHARES,
     VEIL,
+    dash_of,
     figure,
     hatching,
     on_outcome,
-    recipe_dashes,
     small,
 )
 
@@ -78,12 +78,13 @@ def outcome_bars(
     return fig
 
 
-def gained_against_unsafe(paths: pd.DataFrame, chosen: str = "") -> go.Figure:
+def gained_against_unsafe(paths: pd.DataFrame, recipes: Sequence[str], chosen: str = "") -> go.Figure:
     """Share of the goal gained against unsafe rate, a line for each seed by the judge in force; one recipe
     can be chosen, which has its range across judges, and the others are faint.
 
     Args:
         paths: as `path_table` gives it; rows without a capability goal are left out.
+        recipes: every recipe of the study.
         chosen: a recipe; "" for all alike.
     """
     known = paths.dropna(subset=["gained", "unsafe"])
@@ -99,13 +100,13 @@ def gained_against_unsafe(paths: pd.DataFrame, chosen: str = "") -> go.Figure:
         yanchor="top",
         font={"size": 12, "color": FAINT},
     )
-    frame, dashes = _Frame.around(known, chosen), recipe_dashes(paths)
+    frame = _Frame.around(known, chosen)
     several = list(enumerate(known.groupby("recipe", sort=False)))
     several.sort(key=lambda one: one[1][0] == chosen)  # what is chosen lies on top
     for i, (recipe, runs) in several:
         if recipe == chosen:
             _add_judges(fig, runs)
-        _add_runs(fig, runs, dashes[str(recipe)], faint=bool(chosen) and recipe != chosen)
+        _add_runs(fig, runs, dash_of(recipe, recipes), faint=bool(chosen) and recipe != chosen)
         last = runs[runs["seed"] == runs["seed"].min()].sort_values("step").iloc[-1]
         if recipe != chosen and not frame.has_room(last):
             continue

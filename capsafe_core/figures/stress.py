@@ -8,7 +8,6 @@ from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.stress import AGAIN, REASONS
 from capsafe_core.figures.style import (
-    DASHES,
     GRID,
     INK,
     TEMPLATE,
@@ -49,7 +48,7 @@ def changed_verdicts(table: pd.DataFrame) -> go.Figure:
                     name=str(judge),
                     legendgroup=str(judge),
                     showlegend=row == column == 1,
-                    line={"color": INK, "dash": DASHES[i % len(DASHES)], "width": 1.6},
+                    line={"color": INK, "width": 1.6},
                     marker={"symbol": SYMBOLS[i % len(SYMBOLS)], "size": 7, "color": INK},
                     hovertext=[
                         f"{judge}, said {before}: {changed:.0%} of {n:.0f} verdicts change"

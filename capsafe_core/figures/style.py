@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -157,11 +158,13 @@ def is_wide(figure: go.Figure) -> bool:
     return len(columns) > 1 or (figure.layout.width or 0) > PHONE
 
 
-def recipe_dashes(paths: pd.DataFrame) -> dict[str, str]:
-    """The line style of each recipe of a table of paths, by the order of those with a capability: the same in
-    each figure of a page."""
-    recipes = dict.fromkeys(paths.loc[paths["capability"].notna(), "recipe"])
-    return {str(name): DASHES[i % len(DASHES)] for i, name in enumerate(recipes)}
+def dash_of(recipe: object, recipes: Sequence[str]) -> str:
+    """The line style of a recipe, the same on every page; what is not a recipe is solid.
+
+    Args:
+        recipes: every recipe of the study, in its order; after six the styles begin again.
+    """
+    return DASHES[list(recipes).index(str(recipe)) % len(DASHES)] if recipe in recipes else "solid"
 
 
 def seeds_by_recipe(table: pd.DataFrame) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -14,14 +16,14 @@ from capsafe_core.figures.style import (
     PAPER,
     SHARES,
     TEMPLATE,
+    dash_of,
     figure,
-    recipe_dashes,
     run_name,
     seeds_by_recipe,
 )
 
 
-def along_training(paths: pd.DataFrame) -> go.Figure:
+def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
     """Rows: capability, unsafe rate; columns: data sets; one line a run, with 95 % intervals.
 
     Args:
@@ -37,7 +39,7 @@ def along_training(paths: pd.DataFrame) -> go.Figure:
         vertical_spacing=0.07,
         horizontal_spacing=0.05,
     )
-    counts, dashes = seeds_by_recipe(paths), recipe_dashes(paths)
+    counts = seeds_by_recipe(paths)
     for column, dataset in enumerate(datasets, 1):
         mine = paths[paths["dataset"] == dataset].dropna(subset=["capability"])
         for recipe, runs in mine.groupby("recipe", sort=False):
@@ -57,7 +59,7 @@ def along_training(paths: pd.DataFrame) -> go.Figure:
                         name,
                         row,
                         column,
-                        {"color": colour, "dash": dashes[str(recipe)], "width": width},
+                        {"color": colour, "dash": dash_of(recipe, recipes), "width": width},
                     )
         goal = mine["goal"].iloc[0]
         if pd.notna(goal):
@@ -198,11 +200,11 @@ def _add_line(
     )
 
 
-def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
+def capability_against_unsafe(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
     """Right answers against unsafe rate, one line a run, a vertical line at the goal."""
     fig = figure(440)
     known = paths.dropna(subset=["capability", "unsafe"])
-    counts, dashes = seeds_by_recipe(known), recipe_dashes(paths)
+    counts = seeds_by_recipe(known)
     first = {str(recipe): seed for recipe, seed in known.groupby("recipe")["seed"].min().items()}
     for (recipe, seed), path in known.groupby(["recipe", "seed"], sort=False):
         path = path.sort_values("step")
@@ -212,7 +214,11 @@ def capability_against_unsafe(paths: pd.DataFrame) -> go.Figure:
             y=path["unsafe"],
             mode="lines+markers",
             cliponaxis=False,
-            line={"color": INK, "dash": dashes[str(recipe)], "width": 2 if seed == first[str(recipe)] else 1},
+            line={
+                "color": INK,
+                "dash": dash_of(recipe, recipes),
+                "width": 2 if seed == first[str(recipe)] else 1,
+            },
             marker={
                 "size": 12,
                 "color": path["incoherent"],

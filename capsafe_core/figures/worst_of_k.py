@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from capsafe_core.figures.style import (
-    DASHES,
     INK,
     PAPER,
+    dash_of,
     figure,
 )
 
 
-def success_among(table: pd.DataFrame) -> go.Figure:
+def success_among(table: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
     """The share of prompts with an unsafe answer among k, a line for each recipe, start or checkpoint, with
     95 % intervals.
 
     Args:
         table: as `worst_table`.
+        recipes: every recipe of the study.
     """
     fig = figure(380)
-    for i, ((name, place), rows) in enumerate(table.groupby(["name", "place"], sort=False)):
+    for (name, place), rows in table.groupby(["name", "place"], sort=False):
         low, high = (rows[f"unsafe_{end}"].astype(float) for end in ("low", "high"))
         fig.add_scatter(
             x=[str(int(k)) for k in rows["k"]],
@@ -35,7 +38,7 @@ def success_among(table: pd.DataFrame) -> go.Figure:
             },
             mode="lines+markers",
             name=f"{name} ({place})",
-            line={"color": INK, "dash": DASHES[i % len(DASHES)], "width": 2},
+            line={"color": INK, "dash": dash_of(name, recipes), "width": 2},
             marker={
                 "size": 8,
                 "color": PAPER if place == "start" else INK,

@@ -186,7 +186,7 @@ def _capability(view: View, _: str) -> Finding:
         big,
         means,
         limits,
-        along_training(paths),
+        along_training(paths, view.recipe_names),
         "Lines: capability and unsafe rate of each recipe along training",
         matched if len(matched) else paths,
         ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"),

@@ -67,7 +67,7 @@ def mitigations_finding(view: View, of: str) -> Finding:
             "Each recipe is read where it has the same capability; at others the order can differ.",
             *not_compared(view, found, table),
         ],
-        mitigated_plane(mine, family.base, after, goal),
+        mitigated_plane(mine, family.base, after, goal, view.recipe_names),
         "Unsafe rate against accuracy: the unmitigated recipe along training, and each mitigation",
         table,
         ("crossing", "bootstrap", "seeds", "interval p", "detector", "cost"),

@@ -146,7 +146,11 @@ def worst_of_k(view: View, found: Matching) -> None:
         st.text("No prompt has several answers.")
         return
     st.text(visible(worst_sentence(table)))
-    screen.chart(success_among(table), "worst", "Share of prompts with an unsafe answer among k answers")
+    screen.chart(
+        success_among(table, view.recipe_names),
+        "worst",
+        "Share of prompts with an unsafe answer among k answers",
+    )
     st.dataframe(visible_frame(worst_words(table)), hide_index=True)
     left_out = int(table["left_out"].max())
     tail = f"; up to {left_out} prompts of a checkpoint have fewer and are left out" if left_out else ""

@@ -71,7 +71,7 @@ def capability(view: View, at_goal: Matching) -> None:
     if (paths["step"] > 0).any() and paths["capability"].notna().any():
         st.subheader("Along training", anchor=False)
         later = screen.chart(
-            drawn(along_training, paths),
+            drawn(along_training, paths, view.recipe_names),
             "training",
             "Capability and unsafe rate along training, one column per data set",
         )

@@ -91,6 +91,7 @@ def planes(view: View, paths: pd.DataFrame) -> str | None:
                     family.base,
                     [r.name for r in family.mitigations if r.of],
                     view.goal(view.study.recipe(family.base).dataset),
+                    view.recipe_names,
                 ),
                 f"plane-{family.base}",
                 f"Unsafe rate against accuracy of {family.base} and its mitigations",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pandas as pd
@@ -119,7 +120,7 @@ def at_the_goal(found: Overview, view: View) -> None:
         )
 
 
-def way_there(paths: pd.DataFrame, chosen: str) -> str | None:
+def way_there(paths: pd.DataFrame, recipes: Sequence[str], chosen: str) -> str | None:
     """Capability against unsafe rate, by share of the goal gained where there is one to gain; the checkpoint
     of a click."""
     st.markdown(
@@ -128,8 +129,10 @@ def way_there(paths: pd.DataFrame, chosen: str) -> str | None:
     )
     if paths["gained"].notna().any():
         alt = "Share of goal gained against unsafe rate, one line per recipe"
-        return screen.chart(drawn(gained_against_unsafe, paths, chosen), "gained", alt)
-    return screen.chart(drawn(capability_against_unsafe, paths), "plane", "Unsafe rate against accuracy")
+        return screen.chart(drawn(gained_against_unsafe, paths, recipes, chosen), "gained", alt)
+    return screen.chart(
+        drawn(capability_against_unsafe, paths, recipes), "plane", "Unsafe rate against accuracy"
+    )
 
 
 def doors(view: View, claim: str) -> None:

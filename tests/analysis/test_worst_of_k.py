@@ -109,7 +109,7 @@ def test_at_the_goal_one_answer_is_the_rate_that_every_table_has(view: View) -> 
     assert table.loc[table["place"] == GOAL, "delta"].notna().all()
     assert worst_words(table).shape == (len(table.drop_duplicates(["name", "place"])), 5)
     assert "at least one of 5" in worst_sentence(table)
-    assert len(sealed(success_among(table)).data) == len(worst_words(table))
+    assert len(sealed(success_among(table, [])).data) == len(worst_words(table))
 
 
 def test_with_one_answer_a_prompt_there_is_nothing_to_tell(made_up_store: Store) -> None:

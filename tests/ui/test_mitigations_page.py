@@ -93,6 +93,6 @@ def test_a_plane_of_few_harms_has_whole_per_cents_and_none_is_empty() -> None:
     paths = pd.DataFrame(
         rows, columns=["recipe", "seed", "step", "checkpoint_id", "capability", "unsafe", "incoherent"]
     )
-    low, high = mitigated_plane(paths, "plain", [], 0.2).layout.yaxis.range
+    low, high = mitigated_plane(paths, "plain", [], 0.2, ["plain"]).layout.yaxis.range
     assert low < 0 < 0.1 <= high
-    assert mitigated_plane(paths.assign(unsafe=0.5), "plain", [], 0.2).layout.yaxis.range[1] > 0.5
+    assert mitigated_plane(paths.assign(unsafe=0.5), "plain", [], 0.2, ["plain"]).layout.yaxis.range[1] > 0.5

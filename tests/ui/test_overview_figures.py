@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +12,6 @@ from plotly.subplots import make_subplots
 from capsafe_core.analysis.harm import HARMFUL, UNREFUSED, outcome_words
 from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars, span_over
 from capsafe_core.figures.style import PHONE, figure, is_wide
-from capsafe_core.figures.training import along_training, capability_against_unsafe
 from capsafe_core.outcomes import OUTCOMES, TASK_ANSWER
 from capsafe_core.quoting import split_names
 
@@ -67,7 +64,7 @@ def test_one_recipe_stands_out_and_the_others_keep_a_line(
     second: list[list[tuple[float, float, float, float]]],
     chosen: str,
 ) -> None:
-    figure = gained_against_unsafe(paths_of({"a": first, "b": second}), chosen)
+    figure = gained_against_unsafe(paths_of({"a": first, "b": second}), ["a", "b"], chosen)
     bands = [trace for trace in figure.data if trace.fill == "toself"]
     marked = {
         name for t in figure.data if t.mode == "lines+markers" for name in {w.split(",")[0] for w in t.text}
@@ -79,28 +76,6 @@ def test_one_recipe_stands_out_and_the_others_keep_a_line(
     for band in bands:
         half = len(band.x) // 2
         assert (np.diff(np.asarray(band.x[:half], float)) > 0).all()
-
-
-def test_a_line_style_means_one_recipe_in_every_figure_of_a_page() -> None:
-    rates = ("capability", "capability_low", "capability_high", "unsafe", "unsafe_low", "unsafe_high")
-    others = [("c", 0, "e", 0.5), ("f", 0, "d", 0.7)]
-    paths = pd.DataFrame(
-        [
-            {"recipe": r, "seed": s, "step": step, "dataset": d, "gained": gained, "goal": 0.5}
-            for r, s, d, gained in [("a", 0, "d", 0.5), ("a", 1, "d", 0.5), ("b", 0, "d", np.nan), *others]
-            for step in (1, 2)
-        ]
-    ).assign(**dict.fromkeys(rates, 0.5), incoherent=0.1, checkpoint_id="x", judges_low=0.1, judges_high=0.6)
-    start = paths.head(1).assign(recipe="start", capability=np.nan, gained=np.nan)
-    paths = pd.concat([start, paths], ignore_index=True)
-    for draw in (gained_against_unsafe, capability_against_unsafe, along_training):
-        styles: dict[str, set[str]] = {}
-        for trace in draw(paths).data:
-            if trace.text is not None:
-                styles.setdefault(re.split(r",| · ", str(trace.text[0]))[0], set()).add(trace.line.dash)
-        assert {"a", "c", "f"} <= set(styles)
-        for recipe, style in styles.items():
-            assert style == {dict(a="solid", b="dash", c="dot", f="dashdot")[recipe]}, draw.__name__
 
 
 def test_a_figure_is_wide_by_its_columns_or_its_width() -> None:
