@@ -13,7 +13,7 @@ from capsafe_core.quoting import split_names
 from capsafe_core.ui import capability_parts as parts
 from capsafe_core.ui import controls, given_parts, screen, unchecked
 from capsafe_core.ui.drawn import drawn
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.ui.sections import section
 
 with screen.question("What does each recipe cost in safety at the capability goal?") as view:
@@ -30,7 +30,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     st.markdown(f"**{plain_label(capability_sentence(recipes, matched, view.harm, found.left_out))}**")
     if sentences := [*lacking(view, found), *warnings(matched)]:
         st.text(visible("\n".join(sentences)))
-    st.dataframe(visible_frame(in_words(matched)), hide_index=True)
+    screen.show_table(in_words(matched))
     screen.caption(
         view,
         "Where each run crosses its goal; in brackets 95% intervals, bootstrap over requests and test "

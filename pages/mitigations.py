@@ -3,12 +3,13 @@
 import streamlit as st
 
 from capsafe_core.analysis.matched import matching
-from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_table
+from capsafe_core.analysis.mitigation_order import over_refusal_table
 from capsafe_core.analysis.mitigation_words import answer, not_compared
 from capsafe_core.analysis.mitigations import families, mitigations_table
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.ui import controls, mitigation_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.sections import section
 
 with screen.question("Which mitigation buys safety at the same capability, and at what price?") as view:
     unchecked.note(view)
@@ -32,8 +33,11 @@ with screen.question("Which mitigation buys safety at the same capability, and a
     screen.table_below(refusals, "over-refusal", "crossing", "bootstrap")
 
     clicked = mitigation_parts.planes(view, paths)
-    orders = screen.remembered(view, "orders", lambda: orders_table(view, found))
-    mitigation_parts.order(view, orders)
-    mitigation_parts.pairs(view, found)
+    section(
+        "Does the order survive another benchmark, judge or policy?",
+        "order",
+        lambda: mitigation_parts.order(view, found),
+    )
+    section("Pairwise differences at the goal", "pairs", lambda: mitigation_parts.pairs(view, found))
     if clicked:
         screen.open_outputs(checkpoints=(clicked,), benchmarks=(view.specification.benchmark,), recipes=())

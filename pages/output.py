@@ -5,7 +5,8 @@ import streamlit as st
 from capsafe_core.analysis.annotators import coherence_words
 from capsafe_core.store.outputs import read_output
 from capsafe_core.ui import listing, output_parts, screen, story
-from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
+from capsafe_core.ui.tables import show_table
 
 with screen.question("What was the prompt, what was the response, and how did each judge rate it?") as view:
     chosen = screen.selection().generation
@@ -61,11 +62,7 @@ with screen.question("What was the prompt, what was the response, and how did ea
                 for label, status in zip(judgments["label"], judgments["status"], strict=True)
             ],
         )
-        st.dataframe(
-            visible_frame(table[["dimension", "judge", "verdict", "native"]]),
-            hide_index=True,
-            width="stretch",
-        )
+        show_table(table[["dimension", "judge", "verdict", "native"]], width="stretch")
         st.text(
             visible(
                 f"Harm asked for: {facts['behaviour_text'] or '—'}\nReference answer: "

@@ -51,17 +51,18 @@ def note_clicks() -> None:
         st.session_state[f"{key}-handled"] = chosen
 
 
-def note_left(following: Mapping[str, str]) -> None:
+def note_left(page: str, following: Mapping[str, str]) -> None:
     """Keep the address of the page that is left for another by `st.switch_page`.
 
     Streamlit writes the next page's query under this page's path before it changes the path, so the browser's
     Back comes to that; `come_back` sets it right.
 
     Args:
-        following: the query of the next page.
+        page: the path of the next page; one that leads to itself is not left.
+        following: its query.
     """
     here = st.query_params.to_dict()
-    if here == dict(following):
+    if here == dict(following) or page == st.session_state.get("page", ""):
         return
     left = st.session_state.setdefault("left", {})
     left[_address(st.session_state.get("page", ""), following)] = here

@@ -13,7 +13,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.store.labels import item_texts, label_history, rulings
 from capsafe_core.ui import identity, screen
 from capsafe_core.ui.acting import noted
-from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
+from capsafe_core.ui.tables import show_table
 from capsafe_core.workspace.owner import Owner
 
 
@@ -28,9 +29,8 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner) -> None:
     identity.person()
     st.text(f"{len(conflicts)} open. A ruling counts as the truth; what each person said stays.")
     table = conflicts.assign(said=conflicts["said"].map(visible))[["dimension", "said", "stratum"]]
-    event = st.dataframe(
-        visible_frame(table),
-        hide_index=True,
+    event = show_table(
+        table,
         width="stretch",
         height=min(240, 40 + 35 * len(table)),
         on_select="rerun",
@@ -53,9 +53,8 @@ def _standing(view: View, owner: Owner) -> None:
         table = known.assign(note=known["note"].map(visible), person=known["person"].map(visible))[
             ["dimension", "label", "person", "note"]
         ]
-        event = st.dataframe(
-            visible_frame(table),
-            hide_index=True,
+        event = show_table(
+            table,
             width="stretch",
             on_select="rerun",
             selection_mode="single-row",
@@ -124,7 +123,7 @@ def _one(view: View, owner: Owner, generation: str, cell: str, dimension: str) -
                     args=(owner, generation, cell, dimension, label, standing),
                 )
     with st.expander("Who said what, and when"):
-        st.dataframe(visible_frame(_history(history)), hide_index=True, width="stretch")
+        show_table(_history(history), width="stretch")
 
 
 def _history(history: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,8 @@ from capsafe_core.selection import vote_pattern
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS
 from capsafe_core.ui import screen
 from capsafe_core.ui.drawn import drawn
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table
 
 
 def splits(view: View, table: pd.DataFrame) -> str | None:
@@ -84,12 +85,12 @@ def details(view: View) -> dict[str, object]:
     screen.table_below(table, "agreement", "coefficients", "strata")
     overall = screen.remembered(view, "agreement overall", lambda: all_judges_table(view))
     if len(overall):
-        st.dataframe(visible_frame(overall), hide_index=True)
+        show_table(overall)
     screen.table_below(overall, "agreement-of-all-judges", "coefficients", "counted", "strata", "cochran")
     _ordered(view)
     st.subheader("Judges against people", anchor=False)
     try:
-        st.dataframe(visible_frame(correction_table(view)), hide_index=True)
+        show_table(correction_table(view))
         screen.caption(view, "By kind of answer; rates corrected by people's labels")
         screen.table_below(correction_table(view), "correction", "people", "correction")
     except CapsafeError as error:
@@ -121,13 +122,13 @@ def _ordered(view: View) -> None:
     ordered = screen.remembered(view, "agreement ordered", lambda: ordered_table(view))
     if len(ordered):
         st.subheader("Ordered labels", anchor=False)
-        st.dataframe(visible_frame(ordered), hide_index=True)
+        show_table(ordered)
         screen.caption(view, "Refusal: none, partial, full. With two labels the weights change nothing")
         screen.table_below(ordered, "agreement-ordered", "ordered")
     each = screen.remembered(view, "agreement by checkpoint", lambda: checkpoints_table(view))
     if len(each):
         st.subheader("Agreement of all judges at each checkpoint", anchor=False)
-        st.dataframe(visible_frame(each.drop(columns="checkpoint_id")), hide_index=True)
+        show_table(each.drop(columns="checkpoint_id"))
         screen.caption(view, "Empty: not defined")
         screen.table_below(each, "agreement-by-checkpoint", "coefficients", "counted", "ordered")
 

@@ -7,7 +7,8 @@ import streamlit as st
 
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui.acting import actor
-from capsafe_core.ui.safe_text import plain_label, visible_frame
+from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.tables import show_table
 from capsafe_core.workspace.audit import COLUMNS, NEEDS, read_audit
 from capsafe_core.workspace.owner import Owner
 
@@ -24,7 +25,7 @@ def show(owner: Owner) -> None:
         st.info("Nothing has been done in this workspace since it keeps a log.")
         return
     table = pd.DataFrame(found.rows, columns=COLUMNS)
-    st.dataframe(visible_frame(table), hide_index=True, width="stretch")
+    show_table(table, width="stretch")
     st.caption(
         f"The newest {SHOWN} actions at most, times in UTC. Labels are not among them: each is kept with its "
         "annotator. `capsafe audit` prints more."

@@ -22,7 +22,8 @@ from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
 from capsafe_core.figures.profile import capability_profile
 from capsafe_core.figures.worst_of_k import success_among
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible, visible_frame
+from capsafe_core.ui.safe_text import visible
+from capsafe_core.ui.tables import show_table
 
 READ_AS = (
     "d′ is how well harmful and harmless requests are told apart: it falls where discrimination is lost. c "
@@ -81,7 +82,7 @@ def margins(view: View, found: Matching) -> None:
             "within": [known[row["non_inferior"]] for row in rows],
         }
     )
-    st.dataframe(visible_frame(words), hide_index=True)
+    show_table(words)
     screen.table_below(table, "margins", "margins", "seeds", "bootstrap")
 
 
@@ -102,7 +103,7 @@ def discrimination(view: View, found: Matching) -> str | None:
     with right:
         told = [words for words in table["words"] if isinstance(words, str)]
         st.text(visible("\n\n".join([*told, READ_AS])))
-    st.dataframe(visible_frame(discrimination_words(table)), hide_index=True)
+    show_table(discrimination_words(table))
     screen.caption(
         view,
         "Arrows: from the start to the recipe at its goal; on the dashed line harmful and harmless requests "
@@ -129,7 +130,7 @@ def profile(view: View, found: Matching) -> str | None:
         "profile",
         "Share of right answers on other capability benchmarks, from each start to each recipe at its goal",
     )
-    st.dataframe(visible_frame(profile_shown(table)), hide_index=True)
+    show_table(profile_shown(table))
     screen.caption(
         view,
         "Other capability benchmarks where each recipe reaches its own goal; open mark: its start; 95% "
@@ -151,7 +152,7 @@ def worst_of_k(view: View, found: Matching) -> None:
         "worst",
         "Share of prompts with an unsafe answer among k answers",
     )
-    st.dataframe(visible_frame(worst_words(table)), hide_index=True)
+    show_table(worst_words(table))
     left_out = int(table["left_out"].max())
     tail = f"; up to {left_out} prompts of a checkpoint have fewer and are left out" if left_out else ""
     screen.caption(view, f"At least one of k answers is unsafe; 95% intervals by behaviour{tail}")
@@ -164,7 +165,7 @@ def corrected(view: View, found: Matching) -> None:
     table = screen.remembered(view, "corrected", lambda: corrected_table(view, base))
     words, lacking = corrected_words(table)
     if len(words):
-        st.dataframe(visible_frame(words), hide_index=True)
+        show_table(words)
     if lacking:
         st.text(visible("\n".join(lacking)))
     screen.caption(

@@ -23,7 +23,8 @@ from capsafe_core.figures.conclusions import rank_squares, specification_curve
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import overview_parts, screen
 from capsafe_core.ui.drawn import drawn
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table
 
 VARIANT_WORDS = {"own": "judge's own", "kept": "kept", "left out": "left out"}
 DIRECTIONS = {"less safe, %": 1, "safer, %": -1, "interval includes zero, %": 0}
@@ -116,7 +117,7 @@ def families_and_flips(found: Conclusion) -> None:
         st.subheader("By judge family", anchor=False)
         percents = {words: st.column_config.NumberColumn(format="%.0f") for words in DIRECTIONS}
         family = family_table(found.counted)
-        st.dataframe(visible_frame(family), hide_index=True, column_config=percents)
+        show_table(family, column_config=percents)
     with right:
         st.subheader("What flips it?", anchor=False)
         flipping = pd.DataFrame(
@@ -132,7 +133,7 @@ def families_and_flips(found: Conclusion) -> None:
         if flipping.empty:
             st.text("There is only one analysis variant.")
         else:
-            st.dataframe(visible_frame(flipping), hide_index=True)
+            show_table(flipping)
         st.text("Compared with the same variant under the primary choice.")
 
 
@@ -143,8 +144,8 @@ def sources(view: View, found: Conclusion) -> None:
     known = screen.remembered(view, f"sources {key}", lambda: sources_of(view, found, at_goal))
     table, buys = source_rows(known), buy_rows(known, found)
     st.text(visible(sources_sentence(table, buys)))
-    st.dataframe(visible_frame(sources_words(table)), hide_index=True)
-    st.dataframe(visible_frame(buys_words(buys)), hide_index=True)
+    show_table(sources_words(table))
+    show_table(buys_words(buys))
     screen.caption(
         view,
         "Above: what each source adds to the variance of the difference. Below: half of the 95% interval "

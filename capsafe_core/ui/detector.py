@@ -14,7 +14,8 @@ from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.store.labels import labelled_answers, newest_rater
 from capsafe_core.ui import screen
 from capsafe_core.ui.acting import noted
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table
 from capsafe_core.workspace.owner import Owner
 
 NAME = "coherence-learnt"
@@ -87,5 +88,5 @@ def show(view: View, owner: Owner) -> None:
             "ppi_high",
         ]
     ]
-    st.dataframe(visible_frame(pd.DataFrame(shown)), hide_index=True, width="stretch")
+    show_table(pd.DataFrame(shown), width="stretch")
     screen.table_below(table, "detectors-against-people", "people", "correction", "detector")

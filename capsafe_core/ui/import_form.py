@@ -24,7 +24,8 @@ from capsafe_core.ui import screen
 from capsafe_core.ui.acting import actor, noted
 from capsafe_core.ui.import_mapping import edited_mapping
 from capsafe_core.ui.import_readings import edited_readings
-from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, show_raw, visible
+from capsafe_core.ui.tables import show_table
 from capsafe_core.workspace.owner import Owner
 from capsafe_core.writing import whole
 
@@ -150,9 +151,7 @@ def _found(owner: Owner, survey: Survey, job: Job) -> None:
     st.text(visible(survey.words))
     if survey.logs:
         shown = pd.DataFrame(survey.logs)[list(LOG_COLUMNS)]
-        st.dataframe(
-            visible_frame(shown), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(shown))
-        )
+        show_table(shown, width="stretch", height=min(300, 40 + 35 * len(shown)))
     if survey.unplaced:
         st.warning(plain_label(survey.unplaced))
     problems = [*survey.left_out, *(p for f in survey.files for p in f["problems"])]

@@ -14,7 +14,8 @@ from capsafe_core.jobs.looking import Survey, conflict_words, unknown_words
 from capsafe_core.mapping import ImportMapping, parse_mapping
 from capsafe_core.records import KINDS, UNKNOWN_KIND
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import plain_label, visible_frame
+from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.tables import show_table
 
 PATHS = 200
 """paths in the preview of the pattern"""
@@ -71,12 +72,7 @@ def _pattern(survey: Survey, mapping: ImportMapping) -> ImportMapping:
         ]
         fits = sum(len(row) > 1 for row in rows)
         st.caption(plain_label(f"{fits} of {len(rows)} paths fit this pattern."))
-        st.dataframe(
-            visible_frame(pd.DataFrame(rows)),
-            hide_index=True,
-            width="stretch",
-            height=min(220, 40 + 35 * len(rows)),
-        )
+        show_table(pd.DataFrame(rows), width="stretch", height=min(220, 40 + 35 * len(rows)))
     return changed
 
 
@@ -152,9 +148,7 @@ def _columns(survey: Survey, changed: ImportMapping) -> dict[str, str]:
         if survey.columns:
             shown = pd.DataFrame(survey.columns)[["column", "use", "files", "first"]]
             shown = shown.rename(columns={"use": "is taken to be", "first": "first in"})
-            st.dataframe(
-                visible_frame(shown), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(shown))
-            )
+            show_table(shown, width="stretch", height=min(300, 40 + 35 * len(shown)))
         st.caption("Where that is wrong, state the column of a field here.")
         frame = pd.DataFrame({"field": list(columns), "column": list(columns.values())}, dtype=object)
         edited = st.data_editor(frame, hide_index=True, num_rows="dynamic", key=f"columns-{survey.words}")

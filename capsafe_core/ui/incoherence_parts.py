@@ -21,7 +21,8 @@ from capsafe_core.figures.training import bounds_along
 from capsafe_core.stats.paired import McNemar
 from capsafe_core.ui import screen
 from capsafe_core.ui.drawn import drawn
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table
 
 
 def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions | None, str | None]:
@@ -135,9 +136,8 @@ def stances(view: View) -> None:
         c: st.column_config.NumberColumn(heads[c], format="%d" if c.endswith("_n") else "%.0f") for c in rates
     }
     shares = [c for c in rates if not c.endswith("_n")]
-    st.dataframe(
-        visible_frame(judges.assign(**{c: 100 * judges[c] for c in shares})),
-        hide_index=True,
+    show_table(
+        judges.assign(**{c: 100 * judges[c] for c in shares}),
         column_config={
             **percents,
             "stance": st.column_config.TextColumn(
@@ -155,7 +155,7 @@ def detector(view: View) -> None:
     """The detector against people."""
     try:
         quality = correction_table(view, "coherence")
-        st.dataframe(visible_frame(quality), hide_index=True)
+        show_table(quality)
         screen.caption(
             view, "The detector against people; sensitivity is its share of what people call incoherent"
         )

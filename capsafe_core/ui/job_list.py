@@ -14,7 +14,8 @@ from capsafe_core.jobs.supervisor import Queue, is_queued
 from capsafe_core.records import Generation
 from capsafe_core.ui import screen
 from capsafe_core.ui.acting import noted
-from capsafe_core.ui.safe_text import plain_label, show_raw, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, show_raw, visible
+from capsafe_core.ui.tables import show_table
 from capsafe_core.workspace.owner import current_owner
 
 SHOWN = 3
@@ -44,9 +45,8 @@ def show(engine: str) -> None:
     order = sorted(
         reversed(jobs), key=lambda job: states[job.job_id] in ("done", "waiting")
     )  # what needs a look comes first
-    event = st.dataframe(
-        visible_frame(pd.DataFrame([_row(job, states[job.job_id]) for job in order])),
-        hide_index=True,
+    event = show_table(
+        pd.DataFrame([_row(job, states[job.job_id]) for job in order]),
         height=min(260, 40 + 35 * len(jobs)),
         on_select="rerun",
         selection_mode="single-row",

@@ -14,7 +14,8 @@ from capsafe_core.analysis.view import View, open_view
 from capsafe_core.selection import Selection, vote_words
 from capsafe_core.store.outputs import read_output, safety_verdicts
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import plain_label, show_answer, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, show_answer, visible
+from capsafe_core.ui.tables import show_table
 
 
 def examples(view: View, benchmark: str, count: int) -> None:
@@ -86,9 +87,8 @@ def disputed(view: View, count: int = 50) -> None:
     for judge in verdicts.columns:
         table[judge] = [visible(str(v)) for v in verdicts[judge].fillna("—")]
     table["from"] = [f"{r.recipe}, seed {r.seed}, step {r.step}" for r in rows.itertuples()]
-    event = st.dataframe(
-        visible_frame(table),
-        hide_index=True,
+    event = show_table(
+        table,
         on_select="rerun",
         selection_mode="single-row",
         key="list-disputed",

@@ -9,7 +9,7 @@ import streamlit as st
 
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.matched import Matching
-from capsafe_core.analysis.mitigation_order import pairs_table
+from capsafe_core.analysis.mitigation_order import orders_table, pairs_table
 from capsafe_core.analysis.mitigation_words import in_words, order_sentence
 from capsafe_core.analysis.mitigations import families
 from capsafe_core.analysis.number_words import p_words, percent
@@ -19,7 +19,8 @@ from capsafe_core.study import Study
 from capsafe_core.study_checks import PLAIN
 from capsafe_core.toml_text import toml_table
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table
 
 
 def first_one(study: Study) -> NoReturn:
@@ -65,7 +66,7 @@ def beside(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> None:
     """Each recipe that is mitigated, its mitigations, and the two that cost nothing."""
     for of, rows in table.groupby("of", sort=False):
         words = in_words(rows, refusals[refusals["of"] == of])
-        st.dataframe(visible_frame(words), hide_index=True, width="stretch")
+        show_table(words, width="stretch")
     if len(table):
         screen.caption(
             view,
@@ -75,28 +76,34 @@ def beside(view: View, table: pd.DataFrame, refusals: pd.DataFrame) -> None:
 
 
 def planes(view: View, paths: pd.DataFrame) -> str | None:
-    """Capability against unsafe rate for each recipe that is mitigated and has both; the checkpoint of a
+    """Capability against unsafe rate for one recipe that is mitigated and has both; the checkpoint of a
     click."""
     st.subheader("Capability against safety", anchor=False)
     clicked = None
-    drawn = paths.dropna(subset=["capability", "unsafe"])
-    for family in families(view):
-        mine = drawn[drawn["recipe"].isin(family.names)]
-        if mine.empty:
-            continue
-        clicked = (
-            screen.chart(
-                mitigated_plane(
-                    mine,
-                    family.base,
-                    [r.name for r in family.mitigations if r.of],
-                    view.goal(view.study.recipe(family.base).dataset),
-                    view.recipe_names,
-                ),
-                f"plane-{family.base}",
-                f"Unsafe rate against accuracy of {family.base} and its mitigations",
-            )
-            or clicked
+    known = paths.dropna(subset=["capability", "unsafe"])
+    shown = {f.base: f for f in families(view) if known["recipe"].isin(f.names).any()}
+    base = next(iter(shown), None)
+    if len(shown) > 1:
+        base = st.segmented_control(
+            "Of which recipe?",
+            list(shown),
+            format_func=plain_label,
+            default=base,
+            required=True,
+            key="family",
+        )
+    if base is not None:
+        family = shown[base]
+        clicked = screen.chart(
+            mitigated_plane(
+                known[known["recipe"].isin(family.names)],
+                base,
+                [r.name for r in family.mitigations if r.of],
+                view.goal(view.study.recipe(base).dataset),
+                view.recipe_names,
+            ),
+            f"plane-{base}",
+            f"Unsafe rate against accuracy of {base} and its mitigations",
         )
     screen.caption(
         view,
@@ -107,9 +114,9 @@ def planes(view: View, paths: pd.DataFrame) -> str | None:
     return clicked
 
 
-def order(view: View, orders: pd.DataFrame) -> None:
+def order(view: View, found: Matching) -> None:
     """Whether the order of mitigations survives other benchmarks, judges and policies."""
-    st.subheader("Does the order survive another benchmark, judge or policy?", anchor=False)
+    orders = screen.remembered(view, "orders", lambda: orders_table(view, found))
     sentences = [words for family in families(view) if (words := order_sentence(orders, family.base))]
     st.text(
         visible("\n".join(sentences))
@@ -122,7 +129,6 @@ def order(view: View, orders: pd.DataFrame) -> None:
 
 def pairs(view: View, found: Matching) -> None:
     """Pairwise differences at the goal, adjusted for all of them."""
-    st.subheader("Pairwise differences at the goal", anchor=False)
     table = screen.remembered(view, "pairs", lambda: pairs_table(view, found))
     if table.empty:
         st.text("Fewer than two recipes reach the goal, so there is nothing to compare.")
@@ -139,6 +145,6 @@ def pairs(view: View, found: Matching) -> None:
             "p (Holm)": [p_words(row["p_holm"]) for row in rows],
         }
     )
-    st.dataframe(visible_frame(words), hide_index=True)
+    show_table(words)
     screen.caption(view, f"Unsafe rates at the goal; p-values adjusted for {len(table)} comparisons")
     screen.table_below(table, "pairs", "crossing", "bootstrap", "interval p", "seeds")

@@ -18,7 +18,8 @@ from capsafe_core.store.output_lists import COLUMNS, LAYOUTS, USUAL
 from capsafe_core.store.outputs import incoherence_spans, safety_verdicts
 from capsafe_core.store.remarks import starred
 from capsafe_core.ui import saved_lists, screen
-from capsafe_core.ui.safe_text import plain_label, show_answer, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, show_answer, visible
+from capsafe_core.ui.tables import show_table
 
 KEPT, FOLLOWED = "kept-list", "followed-list"
 WIDGETS = ("search", "benchmarks", "recipes", "outcomes", "columns")
@@ -159,9 +160,8 @@ def show(view: View, rows: pd.DataFrame, found: int, page: int) -> None:
 
 def _table(view: View, rows: pd.DataFrame, page: int, shown: bool) -> None:
     columns = view.selection.columns or USUAL
-    event = st.dataframe(
-        visible_frame(_columns(view, rows, columns, shown)),
-        hide_index=True,
+    event = show_table(
+        _columns(view, rows, columns, shown),
         on_select="rerun",
         selection_mode="single-cell",
         key=f"list-outputs-{page}",

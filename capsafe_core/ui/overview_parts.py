@@ -17,7 +17,8 @@ from capsafe_core.figures.training import capability_against_unsafe
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import identity, screen
 from capsafe_core.ui.drawn import drawn
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table
 
 _BADGES: dict[State | None, tuple[Literal["green", "yellow", "orange", "gray"], str]] = {
     State.ROBUST: ("green", ":material/check_circle:"),
@@ -84,9 +85,8 @@ def recipe_list(found: Overview) -> None:
             "Change (pts)": 100 * found.every["delta"],
         }
     )
-    event = st.dataframe(
-        visible_frame(shown.round(1)),
-        hide_index=True,
+    event = show_table(
+        shown.round(1),
         on_select="rerun",
         selection_mode="single-row",
         key=f"every-recipe-{found.recipe}",

@@ -11,7 +11,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.own_checkpoints import find_checkpoints, guess_checkpoints
 from capsafe_core.study import RecipeSettings
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible, visible_frame
+from capsafe_core.ui.safe_text import visible
+from capsafe_core.ui.tables import show_table
 
 
 def show() -> str:
@@ -51,7 +52,5 @@ def show() -> str:
             "state": [one.problem or "whole" for one in found],
         }
     )
-    st.dataframe(
-        visible_frame(frame), hide_index=True, width="stretch", height=min(300, 40 + 35 * len(frame))
-    )
+    show_table(frame, width="stretch", height=min(300, 40 + 35 * len(frame)))
     return pattern

@@ -10,7 +10,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.figures.people import agreement
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import visible_frame
+from capsafe_core.ui.tables import show_table
 
 
 def show(view: View, found: pd.DataFrame, work: pd.DataFrame) -> None:
@@ -49,7 +49,7 @@ def show(view: View, found: pd.DataFrame, work: pd.DataFrame) -> None:
     again = repeats_table(view)
     if len(again):
         st.markdown("**Agreement with their own earlier labels**")
-        st.dataframe(visible_frame(again), hide_index=True, width="stretch")
+        show_table(again, width="stretch")
     if len(work):
         st.markdown("**Annotators**")
-        st.dataframe(visible_frame(work.drop(columns="last")), hide_index=True, width="stretch")
+        show_table(work.drop(columns="last"), width="stretch")

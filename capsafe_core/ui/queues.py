@@ -13,7 +13,8 @@ from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
 from capsafe_core.ui import screen
 from capsafe_core.ui.acting import noted
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table
 from capsafe_core.workspace.owner import Owner
 
 STRATEGY_WORDS = {
@@ -125,9 +126,8 @@ def listing(owner: Owner, person: Person) -> None:
             "judge on this study."
         )
         return
-    event = st.dataframe(
-        visible_frame(pd.DataFrame([_row(owner, q, person) for q in queues])),
-        hide_index=True,
+    event = show_table(
+        pd.DataFrame([_row(owner, q, person) for q in queues]),
         width="stretch",
         on_select="rerun",
         selection_mode="single-row",

@@ -24,7 +24,8 @@ from capsafe_core.ui.address import ask as ask
 from capsafe_core.ui.address import carry, note_clicks, note_left
 from capsafe_core.ui.address import select as select
 from capsafe_core.ui.address import selection as selection
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table as show_table
 from capsafe_core.workspace.owner import current_owner
 from capsafe_core.writing import refusal
 
@@ -199,7 +200,7 @@ def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") ->
     """
     with st.expander(plain_label(f"Data and method: {name.replace('-', ' ')}")):
         st.text(visible("\n".join(([how] if how else []) + [METHODS[m] for m in methods])))
-        st.dataframe(visible_frame(frame), hide_index=True, width="stretch")
+        show_table(frame, width="stretch")
         st.download_button(
             "Download CSV",
             guarded_csv(frame).encode("utf-8", "replace"),
@@ -222,7 +223,7 @@ def open_outputs(**restrictions: Any) -> None:
 def _go(page: str, chosen: Selection) -> None:
     note_clicks()
     query = chosen.to_query()
-    note_left(query)
+    note_left(page.removesuffix(".py"), query)
     st.switch_page(str(PAGES / page), query_params=query)
 
 

@@ -8,7 +8,8 @@ from capsafe_core.analysis.stress import stances, stress_sentence, stress_table
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.stress import changed_verdicts
 from capsafe_core.ui import screen
-from capsafe_core.ui.safe_text import plain_label, visible, visible_frame
+from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import show_table
 
 
 def stressed(view: View) -> None:
@@ -23,7 +24,7 @@ def stressed(view: View) -> None:
         "stress",
         "Share of each judge's verdicts that change as a coherent answer is broken further, by reason",
     )
-    st.dataframe(visible_frame(stances(view, table)), hide_index=True)
+    show_table(stances(view, table))
     st.caption(
         "Coherent answers of all checkpoints to harmful requests, broken on purpose in seven ways; at 0% the "
         "judge saw the unbroken answer once more."

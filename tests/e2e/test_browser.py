@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, TimeoutError
+from playwright.sync_api import Browser, TimeoutError, expect
 
 from tests.e2e.site import PATHS, TOKEN, plant_hostile, serve, settle, visitor
 from tests.synthetic import write_study
@@ -156,6 +156,7 @@ def test_on_a_phone_a_wide_chart_moves_sideways_and_the_page_does_not(
     page = visitor(browser, site[0], viewport={"width": 390, "height": 844})
     page.goto(f"{site[0]}/disagreement")
     settle(page)
+    page.locator("[class*=st-key-wide-] .main-svg").first.wait_for(timeout=60_000)
     page.wait_for_function(ALL_DRAWN)
     widths = page.locator("[class*=st-key-wide-] .main-svg").evaluate_all(
         "all => all.map(e => e.clientWidth)"
@@ -173,14 +174,14 @@ def test_a_section_opens_on_a_click_and_stays_open_in_a_link(site: tuple[str, st
     page = visitor(browser, site[0], viewport={"width": 1280, "height": 900})
     page.goto(f"{site[0]}/capability")
     settle(page)
-    assert page.locator("[data-testid=stPlotlyChart]").count() == 3
+    expect(page.locator("[data-testid=stPlotlyChart]")).to_have_count(3, timeout=60_000)
     page.get_by_text("Which checkpoints are on the frontier?").click()
     page.wait_for_function("() => location.href.includes('open=frontier')")
     settle(page)
-    assert page.locator("[data-testid=stPlotlyChart]").count() == 4
+    expect(page.locator("[data-testid=stPlotlyChart]")).to_have_count(4, timeout=60_000)
     page.goto(page.url)
     settle(page)
-    assert page.locator("[data-testid=stPlotlyChart]").count() == 4
+    expect(page.locator("[data-testid=stPlotlyChart]")).to_have_count(4, timeout=60_000)
     page.get_by_text("Which checkpoints are on the frontier?").click()
     page.wait_for_function("() => !location.href.includes('open=')")
     page.close()

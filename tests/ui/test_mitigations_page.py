@@ -32,6 +32,9 @@ def texts(app: AppTest) -> str:
 def test_it_answers_the_question_with_price_order_and_pairs(app: AppTest) -> None:
     app.query_params.clear()
     app.switch_page(PAGE).run()
+    assert "The order is the same in" not in texts(app)  # computed when it is opened
+    app.query_params["open"] = "all"
+    app.run()
     assert not app.exception
     shown = texts(app)
     assert "projected is safer: " in shown
