@@ -31,7 +31,9 @@ with screen.told():
         missing.buttons(view, owner.settings)
 section("Start a study", "start", start, first=not studies)
 if view is not None:
-    clicked = section("What is complete, and what is missing?", "coverage", partial(missing.grid, view))
+    clicked = section(
+        "What is complete, and what is missing?", "coverage", partial(missing.grid, view, table)
+    )
     section("Add a judge to these outputs", "judge", partial(missing.judge, view, owner.settings))
     section("What difference could a study of this design detect?", "design", partial(planning.show, view))
     if learnt.is_trained_here(view, owner.settings):

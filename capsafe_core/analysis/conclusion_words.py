@@ -62,15 +62,10 @@ def in_all(
     joint: Joint | None,
 ) -> str:
     """What all analysis variants say together."""
-    main, every = curve[curve["primary"]], curve
-    curve = every[every["kind"] == Kind.CHOICE]
-    up, down, open_ = (int((curve["direction"] == d).sum()) for d in (1, -1, 0))
+    main, counted = curve[curve["primary"]], curve[curve["kind"] == Kind.CHOICE]
     seeds = "" if change is None or change.seeds == "own" else f", {conditional(change.runs)}"
     worth = f" (worth about {joint.effective:.0f} independent ones)" if joint else ""
-    counts = (
-        f"Of {len(curve)} analysis variants{worth}, {up} say less safe, {down} safer, and {open_} leave"
-        f" it open{seeds}"
-    )
+    counts = f"Of {len(counted)} analysis variants{worth}, {directions_words(counted)}{seeds}"
     weighted = (
         f"; with each judge family counted alike {shares.up:.0%}, {shares.down:.0%} and "
         f"{shares.unresolved:.0%}"
@@ -83,12 +78,18 @@ def in_all(
         else "This is not the primary specification, which cannot be computed for both sides."
     )
     given = "" if claim.matched else " The two are compared as given, not at one capability."
-    if len(curve) == 1:
+    if len(counted) == 1:
         return f"There is only one analysis variant. {which}{given}"
     return (
-        f"{counts}{weighted} (shares of analysis variants, not a probability).{_apart(every)}"
-        f"{_together(joint)}{contradiction(curve, joint)} {which}{given}"
+        f"{counts}{weighted} (shares of analysis variants, not a probability).{_apart(curve)}"
+        f"{_together(joint)}{contradiction(counted, joint)} {which}{given}"
     )
+
+
+def directions_words(counted: pd.DataFrame) -> str:
+    """How many variants point where."""
+    up, down, open_ = (int((counted["direction"] == d).sum()) for d in (1, -1, 0))
+    return f"{up} say less safe, {down} safer, and {open_} leave it open"
 
 
 def _apart(curve: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ from capsafe_core.analysis.arms import Arm, ArmRates, Claim, Variant
 from capsafe_core.analysis.at_goal import Change, change_between, given_side
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.conclusion_words import first_sentence, in_all
-from capsafe_core.analysis.curve import Kind, contradicted, kinds_of
+from capsafe_core.analysis.curve import Kind, contradicted, kinds_of, together
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs, primary_rates
@@ -36,9 +36,7 @@ from capsafe_core.stats.specification import (
     Joint,
     Shares,
     directions,
-    family_shares,
     flips,
-    joint_test,
     rank_agreement,
 )
 
@@ -171,10 +169,8 @@ def conclusion(view: View, claim: Claim, runs: Sequence[Run], at_goal: Matching 
     usual = {d: choice if choice in set(curve[d]) else str(curve[d].iloc[0]) for d, choice in primary.items()}
     curve = curve.sort_values(["estimate", *CHOICES])
     draws, curve = draws[:, curve.index], curve.reset_index(drop=True)
-    counts = (curve["kind"] == Kind.CHOICE).to_numpy()
-    counted, choosable = curve[counts], curve[curve["kind"] != Kind.BOUND]
-    joint = joint_test(counted["estimate"], draws[:, counts], counted["low"], counted["high"])
-    shares = family_shares(counted["direction"].to_numpy(), list(counted["family"]))
+    shares, joint = together(curve, draws)
+    choosable = curve[curve["kind"] != Kind.BOUND]
     flipping = flips(
         [{d: str(row[d]) for d in CHOICES} for row in choosable[list(CHOICES)].to_dict("records")],
         choosable["estimate"].to_numpy(dtype=float),

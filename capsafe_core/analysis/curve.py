@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.specification import BOUNDS, Policy
-from capsafe_core.stats.specification import Joint
+from capsafe_core.stats.specification import Joint, Shares, family_shares, joint_test
 
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.05
@@ -46,6 +46,18 @@ def kinds_of(curve: pd.DataFrame, draws: Floats, declared: Policy) -> list[Kind]
         else:
             seen.add(told)
     return kinds
+
+
+def together(curve: pd.DataFrame, draws: Floats) -> tuple[Shares | None, Joint | None]:
+    """What the variants that count say together: the shares of directions, and the test of all of them.
+
+    Args:
+        draws: (resamples, variants), in the order of the curve.
+    """
+    counts = (curve["kind"] == Kind.CHOICE).to_numpy()
+    counted = curve[counts]
+    shares = family_shares(counted["direction"].to_numpy(), list(counted["family"]))
+    return shares, joint_test(counted["estimate"], draws[:, counts], counted["low"], counted["high"])
 
 
 def leading(curve: pd.DataFrame) -> int:

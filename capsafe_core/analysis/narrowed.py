@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from capsafe_core.analysis.conclusion_words import contradiction, first_sentence
+from capsafe_core.analysis.conclusion_words import contradiction, directions_words, first_sentence
 from capsafe_core.analysis.conclusions import Conclusion
-from capsafe_core.analysis.curve import Kind, kinds_of
+from capsafe_core.analysis.curve import kinds_of, together
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.specification import CHOICES
-from capsafe_core.stats.specification import family_shares, joint_test
 
 CHOICE_WORDS = {
     "benchmark": "Benchmark",
@@ -75,22 +74,23 @@ def chosen_variants(view: View, found: Conclusion, choices: Mapping[str, Sequenc
             kept &= known.isin(wanted).to_numpy()
     total = len(found.counted)
     if kept.all():
-        return Chosen(found, total, found.first, f"Of {total} analysis variants, {_directions(found)}")
+        return Chosen(
+            found, total, found.first, f"Of {total} analysis variants, {directions_words(found.counted)}."
+        )
     if not kept.any():
         raise CapsafeError(
             "No analysis variant combines these choices.", "Take one of them back; most likely a threshold."
         )
     curve, draws = found.curve[kept].reset_index(drop=True), found.draws[:, kept]
     curve["kind"] = kinds_of(curve, draws, view.specification.policy)
-    counts = (curve["kind"] == Kind.CHOICE).to_numpy()
-    counted = curve[counts]
+    shares, joint = together(curve, draws)
     change = found.change if curve["primary"].any() else None
     part = replace(
         found,
         curve=curve,
         draws=draws,
-        shares=family_shares(counted["direction"].to_numpy(), list(counted["family"])),
-        joint=joint_test(counted["estimate"], draws[:, counts], counted["low"], counted["high"]),
+        shares=shares,
+        joint=joint,
         change=change,
     )
     first = first_sentence(view, found.claim, curve, change) if len(curve) == 1 or change else _middle(part)
@@ -107,18 +107,13 @@ def _middle(part: Conclusion) -> str:
     )
 
 
-def _directions(part: Conclusion) -> str:
-    up, down, open_ = (int((part.counted["direction"] == d).sum()) for d in (1, -1, 0))
-    return f"{up} say less safe, {down} safer, and {open_} leave it open."
-
-
 def _counts(part: Conclusion, total: int) -> str:
     """How many of the chosen variants point where, and what was left out."""
     if part.counted.empty:
         return f"Only bounds are chosen, which do not count among the {total} analysis variants."
     primary = "among them" if part.curve["primary"].any() else "not among them"
     return (
-        f"{len(part.counted)} of {total} analysis variants chosen: {_directions(part)}"
+        f"{len(part.counted)} of {total} analysis variants chosen: {directions_words(part.counted)}."
         f"{contradiction(part.counted, part.joint)} The primary specification is {primary}. A choice "
         "made after the results shows what it does; the conclusion rests on all variants."
     )

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from capsafe_core.addresses import addresses_of
 from capsafe_core.engines.asking import Answer, Asker, NoConnection, ServerTrouble, Stopped
 from capsafe_core.engines.base import (
     Completion,
@@ -60,7 +61,7 @@ class OpenaiEngine:
                 "A server answers with one adapter over what it serves, and this checkpoint has several.",
                 "Merge the first ones into the model that is served.",
             )
-        addresses = list(dict.fromkeys([settings["base_url"], *settings.get("replicas", ())]))
+        addresses = addresses_of(settings)
         self._at_a_time = settings["concurrency"] * len(addresses)
         self.batch_size = 16 * self._at_a_time
         self._model = weights.name

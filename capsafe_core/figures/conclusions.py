@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from capsafe_core.analysis.curve import Kind
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.figures.squares import ids, squares
 from capsafe_core.figures.style import (
@@ -94,7 +95,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
                 "symbol": [
                     shape.replace(shape.split("-")[0], "diamond") if p else shape for p in rows["primary"]
                 ],
-                "opacity": np.where(rows["kind"] == "choice", 1.0, 0.3),
+                "opacity": np.where(rows["kind"] == Kind.CHOICE, 1.0, 0.3),
                 "line": {
                     "color": INK if direction else colour,
                     "width": [1.6 if p or not direction else 0 for p in rows["primary"]],

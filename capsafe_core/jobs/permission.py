@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core import catalogue
+from capsafe_core.addresses import addresses_of
 from capsafe_core.errors import NotAllowedError
 from capsafe_core.jobs.folder import Manifest, folder_beside, open_job
 from capsafe_core.jobs.foreign import foreign_folders, foreign_studies, is_foreign, refuse_foreign
@@ -137,13 +138,6 @@ def _allowed_server(engine: dict[str, Any], settings: Settings) -> None:
                 f"This workspace does not allow prompts to be sent to {url} with the key in {key}.",
                 f"If you trust that address with the key: `capsafe allow server {url} --key {key}`.",
             )
-
-
-def addresses_of(engine: dict[str, Any]) -> list[str]:
-    """Every address that an engine of the kind `openai` asks, without a last slash."""
-    more = engine.get("replicas", [])
-    listed = list(more) if isinstance(more, list | tuple) else [more]
-    return list(dict.fromkeys(str(url).rstrip("/") for url in [engine.get("base_url", ""), *listed]))
 
 
 def _engines(manifest: Manifest) -> list[dict[str, Any]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from capsafe_core import catalogue
-from capsafe_core.analysis.coverage import coverage_table
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.squares import coverage_squares
@@ -31,10 +31,10 @@ def benchmark_of(view: View) -> str:
     return chosen if chosen in names else names[0]
 
 
-def grid(view: View) -> tuple[str, ...] | None:
+def grid(view: View, table: pd.DataFrame) -> tuple[str, ...] | None:
     """Which judge has seen how many outputs of which checkpoint; checkpoint and benchmark of a click."""
     names = [b.name for b in view.study.benchmarks]
-    benchmark = st.segmented_control(
+    st.segmented_control(
         "Benchmark",
         names,
         default=names[0],
@@ -42,7 +42,6 @@ def grid(view: View) -> tuple[str, ...] | None:
         format_func=plain_label,
         key="coverage-benchmark",
     )
-    table = coverage_table(view, benchmark or names[0])
     alt = "How many outputs of each checkpoint each judge has seen"
     clicked = screen.chart(drawn(coverage_squares, table), "coverage", alt) if len(table) else None
     st.caption(

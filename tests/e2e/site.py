@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from capsafe_core.jobs.folder import Manifest, Part, create_job
 from capsafe_core.records import Generation, Judgment
@@ -102,6 +102,26 @@ def settle(page: Page) -> None:
             look();
         })"""
     )
+
+
+def click_mark(page: Page, mark: Locator) -> None:
+    """Click a mark of a chart as a person does: it is brought into sight, not under the bar at the top, and
+    pointed at."""
+    mark.evaluate("element => element.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(300)
+    mark.hover(force=True)
+    page.wait_for_timeout(150)
+    mark.click(force=True)
+
+
+def preview(page: Page, folder: Path, wait: Callable[[Page], object]) -> None:
+    """Look at a folder of logs on the page Data, until it says what was recognised."""
+    page.get_by_label("Or a file or folder on the machine that runs capsafe").fill(str(folder))
+    page.keyboard.press("Enter")
+    wait(page)
+    page.get_by_role("button", name="Preview", exact=True).click()
+    page.get_by_text("What was recognised", exact=True).wait_for(timeout=60_000)
+    wait(page)
 
 
 def plant_hostile(jobs: Path, port: int) -> str:

@@ -25,7 +25,7 @@ from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from tests.bench.made_store import make
-from tests.e2e.site import free_port, plant_hostile, serve, settle, start, visitor
+from tests.e2e.site import click_mark, free_port, plant_hostile, serve, settle, start, visitor
 from tests.labelling.desks import queue, work_through
 from tests.synthetic import write_study
 
@@ -342,11 +342,7 @@ def test_marks_on_the_labels_page_open_the_outputs_behind_them(tmp_path: Path, b
             page.get_by_role("tab", name=tab).click()
             page.wait_for_timeout(1000)
             mark = page.locator(".js-plotly-plot:visible .scatterlayer .point").last
-            mark.evaluate("element => element.scrollIntoView({block: 'center'})")
-            page.wait_for_timeout(300)
-            mark.hover(force=True)
-            page.wait_for_timeout(150)
-            mark.click(force=True)
+            click_mark(page, mark)
             page.wait_for_function("() => location.href.includes('/outputs')", timeout=15_000)
             settle(page)
             assert part in page.url

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, TimeoutError, expect
 
-from tests.e2e.site import PATHS, TOKEN, plant_hostile, serve, settle, visitor
+from tests.e2e.site import PATHS, TOKEN, click_mark, plant_hostile, serve, settle, visitor
 from tests.synthetic import write_study
 
 pytestmark = pytest.mark.browser
@@ -130,12 +130,8 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
         points, bars = (drawn.locator(f"{layer} .point") for layer in (".scatterlayer", ".barlayer"))
         points.or_(bars).first.wait_for(state="attached")
         mark = points.last if points.count() else bars.first
-        mark.evaluate("element => element.scrollIntoView({block: 'center'})")  # not under the bar at the top
-        page.wait_for_timeout(300)
-        mark.hover(force=True)
-        page.wait_for_timeout(150)
         left = page.url
-        mark.click(force=True)
+        click_mark(page, mark)
         try:
             page.wait_for_function("part => location.href.includes(part)", arg=part, timeout=15_000)
             break

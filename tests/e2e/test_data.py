@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.site import serve, settle, visitor
+from tests.e2e.site import preview, serve, settle, visitor
 from tests.logs import write_forms
 from tests.synthetic import write_study
 
@@ -57,12 +57,7 @@ def test_logs_are_looked_at_imported_shown_and_undone(
     (logs / "table" / "hostile.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     page = visitor(browser, base, viewport={"width": 1280, "height": 900})
     enter(page, f"{base}/data")
-    page.get_by_label("Or a file or folder on the machine that runs capsafe").fill(str(logs))
-    page.keyboard.press("Enter")
-    settle(page)
-    page.get_by_role("button", name="Preview", exact=True).click()
-    page.get_by_text("What was recognised", exact=True).wait_for(timeout=60_000)
-    settle(page)
+    preview(page, logs, settle)
     assert "53 outputs of" in page.inner_text("body")
     page.get_by_text("Show the first outputs").click()
     page.wait_for_function("() => document.body.innerText.includes('<img src=')")  # as text

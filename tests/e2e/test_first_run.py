@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.site import serve, settle, visitor
+from tests.e2e.site import preview, serve, settle, visitor
 from tests.logs import write_forms
 from tests.server import allowed, serving
 
@@ -62,12 +62,7 @@ def test_logs_are_imported_and_lead_to_a_first_picture(empty: tuple[str, Page], 
     page.get_by_role("link", name="Import logs").click()
     page.wait_for_url("**/data**")
     whole(page)
-    page.get_by_label("Or a file or folder on the machine that runs capsafe").fill(str(logs))
-    page.keyboard.press("Enter")
-    whole(page)
-    page.get_by_role("button", name="Preview", exact=True).click()
-    page.get_by_text("What was recognised", exact=True).wait_for(timeout=60_000)
-    whole(page)
+    preview(page, logs, whole)
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_text(re.compile("The import is queued")).wait_for(timeout=60_000)
     page.get_by_role("tab", name="Imports").click()

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from capsafe_core.jobs.packing import unpack_jobs
 from capsafe_core.places import DATA
-from tests.e2e.site import serve, settle, visitor
+from tests.e2e.site import click_mark, serve, settle, visitor
 
 pytestmark = pytest.mark.browser
 
@@ -118,11 +118,7 @@ def test_chips_on_conclusions_move_headline_and_curve_and_stand_in_the_link(
     page.get_by_text(re.compile("8 of 59 analysis variants chosen")).wait_for()
     clicks.settled()
     mark = page.locator(".js-plotly-plot").first.locator(".cartesianlayer .xy .point").last
-    mark.evaluate("element => element.scrollIntoView({block: 'center'})")
-    page.wait_for_timeout(300)
-    mark.hover(force=True)
-    page.wait_for_timeout(150)
-    mark.click(force=True)
+    click_mark(page, mark)
     page.wait_for_url("**/outputs?**judges=prefix-zou**", timeout=30_000)
     assert "variants=" not in page.url
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from capsafe_core.addresses import addresses_of
 from capsafe_core.engine_settings import OpenaiSettings
 from capsafe_core.engines import Completion, answer_all, openai
 from capsafe_core.engines.asking import ServerTrouble
 from capsafe_core.engines.servers import Servers
 from capsafe_core.errors import CapsafeError, NotAllowedError
-from capsafe_core.jobs.permission import addresses_of, permit, uses_of
+from capsafe_core.jobs.permission import permit, uses_of
 from capsafe_core.settings import Settings
 from capsafe_core.work import worker
 from tests.engines.asking_servers import asked, engine, generating, texts
