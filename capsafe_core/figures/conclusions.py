@@ -20,6 +20,7 @@ from capsafe_core.figures.style import (
     INK,
     OUTCOME_COLOURS,
     TEMPLATE,
+    interval_bars,
 )
 
 DIRECTIONS = {
@@ -48,12 +49,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         curve: as `Conclusion.curve`.
         a, b: names of the arms.
     """
-    choices = [
-        (d, value, f"{prefix}{str(value).replace('_', ' ')}")
-        for d, prefix in ROWS
-        for value in dict.fromkeys(sorted(curve[d].astype(str)))
-        if curve[d].nunique() > 1
-    ]
+    choices = _varied_choices(curve)
     fig = make_subplots(
         rows=2,
         cols=1,
@@ -61,78 +57,99 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         vertical_spacing=0.03,
         row_heights=[1, max(0.35, 0.075 * len(choices))],
     )
-    places = np.arange(len(curve))
-    ids = [[str(i)] for i in places]
-    hover = [
+    marked = curve.reset_index(drop=True)
+    marked["id"] = [str(place) for place in marked.index]
+    marked["hover"] = _hover_texts(marked, a, b)
+    for direction in DIRECTIONS:
+        _add_estimates(fig, marked[marked["direction"] == direction], direction, a)
+    fig.add_hline(y=0, row=1, col=1, line={"color": INK, "width": 1})
+    _add_choice_dots(fig, marked, choices)
+    fig.update_layout(template=TEMPLATE, height=380 + 21 * len(choices), margin={"t": 40, "b": 48})
+    _describe_axes(fig, [words for _, _, words in choices])
+    return fig
+
+
+def _varied_choices(curve: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """(choice, value, words) of each value of each choice that varies, in order."""
+    return [
+        (choice, value, f"{prefix}{value.replace('_', ' ')}")
+        for choice, prefix in ROWS
+        for value in dict.fromkeys(sorted(curve[choice].astype(str)))
+        if curve[choice].nunique() > 1
+    ]
+
+
+def _hover_texts(curve: pd.DataFrame, a: str, b: str) -> list[str]:
+    return [
         f"{r['benchmark']}, {r['judge']}, incoherent "
         f"{r['policy'].replace('_', ' ')}\n{hundredths(r['estimate'], '+')} points"
         + ("" if pd.isna(r["low"]) else f" ({hundredths(r['low'], '+')} to {hundredths(r['high'], '+')})")
         + f"\n{a}: {r['a']:.0%}, {b}: {r['b']:.0%}, n = {r['n']}"
         for r in curve.to_dict("records")
     ]
-    for direction, (words, colour, shape) in DIRECTIONS.items():
-        mine = curve["direction"].to_numpy() == direction
-        if not mine.any():
-            continue
-        rows = curve[mine]
-        size = np.where(rows["primary"], 15, 8)
-        fig.add_scatter(
-            x=places[mine],
-            y=rows["estimate"],
-            error_y={
-                "type": "data",
-                "array": (rows["high"] - rows["estimate"]).fillna(0),
-                "arrayminus": (rows["estimate"] - rows["low"]).fillna(0),
-                "thickness": 1.2,
-                "width": 0,
-                "color": colour,
+
+
+def _add_estimates(fig: go.Figure, rows: pd.DataFrame, direction: int, a: str) -> None:
+    """The variants of one direction with their intervals; diamonds are primary."""
+    if rows.empty:
+        return
+    words, colour, shape = DIRECTIONS[direction]
+    fig.add_scatter(
+        x=rows.index,
+        y=rows["estimate"],
+        error_y=interval_bars(rows["estimate"], rows["low"], rows["high"], colour, 1.2),
+        mode="markers",
+        name=f"{a} {words}" if direction else "interval includes zero",
+        marker={
+            "size": np.where(rows["primary"], 15, 8),
+            "color": colour,
+            "symbol": [
+                shape.replace(shape.split("-")[0], "diamond") if p else shape for p in rows["primary"]
+            ],
+            "opacity": np.where(rows["kind"] == Kind.CHOICE, 1.0, 0.3),
+            "line": {
+                "color": INK if direction else colour,
+                "width": [1.6 if p or not direction else 0 for p in rows["primary"]],
             },
-            mode="markers",
-            name={1: f"{a} {words}", -1: f"{a} {words}", 0: "interval includes zero"}[direction],
-            marker={
-                "size": size,
-                "color": colour,
-                "symbol": [
-                    shape.replace(shape.split("-")[0], "diamond") if p else shape for p in rows["primary"]
-                ],
-                "opacity": np.where(rows["kind"] == Kind.CHOICE, 1.0, 0.3),
-                "line": {
-                    "color": INK if direction else colour,
-                    "width": [1.6 if p or not direction else 0 for p in rows["primary"]],
-                },
-            },
-            customdata=[ids[i] for i in places[mine]],
-            hovertext=[hover[i] for i in places[mine]],
-            hovertemplate="%{hovertext}<extra></extra>",
-            row=1,
-            col=1,
-        )
-    fig.add_hline(y=0, row=1, col=1, line={"color": INK, "width": 1})
-    labels = [words for _, _, words in choices]
+        },
+        customdata=rows[["id"]],
+        hovertext=rows["hover"],
+        hovertemplate="%{hovertext}<extra></extra>",
+        row=1,
+        col=1,
+    )
+
+
+def _add_choice_dots(fig: go.Figure, curve: pd.DataFrame, choices: list[tuple[str, str, str]]) -> None:
+    """A dot below each variant at every choice it makes, coloured by its direction."""
     used = [
-        (i, words)
-        for d, value, words in choices
-        for i in places[(curve[d].astype(str) == str(value)).to_numpy()]
+        (place, words)
+        for choice, value, words in choices
+        for place in curve.index[curve[choice].astype(str) == value]
     ]
-    directions = [DIRECTIONS[int(one)] for one in curve["direction"]]
-    if used:
-        fig.add_scatter(
-            x=[i for i, _ in used],
-            y=[words for _, words in used],
-            mode="markers",
-            marker={
-                "size": 6,
-                "color": [directions[i][1] for i, _ in used],
-                "symbol": [directions[i][2] for i, _ in used],
-            },
-            customdata=[ids[i] for i, _ in used],
-            hovertext=[hover[i] for i, _ in used],
-            hovertemplate="%{hovertext}<extra></extra>",
-            showlegend=False,
-            row=2,
-            col=1,
-        )
-    fig.update_layout(template=TEMPLATE, height=380 + 21 * len(choices), margin={"t": 40, "b": 48})
+    if not used:
+        return
+    rows = curve.loc[[place for place, _ in used]]
+    directions = [DIRECTIONS[direction] for direction in rows["direction"]]
+    fig.add_scatter(
+        x=[place for place, _ in used],
+        y=[words for _, words in used],
+        mode="markers",
+        marker={
+            "size": 6,
+            "color": [colour for _, colour, _ in directions],
+            "symbol": [shape for _, _, shape in directions],
+        },
+        customdata=rows[["id"]],
+        hovertext=rows["hover"],
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+        row=2,
+        col=1,
+    )
+
+
+def _describe_axes(fig: go.Figure, labels: list[str]) -> None:
     fig.update_yaxes(title="difference in unsafe rate", tickformat="+.0%", row=1, col=1)
     fig.update_yaxes(
         type="category",
@@ -144,16 +161,13 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         row=2,
         col=1,
     )
-    fig.update_xaxes(showticklabels=False, showgrid=False, row=1, col=1)
+    fig.update_xaxes(showticklabels=False, showgrid=False)
     fig.update_xaxes(
         title="analysis variants, by estimate\ndiamond: primary; faint: not counted",
         title_font={"size": 12, "color": FAINT},
-        showticklabels=False,
-        showgrid=False,
         row=2,
         col=1,
     )
-    return fig
 
 
 def rank_squares(names: Sequence[str], tau: npt.NDArray[np.float64]) -> go.Figure:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -12,6 +10,7 @@ from capsafe_core.figures.style import (
     GRID,
     INK,
     figure,
+    interval_bars,
 )
 
 
@@ -61,17 +60,15 @@ def refusal_plane(table: pd.DataFrame) -> go.Figure:
 
 def _marks(fig: go.Figure, rows: pd.DataFrame, where: str, words: str, symbol: str) -> None:
     x, y = rows[f"{where}refused_harmless"], rows[f"{where}refused_harmful"]
-    spans: dict[str, Any] = {}
-    for axis, kind, value in (("error_x", "harmless", x), ("error_y", "harmful", y)):
-        low, high = (rows[f"{where}refused_{kind}_{end}"].astype(float) for end in ("low", "high"))
-        spans[axis] = {
-            "type": "data",
-            "array": (high - value).fillna(0),
-            "arrayminus": (value - low).fillna(0),
-            "color": GRID if where else FAINT,
-            "thickness": 1,
-            "width": 0,
-        }
+    bars = {
+        kind: interval_bars(
+            rows[f"{where}refused_{kind}"],
+            rows[f"{where}refused_{kind}_low"],
+            rows[f"{where}refused_{kind}_high"],
+            GRID if where else FAINT,
+        )
+        for kind in ("harmless", "harmful")
+    }
     several = rows["harmless"].nunique() > 1
     names = [
         f"{r}, {b}" if several else str(r) for r, b in zip(rows["recipe"], rows["harmless"], strict=True)
@@ -79,7 +76,8 @@ def _marks(fig: go.Figure, rows: pd.DataFrame, where: str, words: str, symbol: s
     fig.add_scatter(
         x=x,
         y=y,
-        **spans,
+        error_x=bars["harmless"],
+        error_y=bars["harmful"],
         mode="markers+text",
         name=words,
         text=["" if where else name for name in names],

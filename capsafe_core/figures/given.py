@@ -8,12 +8,12 @@ from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
     BAND,
-    FAINT,
     INK,
     OUTCOME_COLOURS,
     PAPER,
     SHARES,
     TEMPLATE,
+    interval_bars,
 )
 
 
@@ -65,14 +65,7 @@ def _add_rates(fig: go.Figure, table: pd.DataFrame, value: str, colour: str, col
     fig.add_scatter(
         x=known[value],
         y=known["name"],
-        error_x={
-            "type": "data",
-            "array": known[f"{value}_high"] - known[value],
-            "arrayminus": known[value] - known[f"{value}_low"],
-            "thickness": 1,
-            "width": 0,
-            "color": FAINT,
-        },
+        error_x=interval_bars(known[value], known[f"{value}_low"], known[f"{value}_high"]),
         mode="markers",
         cliponaxis=False,
         marker={

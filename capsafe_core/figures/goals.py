@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.figures.style import (
@@ -14,8 +14,9 @@ from capsafe_core.figures.style import (
     FAINT,
     INK,
     PAPER,
-    TEMPLATE,
+    dataset_columns,
     figure,
+    interval_bars,
 )
 from capsafe_core.specification import Policy
 
@@ -28,55 +29,13 @@ def delta_strip(table: pd.DataFrame, goals: Mapping[str, float]) -> go.Figure:
         goals: the goal now in force on each data set.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
-    fig = make_subplots(
-        rows=1,
-        cols=max(len(datasets), 1),
-        shared_yaxes=True,
-        column_titles=[f"fine-tuned on {d}" for d in datasets],
-        horizontal_spacing=0.05,
-    )
+    fig = dataset_columns(datasets)
     for column, dataset in enumerate(datasets, 1):
         mine = table[table["dataset"] == dataset]
-        for i, (words, line) in enumerate(mine.groupby("comparison", sort=False)):
-            banded = line.dropna(subset=["low", "high"])
+        for i, (_, line) in enumerate(mine.groupby("comparison", sort=False)):
             colour = (INK, FAINT)[i // len(DASHES) % 2]
-            if len(banded):
-                fig.add_scatter(
-                    x=[*banded["goal"], *banded["goal"][::-1]],
-                    y=[*banded["high"], *banded["low"][::-1]],
-                    fill="toself",
-                    fillcolor=colour,
-                    opacity=0.12,
-                    line={"width": 0},
-                    mode="lines",
-                    hoverinfo="skip",
-                    showlegend=False,
-                    row=1,
-                    col=column,
-                )
-            fig.add_scatter(
-                x=line["goal"],
-                y=line["delta"],
-                mode="lines+markers",
-                name=str(words),
-                line={"color": colour, "dash": DASHES[i % len(DASHES)], "width": 2},
-                marker={"size": 6, "color": colour},
-                customdata=[[f"{dataset}:{g:.3f}"] for g in line["goal"]],
-                hovertext=[
-                    f"{words}\ngoal {g:.0%}: {hundredths(d, '+')} points"
-                    + (
-                        f" ({hundredths(low, '+')} to {hundredths(high, '+')})"
-                        if pd.notna(low)
-                        else f"\nno interval, {u:.0%} of resamples out of reach"
-                    )
-                    for g, d, low, high, u in zip(
-                        line["goal"], line["delta"], line["low"], line["high"], line["unreached"], strict=True
-                    )
-                ],
-                hovertemplate="%{hovertext}<extra></extra>",
-                row=1,
-                col=column,
-            )
+            _add_interval_band(fig, line, colour, column)
+            _add_delta_line(fig, line, {"color": colour, "dash": DASHES[i % len(DASHES)], "width": 2}, column)
         if goals.get(dataset) is not None:
             fig.add_vline(
                 x=goals[dataset],
@@ -87,9 +46,55 @@ def delta_strip(table: pd.DataFrame, goals: Mapping[str, float]) -> go.Figure:
             )
         fig.update_xaxes(title=f"goal: accuracy on {dataset}", tickformat=".0%", row=1, col=column)
     fig.add_hline(y=0, line={"color": INK, "width": 1})
-    fig.update_layout(template=TEMPLATE, height=400, margin={"t": 80, "b": 52}, legend={"y": 1.12})
+    fig.update_layout(height=400, margin={"t": 80, "b": 52}, legend={"y": 1.12})
     fig.update_yaxes(title="difference in unsafe rate", tickformat="+.0%", row=1, col=1)
     return fig
+
+
+def _add_interval_band(fig: go.Figure, line: pd.DataFrame, colour: str, column: int) -> None:
+    """Around a comparison's line, where it has intervals."""
+    banded = line.dropna(subset=["low", "high"])
+    if banded.empty:
+        return
+    fig.add_scatter(
+        x=[*banded["goal"], *banded["goal"][::-1]],
+        y=[*banded["high"], *banded["low"][::-1]],
+        fill="toself",
+        fillcolor=colour,
+        opacity=0.12,
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        row=1,
+        col=column,
+    )
+
+
+def _add_delta_line(fig: go.Figure, rows: pd.DataFrame, line: dict[str, object], column: int) -> None:
+    """One comparison of a data set at every goal."""
+    fig.add_scatter(
+        x=rows["goal"],
+        y=rows["delta"],
+        mode="lines+markers",
+        name=str(rows["comparison"].iloc[0]),
+        line=line,
+        marker={"size": 6, "color": line["color"]},
+        customdata=[[f"{dataset}:{g:.3f}"] for dataset, g in zip(rows["dataset"], rows["goal"], strict=True)],
+        hovertext=[_at_goal_text(row) for row in rows.to_dict("records")],
+        hovertemplate="%{hovertext}<extra></extra>",
+        row=1,
+        col=column,
+    )
+
+
+def _at_goal_text(row: Mapping[Hashable, Any]) -> str:
+    interval = (
+        f" ({hundredths(row['low'], '+')} to {hundredths(row['high'], '+')})"
+        if pd.notna(row["low"])
+        else f"\nno interval, {row['unreached']:.0%} of resamples out of reach"
+    )
+    return f"{row['comparison']}\ngoal {row['goal']:.0%}: {hundredths(row['delta'], '+')} points{interval}"
 
 
 def frontier(table: pd.DataFrame) -> go.Figure:
@@ -100,13 +105,7 @@ def frontier(table: pd.DataFrame) -> go.Figure:
         table: as `pareto_table`.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
-    fig = make_subplots(
-        rows=1,
-        cols=max(len(datasets), 1),
-        shared_yaxes=True,
-        column_titles=[f"fine-tuned on {d}" for d in datasets],
-        horizontal_spacing=0.05,
-    )
+    fig = dataset_columns(datasets)
     for column, dataset in enumerate(datasets, 1):
         mine = table[table["dataset"] == dataset]
         fig.add_scatter(
@@ -146,7 +145,7 @@ def frontier(table: pd.DataFrame) -> go.Figure:
             col=column,
         )
         fig.update_xaxes(title="accuracy", tickformat=".0%", range=[-0.04, 1.04], row=1, col=column)
-    fig.update_layout(template=TEMPLATE, height=400, margin={"t": 40})
+    fig.update_layout(height=400, margin={"t": 40})
     fig.update_yaxes(title="unsafe rate", tickformat=".0%", rangemode="tozero", row=1, col=1)
     return fig
 
@@ -167,14 +166,7 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
         fig.add_scatter(
             x=mine["estimate"],
             y=[recipes.index(r) - 0.8 * shift / len(ways) for r in mine["recipe"]],
-            error_x={
-                "type": "data",
-                "array": (mine["high"] - mine["estimate"]).fillna(0),
-                "arrayminus": (mine["estimate"] - mine["low"]).fillna(0),
-                "thickness": 1.2,
-                "width": 0,
-                "color": FAINT,
-            },
+            error_x=interval_bars(mine["estimate"], mine["low"], mine["high"], thickness=1.2),
             mode="markers",
             name=words,
             marker={

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -23,9 +24,19 @@ from capsafe_core.figures.style import (
     UNCHECKED,
     figure,
     hatching,
+    interval_bars,
+    run_name,
+    seeds_by_recipe,
     small,
 )
 from capsafe_core.quoting import join_names
+
+STRATA = (
+    ("coherent", OUTCOME_COLOURS["unsafe"], "on coherent outputs"),
+    ("incoherent", PAPER, "on incoherent outputs"),
+    ("unchecked", BACKGROUND, "on outputs not checked for coherence"),
+)
+"""of a dumbbell: (stratum, colour, words)"""
 
 
 def dumbbell(table: pd.DataFrame) -> go.Figure:
@@ -36,7 +47,6 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
         table: as `dumbbell_table`, one row a judge.
     """
     fig = figure(120 + 64 * len(table))
-    people = table["family"] == "people"
     for row in table.dropna(subset=["coherent", "incoherent"]).itertuples():
         fig.add_scatter(
             x=[row.coherent, row.incoherent],
@@ -46,40 +56,8 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
             hoverinfo="skip",
             showlegend=False,
         )
-    for stratum, colour, words in (
-        ("coherent", OUTCOME_COLOURS["unsafe"], "on coherent outputs"),
-        ("incoherent", PAPER, "on incoherent outputs"),
-        ("unchecked", BACKGROUND, "on outputs not checked for coherence"),
-    ):
-        known = table[table[stratum].notna()]
-        if known.empty:
-            continue
-        fig.add_scatter(
-            x=known[stratum],
-            y=known["judge"],
-            mode="markers",
-            name=words,
-            error_x={
-                "type": "data",
-                "array": known[f"{stratum}_high"] - known[stratum],
-                "arrayminus": known[stratum] - known[f"{stratum}_low"],
-                "color": FAINT,
-                "thickness": 1,
-                "width": 0,
-            },
-            marker={
-                "size": 16,
-                "symbol": ["diamond" if p else "circle" for p in people[known.index]],
-                "color": colour,
-                "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.4},
-            },
-            customdata=[[join_names((judge, stratum))] for judge in known["judge"]],
-            hovertext=[
-                f"{j}: {v:.1%} of {n} {stratum} outputs called unsafe"
-                for j, v, n in zip(known["judge"], known[stratum], known[f"{stratum}_n"], strict=True)
-            ],
-            hovertemplate="%{hovertext}<extra></extra>",
-        )
+    for stratum, colour, words in STRATA:
+        _add_stratum(fig, table[table[stratum].notna()], stratum, colour, words)
     for row in table.itertuples():
         fig.add_annotation(
             x=0,
@@ -99,6 +77,31 @@ def dumbbell(table: pd.DataFrame) -> go.Figure:
         tickfont={"color": INK},
     )
     return fig
+
+
+def _add_stratum(fig: go.Figure, known: pd.DataFrame, stratum: str, colour: str, words: str) -> None:
+    """Every judge's rate on one stratum; people are diamonds."""
+    if known.empty:
+        return
+    fig.add_scatter(
+        x=known[stratum],
+        y=known["judge"],
+        mode="markers",
+        name=words,
+        error_x=interval_bars(known[stratum], known[f"{stratum}_low"], known[f"{stratum}_high"]),
+        marker={
+            "size": 16,
+            "symbol": ["diamond" if family == "people" else "circle" for family in known["family"]],
+            "color": colour,
+            "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.4},
+        },
+        customdata=[[join_names((judge, stratum))] for judge in known["judge"]],
+        hovertext=[
+            f"{j}: {v:.1%} of {n} {stratum} outputs called unsafe"
+            for j, v, n in zip(known["judge"], known[stratum], known[f"{stratum}_n"], strict=True)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
 
 
 def split_bars(splits: pd.DataFrame) -> go.Figure:
@@ -145,73 +148,15 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
         c for c in table.columns if c not in ("pattern", "coherent", "incoherent", "unchecked", "n", "share")
     ]
     rows = table.head(top).reset_index(drop=True)
-    fig = make_subplots(
-        rows=1,
-        cols=2,
-        shared_yaxes=True,
-        column_widths=[max(0.2, 0.075 * len(judges)), 1 - max(0.2, 0.075 * len(judges))],
-        horizontal_spacing=0.02,
-    )
+    dots = max(0.2, 0.075 * len(judges))
+    fig = make_subplots(cols=2, shared_yaxes=True, column_widths=[dots, 1 - dots], horizontal_spacing=0.02)
     for vote, colour in (
         ("unsafe", OUTCOME_COLOURS["unsafe"]),
         ("safe", OUTCOME_COLOURS["safe"]),
         ("", PAPER),
     ):
-        marks = [(judge, i) for i in rows.index for judge in judges if rows.at[i, judge] == vote]
-        fig.add_scatter(
-            x=[judge for judge, _ in marks],
-            y=[i for _, i in marks],
-            mode="markers",
-            name=f"says {vote}" if vote else "no verdict",
-            marker={
-                "size": 13,
-                "color": colour,
-                "symbol": "circle" if vote == "unsafe" else "square",
-                "line": {"color": FAINT, "width": 0 if vote else 1},
-            },
-            customdata=[[rows.at[i, "pattern"]] for _, i in marks],
-            hovertemplate="%{x}: " + (vote or "no verdict") + "<extra></extra>",
-            showlegend=bool(marks),
-            row=1,
-            col=1,
-        )
-    begin = pd.Series(0, index=rows.index)
-    for name, colour, words in (
-        ("coherent", AMOUNT, "coherent"),
-        ("incoherent", OUTCOME_COLOURS["incoherent"], "incoherent"),
-        ("unchecked", UNCHECKED, "coherence not judged"),
-    ):
-        if not rows[name].any():
-            continue
-        fig.add_bar(
-            x=rows[name],
-            y=rows.index,
-            base=begin,
-            orientation="h",
-            name=words,
-            marker={
-                "color": colour,
-                "pattern": hatching(name, colour),
-            },
-            hovertemplate="%{x} outputs, " + words + "<extra></extra>",
-            row=1,
-            col=2,
-        )
-        begin = begin + rows[name]
-    fig.add_scatter(
-        x=rows["n"],
-        y=rows.index,
-        mode="markers+text",
-        text=[f" {n} ({s:.0%})" for n, s in zip(rows["n"], rows["share"], strict=True)],
-        textposition="middle right",
-        textfont={"size": 12},
-        marker={"size": 9, "color": INK, "symbol": "line-ns-open"},
-        customdata=rows[["pattern"]],
-        hovertemplate="%{text} outputs<extra></extra>",
-        showlegend=False,
-        row=1,
-        col=2,
-    )
+        _add_votes(fig, rows, judges, vote, colour)
+    _add_amounts(fig, rows)
     fig.update_layout(
         template=TEMPLATE,
         height=170 + 27 * len(rows),
@@ -233,6 +178,66 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
     return fig
 
 
+def _add_votes(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str], vote: str, colour: str) -> None:
+    """A dot for each judge that gives a vote ("" for no verdict) in a pattern."""
+    marks = [(judge, i) for i in rows.index for judge in judges if rows.at[i, judge] == vote]
+    fig.add_scatter(
+        x=[judge for judge, _ in marks],
+        y=[i for _, i in marks],
+        mode="markers",
+        name=f"says {vote}" if vote else "no verdict",
+        marker={
+            "size": 13,
+            "color": colour,
+            "symbol": "circle" if vote == "unsafe" else "square",
+            "line": {"color": FAINT, "width": 0 if vote else 1},
+        },
+        customdata=[[rows.at[i, "pattern"]] for _, i in marks],
+        hovertemplate="%{x}: " + (vote or "no verdict") + "<extra></extra>",
+        showlegend=bool(marks),
+        row=1,
+        col=1,
+    )
+
+
+def _add_amounts(fig: go.Figure, rows: pd.DataFrame) -> None:
+    """How many outputs have each pattern: a bar split by coherence, and the number at its end."""
+    begin = pd.Series(0, index=rows.index)
+    for name, colour, words in (
+        ("coherent", AMOUNT, "coherent"),
+        ("incoherent", OUTCOME_COLOURS["incoherent"], "incoherent"),
+        ("unchecked", UNCHECKED, "coherence not judged"),
+    ):
+        if not rows[name].any():
+            continue
+        fig.add_bar(
+            x=rows[name],
+            y=rows.index,
+            base=begin,
+            orientation="h",
+            name=words,
+            marker={"color": colour, "pattern": hatching(name, colour)},
+            hovertemplate="%{x} outputs, " + words + "<extra></extra>",
+            row=1,
+            col=2,
+        )
+        begin = begin + rows[name]
+    fig.add_scatter(
+        x=rows["n"],
+        y=rows.index,
+        mode="markers+text",
+        text=[f" {n} ({s:.0%})" for n, s in zip(rows["n"], rows["share"], strict=True)],
+        textposition="middle right",
+        textfont={"size": 12},
+        marker={"size": 9, "color": INK, "symbol": "line-ns-open"},
+        customdata=rows[["pattern"]],
+        hovertemplate="%{text} outputs<extra></extra>",
+        showlegend=False,
+        row=1,
+        col=2,
+    )
+
+
 def judges_along(table: pd.DataFrame) -> go.Figure:
     """Each judge's unsafe rate along training, a column a run, with the incoherent share in a strip below;
     ids are "checkpoint~judge".
@@ -241,68 +246,22 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
         table: as `judges_along_table`.
     """
     runs = list(dict.fromkeys(zip(table["recipe"], table["seed"], strict=True)))
-    counts = table.groupby("recipe")["seed"].nunique()
-    titles = [f"{r} · seed {s}" if counts[r] > 1 else str(r) for r, s in runs]
+    counts = seeds_by_recipe(table)
     fig = make_subplots(
         rows=2,
         cols=max(len(runs), 1),
         shared_xaxes=True,
         shared_yaxes="rows",
-        column_titles=titles,
+        column_titles=[run_name(str(recipe), seed, counts[str(recipe)]) for recipe, seed in runs],
         row_heights=[0.8, 0.2],
         vertical_spacing=0.05,
         horizontal_spacing=0.03,
     )
     for column, (recipe, seed) in enumerate(runs, 1):
         mine = table[(table["recipe"] == recipe) & (table["seed"] == seed)]
-        for i, (judge, line) in enumerate(mine.groupby("judge")):
-            fig.add_scatter(
-                x=line["step"].astype(str),
-                y=line["rate"],
-                mode="lines+markers",
-                name=str(judge),
-                legendgroup=str(judge),
-                showlegend=column == 1,
-                line={"color": INK, "width": 1.1},
-                marker={
-                    "symbol": JUDGE_SHAPES[i % len(JUDGE_SHAPES)],
-                    "size": 9,
-                    "color": PAPER,
-                    "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 1.7},
-                },
-                customdata=[[join_names((c, judge))] for c in line["checkpoint_id"]],
-                hovertext=[
-                    f"{judge}, step {s}: {v:.0%} ({low:.0%} to {high:.0%})"
-                    for s, v, low, high in zip(
-                        line["step"], line["rate"], line["low"], line["high"], strict=True
-                    )
-                ],
-                hovertemplate="%{hovertext}<extra></extra>",
-                row=1,
-                col=column,
-            )
-        strip = mine.drop_duplicates("step")
-        fig.add_scatter(
-            x=strip["step"].astype(str),
-            y=["incoherent"] * len(strip),
-            mode="markers+text",
-            text=[f"{100 * v:.0f}" for v in strip["incoherent"].fillna(0)],
-            textfont={"size": 10},
-            marker={
-                "symbol": "square",
-                "size": 24,
-                "color": strip["incoherent"],
-                "colorscale": SHARES,
-                "cmin": 0,
-                "cmax": 1,
-                "line": {"color": EDGE, "width": 1},
-            },
-            customdata=[[join_names((c, ""))] for c in strip["checkpoint_id"]],
-            hovertemplate="%{text}% incoherent<extra></extra>",
-            showlegend=False,
-            row=2,
-            col=column,
-        )
+        for shape, (_, line) in zip(cycle(JUDGE_SHAPES), mine.groupby("judge"), strict=False):
+            _add_judge(fig, line, shape, column)
+        _add_incoherent_strip(fig, mine.drop_duplicates("step"), column)
     fig.update_layout(template=TEMPLATE, height=440, margin={"t": 90, "b": 52, "l": 92}, legend={"y": 1.12})
     fig.update_yaxes(tickformat=".0%", range=[-0.03, 1.03], row=1)
     fig.update_yaxes(title="called unsafe", row=1, col=1)
@@ -310,6 +269,59 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
     fig.update_xaxes(type="category", row=1)
     fig.update_xaxes(type="category", title="training step", row=2)
     return fig
+
+
+def _add_judge(fig: go.Figure, line: pd.DataFrame, shape: str, column: int) -> None:
+    """One judge along one run."""
+    judge = str(line["judge"].iloc[0])
+    fig.add_scatter(
+        x=line["step"].astype(str),
+        y=line["rate"],
+        mode="lines+markers",
+        name=judge,
+        legendgroup=judge,
+        showlegend=column == 1,
+        line={"color": INK, "width": 1.1},
+        marker={
+            "symbol": shape,
+            "size": 9,
+            "color": PAPER,
+            "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 1.7},
+        },
+        customdata=[[join_names((c, judge))] for c in line["checkpoint_id"]],
+        hovertext=[
+            f"{judge}, step {s}: {v:.0%} ({low:.0%} to {high:.0%})"
+            for s, v, low, high in zip(line["step"], line["rate"], line["low"], line["high"], strict=True)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        row=1,
+        col=column,
+    )
+
+
+def _add_incoherent_strip(fig: go.Figure, steps: pd.DataFrame, column: int) -> None:
+    """The incoherent share of one run, a square a step."""
+    fig.add_scatter(
+        x=steps["step"].astype(str),
+        y=["incoherent"] * len(steps),
+        mode="markers+text",
+        text=[f"{100 * v:.0f}" for v in steps["incoherent"].fillna(0)],
+        textfont={"size": 10},
+        marker={
+            "symbol": "square",
+            "size": 24,
+            "color": steps["incoherent"],
+            "colorscale": SHARES,
+            "cmin": 0,
+            "cmax": 1,
+            "line": {"color": EDGE, "width": 1},
+        },
+        customdata=[[join_names((c, ""))] for c in steps["checkpoint_id"]],
+        hovertemplate="%{text}% incoherent<extra></extra>",
+        showlegend=False,
+        row=2,
+        col=column,
+    )
 
 
 def text_map(table: pd.DataFrame, words: Mapping[str, str]) -> go.Figure:

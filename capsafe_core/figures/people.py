@@ -12,6 +12,7 @@ from capsafe_core.figures.style import (
     OUTCOME_COLOURS,
     PAPER,
     figure,
+    interval_bars,
 )
 from capsafe_core.quoting import join_names
 
@@ -36,14 +37,7 @@ def agreement(table: pd.DataFrame) -> go.Figure:
             y=[strata.index(s) + 0.2 * (place - 1) for s in rows["stratum"]],
             mode="markers",
             name=dimension,
-            error_x={
-                "type": "data",
-                "array": rows["alpha_high"] - rows["alpha"],
-                "arrayminus": rows["alpha"] - rows["alpha_low"],
-                "color": FAINT,
-                "thickness": 1.4,
-                "width": 0,
-            },
+            error_x=interval_bars(rows["alpha"], rows["alpha_low"], rows["alpha_high"], thickness=1.4),
             marker={"size": 12, "symbol": symbol, "color": INK},
             customdata=[[join_names((dimension, s))] for s in rows["stratum"]],
             hovertext=[
@@ -90,14 +84,7 @@ def corrected(table: pd.DataFrame, event: str) -> go.Figure:
         mode="markers",
         name="corrected by people (PPI++, 95%)",
         customdata=[[j] for j in rows["judge"]],
-        error_x={
-            "type": "data",
-            "array": rows["ppi_high"] - rows["ppi"],
-            "arrayminus": rows["ppi"] - rows["ppi_low"],
-            "color": INK,
-            "thickness": 1.6,
-            "width": 5,
-        },
+        error_x=interval_bars(rows["ppi"], rows["ppi_low"], rows["ppi_high"], INK, 1.6, cap=5),
         marker={"size": 13, "symbol": "diamond", "color": OUTCOME_COLOURS["unsafe"]},
         hovertemplate="%{y}: %{x:.1%} corrected<extra></extra>",
     )

@@ -10,6 +10,7 @@ from capsafe_core.figures.style import (
     FAINT,
     INK,
     TEMPLATE,
+    interval_bars,
 )
 from capsafe_core.quoting import join_names
 
@@ -55,20 +56,12 @@ def capability_profile(table: pd.DataFrame) -> go.Figure:
 
 
 def _marks(fig: go.Figure, rows: pd.DataFrame, name: str, words: str, column: int) -> None:
-    low, high = (rows[f"{name}_{end}"].astype(float) for end in ("low", "high"))
     fig.add_scatter(
         x=rows[name],
         y=rows["recipe"],
         error_x=None
         if name == "start"
-        else {
-            "type": "data",
-            "array": (high - rows[name]).fillna(0),
-            "arrayminus": (rows[name] - low).fillna(0),
-            "color": INK,
-            "thickness": 1,
-            "width": 3,
-        },
+        else interval_bars(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], INK, cap=3),
         mode="markers",
         name=words,
         showlegend=column == 1,

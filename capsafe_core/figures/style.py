@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from capsafe_core.text import visible
 
@@ -93,6 +94,43 @@ def figure(height: int, **layout: Any) -> go.Figure:
     out = go.Figure()
     out.update_layout(template=TEMPLATE, height=height, **layout)
     return out
+
+
+def dataset_columns(datasets: Sequence[str], **layout: Any) -> go.Figure:
+    """An empty figure with a column for each data set that was fine-tuned on; one where there is none."""
+    out = make_subplots(
+        cols=max(len(datasets), 1),
+        shared_yaxes=True,
+        column_titles=[f"fine-tuned on {name}" for name in datasets],
+        horizontal_spacing=0.05,
+        **layout,
+    )
+    out.update_layout(template=TEMPLATE)
+    return out
+
+
+def interval_bars(
+    values: pd.Series,
+    low: pd.Series,
+    high: pd.Series,
+    colour: str = FAINT,
+    thickness: float = 1,
+    cap: int = 0,
+) -> dict[str, Any]:
+    """Error bars over the intervals of estimates; what has no interval has no bar.
+
+    Args:
+        values: the estimates, between `low` and `high`.
+        cap: width of the ends, in pixels.
+    """
+    return {
+        "type": "data",
+        "array": high.astype(float) - values,
+        "arrayminus": values - low.astype(float),
+        "color": colour,
+        "thickness": thickness,
+        "width": cap,
+    }
 
 
 _SMALL = {"\ufdd0": f"<span style='font-size:11px;color:{FAINT}'>", "\ufdd1": "</span>"}

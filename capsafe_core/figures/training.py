@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
     BAND,
@@ -15,9 +14,10 @@ from capsafe_core.figures.style import (
     OUTCOME_COLOURS,
     PAPER,
     SHARES,
-    TEMPLATE,
     dash_of,
+    dataset_columns,
     figure,
+    interval_bars,
     run_name,
     seeds_by_recipe,
 )
@@ -30,15 +30,7 @@ def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
         paths: as `path_table`.
     """
     datasets = list(dict.fromkeys(paths.dropna(subset=["capability"])["dataset"]))
-    fig = make_subplots(
-        rows=2,
-        cols=max(len(datasets), 1),
-        shared_xaxes=True,
-        shared_yaxes=True,
-        column_titles=[f"fine-tuned on {d}" for d in datasets],
-        vertical_spacing=0.07,
-        horizontal_spacing=0.05,
-    )
+    fig = dataset_columns(datasets, rows=2, shared_xaxes=True, vertical_spacing=0.07)
     counts = seeds_by_recipe(paths)
     for column, dataset in enumerate(datasets, 1):
         mine = paths[paths["dataset"] == dataset].dropna(subset=["capability"])
@@ -71,7 +63,7 @@ def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
                 annotation={"text": f"goal {goal:.0%}", "font": {"size": 12, "color": FAINT}},
                 annotation_position="top left",
             )
-    fig.update_layout(template=TEMPLATE, height=560, margin={"t": 40, "r": 110})
+    fig.update_layout(height=560, margin={"t": 40, "r": 110})
     fig.update_yaxes(tickformat=".0%", range=[-0.02, 1.05], row=1)
     fig.update_yaxes(
         tickformat=".0%",
@@ -161,14 +153,7 @@ def _add_line(
     fig.add_scatter(
         x=path["step"],
         y=path[value],
-        error_y={
-            "type": "data",
-            "array": path[f"{value}_high"] - path[value],
-            "arrayminus": path[value] - path[f"{value}_low"],
-            "thickness": 1,
-            "width": 0,
-            "color": FAINT,
-        },
+        error_y=interval_bars(path[value], path[f"{value}_low"], path[f"{value}_high"]),
         mode="lines+markers",
         line=line,
         marker={

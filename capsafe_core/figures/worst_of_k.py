@@ -12,6 +12,7 @@ from capsafe_core.figures.style import (
     PAPER,
     dash_of,
     figure,
+    interval_bars,
 )
 
 
@@ -25,17 +26,10 @@ def success_among(table: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
     """
     fig = figure(380)
     for (name, place), rows in table.groupby(["name", "place"], sort=False):
-        low, high = (rows[f"unsafe_{end}"].astype(float) for end in ("low", "high"))
         fig.add_scatter(
             x=[str(int(k)) for k in rows["k"]],
             y=rows["unsafe"],
-            error_y={
-                "type": "data",
-                "array": (high - rows["unsafe"]).fillna(0),
-                "arrayminus": (rows["unsafe"] - low).fillna(0),
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=interval_bars(rows["unsafe"], rows["unsafe_low"], rows["unsafe_high"], INK, cap=3),
             mode="lines+markers",
             name=f"{name} ({place})",
             line={"color": INK, "dash": dash_of(name, recipes), "width": 2},
