@@ -131,8 +131,11 @@ def _method(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
         known = ", ".join(entry.get("options", {})) or "none"
         yield "options", f"{name} has no option {sorted(unknown)[0]!r} (there are: {known})"
     values = {**entry.get("options", {}), **recipe.options}
-    if any(value < 0 or (key.endswith("_steps") and value < 1) for key, value in values.items()):
-        yield "options", f"the options of {name} are not negative, and a turn has a step at least"
+    if any(value < 0 for value in values.values()):
+        yield "options", f"the options of {name} are not negative"
+    for key, usual in entry.get("options", {}).items():
+        if isinstance(usual, int) and (values[key] < 1 or values[key] % 1):
+            yield "options", f"{key} of {name} is a whole number, 1 or more"
     if values.get("share", 0) >= 1:
         yield "options", "a share of every batch is below 1"
     needs = set(entry["needs"])
@@ -144,6 +147,8 @@ def _method(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
         yield "safety", f"recipe {recipe.name!r}: {name} {what}"
     if "adapter" in needs and recipe.method == "full":
         yield "method", f"{name} needs the start beside what is trained: use lora, dora or rslora"
+    if "no DoRA" in needs and recipe.method == "dora":
+        yield "method", f"{name} does not know by how much dora changes a weight: use lora, rslora or full"
     if "no packing" in needs and recipe.packing:
         yield "packing", f"{name} needs each conversation in a row of its own: leave packing out"
 

@@ -70,6 +70,16 @@ def test_what_a_mitigation_after_training_lacks_is_said_too(changes: dict[str, s
         ('mitigation = "constrained"', "says which recipe it `mitigates`"),
         ('mitigates = "gentle"\nmitigation = "safelora"', "no mitigation 'safelora' while training"),
         ('mitigates = "gentle"\nmitigation = "constrained"\nmethod = "full"', "use lora, dora or rslora"),
+        ('mitigates = "gentle"\nmitigation = "ewc"\nsafety = "refusals"\nmethod = "full"', ""),
+        ('mitigates = "gentle"\nmitigation = "ewc"', "ewc names its `safety` data set"),
+        (
+            'mitigates = "gentle"\nmitigation = "ewc"\nsafety = "refusals"\nmethod = "dora"',
+            "use lora, rslora",
+        ),
+        (
+            'mitigates = "gentle"\nmitigation = "ewc"\nsafety = "refusals"\noptions = { examples = 0.5 }',
+            "examples of ewc is a whole number",
+        ),
         (
             'mitigates = "gentle"\nmitigation = "lisa"\nsafety = "refusals"\npacking = true',
             "leave packing out",

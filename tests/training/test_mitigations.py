@@ -298,7 +298,7 @@ def mitigated(root: Path, name: str, model: str, steps: list[int], **options: fl
 
 def test_each_changes_what_a_run_comes_to(tmp_path: Path, engine_python: Path, tiny_model: str) -> None:
     told: dict[str, dict[str, float]] = {"mixing": {"share": 0.5}, "lisa": {"rho": 50.0}}
-    told |= {"": {}, "constrained": {}, "kl": {"weight": 5.0}}
+    told |= {"": {}, "constrained": {}, "kl": {"weight": 5.0}, "ewc": {"weight": 1e3}}
     jobs = [
         finish(mitigated(tmp_path, name, tiny_model, [12], **o), engine_python) for name, o in told.items()
     ]

@@ -1,4 +1,4 @@
-"""Safety layers and DPO: each against a plain implementation, or the library's own, on a tiny model."""
+"""EWC, safety layers and DPO: each against a plain implementation, or the library's own, on a tiny model."""
 
 from __future__ import annotations
 
@@ -69,6 +69,67 @@ print(json.dumps({"off": max(abs(a - b) for a, b in zip(plain, mine.tolist())), 
                ([0., 1, 2, 6, 10, 11, 12], [0., 4, 5, 9, 12, 12], [3., 2, 1, 5], [3., 2, 1])]}))
 """
 
+# Fisher row by row and token by token, on the plain start; what moved as peft merges it, or as whole weights.
+EWC = """
+from transformers import AutoModelForCausalLM
+
+def plain_fisher(start):
+    found = {}
+    for row in rows:
+        logs = torch.log_softmax(start(torch.tensor([row.ids])).logits[0], -1)
+        known = sum(logs[t - 1, row.ids[t]] for t in range(1, len(row.ids)) if row.labels[t] != IGNORED)
+        start.zero_grad()
+        known.backward()
+        for name, w in start.named_parameters():
+            found[name] = found.get(name, 0) + w.grad.detach() ** 2 / len(rows)
+    return found
+
+def compared(model, start, changed, gradients):
+    model.train()
+    ewc = WHILE_TRAINING["ewc"](means(5, rows, weight=3.0, examples=2))
+    before = {name for name, w in model.named_parameters() if w.requires_grad}
+    ewc.begin(model)
+    kept = model.training and before == {name for name, w in model.named_parameters() if w.requires_grad}
+    nothing = float(ewc.penalty(model, 0))
+    torch.manual_seed(2)
+    for name, w in model.named_parameters():
+        if name in before and "lora_A" not in name:
+            w.data += 0.2 * torch.randn_like(w)
+    fisher, first = plain_fisher(start), dict(start.named_parameters())
+    moved = {name: (w - first[name]).detach() for name, w in changed(model)}
+    total = 1.5 * sum(float((fisher[name] * d ** 2).sum()) for name, d in moved.items())
+    penalty = ewc.penalty(model, 3)
+    trained = {name: w for name, w in model.named_parameters() if w.requires_grad}
+    mine = dict(zip(trained, torch.autograd.grad(penalty, list(trained.values()))))
+    plain = gradients(model, {name: 3 * fisher[name] * d for name, d in moved.items()})
+    off = max(float((mine[name] - plain[name]).abs().max()) for name in mine)
+    return dict(penalty=float(penalty), plain=total, nothing=nothing, kept=kept, off=off,
+                steep=max(float(g.abs().max()) for g in plain.values()))
+
+def merged(model):
+    whole = copy.deepcopy(model).merge_and_unload()
+    return [(name, w) for name, w in whole.named_parameters() if name.endswith("_proj.weight")]
+
+def of_parts(model, slopes):
+    found = {}
+    for name, slope in slopes.items():
+        at = "base_model.model." + name.removesuffix(".weight")
+        layer = model.get_submodule(at)
+        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        found[f"{at}.lora_A.default.weight"] = 2.0 * b.T @ slope
+        found[f"{at}.lora_B.default.weight"] = 2.0 * slope @ a.T
+    return found
+
+start = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+torch.manual_seed(1)
+adapter = get_peft_model(copy.deepcopy(start), config)
+print(json.dumps({
+    "lora": compared(adapter, start, merged, of_parts),
+    "full": compared(copy.deepcopy(start), start, lambda m: m.named_parameters(), lambda m, slopes: slopes),
+}))
+"""
+
 # TRL's trainer on the same pairs, with an adapter of the same weights.
 DPO = """
 from datasets import Dataset
@@ -114,6 +175,15 @@ def test_safety_layers_are_where_the_angle_widens(in_engine: InEngine, tiny_mode
     assert found["kept"] == [0], "of two layers the one in which it grew is not trained"
     assert found["ranges"] == [[3, 4], [1], [3], []]
     assert "prompts that it answers, of which there are 0" in found["problems"][0]
+
+
+def test_ewc_is_its_papers_penalty(in_engine: InEngine, tiny_model: str) -> None:
+    for found in in_engine(HEAD + EWC, tiny_model).values():
+        assert found["penalty"] == pytest.approx(found["plain"], rel=1e-4)
+        assert found["penalty"] > 1e-2
+        assert found["nothing"] == 0
+        assert found["kept"], "what is trained is what it was before, and so is the mode"
+        assert found["off"] < 1e-3 * found["steep"]
 
 
 def test_dpo_has_the_loss_of_trl(in_engine: InEngine, tiny_model: str, tmp_path: Path) -> None:

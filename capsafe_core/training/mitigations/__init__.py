@@ -8,6 +8,7 @@ from __future__ import annotations
 from capsafe_core.training.mitigations.after import METHODS, Change, Given, Pair
 from capsafe_core.training.mitigations.constrained import Constrained
 from capsafe_core.training.mitigations.during import Means, Mitigation
+from capsafe_core.training.mitigations.ewc import ElasticWeights
 from capsafe_core.training.mitigations.lisa import Lisa
 from capsafe_core.training.mitigations.mixing import Mixing
 from capsafe_core.training.mitigations.preference import Preference
@@ -20,6 +21,7 @@ WHILE_TRAINING: dict[str, type[Mitigation]] = {
     "lisa": Lisa,
     "constrained": Constrained,
     "kl": StartKL,
+    "ewc": ElasticWeights,
     "safety-layers": SafetyLayers,
     "dpo": Preference,
 }
