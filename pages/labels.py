@@ -3,7 +3,7 @@
 import streamlit as st
 
 from capsafe_core.analysis.annotators import ALL, annotators_table, conflicts_table
-from capsafe_core.store.labels import people_work
+from capsafe_core.store.labels import labellers, people_work
 from capsafe_core.ui import (
     adjudicate,
     corrected,
@@ -46,7 +46,13 @@ with screen.question("Do annotators agree, and how well do judges match their la
             "more answered.",
             border=True,
         )
-    columns[3].metric("Labels", int(work["labels"].sum()), help=f"By {len(work)} people.", border=True)
+    columns[3].metric(
+        "Labels",
+        f"{int(work['labels'].sum()):,}",
+        help="Answers to one question about one output that stand: what was taken back or replaced is not "
+        f"counted, nor are second looks. Annotators: {len(labellers(owner.store))}.",
+        border=True,
+    )
     columns[4].metric("Disputes", len(conflicts), border=True)
     tabs(
         {

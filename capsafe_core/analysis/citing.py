@@ -7,7 +7,7 @@ from typing import Any
 from capsafe_core import catalogue
 from capsafe_core.analysis.view import View
 from capsafe_core.store.counts import joint_counts
-from capsafe_core.store.labels import people_work
+from capsafe_core.store.labels import labellers
 from capsafe_core.text import bibtex_comment
 
 _FIELDS = (
@@ -58,7 +58,7 @@ def _methods(view: View, judges: list[str]) -> list[str]:
         found.append("mcnemar")
     if len(judges) > 1:
         found += ["coefficients", "cochran"]
-    if len(people_work(view.store)):
+    if len(labellers(view.store)):
         found.append("correction")
     return found
 

@@ -14,7 +14,7 @@ import pandas as pd
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.view import View
 from capsafe_core.report.basis import conditions_words, judge_words, state_words
-from capsafe_core.store.labels import people_work
+from capsafe_core.store.labels import labellers
 
 OBJECTIVES, RUNNING, REPORTING = (
     "Objectives and benchmarks",
@@ -66,7 +66,7 @@ def _running(view: View) -> Iterator[Answer]:
     engines = sorted(set(view.listed_cells["engine"]) - {""})
     yield Answer(RUNNING, "What ran them?", "; ".join(engines) or OPEN)
     yield Answer(RUNNING, "Who or what judged the outputs?", judge_words(view))
-    work = people_work(view.store)
+    work = labellers(view.store)
     labels = f"labels of {len(work)} annotators" if len(work) > 1 else "labels of one annotator"
     yield Answer(
         RUNNING, "Were judges checked against people?", labels if len(work) else "no: there are no labels"

@@ -253,26 +253,38 @@ def last_ruling(store: Store, generation: str, dimension: str) -> float:
 
 
 def people_work(store: Store) -> pd.DataFrame:
-    """What each person did: person, labels (events that set one), items, skipped, taken_back, seconds (median
+    """What each person did: person, labels (that stand: what was taken back or replaced is not counted, nor
+    are second looks), items (that they labelled), second_looks, skipped, taken_back (items), seconds (median
     on screen), practice (right of asked), last (seconds since 1970)."""
     return store.frame(
         """
-        WITH done AS (
-            SELECT rater_id, count(*) FILTER (action = 'label') AS labels,
-                count(DISTINCT generation_id) AS items, count(DISTINCT generation_id) FILTER (action = 'skip')
-                AS skipped,
-                count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back,
-                    median(created - shown) FILTER (action = 'label' AND shown < created) AS seconds,
-                    max(created) AS last
+        WITH standing AS (
+            SELECT rater_id, count(*) FILTER (action = 'label' AND repeat = 0) AS labels,
+                count(DISTINCT generation_id) FILTER (action = 'label' AND repeat = 0) AS items,
+                count(DISTINCT generation_id) FILTER (action = 'label' AND repeat = 1) AS second_looks,
+                count(DISTINCT generation_id) FILTER (action = 'skip') AS skipped,
+                median(created - shown) FILTER (action = 'label' AND shown < created) AS seconds
+            FROM current_answers GROUP BY rater_id
+        ), done AS (
+            SELECT rater_id, count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back,
+                max(created) AS last
             FROM counted_labels GROUP BY rater_id
         ), tried AS (SELECT rater_id, right_answers || ' of ' || asked AS practice FROM current_practices)
-        SELECT DISTINCT r.name AS person, CAST(labels AS INTEGER) AS labels, CAST(items AS INTEGER) AS items,
-            CAST(skipped AS INTEGER) AS skipped, CAST(taken_back AS INTEGER) AS taken_back, seconds, practice,
-            last
-        FROM done FULL JOIN tried USING (rater_id) JOIN raters AS r USING (rater_id)
-            ORDER BY labels DESC NULLS LAST
+        SELECT DISTINCT r.name AS person, CAST(coalesce(labels, 0) AS INTEGER) AS labels,
+            CAST(coalesce(items, 0) AS INTEGER) AS items,
+            CAST(coalesce(second_looks, 0) AS INTEGER) AS second_looks,
+            CAST(coalesce(skipped, 0) AS INTEGER) AS skipped,
+            CAST(coalesce(taken_back, 0) AS INTEGER) AS taken_back, seconds, practice, last
+        FROM done FULL JOIN tried USING (rater_id) LEFT JOIN standing USING (rater_id)
+            JOIN raters AS r USING (rater_id) ORDER BY labels DESC, person
         """
     )
+
+
+def labellers(store: Store) -> pd.DataFrame:
+    """Those of `people_work` of whom a label stands; others practised, ruled or took everything back."""
+    work = people_work(store)
+    return work[work["labels"] > 0]
 
 
 def labelled_answers(store: Store, study: str) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ const SHOWN_AT_LEAST = 250; // ms on screen before a key counts
 const RESEND_AFTER = 3000;
 const PERIOD = 60; // periods of a loop that are looked for at the end of a text
 const INVISIBLE = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\u{13430}-\u{1343f}\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
-const NO_ANSWER = new Set(["u", "Backspace", "g", "b", "l", "n", "x", "e"]); // keys that label nothing count at once
+const NARROW = "(max-width: 800px)"; // as in the style
+const VIEWS = ["guide", "list", "blurred"];
 const BENCHES = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -32,9 +33,7 @@ class Bench {
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey, true);
     this.timer = setInterval(() => this.flush(false), 1000);
-    this.at("guide-button").onclick = () => this.toggle("guide");
-    this.at("blur-button").onclick = () => this.toggle("blurred");
-    this.at("list-button").onclick = () => this.toggle("list");
+    for (const view of VIEWS) this.at(`${view}-button`).onclick = () => this.toggle(view);
     this.at("note").oninput = (event) => { if (this.current) this.current.note = event.target.value; };
     this.at("note").onkeydown = (event) => { if (event.key === "Escape") { event.target.blur(); } event.stopPropagation(); };
     this.at("save").onclick = () => this.saveUnsent();
@@ -60,7 +59,9 @@ class Bench {
       this.practice = data.practice ? data.practice.map((p) => ({ ...p, practice: true })) : [];
       this.practiceRight = 0;
       this.practiceAsked = this.practice.length;
-      this.at("bench").classList.toggle("no-blurred", recall("capsafe-unblurred") === "yes");
+      for (const chip of this.root.querySelectorAll("kbd[data-key]")) chip.textContent = data.keys[chip.dataset.key];
+      this.set("blurred", recall("capsafe-unblurred") !== "yes");
+      this.set("guide", !matchMedia(NARROW).matches && recall("capsafe-guide") !== "closed");
       this.drawGuide();
     }
     for (const receipt of data.receipts || []) {
@@ -153,7 +154,7 @@ class Bench {
     const c = this.current;
     this.post({
       task: c.task.id, kind, answers: kind === "label" ? c.answers : {}, seconds: (performance.now() - c.shownAt) / 1000,
-      reasons: [...c.reasons], evidence: c.evidence, note: c.note, confidence: c.sure ? 1 : 0,
+      reasons: [...c.reasons], evidence: c.evidence, note: c.note, confidence: c.sure ? 1 : 0, again: !!c.revising,
     });
     if (!c.revising) this.past.push(c.task);
     this.current = null;
@@ -204,33 +205,37 @@ class Bench {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName || "") || target.isContentEditable) return;
     const c = this.current;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const act = this.action(c, name);
-    if (!act) return;
+    const found = this.action(c, name);
+    if (!found) return;
     event.preventDefault();
     event.stopPropagation();
     if (event.repeat) return;
     // shownAt is infinite until the item was drawn
-    if (c && !NO_ANSWER.has(name) && !(performance.now() - c.shownAt >= SHOWN_AT_LEAST)) return;
-    act();
+    if (c && found.labels && !(performance.now() - c.shownAt >= SHOWN_AT_LEAST)) return;
+    found.act();
   }
 
+  // What a key does now, and whether that labels something; null where it does nothing.
   action(c, key) {
-    if (c?.feedback) return key === "Enter" || key === " " ? () => this.afterFeedback() : null;
+    const labels = (act) => ({ labels: true, act }), command = Object.entries(this.data.keys).find(([, own]) => own === key)?.[0];
+    const on = key === "Enter" || key === " ";
+    if (c?.feedback) return on ? labels(() => this.afterFeedback()) : null;
     if (c?.choosing) {
       const reason = this.data.reasons.find((r) => r.key === key);
-      if (reason) return () => this.chooseReason(reason.name);
-      if (key === "Enter" || key === " ") return () => this.onward();
+      if (reason) return labels(() => this.chooseReason(reason.name));
+      if (on) return labels(() => this.onward());
     }
     const question = c && !c.choosing ? this.data.questions[c.at] : null;
-    const option = question && question.options[Number(key) - 1];
-    if (option) return () => this.answer(question.dimension, option.label);
-    const common = {
-      u: () => this.undo(), Backspace: () => this.undo(), g: () => this.toggle("guide"), b: () => this.toggle("blurred"), l: () => this.toggle("list"),
-    };
-    const onItem = { s: () => this.finish("skip"), n: () => this.at("note").focus(), x: () => { c.sure = !c.sure; this.drawQuestions(); }, e: () => { this.open = !this.open; this.drawTexts(); } };
-    if (!c) return common[key];
-    if (c.task.practice) delete onItem.s;
-    return common[key] || onItem[key];
+    const option = question && question.options.find((o) => o.key === key);
+    if (option) return labels(() => this.answer(question.dimension, option.label));
+    if (command === "undo" || key === "Backspace") return { act: () => this.undo() };
+    if (VIEWS.includes(command)) return { act: () => this.toggle(command) };
+    if (!c) return null;
+    if (command === "skip") return c.task.practice ? null : labels(() => this.finish("skip"));
+    if (command === "note") return { act: () => this.at("note").focus() };
+    if (command === "unsure") return { act: () => { c.sure = !c.sure; this.drawQuestions(); } };
+    if (command === "unfold") return { act: () => { this.open = !this.open; this.drawTexts(); } };
+    return null;
   }
 
   chooseReason(name) {
@@ -265,11 +270,18 @@ class Bench {
     return start === null || end === null || end <= start ? null : { start, end };
   }
 
-  toggle(what) {
-    const on = !this.at("bench").classList.toggle(`no-${what}`);
-    if (what === "blurred") remember("capsafe-unblurred", on ? "" : "yes");
-    if (on && what === "list") this.at("bench").classList.add("no-guide");
-    if (on && what === "guide") this.at("bench").classList.add("no-list");
+  set(view, on) {
+    this.at("bench").classList.toggle(`no-${view}`, !on);
+    this.at(`${view}-button`).setAttribute("aria-pressed", String(on));
+  }
+
+  toggle(view) {
+    const on = this.at("bench").classList.contains(`no-${view}`);
+    this.set(view, on);
+    if (view === "blurred") remember("capsafe-unblurred", on ? "" : "yes");
+    if (view === "guide") remember("capsafe-guide", on ? "" : "closed");
+    if (on && view === "list") this.set("guide", false);
+    if (on && view === "guide") this.set("list", false);
   }
 
   // practice
@@ -284,7 +296,8 @@ class Bench {
     const box = this.at("feedback");
     box.hidden = false;
     box.className = c.right ? "right" : "wrong";
-    box.textContent = visible((c.right ? "As the guidelines have it. " : wrong.map((q) => `${q.words} The guidelines say: ${q.options.find((o) => o.label === truth[q.dimension]).words}. `).join("")) + c.task.why + " Press Enter to go on.");
+    const expected = wrong.map((q) => q.options.find((o) => o.label === truth[q.dimension]).means).join(", ");
+    box.textContent = visible(`${c.right ? "As the guidelines have it." : `The guidelines say: ${expected}.`} ${c.task.why} Press Enter to continue.`);
   }
 
   afterFeedback() {
@@ -317,8 +330,9 @@ class Bench {
     const { task, evidence } = this.current;
     this.at("about").textContent = visible([task.practice ? `Practice ${this.practiceAsked - this.practice.length + 1} of ${this.practiceAsked}: not counted` : "", this.current.revising ? "You are changing an earlier label" : "", task.about || ""].filter(Boolean).join(" · "));
     this.at("harm").textContent = task.harm ? `Harm asked for: ${visible(task.harm)}` : "";
-    paint(this.at("prompt"), task.prompt, [], true);
-    paint(this.at("answer"), task.answer, evidence, this.open);
+    const { unfold } = this.data.keys;
+    paint(this.at("prompt"), task.prompt, [], true, unfold);
+    paint(this.at("answer"), task.answer, evidence, this.open, unfold);
     this.at("answer").scrollTop = 0;
   }
 
@@ -327,14 +341,16 @@ class Bench {
     box.replaceChildren();
     this.data.questions.forEach((q, i) => {
       const row = make("div", i === c.at ? "question now" : "question");
-      row.append(make("span", "words", q.words));
-      q.options.forEach((o, k) => {
-        const button = make("button", c.answers[q.dimension] === o.label ? "chosen" : c.before[q.dimension] === o.label ? "before" : "", "");
-        button.append(make("kbd", "", String(k + 1)), document.createTextNode(o.words));
+      const answers = make("span", "answers"), live = i === c.at && !c.choosing && !c.feedback;
+      for (const o of q.options) {
+        const button = make("button", c.answers[q.dimension] === o.label ? "chosen" : c.before[q.dimension] === o.label ? "before" : "");
+        if (live) button.append(make("kbd", "", o.key));
+        button.append(document.createTextNode(o.words));
         button.disabled = i > c.at;
         button.onclick = () => { c.at = i; c.choosing = false; if (performance.now() - c.shownAt >= SHOWN_AT_LEAST) this.answer(q.dimension, o.label); };
-        row.append(button);
-      });
+        answers.append(button);
+      }
+      row.append(make("span", "words", q.words), answers);
       box.append(row);
       if (i === c.at && c.choosing) {
         const reasons = make("div", "reasons");
@@ -348,15 +364,15 @@ class Bench {
           reasons.append(button);
         }
         const on = make("button", "", "");
-        on.append(make("kbd", "", "Enter"), document.createTextNode("go on"));
+        on.append(make("kbd", "", "Enter"), document.createTextNode("continue"));
         on.onclick = () => this.onward();
         reasons.append(on);
         box.append(reasons);
+        reasons.scrollIntoView({ block: "nearest" });
       }
     });
-    this.at("sure").textContent = c.sure ? "Sure (x)" : "Not sure (x)";
-    this.at("sure").className = c.sure ? "" : "chosen";
-    this.at("sure").onclick = () => { c.sure = !c.sure; this.drawQuestions(); };
+    this.at("unsure").setAttribute("aria-pressed", String(!c.sure));
+    this.at("unsure").onclick = () => { c.sure = !c.sure; this.drawQuestions(); };
     this.at("skip").onclick = () => this.finish("skip");
     this.at("skip").hidden = !!c.task.practice;
     this.at("undo").onclick = () => this.undo();
@@ -364,14 +380,14 @@ class Bench {
   }
 
   drawState() {
-    const p = this.data.progress, waiting = this.outbox.size;
+    const p = this.data.progress, waiting = this.outbox.size, more = uncounted([...this.outbox.values()]);
     const kept = this.past.length, minutes = (Date.now() - this.began) / 60000;
     const pace = kept >= 5 && minutes > 0.2 ? ` · ${Math.round(kept / minutes)} a minute` : "";
-    this.at("progress").textContent = `${visible(this.data.name)}: ${p.mine + waiting} done, ${p.today + waiting} of today's ${this.data.daily}${pace} · queue: ${p.done} of ${p.total} labels`;
-    this.at("bar").style.width = `${Math.min(100, (100 * (p.today + waiting)) / Math.max(1, this.data.daily))}%`;
+    this.at("progress").textContent = `${visible(this.data.name)}: ${p.mine + more} done, ${p.today + more} of ${this.data.daily} today${pace} · queue: ${p.done} of ${p.total} annotations`;
+    this.at("bar").style.width = `${Math.min(100, (100 * (p.today + more)) / Math.max(1, this.data.daily))}%`;
     const late = waiting && Date.now() - Math.min(...[...this.outbox.values()].map((e) => e.made)) > 2 * RESEND_AFTER;
     const lost = late ? `${waiting} not acknowledged yet: the connection may be lost. They are kept in this browser and sent again. ` : "";
-    const rest = minutes > 25 && this.data.harmful ? "You have been reviewing harmful content for a while. Consider a short break. " : "";
+    const rest = minutes > 25 && this.data.harmful ? `You have been reviewing harmful content for ${Math.floor(minutes)} minutes. Consider a short break. ` : "";
     const trouble = this.refused.length ? `${this.refused.length} not kept: ${this.refused[this.refused.length - 1]} ` : "";
     this.at("warning").textContent = visible(lost + trouble + rest + (this.data.warning || ""));
     if (this.others === undefined) this.others = this.stranded().length;
@@ -385,8 +401,7 @@ class Bench {
     box.replaceChildren(make("strong", "", "Your last 20"));
     for (const item of this.data.recent || []) {
       const button = make("button", "past", "");
-      const said = item.kind === "skip" ? "skipped" : Object.values(item.answers).map((a) => a.replace("_", " ")).join(", ");
-      button.append(make("span", "said", said), document.createTextNode(` ${visible(item.answer).slice(0, 60)}`));
+      button.append(make("span", "said", item.said), make("span", "preview", ` ${item.answer.slice(0, 60)}`));
       button.onclick = () => this.revise(item);
       box.append(button);
     }
@@ -397,6 +412,7 @@ class Bench {
     const box = this.at("guide");
     for (const q of this.data.questions) {
       box.append(make("strong", "", q.words), ...q.rules.split("\n").map((line) => make("p", "", line)));
+      if (q.dimension === "coherence") box.append(...this.data.reasons.map((r) => make("p", "reason", `${r.words}: ${r.meaning}`)));
     }
     box.append(make("strong", "", `${this.data.examples.length} worked examples`));
     for (const e of this.data.examples) {
@@ -405,6 +421,14 @@ class Bench {
       box.append(one);
     }
   }
+}
+
+// By how many items a person is further than the server has said. Their newest entry on an item counts, and what was
+// done before it was changed or taken back was counted already.
+function uncounted(entries) {
+  const tasks = new Map();
+  for (const e of entries) tasks.set(e.task, { before: tasks.get(e.task)?.before ?? (e.kind === "undo" || !!e.again), after: e.kind !== "undo" });
+  return [...tasks.values()].reduce((sum, t) => sum + Number(t.after) - Number(t.before), 0);
 }
 
 // text as text
@@ -431,7 +455,7 @@ function loop(points) {
 }
 
 // The text, marks around evidence, invisible characters written out, a loop at the end folded unless open. Offsets are in characters.
-function paint(box, text, spans, open) {
+function paint(box, text, spans, open, unfold) {
   box.replaceChildren();
   if (!text) { box.append(make("i", "", "(an empty answer)")); return; }
   const points = [...text], found = open ? null : loop(points);
@@ -460,7 +484,7 @@ function paint(box, text, spans, open) {
     put(cuts[i + 1]);
     box.append(part);
   }
-  if (found) box.append(make("span", "folded", ` … and the same ${found.times - 2} times more (press e to see it all)`));
+  if (found) box.append(make("span", "folded", ` … and the same ${found.times - 2} times more (press ${unfold} to see it all)`));
 }
 
 function uuid() {

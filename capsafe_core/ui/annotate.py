@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from capsafe_core.annotation import OTHER, QUESTIONS, REASONS, Example, Guidelines
+from capsafe_core.annotation import QUESTIONS, Example, Guidelines, label_words
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.labelling.desk import Desk, Receipt
 from capsafe_core.labelling.open_queue import Task
@@ -18,6 +18,7 @@ from capsafe_core.records import QueueRecord
 from capsafe_core.store.labels import item_texts
 from capsafe_core.ui import identity
 from capsafe_core.ui.acting import actor
+from capsafe_core.ui.annotate_keys import ANSWER_KEYS, COMMAND_KEYS, reasons
 from capsafe_core.workspace.owner import Owner
 
 _HERE = Path(__file__).parent
@@ -25,8 +26,6 @@ _HTML, _CSS, _JS = (
     (_HERE / f"annotate.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
 )
 _COMPONENT = st.components.v2.component("capsafe_annotate", html=_HTML, css=_CSS, js=_JS)
-REASON_KEYS = "acdfhijko"
-"""in the order of REASONS, then "other"; letters that do something else meanwhile are left out"""
 
 
 @st.fragment
@@ -125,8 +124,8 @@ def _next(owner: Owner, person: Person, queue: QueueRecord) -> dict[str, Any]:
     past = [
         {
             **_task(task, texts[task.id], True),
-            "kind": events[0].action,
-            "answers": {e.dimension: e.label or "" for e in events},
+            "answers": {e.dimension: e.label for e in events if e.label},
+            "said": _said({e.dimension: e.label for e in events if e.label}) or "skipped",
         }
         for task, events in recent
         if task.id in texts
@@ -179,22 +178,24 @@ def _fixed(person: Person, queue: QueueRecord, guidelines: Guidelines) -> dict[s
                 "dimension": q.dimension,
                 "words": q.words,
                 "rules": guidelines.rules.get(q.dimension, ""),
-                "options": [{"label": k, "words": w} for k, w in q.answers.items()],
+                "options": [
+                    {"label": k, "words": w, "key": ANSWER_KEYS[w], "means": label_words(q.dimension, k)}
+                    for k, w in q.answers.items()
+                ],
             }
             for q in asked
         ],
-        "reasons": [
-            {"key": key, "name": name, "words": name.replace("_", " "), "meaning": words}
-            for key, (name, words) in zip(
-                REASON_KEYS, [*REASONS.items(), (OTHER, "say what in the note")], strict=True
-            )
-        ],
+        "reasons": reasons(),
+        "keys": COMMAND_KEYS,
         "examples": [_example(e) for e in guidelines.examples],
     }
 
 
+def _said(labels: dict[str, str]) -> str:
+    return ", ".join(label_words(dimension, label) for dimension, label in labels.items())
+
+
 def _example(example: Example) -> dict[str, Any]:
-    said = ", ".join(QUESTIONS[d].answers[label] for d, label in example.labels.items())
     return {
         "id": f"practice {example.prompt} {example.answer}",
         "prompt": example.prompt,
@@ -202,5 +203,5 @@ def _example(example: Example) -> dict[str, Any]:
         "harm": example.harm,
         "labels": example.labels,
         "why": example.why,
-        "said": said,
+        "said": _said(example.labels),
     }

@@ -24,6 +24,7 @@ from capsafe_core.records import LabelEvent, Practice
 from capsafe_core.selection import Selection
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
+from capsafe_core.ui.annotate_keys import ANSWER_KEYS, REASON_KEYS
 from tests.bench.made_store import make
 from tests.e2e.site import click_mark, free_port, plant_hostile, serve, settle, start, visitor
 from tests.labelling.desks import queue, work_through
@@ -204,7 +205,9 @@ def test_a_burst_of_keys_labels_nothing_that_was_not_shown(place: Place, browser
     labels = place.labels("Cay")
     assert 1 <= len(labels) <= 5
     assert all(e.created - e.shown >= 0.25 for e in labels)
+    page.get_by_text(f"Cay: {len(labels)} done").wait_for()
     page.keyboard.press("u")
+    page.get_by_text(f"Cay: {len(labels) - 1} done").wait_for()
     until(lambda: [e.action for e in place.labels("Cay")].count("undo") == 1)
     page.keyboard.press("n")
     page.keyboard.type("111 not labels")
@@ -269,7 +272,7 @@ def test_practice_hostile_text_marks_and_changing_a_label(
                     item.labels[question.dimension] if number > 1 else next(iter(question.answers))
                 )  # the first one carelessly
                 time.sleep(0.3)
-                page.keyboard.press(str(1 + list(question.answers).index(label)))
+                page.keyboard.press(ANSWER_KEYS[question.answers[label]])
                 if label == "incoherent":
                     page.keyboard.press("Enter")
             page.locator("[data-part=feedback]:not([hidden])").wait_for()
@@ -292,9 +295,9 @@ def test_practice_hostile_text_marks_and_changing_a_label(
             const text = document.createTreeWalker(({BENCH})().querySelector('[data-part=answer]'), NodeFilter.SHOW_TEXT).nextNode();
             getSelection().setBaseAndExtent(text, 0, text, 10);
         }}""")
-        page.keyboard.press("d")
+        page.keyboard.press(REASON_KEYS["repetition"])
         assert page.locator("[data-part=answer] mark").inner_text() == "![a](http:"
-        for key in ("Enter", "1", "1"):
+        for key in ("Enter", "2", "2"):
             page.keyboard.press(key)
 
         def kept() -> list[LabelEvent]:
@@ -312,8 +315,12 @@ def test_practice_hostile_text_marks_and_changing_a_label(
         assert told["coherence"].guidelines == shipped_guidelines().version
         page.get_by_text("Nothing is left for you in this queue").wait_for()
         page.keyboard.press("l")
+        preview = page.locator(".past .preview").first
+        assert "blur" in preview.evaluate("e => getComputedStyle(e).filter"), (
+            "the list hides what the bench hides"
+        )
         page.locator(".past").first.click()
-        for key in ("1", "2", "1"):
+        for key in ("1", "1", "2"):
             time.sleep(0.4)
             page.keyboard.press(key)
         until(lambda: len(kept()) == 6)

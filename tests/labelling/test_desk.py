@@ -18,7 +18,8 @@ from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.store.batches import set_retracted
 from capsafe_core.store.ingest import ingest_all
-from capsafe_core.store.labels import truths
+from capsafe_core.store.label_rows import label_rows
+from capsafe_core.store.labels import labellers, people_work, truths
 from tests.labelling.desks import ADA, BEN, corrected, queue, sent, work_through
 
 
@@ -47,6 +48,9 @@ def test_repeats_come_later_and_leave_the_first_label_alone(desk: Desk) -> None:
     assert desk.store.rows(
         "SELECT count(*) FROM current_answers WHERE dimension = 'safety' AND repeat = 1"
     ) == [(len(again),)]
+    [work] = people_work(desk.store).to_dict("records")
+    assert (work["labels"], work["items"], work["second_looks"]) == (180, 60, len(again))
+    assert list(labellers(desk.store)["person"]) == [ADA.name]
 
 
 def test_the_same_label_sent_twice_is_one_label_and_undo_brings_the_item_back(desk: Desk) -> None:
@@ -63,6 +67,10 @@ def test_the_same_label_sent_twice_is_one_label_and_undo_brings_the_item_back(de
     ) == [("label", 2), ("undo", 1)]
     assert list(truths(desk.store, "safety")["code"]) == [2]
     assert list(truths(desk.store, "coherence")["code"]) == []
+    [work] = people_work(desk.store).to_dict("records")
+    assert (work["labels"], work["items"], work["taken_back"]) == (1, 1, 1)
+    assert desk.progress(BEN, q.queue).mine == desk.progress(BEN, q.queue).done == 1
+    assert [row["label"] for row in label_rows(desk.store, q.queue) if "label" in row] == ["unsafe"]
 
 
 def test_a_revised_label_replaces_the_first_and_both_are_kept(desk: Desk) -> None:
