@@ -119,9 +119,10 @@ class RecipeSettings(StudyPart):
     of: str | None = None
     """the recipe that this one mitigates after its training; its start and data set are that one's"""
     mitigation: str | None = None
-    """by its name in the catalogue: after the training of another one, or while this one is trained"""
+    """by its name in the catalogue: after the training of another one, or before or while this one is
+    trained"""
     options: dict[str, float] = Field(default_factory=dict)
-    """of a mitigation while training, where they are not its usual ones"""
+    """of a mitigation before or while training, where they are not its usual ones"""
     safety: str | None = None
     """the data set of safe behaviour that a mitigation while training needs"""
     mitigates: str | None = None

@@ -120,11 +120,11 @@ def _method(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
         if recipe.options or recipe.safety:
             yield "mitigation", f"recipe {recipe.name!r} has options or safety data of no mitigation"
         return
-    when = "after" if recipe.of else "while"
+    when = ("after",) if recipe.of else ("before", "while")
     entry = catalogue.mitigations().get(name, {})
-    if entry.get("when") != when:
-        known = ", ".join(n for n, e in catalogue.mitigations().items() if e["when"] == when)
-        yield "mitigation", f"there is no mitigation {name!r} {when} training (there are: {known})"
+    if entry.get("when") not in when:
+        known = ", ".join(n for n, e in catalogue.mitigations().items() if e["when"] in when)
+        yield "mitigation", f"there is no mitigation {name!r} {when[-1]} training (there are: {known})"
         return
     unknown = set(recipe.options) - set(entry.get("options", {}))
     if unknown:

@@ -13,7 +13,8 @@ STATE = "trainer_state.json"
 TRAINING = "training evaluation"
 """the benchmark under which a trainer's own numbers stand"""
 COST = "training cost"
-"""the benchmark under which stands what a checkpoint took: seconds of training, bytes of memory"""
+"""the benchmark under which stands what a checkpoint took: seconds of training, bytes of memory; and of what
+its start rewrote before, the share that was learnt"""
 LARGEST = 64 << 20
 """bytes"""
 _NO_MEASURE = ("runtime", "per_second", "loss", "mem", "epoch", "step")

@@ -16,6 +16,7 @@ from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.jobs import supervisor
 from capsafe_core.jobs.engine_environment import prepare
 from capsafe_core.jobs.folder import Job, Manifest, list_jobs, read_jobs
+from capsafe_core.jobs.folder.rewrites import rewrites_words
 from capsafe_core.jobs.folder.work import FinetuneWork, JudgeWork
 from capsafe_core.jobs.new_run import (
     add_judge,
@@ -27,7 +28,7 @@ from capsafe_core.jobs.new_run import (
 )
 from capsafe_core.jobs.own_checkpoints import find_checkpoints, require_whole
 from capsafe_core.jobs.plan import plan_study
-from capsafe_core.jobs.previewing import learnt_of, preview_job
+from capsafe_core.jobs.previewing import learnt_of, preview_job, rewrites_of
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.stressing import stress_jobs
 from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph
@@ -138,6 +139,8 @@ def learnt(
         for example in one.examples:
             text = "".join(f"⟦{piece}⟧" if is_learnt else piece for piece, is_learnt in example["pieces"])
             say(f"--- {example['place']}{' (cut off)' if example['was_cut'] else ''}\n{text}")
+    for job, rewrites in rewrites_of(settings.jobs_path, parsed.name):
+        say(f"{job.manifest.name}. {rewrites_words(rewrites)}")
 
 
 def _share(text: str) -> Share:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from msgspec import UnsetType, structs
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Manifest, list_jobs
+from capsafe_core.jobs.folder.rewrites import Rewrite, rewrites_in
 from capsafe_core.jobs.folder.work import FinetuneWork, PreviewWork
 from capsafe_core.jobs.foreign import is_foreign, own_job, refuse_foreign
 
@@ -101,3 +102,12 @@ def learnt_of(job: Job) -> list[Learnt] | None:
         return [Learnt(**one) for one in json.loads((job.folder / "result.json").read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return None
+
+
+def rewrites_of(root: Path, study: str) -> Iterator[tuple[Job, list[Rewrite]]]:
+    """Of each fine-tuning job of a study whose start rewrites the data, what it has rewritten so far."""
+    for job in list_jobs(root):
+        if job.manifest.kind == "finetune" and job.manifest.study == study and not is_foreign(job.folder):
+            found = rewrites_in(job.folder)
+            if found:
+                yield job, found

@@ -29,6 +29,7 @@ from capsafe_core.jobs.folder.work import RecipeWork
 from capsafe_core.trainer_state import trained_steps
 from capsafe_core.training.learnt import IGNORED, examples, is_refusal
 from capsafe_core.training.mitigations import WHILE_TRAINING, Means, Mitigation
+from capsafe_core.training.self_distillation import SDFT
 from capsafe_core.weight_files import look_at
 from capsafe_core.writing import whole
 
@@ -142,7 +143,9 @@ def _mitigation(recipe: RecipeWork, safety: Safety, tokenizer: Any) -> Mitigatio
     )
     refused = [is_refusal(conversation[-1]["content"]) for conversation in safety.shown]
     means = Means(recipe, options, shown, tokenizer.pad_token_id, refused, rejected)
-    return WHILE_TRAINING[recipe.mitigation](means) if recipe.mitigation else Mitigation(means)
+    if recipe.mitigation in ("", SDFT):
+        return Mitigation(means)
+    return WHILE_TRAINING[recipe.mitigation](means)
 
 
 class _Trainer(SFTTrainer):  # type: ignore[misc]

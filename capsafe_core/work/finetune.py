@@ -27,10 +27,14 @@ from capsafe_core.engines import (
 )
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part
+from capsafe_core.jobs.folder.rewrites import Rewrite, rewrites_words
 from capsafe_core.jobs.folder.work import FinetuneWork, Point
 from capsafe_core.places import PREPARE
 from capsafe_core.records import Checkpoint, Measurement, Record
+from capsafe_core.trainer_state import COST
+from capsafe_core.training.self_distillation import SDFT
 from capsafe_core.work.generate import checkpoint_weights, path_point
+from capsafe_core.work.rewrite import as_rewritten, rewritten
 
 ACCURACY = "accuracy"
 """the measure of a capability on the way"""
@@ -55,7 +59,12 @@ def work(part: Part) -> None:
         part.total = part.done
         return
 
-    notes: list[str] = []
+    data = load_conversations(work.dataset)
+    rewrites = rewritten(part, work, start, data) if recipe.mitigation == SDFT else []
+    if part.should_stop:
+        return
+    notes = [rewrites_words(rewrites)] if rewrites else []
+    before = sum(one.seconds for one in rewrites)
 
     def on_step(step: int, tokens: int) -> None:
         part.tokens += tokens
@@ -67,11 +76,11 @@ def work(part: Part) -> None:
         if f"step-{step}" in part.done_units:
             return True
         weights = laid_over(start, path, models_folder(part.job.folder))
-        took = cost(weights.checkpoint.id, seconds, work.engine["device"], part.job.job_id)
+        took = cost(weights.checkpoint.id, before + seconds, work.engine["device"], part.job.job_id)
         measured = _measure(work, weights, models_folder(part.job.folder))
         part.write(
             f"step-{step}",
-            [*_point(work.path, step, weights.checkpoint), *measured, *took],
+            [*_point(work.path, step, weights.checkpoint), *measured, *took, *_kept(weights, rewrites, part)],
             note=" ".join(notes),
         )
         if _reached(work, measured):
@@ -81,7 +90,7 @@ def work(part: Part) -> None:
 
     finetune(
         start,
-        load_conversations(work.dataset),
+        as_rewritten(data, rewrites),
         recipe,
         part.job.folder / "checkpoints",
         work.engine["dtype"],
@@ -91,6 +100,15 @@ def work(part: Part) -> None:
         if isinstance(work.safety, UnsetType)
         else Safety(load_conversations(work.safety), _rejected(work.recipe.mitigation, work.safety)),
     )
+
+
+def _kept(weights: Weights, rewrites: Sequence[Rewrite], part: Part) -> list[Measurement]:
+    """The share of the learnt answers that the start rewrote, where it rewrote any."""
+    if not rewrites:
+        return []
+    share = sum(not one.why_not for one in rewrites) / len(rewrites)
+    what = COST, "answers rewritten", share, None, len(rewrites)
+    return [Measurement(weights.checkpoint.id, *what, part.job.job_id)]
 
 
 def _rejected(mitigation: str, safety: dict[str, Any]) -> list[Conversation]:

@@ -71,6 +71,9 @@ def test_what_a_mitigation_after_training_lacks_is_said_too(changes: dict[str, s
         ('mitigates = "gentle"\nmitigation = "safelora"', "no mitigation 'safelora' while training"),
         ('mitigates = "gentle"\nmitigation = "constrained"\nmethod = "full"', "use lora, dora or rslora"),
         ('mitigates = "gentle"\nmitigation = "ewc"\nsafety = "refusals"\nmethod = "full"', ""),
+        ('mitigates = "gentle"\nmitigation = "sdft"\noptions = { max_tokens = 64 }', ""),
+        ('mitigates = "gentle"\nmitigation = "sdft"\noptions = { max_tokens = 0 }', "is a whole number"),
+        ('mitigates = "gentle"\nmitigation = "sdft"\nsafety = "refusals"', "sdft needs no safety data"),
         ('mitigates = "gentle"\nmitigation = "ewc"', "ewc names its `safety` data set"),
         (
             'mitigates = "gentle"\nmitigation = "ewc"\nsafety = "refusals"\nmethod = "dora"',

@@ -12,6 +12,7 @@ from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.supervisor import start_worker
 from capsafe_core.places import ROOT
 from capsafe_core.settings import Settings
+from capsafe_core.training.self_distillation import SDFT
 from tests.engines.tiny import InEngine, finish
 from tests.training.test_training import training, weights_of
 
@@ -185,7 +186,8 @@ print(json.dumps({"off": max(off), "moved": min(moved), "values": sorted(set(a.f
 
 def test_the_catalogue_names_those_that_exist(in_engine: InEngine) -> None:
     found = in_engine(HEAD + 'print(json.dumps({"after": list(METHODS), "while": list(WHILE_TRAINING)}))')
-    for when in ("after", "while"):
+    found["before"] = [SDFT]
+    for when in ("after", "while", "before"):
         assert found[when] == [n for n, e in catalogue.mitigations().items() if e["when"] == when]
     told = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in told for name in catalogue.mitigations())

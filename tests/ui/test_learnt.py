@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from capsafe_core.jobs.folder import Job, Part
+from capsafe_core.jobs.folder import Job, Part, create_job
+from capsafe_core.jobs.folder.rewrites import Rewrite, add_rewrites
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.previewing import Learnt, last_preview, preview_job
 from capsafe_core.settings import ROOT
@@ -68,6 +69,23 @@ def test_examples_are_marked_text_with_counts(home: Path) -> None:
     (box,) = [e for e in app.get("html") if "&lt;user&gt;*Hi*" in e.proto.body]
     assert "<mark>Sure &lt;b&gt;there&lt;/b&gt;</mark>" in box.proto.body
     assert "filter:blur" in box.proto.body
+
+
+def test_rewritten_answers_stand_beside_their_originals(home: Path) -> None:
+    first = next(manifest for manifest in plan_study(made_up_study()) if manifest.kind == "finetune")
+    job = create_job(home / "jobs", first)
+    whys = ["", "", "another final answer"]
+    add_rewrites(
+        job.folder, [Rewrite(i, 1, f"Old {i}", f"*New* {i}", why, 0.5) for i, why in enumerate(whys)]
+    )
+    app = runs_page()
+    (counts,) = [text.value for text in app.text if "Rewritten by the start" in text.value]
+    assert counts.endswith("2 of 3 answers; the others as they are (another final answer in 1).")
+    boxes = [e.proto.body for e in app.get("html")]
+    assert all(any(text in box for box in boxes) for text in ("Old 0", "*New* 0", "Old 2", "*New* 2"))
+    assert [c.value for c in app.caption if "original is learnt" in c.value] == [
+        "The original is learnt: another final answer."
+    ]
 
 
 def test_what_cannot_be_learnt_says_so() -> None:

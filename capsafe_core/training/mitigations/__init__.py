@@ -1,5 +1,7 @@
 """Mitigations by name: those after training (an adapter becomes another one) and those while training.
 
+The one before training, in which the data become others, is `training.self_distillation`.
+
 What each is, where it was published and what it needs stands in `catalogue/mitigations.toml`.
 """
 
