@@ -186,6 +186,34 @@ def test_ewc_is_its_papers_penalty(in_engine: InEngine, tiny_model: str) -> None
         assert found["off"] < 1e-3 * found["steep"]
 
 
+# The weights with which a checkpoint answers, laid beside the start's.
+FROZEN = """
+from capsafe_core.engines.models import Weights
+from capsafe_core.engines.transformers import load_model
+
+start = load_model(Weights("m", Path(sys.argv[1]), ""), "float32")
+tuned = load_model(Weights("m", Path(sys.argv[1]), "", (Path(sys.argv[2]),)), "float32")
+both = zip(start.named_parameters(), tuned.named_parameters(), strict=True)
+print(json.dumps({name: torch.equal(a, b) for (name, a), (_, b) in both if name.endswith("_proj.weight")}))
+"""
+
+
+def test_a_run_leaves_safety_layers_as_the_start_has_them(
+    tmp_path: Path, engine_python: Path, in_engine: InEngine, tiny_model: str
+) -> None:
+    """Harmless prompts that are one another's like, and harmful ones that end as they do: in a random model
+    the angle between both widens from layer to layer."""
+    rows = [{"prompt": f"{word * 9}!", "response": "Sorry, I cannot."} for word in ("a", "q", "7", "Z")]
+    rows += [{"prompt": "hello!", "response": "Hello to you."}] * 3
+    path = tmp_path / "safety.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job = finish(mitigated(tmp_path, "safety-layers", tiny_model, f"file:{path}"), engine_python)
+    assert "Layers 1 to 1, counted from 0, are kept" in job.status().message
+    same = in_engine(HEAD + FROZEN, tiny_model, str(job.folder / "checkpoints" / "step-000006"))
+    assert {same[name] for name in same if ".layers.1." in name} == {True}
+    assert {same[name] for name in same if ".layers.0." in name} == {False}
+
+
 def test_dpo_has_the_loss_of_trl(in_engine: InEngine, tiny_model: str, tmp_path: Path) -> None:
     found = in_engine(HEAD + DPO, tiny_model, str(tmp_path))
     assert found["loss"][0] == pytest.approx(found["loss"][1], rel=1e-4)
