@@ -200,7 +200,7 @@ def text_map(view: View) -> pd.DataFrame:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     rows, _ = outputs_table(compared_outputs(view), limit=MAP_POINTS, order="random")
-    columns = ["generation_id", "outcome", "unsafe_votes", "safe_votes", "recipe", "seed", "step"]
+    columns = ["generation_id", "item", "outcome", "unsafe_votes", "safe_votes", "recipe", "seed", "step"]
     if len(rows) < 3:
         return pd.DataFrame(columns=["x", "y", *columns, "disputed"])
     try:

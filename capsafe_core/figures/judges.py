@@ -129,7 +129,8 @@ def split_bars(splits: pd.DataFrame) -> go.Figure:
             customdata=splits[["kind"]],
             selected={"textfont": {"color": ink}},
             unselected={"textfont": {"color": ink}, "marker": {"opacity": 0.6}},
-            hovertemplate="%{x:.1%}: click to list them<extra></extra>",
+            hovertext=[f"{kind} outputs, {name}" for kind in splits["kind"]],
+            hovertemplate="%{hovertext}: %{x:.1%}: click to list them<extra></extra>",
         )
     fig.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
@@ -156,7 +157,7 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
         ("", PAPER),
     ):
         _add_votes(fig, rows, judges, vote, colour)
-    _add_amounts(fig, rows)
+    _add_amounts(fig, rows, judges)
     fig.update_layout(
         template=TEMPLATE,
         height=170 + 27 * len(rows),
@@ -193,14 +194,22 @@ def _add_votes(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str], vote: 
             "line": {"color": FAINT, "width": 0 if vote else 1},
         },
         customdata=[[rows.at[i, "pattern"]] for _, i in marks],
-        hovertemplate="%{x}: " + (vote or "no verdict") + "<extra></extra>",
+        hovertext=[_pattern_words(rows.loc[i], judges) for _, i in marks],
+        hovertemplate="%{hovertext}<extra></extra>",
         showlegend=bool(marks),
         row=1,
         col=1,
     )
 
 
-def _add_amounts(fig: go.Figure, rows: pd.DataFrame) -> None:
+def _pattern_words(row: pd.Series, judges: Sequence[str]) -> str:
+    """Who votes how in a pattern, and how many outputs have it."""
+    votes = {vote: [judge for judge in judges if row[judge] == vote] for vote in ("unsafe", "safe", "")}
+    said = [f"{vote or 'no verdict'}: {', '.join(names)}" for vote, names in votes.items() if names]
+    return "\n".join([*said, f"{row['n']:,} outputs ({row['share']:.0%})"])
+
+
+def _add_amounts(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str]) -> None:
     """How many outputs have each pattern: a bar split by coherence, and the number at its end."""
     begin = pd.Series(0, index=rows.index)
     for name, colour, words in (
@@ -231,7 +240,8 @@ def _add_amounts(fig: go.Figure, rows: pd.DataFrame) -> None:
         textfont={"size": 12},
         marker={"size": 9, "color": INK, "symbol": "line-ns-open"},
         customdata=rows[["pattern"]],
-        hovertemplate="%{text} outputs<extra></extra>",
+        hovertext=[_pattern_words(rows.loc[i], judges) for i in rows.index],
+        hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
         row=1,
         col=2,
@@ -247,21 +257,22 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
     """
     runs = list(dict.fromkeys(zip(table["recipe"], table["seed"], strict=True)))
     counts = seeds_by_recipe(table)
+    names = [run_name(str(recipe), seed, counts[str(recipe)]) for recipe, seed in runs]
     fig = make_subplots(
         rows=2,
         cols=max(len(runs), 1),
         shared_xaxes=True,
         shared_yaxes="rows",
-        column_titles=[run_name(str(recipe), seed, counts[str(recipe)]) for recipe, seed in runs],
+        column_titles=names,
         row_heights=[0.8, 0.2],
         vertical_spacing=0.05,
         horizontal_spacing=0.03,
     )
-    for column, (recipe, seed) in enumerate(runs, 1):
+    for column, ((recipe, seed), run) in enumerate(zip(runs, names, strict=True), 1):
         mine = table[(table["recipe"] == recipe) & (table["seed"] == seed)]
         for shape, (_, line) in zip(cycle(JUDGE_SHAPES), mine.groupby("judge"), strict=False):
-            _add_judge(fig, line, shape, column)
-        _add_incoherent_strip(fig, mine.drop_duplicates("step"), column)
+            _add_judge(fig, line, shape, column, run)
+        _add_incoherent_strip(fig, mine.drop_duplicates("step"), column, run)
     fig.update_layout(template=TEMPLATE, height=440, margin={"t": 90, "b": 52, "l": 92}, legend={"y": 1.12})
     fig.update_yaxes(tickformat=".0%", range=[-0.03, 1.03], row=1)
     fig.update_yaxes(title="called unsafe", row=1, col=1)
@@ -271,7 +282,7 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def _add_judge(fig: go.Figure, line: pd.DataFrame, shape: str, column: int) -> None:
+def _add_judge(fig: go.Figure, line: pd.DataFrame, shape: str, column: int, run: str) -> None:
     """One judge along one run."""
     judge = str(line["judge"].iloc[0])
     fig.add_scatter(
@@ -290,7 +301,7 @@ def _add_judge(fig: go.Figure, line: pd.DataFrame, shape: str, column: int) -> N
         },
         customdata=[[join_names((c, judge))] for c in line["checkpoint_id"]],
         hovertext=[
-            f"{judge}, step {s}: {v:.0%} ({low:.0%} to {high:.0%})"
+            f"{judge}, {run}, step {s}: {v:.0%} ({low:.0%} to {high:.0%}) unsafe"
             for s, v, low, high in zip(line["step"], line["rate"], line["low"], line["high"], strict=True)
         ],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -299,7 +310,7 @@ def _add_judge(fig: go.Figure, line: pd.DataFrame, shape: str, column: int) -> N
     )
 
 
-def _add_incoherent_strip(fig: go.Figure, steps: pd.DataFrame, column: int) -> None:
+def _add_incoherent_strip(fig: go.Figure, steps: pd.DataFrame, column: int, run: str) -> None:
     """The incoherent share of one run, a square a step."""
     fig.add_scatter(
         x=steps["step"].astype(str),
@@ -317,7 +328,8 @@ def _add_incoherent_strip(fig: go.Figure, steps: pd.DataFrame, column: int) -> N
             "line": {"color": EDGE, "width": 1},
         },
         customdata=[[join_names((c, ""))] for c in steps["checkpoint_id"]],
-        hovertemplate="%{text}% incoherent<extra></extra>",
+        hovertext=[run] * len(steps),
+        hovertemplate="%{hovertext}, step %{x}: %{text}% incoherent<extra></extra>",
         showlegend=False,
         row=2,
         col=column,
@@ -350,8 +362,9 @@ def text_map(table: pd.DataFrame, words: Mapping[str, str]) -> go.Figure:
             },
             customdata=mine[["generation_id"]],
             hovertext=[
-                f"{r}, seed {d}, step {s}\n{u} of {u + v} judges say unsafe"
-                for r, d, s, u, v in zip(
+                f"Prompt {p}\n{r}, seed {d}, step {s}\n{u} of {u + v} judges say unsafe"
+                for p, r, d, s, u, v in zip(
+                    mine["item"],
                     mine["recipe"],
                     mine["seed"],
                     mine["step"],
@@ -381,7 +394,10 @@ def scores_beside(table: pd.DataFrame) -> go.Figure:
             "color": AMOUNT,
         },
         customdata=[[f"{x:g}~{y:g}"] for x, y in zip(table["x"], table["y"], strict=True)],
-        hovertext=[f"{n} outputs" for n in table["n"]],
+        hovertext=[
+            f"{first['judge_1']} {x:.2f}, {first['judge_2']} {y:.2f}: {n:,} outputs"
+            for x, y, n in zip(table["x"], table["y"], table["n"], strict=True)
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )

@@ -70,7 +70,8 @@ def outcome_bars(
                 "textfont": {"color": on_outcome(outcome)}
             },  # plotly stumbles over a click where these are not there
             unselected={"textfont": {"color": on_outcome(outcome)}, "marker": {"opacity": WEAK}},
-            hovertemplate="%{x:.1%} " + words[outcome] + ": click to read<extra></extra>",
+            hovertext=names,
+            hovertemplate="%{hovertext}<br>%{x:.1%} " + words[outcome] + ": click to read<extra></extra>",
         )
     fig.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False, automargin=True)

@@ -133,10 +133,10 @@ def bounds_along(table: pd.DataFrame) -> go.Figure:
         marker={"size": 10, "color": PAPER, "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2}},
         customdata=table[["checkpoint_id"]],
         hovertext=[
-            f"as judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent answers count; {m} without a "
-            "verdict"
-            for j, low, high, m in zip(
-                table["judged"], table["lowest"], table["highest"], table["no_verdict"], strict=True
+            f"{recipe}, step {step}\nas judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent answers "
+            f"count; {m} without a verdict"
+            for recipe, step, j, low, high, m in zip(
+                *where, *(table[name] for name in ("judged", "lowest", "highest", "no_verdict")), strict=True
             )
         ],
         hovertemplate="%{hovertext}<extra></extra>",

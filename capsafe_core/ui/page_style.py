@@ -27,7 +27,11 @@ READABLE = """
 [data-testid=stCode] .token {color: inherit !important}
 input::placeholder, textarea::placeholder {color: currentColor !important; opacity: 0.8 !important}
 a:focus-visible, button:focus-visible, summary:focus-visible, [role=tab]:focus-visible,
-[tabindex]:focus-visible {outline: 3px solid #2f7fb8 !important; outline-offset: 2px}
+[tabindex]:focus-visible, .react-aria-ComboBox > [role=group]:has(input:focus-visible)
+{outline: 3px solid #2f7fb8 !important; outline-offset: 2px}
+.react-aria-ComboBox input:focus-visible {outline: none !important}
+[class*=-list]:not(:focus-within)[class*=st-key-marks-]
+{position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
   .stMainBlockContainer h1 {font-size: 1.4rem}

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.elements.plotly_chart import PlotlyState
 
 from capsafe_core.analysis.methods import METHODS
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError, EmptyStoreError, OpenConditionError
 from capsafe_core.figures.dark import on_dark
+from capsafe_core.figures.marks import marks_of
 from capsafe_core.figures.style import is_wide, sealed
 from capsafe_core.places import ROOT
 from capsafe_core.selection import Selection
@@ -31,6 +34,8 @@ from capsafe_core.writing import refusal
 
 PAGES = ROOT / "pages"
 T = TypeVar("T")
+MOST_LISTED = 400
+"""marks of a figure up to which they are a list too; what has more, a map of texts, is a page of its own"""
 
 
 @contextmanager
@@ -129,12 +134,14 @@ def in_theme(figure: go.Figure) -> go.Figure:
 
 
 def chart(figure: go.Figure, key: str, alt: str) -> str | None:
-    """A figure; returns the id of a mark that was clicked just now."""
+    """A figure; returns the id of a mark that was just clicked, or chosen in the list that a keyboard
+    reaches."""
+    listed = f"marks-{key}"
     with _room(figure, key):
         event = st.plotly_chart(
             in_theme(sealed(figure)),
             key=key,
-            on_select="rerun",
+            on_select=partial(st.session_state.pop, listed, None),
             selection_mode="points",
             theme=None,
             alt=alt,
@@ -145,15 +152,7 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
                 "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
             },
         )
-    points = event.selection.points if event else []
-    chosen = next(
-        (
-            str(p["customdata"][0] if isinstance(p["customdata"], list) else p["customdata"]["0"])
-            for p in points
-            if p.get("customdata")
-        ),
-        None,
-    )
+    chosen = _mark_of_list(figure, listed, alt) or _mark_of_click(event)
     if chosen is None:
         st.session_state.pop(f"{key}-handled", None)
         return None
@@ -161,6 +160,30 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
         return None
     st.session_state.setdefault("clicked", {})[key] = chosen
     return chosen
+
+
+def _mark_of_click(event: PlotlyState) -> str | None:
+    for point in event.selection.points if event else []:
+        if carried := point.get("customdata"):
+            return str(carried[0] if isinstance(carried, list) else carried["0"])
+    return None
+
+
+def _mark_of_list(figure: go.Figure, key: str, alt: str) -> str | None:
+    """What is chosen in the list of a figure's marks, which shows when a keyboard comes to it; `page_style`
+    has the rule."""
+    marks = marks_of(figure)
+    if not 0 < len(marks) <= MOST_LISTED:
+        return None
+    with st.container(key=key + "-list"):
+        name = st.selectbox(
+            plain_label(f"Marks of the chart “{alt}”"),
+            list(marks),
+            index=None,
+            key=key,
+            placeholder="Choose a mark",
+        )
+    return marks.get(name) if name else None
 
 
 def picture(figure: go.Figure, key: str, alt: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.axe import faults, script
 from tests.e2e.site import PATHS, plant_hostile, serve, settle, visitor
@@ -39,6 +39,25 @@ def site(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator
         page = visitor(browser, base, viewport=DESK)
         yield base, output, page
         page.context.close()
+
+
+def test_a_keyboard_opens_what_a_click_on_a_mark_opens(site: tuple[str, str, Page]) -> None:
+    base, _, page = site
+    page.set_viewport_size(DESK)
+    page.goto(base)
+    settle(page)
+    marks = page.get_by_role("combobox", name="Marks of the chart").first
+    assert (marks.bounding_box() or {})["width"] < 20
+    for _ in range(60):
+        if marks.evaluate("element => element === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    expect(marks).to_be_focused()
+    expect(marks).to_be_in_viewport(ratio=1)
+    page.keyboard.type("refused")
+    expect(page.get_by_role("option").first).to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/outputs?**outcomes=**")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -35,6 +35,12 @@ def test_every_page_renders_its_title_and_no_error(app: AppTest, page: str, open
     assert not app.exception
     assert len(app.title) == 1
     assert app.title[0].value
+    lists = {box.key: box.options for box in app.selectbox if (box.key or "").startswith("marks-")}
+    told_apart_by_number = {
+        key: [one for one in marks if one.endswith(" (2)")] for key, marks in lists.items()
+    }
+    assert {key: marks for key, marks in told_apart_by_number.items() if marks} == {}
+    assert not [mark for marks in lists.values() for mark in marks if "%{" in mark or "nan" in mark]
 
 
 def test_a_closed_section_is_not_computed(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
