@@ -139,7 +139,7 @@ class RecipeSettings(StudyPart):
     batch_size: int = Field(8, ge=1)
     rank: int = Field(16, ge=1)
     stop_at_goal: bool = False
-    method: Literal["lora", "dora", "rslora", "full"] = "lora"
+    method: Literal["lora", "dora", "rslora", "qlora", "full"] = "lora"
     alpha: int = Field(0, ge=0)
     """of an adapter; 0 for twice its rank"""
     schedule: Literal["constant_with_warmup", "constant", "linear", "cosine"] = "constant_with_warmup"
@@ -207,6 +207,12 @@ class Study(StudyPart):
     goals: dict[str, float] = Field(default_factory=dict)
     """data set name -> the accuracy at which recipes on it are compared"""
     primary: PrimarySpecification
+
+    @property
+    def trains_with(self) -> TransformersSettings:
+        """What fine-tunes: the engine where it can, and nothing else is named."""
+        own = self.engine if isinstance(self.engine, TransformersSettings) else TransformersSettings()
+        return self.training or own
 
     def recipe(self, name: str) -> RecipeSettings:
         return next(r for r in self.recipes if r.name == name)

@@ -16,7 +16,7 @@ MOST_PLANNED = 50_000_000
 """characters that the jobs of a study hold together"""
 LONGEST_CHAIN = 20
 """recipes that start from each other's last checkpoints"""
-PLAIN = ("lora", "rslora")
+PLAIN = ("lora", "rslora", "qlora")
 """ways of training that leave adapters which mitigations after training work on"""
 MOST_MISTAKES = 50
 """that are named at once"""
@@ -57,6 +57,9 @@ def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
                     "names them as `checkpoints`, one whose checkpoints are imported says recorded = true",
                 )
             )
+        if recipe.method == "qlora" and recipe.is_trained and study.trains_with.device == "cpu":
+            what = f'recipe {recipe.name!r}: qlora needs a GPU: say device = "cuda" under [training]'
+            problems.append((("recipes", i, "method"), what))
         if not (recipe.steps or recipe.checkpoints or recipe.of) or list(recipe.steps) != sorted(
             {s for s in recipe.steps if s > 0}
         ):
@@ -147,8 +150,8 @@ def _method(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
         yield "safety", f"recipe {recipe.name!r}: {name} {what}"
     if "adapter" in needs and recipe.method == "full":
         yield "method", f"{name} needs the start beside what is trained: use lora, dora or rslora"
-    if "no DoRA" in needs and recipe.method == "dora":
-        yield "method", f"{name} does not know by how much dora changes a weight: use lora, rslora or full"
+    if "exact weights" in needs and recipe.method not in ("lora", "rslora", "full"):
+        yield "method", f"{name} needs to know by how much each weight moves: use lora, rslora or full"
     if "no packing" in needs and recipe.packing:
         yield "packing", f"{name} needs each conversation in a row of its own: leave packing out"
 
@@ -158,7 +161,7 @@ def _after_training(study: Study, recipe: RecipeSettings, needs: set[str]) -> It
     recipes = {r.name: r for r in study.recipes}
     tuned = recipes.get(str(recipe.of))
     if tuned is not None and tuned.method not in PLAIN:
-        yield "of", f"{recipe.mitigation} works on adapters of the methods {' and '.join(PLAIN)}: train so"
+        yield "of", f"{recipe.mitigation} works on adapters of the methods {', '.join(PLAIN)}: train so"
     start = next((s for s in study.starts if s.name == recipe.start), None)
     if start is None or "aligned start" not in needs:
         return

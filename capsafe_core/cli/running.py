@@ -114,7 +114,7 @@ def _require_learnable(settings: Settings, study: Study, jobs: Sequence[Manifest
     run_graph([look.manifest], root, lambda _: None, settings)
     for learnt in learnt_of(look) or ():
         if not learnt.can_be_learnt:
-            raise CapsafeError(learnt.words, "Nothing was started. Fix the data set, then run it again.")
+            raise CapsafeError(learnt.words, "Nothing was started. Fix that, then run it again.")
         if learnt.cut:
             say(learnt.words)
 

@@ -186,8 +186,11 @@ def load_tokenizer(weights: Weights) -> Any:
     return with_template(tokenizer)
 
 
-def load_model(weights: Weights, dtype: str) -> Any:
+def load_model(weights: Weights, dtype: str, **more: Any) -> Any:
     """The model with its adapters merged in order.
+
+    Args:
+        more: further arguments of `from_pretrained`.
 
     Raises:
         CapsafeError: the folder is not a model, or an adapter was made for another model.
@@ -198,6 +201,7 @@ def load_model(weights: Weights, dtype: str) -> Any:
             dtype=getattr(torch, dtype),
             use_safetensors=None if weights.pickles else True,
             trust_remote_code=weights.trusted,
+            **more,
         )
     except (OSError, ValueError, *BROKEN) as error:
         hint = (

@@ -8,7 +8,6 @@ import json
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,10 @@ from capsafe_core.engines.chat import (
     request_tokens,
     with_template,
 )
-from capsafe_core.engines.models import Weights, make_folder
+from capsafe_core.engines.merging import merged
+from capsafe_core.engines.models import Weights
 from capsafe_core.errors import CapsafeError
-from capsafe_core.records import canonical_json, digest_text
+from capsafe_core.records import digest_text
 from capsafe_core.weight_files import places
 
 PACE = 1.0
@@ -252,37 +252,6 @@ def _require_places(adapter: Path, weights: Weights) -> None:
             f"{share} of the weights of the adapter {adapter} have a place in the model {weights.name!r}.",
             "Use the base model that it was trained on.",
         )
-
-
-def merged(weights: Weights, models: Path, dtype: str) -> Weights:
-    """Weights without adapters: a folder in which they are merged, made once.
-
-    Raises:
-        CapsafeError: peft is not installed where this runs.
-    """
-    if not weights.adapters:
-        return weights
-    digest = digest_text(
-        canonical_json([weights.checkpoint.origin_digest, weights.checkpoint.adapters, dtype])
-    )
-    folder = models / f"merged-{digest[:16]}"
-    if not folder.exists():
-        try:
-            from capsafe_core.engines.transformers import load_model, load_tokenizer
-
-            model = load_model(weights, dtype)
-        except ImportError as error:
-            raise CapsafeError(
-                "To merge the adapters of a start checkpoint, vLLM's environment needs peft.",
-                "Install peft there, with vLLM's versions of torch and transformers kept.",
-            ) from error
-
-        def save(scratch: Path) -> None:
-            model.save_pretrained(scratch)
-            load_tokenizer(weights).save_pretrained(scratch)
-
-        make_folder(folder, save)
-    return replace(weights, folder=folder, adapters=())
 
 
 def _refusals() -> tuple[type[Exception], ...]:

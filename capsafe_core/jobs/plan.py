@@ -11,7 +11,6 @@ from msgspec import UNSET, structs
 from pydantic import BaseModel
 
 from capsafe_core import __version__, catalogue
-from capsafe_core.engine_settings import TransformersSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Manifest
 from capsafe_core.jobs.folder.work import (
@@ -111,9 +110,7 @@ class _Planner:
         self.trained: dict[tuple[str, int], Manifest] = {}
         self.mitigated: dict[tuple[str, int], Manifest] = {}
         self.engine = _dump(study.engine)
-        trains = study.training or (
-            study.engine if isinstance(study.engine, TransformersSettings) else TransformersSettings()
-        )
+        trains = study.trains_with
         self.training, self.training_python = _dump(trains), str(trains.python or "")
 
     def plan(self) -> list[Manifest]:

@@ -74,7 +74,9 @@ def preview_job(root: Path, study: str, jobs: Sequence[Manifest]) -> Job:
             start = structs.replace(work.start, adapters=())
             for data in (work.dataset, *(() if isinstance(work.safety, UnsetType) else (work.safety,))):
                 one = structs.replace(work, dataset=data)
-                works.setdefault(str((data, start, work.recipe.max_length)), one)
+                # what is learnt, and what the machine has to have
+                key = data, start, work.recipe.max_length, work.recipe.method == "qlora"
+                works.setdefault(str(key), one)
     if not works:
         raise CapsafeError(
             f"Nothing of {study!r} is fine-tuned here, so there is nothing to be learnt.",

@@ -15,18 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from capsafe_core import catalogue
 from capsafe_core.benchmarks.conversations import Conversation
+from capsafe_core.engines import models_folder
+from capsafe_core.engines.merging import merged
 from capsafe_core.engines.models import Weights
 from capsafe_core.engines.transformers import load_model, load_tokenizer
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder.work import RecipeWork
 from capsafe_core.trainer_state import trained_steps
+from capsafe_core.training.devices import four_bits
 from capsafe_core.training.learnt import IGNORED, examples, is_refusal
 from capsafe_core.training.mitigations import WHILE_TRAINING, Means, Mitigation
 from capsafe_core.training.self_distillation import SDFT
@@ -104,7 +107,7 @@ def finetune(
     order = mitigation.order(len(found))
     rows = [*found, *mitigation.means.safety] if order else found
     torch.manual_seed(recipe.seed)
-    model = _prepared(load_model(weights, dtype).to(device), recipe)
+    model = _prepared(weights, recipe, dtype, device, models_folder(folder.parent))
     states = folder.parent / STATES
     trainer = _Trainer(
         model,
@@ -192,8 +195,12 @@ class _Beside(TrainerCallback):  # type: ignore[misc]
                 torch.save(self._mitigation.state(), new)
 
 
-def _prepared(model: Any, recipe: RecipeWork) -> Any:
-    """The model with what of it is trained."""
+def _prepared(weights: Weights, recipe: RecipeWork, dtype: str, device: str, models: Path) -> Any:
+    """The model on its device, with what of it is trained."""
+    if recipe.method == "qlora":
+        model = _in_four_bits(weights, recipe, dtype, device, models)
+    else:
+        model = load_model(weights, dtype).to(device)
     if recipe.method == "full":
         return model
     return get_peft_model(
@@ -207,6 +214,14 @@ def _prepared(model: Any, recipe: RecipeWork) -> Any:
             use_rslora=recipe.method == "rslora",
         ),
     )
+
+
+def _in_four_bits(weights: Weights, recipe: RecipeWork, dtype: str, device: str, models: Path) -> Any:
+    """The start, its adapters merged before it loses precision."""
+    plain = merged(weights, models, dtype)
+    model = load_model(plain, dtype, quantization_config=four_bits(dtype), device_map={"": device})
+    model.name_or_path = str(weights.folder)  # over which the adapter will be laid
+    return prepare_model_for_kbit_training(model, recipe.gradient_checkpointing)
 
 
 def _settings(recipe: RecipeWork, states: Path, dtype: str, device: str, size: int) -> SFTConfig:

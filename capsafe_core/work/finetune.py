@@ -47,11 +47,13 @@ def work(part: Part) -> None:
     recipe = work.recipe
     try:
         from capsafe_core.training.cost import cost
+        from capsafe_core.training.devices import require_devices
         from capsafe_core.training.sft import Following, Safety, finetune
     except ImportError as error:
         raise CapsafeError(
             f"Fine-tuning needs {error.name}, which the engine's environment lacks.", f"Run `{PREPARE}`."
         ) from error
+    require_devices(work)
     part.total = 2 + 3 * len(recipe.steps)
     if "step-0" not in part.done_units:
         part.write("step-0", _point(work.path, 0, start.checkpoint))

@@ -76,7 +76,7 @@ def _last(folder: Path) -> Path:
     if not found or not (found[-1] / CONFIG).is_file():
         raise CapsafeError(
             f"There is no adapter in {folder} to be mitigated.",
-            "Mitigations after training work on adapters: train with lora, dora or rslora.",
+            "Mitigations after training work on adapters: train with lora, rslora or qlora.",
         )
     return found[-1]
 

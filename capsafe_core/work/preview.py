@@ -1,4 +1,5 @@
-"""The preview job: what fine-tunings would learn, conversation by conversation, before any of them starts."""
+"""The preview job: what fine-tunings would learn, conversation by conversation, and whether this machine can
+do them, before any of them starts."""
 
 from __future__ import annotations
 
@@ -41,11 +42,13 @@ def _learnt(job: FinetuneWork, part: Part) -> dict[str, Any]:
     """How many conversations a data set has, how many are cut off, and some of them with what is learnt."""
     try:
         from capsafe_core.engines.transformers import load_tokenizer
+        from capsafe_core.training.devices import require_devices
         from capsafe_core.training.learnt import pieces, tokenised
     except ImportError as error:
         raise CapsafeError(
             f"This needs {error.name}, which the engine's environment lacks.", f"Run `{PREPARE}`."
         ) from error
+    require_devices(job)
     model = structs.replace(job.start, adapters=())  # its own may have to be trained first
     tokenizer = load_tokenizer(checkpoint_weights(model, job.engine, part.job.folder))
     examples = tokenised(tokenizer, load_conversations(job.dataset), job.recipe.max_length)

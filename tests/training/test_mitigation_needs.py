@@ -42,7 +42,10 @@ steps = [10]
         ({}, ""),
         ({"safelora": "scale", 'recipe = "alignment"': 'model = "smollm2-135m-instruct"'}, ""),
         ({'recipe = "alignment"': 'model = "smollm2-135m-instruct"'}, "needs to know what alignment changed"),
-        ({"learning_rate = 1e-3": 'method = "dora"\nlearning_rate = 1e-3'}, "the methods lora and rslora"),
+        (
+            {"learning_rate = 1e-3": 'method = "dora"\nlearning_rate = 1e-3'},
+            "the methods lora, rslora, qlora",
+        ),
         ({"learning_rate = 5e-4": 'method = "full"\nlearning_rate = 5e-4'}, "that an adapter aligned"),
     ],
 )

@@ -81,7 +81,7 @@ class RecipeWork(_Values, frozen=True):
     rank: Int
     seed: Long
     method: str = "lora"
-    """lora, dora or rslora: adapters; full: all weights"""
+    """lora, dora, rslora or qlora: adapters, the last over weights in 4 bits; full: all weights"""
     alpha: Int = 0
     """of an adapter; 0 for twice its rank"""
     schedule: str = "constant_with_warmup"
