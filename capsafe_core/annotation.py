@@ -84,6 +84,7 @@ class QueueSettings:
         seed: of the order.
         uncertain: the judge whose score tells what is uncertain.
         daily: items that a person aims at in a day.
+        assigned: people to whom it is handed out; to everybody where there are none.
     """
 
     name: str
@@ -97,6 +98,7 @@ class QueueSettings:
     seed: int = 0
     uncertain: str = "coherence-learnt"
     daily: int = 200
+    assigned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = [
@@ -118,6 +120,12 @@ class QueueSettings:
         for wrong, sentence in problems:
             if wrong:
                 raise CapsafeError(sentence, "Change it and make the queue again.")
+        if 0 < len(set(self.assigned)) < self.annotators:
+            raise CapsafeError(
+                f"{self.annotators} people label each item of {self.name}, and it would be assigned to "
+                f"{len(set(self.assigned))}.",
+                "Assign it to more people, or to nobody: then everybody may label it.",
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> QueueSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ ROLES = ("viewer", "annotator", "researcher")
 """Each may do what those before it may."""
 LONGEST_NAME = 80
 LONGEST_ADDRESS = 254
+EVERYBODY = "everybody"
+"""to whom a queue is handed out that is assigned to nobody"""
 ASK = "Ask whoever runs this server."
 
 
@@ -59,6 +61,25 @@ def person_named(text: str, role: str = "researcher") -> Person:
     return Person(name, role)
 
 
+def people_named(texts: Iterable[str]) -> tuple[str, ...]:
+    """The names of people as they were typed, each once.
+
+    Raises:
+        CapsafeError: one of them is not a name.
+    """
+    return tuple({same(name): name for name in (person_named(text).name for text in texts)}.values())
+
+
+def same(name: str) -> str:
+    """What two ways of writing one person's name have in common."""
+    return _folded(name) if _is_address(name) else name
+
+
+def and_words(names: Sequence[str]) -> str:
+    """Names in a sentence: "Ada, Ben and Cay"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
 def person_logged_in(claims: Mapping[str, Any], roles: Path) -> Person:
     """The person whom a login provider vouches for.
 
@@ -91,18 +112,9 @@ def role_of(email: str, roles: Path) -> str:
     Raises:
         CapsafeError: the file cannot be read, or gives an unknown role or several.
     """
-    try:
-        if roles.exists() and not roles.is_file():
-            raise ValueError("it is not a file")
-        known = parse_toml(roles.read_text(encoding="utf-8")) if os.path.lexists(roles) else {}
-    except (OSError, ValueError) as error:
-        raise CapsafeError(
-            f"The roles in {roles.name} cannot be read: {error}.",
-            'Write one line a person, such as "ada@example.org" = "researcher".',
-        ) from error
     given = {
         str(role)
-        for who, role in known.items()
+        for who, role in _read_roles(roles).items()
         if _is_address(who) and _is_address(email) and _folded(who) == _folded(email)
     }
     if len(given) > 1:
@@ -116,6 +128,27 @@ def role_of(email: str, roles: Path) -> str:
             f"{roles.name} gives {email} the role {role!r}.", f"Use one of {', '.join(ROLES)}."
         )
     return role
+
+
+def may_label(roles: Path) -> tuple[str, ...]:
+    """Everybody whom a roles file lets label.
+
+    Raises:
+        CapsafeError: the file cannot be read.
+    """
+    return tuple(_folded(who) for who, role in _read_roles(roles).items() if role in ROLES[1:])
+
+
+def _read_roles(roles: Path) -> dict[str, Any]:
+    try:
+        if roles.exists() and not roles.is_file():
+            raise ValueError("it is not a file")
+        return parse_toml(roles.read_text(encoding="utf-8")) if os.path.lexists(roles) else {}
+    except (OSError, ValueError) as error:
+        raise CapsafeError(
+            f"The roles in {roles.name} cannot be read: {error}.",
+            'Write one line a person, such as "ada@example.org" = "researcher".',
+        ) from error
 
 
 def _is_address(text: str) -> bool:

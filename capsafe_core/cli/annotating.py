@@ -13,6 +13,7 @@ from capsafe_core.annotation import QUESTIONS, QueueSettings
 from capsafe_core.cli.options import ANSWERS, FILTER, SCOPE, selecting
 from capsafe_core.cli.owner_calls import do
 from capsafe_core.cli.terminal import read_text, say, show_table, write_file
+from capsafe_core.people import EVERYBODY
 from capsafe_core.selection import Selection
 from capsafe_core.settings import Settings
 
@@ -45,10 +46,23 @@ def make_queue(
     repeats: Annotated[float, typer.Option(help="share of items that a person sees twice")] = 0.1,
     blind: bool = True,
     seed: int = 0,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option(help="a person to whom it is handed out, by the name they label under; several times"),
+    ] = None,
 ) -> None:
     """Draw outputs for people to label, each with a known chance."""
     settings = QueueSettings(
-        name, tuple(question or QUESTIONS), strategy, share, size, annotators, repeats, blind, seed
+        name,
+        tuple(question or QUESTIONS),
+        strategy,
+        share,
+        size,
+        annotators,
+        repeats,
+        blind,
+        seed,
+        assigned=tuple(assign or ()),
     )
     made = do(Settings(), "make queue", settings=dataclasses.asdict(settings), selection=chosen.to_query())
     say(f"{made['queue']}: {made['words']}")
@@ -70,6 +84,18 @@ def extend_queue(name: str, more: int) -> None:
 def queue_state(name: str, state: Annotated[str, typer.Argument(help="open, paused or closed")]) -> None:
     """Pause a queue, open it again, or close it."""
     say(do(Settings(), "queue state", queue=name, state=state)["state"])
+
+
+@queue.command("assign")
+def assign_queue(
+    name: str,
+    people: Annotated[
+        list[str] | None, typer.Argument(help="by the names they label under; everybody where left out")
+    ] = None,
+) -> None:
+    """Say to whom a queue is handed out."""
+    assigned = do(Settings(), "assign queue", queue=name, people=people or [])["assigned"]
+    say(", ".join(assigned) or EVERYBODY)
 
 
 @labels.command("out")

@@ -11,11 +11,11 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import BusyError, CapsafeError, NotAllowedError
@@ -25,8 +25,17 @@ from capsafe_core.labelling.answers import HANDED_OUT, events_of, problem_of, re
 from capsafe_core.labelling.books import Books, append
 from capsafe_core.labelling.brought import Read, match_labels
 from capsafe_core.labelling.formats import read_labels_file
-from capsafe_core.labelling.open_queue import AGAIN, KIND, SHOWN, HandedOut, OpenQueue, Task, read_queue
-from capsafe_core.people import Person
+from capsafe_core.labelling.open_queue import (
+    AGAIN,
+    KIND,
+    SHOWN,
+    HandedOut,
+    OpenQueue,
+    Progress,
+    Task,
+    read_queue,
+)
+from capsafe_core.people import Person, people_named
 from capsafe_core.records import LabelEvent, Practice, QueueRecord, Record, check_records, digest_text
 from capsafe_core.selection import Selection
 from capsafe_core.store.ingest import ingest_job
@@ -46,17 +55,6 @@ class Drawn:
     records: Sequence[Record]
     strata: tuple[dict[str, Any], ...]
     words: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a queue is: items that a person did, today and in all; labels that all people gave, and that
-    the queue asks for."""
-
-    mine: int
-    today: int
-    done: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class Desk:
             CapsafeError: the person is not a researcher, or what `draw` raises.
         """
         person.must_be("researcher")
-        created = time.time()
+        settings, created = replace(settings, assigned=people_named(settings.assigned)), time.time()
         work = {"settings": asdict(settings), "selection": selection.to_query(), "created": created}
         manifest = own_manifest(self.jobs, Manifest(KIND, f"queue-{_file_name(settings.name)}", work))
         drawn = draw(manifest.job_id)
@@ -168,6 +166,17 @@ class Desk:
         q = self._open(queue)
         return self._change(person, q, lambda: Drawn([], q.record.strata, q.record.words), {}, state)
 
+    def assign(self, person: Person, queue: str, people: Iterable[str]) -> QueueRecord:
+        """Say to whom a queue is handed out; to everybody where nobody is named. What was labelled stays.
+
+        Raises:
+            CapsafeError: the person is not a researcher, or fewer are named than label each item.
+        """
+        person.must_be("researcher")
+        q, settings = self._open(queue), {"assigned": people_named(people)}
+        QueueSettings.from_dict({**q.record.settings, **settings})
+        return self._change(person, q, lambda: Drawn([], q.record.strata, q.record.words), settings)
+
     def _change(
         self,
         person: Person,
@@ -178,7 +187,7 @@ class Desk:
     ) -> QueueRecord:
         with q.lock:
             new = drawn()
-            record = replace(
+            record = structs.replace(
                 q.record,
                 created=max(time.time(), q.record.created + 1e-3),
                 author=person.name,
@@ -241,15 +250,11 @@ class Desk:
         labelled before.
 
         Raises:
-            CapsafeError: the person may not label, or the queue is paused, closed or gone.
+            CapsafeError: the person may not label, or the queue is paused, closed, somebody else's or gone.
         """
         person.must_be("annotator")
         q = self._open(queue)
-        if q.record.state != "open":
-            raise CapsafeError(
-                f"The queue {q.record.name} is {q.record.state}.",
-                "Choose another one, or ask whoever made it.",
-            )
+        q.must_be_open_to(person.name)
         with q.lock:
             tasks = list(q.next_tasks(person.name, count))
             q.note_shown(person, [task.id for task in tasks])
@@ -320,16 +325,16 @@ class Desk:
     def progress(self, person: Person, queue: str) -> Progress:
         """How far a person and the queue are."""
         q = self._open(queue)
-        midnight = time.mktime((*time.localtime()[:3], 0, 0, 0, 0, 0, -1))
         with q.lock:
-            mine = list(q.done.get(person.name, {}).values())
-            given = sum(min(len(people), q.settings.annotators) for people in q.answered.values())
-            return Progress(
-                len(mine),
-                sum(t >= midnight for t in mine),
-                given,
-                q.settings.annotators * (len(q.order) - len(q.gone)),
-            )
+            return q.progress(person.name)
+
+    def left(self, person: Person, queue: str) -> int:
+        """How many items a queue would hand to a person now."""
+        q = self._open(queue)
+        with q.lock:
+            if q.record.state != "open" or not q.is_for(person.name):
+                return 0
+            return sum(1 for _ in q.next_tasks(person.name, len(q.order)))
 
     def bring_in(self, person: Person, text: str, name: str) -> Read:
         """Take in labels that were made elsewhere; the same file again changes nothing.

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field
 from msgspec.structs import replace
 
 from capsafe_core.annotation import QueueSettings
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.jobs.folder import Job, Shard, append_line, read_lines
-from capsafe_core.people import Person
+from capsafe_core.people import Person, and_words, same
 from capsafe_core.records import LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, digest_text
 from capsafe_core.values import Seconds
 
@@ -63,6 +63,21 @@ def second_look(generation: str) -> str:
     return f"{generation}{AGAIN}"
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a queue is.
+
+    `mine` and `today` are items that a person did, second looks among them, so that nothing on their screen
+    tells which those are. `done` are annotations (one person's labels of one item) that all people gave, and
+    `total` those that the queue asks for.
+    """
+
+    mine: int
+    today: int
+    done: int
+    total: int
+
+
 @dataclass
 class OpenQueue:
     """A queue in memory."""
@@ -102,6 +117,35 @@ class OpenQueue:
     started: dict[str, int] = field(default_factory=dict)
     """person -> how far along `order` nothing is left for them"""
 
+    def is_for(self, who: str) -> bool:
+        """Whether the queue may be handed to a person."""
+        return not self.settings.assigned or same(who) in map(same, self.settings.assigned)
+
+    def must_be_open_to(self, who: str) -> None:
+        """Refuse what is paused, closed or somebody else's.
+
+        Raises:
+            CapsafeError: it is one of these.
+        """
+        if self.record.state != "open":
+            raise CapsafeError(
+                f"The queue {self.record.name} is {self.record.state}.",
+                "Choose another one, or ask whoever made it.",
+            )
+        if not self.is_for(who):
+            raise NotAllowedError(
+                f"The queue {self.record.name} is assigned to {and_words(self.settings.assigned)}.",
+                "Choose another one, or ask a researcher to assign it to you.",
+            )
+
+    def progress(self, who: str) -> Progress:
+        """How far a person and the queue are."""
+        midnight = time.mktime((*time.localtime()[:3], 0, 0, 0, 0, 0, -1))
+        mine = list(self.done.get(who, {}).values())
+        given = sum(min(len(people), self.settings.annotators) for people in self.answered.values())
+        total = self.settings.annotators * (len(self.order) - len(self.gone))
+        return Progress(len(mine), sum(t >= midnight for t in mine), given, total)
+
     def next_tasks(self, who: str, count: int) -> Iterator[Task]:
         """What a person is handed next; among them now and then something that they have labelled before."""
         now, given = time.monotonic(), 0
@@ -135,7 +179,7 @@ class OpenQueue:
             waiting = [
                 p
                 for p, until in self.held.get(generation, {}).items()
-                if p != who and until > now and p not in others
+                if p != who and until > now and p not in others and self.is_for(p)
             ]
             if not over and len(others) + len(waiting) < self.settings.annotators:
                 given += 1

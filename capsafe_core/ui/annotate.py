@@ -13,12 +13,15 @@ from capsafe_core.annotation import QUESTIONS, Example, Guidelines, label_words
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.labelling.desk import Desk, Receipt
 from capsafe_core.labelling.open_queue import Task
+from capsafe_core.labelling.waiting import waiting_queues
 from capsafe_core.people import Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.store.labels import item_texts
 from capsafe_core.ui import identity
 from capsafe_core.ui.acting import actor
 from capsafe_core.ui.annotate_keys import ANSWER_KEYS, COMMAND_KEYS, reasons
+from capsafe_core.ui.safe_text import plain_label
+from capsafe_core.ui.screen import PAGES
 from capsafe_core.workspace.owner import Owner
 
 _HERE = Path(__file__).parent
@@ -69,6 +72,21 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
     _COMPONENT(
         key=key, data={**data, **_fixed(person, queue, guidelines)}, on_outbox_change=take, height="content"
     )
+    if data["empty"]:
+        _onward(desk, person, queue)
+
+
+def _onward(desk: Desk, person: Person, queue: QueueRecord) -> None:
+    """Where nothing is left in a queue: the next one that has something for this person."""
+    for other in waiting_queues(desk, person):
+        if other.left and other.record.queue != queue.queue:
+            st.page_link(
+                str(PAGES / "annotate.py"),
+                label=f"Continue with {plain_label(other.words)}",
+                icon=":material/arrow_forward:",
+                query_params={"queue": other.record.queue},
+            )
+            return
 
 
 def _must_still_be(person: Person) -> None:

@@ -15,7 +15,7 @@ from capsafe_core.jobs.packing import pack_bundle
 from capsafe_core.labelling.desk import Desk
 from capsafe_core.labelling.formats import write_labels
 from capsafe_core.labelling.queues import extend_queue, make_queue
-from capsafe_core.people import Person
+from capsafe_core.people import EVERYBODY, Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
 from capsafe_core.store.batches import imported_words, retracted_jobs, set_retracted
@@ -54,6 +54,7 @@ def _list(desk: Desk, person: Person) -> Answer:
                 "state": queue.state,
                 "labels": progress.done,
                 "of": progress.total,
+                "assigned": ", ".join(queue.settings["assigned"]) or EVERYBODY,
                 "drew": queue.words,
             }
         )
@@ -66,6 +67,11 @@ def _extend(desk: Desk, person: Person, queue: str, more: int) -> Answer:
 
 def _state(desk: Desk, person: Person, queue: str, state: str) -> Answer:
     return {"state": desk.set_state(person, find_queue(desk, queue).queue, state).state}
+
+
+def _assign(desk: Desk, person: Person, queue: str, people: list[str]) -> Answer:
+    kept = desk.assign(person, find_queue(desk, queue).queue, people)
+    return {"assigned": list(kept.settings["assigned"])}
 
 
 def _bring_in(desk: Desk, person: Person, text: str, name: str) -> Answer:
@@ -152,6 +158,7 @@ ACTIONS: dict[str, Callable[..., Answer]] = {
     "list queues": _list,
     "extend queue": _extend,
     "queue state": _state,
+    "assign queue": _assign,
     "bring labels in": _bring_in,
     "take labels out": _take_out,
     "labelled answers": _labelled,

@@ -47,7 +47,8 @@ NEEDS = {
     **LOOKS,
     **dict.fromkeys(
         (
-            *("make queue", "extend queue", "queue state", "bring labels in", "take labels out", "rule"),
+            *("make queue", "extend queue", "queue state", "assign queue", "rule"),
+            *("bring labels in", "take labels out"),
             *("guidelines", "retract", "export", "import", "preview import", "open demo", "train detector"),
             *(
                 "start run",

@@ -331,7 +331,9 @@ def test_practice_hostile_text_marks_and_changing_a_label(
         page.context.close()
 
 
-def test_marks_on_the_labels_page_open_the_outputs_behind_them(tmp_path: Path, browser: Browser) -> None:
+def test_the_queue_dialogue_closes_and_marks_on_the_labels_page_open_the_outputs_behind_them(
+    tmp_path: Path, browser: Browser
+) -> None:
     write_study(tmp_path / "jobs", safety_size=30, capability_size=6)
     with Store(None) as store:
         ingest_all(store, tmp_path / "jobs")
@@ -341,7 +343,19 @@ def test_marks_on_the_labels_page_open_the_outputs_behind_them(tmp_path: Path, b
             work_through(desk, made, Person(name))
         desk.close()
     with serve(tmp_path) as base:
-        page = visitor(browser, base, viewport={"width": 1280, "height": 900})
+        page = visitor(browser, base, viewport={"width": 1280, "height": 720})
+        page.goto(f"{base}/labels")
+        settle(page)
+        page.get_by_role("button", name="Make a queue").click()
+        made_here = page.get_by_role("button", name="Make the queue")
+        made_here.wait_for()
+        settle(page)
+        place = made_here.bounding_box()
+        assert place is not None
+        assert place["y"] + place["height"] < 720, "in sight without scrolling"
+        made_here.click()
+        page.get_by_text("requests, 2: 200 from 300 outputs").wait_for()
+        page.get_by_role("dialog").wait_for(state="detached")
         for tab, part in (("Agreement", "/outputs"), ("Corrected rates", "judges=")):
             page.goto(f"{base}/labels")
             page.get_by_role("tab", name=tab).wait_for()

@@ -57,3 +57,12 @@ def test_a_link_to_no_queue_leads_to_none(queues: dict[str, str], asked: str) ->
 def test_without_a_link_the_newest_queue_is_open(queues: dict[str, str]) -> None:
     for asked in (None, ""):
         assert page_at(asked).selectbox[0].value == queues["Second"]
+
+
+def test_ones_own_queue_opens_before_others_and_the_list_says_whose_each_is(queues: dict[str, str]) -> None:
+    desk, researcher = current_owner().desk, Person("Cay")
+    desk.assign(researcher, queues["First"], ["Ada"])
+    desk.assign(researcher, queues["Second"], ["Ben", "Cay"])
+    page = page_at(None)
+    assert page.selectbox[0].value == queues["First"]
+    assert page.selectbox[0].options == ["First (yours)", "Second (assigned to Ben and Cay)"]

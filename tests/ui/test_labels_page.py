@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import uuid
 from collections.abc import Iterator
@@ -57,6 +58,15 @@ def press(test: AppTest, label: str) -> AppTest:
     return test
 
 
+def make(test: AppTest, name: str, size: int) -> AppTest:
+    """Make a queue; the dialogue is part of a run only where the button that opens it was pressed."""
+    press(test, "Make a queue")
+    next(t for t in test.text_input if t.label == "Name").set_value(name)
+    next(n for n in test.number_input if n.label == "Items").set_value(size)
+    next(b for b in test.button if b.label == "Make a queue").click()
+    return press(test, "Make the queue")
+
+
 def said(test: AppTest) -> str:
     return " ".join(
         str(e.value)
@@ -72,9 +82,7 @@ def test_without_labels_the_page_says_what_to_do(page: AppTest) -> None:
 
 
 def test_a_queue_is_made_paused_opened_and_extended(page: AppTest) -> None:
-    next(t for t in page.text_input if t.label == "Name").set_value("Round 1")
-    next(n for n in page.number_input if n.label == "Items").set_value(150)
-    press(page, "Make the queue")
+    make(page, "Round 1", 150)
     [made] = current_owner().desk.queues()
     assert (made.name, made.state, made.author, made.settings["annotators"]) == (
         "Round 1",
@@ -87,8 +95,13 @@ def test_a_queue_is_made_paused_opened_and_extended(page: AppTest) -> None:
     assert current_owner().desk.queues()[0].state == "paused"
     press(page, "Open again")
     next(n for n in page.number_input if n.label == "More items").set_value(30)
-    press(page, "Add them")
+    press(page, "Add items")
     assert current_owner().desk.queues()[0].settings["size"] == 180
+    people = next(m for m in page.multiselect if m.label == "Assigned to")
+    people.set_value([]).run()
+    assert next(b for b in page.button if b.label == "Assign").disabled
+    current_owner().desk.assign(ADA, made.queue, [ADA.name, BEN.name])
+    assert list(show(page).dataframe[0].value["Assigned to"]) == [f"{ADA.name}, {BEN.name}"]
     with pytest.raises(CapsafeError, match="1 to 60 characters"):
         queue(current_owner().desk, name=" ")
 
@@ -97,9 +110,7 @@ def test_a_queue_can_hold_only_what_was_chosen_on_the_outputs_page(page: AppTest
     page.switch_page(str(ROOT / "pages" / "labels.py"))
     page.query_params["outcomes"] = "incoherent"
     page.run()
-    next(t for t in page.text_input if t.label == "Name").set_value("Broken ones")
-    next(n for n in page.number_input if n.label == "Items").set_value(5)
-    press(page, "Make the queue")
+    make(page, "Broken ones", 5)
     desk = current_owner().desk
     made = next(q for q in desk.queues() if q.name == "Broken ones")
     texts = {
@@ -203,15 +214,20 @@ def test_every_command_about_labels_goes_to_the_running_app(
             "safety",
             "--annotators",
             "1",
+            "--assign",
+            "Ben",
         ],
     )
     assert "20 at random from 600 outputs" in made.output
-    assert "From the command" in run(commands, ["queue", "list"]).output
+    assert re.search("From the command.* Ben ", run(commands, ["queue", "list"]).output)
+    assert run(commands, ["queue", "assign", "From the command"]).output.strip() == "everybody"
+    assert run(commands, ["queue", "assign", "From the command", "Cay", "Dan"]).output.strip() == "Cay, Dan"
     assert "then 5 more" in run(commands, ["queue", "extend", "From the command", "5"]).output
     assert run(commands, ["queue", "state", "From the command", "closed"]).output.strip() == "closed"
     for argument, sentence in (
         (["queue", "state", "nothing", "open"], "No queues are called 'nothing'"),
         (["queue", "make", "x", "--strategy", "guess"], "no strategy 'guess'"),
+        (["queue", "make", "x", "--annotators", "2", "--assign", "Ben"], "2 people label each item"),
         (["queue", "make", "x", "--strategy", "uncertainty"], "has given no score"),
     ):
         failed = run(commands, argument)
