@@ -310,7 +310,7 @@ def parse_study(text: str, name: str = "study.toml") -> Study:
         ]
         raise mistakes(name, problems) from error
     found = references(study) or extent(study)
-    problems = [(line_of(text, where), what) for where, what in found[:MOST_MISTAKES]]
+    problems = [(line_of(text, where), what) for where, what in found]
     if problems:
         raise mistakes(name, problems)
     return study

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from capsafe_core import catalogue
@@ -22,74 +23,94 @@ MOST_MISTAKES = 50
 """that are named at once"""
 
 
-def references(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
-    """Names that point to nothing, and names used twice."""
-    problems: list[tuple[tuple[str | int, ...], str]] = []
-    names: dict[str, set[str]] = {}
-    for group in ("starts", "datasets", "recipes", "benchmarks", "judges"):
-        names[group] = set()
+Mistake = tuple[tuple[str | int, ...], str]
+"""where it stands in the study file, and what it is"""
+Names = dict[str, set[str]]
+"""group -> the names in it"""
+_GROUPS = ("starts", "datasets", "recipes", "benchmarks", "judges")
+
+
+def references(study: Study) -> list[Mistake]:
+    """Names that point to nothing, and names used twice; at most MOST_MISTAKES of them."""
+    names = {group: {part.name for part in getattr(study, group)} for group in _GROUPS}
+    found = chain(_used_twice(study), _starts(study, names), _recipes(study, names), _measures(study, names))
+    return list(islice(found, MOST_MISTAKES))
+
+
+def _used_twice(study: Study) -> Iterator[Mistake]:
+    for group in _GROUPS:
+        names = set()
         for i, part in enumerate(getattr(study, group)):
-            if part.name in names[group]:
-                problems.append(((group, i, "name"), f"the name {part.name!r} is used twice in {group}"))
-            names[group].add(part.name)
+            if part.name in names:
+                yield (group, i, "name"), f"the name {part.name!r} is used twice in {group}"
+            names.add(part.name)
 
-    def need(group: str, value: str | None, *where: str | int) -> None:
-        if value is not None and value not in names[group] and len(problems) < MOST_MISTAKES:
-            known = ", ".join(sorted(names[group])[:MOST_MISTAKES]) or "none"
-            problems.append((where, f"{value!r} is not among the {group} (there are: {known})"))
 
+def _need(names: Names, group: str, value: str | None, *where: str | int) -> Iterator[Mistake]:
+    """A name that is not among a group's."""
+    if value is not None and value not in names[group]:
+        known = ", ".join(sorted(names[group])[:MOST_MISTAKES]) or "none"
+        yield where, f"{value!r} is not among the {group} (there are: {known})"
+
+
+def _starts(study: Study, names: Names) -> Iterator[Mistake]:
     for i, start in enumerate(study.starts):
-        need("recipes", start.recipe, "starts", i, "recipe")
+        yield from _need(names, "recipes", start.recipe, "starts", i, "recipe")
         if (start.model is None) == (start.recipe is None):
-            problems.append((("starts", i, "name"), f"start {start.name!r} needs either a model or a recipe"))
+            yield ("starts", i, "name"), f"start {start.name!r} needs either a model or a recipe"
+
+
+def _recipes(study: Study, names: Names) -> Iterator[Mistake]:
     for i, recipe in enumerate(study.recipes):
-        need("starts", recipe.start, "recipes", i, "start")
-        need("datasets", recipe.dataset, "recipes", i, "dataset")
-        need("recipes", recipe.of, "recipes", i, "of")
-        need("recipes", recipe.mitigates, "recipes", i, "mitigates")
-        need("datasets", recipe.safety, "recipes", i, "safety")
-        problems += [(("recipes", i, key), what) for key, what in _mitigated(study, recipe)]
+        for group, key in (
+            ("starts", "start"),
+            ("datasets", "dataset"),
+            ("recipes", "of"),
+            ("recipes", "mitigates"),
+            ("datasets", "safety"),
+        ):
+            yield from _need(names, group, getattr(recipe, key), "recipes", i, key)
+        for key, what in _mitigated(study, recipe):
+            yield ("recipes", i, key), what
         if recipe.learning_rate is None and recipe.is_trained:
-            problems.append(
-                (
-                    ("recipes", i, "learning_rate"),
-                    f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are in folders "
-                    "names them as `checkpoints`, one whose checkpoints are imported says recorded = true",
-                )
+            yield (
+                ("recipes", i, "learning_rate"),
+                f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are in folders "
+                "names them as `checkpoints`, one whose checkpoints are imported says recorded = true",
             )
         if recipe.method == "qlora" and recipe.is_trained and study.trains_with.device == "cpu":
             what = f'recipe {recipe.name!r}: qlora needs a GPU: say device = "cuda" under [training]'
-            problems.append((("recipes", i, "method"), what))
-        if not (recipe.steps or recipe.checkpoints or recipe.of) or list(recipe.steps) != sorted(
-            {s for s in recipe.steps if s > 0}
-        ):
-            problems.append((("recipes", i, "steps"), "steps must be positive, different and in order"))
+            yield ("recipes", i, "method"), what
+        has_checkpoints = recipe.steps or recipe.checkpoints or recipe.of
+        if not has_checkpoints or list(recipe.steps) != sorted({s for s in recipe.steps if s > 0}):
+            yield ("recipes", i, "steps"), "steps must be positive, different and in order"
+
+
+def _measures(study: Study, names: Names) -> Iterator[Mistake]:
+    """What says how outputs are measured: benchmarks, judges, goals, the primary specification."""
     for i, dataset in enumerate(study.datasets):
-        need("benchmarks", dataset.benchmark, "datasets", i, "benchmark")
+        yield from _need(names, "benchmarks", dataset.benchmark, "datasets", i, "benchmark")
     for i, judge in enumerate(study.judges):
+        is_elsewhere = judge.engine is not None or study.engine.name == "openai"
         if (
             judge.model
             and judge.model not in catalogue.models()
             and "/" not in judge.model
-            and study.engine.name != "openai"
-            and judge.engine is None
+            and not is_elsewhere
         ):
-            need("starts", judge.model, "judges", i, "model")
+            yield from _need(names, "starts", judge.model, "judges", i, "model")
         if not judge.recorded and judge.file is None and judge.name not in catalogue.judges():
             known = ", ".join(sorted(catalogue.judges()))
-            problems.append(
-                (
-                    ("judges", i, "name"),
-                    f"there is no judge {judge.name!r} (there are: {known}); a judge of your own names its "
-                    "`file`, one whose verdicts are imported says recorded = true",
-                )
+            yield (
+                ("judges", i, "name"),
+                f"there is no judge {judge.name!r} (there are: {known}); a judge of your own names its "
+                "`file`, one whose verdicts are imported says recorded = true",
             )
     for goal in study.goals:
-        need("datasets", goal, "goals", goal)
-    need("benchmarks", study.primary.benchmark, "primary", "benchmark")
+        yield from _need(names, "datasets", goal, "goals", goal)
+    yield from _need(names, "benchmarks", study.primary.benchmark, "primary", "benchmark")
     for key in ("judge", "refusal_judge", "coherence"):
-        need("judges", getattr(study.primary, key), "primary", key)
-    return problems
+        yield from _need(names, "judges", getattr(study.primary, key), "primary", key)
 
 
 def _mitigated(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
@@ -201,7 +222,7 @@ def _otherwise_trained(study: Study, recipe: RecipeSettings) -> Iterator[str]:
         yield f"the data sets of {recipe.name!r} and {base.name!r} have one goal"
 
 
-def extent(study: Study) -> list[tuple[tuple[str | int, ...], str]]:
+def extent(study: Study) -> list[Mistake]:
     """Recipes that go round in a circle, and more work than can be planned: each checkpoint has a job that
     names its benchmarks."""
     starts = {start.name: start for start in study.starts}

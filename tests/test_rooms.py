@@ -29,6 +29,32 @@ def _is_store(node: ast.expr) -> bool:
     return name.endswith("store")
 
 
+LONGEST_FUNCTION, LONGEST_FILE = 60, 400
+"""lines; those of a function are counted without its docstring, which may explain as much as it needs"""
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Each function of a file, and how many lines of code it has."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            documented = _lines(first) if ast.get_docstring(node, clean=False) is not None else 0
+            yield f"{path.relative_to(ROOT).as_posix()} {node.name}", _lines(node) - documented
+
+
+def _lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_functions_and_files_are_short() -> None:
+    lengths = [one for path in sources() for one in functions(path)]
+    assert [name for name, lines in lengths if lines > LONGEST_FUNCTION] == []
+    assert max(lines for _, lines in lengths) > LONGEST_FUNCTION / 2, "the test would see them"
+    files = [*sources(), *(ROOT / "tests").rglob("*.py")]
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert [path for path, count in lines.items() if count > LONGEST_FILE] == []
+
+
 def test_only_the_store_has_queries() -> None:
     elsewhere = [p for p in sources() if STORE not in p.parents]
     assert [place for path in elsewhere for place in queries(path)] == []

@@ -90,29 +90,16 @@ def correction_table(
     """
     sample = _population(view, checkpoints)
     labels = read_labels(sample, dimension)
-    kept = usable_part(sample, labels, dimension) & (
-        np.ones(sum(sample.sizes), dtype=bool)
-        if view.specification.truncated
-        else np.concatenate(sample.whole)
-    )
-    spec = view.specification
-    strata = strata_codes(
-        np.concatenate(sample.codes(spec.refusal_judge, "refusal")),
-        np.concatenate(sample.codes(spec.coherence, "coherence")),
-        ~np.concatenate(sample.whole),
-    )
-    names = np.array(STRATA, dtype=object)[strata]
-    counts = {name: int(((names == name) & (labels.probability > 0)).sum()) for name in STRATA}
-    small = [name for name in STRATA if counts[name] < MIN_A_CLASS]
-    pooled = np.where(np.isin(names, small), POOLED, names) if len(small) > 1 else names
+    kept = usable_part(sample, labels, dimension) & _counted(view, sample)
+    strata, small = _strata(view, sample, labels)
     clusters = np.concatenate(sample.cluster)
     doubles, differ = double_labels(view, dimension)
     rows = []
     for judge in (seat.name for seat in sample.judges(dimension)):
         codes = np.concatenate(sample.codes(judge, dimension))
         verdict = ((codes == 1) | (codes == 2) | (codes == 3)) & kept
-        for stratum in ["all", *dict.fromkeys(pooled)]:
-            keep = verdict if stratum == "all" else verdict & (pooled == stratum)
+        for stratum in ["all", *dict.fromkeys(strata)]:
+            keep = verdict if stratum == "all" else verdict & (strata == stratum)
             if keep.any():
                 words = f"pooled: {', '.join(small)}" if stratum == POOLED else stratum
                 rows.append(
@@ -124,6 +111,27 @@ def correction_table(
                 )
                 rows[-1] |= _fallible(rows[-1], doubles, differ)
     return framed(rows, CORRECTED)
+
+
+def _counted(view: View, sample: Sample) -> Flags:
+    """(outputs,) whether each counts: truncated ones may be left out."""
+    if view.specification.truncated:
+        return np.ones(sum(sample.sizes), dtype=bool)
+    return np.concatenate(sample.whole)
+
+
+def _strata(view: View, sample: Sample, labels: Labels) -> tuple[npt.NDArray[np.object_], list[str]]:
+    """(outputs,) the stratum of each, and the strata with fewer than MIN_A_CLASS labels, which are one."""
+    spec = view.specification
+    codes = strata_codes(
+        np.concatenate(sample.codes(spec.refusal_judge, "refusal")),
+        np.concatenate(sample.codes(spec.coherence, "coherence")),
+        ~np.concatenate(sample.whole),
+    )
+    names = np.array(STRATA, dtype=object)[codes]
+    counts = {name: int(((names == name) & (labels.probability > 0)).sum()) for name in STRATA}
+    small = [name for name in STRATA if counts[name] < MIN_A_CLASS]
+    return np.where(np.isin(names, small), POOLED, names) if len(small) > 1 else names, small
 
 
 def _fallible(row: Mapping[str, Any], doubles: int, disagreement: float) -> dict[str, object]:
@@ -234,9 +242,7 @@ def people_rates(view: View, checkpoints: Sequence[str]) -> dict[str, object] | 
         "no_verdict": labels.unusable,
     }
     rates = {}
-    kept = reached & (
-        np.ones(len(coherence), dtype=bool) if view.specification.truncated else np.concatenate(sample.whole)
-    )
+    kept = reached & _counted(view, sample)
     clusters = np.concatenate(sample.cluster)
     for name, told in BY_COHERENCE.items():
         flags = np.isin(coherence, told) & kept

@@ -62,55 +62,65 @@ def load_benchmark(settings: dict[str, Any]) -> Benchmark:
         CapsafeError: it is not there, a line is broken, or an id occurs twice.
     """
     where, _, name = settings["source"].partition(":")
-    config, size = settings["config"], settings["size"]
-    if where in _GENERATED:
-        rows = [
-            {"id": f"{settings['seed']}-{i}", "prompt": p.prompt, "reference": p.answer}
-            for i, p in enumerate(_GENERATED[where]({**settings, "size": size or 200}))
-        ]
-        return _benchmark(
-            settings["name"], "1", "capability", rows, licence="Apache-2.0", source=settings["source"]
-        )
-    if where == "lm_eval":
-        return _benchmark(
-            settings["name"],
-            "1",
-            "capability",
-            lm_eval_rows(name, config, size),
-            licence="",
-            source=settings["source"],
-        )
-    if where == "hub":
-        return _from_hub(settings, name, config)
-    if where == "project":
-        index = tomllib.loads((DATA / "benchmarks" / "index.toml").read_text())
-        if name not in index:
-            raise UnknownNameError("packaged benchmark", name, sorted(index))
-        entry = index[name]
-        rows = read_rows(DATA / "benchmarks" / entry["file"])
-        return _benchmark(
-            settings["name"],
-            entry["version"],
-            entry["kind"],
-            _spread(rows, size),
-            entry["licence"],
-            settings["source"],
-        )
-    if where not in ("file", "published"):
+    if where not in _SOURCES:
         raise CapsafeError(
             f"The benchmark {settings['name']!r} has the unknown source {settings['source']!r}.",
             "Use project:NAME, file:PATH, published:NAME, reasoning_gym:TASK, lm_eval:TASK or "
             "generated:choices.",
         )
-    found = read_prompts(
-        Path(name) if where == "file" else _packaged(name), config.get("columns"), str(config.get("part", ""))
+    return _SOURCES[where](settings, name)
+
+
+def _generated(settings: dict[str, Any], name: str) -> Benchmark:
+    """So many questions with answers, made by rule; 200 where no size is named."""
+    where = settings["source"].partition(":")[0]
+    rows = [
+        {"id": f"{settings['seed']}-{i}", "prompt": p.prompt, "reference": p.answer}
+        for i, p in enumerate(_GENERATED[where]({**settings, "size": settings["size"] or 200}))
+    ]
+    return _benchmark(
+        settings["name"], "1", "capability", rows, licence="Apache-2.0", source=settings["source"]
     )
+
+
+def _from_lm_eval(settings: dict[str, Any], name: str) -> Benchmark:
+    rows = lm_eval_rows(name, settings["config"], settings["size"])
+    return _benchmark(settings["name"], "1", "capability", rows, licence="", source=settings["source"])
+
+
+def _from_project(settings: dict[str, Any], name: str) -> Benchmark:
+    index = tomllib.loads((DATA / "benchmarks" / "index.toml").read_text())
+    if name not in index:
+        raise UnknownNameError("packaged benchmark", name, sorted(index))
+    entry = index[name]
+    return _benchmark(
+        settings["name"],
+        entry["version"],
+        entry["kind"],
+        _spread(read_rows(DATA / "benchmarks" / entry["file"]), settings["size"]),
+        entry["licence"],
+        settings["source"],
+    )
+
+
+def _from_file(settings: dict[str, Any], name: str) -> Benchmark:
+    return _from_prompts(settings, Path(name))
+
+
+def _from_package(settings: dict[str, Any], name: str) -> Benchmark:
+    return _from_prompts(settings, _packaged(name))
+
+
+def _from_prompts(settings: dict[str, Any], path: Path) -> Benchmark:
+    """A file of prompts; what `config` says of it goes before what it says itself."""
+    config = settings["config"]
+    found = read_prompts(path, config.get("columns"), str(config.get("part", "")))
     source = f"{settings['source']} ({found.citation})" if found.citation else settings["source"]
     return _benchmark(
         settings["name"],
         str(config.get("version", "1")),
         str(config.get("kind", found.kind)),
-        found.rows[:size],
+        found.rows[: settings["size"]],
         str(config.get("licence", found.licence)),
         source,
     )
@@ -122,8 +132,9 @@ def _spread(rows: list[dict[str, Any]], size: int | None) -> list[dict[str, Any]
     return [rows[i * len(rows) // count] for i in range(count)]
 
 
-def _from_hub(settings: dict[str, Any], name: str, config: dict[str, Any]) -> Benchmark:
+def _from_hub(settings: dict[str, Any], name: str) -> Benchmark:
     """Prompts and references that `config` writes from the columns of a data set of the hub."""
+    config = settings["config"]
     rows = hub_rows(name, config)[: settings["size"]]
     if not rows:
         raise CapsafeError(f"{name} has no rows.", "Check its split.")
@@ -140,6 +151,18 @@ def _from_hub(settings: dict[str, Any], name: str, config: dict[str, Any]) -> Be
         str(config.get("licence", "")),
         settings["source"],
     )
+
+
+_SOURCES: dict[str, Callable[[dict[str, Any], str], Benchmark]] = {
+    **dict.fromkeys(_GENERATED, _generated),
+    "lm_eval": _from_lm_eval,
+    "hub": _from_hub,
+    "project": _from_project,
+    "file": _from_file,
+    "published": _from_package,
+}
+"""what stands before the colon of a benchmark's source -> its benchmark, from its settings and what stands
+after it"""
 
 
 def _packaged(name: str) -> Path:

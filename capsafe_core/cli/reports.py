@@ -21,6 +21,21 @@ from capsafe_core.settings import Settings
 
 commands = typer.Typer()
 
+Findings = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="a finding, in the order of the report: overview[:RECIPE], capability, conclusion[:CLAIM], "
+        "judges, incoherence, output:ID; text:NAME for a text of your own between findings"
+    ),
+]
+Written = Annotated[
+    Path | None,
+    typer.Option(
+        help="an HTML report, or a card of the gate (.md), whose numbers are computed again; those that "
+        "differ are named"
+    ),
+]
+
 
 @commands.command()
 @selecting(SCOPE, SPECIFICATION)
@@ -33,13 +48,7 @@ def report(
             "without a server); without it, what can be reported is listed"
         ),
     ] = None,
-    item: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="a finding, in the order of the report: overview[:RECIPE], capability, conclusion[:CLAIM], "
-            "judges, incoherence, output:ID; text:NAME for a text of your own between findings"
-        ),
-    ] = None,
+    item: Findings = None,
     words: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,55 +68,71 @@ def report(
     ] = "stakeholder",
     title: str = "",
     logo: Annotated[Path | None, typer.Option(help="a PNG or JPEG for every page")] = None,
-    verify: Annotated[
-        Path | None,
-        typer.Option(
-            help="an HTML report, or a card of the gate (.md), whose numbers are computed again; those that "
-            "differ are named"
-        ),
-    ] = None,
+    verify: Written = None,
 ) -> None:
     """Write a report of findings, or compute the numbers of one again."""
-    from capsafe_core.report.card import differences, read_card
-    from capsafe_core.report.document import Report, items_of, read_provenance
-    from capsafe_core.report.html import to_pdf
+    from capsafe_core.report.document import Report, items_of
 
     settings = Settings()
     if verify:
-        if verify.suffix == ".md":
-            card = read_card(read_text(verify))
-            different = differences(card, do(settings, "gate", study=card["study"]))
-        else:
-            different = do(settings, "verify report", provenance=read_provenance(verify))["differences"]
-        if different:
-            raise CapsafeError(
-                "\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has."
-            )
-        say("Every number comes out the same.")
-        return
-    selection = chosen.to_query()
-    if target is None:
-        for row in do(settings, "list findings", selection=selection)["rows"]:
+        _verify(settings, verify)
+    elif target is None:
+        for row in do(settings, "list findings", selection=chosen.to_query())["rows"]:
             say(f"{row['item']:44} {row['finding']}")
-        return
-    if target.suffix not in (".html", ".pdf", ".pptx", ".zip"):
-        raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf, .pptx or .zip.")
-    contents = Report(title, items_of(item or (), words or (), show or ()), audience)
-    form = {".pptx": "pptx", ".zip": "zip"}.get(target.suffix, "html")
-    made = do(
-        settings,
-        "report",
-        report=dataclasses.asdict(contents),
-        selection=selection,
-        form=form,
-        logo=read_bytes(logo).hex() if logo else "",
-    )
-    if target.suffix == ".html":
-        data = made["html"].encode("utf-8", "replace")
     else:
-        data = to_pdf(made["html"]) if target.suffix == ".pdf" else bytes.fromhex(made[form])
-    write_file(target, data)
-    say(str(target))
+        form = _form(target)
+        contents = Report(title, items_of(item or (), words or (), show or ()), audience)
+        made = do(
+            settings,
+            "report",
+            report=dataclasses.asdict(contents),
+            selection=chosen.to_query(),
+            form=form,
+            logo=read_bytes(logo).hex() if logo else "",
+        )
+        _write(target, made[form])
+        say(str(target))
+
+
+FORMS = {".html": "html", ".pdf": "html", ".pptx": "pptx", ".zip": "zip"}
+"""ending of a report -> the form in which the store's owner makes it"""
+
+
+def _form(target: Path) -> str:
+    if target.suffix not in FORMS:
+        raise CapsafeError(f"No report has the ending {target.suffix!r}.", "Use .html, .pdf, .pptx or .zip.")
+    return FORMS[target.suffix]
+
+
+def _write(target: Path, made: str) -> None:
+    """Write a report; what is not HTML comes in hexadecimal digits."""
+    from capsafe_core.report.html import to_pdf
+
+    if target.suffix == ".html":
+        write_file(target, made.encode("utf-8", "replace"))
+    else:
+        write_file(target, to_pdf(made) if target.suffix == ".pdf" else bytes.fromhex(made))
+
+
+def _verify(settings: Settings, path: Path) -> None:
+    """Compute the numbers of an HTML report or of a gate's card again.
+
+    Raises:
+        CapsafeError: some come out differently.
+    """
+    from capsafe_core.report.card import differences, read_card
+    from capsafe_core.report.document import read_provenance
+
+    if path.suffix == ".md":
+        card = read_card(read_text(path))
+        different = differences(card, do(settings, "gate", study=card["study"]))
+    else:
+        different = do(settings, "verify report", provenance=read_provenance(path))["differences"]
+    if different:
+        raise CapsafeError(
+            "\n".join(different), f"{len(different)} differ: the store has changed, or capsafe has."
+        )
+    say("Every number comes out the same.")
 
 
 @commands.command()

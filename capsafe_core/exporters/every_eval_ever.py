@@ -80,37 +80,21 @@ def _write(
     now: str,
     texts: bool,
 ) -> Path:
+    """A cell's aggregate file, beside its samples; the same cell has the same files each time."""
     one = rows.iloc[0]
     name = f"{one['recipe']}-s{one['seed']}-step{one['step']}" if one["step"] else str(one["start"])
     model = f"{view.study.name}/{name}"
-    under = str(rates["condition"].iloc[0])
-    if f"{specification.VERSION}{one['benchmark']}" in view.alternatives:
-        under = ", ".join(filter(None, [f"version {rates['version'].iloc[0]}", under]))
-    evaluation = (
-        f"{one['benchmark']}{'+' + one['attack'] if one['attack'] else ''}{f' ({under})' if under else ''}"
-    )
+    evaluation = _evaluation(view, one, rates)
     place = Path("data") / "capsafe" / view.study.name / _plain(name)
-    stem = str(
-        uuid.UUID(hex=digest_text(f"{model}/{evaluation}"), version=4)
-    )  # the same cell has the same file each time
+    stem = str(uuid.UUID(hex=digest_text(f"{model}/{evaluation}"), version=4))
     run = f"capsafe/{view.study.name}/{_plain(name)}/{_plain(evaluation)}/{now}"
     (folder / place).mkdir(parents=True, exist_ok=True)
     lines = [
-        json.dumps(line, ensure_ascii=False)
+        json.dumps(line, ensure_ascii=False) + "\n"
         for line in _samples(rows, judgments, run, model, evaluation, texts)
     ]
-    samples = "".join(line + "\n" for line in lines).encode("utf-8", "replace")
+    samples = "".join(lines).encode("utf-8", "replace")
     (folder / place / f"{stem}_samples.jsonl").write_bytes(samples)
-    details = {
-        "deployment_type": "unknown",
-        "model_availability": "unknown",
-        "study": view.study.name,
-        "recipe": one["recipe"],
-        "seed": one["seed"],
-        "step": one["step"],
-        "base": one["start"],
-        "data": one["dataset"],
-    }
     record = {
         "schema_version": VERSION,
         "evaluation_id": run,
@@ -121,11 +105,7 @@ def _write(
             "evaluator_relationship": "other",
         },
         "eval_library": {"name": "capsafe", "version": __version__},
-        "model_info": {
-            "name": name,
-            "id": model,
-            "additional_details": {k: str(v) for k, v in details.items() if v not in ("", None)},
-        },
+        "model_info": {"name": name, "id": model, "additional_details": _model_details(view, one)},
         "evaluation_results": [_result(view, row, evaluation, one) for _, row in rates.iterrows()],
     }
     if lines:
@@ -139,6 +119,30 @@ def _write(
     path = folder / place / f"{stem}.json"
     path.write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
     return path
+
+
+def _evaluation(view: View, one: pd.Series, rates: pd.DataFrame) -> str:
+    """What was evaluated: a benchmark, the attack on it, and what was chosen of its conditions."""
+    under = str(rates["condition"].iloc[0])
+    if f"{specification.VERSION}{one['benchmark']}" in view.alternatives:
+        under = ", ".join(filter(None, [f"version {rates['version'].iloc[0]}", under]))
+    attack = f"+{one['attack']}" if one["attack"] else ""
+    return f"{one['benchmark']}{attack}{f' ({under})' if under else ''}"
+
+
+def _model_details(view: View, one: pd.Series) -> dict[str, str]:
+    """Where a checkpoint comes from; what is not known is left out."""
+    details = {
+        "deployment_type": "unknown",
+        "model_availability": "unknown",
+        "study": view.study.name,
+        "recipe": one["recipe"],
+        "seed": one["seed"],
+        "step": one["step"],
+        "base": one["start"],
+        "data": one["dataset"],
+    }
+    return {key: str(value) for key, value in details.items() if value not in ("", None)}
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from capsafe_core.importers.cells import (
@@ -211,25 +211,19 @@ class Converter:
             _Columns("judgment", {"cell_id": cell_id}, _JUDGMENT),
         )
         for row in log.rows:
-            known = self._prompts.get((benchmark_id, row.item))
-            if known is None or known[0] != row.prompt:
-                item = names.name(row, log)
-                prompt = _prompt(benchmark_id, item, names.place(item), row)
-                known = self._prompts[benchmark_id, row.item] = row.prompt, prompt.id, item
-                if names.tells(item, row):
-                    yield prompt
-            where = slot(slots, known[2], row.sample, row.seed) if slots else b""
+            prompt_id, item = yield from self._asked(log, benchmark_id, names, row)
+            where = slot(slots, item, row.sample, row.seed) if slots else b""
             content = answer_digest(row.answer)
             if where and not self._counts(where.hex(), content):
                 continue
-            generation_id = generation_key(cell_id, known[1], row.sample, row.seed)
+            generation_id = generation_key(cell_id, prompt_id, row.sample, row.seed)
             if self._answers.setdefault(generation_id, content) != content:
                 continue  # another answer in its place: what was said of it is not said of the kept one
             if generation_id not in seen:
                 seen.add(generation_id)
                 outputs.add(
                     generation_id,
-                    known[1],
+                    prompt_id,
                     row.sample,
                     row.seed,
                     row.answer or "",
@@ -256,6 +250,19 @@ class Converter:
                 yield from verdicts.taken()
         yield from outputs.taken()
         yield from verdicts.taken()
+
+    def _asked(
+        self, log: Log, benchmark_id: str, names: ItemNames, row: Row
+    ) -> Generator[Record, None, tuple[str, str]]:
+        """The prompt of a row, where it was not told of yet; its id and its item."""
+        known = self._prompts.get((benchmark_id, row.item))
+        if known is None or known[0] != row.prompt:
+            item = names.name(row, log)
+            prompt = _prompt(benchmark_id, item, names.place(item), row)
+            known = self._prompts[benchmark_id, row.item] = row.prompt, prompt.id, item
+            if names.tells(item, row):
+                yield prompt
+        return known[1], known[2]
 
     def _path(self, place: Place, checkpoint: Checkpoint) -> Iterator[Record]:
         """The checkpoint's place: a step of a recipe, the beginning of those that start from it, or, where

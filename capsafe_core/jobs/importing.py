@@ -71,21 +71,7 @@ def plan_import(
         CapsafeError: there is nothing to import, the mapping reads the files otherwise than the survey did,
             or the study came from elsewhere and has not been adopted.
     """
-    if not survey.outputs and not any(log["prompts"] or log["aggregates"] for log in survey.logs):
-        raise CapsafeError(
-            "There is nothing to import.",
-            next(
-                (p for p in [*(p for f in survey.files for p in f["problems"]), *survey.left_out]),
-                "No file was recognised.",
-            ),
-        )
-    surveyed = survey.mapping
-    if mapping.read_by != surveyed.read_by:
-        raise CapsafeError(
-            "The pattern, the aliases, the columns or the benchmarks were changed after the logs were "
-            "looked at.",
-            "Look at them again first.",
-        )
+    _check_importable(survey, mapping)
     mapping = survey.settled(mapping)
     refuse_foreign(root, mapping.name)
     text = study_text(root, survey, mapping)
@@ -94,23 +80,7 @@ def plan_import(
     joined = sorted((content, sorted(found)) for content, found in (known or {}).items())
     digest = digest_text(canonical_json(joined)) if joined else ""
     work = ImportWork(mapping.name, mapping.to_toml(), sources, digest)
-    before = read_heads(own_imports(root, mapping.name))
-    places = [Place(**log["place"]) for log in survey.logs if log["place"]]
-    recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step} | {
-        tuple(r) for head in before for r in head["recipes"]
-    }
-    starts = {p.start for p in places if not (p.recipe and p.step)} | {
-        s for head in before for s in head["starts"]
-    }
-    head = {
-        "items": survey.items,
-        "known": known or {},
-        "paths": {unit_of(_source(file)): file["paths"] for file in survey.files},
-        "recipes": sorted(recipes),
-        "starts": sorted(starts),
-        "withheld": survey.withheld(mapping.conflicts),
-        "told": survey.told,
-    }
+    head = _head(survey, mapping, known or {}, read_heads(own_imports(root, mapping.name)))
     manifest = own_manifest(root, Manifest.of(mapping.name, f"{mapping.name}-import", work))
     is_new = not (root / manifest.job_id).exists()
     job = own_job(root, manifest)
@@ -122,6 +92,49 @@ def plan_import(
             shutil.rmtree(job.folder, ignore_errors=True)
         raise
     return job, study
+
+
+def _check_importable(survey: Survey, mapping: ImportMapping) -> None:
+    """Refuse what cannot be imported.
+
+    Raises:
+        CapsafeError: there is nothing to import, or the mapping reads the files otherwise than the survey.
+    """
+    if not survey.outputs and not any(log["prompts"] or log["aggregates"] for log in survey.logs):
+        raise CapsafeError(
+            "There is nothing to import.",
+            next(
+                (p for p in [*(p for f in survey.files for p in f["problems"]), *survey.left_out]),
+                "No file was recognised.",
+            ),
+        )
+    if mapping.read_by != survey.mapping.read_by:
+        raise CapsafeError(
+            "The pattern, the aliases, the columns or the benchmarks were changed after the logs were "
+            "looked at.",
+            "Look at them again first.",
+        )
+
+
+def _head(
+    survey: Survey,
+    mapping: ImportMapping,
+    known: dict[str, list[list[str]]],
+    before: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """The fields of an import's `Head`, with the recipes and starts of the imports before it."""
+    places = [Place(**log["place"]) for log in survey.logs if log["place"]]
+    recipes = {(p.start, p.recipe, p.data, p.seed) for p in places if p.recipe and p.step}
+    starts = {p.start for p in places if not (p.recipe and p.step)}
+    return {
+        "items": survey.items,
+        "known": known,
+        "paths": {unit_of(_source(file)): file["paths"] for file in survey.files},
+        "recipes": sorted(recipes.union(tuple(recipe) for head in before for recipe in head["recipes"])),
+        "starts": sorted(starts.union(*(head["starts"] for head in before))),
+        "withheld": survey.withheld(mapping.conflicts),
+        "told": survey.told,
+    }
 
 
 def after_import(job: Job, study: Study) -> list[Manifest]:

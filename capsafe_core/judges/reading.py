@@ -174,70 +174,76 @@ _PARSERS: dict[str, Callable[[Mapping[str, Any], str], list[Reading]]] = {
 }
 
 
+_SHAPES = {
+    "reads": list,
+    "words": dict,
+    "options": dict,
+    "schema": dict,
+    "kinds": list,
+    "max_tokens": int,
+    "patterns": list,
+    "numbers": list,
+}
+"""key of an entry -> what it holds"""
+
+
 def check_entry(name: str, entry: Mapping[str, Any]) -> None:
     """Whether a judge's entry can be read by; for judges of the user's own.
 
     Raises:
         CapsafeError: what is missing or wrong, all of it.
     """
-    problems: list[str] = []
-    answer = entry.get("answer", "text")
-    shapes = {
-        "reads": list,
-        "words": dict,
-        "options": dict,
-        "schema": dict,
-        "kinds": list,
-        "max_tokens": int,
-        "patterns": list,
-        "numbers": list,
-    }
-    problems += [
+    problems = [
         f"{key} must be {kind.__name__}"
-        for key, kind in shapes.items()
+        for key, kind in _SHAPES.items()
         if key in entry and not isinstance(entry[key], kind)
-    ]
+    ] or [*_answer_problems(entry), *_parser_problems(entry)]
     if problems:
         raise CapsafeError(
             f"The judge {name!r} cannot be used: {'; '.join(problems)}.",
             "docs/judges.md has an example of each kind.",
         )
+
+
+def _answer_problems(entry: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps a judge from being asked for its form of answer."""
+    answer = entry.get("answer", "text")
     if entry["type"] != "language_model":
-        problems.append("only judges that are language models can be described in a file")
+        yield "only judges that are language models can be described in a file"
     if answer not in ("text", "constrained", "expectation"):
-        problems.append("answer must be text, constrained or expectation")
+        yield "answer must be text, constrained or expectation"
     if answer == "constrained" and len(set(options_of(entry).values())) != 2:
-        problems.append("a constrained answer needs options of two labels")
+        yield "a constrained answer needs options of two labels"
     if answer == "expectation" and len(entry.get("numbers", [])) < 2:
-        problems.append("an expectation needs its numbers")
+        yield "an expectation needs its numbers"
     if answer == "text" and entry.get("parser") == "strongreject" and len(entry.get("patterns", [])) != 3:
-        problems.append("the strongreject parser needs its three patterns")
+        yield "the strongreject parser needs its three patterns"
     if "schema" in entry and (wrong := _schema_problem(entry["schema"])):
-        problems.append(f"the schema is not a JSON schema ({wrong})")
+        yield f"the schema is not a JSON schema ({wrong})"
     if answer == "text" and entry.get("parser") not in _PARSERS:
-        problems.append(f"parser must be one of {', '.join(_PARSERS)}")
+        yield f"parser must be one of {', '.join(_PARSERS)}"
     if entry.get("ask") != "conversation" and "{response}" not in str(entry.get("template")):
-        problems.append("template must be a text with {response} in it")
+        yield "template must be a text with {response} in it"
+
+
+def _parser_problems(entry: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps an answer from being read."""
+    parser = entry.get("parser")
     for reading in entry.get("reads", []):
-        problems += _reading_problems(reading, entry.get("parser"))
-    if entry.get("parser") in ("patterns", "json") and not entry.get("reads"):
-        problems.append(
-            "reads must say what is read: a dimension with a pattern or key, and labels or a scale"
-        )
-    words = entry.get("words", {}) if entry.get("parser") == "one_word" else {}
-    if entry.get("parser") == "one_word" and (
-        not words
-        or not set(words.values()) <= set(LABELS[entry["dimensions"][0]])
-        or not all(re.fullmatch(r"\w+", w) for w in words)
-    ):
-        problems.append(
-            'words must give each word, a single one, its label, such as { yes = "unsafe", no = "safe" }'
-        )
-    if problems:
-        raise CapsafeError(
-            f"The judge {name!r} cannot be used: {'; '.join(problems)}.",
-            "docs/judges.md has an example of each kind.",
-        )
+        yield from _reading_problems(reading, parser)
+    if parser in ("patterns", "json") and not entry.get("reads"):
+        yield "reads must say what is read: a dimension with a pattern or key, and labels or a scale"
+    if parser == "one_word" and not _are_single_words(entry.get("words", {}), entry["dimensions"][0]):
+        yield 'words must give each word, a single one, its label, such as { yes = "unsafe", no = "safe" }'
+
+
+def _are_single_words(words: Mapping[str, str], dimension: str) -> bool:
+    """Whether words with their labels can be read by."""
+    return (
+        bool(words)
+        and set(words.values()) <= set(LABELS[dimension])
+        and all(re.fullmatch(r"\w+", word) for word in words)
+    )
 
 
 def _schema_problem(schema: Mapping[str, Any]) -> str:

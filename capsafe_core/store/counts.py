@@ -10,7 +10,7 @@ import pandas as pd
 
 from capsafe_core.outcomes import BY_COHERENCE, OUTCOME, OUTCOMES, STRATUM, Rule
 from capsafe_core.specification import Specification
-from capsafe_core.store.patterns import BenchmarkPatterns, Codes, pattern_counts
+from capsafe_core.store.patterns import BenchmarkPatterns, Codes, Numbers, Seat, pattern_counts
 from capsafe_core.store.store import Store
 
 COUNTS = ("positive", "negative", "no_verdict")
@@ -34,51 +34,64 @@ def joint_counts(store: Store, coherence: str, truncated: bool = True) -> pd.Dat
         two ends), `missing` of them because the judge has not seen them yet. Positive is unsafe, any refusal,
         correct, incoherent. People are not among the judges.
     """
-    parts: list[dict[str, npt.NDArray[np.generic]]] = []
+    parts = []
     for table in pattern_counts(store):
         keep = slice(None) if truncated or table.kind == "capability" else np.flatnonzero(~table.truncated)
-        n, cell, names = table.n[keep], table.cell[keep], np.array(table.cells, dtype=object)
         checked = _COHERENCE[table.column(coherence, "coherence")[keep]]
         source = table.seats.get((coherence, "coherence"))
-        known = np.zeros(len(names), dtype=bool) if source is None else table.looked(source)
+        known = np.zeros(len(table.cells), dtype=bool) if source is None else table.looked(source)
         for seat in table.seats.values():
-            if seat.kind != "judge":
-                continue
-            group = _KINDS[
-                table.column(seat.name, seat.dimension)[keep]
-            ]  # 0 positive, 1 negative, 2 no verdict, 3 missing
-            counts = (
-                np.bincount((cell * 3 + checked) * 4 + group, weights=n, minlength=len(names) * 12)
-                .reshape(-1, 3, 4)
-                .astype(np.int64)
-            )
-            rows = np.flatnonzero(table.looked(seat, anywhere=True) & (counts.sum(axis=(1, 2)) > 0))
-            counts = counts[rows]
-            part: dict[str, npt.NDArray[np.generic]] = {
-                "cell_id": names[rows],
-                "judge": _same(seat.name, rows),
-                "family": _same(seat.family, rows),
-                "dimension": _same(seat.dimension, rows),
-            }
-            part["coherence_known"], part["missing"] = known[rows], counts[:, :, 3].sum(axis=1)
-            counts[:, :, 2] += counts[:, :, 3]
-            for place, tail in enumerate(TAILS):
-                part |= {f"{name}{tail}": counts[:, place, i] for i, name in enumerate(COUNTS)}
-            parts.append(part)
+            if seat.kind == "judge":
+                counts = _verdict_counts(table, seat, keep, checked)
+                rows = np.flatnonzero(table.looked(seat, anywhere=True) & (counts.sum(axis=(1, 2)) > 0))
+                parts.append(_columns(table, seat, counts[rows], known[rows], rows))
     if not parts:
-        names_of = [
-            "cell_id",
-            "judge",
-            "family",
-            "dimension",
-            "coherence_known",
-            "missing",
-            *(f"{name}{tail}" for tail in TAILS for name in COUNTS),
-        ]
-        return pd.DataFrame(columns=names_of).astype(
-            {name: bool if name == "coherence_known" else int for name in names_of[4:]}
-        )
+        numbers = ("missing", *(f"{name}{tail}" for tail in TAILS for name in COUNTS))
+        empty = pd.DataFrame(columns=["cell_id", "judge", "family", "dimension", "coherence_known", *numbers])
+        return empty.astype({"coherence_known": bool} | dict.fromkeys(numbers, int))
     return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def _verdict_counts(table: BenchmarkPatterns, seat: Seat, keep: slice | Numbers, checked: Numbers) -> Numbers:
+    """Outputs by what the coherence judge and this judge say.
+
+    Args:
+        keep: the rows that count.
+        checked: (those rows,) what the coherence judge says, a place in TAILS.
+
+    Returns:
+        (cells, TAILS, COUNTS and missing).
+    """
+    verdict = _KINDS[table.column(seat.name, seat.dimension)[keep]]
+    places = (table.cell[keep] * 3 + checked) * 4 + verdict
+    counts = np.bincount(places, weights=table.n[keep], minlength=len(table.cells) * 12)
+    return counts.reshape(-1, 3, 4).astype(np.int64)
+
+
+def _columns(
+    table: BenchmarkPatterns, seat: Seat, counts: Numbers, known: npt.NDArray[np.bool_], rows: Numbers
+) -> dict[str, npt.NDArray[np.generic]]:
+    """The columns of `joint_counts` for one judge on one benchmark.
+
+    Args:
+        counts: of the cells at `rows`, as `_verdict_counts`.
+        known: whether the coherence judge has seen them.
+    """
+    missing = counts[:, :, 3]
+    counts[:, :, 2] += missing
+    return {
+        "cell_id": np.array(table.cells, dtype=object)[rows],
+        "judge": _same(seat.name, rows),
+        "family": _same(seat.family, rows),
+        "dimension": _same(seat.dimension, rows),
+        "coherence_known": known,
+        "missing": missing.sum(axis=1),
+        **{
+            f"{name}{tail}": counts[:, place, i]
+            for place, tail in enumerate(TAILS)
+            for i, name in enumerate(COUNTS)
+        },
+    }
 
 
 def seen_counts(store: Store) -> pd.DataFrame:
@@ -124,6 +137,7 @@ def coherence_counts(store: Store, detector: str) -> pd.DataFrame:
 
 _KINDS = np.full(256, 2, dtype=np.int64)
 _KINDS[[2, 3]], _KINDS[1], _KINDS[0] = 0, 1, 3
+"""code -> the place of its count: those of COUNTS, and 3 for missing"""
 _COHERENCE = np.zeros(256, dtype=np.int64)
 for _place, _told in enumerate(BY_COHERENCE.values()):
     _COHERENCE[list(_told)] = _place

@@ -6,6 +6,7 @@ these. They are read once for each version of the store.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,70 +101,74 @@ def pattern_counts(store: Store) -> list[BenchmarkPatterns]:
 
 
 def _read(store: Store) -> list[BenchmarkPatterns]:
+    """The tables as the store has them; no cell is pooled yet."""
     counts = store.arrow(
         "SELECT CAST(c.benchmark_id AS VARCHAR) AS benchmark_id, CAST(p.cell_id AS VARCHAR) AS cell_id, "
         "p.truncated, p.codes, p.n FROM patterns AS p JOIN cells AS c USING (cell_id) ORDER BY ALL"
     )
-    seats = store.rows(
+    kinds = dict(store.rows("SELECT CAST(benchmark_id AS VARCHAR), kind FROM benchmarks"))
+    benchmark = counts.column("benchmark_id").combine_chunks().dictionary_encode()
+    cell = counts.column("cell_id").combine_chunks().dictionary_encode()
+    lists = counts.column("codes").combine_chunks()
+    widths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    codes = lists.flatten().to_numpy(zero_copy_only=False)
+    begins = np.concatenate([[0], np.cumsum(widths)])
+    bench_of, cell_of = benchmark.indices.to_numpy(), cell.indices.to_numpy()
+    cell_names = cell.dictionary.to_pylist()
+    truncated, n = counts.column("truncated").to_numpy(), counts.column("n").to_numpy()
+    found = []
+    for place, name in enumerate(benchmark.dictionary.to_pylist()):
+        rows = np.flatnonzero(bench_of == place)  # neighbours, because the query is in order
+        own, local = np.unique(cell_of[rows], return_inverse=True)
+        found.append(
+            BenchmarkPatterns(
+                name,
+                kinds[name],
+                [cell_names[i] for i in own],
+                local,
+                truncated[rows].astype(bool),
+                _rectangle(codes[begins[rows[0]] : begins[rows[-1] + 1]], widths[rows]),
+                n[rows].astype(np.int64),
+                {},
+            )
+        )
+    _take_seats(store, found)
+    return found
+
+
+def _rectangle(codes: Codes, widths: Numbers) -> Codes:
+    """Rows of codes that stand one after the other, as (rows, slots).
+
+    Args:
+        codes: of all rows.
+        widths: (rows,) how many each has: a rater that is new to the benchmark has not reached every row yet.
+    """
+    width = int(widths.max())
+    if (widths == width).all():
+        return codes.reshape(len(widths), width)
+    out = np.zeros((len(widths), width), dtype=np.uint8)
+    out[np.arange(width) < widths[:, None]] = codes
+    return out
+
+
+def _take_seats(store: Store, tables: Sequence[BenchmarkPatterns]) -> None:
+    """Give every rater its seat in the tables."""
+    places = {table.benchmark_id: {cell: i for i, cell in enumerate(table.cells)} for table in tables}
+    table_of = {table.benchmark_id: table for table in tables}
+    for bench, cell_id, rater, dimension, family, kind, slot in store.rows(
         """
         SELECT CAST(c.benchmark_id AS VARCHAR), CAST(s.cell_id AS VARCHAR), s.name, s.dimension, r.family,
             r.kind, s.slot
         FROM current_slots AS s JOIN cells AS c USING (cell_id) JOIN raters AS r USING (rater_id)
             ORDER BY s.slot
         """
-    )
-    kinds = dict(store.rows("SELECT CAST(benchmark_id AS VARCHAR), kind FROM benchmarks"))
-    benchmark = counts.column("benchmark_id").combine_chunks().dictionary_encode()
-    cell = counts.column("cell_id").combine_chunks().dictionary_encode()
-    lists = counts.column("codes").combine_chunks()
-    widths, values = (
-        lists.value_lengths().to_numpy(zero_copy_only=False),
-        lists.flatten().to_numpy(zero_copy_only=False),
-    )
-    begins = np.concatenate([[0], np.cumsum(widths)])
-    names, bench_of, cell_of = (
-        benchmark.dictionary.to_pylist(),
-        benchmark.indices.to_numpy(),
-        cell.indices.to_numpy(),
-    )
-    cell_names, truncated, n = (
-        cell.dictionary.to_pylist(),
-        counts.column("truncated").to_numpy(),
-        counts.column("n").to_numpy(),
-    )
-    found = []
-    for place, name in enumerate(names):
-        rows = np.flatnonzero(bench_of == place)  # neighbours, because the query is in order
-        width = int(widths[rows].max())
-        if (widths[rows] == width).all():
-            codes = values[begins[rows[0]] : begins[rows[-1] + 1]].reshape(len(rows), width)
-        else:  # a rater that is new to the benchmark has not reached every row yet
-            codes = np.zeros((len(rows), width), dtype=np.uint8)
-            for i, row in enumerate(rows):
-                codes[i, : widths[row]] = values[begins[row] : begins[row + 1]]
-        own, local = np.unique(cell_of[rows], return_inverse=True)
-        cells = [cell_names[i] for i in own]
-        found.append(
-            BenchmarkPatterns(
-                name,
-                kinds[name],
-                cells,
-                local,
-                truncated[rows].astype(bool),
-                codes,
-                n[rows].astype(np.int64),
-                {},
-            )
-        )
-    tables = {table.benchmark_id: (table, {c: i for i, c in enumerate(table.cells)}) for table in found}
-    for bench, cell_id, rater, dimension, family, kind, slot in seats:
-        if bench in tables and cell_id in tables[bench][1]:
-            table, places = tables[bench]
+    ):
+        if cell_id in places.get(bench, {}):
+            table = table_of[bench]
             seat = table.seats.setdefault(
                 (rater, dimension), Seat(rater, dimension, family, kind, np.full(len(table.cells), -1))
             )
-            seat.slots[places[cell_id]] = slot - 1
-    return found
+            seat.slots[places[bench][cell_id]] = slot - 1
 
 
 def pool(table: BenchmarkPatterns, pooled_ids: dict[str, str]) -> BenchmarkPatterns:

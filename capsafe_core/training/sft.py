@@ -105,19 +105,15 @@ def finetune(
         )
     mitigation = _mitigation(recipe, safety or Safety(()), tokenizer)
     order = mitigation.order(len(found))
-    rows = [*found, *mitigation.means.safety] if order else found
+    pool = [*found, *mitigation.means.safety]
+    rows = found if order is None else [pool[row] for row in order]
     torch.manual_seed(recipe.seed)
     model = _prepared(weights, recipe, dtype, device, models_folder(folder.parent))
     states = folder.parent / STATES
     trainer = _Trainer(
         model,
         _settings(recipe, states, dtype, device, len(found)),
-        train_dataset=Dataset.from_list(
-            [
-                {"input_ids": rows[row].ids, "labels": rows[row].labels}
-                for row in (range(len(rows)) if order is None else order)
-            ]
-        ),
+        train_dataset=Dataset.from_list([{"input_ids": row.ids, "labels": row.labels} for row in rows]),
         processing_class=tokenizer,
         callbacks=[_Schedule(recipe, folder, following, tokenizer), _Beside(mitigation)],
     )

@@ -14,6 +14,7 @@ from capsafe_core.analysis.sentences import splits_sentence
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures import judges as figures
+from capsafe_core.figures.judges_along import judges_along
 from capsafe_core.figures.squares import agreement_squares
 from capsafe_core.outcomes import STRATA
 from capsafe_core.quoting import split_names
@@ -49,6 +50,17 @@ def splits(view: View, table: pd.DataFrame) -> str | None:
 def details(view: View) -> dict[str, object]:
     """Agreement by stratum, judges against people, two scores beside each other, the text map; what a click
     selects."""
+    picked = _pairs(view)
+    _all_judges(view)
+    _ordered(view)
+    _against_people(view)
+    _scores(view)
+    _map(view)
+    return picked
+
+
+def _pairs(view: View) -> dict[str, object]:
+    """A square of coefficients for each chosen kind of answer; the outputs of the pair that was clicked."""
     st.subheader("How well do pairs of judges agree?", anchor=False)
     name = (
         st.segmented_control("Coefficient", TABLE_COEFFICIENTS, default="kappa", key="coefficient") or "kappa"
@@ -58,17 +70,12 @@ def details(view: View) -> dict[str, object]:
         st.text("Agreement needs two judges that have seen the same answers.")
     strata = [s for s in (*GROUPS, "incoherent minus coherent") if s in set(table["stratum"])]
     shown = [s for s in ("coherent", "incoherent", "incoherent minus coherent") if s in strata]
-    others = st.multiselect("Kinds of answer", strata, shown, format_func=visible, key="strata-shown")
     picked: dict[str, object] = {}
-    for stratum in others:
-        pair = (
-            screen.chart(
-                agreement_squares(table, stratum, name),
-                f"agreement-{stratum}",
-                f"{name} of judge pairs, {stratum}",
-            )
-            if len(table)
-            else None
+    for stratum in st.multiselect("Kinds of answer", strata, shown, format_func=visible, key="strata-shown"):
+        pair = screen.chart(
+            agreement_squares(table, stratum, name),
+            f"agreement-{stratum}",
+            f"{name} of judge pairs, {stratum}",
         )
         if pair:
             one, two = split_names(pair)
@@ -83,11 +90,17 @@ def details(view: View) -> dict[str, object]:
         "defined because a judge gives one label only",
     )
     screen.table_below(table, "agreement", "coefficients", "strata")
+    return picked
+
+
+def _all_judges(view: View) -> None:
     overall = screen.remembered(view, "agreement overall", lambda: all_judges_table(view))
     if len(overall):
         show_table(overall)
     screen.table_below(overall, "agreement-of-all-judges", "coefficients", "counted", "strata", "cochran")
-    _ordered(view)
+
+
+def _against_people(view: View) -> None:
     st.subheader("Judges against people", anchor=False)
     try:
         show_table(correction_table(view))
@@ -95,14 +108,22 @@ def details(view: View) -> dict[str, object]:
         screen.table_below(correction_table(view), "correction", "people", "correction")
     except CapsafeError as error:
         st.text(visible(f"{error.message} {error.hint}"))
+
+
+def _scores(view: View) -> None:
     scores = screen.remembered(view, "scores", lambda: scores_table(view))
-    if len(scores):
-        st.subheader("Scores of two judges", anchor=False)
-        screen.chart(
-            figures.scores_beside(scores), "scores", "Scores of two judges, binned, with their thresholds"
-        )
-        screen.caption(view, "Squares: outputs; dashed: each judge's threshold")
-        screen.table_below(scores, "scores")
+    if scores.empty:
+        return
+    st.subheader("Scores of two judges", anchor=False)
+    screen.chart(
+        figures.scores_beside(scores), "scores", "Scores of two judges, binned, with their thresholds"
+    )
+    screen.caption(view, "Squares: outputs; dashed: each judge's threshold")
+    screen.table_below(scores, "scores")
+
+
+def _map(view: View) -> None:
+    """The answers by their words; a click opens one."""
     st.subheader("A map of the answers", anchor=False)
     places = screen.remembered(view, "map", lambda: text_map(view))
     point = (
@@ -114,7 +135,6 @@ def details(view: View) -> dict[str, object]:
     screen.table_below(places, "text-map", "map")
     if point:
         screen.open_output(point)
-    return picked
 
 
 def _ordered(view: View) -> None:
@@ -142,7 +162,7 @@ def along_training(view: View) -> str | None:
         return None
     place = (
         screen.chart(
-            drawn(figures.judges_along, along),
+            drawn(judges_along, along),
             "along",
             "Each judge's unsafe rate along training, with the incoherent share below",
         )

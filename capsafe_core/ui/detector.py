@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -25,47 +28,68 @@ def show(view: View, owner: Owner) -> None:
     """What was learnt, how well it foretells people on prompts it has not seen, and the rules beside it."""
     known = newest_rater(view.store, NAME)
     if known is None:
-        labelled = screen.remembered(
-            view, "labelled answers", lambda: len(labelled_answers(view.store, view.study.name))
-        )
-        st.info(
-            plain_label(
-                f"The detector has not been trained yet. It takes 40 answers on whose coherence people "
-                f"agree, ten of each kind; {labelled} have such a label."
-            )
-        )
+        _describe_need(view)
     else:
-        held = known["settings"]["fitted"]["held_out"]
-        st.markdown(
-            f"**Version {plain_label(known['version'])}: on prompts it had not seen it finds "
-            f"{held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls "
-            "incoherent is.**"
-        )
-        st.text(
-            visible(
-                f"Learnt from {held['n']} labels, {held['incoherent']} incoherent. Cross-validated by "
-                f"prompt: AUC {held['auc']:.2f}, kappa {held['kappa']:.2f}, Brier {held['brier']:.3f}, "
-                f"calibration error {held['calibration']:.3f}. It {known['stance']}. Choose it as the "
-                "source of coherence in a study's primary specification, or compare it below."
-            )
-        )
+        _describe(known)
     if st.button(
         "Train on the current labels" if known is None else "Retrain on all labels",
         icon=":material/model_training:",
     ):
-        with noted("train detector", study=view.study.name), st.spinner("Training …"):
-            study, text = recorded_study(owner.settings.jobs_path, view.study.name)
-            job = train_detector(
-                owner.settings.jobs_path,
-                study,
-                text,
-                labelled_answers(view.store, view.study.name),
-                owner.settings,
-            )
-            Queue(owner.settings).add(job)
-        st.success(
-            "Learnt. It is looking at every output of the study now; the Runs page shows how far it is."
+        _train(view, owner)
+    _against_people(view)
+
+
+def _describe_need(view: View) -> None:
+    """How many labels it takes, and how many there are."""
+    labelled = screen.remembered(
+        view, "labelled answers", lambda: len(labelled_answers(view.store, view.study.name))
+    )
+    st.info(
+        plain_label(
+            f"The detector has not been trained yet. It takes 40 answers on whose coherence people "
+            f"agree, ten of each kind; {labelled} have such a label."
         )
+    )
+
+
+def _describe(known: Mapping[str, Any]) -> None:
+    """What the newest version is worth.
+
+    Args:
+        known: as `newest_rater`.
+    """
+    held = known["settings"]["fitted"]["held_out"]
+    st.markdown(
+        f"**Version {plain_label(known['version'])}: on prompts it had not seen it finds "
+        f"{held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls "
+        "incoherent is.**"
+    )
+    st.text(
+        visible(
+            f"Learnt from {held['n']} labels, {held['incoherent']} incoherent. Cross-validated by "
+            f"prompt: AUC {held['auc']:.2f}, kappa {held['kappa']:.2f}, Brier {held['brier']:.3f}, "
+            f"calibration error {held['calibration']:.3f}. It {known['stance']}. Choose it as the "
+            "source of coherence in a study's primary specification, or compare it below."
+        )
+    )
+
+
+def _train(view: View, owner: Owner) -> None:
+    with noted("train detector", study=view.study.name), st.spinner("Training …"):
+        study, text = recorded_study(owner.settings.jobs_path, view.study.name)
+        job = train_detector(
+            owner.settings.jobs_path,
+            study,
+            text,
+            labelled_answers(view.store, view.study.name),
+            owner.settings,
+        )
+        Queue(owner.settings).add(job)
+    st.success("Learnt. It is looking at every output of the study now; the Runs page shows how far it is.")
+
+
+def _against_people(view: View) -> None:
+    """Every detector against people; nothing where nobody labelled at random."""
     try:
         table = screen.remembered(view, "correct coherence", lambda: correction_table(view, "coherence"))
     except CapsafeError:

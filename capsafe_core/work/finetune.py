@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UnsetType
 
@@ -36,6 +36,9 @@ from capsafe_core.training.self_distillation import SDFT
 from capsafe_core.work.generate import checkpoint_weights, path_point
 from capsafe_core.work.rewrite import as_rewritten, rewritten
 
+if TYPE_CHECKING:
+    from capsafe_core.training.sft import Safety
+
 ACCURACY = "accuracy"
 """the measure of a capability on the way"""
 
@@ -48,7 +51,7 @@ def work(part: Part) -> None:
     try:
         from capsafe_core.training.cost import cost
         from capsafe_core.training.devices import require_devices
-        from capsafe_core.training.sft import Following, Safety, finetune
+        from capsafe_core.training.sft import Following, finetune
     except ImportError as error:
         raise CapsafeError(
             f"Fine-tuning needs {error.name}, which the engine's environment lacks.", f"Run `{PREPARE}`."
@@ -98,10 +101,17 @@ def work(part: Part) -> None:
         work.engine["dtype"],
         work.engine["device"],
         Following(notes.append, on_step, on_checkpoint, lambda: part.should_stop),
-        None
-        if isinstance(work.safety, UnsetType)
-        else Safety(load_conversations(work.safety), _rejected(work.recipe.mitigation, work.safety)),
+        _safety(work),
     )
+
+
+def _safety(work: FinetuneWork) -> Safety | None:
+    """What the recipe's mitigation learns of safe behaviour."""
+    from capsafe_core.training.sft import Safety
+
+    if isinstance(work.safety, UnsetType):
+        return None
+    return Safety(load_conversations(work.safety), _rejected(work.recipe.mitigation, work.safety))
 
 
 def _kept(weights: Weights, rewrites: Sequence[Rewrite], part: Part) -> list[Measurement]:
