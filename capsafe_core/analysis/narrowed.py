@@ -12,7 +12,7 @@ from capsafe_core.analysis.conclusions import Conclusion
 from capsafe_core.analysis.curve import kinds_of, together
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.view import View
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.specification import CHOICES
 
 CHOICE_WORDS = {
@@ -52,12 +52,22 @@ def open_choices(found: Conclusion) -> dict[str, list[str]]:
 
 
 def read_choices(variants: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Choices as a selection holds them ("judge=prefix-zou"): choice -> values; what is none is left out."""
+    """Choices as a selection holds them ("judge=prefix-zou"): choice -> values.
+
+    Raises:
+        CapsafeError: one of them is not a choice and a value.
+    """
     chosen: dict[str, tuple[str, ...]] = {}
     for text in variants:
-        choice, _, value = text.partition("=")
-        if choice in CHOICES:
-            chosen[choice] = (*chosen.get(choice, ()), value)
+        choice, sign, value = text.partition("=")
+        if not sign:
+            raise CapsafeError(
+                f"The choice {text!r} cannot be read.",
+                f"Write what is chosen and its value, such as judge=prefix-zou, of: {', '.join(CHOICES)}.",
+            )
+        if choice not in CHOICES:
+            raise UnknownNameError("choice of analysis variants", choice, CHOICES)
+        chosen[choice] = (*chosen.get(choice, ()), value)
     return chosen
 
 
@@ -65,13 +75,18 @@ def chosen_variants(view: View, found: Conclusion, choices: Mapping[str, Sequenc
     """The variants with one of the chosen values in each choice; a choice without any keeps all.
 
     Raises:
+        UnknownNameError: no variant has one of the values.
         CapsafeError: no variant has such a combination.
     """
     kept = np.ones(len(found.curve), dtype=bool)
     for choice, values in choices.items():
         known = found.curve[choice].astype(str)
-        if wanted := set(values) & set(known):
-            kept &= known.isin(wanted).to_numpy()
+        for value in values:
+            if value not in set(known):
+                names = sorted(set(known) - {""})
+                raise UnknownNameError(f"analysis variant with {choice}", value, names)
+        if values:
+            kept &= known.isin(values).to_numpy()
     total = len(found.counted)
     if kept.all():
         return Chosen(

@@ -108,6 +108,8 @@ FILTER = {
 }
 CLAIM = {
     "claim": Option("claim", "what `conclusions` tests, as `capsafe claims` lists it"),
+}
+VARIANTS = {
     "variant": many("variants", "only analysis variants of `conclusions` with this, as judge=prefix-zou"),
 }
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from capsafe_core.analysis.by_name import AT_A_GOAL, TABLES
-from capsafe_core.cli.options import CLAIM, FILTER, SCOPE, SPECIFICATION, selecting
+from capsafe_core.cli.options import CLAIM, FILTER, SCOPE, SPECIFICATION, VARIANTS, selecting
 from capsafe_core.cli.owner_calls import fetch_table
 from capsafe_core.cli.terminal import show_table, tell
 from capsafe_core.selection import Selection
@@ -17,7 +17,7 @@ commands = typer.Typer()
 
 
 def _add_command(name: str) -> None:
-    @selecting(SCOPE, SPECIFICATION, FILTER, CLAIM)
+    @selecting(SCOPE, SPECIFICATION, FILTER, CLAIM, VARIANTS if name == "conclusions" else {})
     def command(
         chosen: Selection,
         json: Annotated[bool, typer.Option("--json", help="print JSON records")] = False,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import streamlit as st
 
 from capsafe_core.analysis.arms import ArmRates, Variant
 from capsafe_core.analysis.conclusions import Conclusion, rank_table
 from capsafe_core.analysis.matched import matching
-from capsafe_core.analysis.narrowed import CHOICE_WORDS, chosen_variants, open_choices, read_choices
+from capsafe_core.analysis.narrowed import CHOICE_WORDS, Chosen, chosen_variants, open_choices, read_choices
 from capsafe_core.analysis.sources import (
     buy_rows,
     buys_words,
@@ -19,6 +21,7 @@ from capsafe_core.analysis.sources import (
 )
 from capsafe_core.analysis.variants import asked_cutoff
 from capsafe_core.analysis.view import View
+from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.conclusions import rank_squares, specification_curve
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import overview_parts, screen
@@ -38,9 +41,8 @@ def playground(view: View, found: Conclusion) -> None:
     What is chosen stands in the address.
     """
     same, total = found.agreement
-    choices = _chips(found)
     with screen.told():
-        chosen = chosen_variants(view, found, choices)
+        chosen = _narrowed(view, found)
         part, claim = chosen.conclusion, found.claim
         st.markdown(f"**{plain_label(chosen.first)}**")
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -56,9 +58,28 @@ def playground(view: View, found: Conclusion) -> None:
             _open(view, found, part.curve.iloc[int(clicked)])
 
 
-def _chips(found: Conclusion) -> dict[str, tuple[str, ...]]:
-    """A row of chips for each choice in which variants differ; the chosen values of each."""
-    now, rows = read_choices(screen.selection().variants), open_choices(found)
+def _narrowed(view: View, found: Conclusion) -> Chosen:
+    """The variants that the address and the chips choose; where they cannot be, a button takes all again.
+
+    Raises:
+        CapsafeError: no variant has what is chosen.
+    """
+    try:
+        choices = read_choices(screen.selection().variants)
+        _chips(found, choices)
+        return chosen_variants(view, found, choices)
+    except CapsafeError:
+        st.button("Show all analysis variants", on_click=screen.select, kwargs={"variants": ()})
+        raise
+
+
+def _chips(found: Conclusion, now: Mapping[str, Sequence[str]]) -> None:
+    """A row of chips for each choice in which variants differ.
+
+    Args:
+        now: the chosen values of each.
+    """
+    rows = open_choices(found)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for choice, values in rows.items():
             key = f"variants-{choice}"
@@ -73,7 +94,6 @@ def _chips(found: Conclusion) -> dict[str, tuple[str, ...]]:
                 args=(tuple(rows),),
                 width="content",
             )
-    return now
 
 
 def _note_variants(choices: tuple[str, ...]) -> None:

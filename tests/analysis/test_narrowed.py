@@ -19,7 +19,7 @@ from capsafe_core.analysis.narrowed import CHOICE_WORDS, chosen_variants, open_c
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import open_view
-from capsafe_core.errors import CapsafeError
+from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.selection import Selection
 from capsafe_core.specification import CHOICES
 from capsafe_core.store import Store
@@ -79,10 +79,29 @@ def test_the_chosen_rows_are_those_with_the_chosen_values(made: SimpleNamespace,
 
 def test_nothing_chosen_is_the_conclusion_itself(made: SimpleNamespace) -> None:
     assert chosen_variants(made.view, made.found, {}).conclusion is made.found
-    old = read_choices(("judge=nobody", "no such choice=x", "judge", ""))
-    assert chosen_variants(made.view, made.found, old).conclusion is made.found, (
-        "an old link shows everything"
-    )
+    nothing = dict.fromkeys(CHOICES, ())
+    assert chosen_variants(made.view, made.found, nothing).conclusion is made.found
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_value_that_no_variant_has_is_refused_with_the_nearest(made: SimpleNamespace, choice: str) -> None:
+    """Also beside a right one, and in the command as in a link."""
+    right = str(made.found.curve[choice].max())
+    for wrong in (f"{right}x", "nothing at all"):
+        chosen = (f"{choice}={right}", f"{choice}={wrong}")
+        with pytest.raises(UnknownNameError) as refused:
+            conclusions(open_view(made.store, Selection(claim=made.found.claim.key, variants=chosen)))
+        assert f"{choice} {wrong!r}" in refused.value.message
+        assert right in refused.value.hint
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_what_is_not_a_choice_is_refused_with_the_nearest(choice: str) -> None:
+    for wrong in (f"{choice}x=1", f"{choice[:-1]}=1"):
+        with pytest.raises(UnknownNameError, match=f"Did you mean .*{choice}"):
+            read_choices((wrong,))
+    with pytest.raises(CapsafeError, match=r"cannot be read.*judge=prefix-zou"):
+        read_choices((choice,))
 
 
 @given(st.sampled_from(CHOICES), st.text(max_size=20))

@@ -97,6 +97,18 @@ def test_a_link_to_nothing_says_so(app: AppTest) -> None:
     assert any("no output with this id" in warning.value for warning in app.warning)
 
 
+def test_a_link_to_variants_that_are_not_there_says_so_and_leads_back(app: AppTest) -> None:
+    app.switch_page(str(ROOT / "pages" / "conclusions.py"))
+    app.query_params["variants"] = "judge=prefix-zuo"
+    app.run()
+    assert not app.exception
+    assert any("no analysis variant with judge" in warning.value for warning in app.warning)
+    assert any("Did you mean prefix-zou?" in text.value for text in app.text)
+    next(b for b in app.button if b.label == "Show all analysis variants").click().run()
+    assert "variants" not in app.query_params
+    assert not app.warning
+
+
 def test_pages_are_thin() -> None:
     for page in (ROOT / "pages").glob("*.py"):
         assert len(page.read_text().splitlines()) < 100, page.name
