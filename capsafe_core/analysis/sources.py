@@ -10,14 +10,14 @@ import pandas as pd
 from capsafe_core.analysis.arms import Claim, arm_rates, claims, find_claim
 from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
-from capsafe_core.analysis.curve import leading
+from capsafe_core.analysis.curve import Kind, leading
 from capsafe_core.analysis.matched import Matching, matching
 from capsafe_core.analysis.number_words import hundredths
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import View
 from capsafe_core.scales import scales, threshold_words
-from capsafe_core.specification import BOUNDS, CHOICES
+from capsafe_core.specification import CHOICES
 from capsafe_core.stats.seeds import ENOUGH_SEEDS, own_noise
 from capsafe_core.stats.variance import Source, facet_variance, half_width, labelled_variance, with_more
 
@@ -81,8 +81,7 @@ def sources_of(view: View, found: Conclusion, at_goal: Matching) -> list[Source]
     sources = [Source("prompts", prompts, int(curve["n"].iloc[mine]))]
     if found.claim.matched:
         sources.append(_seeds(at_goal, found.claim))
-    own = str(curve["policy"].iloc[mine])
-    kept = (~curve["policy"].isin(BOUNDS) | (curve["policy"] == own)) & ~_stated_twice(curve)
+    kept = (curve["kind"] != Kind.BOUND) & ~_stated_twice(curve)
     rows, draws = curve[kept], found.draws[:, kept.to_numpy()]
     facets = ["family", *(name for name in CHOICES if name != "judge")]
     plain = [{name: str(row[name]) for name in facets} for row in rows.to_dict("records")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from capsafe_core.analysis.arms import Arm, Claim
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
+from capsafe_core.analysis.curve import Kind, leading
 from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
@@ -27,7 +29,7 @@ from capsafe_core.analysis.sources import (
 )
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.selection import Selection
-from capsafe_core.specification import BOUNDS, CHOICES
+from capsafe_core.specification import CHOICES
 from capsafe_core.stats.variance import Source, facet_variance, half_width, labelled_variance, with_more
 from capsafe_core.store import Store
 
@@ -115,10 +117,15 @@ def test_the_tables_name_every_source_and_what_more_of_it_gives(found: tuple[Vie
     assert names <= set(WORDS)
     assert {"prompts", "seeds"} <= names
     for name in CHOICES:
-        mine = told.curve[~told.curve["policy"].isin(BOUNDS)]
+        mine = told.curve[told.curve["kind"] != Kind.BOUND]
         facet = "family" if name == "judge" else name
         if mine[facet].nunique() > 1:
             assert facet in names
+    bounds = told.curve["judge"] != told.curve["judge"].iloc[leading(told.curve)]
+    curve = told.curve.assign(kind=told.curve["kind"].mask(bounds, Kind.BOUND))
+    assert "family" not in {
+        source.name for source in sources_of(view, replace(told, curve=curve), matching(view))
+    }
     table, buys = source_rows(sources), buy_rows(sources, told)
     assert table["share"].sum() == pytest.approx(1)
     assert table.loc[table["share"].isna(), "why_not"].str.len().gt(0).all()
