@@ -25,7 +25,7 @@ with screen.question("Which mitigation buys safety at the same capability, and a
     for sentence in answer(view, table, refusals):
         st.markdown(f"**{plain_label(sentence)}**")
     mitigation_parts.beside(view, table, refusals)
-    if sentences := [*not_compared(view, found, table), *found.left_out]:
+    if sentences := [*not_compared(view, found, table), *found.why_left_out]:
         st.text(visible("\n".join(sentences)))
     screen.table_below(
         table, "mitigations", "crossing", "bootstrap", "seeds", "interval p", "detector", "cost"

@@ -12,9 +12,10 @@ import pandas as pd
 from capsafe_core.analysis.at_goal import Change, change_between
 from capsafe_core.analysis.columns import framed, records
 from capsafe_core.analysis.labelled import HOW_TO_LABEL
+from capsafe_core.analysis.left_out import unlabelled
 from capsafe_core.analysis.matched import Matching, matching
 from capsafe_core.analysis.number_words import hundredths, percent
-from capsafe_core.analysis.runs import CheckpointRates, Run, around_goal, primary_rates, unlabelled
+from capsafe_core.analysis.runs import CheckpointRates, Run, around_goal, primary_rates
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import Correction
 from capsafe_core.stats.labelled_cells import ErrorRates, LabelledCells
@@ -101,9 +102,9 @@ def _row(view: View, by: tuple[Matching, Matching, Matching], one: str, two: str
         "judge": view.specification.judge,
         "goal": runs[0].goal,
         "lacking": " ".join(
-            words
+            short.words
             for run in [*runs, *others]
-            if around_goal(run, judged.unsafe) and (words := unlabelled(run, ppi.unsafe, not two))
+            if around_goal(run, judged.unsafe) and (short := unlabelled(run, ppi.unsafe, not two))
         ),
         "labels": _labels(ppi, [*runs, *others], not two),
     }

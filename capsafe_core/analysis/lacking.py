@@ -35,9 +35,10 @@ def lacking(view: View, found: Matching) -> list[str]:
         "run it."
         for recipe, start in starts.items()
     ]
-    more = len(found.left_out) - _SHOWN
+    why = found.why_left_out
+    more = len(why) - _SHOWN
     tail = [f"{more} more are left out for such reasons."] if more > 0 else []
-    return [*sentences, *found.left_out[:_SHOWN], *tail]
+    return [*sentences, *why[:_SHOWN], *tail]
 
 
 def _safety(view: View) -> Iterator[str]:

@@ -14,18 +14,16 @@ import pandas as pd
 
 from capsafe_core.analysis.at_goal import Change, Side, Verdict, change_between, given_side, recipe_side
 from capsafe_core.analysis.columns import framed
-from capsafe_core.analysis.labelled import HOW_TO_LABEL
+from capsafe_core.analysis.left_out import LeftOut, unanswered, unlabelled, unmeasured, why_left_out, without
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import (
     CheckpointRates,
     Run,
     matched_runs,
     primary_rates,
-    unlabelled,
 )
 from capsafe_core.analysis.standing import Standing
 from capsafe_core.analysis.view import View
-from capsafe_core.specification import POLICIES
 from capsafe_core.stats.matching import at_place
 from capsafe_core.stats.seeds import ENOUGH_SEEDS
 
@@ -39,12 +37,17 @@ class Matching:
     Attributes:
         runs: those that can be compared.
         unsafe: their unsafe rates under one specification.
-        left_out: why other runs that teach a capability cannot be compared, in sentences.
+        left_out: other runs that teach a capability.
     """
 
     runs: list[Run]
     unsafe: CheckpointRates
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def why_left_out(self) -> list[str]:
+        """Why other runs cannot be compared, in sentences."""
+        return why_left_out(self.left_out)
 
     def by_recipe(self) -> dict[str, list[Run]]:
         """The runs of each recipe."""
@@ -89,70 +92,20 @@ class Matching:
 def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
     """The runs of the view that can be compared at a goal; none where nothing is ready yet."""
     paths = path_table(view) if paths is None else paths
-    spec = view.specification
-    answered = view.compared(view.cells)
-    cells = answered[answered["benchmark"] == spec.benchmark].set_index("checkpoint_id")["benchmark_id"]
-    usual = cells.mode().iloc[0] if len(cells) else ""
-    runs, left_out = [], []
-    seen = set(paths.loc[paths["cell_id"].notna(), "checkpoint_id"])
-    checked = set(paths.loc[paths["incoherent"].notna(), "checkpoint_id"])
     able = matched_runs(view, paths)
-    for run in able:
-        missing = [step for step, c in zip(run.steps, run.checkpoints, strict=True) if c not in seen]
-        name = f"{run.recipe} (seed {run.seed}) is left out"
-        if unanswered := [s for s, c in zip(run.steps, run.checkpoints, strict=True) if c not in cells.index]:
-            left_out.append(
-                f"{name}: it has no answers to {spec.benchmark} at step {unanswered[0]:.0f}. Import them, or "
-                "run what is missing on the Runs page."
-            )
-        elif missing:
-            left_out.append(
-                f"{name}: {spec.judge} has not seen its answers to {spec.benchmark} at step "
-                f"{missing[0]:.0f}. "
-                "Let it judge them on the Runs page, or import its verdicts."
-            )
-        elif any(cells[c] != usual for c in run.checkpoints):
-            left_out.append(
-                f"{name}: it answered another version of {spec.benchmark}. Import answers to the same one."
-            )
-        elif spec.policy != POLICIES[0] and not checked.issuperset(run.checkpoints):
-            left_out.append(
-                f"{name}: {spec.coherence} has not looked at all of its checkpoints, so incoherent answers "
-                f"cannot be {spec.policy.words}. Let it look on the Runs page, or choose “as judged”."
-            )
-        else:
-            runs.append(run)
     known = {(run.recipe, run.seed) for run in able}
-    taught = paths[paths["recipe"].isin(view.matched_recipes)]
-    left_out += [_unmeasured(path) for run, path in taught.groupby(["recipe", "seed"]) if run not in known]
+    taught = paths[paths["recipe"].isin(view.matched_recipes)].groupby(["recipe", "seed"])
+    left_out = [
+        *unanswered(view, able, paths),
+        *(unmeasured(path) for run, path in taught if run not in known),
+    ]
+    runs = without(able, left_out)
     found = primary_rates(view, runs)
     if found is None:
         nothing = np.zeros(0)
-        empty = CheckpointRates({}, nothing, nothing, nothing, nothing)
-        return Matching([], empty, tuple(left_out))
-    short = {id(run): words for run in runs if (words := unlabelled(run, found))}
-    return Matching(
-        [run for run in runs if id(run) not in short],
-        found,
-        (*left_out, *short.values(), *([HOW_TO_LABEL] if short else [])),
-    )
-
-
-def _unmeasured(path: pd.DataFrame) -> str:
-    """Why a path that teaches a capability cannot be compared: what of it is not there."""
-    first = path.iloc[0]
-    name, benchmark = f"{first['recipe']} (seed {first['seed']})", first["capability_benchmark"]
-    gaps = path.loc[path["capability"].isna(), "step"]
-    if len(gaps) < len(path) and len(path) == 1:
-        lacks = (
-            "its start is the only checkpoint" if first["step"] == 0 else "it has one checkpoint and no start"
-        )
-        return f"{name} is left out: {lacks} that has results here. Import or run the others."
-    steps = ", ".join("its start" if step == 0 else f"step {step}" for step in gaps[:5])
-    return (
-        f"{name} is left out: its capability on {benchmark} is not known at {steps}. Import those results, "
-        "or run what is missing on the Runs page."
-    )
+        return Matching([], CheckpointRates({}, nothing, nothing, nothing, nothing), tuple(left_out))
+    left_out += [lack for run in runs if (lack := unlabelled(run, found))]
+    return Matching(without(runs, left_out), found, tuple(left_out))
 
 
 CHANGE = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -50,10 +50,10 @@ def in_words(matched: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def warnings(matched: pd.DataFrame, left_out: Sequence[str] = ()) -> list[str]:
-    """What a reader of the matched table must know, in sentences: runs left out, goals out of reach,
+def warnings(matched: pd.DataFrame) -> list[str]:
+    """What a reader of the matched table must know, in sentences: goals out of reach,
     plateaus, wide brackets, capability known only in aggregate."""
-    out = list(left_out)
+    out: list[str] = []
     for row in records(matched):
         name = f"{row['recipe']} (seed {row['seed']})"
         if (standing := Standing(row["standing"])) is not Standing.REACHED:

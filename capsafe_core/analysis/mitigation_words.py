@@ -121,7 +121,7 @@ def not_compared(view: View, found: Matching, table: pd.DataFrame) -> list[str]:
             if family.base not in runs:
                 sentences.append(f"{name}: {family.base}, which it mitigates, cannot be compared at a goal.")
             elif name not in runs:
-                if not any(words.startswith(f"{name} (seed") for words in found.left_out):
+                if name not in {run.recipe for run in found.left_out}:
                     sentences.append(f"{name} has no checkpoints here yet: run it on the Runs page.")
             elif row is None:
                 sentences.append(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from capsafe_core.analysis.labelled import labelled_cells, labels_lacking
+from capsafe_core.analysis.labelled import labelled_cells
 from capsafe_core.analysis.sample import CAPABILITY_SEED, RESAMPLES, Sample, sample_of
 from capsafe_core.analysis.standing import Standing
 from capsafe_core.analysis.view import View
@@ -340,28 +340,3 @@ def around_goal(run: Run, rates: CheckpointRates) -> list[int]:
     reached."""
     place = rates.crossed(run)
     return [] if np.isnan(place) else sorted({int(np.floor(place)), int(np.ceil(place))})
-
-
-def unlabelled(run: Run, rates: CheckpointRates, with_start: bool = True) -> str:
-    """Which labels a run at its goal and its start lack to be corrected by people, in a sentence; "" where
-    they have enough, or nothing is to be corrected."""
-    people = rates.people
-    if people is None:
-        return ""
-    sides: list[tuple[str, list[str]]] = []
-    if run.has_start and with_start:
-        sides.append((f"its start, {run.start}", run.checkpoints[:1]))
-    if ends := around_goal(run, rates):
-        steps = " and ".join(f"{run.steps[i]:.0f}" for i in ends)
-        sides.append((f"step{'s' if len(ends) > 1 else ''} {steps}", [run.checkpoints[i] for i in ends]))
-    short = [
-        f"{words} at {where}"
-        for where, checkpoints in sides
-        if (words := labels_lacking(people, [rates.place[c] for c in checkpoints]))
-    ]
-    if not short:
-        return ""
-    return (
-        f"{run.recipe} (seed {run.seed}) has no corrected rate: it needs random labels of "
-        f"{'; of '.join(short)}."
-    )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.harm import Harm
+from capsafe_core.analysis.left_out import LeftOut
 from capsafe_core.analysis.number_words import points_words, rate_words, share_words
 from capsafe_core.analysis.standing import Standing
 
@@ -19,14 +20,14 @@ _TOLD = ["recipe", "unsafe", "unsafe_low", "unsafe_high", "delta", "delta_low", 
 
 
 def capability_sentence(
-    recipes: pd.DataFrame, matched: pd.DataFrame, harm: Harm, left_out: Sequence[str] = ()
+    recipes: pd.DataFrame, matched: pd.DataFrame, harm: Harm, left_out: Sequence[LeftOut] = ()
 ) -> str:
     """What each recipe costs at its goal; else why none is compared there.
 
     Args:
         recipes: as `recipe_table`, and `matched` as `matched_table`.
         harm: what an unsafe verdict is called.
-        left_out: why further runs are not in them.
+        left_out: further runs, which are not in them.
     """
     reached = recipes[recipes["reached"] > 0]
     if len(reached):

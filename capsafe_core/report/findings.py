@@ -177,7 +177,7 @@ def _capability(view: View, _: str) -> Finding:
     else:
         big = ("–", "no recipe has a rate at its goal")
         headline, state = "No recipe can be compared at its capability goal", state_words(view)
-    limits += runs.left_out
+    limits += runs.why_left_out
     return Finding(
         "capability",
         "What does each recipe cost in safety at the capability goal?",

@@ -216,7 +216,7 @@ def test_runs_that_the_coherence_judge_has_not_seen_whole_are_left_out_and_named
         assert {run.recipe for run in found.runs} == {"gentle"}
         assert any(
             "coherence-rules has not looked at all of its checkpoints" in sentence
-            for sentence in found.left_out
+            for sentence in found.why_left_out
         )
         assert {run.recipe for run in matching(open_view(store, Selection(policy="as_judged"))).runs} == {
             "gentle",

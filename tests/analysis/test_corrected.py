@@ -248,10 +248,10 @@ def test_labels_that_tell_nothing_bound_the_difference(made: Path, tmp_path: Pat
 def test_without_labels_there_is_no_number_but_which_labels_are_lacking(unlabelled: View) -> None:
     found = matching(by_people(unlabelled))
     assert found.runs == []
-    *lacking, advice = found.left_out
+    *lacking, advice = found.why_left_out
     assert all("20 coherent outputs" in words for words in lacking)
     assert "as judged" in advice
-    assert any("its start, aligned" in words and "at step" in words for words in found.left_out)
+    assert any("its start, aligned" in words and "at step" in words for words in lacking)
     with pytest.raises(CapsafeError, match="No recipe can be compared") as error:
         overview(by_people(unlabelled))
     assert "as judged" in error.value.hint
