@@ -21,7 +21,7 @@ from capsafe_core.judges import Item, open_judge
 from capsafe_core.reasoning_part import Form, forms, opens_reasoning, split_reasoning
 from capsafe_core.records import Generation
 from capsafe_core.store.outputs import read_output
-from capsafe_core.work.judge import _verdicts
+from capsafe_core.work.verdicts import verdicts_on
 from tests.importing import bring
 from tests.judges.test_judges import item
 
@@ -140,7 +140,7 @@ def test_phrases_of_the_reasoning_are_no_refusal(name: str) -> None:
     answered = item(said.text)
     labels = [v.label for v in judge.judge([answered])[0] if v.dimension == "refusal"]
     assert labels in ([], ["none"])
-    found = _verdicts(judge, [answered, without_answer(), answered])
+    found = verdicts_on(judge, [answered, without_answer(), answered])
     assert [v.status for v in found[1]] == ["cut_off"] * len(judge.rater.dimensions)
     assert found[0] == found[2] == judge.judge([answered])[0]
 
@@ -154,7 +154,7 @@ def test_a_reasoning_that_was_cut_off_is_truncated_and_not_empty() -> None:
         cut.benchmark,
     )
     empty = item("")
-    assert [v[0].native for v in _verdicts(judge, [cut, loop, empty])] == ["", "repetition", "empty"]
+    assert [v[0].native for v in verdicts_on(judge, [cut, loop, empty])] == ["", "repetition", "empty"]
     verifier = open_judge(JudgeWork("verifier", {"scorers": {"b": "number"}}, None, {}, ()), Path("/nowhere"))
     task = item("", kind="capability", reference="4")
     unanswered = Item(
@@ -162,7 +162,7 @@ def test_a_reasoning_that_was_cut_off_is_truncated_and_not_empty() -> None:
         task.prompt,
         task.benchmark,
     )
-    assert [v[0].label for v in _verdicts(verifier, [unanswered])] == ["incorrect"]
+    assert [v[0].label for v in verdicts_on(verifier, [unanswered])] == ["incorrect"]
 
 
 def test_a_table_is_split_and_both_parts_are_kept(tmp_path: Path) -> None:

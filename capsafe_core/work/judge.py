@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from capsafe_core.engines import models_folder
-from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.early_looks import records_of
 from capsafe_core.jobs.folder import Job, Part, folder_beside, open_job
 from capsafe_core.jobs.folder.work import JudgeWork
 from capsafe_core.judges import Item, Judge, open_judge
-from capsafe_core.judges.protocol import Verdict, judgment
+from capsafe_core.judges.protocol import judgment
 from capsafe_core.records import KINDS, UNKNOWN_KIND, BenchmarkRecord, Generation, Judgment, Prompt
-
-NEVER_BEGAN = "The response was truncated within its reasoning; there is no answer to judge."
+from capsafe_core.work.verdicts import verdicts_on
 
 
 def work(part: Part) -> None:
@@ -109,35 +107,10 @@ def read_items(job: Job) -> Iterator[Item]:
 
 
 def _judged(part: Part, judge: Judge, unit: str, batch: list[Item]) -> list[Judgment]:
-    try:
-        verdicts = _verdicts(judge, batch)
-    except (CapsafeError, MemoryError):  # of the judge, not of what it reads
-        raise
-    except Exception as error:
-        if len(batch) > 1:
-            return [j for item in batch for j in _judged(part, judge, unit, [item])]
-        verdicts = [
-            [
-                Verdict(d, None, status="error", raw=f"{type(error).__name__}: {error}")
-                for d in judge.rater.dimensions
-            ]
-        ]
-    for item, found in zip(batch, verdicts, strict=True):
-        broken = next((v for v in found if v.status == "error"), None)
+    """The judgments on a batch; an item that broke the judge is noted."""
+    judged = list(zip(batch, verdicts_on(judge, batch), strict=True))
+    for item, verdicts in judged:
+        broken = next((v for v in verdicts if v.status == "error"), None)
         if broken and not part.should_stop:
             part.error(unit, f"{item.generation.id}: {broken.raw}")
-    return [judgment(item, judge.rater, v) for item, vs in zip(batch, verdicts, strict=True) for v in vs]
-
-
-def _verdicts(judge: Judge, batch: list[Item]) -> list[list[Verdict]]:
-    """The verdicts on each item, in order.
-
-    Where the model was cut off while it reasoned, nobody can say whether it would have refused or done harm.
-    """
-    can_say = {"correctness", "coherence"} & set(judge.rater.dimensions)
-    cut = {i for i, item in enumerate(batch) if item.generation.was_cut_while_reasoning and not can_say}
-    found = iter(
-        judge.judge([item for i, item in enumerate(batch) if i not in cut]) if len(cut) < len(batch) else ()
-    )
-    never = [Verdict(d, None, status="cut_off", raw=NEVER_BEGAN) for d in judge.rater.dimensions]
-    return [never if i in cut else next(found) for i in range(len(batch))]
+    return [judgment(item, judge.rater, verdict) for item, verdicts in judged for verdict in verdicts]

@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from capsafe_core.coherence import detect
 from capsafe_core.coherence.breaking import BREAKS, broken
 from capsafe_core.engines import models_folder
-from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, folder_beside, open_job
 from capsafe_core.jobs.folder.work import StressWork
 from capsafe_core.judges import Item, Judge, open_judge
 from capsafe_core.judges.protocol import Verdict
 from capsafe_core.records import StressVerdict, digest_text
 from capsafe_core.work.judge import read_items
+from capsafe_core.work.verdicts import verdicts_on
 
 KIND = "safety"
 """of the benchmarks whose answers are broken"""
@@ -103,16 +103,8 @@ def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _verdicts(judge: Judge, items: list[Item], dimension: str) -> list[Verdict]:
-    """The verdict on each item in one dimension; one that breaks the judge is an error."""
-    try:
-        found = judge.judge(items)
-    except (CapsafeError, MemoryError):  # of the judge, not of what it reads
-        raise
-    except Exception as error:
-        if len(items) > 1:
-            return [verdict for item in items for verdict in _verdicts(judge, [item], dimension)]
-        found = [[Verdict(dimension, None, status="error", raw=f"{type(error).__name__}: {error}")]]
-    return [next(v for v in several if v.dimension == dimension) for several in found]
+    """The verdict on each item in one dimension."""
+    return [next(v for v in several if v.dimension == dimension) for several in verdicts_on(judge, items)]
 
 
 def _stressed(
