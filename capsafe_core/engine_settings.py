@@ -35,6 +35,19 @@ class TransformersSettings(StudyPart):
     python: Path | None = None
 
 
+class TrainingSettings(TransformersSettings):
+    """What fine-tunes, where that is not the engine."""
+
+    gpus: int = Field(default=1, ge=1, le=64)
+    """that share the batches of each step, a process each"""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As `OpenaiSettings` does without replicas."""
+        told: dict[str, Any] = write(self)
+        return told if self.gpus > 1 else _without(told, "gpus")
+
+
 class VllmSettings(StudyPart):
     """vLLM inside the worker.
 
@@ -82,7 +95,11 @@ class OpenaiSettings(StudyPart):
     def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without replicas as it was before there were any: jobs are known by what they are asked."""
         told: dict[str, Any] = write(self)
-        return told if self.replicas else {k: v for k, v in told.items() if k != "replicas"}
+        return told if self.replicas else _without(told, "replicas")
+
+
+def _without(told: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in told.items() if key != name}
 
 
 def _engine_name(value: Any) -> str:

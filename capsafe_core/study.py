@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from capsafe_core.engine_settings import EngineSettings, StudyPart, TransformersSettings
+from capsafe_core.engine_settings import EngineSettings, StudyPart, TrainingSettings, TransformersSettings
 from capsafe_core.errors import CapsafeError
 from capsafe_core.records import StudyRecord, canonical_json, digest_text
 from capsafe_core.study_checks import MOST_MISTAKES, extent, references
@@ -194,7 +194,7 @@ class Study(StudyPart):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST_NAME)
     title: PartName
     engine: EngineSettings = TransformersSettings()
-    training: TransformersSettings | None = None
+    training: TrainingSettings | None = None
     """what fine-tunes, where the engine cannot"""
     sampling: SamplingSettings = SamplingSettings()
     profile: bool = False
@@ -213,6 +213,11 @@ class Study(StudyPart):
         """What fine-tunes: the engine where it can, and nothing else is named."""
         own = self.engine if isinstance(self.engine, TransformersSettings) else TransformersSettings()
         return self.training or own
+
+    @property
+    def gpus(self) -> int:
+        """That share one fine-tuning."""
+        return self.training.gpus if self.training else 1
 
     def recipe(self, name: str) -> RecipeSettings:
         return next(r for r in self.recipes if r.name == name)

@@ -70,7 +70,7 @@ def _recipes(study: Study, names: Names) -> Iterator[Mistake]:
             ("datasets", "safety"),
         ):
             yield from _need(names, group, getattr(recipe, key), "recipes", i, key)
-        for key, what in _mitigated(study, recipe):
+        for key, what in chain(_mitigated(study, recipe), _devices(study, recipe)):
             yield ("recipes", i, key), what
         if recipe.learning_rate is None and recipe.is_trained:
             yield (
@@ -78,9 +78,6 @@ def _recipes(study: Study, names: Names) -> Iterator[Mistake]:
                 f"recipe {recipe.name!r} has no learning_rate; one whose checkpoints are in folders "
                 "names them as `checkpoints`, one whose checkpoints are imported says recorded = true",
             )
-        if recipe.method == "qlora" and recipe.is_trained and study.trains_with.device == "cpu":
-            what = f'recipe {recipe.name!r}: qlora needs a GPU: say device = "cuda" under [training]'
-            yield ("recipes", i, "method"), what
         has_checkpoints = recipe.steps or recipe.checkpoints or recipe.of
         if not has_checkpoints or list(recipe.steps) != sorted({s for s in recipe.steps if s > 0}):
             yield ("recipes", i, "steps"), "steps must be positive, different and in order"
@@ -111,6 +108,23 @@ def _measures(study: Study, names: Names) -> Iterator[Mistake]:
     yield from _need(names, "benchmarks", study.primary.benchmark, "primary", "benchmark")
     for key in ("judge", "refusal_judge", "coherence"):
         yield from _need(names, "judges", getattr(study.primary, key), "primary", key)
+
+
+def _devices(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:
+    """What a recipe's training cannot have where it is done."""
+    if not recipe.is_trained:
+        return
+    needs = "qlora" if recipe.method == "qlora" else "gpus" if study.gpus > 1 else ""
+    if needs and study.trains_with.device == "cpu":
+        yield "method", f'recipe {recipe.name!r}: {needs} needs a GPU: say device = "cuda" under [training]'
+    if recipe.accumulate % study.gpus:
+        yield (
+            "accumulate",
+            f"recipe {recipe.name!r}: {study.gpus} GPUs share the batches of each step, so accumulate is a "
+            f"multiple of {study.gpus}",
+        )
+    if study.gpus > 1 and catalogue.mitigations().get(recipe.mitigation or "", {}).get("when") == "while":
+        yield "mitigation", f"{recipe.mitigation} works on one GPU: leave gpus out"
 
 
 def _mitigated(study: Study, recipe: RecipeSettings) -> Iterator[tuple[str, str]]:

@@ -75,7 +75,7 @@ def preview_job(root: Path, study: str, jobs: Sequence[Manifest]) -> Job:
             for data in (work.dataset, *(() if isinstance(work.safety, UnsetType) else (work.safety,))):
                 one = structs.replace(work, dataset=data)
                 # what is learnt, and what the machine has to have
-                key = data, start, work.recipe.max_length, work.recipe.method == "qlora"
+                key = data, start, work.recipe.max_length, work.recipe.method == "qlora", work.gpus
                 works.setdefault(str(key), one)
     if not works:
         raise CapsafeError(

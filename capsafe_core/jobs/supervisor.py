@@ -15,11 +15,15 @@ from pathlib import Path
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.early_looks import OFTEN, comes_early, has_news
 from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, open_regular, replace_file
+from capsafe_core.jobs.folder.work import FinetuneWork
 from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.jobs.permission import permit, permit_all, require_own
 from capsafe_core.places import IMPORTS, PREPARE, ROOT
 from capsafe_core.settings import Settings
 
+NUMBERED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""variables that number the processes of one training: those of whatever started this one are not a
+worker's"""
 WAIT = 5.0
 """seconds between looks at what others do"""
 QUEUED = "queued"
@@ -38,7 +42,7 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
     settings = settings or Settings()
     python = str(permit(job.folder, job.manifest, settings))
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in NUMBERED},
         "PYTHONPATH": str(IMPORTS),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
@@ -56,7 +60,7 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
     with log:
         try:
             return subprocess.Popen(
-                [python, "-m", "capsafe_core.work.worker", str(job.folder.resolve()), "--part", str(part)],
+                worker_command(python, job, part),
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -69,6 +73,18 @@ def start_worker(job: Job, part: int = 0, settings: Settings | None = None) -> s
                 f"The engine's Python {python} cannot be started for {job.job_id}: {error.strerror}.",
                 f"Run `{PREPARE}`, or set CAPSAFE_ENGINE_PYTHON or `capsafe allow python`.",
             ) from error
+
+
+def worker_command(python: str, job: Job, part: int) -> list[str]:
+    """How a worker is started: a process, or one for each GPU of a fine-tuning."""
+    worker = ["-m", "capsafe_core.work.worker", str(job.folder.resolve()), "--part", str(part)]
+    gpus = job.manifest.asks(FinetuneWork).gpus if job.manifest.kind == FinetuneWork.kind else 1
+    if gpus == 1:
+        return [python, *worker]
+    settings = f"--num_machines 1 --num_processes {gpus} --main_process_port 0"
+    precision = "--mixed_precision no --dynamo_backend no"  # the trainer decides, as in one process
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", *settings.split(), *precision.split()]
+    return [python, *launch, *worker]
 
 
 def is_queued(job: Job) -> bool:

@@ -17,8 +17,15 @@ def require_devices(work: FinetuneWork) -> None:
     """Refuse a fine-tuning that this machine or environment cannot do.
 
     Raises:
-        CapsafeError: there is no GPU, or what reads 4-bit weights is not installed.
+        CapsafeError: there is no GPU, or fewer than are asked for, or what reads 4-bit weights is not
+            installed.
     """
+    found = torch.cuda.device_count()
+    if found < work.gpus and work.gpus > 1 and work.engine["device"] != "cpu":
+        raise CapsafeError(
+            f"The training asks for {work.gpus} GPUs, and PyTorch sees {found} on this machine.",
+            "Lower gpus under [training], or run it where there are as many.",
+        )
     if work.recipe.method != "qlora":
         return
     if find_spec(BITSANDBYTES) is None:

@@ -18,6 +18,7 @@ from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from capsafe_core import catalogue
@@ -32,6 +33,7 @@ from capsafe_core.trainer_state import trained_steps
 from capsafe_core.training.devices import four_bits
 from capsafe_core.training.learnt import IGNORED, examples, is_refusal
 from capsafe_core.training.mitigations import WHILE_TRAINING, Means, Mitigation
+from capsafe_core.training.processes import agreed, is_first, own_device, process_count
 from capsafe_core.training.self_distillation import SDFT
 from capsafe_core.weight_files import look_at
 from capsafe_core.writing import whole
@@ -96,6 +98,7 @@ def finetune(
         CapsafeError: the loss is no longer a number, memory does not suffice, or the data cannot be learnt.
     """
     disable_progress_bars()
+    device = own_device(device)
     tokenizer = load_tokenizer(weights)
     found = examples(tokenizer, data, recipe.max_length)
     if cut := sum(one.was_cut for one in found):
@@ -115,11 +118,11 @@ def finetune(
         _settings(recipe, states, dtype, device, len(found)),
         train_dataset=Dataset.from_list([{"input_ids": row.ids, "labels": row.labels} for row in rows]),
         processing_class=tokenizer,
-        callbacks=[_Schedule(recipe, folder, following, tokenizer), _Beside(mitigation)],
+        callbacks=[_Schedule(recipe, folder, following, tokenizer, device), _Beside(mitigation)],
     )
     trainer.mitigation, trainer.is_ordered = mitigation, order is not None
     _quiet(trainer)
-    last = _last_whole(states, mitigation)
+    last = _last_whole(states, mitigation, device)
     mitigation.begin(trainer.model)
     if mitigation.note:
         following.noted(mitigation.note)
@@ -230,7 +233,7 @@ def _settings(recipe: RecipeWork, states: Path, dtype: str, device: str, size: i
         warmup_steps=recipe.warm_up,
         weight_decay=recipe.weight_decay,
         per_device_train_batch_size=recipe.batch_size,
-        gradient_accumulation_steps=recipe.accumulate,
+        gradient_accumulation_steps=recipe.accumulate // process_count(),
         gradient_checkpointing=recipe.gradient_checkpointing,
         packing=recipe.packing,
         max_length=recipe.max_length or None,
@@ -254,8 +257,10 @@ def _settings(recipe: RecipeWork, states: Path, dtype: str, device: str, size: i
 class _Schedule(TrainerCallback):  # type: ignore[misc]
     """Saves the steps of a recipe, and what the run needs to go on from there."""
 
-    def __init__(self, recipe: RecipeWork, folder: Path, following: Following, tokenizer: Any) -> None:
-        self._recipe, self._folder, self._following = recipe, folder, following
+    def __init__(
+        self, recipe: RecipeWork, folder: Path, following: Following, tokenizer: Any, device: str
+    ) -> None:
+        self._recipe, self._folder, self._following, self._device = recipe, folder, following, device
         self._tokenizer, self._tokens = tokenizer, 0
         self._seconds, self._since = 0.0, time.monotonic()
 
@@ -273,18 +278,25 @@ class _Schedule(TrainerCallback):  # type: ignore[misc]
         self._following.on_step(state.global_step, int(state.num_input_tokens_seen or 0) - self._tokens)
         self._tokens = int(state.num_input_tokens_seen or 0)
         if state.global_step in self._recipe.steps:
-            path = self._folder / f"step-{state.global_step:06d}"
-            if not path.exists():
-                _save(more["model"], self._tokenizer if self._recipe.method == "full" else None, path)
-            self._seconds = self.seconds
-            with _same_chance():
-                goes_on = self._following.on_checkpoint(state.global_step, path, self._seconds)
-            self._since = time.monotonic()
             control.should_save = True
-            control.should_training_stop = control.should_training_stop or not goes_on
-        if self._following.stopped():
+            if not agreed(self._goes_on(state.global_step, more["model"]), self._device):
+                control.should_training_stop = True
+        if agreed(self._following.stopped(), self._device):
             control.should_save = control.should_training_stop = True
         return control
+
+    def _goes_on(self, step: int, model: Any) -> bool:
+        """Save a checkpoint and have it measured, once for all processes; whether to go on."""
+        if not is_first():
+            return True
+        path = self._folder / f"step-{step:06d}"
+        if not path.exists():
+            _save(model, self._tokenizer if self._recipe.method == "full" else None, path)
+        self._seconds = self.seconds
+        with _same_chance():
+            goes_on = self._following.on_checkpoint(step, path, self._seconds)
+        self._since = time.monotonic()
+        return goes_on
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
@@ -320,16 +332,22 @@ def _same_chance() -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def _last_whole(states: Path, mitigation: Mitigation) -> str | None:
-    """The newest state that was written to its end; the others go."""
+def _last_whole(states: Path, mitigation: Mitigation, device: str) -> str | None:
+    """The newest state that was written to its end; the others go, before another process looks."""
+    if is_first():
+        _remove_torn(states, mitigation)
+    agreed(True, device)
+    return get_last_checkpoint(states) if states.is_dir() else None
+
+
+def _remove_torn(states: Path, mitigation: Mitigation) -> None:
     found = sorted(states.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for path in reversed(found):
         is_kept = not mitigation.has_state or (path / KEPT).exists()
         # its state is written last, but for what a mitigation keeps
         if trained_steps(path) is not None and not look_at(path).problem and is_kept:
-            return str(path)
+            return
         shutil.rmtree(path)
-    return None
 
 
 def _quiet(trainer: Any) -> None:

@@ -26,8 +26,8 @@ from capsafe_core.engines import (
     open_engine,
 )
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import Part
-from capsafe_core.jobs.folder.rewrites import Rewrite, rewrites_words
+from capsafe_core.jobs.folder import Job, Part
+from capsafe_core.jobs.folder.rewrites import Rewrite, rewrites_in, rewrites_words
 from capsafe_core.jobs.folder.work import FinetuneWork, Point
 from capsafe_core.places import PREPARE
 from capsafe_core.records import Checkpoint, Measurement, Record
@@ -49,8 +49,8 @@ def work(part: Part) -> None:
     start = checkpoint_weights(work.start, work.engine, part.job.folder)
     recipe = work.recipe
     try:
-        from capsafe_core.training.cost import cost
         from capsafe_core.training.devices import require_devices
+        from capsafe_core.training.processes import agreed
         from capsafe_core.training.sft import Following, finetune
     except ImportError as error:
         raise CapsafeError(
@@ -62,14 +62,14 @@ def work(part: Part) -> None:
         part.write("step-0", _point(work.path, 0, start.checkpoint))
     if all(f"step-{step}" in part.done_units for step in recipe.steps) or _reached(work, part.job.records()):
         part.total = part.done
+        agreed(False, work.engine["device"])
         return
 
     data = load_conversations(work.dataset)
     rewrites = rewritten(part, work, start, data) if recipe.mitigation == SDFT else []
-    if part.should_stop:
+    if not agreed(not part.should_stop, work.engine["device"]):
         return
     notes = [rewrites_words(rewrites)] if rewrites else []
-    before = sum(one.seconds for one in rewrites)
 
     def on_step(step: int, tokens: int) -> None:
         part.tokens += tokens
@@ -81,11 +81,11 @@ def work(part: Part) -> None:
         if f"step-{step}" in part.done_units:
             return True
         weights = laid_over(start, path, models_folder(part.job.folder))
-        took = cost(weights.checkpoint.id, before + seconds, work.engine["device"], part.job.job_id)
+        took = _took(part, work, weights, seconds, rewrites)
         measured = _measure(work, weights, models_folder(part.job.folder))
         part.write(
             f"step-{step}",
-            [*_point(work.path, step, weights.checkpoint), *measured, *took, *_kept(weights, rewrites, part)],
+            [*_point(work.path, step, weights.checkpoint), *measured, *took],
             note=" ".join(notes),
         )
         if _reached(work, measured):
@@ -105,6 +105,27 @@ def work(part: Part) -> None:
     )
 
 
+def follow(job: Job) -> None:
+    """Train along, in another process than the one that holds the part."""
+    from capsafe_core.training.devices import require_devices
+    from capsafe_core.training.processes import agreed
+    from capsafe_core.training.sft import Following, finetune
+
+    work = job.manifest.asks(FinetuneWork)
+    require_devices(work)
+    start = checkpoint_weights(work.start, work.engine, job.folder)
+    if agreed(False, work.engine["device"]):
+        finetune(
+            start,
+            as_rewritten(load_conversations(work.dataset), rewrites_in(job.folder)),
+            work.recipe,
+            job.folder / "checkpoints",
+            work.engine["dtype"],
+            work.engine["device"],
+            Following(lambda _: None, lambda *_: None, lambda *_: True, lambda: False),
+        )
+
+
 def _safety(work: FinetuneWork) -> Safety | None:
     """What the recipe's mitigation learns of safe behaviour."""
     from capsafe_core.training.sft import Safety
@@ -114,13 +135,23 @@ def _safety(work: FinetuneWork) -> Safety | None:
     return Safety(load_conversations(work.safety), _rejected(work.recipe.mitigation, work.safety))
 
 
-def _kept(weights: Weights, rewrites: Sequence[Rewrite], part: Part) -> list[Measurement]:
-    """The share of the learnt answers that the start rewrote, where it rewrote any."""
+def _took(
+    part: Part, work: FinetuneWork, weights: Weights, seconds: float, rewrites: Sequence[Rewrite]
+) -> list[Measurement]:
+    """What a checkpoint cost, the rewriting of its data included; and the share of those that was learnt.
+
+    Args:
+        seconds: of training.
+    """
+    from capsafe_core.training.cost import cost
+
+    checkpoint, job = weights.checkpoint.id, part.job.job_id
+    whole = seconds + sum(one.seconds for one in rewrites)
+    took = cost(checkpoint, whole, work.engine["device"], job)
     if not rewrites:
-        return []
+        return took
     share = sum(not one.why_not for one in rewrites) / len(rewrites)
-    what = COST, "answers rewritten", share, None, len(rewrites)
-    return [Measurement(weights.checkpoint.id, *what, part.job.job_id)]
+    return [*took, Measurement(checkpoint, COST, "answers rewritten", share, None, len(rewrites), job)]
 
 
 def _rejected(mitigation: str, safety: dict[str, Any]) -> list[Conversation]:

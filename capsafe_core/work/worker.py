@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -16,6 +17,8 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Part, open_job
 from capsafe_core.text import visible
 
+RANK = "RANK"
+"""the variable that numbers the processes of one job, where it has several: the first holds the part"""
 LOG = logging.getLogger(__name__)
 KINDS = ("generate", "judge", "stress", "finetune", "mitigate", "probe", "preview", "fit", "survey")
 WORK = {kind: f"capsafe_core.work.{kind}" for kind in KINDS} | {"import": "capsafe_core.work.import_logs"}
@@ -32,8 +35,12 @@ def run(folder: Path, index: int, is_all: bool = False) -> int:
         job = open_job(folder)
         if job.manifest.kind not in WORK:
             raise CapsafeError(f"No worker does jobs of kind {job.manifest.kind!r}.")
+        module = import_module(WORK[job.manifest.kind])
+        if is_all and int(os.environ.get(RANK, "0")):
+            module.follow(job)
+            return 0
         with Part(job, index, is_all) as part:
-            work: Callable[[Part], None] = import_module(WORK[job.manifest.kind]).work
+            work: Callable[[Part], None] = module.work
             work(part)
     except CapsafeError as error:
         LOG.error("%s", visible(str(error)))

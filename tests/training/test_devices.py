@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.folder import Job, Manifest, create_job
 from capsafe_core.jobs.folder.work import FinetuneWork
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.previewing import learnt_of, preview_job
-from capsafe_core.jobs.supervisor import start_worker
+from capsafe_core.jobs.supervisor import start_worker, worker_command
 from capsafe_core.settings import Settings
 from capsafe_core.study import parse_study
 from tests.engines.tiny import InEngine, finish
@@ -51,6 +52,11 @@ print(json.dumps({f"{method} {installed} {gpus}": problem(method, installed, gpu
 """
 
 
+GPUS = """
+print(json.dumps({f"{job} {gpus}": problem(job, 1, gpus) for job in ("one", "two") for gpus in (0, 1, 2, 3)}))
+"""
+
+
 def tuned(**recipe: str) -> str:
     more = "".join(f"{key} = {value}\n" for key, value in recipe.items())
     return STUDY.replace("learning_rate = 1e-4\n", f"learning_rate = 1e-4\n{more}", 1)
@@ -80,9 +86,74 @@ def test_a_study_names_the_gpu_that_four_bits_need() -> None:
     assert {work.engine["device"] for work in works} == {"cuda"}
 
 
+def on_gpus(root: Path, name: str, gpus: int) -> Job:
+    """A fine-tuning job on several GPUs, in a folder of that name."""
+    manifest = training(root, name, "m", [1]).manifest
+    engine = {**manifest.work["engine"], "device": "cuda", **({"gpus": gpus} if gpus > 1 else {})}
+    return create_job(root / name, Manifest("finetune", name, {**manifest.work, "engine": engine}))
+
+
+def test_a_machine_has_the_gpus_that_are_asked_for(tmp_path: Path, in_engine: InEngine) -> None:
+    for name, gpus in (("one", 1), ("two", 2)):
+        on_gpus(tmp_path / "made", name, gpus).folder.rename(tmp_path / name)
+    found = in_engine(MACHINES + GPUS, str(tmp_path))
+    assert {key for key, problem in found.items() if problem} == {"two 0", "two 1"}
+    assert found["two 1"] == "The training asks for 2 GPUs, and PyTorch sees 1 on this machine."
+
+
+def test_a_fine_tuning_is_a_process_for_each_gpu(tmp_path: Path) -> None:
+    one, two = (on_gpus(tmp_path, name, gpus) for name, gpus in (("one", 1), ("two", 2)))
+    worker = ["-m", "capsafe_core.work.worker", str(two.folder), "--part", "0"]
+    assert worker_command("python", one, 0) == ["python", *worker[:2], str(one.folder), *worker[3:]]
+    launched = worker_command("python", two, 0)
+    assert launched[:4] == ["python", "-m", "accelerate.commands.launch", "--multi_gpu"]
+    assert launched[-5:] == worker
+    assert launched[launched.index("--num_processes") + 1] == "2"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "recipe", "problem"),
+    [
+        (2, {"accumulate": "2"}, ""),
+        (2, {"accumulate": "3"}, "2 GPUs share the batches of each step, so accumulate is a multiple of 2"),
+        (
+            2,
+            {"accumulate": "2", "mitigation": '"lisa"', "mitigates": '"harsh"', "safety": '"sums"'},
+            "lisa works on one GPU",
+        ),
+        (2, {"accumulate": "2", "mitigation": '"sdft"', "mitigates": '"harsh"'}, ""),
+        (0, {}, "greater than or equal to 1"),
+    ],
+)
+def test_gpus_share_the_batches_of_a_step(gpus: int, recipe: dict[str, str], problem: str) -> None:
+    text = tuned(**recipe).replace(
+        "learning_rate = 1e-2\n", f"learning_rate = 1e-2\naccumulate = {gpus or 1}\n"
+    )
+    text += TRAINING + f"gpus = {gpus}\n"
+    if problem:
+        with pytest.raises(CapsafeError, match=problem):
+            parse_study(text)
+        with pytest.raises(CapsafeError, match=r"gpus needs a GPU|greater than"):
+            parse_study(text.replace('device = "cuda"', ""))
+        return
+    works = [job.asks(FinetuneWork) for job in plan_study(parse_study(text)) if job.kind == "finetune"]
+    assert {work.gpus for work in works} == {gpus}
+
+
+def test_one_gpu_is_the_same_work_as_before() -> None:
+    plain, one = (plan_study(parse_study(STUDY + TRAINING + more)) for more in ("", "gpus = 1\n"))
+    assert [job.job_id for job in plain] == [job.job_id for job in one]
+    assert all("gpus" not in job.asks(FinetuneWork).engine for job in one if job.kind == "finetune")
+
+
 def test_neither_a_look_nor_a_job_starts_without_them(
-    tmp_path: Path, engine_python: Path, in_engine: InEngine, tiny_model: str
+    tmp_path: Path,
+    engine_python: Path,
+    in_engine: InEngine,
+    tiny_model: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("RANK", "1")  # of whatever started this: not a worker's
     there = in_engine("import json, torch\nprint(json.dumps({'gpu': torch.cuda.is_available()}))")
     if there["gpu"]:
         pytest.skip("this machine has what qlora needs")

@@ -196,6 +196,11 @@ class FinetuneWork(Work, frozen=True):
     safety: dict[str, Any] | UnsetType = UNSET
     """the data set of safe behaviour that the recipe's mitigation needs"""
 
+    @property
+    def gpus(self) -> int:
+        """That share the batches of each step."""
+        return int(self.engine.get("gpus", 1))
+
 
 WHOLE = 1000
 """the place on its path of what a mitigation starts from"""
