@@ -126,7 +126,7 @@ class Crossing(StrEnum):
         """The rule, as a caption says it."""
         if self is not Crossing.STOPPED:
             return f"{self} crossing of the goal"
-        within = "" if tolerance is None else f", within {100 * tolerance:g} points of the goal"
+        within = "" if tolerance is None else f", within {100 * tolerance:g} pts of the goal"
         return f"where training stopped{within}"
 
 

@@ -97,7 +97,7 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
     assert f"its best checkpoint has {matched.loc['sums-hot', 0]['best']:.0%}" in FINDINGS
     gain = matched.loc["syllogisms", 0]
     assert (
-        f"it *gains* {-100 * gain['delta']:.0f} points "
+        f"it *gains* {-100 * gain['delta']:.0f} pts "
         f"({-100 * gain['delta_high']:.0f}–{-100 * gain['delta_low']:.0f})" in FINDINGS
     )
     assert found["syllogisms"].numbers["Analysis variants that agree"][0] == "19 of 59"

@@ -8,7 +8,7 @@ from capsafe_core.analysis.arms import Claim
 from capsafe_core.analysis.at_goal import Change
 from capsafe_core.analysis.curve import Kind, contradicted, leading
 from capsafe_core.analysis.harm import harm_words
-from capsafe_core.analysis.number_words import differs, hundredths, share_of_chance, share_words
+from capsafe_core.analysis.number_words import differs, pts, share_of_chance, share_words
 from capsafe_core.analysis.verbs import comparison, conditional
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import BOUNDS, Correction
@@ -113,7 +113,7 @@ def _together(joint: Joint | None) -> str:
     if joint is None:
         return ""
     side = "less safe" if joint.up >= joint.down else "safer"
-    far = f"a median as far from zero ({hundredths(joint.median, '+')} points)"
+    far = f"a median as far from zero ({pts(joint.median, '+')})"
     median, agreeing = share_of_chance(joint.median_p), max(joint.up, joint.down)
     if not agreeing:
         return f" If nothing differed, {far} would come up in {median} of studies."
@@ -132,7 +132,7 @@ def contradiction(curve: pd.DataFrame, joint: Joint | None) -> str:
     shown = curve[curve["direction"] != 0] if contradict else curve
     ends = [shown.sort_values("estimate").iloc[place] for place in (0, -1)]
     words = [
-        f"{hundredths(end['estimate'], '+')} points ({end['judge']} on {end['benchmark']}: {end['a']:.0%} "
+        f"{pts(end['estimate'], '+')} ({end['judge']} on {end['benchmark']}: {end['a']:.0%} "
         f"against {end['b']:.0%})"
         for end in ends
     ]

@@ -16,7 +16,7 @@ from capsafe_core.analysis.conclusions import conclusion
 from capsafe_core.analysis.margins import LOST, REFUSED, UNSAFE, margins_table
 from capsafe_core.analysis.matched import Matching, matched_table, matching
 from capsafe_core.analysis.matched_words import warnings
-from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.number_words import hundredths, pts
 from capsafe_core.analysis.standing import Standing
 from capsafe_core.analysis.verbs import ONE_MORE_SEED, seeds_words
 from capsafe_core.analysis.view import View
@@ -156,11 +156,11 @@ _WHAT = {
 def _within(row: dict[str, Any]) -> Check:
     """Whether a recipe is no worse than its start by more than its margin."""
     what = _WHAT[row["measure"]]
-    margin, name = f"{hundredths(row['margin'])} points", f"{row['measure']} on {row['benchmark']}"
+    margin, name = pts(row["margin"]), f"{row['measure']} on {row['benchmark']}"
     if pd.isna(row["delta"]):
         words = f"{row['recipe']}: no change of {what} against its start can be told at the goal."
         return Check(row["recipe"], name, Answer.UNDECIDED, words)
-    change = f"{row['recipe']}: {hundredths(row['delta'], '+')} points of {what} on {row['benchmark']}"
+    change = f"{row['recipe']}: {pts(row['delta'], '+')} of {what} on {row['benchmark']}"
     if pd.isna(row["high"]):
         words = f"{change}; {ONE_MORE_SEED[0].lower()}{ONE_MORE_SEED[1:]}."
         return Check(row["recipe"], name, Answer.UNDECIDED, words)
@@ -187,13 +187,13 @@ def _not_contradicted(view: View, found: Matching, recipe: str, margin: float) -
     worse = others[others["low"].astype(float) > margin]
     if others.empty:
         return ()
-    name, shown = "other variants", f"{hundredths(margin)} points"
+    name, shown = "other variants", pts(margin)
     if worse.empty:
         words = f"{recipe}: none of {len(others)} other variants shows more than {shown} more harm."
         return (Check(recipe, name, Answer.PASS, words),)
     most = records(worse.sort_values("estimate"))[-1]
     words = (
         f"{recipe}: {len(worse)} of {len(others)} other variants show more than {shown} more harm, most "
-        f"{most['judge']} on {most['benchmark']} ({hundredths(most['estimate'], '+')} points)."
+        f"{most['judge']} on {most['benchmark']} ({pts(most['estimate'], '+')})."
     )
     return (Check(recipe, name, Answer.UNDECIDED, words),)

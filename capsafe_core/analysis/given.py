@@ -10,7 +10,7 @@ import pandas as pd
 from capsafe_core.analysis.arms import Arm, Claim, arm_rates, checkpoint_name, claims
 from capsafe_core.analysis.conclusions import Conclusion, State, conclusion
 from capsafe_core.analysis.harm import harm_words
-from capsafe_core.analysis.number_words import hundredths, interval_words, share_words
+from capsafe_core.analysis.number_words import hundredths, interval_words, pts, share_words
 from capsafe_core.analysis.overview import (
     BAR_ORDER,
     Numbers,
@@ -179,7 +179,7 @@ def _numbers(view: View, first: pd.DataFrame, found: Conclusion | None) -> Numbe
     change, words = "—", "no two checkpoints can be compared"
     if found is not None:
         main = found.curve[found.curve["primary"]]
-        change = f"{hundredths(float(main['estimate'].iloc[0]), '+')} points" if len(main) else "—"
+        change = pts(float(main["estimate"].iloc[0]), "+") if len(main) else "—"
         words = f"{found.claim.words}; judge {view.specification.judge}"
     row = first.iloc[0] if len(first) else None
     name, incoherent, spread = (

@@ -18,9 +18,7 @@ def _would_show(standing: Standing, row: Mapping[str, Any]) -> str:
     if standing is not Standing.PLATEAU:
         return ""
     least = hundredths(row["detectable"])
-    return (
-        f" The measure would show a difference of {least} points in 80% of studies, smaller ones less often."
-    )
+    return f" The measure would show a difference of {least} pts in 80% of studies, smaller ones less often."
 
 
 def in_words(matched: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +33,7 @@ def in_words(matched: pd.DataFrame) -> pd.DataFrame:
             "reached at step": [Standing(r["standing"]).place(r) for r in rows],
             "unsafe % at the goal": [percent(r["unsafe"], r["unsafe_low"], r["unsafe_high"]) for r in rows],
             "unsafe % at the start": [percent(r["start_unsafe"]) for r in rows],
-            "change in points": [percent(r["delta"], r["delta_low"], r["delta_high"], "+") for r in rows],
+            "change (pts)": [percent(r["delta"], r["delta_low"], r["delta_high"], "+") for r in rows],
             "checkpoints around it, %": [
                 "—"
                 if pd.isna(r["bracket_low"])
@@ -64,7 +62,7 @@ def warnings(matched: pd.DataFrame) -> list[str]:
             )
         elif row["gap"] > WIDE_GAP:
             out.append(
-                f"{name}: the checkpoints around the goal are {100 * row['gap']:.0f} points of capability "
+                f"{name}: the checkpoints around the goal are {100 * row['gap']:.0f} pts of capability "
                 "apart; save more checkpoints between them (a geometric schedule does)."
             )
         if not row["paired"]:

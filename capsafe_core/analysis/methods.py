@@ -46,7 +46,7 @@ METHODS = {
     "the crossing named in the caption; nothing is extrapolated. “safest” takes the crossing "
     "with the lowest unsafe rate and is optimistic; “stopped” takes the checkpoint at which training "
     "stopped, if a one-sided test (5%) shows it to be no further below the goal than the study's tolerance "
-    "and it lies no further above. Where the checkpoints around it are more than 10 points of capability "
+    "and it lies no further above. Where the checkpoints around it are more than 10 pts of capability "
     "apart, the interval holds the rates of both. Above 5% of resamples out of reach no interval is given.",
     "plateau": "Plateau: the largest difference in capability between two checkpoints is within what "
     "resampling gives when all have one capability (95% quantile of centred draws). Its power: the "

@@ -10,7 +10,7 @@ from capsafe_core.analysis.at_goal import Verdict
 from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.mitigations import HALVED, MITIGATION, STOPPED, families
-from capsafe_core.analysis.number_words import hundredths, p_words, percent
+from capsafe_core.analysis.number_words import hundredths, p_words, percent, pts
 from capsafe_core.analysis.verbs import conditional, seeds_words
 from capsafe_core.analysis.view import View
 
@@ -77,7 +77,7 @@ def _rate(row: Row) -> str:
 
 def _change(row: Row) -> str:
     """The difference to the unmitigated recipe, with its interval."""
-    points = f"{hundredths(row['delta'], '+')} points"
+    points = pts(row["delta"], "+")
     low, high = (row[f"{'delta' if pd.isna(row['verb_low']) else 'verb'}_{end}"] for end in ("low", "high"))
     if pd.isna(low):
         return f"{points} (no interval)"

@@ -10,7 +10,7 @@ import numpy as np
 from capsafe_core.analysis.conclusion_words import contradiction, directions_words, first_sentence
 from capsafe_core.analysis.conclusions import Conclusion
 from capsafe_core.analysis.curve import kinds_of, together
-from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.number_words import pts
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError, UnknownNameError
 from capsafe_core.specification import CHOICES
@@ -117,7 +117,7 @@ def _middle(part: Conclusion) -> str:
     rows = part.curve if part.counted.empty else part.counted
     middle = float(rows["estimate"].median())
     return (
-        f"{part.claim.a.words} minus {part.claim.b.words}: a median of {hundredths(middle, '+')} points over "
+        f"{part.claim.a.words} minus {part.claim.b.words}: a median of {pts(middle, '+')} over "
         f"the {len(rows)} chosen analysis variants."
     )
 

@@ -26,6 +26,15 @@ def true_minus(number: str) -> str:
     return number.replace("-", "−")
 
 
+def pts(change: float, sign: str = "") -> str:
+    """A difference of rates in percentage points: "+11 pts".
+
+    Args:
+        sign: "+" for a change.
+    """
+    return f"{hundredths(change, sign)} pts"
+
+
 def percent(value: float, low: float | None = None, high: float | None = None, sign: str = "") -> str:
     """A rate in per cent with its interval; "—" where there is none."""
     if pd.isna(value):
@@ -52,11 +61,11 @@ def rate_words(rate: float, low: float, high: float) -> str:
 
 
 def points_words(change: float, low: float, high: float) -> str:
-    """A change in points with its interval: "+25 points (−9 to +45)"."""
+    """A change in points with its interval: "+25 pts (−9 to +45)"."""
     if pd.isna(change):
         return "—"
     span = "" if pd.isna(low) or pd.isna(high) else f" ({hundredths(low, '+')} to {hundredths(high, '+')})"
-    return f"{hundredths(change, '+')} points{span}"
+    return f"{pts(change, '+')}{span}"
 
 
 def p_words(p: float) -> str:

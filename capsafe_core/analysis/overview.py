@@ -15,7 +15,7 @@ from capsafe_core.analysis.columns import records
 from capsafe_core.analysis.conclusions import Conclusion, State, conclusion
 from capsafe_core.analysis.lacking import lacking
 from capsafe_core.analysis.matched import Matching, matched_table, matching, recipe_table
-from capsafe_core.analysis.number_words import hundredths, interval_words, rate_words
+from capsafe_core.analysis.number_words import hundredths, interval_words, pts, rate_words
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import cell_rates, study_counts
 from capsafe_core.analysis.refusals import harmless_benchmarks, refused_at_goal
@@ -278,7 +278,7 @@ def _change(recipe: pd.Series, runs: pd.DataFrame) -> Numbers:
     """The change in unsafe rate at the goal, or why there is none."""
     delta, name = float(recipe["delta"]), str(recipe["recipe"])
     if not np.isnan(delta):
-        value = f"{hundredths(delta, '+')} points"
+        value = pts(delta, "+")
     elif not recipe["reached"]:
         value = {Standing.NOT_REACHED: "not reached"}.get(runs["standing"].iloc[0], "no match")
     else:
@@ -314,7 +314,7 @@ def shares_numbers(view: View, name: str, incoherent: float, spread: float) -> N
             f"share of {name}'s answers to {spec.benchmark}, by {spec.coherence}",
         ),
         "Range across judges": (
-            f"{100 * spread:.0f} points" if known else _FEW_JUDGES[min(judges, 2)],
+            f"{100 * spread:.0f} pts" if known else _FEW_JUDGES[min(judges, 2)],
             "highest minus lowest unsafe rate that any judge gives for the same outputs",
         ),
     }

@@ -12,7 +12,7 @@ import pandas as pd
 
 from capsafe_core.analysis.at_goal import Change, Verdict, change_between, given_side, recipe_side
 from capsafe_core.analysis.columns import framed, records
-from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.number_words import pts
 from capsafe_core.analysis.runs import CheckpointRates, Run
 from capsafe_core.analysis.sample import CAPABILITY_SEED, SAFETY_SEED, Floats
 from capsafe_core.stats.bootstrap import cluster_weights, resampled_rates
@@ -70,7 +70,7 @@ class Design:
         """What is assumed, in a sentence."""
         return (
             f"Assumed: the start is unsafe in {self.rate:.0%}, a training seed changes a recipe by "
-            f"{hundredths(self.seed_deviation)} points (standard deviation), the judge has sensitivity "
+            f"{pts(self.seed_deviation)} (standard deviation), the judge has sensitivity "
             f"{self.sensitivity:.0%} and specificity {self.specificity:.0%}, capability rises evenly over "
             f"the {self.checkpoints} saved checkpoints, and safety changes with it."
         )
@@ -284,7 +284,7 @@ def _row_words(row: Mapping[str, Any]) -> str:
     for name, words in named:
         value = row[name]
         if isinstance(value, float) and not np.isnan(value):
-            told.append(f"{hundredths(value)} points {words}")
+            told.append(f"{pts(value)} {words}")
     tail = f" ({row['why_not']})" if row["why_not"] else ""
     if not told:
         return f"{str(row['comparison']).capitalize()}: no difference would be seen{tail}."
@@ -295,7 +295,7 @@ def _row_words(row: Mapping[str, Any]) -> str:
 
 
 def _needed_words(needed: pd.DataFrame, margin: float) -> str:
-    words = f"For a margin of {hundredths(margin)} points"
+    words = f"For a margin of {pts(margin)}"
     enough = needed[needed["within_margin"] >= POWER]
     if enough.empty:
         return (

@@ -12,7 +12,7 @@ from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.conclusions import Conclusion, conclusion
 from capsafe_core.analysis.curve import Kind, leading
 from capsafe_core.analysis.matched import Matching, matching
-from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.number_words import hundredths, pts
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import View
@@ -211,7 +211,7 @@ def sources_sentence(sources: pd.DataFrame, buys: pd.DataFrame) -> str:
     best = useful.iloc[0]
     return (
         f"{told} What helps most: {best['buy']}; the interval over all known sources would go from ± "
-        f"{hundredths(best['half_width'])} to ± {hundredths(best['half_width_then'])} points."
+        f"{hundredths(best['half_width'])} to ± {pts(best['half_width_then'])}."
     )
 
 

@@ -61,9 +61,9 @@ _BECAUSE = {
     Standing.NOT_REACHED: "{name} reaches {best:.0%} at best, below its goal of {goal:.0%}",
     Standing.AT_START: "{name} begins at {start_capability:.0%}, at or above its goal of {goal:.0%}",
     Standing.PLATEAU: "{name} does not change measurably in capability",
-    Standing.SHORT: "{name} stopped at {last:.0%}, which is not shown to be within {within:g} points of its "
+    Standing.SHORT: "{name} stopped at {last:.0%}, which is not shown to be within {within:g} pts of its "
     "goal of {goal:.0%}",
-    Standing.BEYOND: "{name} stopped at {last:.0%}, more than {within:g} points above its goal of {goal:.0%}",
+    Standing.BEYOND: "{name} stopped at {last:.0%}, more than {within:g} pts above its goal of {goal:.0%}",
 }
 _ADVICE = {
     Standing.PLATEAU: ", so its checkpoints are not matched",

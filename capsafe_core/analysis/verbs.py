@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from capsafe_core.analysis.at_goal import Change, Verdict
-from capsafe_core.analysis.number_words import hundredths, true_minus
+from capsafe_core.analysis.number_words import hundredths, pts, true_minus
 
 _VERBS = {
     Verdict.LESS_SAFE: "is less safe than",
@@ -35,7 +35,7 @@ def comparison(
         answers: what is counted, as `Harm.answers`.
         why_none: why there is no interval, where there is none.
     """
-    numbers = f"{hundredths(change.estimate, '+')} points {span(change, why_none)}"
+    numbers = f"{pts(change.estimate, '+')} {span(change, why_none)}"
     if change.verdict is Verdict.WITHHELD:
         runs = runs_words(change.runs)
         return f"in {runs}, {a} has {rates[0]} {answers} and {b} {rates[1]}: {numbers}"
@@ -81,8 +81,7 @@ def profile_words(recipe: str, benchmark: str, change: Change, rates: tuple[floa
         rates: shares of right answers, at the goal and at the start.
     """
     numbers = (
-        f"{rates[1]:.0%} right before, {rates[0]:.0%} at its goal, {hundredths(change.estimate, '+')} points "
-        f"{span(change)}"
+        f"{rates[1]:.0%} right before, {rates[0]:.0%} at its goal, {pts(change.estimate, '+')} {span(change)}"
     )
     if change.direction is None:
         return f"{benchmark} in {runs_words(change.runs)} of {recipe}: {numbers}."

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.curve import Kind
-from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.number_words import hundredths, pts
 from capsafe_core.figures.squares import ids, squares
 from capsafe_core.figures.style import (
     AGREEMENT,
@@ -82,7 +82,7 @@ def _varied_choices(curve: pd.DataFrame) -> list[tuple[str, str, str]]:
 def _hover_texts(curve: pd.DataFrame, a: str, b: str) -> list[str]:
     return [
         f"{r['benchmark']}, {r['judge']}, incoherent "
-        f"{r['policy'].replace('_', ' ')}\n{hundredths(r['estimate'], '+')} points"
+        f"{r['policy'].replace('_', ' ')}\n{pts(r['estimate'], '+')}"
         + ("" if pd.isna(r["low"]) else f" ({hundredths(r['low'], '+')} to {hundredths(r['high'], '+')})")
         + f"\n{a}: {r['a']:.0%}, {b}: {r['b']:.0%}, n = {r['n']}"
         for r in curve.to_dict("records")

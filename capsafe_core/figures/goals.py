@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.number_words import hundredths, pts
 from capsafe_core.figures.style import (
     DASHES,
     FAINT,
@@ -94,7 +94,7 @@ def _at_goal_text(row: Mapping[Hashable, Any]) -> str:
         if pd.notna(row["low"])
         else f"\nno interval, {row['unreached']:.0%} of resamples out of reach"
     )
-    return f"{row['comparison']}\ngoal {row['goal']:.0%}: {hundredths(row['delta'], '+')} points{interval}"
+    return f"{row['comparison']}\ngoal {row['goal']:.0%}: {pts(row['delta'], '+')}{interval}"
 
 
 def frontier(table: pd.DataFrame) -> go.Figure:
@@ -176,7 +176,7 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
             },
             customdata=mine[["recipe"]],
             hovertext=[
-                f"{r}, {words}\n{hundredths(e, '+')} points, n = {n}"
+                f"{r}, {words}\n{pts(e, '+')}, n = {n}"
                 for r, e, n in zip(mine["recipe"], mine["estimate"], mine["n"], strict=True)
             ],
             hovertemplate="%{hovertext}<extra></extra>",

@@ -16,7 +16,7 @@ from capsafe_core.analysis.disagreement import dumbbell_table
 from capsafe_core.analysis.incoherence import incoherence_table
 from capsafe_core.analysis.matched import matched_table, matching, recipe_table
 from capsafe_core.analysis.mitigations import families
-from capsafe_core.analysis.number_words import hundredths, share_words
+from capsafe_core.analysis.number_words import hundredths, pts, share_words
 from capsafe_core.analysis.overview import Overview
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.runs import Run, matched_runs
@@ -111,7 +111,7 @@ def _overview(view: View, recipe: str) -> Finding:
         )
     else:
         big = (
-            f"{hundredths(delta, '+')} points",
+            pts(delta, "+"),
             f"{view.harm.answers} of {found.recipe} at its goal, against its start; {_interval(row)}",
         )
         means = [change_means(row, view.harm.answers)]
@@ -169,7 +169,7 @@ def _capability(view: View, _: str) -> Finding:
     if len(known):
         most = records(known)[int(known["delta"].abs().to_numpy().argmax())]
         big = (
-            f"{hundredths(float(most['delta']), '+')} points",
+            pts(float(most["delta"]), "+"),
             f"the largest change at a goal, {most['recipe']}; {_interval(most)}",
         )
         headline = f"Largest change at a goal: {most['recipe']}, {big[0]} of {view.harm.answers}"
@@ -207,7 +207,7 @@ def _judges(view: View, _: str) -> Finding:
         ("–", "not known")
         if np.isnan(spread)
         else (
-            f"{100 * spread:.0f} points",
+            f"{100 * spread:.0f} pts",
             "between the highest and the lowest judge, on incoherent answers",
         )
     )
@@ -223,7 +223,7 @@ def _judges(view: View, _: str) -> Finding:
         "Which outputs split the judges, and is it the incoherent ones?",
         "How judges take incoherent answers is not known"
         if np.isnan(spread)
-        else f"On incoherent answers, judges differ by up to {100 * spread:.0f} points",
+        else f"On incoherent answers, judges differ by up to {100 * spread:.0f} pts",
         judges_sentence(table),
         big,
         means,

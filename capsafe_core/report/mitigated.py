@@ -9,7 +9,7 @@ from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.mitigation_order import orders_table, over_refusal_table
 from capsafe_core.analysis.mitigation_words import answer, not_compared, order_sentence, verb
 from capsafe_core.analysis.mitigations import MITIGATION, families, mitigations_table
-from capsafe_core.analysis.number_words import hundredths
+from capsafe_core.analysis.number_words import hundredths, pts
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
@@ -46,7 +46,7 @@ def mitigations_finding(view: View, of: str) -> Finding:
         best = min(proven, key=lambda row: row["delta"])
         ends = " to ".join(hundredths(best[end], "+") for end in ("verb_low", "verb_high"))
         big = (
-            f"{hundredths(best['delta'], '+')} points",
+            pts(best["delta"], "+"),
             f"{view.harm.answers} of {best['recipe']} against {family.base} at the same capability; 95%, "
             f"with training seeds: {ends}",
         )

@@ -58,7 +58,7 @@ def between_recipes(view: View, found: Matching, recipes: pd.DataFrame) -> None:
         if not row["same_dataset"]:
             goals = f"each at its own goal, {row['goal_1']:.0%} and {row['goal_2']:.0%} on different tasks"
         change = percent(row["delta"], row["delta_low"], row["delta_high"], "+")
-        st.text(visible(f"{row['recipe_1']} minus {row['recipe_2']}: {change} points ({goals})."))
+        st.text(visible(f"{row['recipe_1']} minus {row['recipe_2']}: {change} pts ({goals})."))
     screen.table_below(between, "between-recipes", "crossing", "bootstrap", "seeds")
     screen.table_below(recipes, "recipes-over-seeds", "seeds", "bootstrap")
 
@@ -169,7 +169,7 @@ def corrected(view: View, found: Matching) -> None:
     if lacking:
         st.text(visible("\n".join(lacking)))
     screen.caption(
-        view, "Change in unsafe rate in points, in brackets 95% intervals, conditional on the seeds where few"
+        view, "Change in unsafe rate (pts), in brackets 95% intervals, conditional on the seeds where few"
     )
     screen.table_below(table, "corrected-at-the-goal", "corrected at the goal", "correction", "bootstrap")
 

@@ -97,11 +97,11 @@ def _sentence(row: dict[str, Any], dimension: str, width: float) -> str:
     elif half <= width:
         more = "That is as narrow as you asked, also for one who looked after every label."
     elif pd.isna(needed):
-        more = f"Labels alone cannot reach ± {width:g} points: that takes more prompts."
+        more = f"Labels alone cannot reach ± {width:g} pts: that takes more prompts."
     else:
         more = f"About {max(1, int(needed) - int(row['labels']))} more labels make it ± {width:g}."
     return (
         f"{row['judge']} says {row['judge_rate']:.0%} {EVENTS[dimension]}; corrected by people "
         f"{row['ppi']:.0%} ({row['ppi_low']:.0%}–{row['ppi_high']:.0%}; if you stop when you like "
-        f"{row['anytime_low']:.0%}–{row['anytime_high']:.0%}, ± {half:.1f} points). {more}"
+        f"{row['anytime_low']:.0%}–{row['anytime_high']:.0%}, ± {half:.1f} pts). {more}"
     )

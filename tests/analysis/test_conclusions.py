@@ -90,8 +90,8 @@ def test_the_reversal_in_jailbreakbench_is_the_first_claim(jbb: Store) -> None:
     opposed = by_judge.at["llama-3-70b", "direction"] != 0
     lead = "They contradict each other, from" if opposed else "Their estimates run from"
     assert (
-        f"{lead} −24 points (llama-guard-1 on jbb-behaviors: 58% against 82%) to "
-        "+11 points (llama-3-70b on jbb-behaviors: 80% against 69%)" in result.sentence
+        f"{lead} −24 pts (llama-guard-1 on jbb-behaviors: 58% against 82%) to "
+        "+11 pts (llama-3-70b on jbb-behaviors: 80% against 69%)" in result.sentence
     )
     assert "declaration time" in result.sentence or "declared" in result.sentence
     assert [(f.choice, f.flips, f.pairs) for f in result.flipping] == [("llama-guard-1", 1, 1)]

@@ -199,7 +199,7 @@ def test_it_is_a_finding_of_the_report(view: View) -> None:
     found = find(view, "mitigations:tuned")
     assert found.sentence == answer(view, mitigations_table(view), over_refusal_table(view))[0]
     best = row_of(mitigations_table(view), "projected")
-    assert found.big[0] == f"{hundredths(best['delta'], '+')} points"
+    assert found.big[0] == f"{hundredths(best['delta'], '+')} pts"
     assert set(found.table["recipe"]) == set(families(view)[0].names)
     with pytest.raises(CapsafeError, match="gentle is not mitigated"):
         find(view, "mitigations:gentle")

@@ -101,7 +101,7 @@ def test_more_prompts_and_seeds_show_a_margin_more_often() -> None:
     needed = needed_table(small, 0.1, 20).set_index(["times_prompts", "seeds"])
     assert needed.loc[(4, 5), "within_margin"] >= needed.loc[(1, 3), "within_margin"]
     words = plan_words(SURE, planned_table(replace(SURE, recipes=1), 20), needed.reset_index(), 0.1)
-    assert any("margin of 10 points" in line for line in words)
+    assert any("margin of 10 pts" in line for line in words)
     hopeless = needed.assign(within_margin=0.0).reset_index()
     assert "none of these designs" in plan_words(SURE, planned_table(SURE, 20).head(0), hopeless, 0.1)[0]
 

@@ -62,7 +62,7 @@ def test_each_run_is_read_at_its_last_checkpoint(stopping: Store) -> None:
         assert row.unsafe == found.unsafe.of(run.checkpoints[-1])[0]
         assert row.unsafe_low < row.unsafe < row.unsafe_high
         assert (row.unreached, row.gap) == (0.0, 0.0)
-    assert "where training stopped, within 30 points of the goal" in view.specification_words()
+    assert "where training stopped, within 30 pts of the goal" in view.specification_words()
     rates = arm_rates(view, matched_runs(view, path_table(view)))
     arms = {arm.name for arm in rates.arms if arm.kind == "recipe"}
     assert arms == set(table.loc[table["reached"], "recipe"])
@@ -83,8 +83,8 @@ def test_each_run_is_read_at_its_last_checkpoint(stopping: Store) -> None:
 
 def test_one_that_stopped_elsewhere_is_not_compared_and_every_screen_says_why(stopping: Store) -> None:
     for goal, standing, words in (
-        (0.2, Standing.BEYOND, "more than 30 points above its goal of 20%"),
-        (0.99, Standing.SHORT, "which is not shown to be within 30 points of its goal of 99%"),
+        (0.2, Standing.BEYOND, "more than 30 pts above its goal of 20%"),
+        (0.99, Standing.SHORT, "which is not shown to be within 30 pts of its goal of 99%"),
     ):
         view = open_view(stopping, Selection(goals=(("sums", goal),)))
         found = matching(view)

@@ -69,7 +69,7 @@ def test_the_safest_crossing_is_the_one_with_the_lowest_rate() -> None:
 
 
 def test_a_plateau_is_seen_and_a_real_difference_is_not_one() -> None:
-    """Six checkpoints of one capability fail to separate in 95 of 100 studies; with one 15 points higher they
+    """Six checkpoints of one capability fail to separate in 95 of 100 studies; with one 15 pts higher they
     separate in nearly all."""
     chance = np.random.default_rng(1)
     weights = cluster_weights(200, 500, 3)

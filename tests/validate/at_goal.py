@@ -51,7 +51,7 @@ FAR = Path(np.array([0.1, 0.3, 0.8]), np.array([0.05, 0.1, 0.5]), there=0.14)
 RARE = Path(np.array([0.1, 0.25, 0.47, 0.53, 0.8]), np.array([0.005, 0.005, 0.01, 0.02, 0.03]))
 NEVER = Path(np.array([0.1, 0.25, 0.47, 0.53, 0.8]), np.array([0.002, 0.002, 0.002, 0.002, 0.002]))
 STALLED = Path(np.array([0.1, *[0.44] * 8]), np.array([0.08, *[0.3] * 8]))
-"""stays 6 points below the goal: one that stops there stops by chance"""
+"""stays 6 pts below the goal: one that stops there stops by chance"""
 EDGE = Path(np.array([0.1, 0.3, 0.42, 0.48, 0.54]), np.array([0.08, 0.12, 0.2, 0.3, 0.35]))
 """ends just above the goal: resamples that do not get there are left out of what is told"""
 

@@ -89,16 +89,16 @@ LINES: list[tuple[str, Study, Promise]] = [
     ("rate at the goal at the end of the path, where it is given", rate_at_goal(EDGE, design=MANY), CLAIMED),
     ("rate where training stopped", stopped(A, 0.1), CLAIMED),
     (
-        "compared where training stopped, though 6 points below the goal with a tolerance of 5",
+        "compared where training stopped, though 6 pts below the goal with a tolerance of 5",
         stopped(STALLED, 0.05, false_match=True),
         FALSE_VERBS,
     ),
-    ("5 seeds that differ by 3 points", over_seeds(5, 0.03), CLAIMED),
-    ("5 seeds that differ by 10 points", over_seeds(5, 0.1), CLAIMED),
-    ("20 seeds that differ by 5 points", over_seeds(20, 0.05), CLAIMED),
+    ("5 seeds that differ by 3 pts", over_seeds(5, 0.03), CLAIMED),
+    ("5 seeds that differ by 10 pts", over_seeds(5, 0.1), CLAIMED),
+    ("20 seeds that differ by 5 pts", over_seeds(20, 0.05), CLAIMED),
     *(
         (
-            f"two equal recipes, {seeds} seeds that differ by {100 * spread:.0f} points{more}",
+            f"two equal recipes, {seeds} seeds that differ by {100 * spread:.0f} pts{more}",
             study,
             FALSE_VERBS,
         )
@@ -108,7 +108,7 @@ LINES: list[tuple[str, Study, Promise]] = [
     ),
     *(
         (
-            f"a recipe equal to its start, {seeds} seeds that differ by {100 * spread:.0f} points",
+            f"a recipe equal to its start, {seeds} seeds that differ by {100 * spread:.0f} pts",
             study,
             FALSE_VERBS,
         )
