@@ -19,6 +19,7 @@ from capsafe_core.figures.style import (
     GRID,
     INK,
     OUTCOME_COLOURS,
+    PTS,
     TEMPLATE,
     interval_bars,
 )
@@ -150,7 +151,7 @@ def _add_choice_dots(fig: go.Figure, curve: pd.DataFrame, choices: list[tuple[st
 
 
 def _describe_axes(fig: go.Figure, labels: list[str]) -> None:
-    fig.update_yaxes(title="difference in unsafe rate", tickformat="+.0%", row=1, col=1)
+    fig.update_yaxes(title="difference in unsafe rate (pts)", **PTS, row=1, col=1)
     fig.update_yaxes(
         type="category",
         categoryorder="array",

@@ -14,6 +14,7 @@ from capsafe_core.figures.style import (
     FAINT,
     INK,
     PAPER,
+    PTS,
     dataset_columns,
     figure,
     interval_bars,
@@ -47,7 +48,7 @@ def delta_strip(table: pd.DataFrame, goals: Mapping[str, float]) -> go.Figure:
         fig.update_xaxes(title=f"goal: accuracy on {dataset}", tickformat=".0%", row=1, col=column)
     fig.add_hline(y=0, line={"color": INK, "width": 1})
     fig.update_layout(height=400, margin={"t": 80, "b": 52}, legend={"y": 1.12})
-    fig.update_yaxes(title="difference in unsafe rate", tickformat="+.0%", row=1, col=1)
+    fig.update_yaxes(title="difference in unsafe rate (pts)", **PTS, row=1, col=1)
     return fig
 
 
@@ -182,7 +183,7 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
             hovertemplate="%{hovertext}<extra></extra>",
         )
     fig.add_vline(x=0, line={"color": INK, "width": 1})
-    fig.update_xaxes(title="unsafe rate at the goal minus at the start", tickformat="+.0%")
+    fig.update_xaxes(title="unsafe rate at the goal minus at the start (pts)", **PTS)
     fig.update_yaxes(
         tickvals=list(range(len(recipes))),
         ticktext=recipes,

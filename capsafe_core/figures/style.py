@@ -48,6 +48,17 @@ SHARES = [[0.0, PAPER], [1.0, "#a39b8a"]]
 AGREEMENT = [[0.0, "#d3a560"], [0.5, PAPER], [1.0, "#93a5b5"]]
 """of coefficients from -1 to 1"""
 
+PTS: dict[str, Any] = {
+    "tickformat": "+.0%",
+    "labelalias": {
+        f"{minus}{n}%": f"{sign}{n}"
+        for minus, sign in (("+", "+"), ("-", "\N{MINUS SIGN}"), ("\N{MINUS SIGN}", "\N{MINUS SIGN}"))
+        for n in range(1, 101)
+    }
+    | {"+0%": "0"},
+}
+"""of an axis of differences, whose title says the unit: plotly multiplies by 100 in per cent only"""
+
 TEMPLATE = go.layout.Template(
     layout={
         "font": {
