@@ -26,9 +26,13 @@ def cell_sizes(store: Store, cells: Sequence[str]) -> dict[str, int]:
     )
 
 
-def safety_verdicts(store: Store, generations: Sequence[str]) -> pd.DataFrame:
-    """Every judge's own words on the safety of some outputs: generation_id, and a column a judge (missing
-    where it has not looked)."""
+def safety_verdicts(store: Store, generations: Sequence[str], own_words: bool) -> pd.DataFrame:
+    """What every judge says on the safety of some outputs: generation_id, and a column a judge (missing where
+    it has not looked).
+
+    Args:
+        own_words: with the judge's own label or score behind the verdict.
+    """
     rows = store.rows(
         """
         SELECT CAST(j.generation_id AS VARCHAR), r.name, coalesce(j.label, j.status), j.native
@@ -42,7 +46,7 @@ def safety_verdicts(store: Store, generations: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame({"generation_id": list(generations)})
     for name in dict.fromkeys(name for _, name, _, _ in rows):
         mine = {
-            g: label if native in ("", label) else f"{label}: {native}"
+            g: f"{label}: {native}" if own_words and native not in ("", label) else label
             for g, n, label, native in rows
             if n == name
         }

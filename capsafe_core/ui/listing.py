@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,9 @@ from capsafe_core.store.outputs import read_output, safety_verdicts
 from capsafe_core.ui import screen
 from capsafe_core.ui.safe_text import plain_label, show_answer, visible
 from capsafe_core.ui.tables import show_table
+
+SIGNS, UNKNOWN = {"unsafe": "●", "safe": "○"}, "·"
+"""of verdicts, where all judges stand in one cell"""
 
 
 def examples(view: View, benchmark: str, count: int) -> None:
@@ -56,8 +60,8 @@ def show_all_again(*parts: str) -> None:
 
 
 def disputed(view: View, count: int = 50) -> None:
-    """The most disputed outputs that the selection leaves, every judge's own words side by side; a click on a
-    row opens the output."""
+    """The most disputed outputs that the selection leaves, every judge's verdict as a sign; a click on a row
+    opens the output."""
     st.subheader("The most disputed answers", anchor=False)
     show_all_again("pattern", "strata", "checkpoints", "recipes")
     rows, found = outputs_table(compared_outputs(view), limit=count, order="disputed")
@@ -72,31 +76,36 @@ def disputed(view: View, count: int = 50) -> None:
     if rows.empty:
         st.info("Nothing matches. Show all again, or click another mark.")
         return
-    verdicts = (
-        safety_verdicts(view.store, list(rows["generation_id"]))
-        .set_index("generation_id")
-        .reindex(rows["generation_id"])
-    )
+    verdicts = safety_verdicts(view.store, list(rows["generation_id"]), own_words=False)
+    verdicts = verdicts.set_index("generation_id").reindex(rows["generation_id"])
+    legend = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
+    st.caption(plain_label(f"{legend}, {UNKNOWN} no verdict. In this order: {', '.join(verdicts.columns)}."))
     table = pd.DataFrame(
         {
-            "answer": [
+            "verdicts": [signs(list(row)) for row in verdicts.to_numpy()],
+            "coherence": ["incoherent" if outcome == "incoherent" else "" for outcome in rows["outcome"]],
+            "response": [
                 visible(a)[:200] if shown else "▒" * min(max(len(a) // 8, 3), 14) for a in rows["answer"]
-            ]
+            ],
+            "from": [f"{r.recipe}, seed {r.seed}, step {r.step}" for r in rows.itertuples()],
         }
     )
-    for judge in verdicts.columns:
-        table[judge] = [visible(str(v)) for v in verdicts[judge].fillna("—")]
-    table["from"] = [f"{r.recipe}, seed {r.seed}, step {r.step}" for r in rows.itertuples()]
+    narrow = st.column_config.TextColumn(width=90)
     event = show_table(
         table,
         on_select="rerun",
         selection_mode="single-row",
         key="list-disputed",
-        height=760,
-        column_config={"answer": st.column_config.TextColumn(width="small")},
+        height=720,
+        column_config={"verdicts": narrow, "coherence": narrow},
     )
     if event.selection.rows:
         screen.open_output(str(rows["generation_id"].iloc[event.selection.rows[0]]))
+
+
+def signs(verdicts: Sequence[object]) -> str:
+    """A sign for each judge's verdict on an output: "●○·"."""
+    return "".join(SIGNS.get(str(verdict), UNKNOWN) for verdict in verdicts)
 
 
 def evidence(judgments: pd.DataFrame) -> list[dict[str, Any]]:

@@ -192,7 +192,8 @@ def _columns(view: View, rows: pd.DataFrame, columns: tuple[str, ...], shown: bo
     table: dict[str, list[Any]] = {}
     for name in columns:
         if name == "verdicts":
-            said = safety_verdicts(view.store, list(rows["generation_id"])).drop(columns="generation_id")
+            said = safety_verdicts(view.store, list(rows["generation_id"]), own_words=True)
+            said = said.drop(columns="generation_id")
             table |= {str(judge): [visible(str(v)) for v in said[judge].fillna("—")] for judge in said}
         else:
             table[name] = list(every[name]() if name in every else rows[name])
