@@ -182,7 +182,7 @@ class Selection:
 
     def caption(self) -> str:
         """The restriction in words, for captions and footnotes."""
-        parts = [f"study {self.study}"] if self.study else []
+        parts = [f"Study {self.study}"] if self.study else []
         for name in _MANY:
             values = getattr(self, name)
             if values:
@@ -225,7 +225,7 @@ class Selection:
             parts.append(f"page {self.page}")
         if self.layout:
             parts.append(f"shown as {self.layout}")
-        return "; ".join(parts) or "everything"
+        return "; ".join(parts) or "Everything"
 
 
 def vote_pattern(votes: dict[str, str]) -> str:

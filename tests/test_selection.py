@@ -98,7 +98,7 @@ def test_the_caption_names_every_restriction() -> None:
     }
     for part in dataclasses.fields(Selection):
         one = value.get(part.name, ("knife",) if part.default == () else "knife")
-        assert Selection(**{part.name: one}).caption() != "everything", part.name
+        assert Selection(**{part.name: one}).caption() != "Everything", part.name
     words = Selection(
         benchmarks=("direct",), search="knife", truncated=False, goals=(("sums", 0.6),)
     ).caption()
@@ -110,4 +110,4 @@ def test_the_caption_names_every_restriction() -> None:
         Selection(pattern="llama=~zou,gpt=,zou=unsafe").caption()
         == "llama contradicts zou, no verdict of gpt, zou says unsafe"
     )
-    assert Selection().caption() == "everything"
+    assert Selection().caption() == "Everything"

@@ -193,7 +193,7 @@ class View:
         scale = scales().get(s.judge)
         cutoff = f" ({scale.words(s.cutoff)})" if scale else ""
         parts = [
-            f"benchmark {s.benchmark}",
+            f"Benchmark {s.benchmark}",
             f"judge {s.judge}{cutoff}",
             f"incoherent outputs {s.policy.words}",
             f"coherence by {s.coherence}{self._checked_words}",
