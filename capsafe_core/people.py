@@ -13,7 +13,7 @@ from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.records import DIMENSIONS, Rater
 from capsafe_core.values import parse_toml
 
-ROLES = ("viewer", "annotator", "researcher")
+ROLES = VIEWER, ANNOTATOR, RESEARCHER = ("viewer", "annotator", "researcher")
 """Each may do what those before it may."""
 LONGEST_NAME = 80
 LONGEST_ADDRESS = 254

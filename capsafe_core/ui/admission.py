@@ -14,12 +14,11 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.people import ROLES, person_logged_in
+from capsafe_core.people import RESEARCHER, ROLES, VIEWER, person_logged_in
 from capsafe_core.settings import Settings
 
 USER_COOKIE = "_streamlit_user"
 NOBODY = "nobody"
-VIEWER, ANNOTATOR, RESEARCHER = ROLES
 ROUTES = {
     "media/": VIEWER,
     "component/": VIEWER,

@@ -9,7 +9,8 @@ from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui.acting import actor
 from capsafe_core.ui.safe_text import plain_label
 from capsafe_core.ui.tables import show_table
-from capsafe_core.workspace.audit import COLUMNS, NEEDS, read_audit
+from capsafe_core.workspace.actions import ACTIONS
+from capsafe_core.workspace.audit import COLUMNS, read_audit
 from capsafe_core.workspace.owner import Owner
 
 SHOWN = 200
@@ -17,7 +18,7 @@ SHOWN = 200
 
 def show(owner: Owner) -> None:
     """The newest actions, of everybody, for whoever may see them."""
-    actor().must_be(NEEDS["audit"])
+    actor().must_be(ACTIONS["audit"].role)
     found = read_audit(owner.settings.jobs_path, SHOWN)
     for problem in found.problems:
         st.warning(plain_label(problem))

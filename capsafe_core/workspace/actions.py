@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from capsafe_core.analysis.view import open_view
@@ -15,7 +16,7 @@ from capsafe_core.jobs.packing import pack_bundle
 from capsafe_core.labelling.desk import Desk
 from capsafe_core.labelling.formats import write_labels
 from capsafe_core.labelling.queues import extend_queue, make_queue
-from capsafe_core.people import EVERYBODY, Person
+from capsafe_core.people import ANNOTATOR, EVERYBODY, RESEARCHER, VIEWER, Person
 from capsafe_core.records import QueueRecord
 from capsafe_core.selection import Selection
 from capsafe_core.store.batches import imported_words, retracted_jobs, set_retracted
@@ -153,22 +154,38 @@ def _audit(desk: Desk, person: Person, most: int = 200) -> Answer:
     return dataclasses.asdict(read_audit(desk.jobs, most))
 
 
-ACTIONS: dict[str, Callable[..., Answer]] = {
-    "make queue": _make,
-    "list queues": _list,
-    "extend queue": _extend,
-    "queue state": _state,
-    "assign queue": _assign,
-    "bring labels in": _bring_in,
-    "take labels out": _take_out,
-    "labelled answers": _labelled,
-    "guidelines": _guidelines,
-    "find outputs": _find_outputs,
-    "look": _look,
-    "retract": _retract,
-    "export": _export,
-    "audit": _audit,
-    **REPORTING,
+@dataclass(frozen=True)
+class Action:
+    """What may be asked of the owner of a store.
+
+    Attributes:
+        do: what does it, with the desk, the person and the arguments.
+        role: that it needs at least.
+        looks: whether it changes nothing and takes no labels or texts out; it goes on where the log of
+            actions cannot be written.
+    """
+
+    do: Callable[..., Answer]
+    role: str = RESEARCHER
+    looks: bool = False
+
+
+ACTIONS: dict[str, Action] = {
+    "make queue": Action(_make),
+    "list queues": Action(_list, ANNOTATOR, looks=True),
+    "extend queue": Action(_extend),
+    "queue state": Action(_state),
+    "assign queue": Action(_assign),
+    "bring labels in": Action(_bring_in),
+    "take labels out": Action(_take_out),
+    "labelled answers": Action(_labelled, looks=True),
+    "guidelines": Action(_guidelines),
+    "find outputs": Action(_find_outputs, looks=True),
+    "look": Action(_look, VIEWER, looks=True),
+    "retract": Action(_retract),
+    "export": Action(_export),
+    "audit": Action(_audit, looks=True),
+    **{name: Action(do, VIEWER, looks=True) for name, do in REPORTING.items()},
 }
 
 
@@ -183,8 +200,9 @@ def act(desk: Desk, name: str, person: Person, arguments: dict[str, Any]) -> Ans
         raise UnknownNameError("action", name, ACTIONS)
     settings = arguments.get("settings")
     named = {"name": settings["name"]} if isinstance(settings, dict) and "name" in settings else {}
-    with doing(desk.jobs, person, name, {**named, **arguments}):
-        return ACTIONS[name](desk, person, **arguments)
+    action = ACTIONS[name]
+    with doing(desk.jobs, person, name, {**named, **arguments}, action.role, action.looks):
+        return action.do(desk, person, **arguments)
 
 
 def find_queue(desk: Desk, name: str) -> QueueRecord:

@@ -1,4 +1,4 @@
-"""Who did what: the role that each action needs, and a log to which every action that is asked for is added.
+"""Who did what: a log to which every action that is asked for is added, whether its role allows it or not.
 
 The log, `audit.jsonl` beside the job folders, gets one JSON line before an action is done and one when it has
 ended. Lines are only added, never changed; each holds the digest of the line before it, so that one that was
@@ -23,61 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.errors import CapsafeError, NotAllowedError
-from capsafe_core.people import ROLES, Person
+from capsafe_core.people import RESEARCHER, Person
 from capsafe_core.values import parse_json
 from capsafe_core.writing import refusal
 
 FILE = "audit.jsonl"
-VIEWER, ANNOTATOR, RESEARCHER = ROLES
-LOOKS = {
-    "list queues": ANNOTATOR,
-    "labelled answers": RESEARCHER,
-    "find outputs": RESEARCHER,
-    "look": VIEWER,
-    "figure": VIEWER,
-    "cite": VIEWER,
-    "report": VIEWER,
-    "gate": VIEWER,
-    "verify report": VIEWER,
-    "list findings": VIEWER,
-    "audit": RESEARCHER,
-}
-"""actions that change nothing and take no labels or texts out: they go on where the log cannot be written"""
-NEEDS = {
-    **LOOKS,
-    **dict.fromkeys(
-        (
-            *("make queue", "extend queue", "queue state", "assign queue", "rule"),
-            *("bring labels in", "take labels out"),
-            *("guidelines", "retract", "export", "import", "preview import", "open demo", "train detector"),
-            *(
-                "start run",
-                "estimate time",
-                "run what is missing",
-                "add judge",
-                "watch",
-                "show what is learnt",
-            ),
-            *("stop job", "resume job", "adopt", "allow server", "allow python", "rebuild"),
-        ),
-        RESEARCHER,
-    ),
-}
-"""every action -> the role that it needs at least"""
-TOLD: tuple[str, ...] = (
-    "job",
-    "jobs",
-    "study",
-    "queue",
-    "name",
-    "form",
-    "state",
-    "undo",
-    "more",
-    "texts",
-    "item",
+TOLD = (
+    *("job", "jobs", "study", "queue", "name", "form", "state", "undo", "more", "texts", "item"),
+    *("dimension", "label", "judge", "engine", "server", "version"),
 )
-TOLD += ("dimension", "label", "judge", "engine", "server", "version")
 """what of an action's arguments is noted"""
 LONGEST = 120
 """characters of a text that is noted"""
@@ -87,11 +41,20 @@ _TAIL = 1 << 16
 
 
 @contextmanager
-def doing(jobs: Path, person: Person, action: str, arguments: dict[str, Any]) -> Iterator[None]:
-    """Let a person do one of NEEDS, where their role allows it, and note it before and after.
+def doing(
+    jobs: Path,
+    person: Person,
+    action: str,
+    arguments: dict[str, Any],
+    role: str = RESEARCHER,
+    looks: bool = False,
+) -> Iterator[None]:
+    """Let a person do something, where their role allows it, and note it before and after.
 
     Args:
         jobs: folder of the job folders.
+        role: that it needs at least, and `looks`: whether it goes on where the log cannot be written, as
+            `workspace.actions.Action` has them.
 
     Raises:
         NotAllowedError: their role is too low.
@@ -100,9 +63,9 @@ def doing(jobs: Path, person: Person, action: str, arguments: dict[str, Any]) ->
     of = {name: _short(arguments[name]) for name in TOLD if _is_told(arguments.get(name))}
     begun = {"id": uuid.uuid4().hex[:12], "who": person.name, "role": person.role, "action": action, "of": of}
     ended = "failed"
-    _note(jobs, action, begun)
+    _note(jobs, begun, looks)
     try:
-        person.must_be(NEEDS[action])
+        person.must_be(role)
         yield
         ended = "done"
     except NotAllowedError:
@@ -110,7 +73,7 @@ def doing(jobs: Path, person: Person, action: str, arguments: dict[str, Any]) ->
         raise
     finally:
         with suppress(CapsafeError):  # it stands there as one that did not end
-            _note(jobs, action, {"id": begun["id"], "ended": ended})
+            _note(jobs, {"id": begun["id"], "ended": ended}, looks)
 
 
 def _is_told(value: Any) -> bool:
@@ -121,13 +84,13 @@ def _short(value: Any) -> Any:
     return value[:LONGEST] if isinstance(value, str) else value
 
 
-def _note(jobs: Path, action: str, entry: dict[str, Any]) -> None:
+def _note(jobs: Path, entry: dict[str, Any], looks: bool) -> None:
     path = jobs / FILE
     try:
         jobs.mkdir(parents=True, exist_ok=True)
         _append(path, {**entry, "time": round(time.time(), 3)})
     except OSError as error:
-        if action not in LOOKS:
+        if not looks:
             raise refusal(error, path) from error
 
 

@@ -133,7 +133,7 @@ def test_what_goes_wrong_in_the_owner_is_heard_with_its_class(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setitem(actions.ACTIONS, "look", fail)
+    monkeypatch.setitem(actions.ACTIONS, "look", actions.Action(fail))
     with pytest.raises(CapsafeError) as heard:
         ask_to(listening.socket_path, "look", Person("Ada"), {})
     if isinstance(error, CapsafeError):
@@ -141,7 +141,7 @@ def test_what_goes_wrong_in_the_owner_is_heard_with_its_class(
         assert str(heard.value) == str(error)
     else:
         assert type(error).__name__ in heard.value.message
-    monkeypatch.setitem(actions.ACTIONS, "look", lambda *_: {"x": object()})
+    monkeypatch.setitem(actions.ACTIONS, "look", actions.Action(lambda *_: {"x": object()}))
     with pytest.raises(CapsafeError, match="cannot be written down"):
         ask_to(listening.socket_path, "look", Person("Ada"), {})
 
@@ -153,7 +153,7 @@ def test_a_long_honest_computation_is_waited_for_and_silence_is_not(
     monkeypatch.setattr(service, "SILENCE", 0.5)
     over = threading.Event()
     threading.Timer(1.5, over.set).start()
-    monkeypatch.setitem(actions.ACTIONS, "look", lambda *_: {"done": over.wait(30)})
+    monkeypatch.setitem(actions.ACTIONS, "look", actions.Action(lambda *_: {"done": over.wait(30)}))
     assert ask_to(listening.socket_path, "look", Person("Ada"), {}) == {"done": True}
     monkeypatch.setattr(service, "BEAT", 60.0)
     over.clear()
