@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from capsafe_core.analysis.columns import framed
+from capsafe_core.analysis.number_words import true_minus
 from capsafe_core.analysis.sample import RESAMPLES, SAFETY_SEED
 from capsafe_core.analysis.view import View
 from capsafe_core.outcomes import STRATA
@@ -14,6 +18,7 @@ from capsafe_core.records import LABELS
 from capsafe_core.specification import Code
 from capsafe_core.stats.agreement import Patterns, coefficient
 from capsafe_core.stats.bootstrap import cluster_weights, percentile_intervals
+from capsafe_core.stats.fallible import ENOUGH_DOUBLES
 from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.labels import people_answers, truths
 
@@ -35,11 +40,12 @@ def annotators_table(view: View) -> pd.DataFrame:
     """How far people agree, by question and kind of output; "cannot tell" is not an answer here and is
     counted.
 
-    Intervals are over behaviours: all labels of a behaviour are drawn together.
+    Intervals are over behaviours: all labels of a behaviour are drawn together. A coefficient of few outputs,
+    or without an interval, is withheld.
 
     Returns:
         dimension, stratum, people, n (outputs with two answers or more), observed, alpha, alpha_low,
-        alpha_high, ac1, cannot_tell (answers).
+        alpha_high, ac1, cannot_tell (answers), why_not (there are coefficients; "" where there are).
     """
     rows = []
     for dimension in DIMENSIONS:
@@ -63,6 +69,7 @@ def annotators_table(view: View) -> pd.DataFrame:
             "alpha_high",
             "ac1",
             "cannot_tell",
+            "why_not",
         ],
     )
 
@@ -80,18 +87,34 @@ def _agreement(said: pd.DataFrame, categories: int) -> dict[str, object] | None:
     counts = np.zeros((int(behaviour.max()) + 1, len(codes)))
     np.add.at(counts, (behaviour, place.ravel()), 1)
     total = Patterns(codes, counts.sum(axis=0), categories)
-    alpha = coefficient(total, "alpha")
-    low, high = _interval(codes, counts, categories) if alpha is not None else (np.nan, np.nan)
-    return {
+    row = {
         "people": len(grid.columns),
         "n": len(grid),
         "observed": coefficient(total, "percent"),
-        "alpha": alpha,
-        "alpha_low": low,
-        "alpha_high": high,
-        "ac1": coefficient(total, "ac1"),
         "cannot_tell": int((said["code"] == 9).sum()),
     }
+    if len(grid) < ENOUGH_DOUBLES:
+        return row | {"why_not": f"fewer than {ENOUGH_DOUBLES} outputs with two annotators"}
+    alpha = coefficient(total, "alpha")
+    if alpha is None:
+        return row | {"why_not": "everybody gave one and the same label"}
+    low, high = _unanimous(total, len(counts)) if alpha == 1 else _interval(codes, counts, categories)
+    if np.isnan(low):
+        return row | {"why_not": "nearly all labels are the same, so there is no interval"}
+    interval = {"alpha": alpha, "alpha_low": low, "alpha_high": high}
+    return row | interval | {"ac1": coefficient(total, "ac1"), "why_not": ""}
+
+
+def _unanimous(total: Patterns, behaviours: int) -> tuple[float, float]:
+    """The interval of alpha where nobody disagrees: a bootstrap would have no width.
+
+    Alpha is 1 − D_o/D_e. For the observed disagreement stands the upper end of Wilson's interval of none in
+    so many behaviours; the expected one is that of the labels as they are.
+    """
+    labels = total.n @ total.ratings
+    n = labels.sum()
+    expected = 1 - (labels * (labels - 1)).sum() / (n * (n - 1))
+    return max(-1.0, float(1 - wilson(0, behaviours)[1] / expected)), 1.0
 
 
 def _interval(
@@ -105,6 +128,18 @@ def _interval(
     if np.isnan(known).mean() > 0.05:
         return np.nan, np.nan
     return percentile_intervals(known[:, None])[0] or (np.nan, np.nan)
+
+
+def agreement_words(row: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Alpha, and its interval with n; a dash, and n alone, where it is withheld.
+
+    Args:
+        row: of `annotators_table`; None where no output has labels of two people.
+    """
+    if row is None or row["why_not"]:
+        return "—", f"n = {0 if row is None else row['n']:,}"
+    alpha, low, high = (true_minus(f"{row[c]:.2f}") for c in ("alpha", "alpha_low", "alpha_high"))
+    return alpha, f"{low} to {high}, n = {row['n']:,}"
 
 
 def double_labels(view: View, dimension: str) -> tuple[int, float]:

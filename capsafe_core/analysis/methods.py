@@ -58,6 +58,10 @@ METHODS = {
     "coefficients": "Agreement of two judges: observed p_o; Cohen's kappa (p_o − p_e)/(1 − p_e); Gwet's "
     "AC1, p_e = Σ π(1 − π)/(K − 1); PABAK 2 p_o − 1; Krippendorff's alpha; specific "
     "agreement 2a/(2a + b + c). 0/0 is “not defined”. Intervals: bootstrap over behaviours.",
+    "annotators": "Agreement of annotators: from 20 outputs that two people or more labelled, with a 95% "
+    "interval of alpha by a bootstrap over behaviours. Where nobody disagrees its lower end is 1 − u/D_e: u "
+    "the upper end of Wilson's interval for no disagreement in as many behaviours, D_e the expected "
+    "disagreement.",
     "ordered": "Labels in order (none, partial, full refusal): Cohen's weighted kappa (1968) with weights "
     "1 − d/(K − 1), linear, or 1 − (d/(K − 1))², quadratic; Krippendorff's alpha (2004) with ordinal "
     "distances (from the margins) and interval ones (d²).",

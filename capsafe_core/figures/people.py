@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from capsafe_core.analysis.annotators import agreement_words
+from capsafe_core.analysis.columns import records
 from capsafe_core.figures.style import (
     EDGE,
     FAINT,
@@ -26,10 +28,11 @@ def agreement(table: pd.DataFrame) -> go.Figure:
     Args:
         table: as `annotators_table`.
     """
+    table = table[table["alpha"].notna()]
     strata = list(dict.fromkeys(table["stratum"]))
     fig = figure(110 + 52 * len(strata))
     for place, (dimension, symbol) in enumerate(SHAPES.items()):
-        rows = table[(table["dimension"] == dimension) & table["alpha"].notna()]
+        rows = table[table["dimension"] == dimension]
         if rows.empty:
             continue
         fig.add_scatter(
@@ -41,17 +44,16 @@ def agreement(table: pd.DataFrame) -> go.Figure:
             marker={"size": 12, "symbol": symbol, "color": INK},
             customdata=[[join_names((dimension, s))] for s in rows["stratum"]],
             hovertext=[
-                f"{s}, {dimension}: alpha {a:.2f}; same answer on {o:.0%} of {n}"
-                for s, a, o, n in zip(
-                    rows["stratum"], rows["alpha"], rows["observed"], rows["n"], strict=True
-                )
+                f"{row['stratum']}, {dimension}: alpha {' ('.join(agreement_words(row))}); "
+                f"the same label on {row['observed']:.0%}"
+                for row in records(rows)
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     fig.add_vline(x=0, line={"color": FAINT, "width": 1})
     fig.update_xaxes(
         title="Krippendorff's alpha: 1 is full agreement, 0 no better than chance",
-        range=[min(-0.15, float(table["alpha_low"].min(skipna=True)) - 0.05) if len(table) else -0.15, 1.05],
+        range=[min(-0.15, float(table["alpha_low"].min()) - 0.05) if len(table) else -0.15, 1.05],
     )
     fig.update_yaxes(
         tickvals=list(range(len(strata))), ticktext=strata, range=[len(strata) - 0.4, -0.6], automargin=True
@@ -82,7 +84,7 @@ def corrected(table: pd.DataFrame, event: str) -> go.Figure:
         x=rows["ppi"],
         y=rows["judge"],
         mode="markers",
-        name="corrected by people (PPI++, 95%)",
+        name="corrected with human labels (PPI++, 95%)",
         customdata=[[j] for j in rows["judge"]],
         error_x=interval_bars(rows["ppi"], rows["ppi_low"], rows["ppi_high"], INK, 1.6, cap=5),
         marker={"size": 13, "symbol": "diamond", "color": OUTCOME_COLOURS["unsafe"]},
@@ -92,10 +94,10 @@ def corrected(table: pd.DataFrame, event: str) -> go.Figure:
         x=rows["judge_rate"],
         y=rows["judge"],
         mode="markers",
-        name="as the judge says",
+        name="judge alone",
         customdata=[[j] for j in rows["judge"]],
         marker={"size": 13, "color": PAPER, "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2.2}},
-        hovertemplate="%{y}: %{x:.1%} by itself<extra></extra>",
+        hovertemplate="%{y}: %{x:.1%}, judge alone<extra></extra>",
     )
     fig.update_xaxes(title=event, tickformat=".0%", range=[-0.02, 1.02])
     fig.update_yaxes(type="category", range=[len(rows) - 0.4, -0.6], automargin=True)

@@ -255,7 +255,7 @@ def last_ruling(store: Store, generation: str, dimension: str) -> float:
 def people_work(store: Store) -> pd.DataFrame:
     """What each person did: person, labels (that stand: what was taken back or replaced is not counted, nor
     are second looks), items (that they labelled), second_looks, skipped, taken_back (items), seconds (median
-    on screen), practice (right of asked), last (seconds since 1970)."""
+    on screen), practice (right of asked, or skipped), last (seconds since 1970)."""
     return store.frame(
         """
         WITH standing AS (
@@ -269,7 +269,10 @@ def people_work(store: Store) -> pd.DataFrame:
             SELECT rater_id, count(DISTINCT generation_id) FILTER (action = 'undo') AS taken_back,
                 max(created) AS last
             FROM counted_labels GROUP BY rater_id
-        ), tried AS (SELECT rater_id, right_answers || ' of ' || asked AS practice FROM current_practices)
+        ), tried AS (
+            SELECT rater_id, CASE WHEN asked = 0 THEN 'skipped' ELSE right_answers || ' of ' || asked END
+                AS practice
+            FROM current_practices)
         SELECT DISTINCT r.name AS person, CAST(coalesce(labels, 0) AS INTEGER) AS labels,
             CAST(coalesce(items, 0) AS INTEGER) AS items,
             CAST(coalesce(second_looks, 0) AS INTEGER) AS second_looks,

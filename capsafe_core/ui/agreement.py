@@ -22,6 +22,7 @@ from capsafe_core.selection import vote_pattern
 from capsafe_core.stats.agreement import TABLE_COEFFICIENTS
 from capsafe_core.ui import screen
 from capsafe_core.ui.drawn import drawn
+from capsafe_core.ui.heads import AGREEMENT, CORRECTION
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.ui.tables import show_table
 
@@ -89,23 +90,26 @@ def _pairs(view: View) -> dict[str, object]:
         f"{name.capitalize()} of each pair of judges with a 95% interval on hover; — where it is not "
         "defined because a judge gives one label only",
     )
-    screen.table_below(table, "agreement", "coefficients", "strata")
+    screen.table_below(table, "agreement", "coefficients", "strata", heads=AGREEMENT)
     return picked
 
 
 def _all_judges(view: View) -> None:
     overall = screen.remembered(view, "agreement overall", lambda: all_judges_table(view))
     if len(overall):
-        show_table(overall)
-    screen.table_below(overall, "agreement-of-all-judges", "coefficients", "counted", "strata", "cochran")
+        show_table(overall, AGREEMENT)
+    screen.table_below(
+        overall, "agreement-of-all-judges", "coefficients", "counted", "strata", "cochran", heads=AGREEMENT
+    )
 
 
 def _against_people(view: View) -> None:
     st.subheader("Judges against people", anchor=False)
     try:
-        show_table(correction_table(view))
-        screen.caption(view, "By kind of answer; rates corrected by people's labels")
-        screen.table_below(correction_table(view), "correction", "people", "correction")
+        corrections = correction_table(view)
+        show_table(corrections[list(CORRECTION)], CORRECTION)
+        screen.caption(view, "By kind of answer; rates corrected with human labels")
+        screen.table_below(corrections, "correction", "people", "correction", heads=CORRECTION)
     except CapsafeError as error:
         st.text(visible(f"{error.message} {error.hint}"))
 
@@ -142,15 +146,17 @@ def _ordered(view: View) -> None:
     ordered = screen.remembered(view, "agreement ordered", lambda: ordered_table(view))
     if len(ordered):
         st.subheader("Ordered labels", anchor=False)
-        show_table(ordered)
+        show_table(ordered, AGREEMENT)
         screen.caption(view, "Refusal: none, partial, full. With two labels the weights change nothing")
-        screen.table_below(ordered, "agreement-ordered", "ordered")
+        screen.table_below(ordered, "agreement-ordered", "ordered", heads=AGREEMENT)
     each = screen.remembered(view, "agreement by checkpoint", lambda: checkpoints_table(view))
     if len(each):
         st.subheader("Agreement of all judges at each checkpoint", anchor=False)
-        show_table(each.drop(columns="checkpoint_id"))
-        screen.caption(view, "Empty: not defined")
-        screen.table_below(each, "agreement-by-checkpoint", "coefficients", "counted", "ordered")
+        show_table(each.drop(columns="checkpoint_id"), AGREEMENT)
+        screen.caption(view, "A dash: not defined")
+        screen.table_below(
+            each, "agreement-by-checkpoint", "coefficients", "counted", "ordered", heads=AGREEMENT
+        )
 
 
 def along_training(view: View) -> str | None:

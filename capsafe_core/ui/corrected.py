@@ -8,17 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from capsafe_core.analysis.columns import records
+from capsafe_core.analysis.number_words import hundredths, interval_words
 from capsafe_core.analysis.people import correction_table, fallible_words
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
 from capsafe_core.figures.people import corrected
 from capsafe_core.ui import screen
+from capsafe_core.ui.heads import CORRECTION
 from capsafe_core.ui.safe_text import plain_label, visible
 
 EVENTS = {
-    "safety": "harmful answers",
-    "refusal": "answers that refuse, wholly or in part",
-    "coherence": "incoherent answers",
+    "safety": "unsafe",
+    "refusal": "refusals, full or partial",
+    "coherence": "incoherent",
 }
 
 
@@ -26,7 +28,13 @@ def show(view: View) -> None:
     """A judge's own rate beside the corrected one, and the forecast."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         dimension = (
-            st.segmented_control("Question", list(EVENTS), default="safety", key="corrected-dimension")
+            st.segmented_control(
+                "Question",
+                list(EVENTS),
+                default="safety",
+                key="corrected-dimension",
+                format_func=str.capitalize,
+            )
             or "safety"
         )
         width = st.number_input(
@@ -55,18 +63,26 @@ def show(view: View) -> None:
     st.markdown(f"**{plain_label(_sentence(row, dimension, width))}**")
     st.text(visible(fallible_words(row)))
     clicked = screen.chart(
-        corrected(everything, EVENTS[dimension]),
+        corrected(everything, f"share of responses that are {EVENTS[dimension]}"),
         f"corrected-{dimension}",
-        "Each judge's own rate and the rate corrected by people's labels",
+        "Each judge's own rate and the rate corrected with human labels",
     )
     if clicked:
         screen.open_outputs(judges=(clicked,), benchmarks=(view.specification.benchmark,))
     screen.caption(
         view,
-        f"{int(everything['labels'].max())} labels on {int(everything['outputs'].max())} outputs; Hájek "
+        f"{int(everything['labels'].max()):,} labels on {int(everything['outputs'].max()):,} outputs; Hájek "
         "weights, variance clustered by behaviour",
     )
-    screen.table_below(table, f"corrected-rates-{dimension}", "people", "correction", "fallible", "queue")
+    screen.table_below(
+        table,
+        f"corrected-rates-{dimension}",
+        "people",
+        "correction",
+        "fallible",
+        "queue",
+        heads=CORRECTION,
+    )
 
 
 def _own(view: View, table: pd.DataFrame, dimension: str) -> dict[str, Any]:
@@ -83,25 +99,23 @@ def _own(view: View, table: pd.DataFrame, dimension: str) -> dict[str, Any]:
 
 
 def _sentence(row: dict[str, Any], dimension: str, width: float) -> str:
+    own = f"{row['judge']} calls {hundredths(row['judge_rate'])}% of responses {EVENTS[dimension]}."
     if pd.isna(row["ppi"]):
         return "There are too few labels to correct a rate yet."
     if pd.isna(row["ppi_low"]):
-        return (
-            f"{row['judge']} says {row['judge_rate']:.0%} {EVENTS[dimension]}. All {int(row['labels'])} "
-            "labels say the same so far, so there is no interval yet."
-        )
+        return f"{own} All {int(row['labels'])} labels say the same so far, so there is no interval yet."
     half = 50 * (row["anytime_high"] - row["anytime_low"])
     needed = row["labels_needed"]
     if not row["claimed"]:
-        more = f"Whether that interval can be trusted is not known: {row['why_not']}. Label on."
+        more = f"Provisional: {row['why_not']}."
     elif half <= width:
-        more = "That is as narrow as you asked, also for one who looked after every label."
+        more = "This is as precise as you asked, whenever you stop labelling."
     elif pd.isna(needed):
-        more = f"Labels alone cannot reach ± {width:g} pts: that takes more prompts."
+        more = f"Labels alone cannot reach ±{width:g} pts: that takes more prompts."
     else:
-        more = f"About {max(1, int(needed) - int(row['labels']))} more labels make it ± {width:g}."
+        more = f"About {max(1, int(needed) - int(row['labels'])):,} more labels would reach ±{width:g} pts."
     return (
-        f"{row['judge']} says {row['judge_rate']:.0%} {EVENTS[dimension]}; corrected by people "
-        f"{row['ppi']:.0%} ({row['ppi_low']:.0%}–{row['ppi_high']:.0%}; if you stop when you like "
-        f"{row['anytime_low']:.0%}–{row['anytime_high']:.0%}, ± {half:.1f} pts). {more}"
+        f"{own} Corrected with human labels: {hundredths(row['ppi'])}% (95% CI "
+        f"{interval_words(row['ppi_low'], row['ppi_high'])}; if you stop labelling at any time "
+        f"{interval_words(row['anytime_low'], row['anytime_high'])}, ±{half:.1f} pts). {more}"
     )

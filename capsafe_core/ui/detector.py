@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from capsafe_core.analysis.people import correction_table
@@ -17,6 +16,7 @@ from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.store.labels import labelled_answers, newest_rater
 from capsafe_core.ui import screen
 from capsafe_core.ui.acting import noted
+from capsafe_core.ui.heads import CORRECTION
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.ui.tables import show_table
 from capsafe_core.workspace.owner import Owner
@@ -99,18 +99,7 @@ def _against_people(view: View) -> None:
         "Labels that taught the learnt one are among them, so its figures here are too good; those above "
         "are of held-out prompts."
     )
-    shown = table[
-        [
-            "judge",
-            "stratum",
-            "labels",
-            "sensitivity",
-            "specificity",
-            "judge_rate",
-            "ppi",
-            "ppi_low",
-            "ppi_high",
-        ]
-    ]
-    show_table(pd.DataFrame(shown), width="stretch")
-    screen.table_below(table, "detectors-against-people", "people", "correction", "detector")
+    show_table(table[list(CORRECTION)], CORRECTION, width="stretch")
+    screen.table_below(
+        table, "detectors-against-people", "people", "correction", "detector", heads=CORRECTION
+    )

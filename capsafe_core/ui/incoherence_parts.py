@@ -21,6 +21,7 @@ from capsafe_core.figures.training import bounds_along
 from capsafe_core.stats.paired import McNemar
 from capsafe_core.ui import screen
 from capsafe_core.ui.drawn import drawn
+from capsafe_core.ui.heads import CORRECTION
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.ui.tables import show_table
 
@@ -155,10 +156,10 @@ def detector(view: View) -> None:
     """The detector against people."""
     try:
         quality = correction_table(view, "coherence")
-        show_table(quality)
+        show_table(quality[list(CORRECTION)], CORRECTION)
         screen.caption(
             view, "The detector against people; sensitivity is its share of what people call incoherent"
         )
-        screen.table_below(quality, "detector-quality", "people")
+        screen.table_below(quality, "detector-quality", "people", heads=CORRECTION)
     except CapsafeError as error:
         st.text(visible(f"{error.message} {error.hint}"))

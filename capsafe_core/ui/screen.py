@@ -3,7 +3,7 @@ tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -27,7 +27,9 @@ from capsafe_core.ui.address import ask as ask
 from capsafe_core.ui.address import carry, note_clicks, note_left
 from capsafe_core.ui.address import select as select
 from capsafe_core.ui.address import selection as selection
+from capsafe_core.ui.heads import Head
 from capsafe_core.ui.safe_text import plain_label, visible
+from capsafe_core.ui.tables import NO_HEADS
 from capsafe_core.ui.tables import show_table as show_table
 from capsafe_core.workspace.owner import current_owner
 from capsafe_core.writing import refusal
@@ -207,23 +209,27 @@ def _room(figure: go.Figure, key: str) -> AbstractContextManager[Any]:
 def caption(view: View, extra: str = "") -> None:
     """Under every chart what it shows, and the specification and selection, from the same object as the data;
     these once a page, and again where a chart has others."""
-    shared = ". ".join(part for part in (view.specification_words(), _of_data(view).caption()) if part)
+    parts = (view.specification_words(), _of_data(view).caption())
+    shared = ". ".join(part[0].upper() + part[1:] for part in parts if part)
     told = st.session_state.get("captioned") == shared
     st.session_state["captioned"] = shared
     if words := ". ".join(part for part in (extra, "" if told else shared) if part):
         st.caption(plain_label(f"{words}."))
 
 
-def table_below(frame: pd.DataFrame, name: str, *methods: str, how: str = "") -> None:
+def table_below(
+    frame: pd.DataFrame, name: str, *methods: str, how: str = "", heads: Mapping[str, Head] = NO_HEADS
+) -> None:
     """The chart's table, to read and to download, and how it is computed.
 
     Args:
         methods: keys of `METHODS`: formula and source of each number.
         how: what is special to this table.
+        heads: as `show_table` takes them.
     """
     with st.expander(plain_label(f"Data and method: {name.replace('-', ' ')}")):
         st.text(visible("\n".join(([how] if how else []) + [METHODS[m] for m in methods])))
-        show_table(frame, width="stretch")
+        show_table(frame, heads, width="stretch")
         st.download_button(
             "Download CSV",
             guarded_csv(frame).encode("utf-8", "replace"),

@@ -77,7 +77,7 @@ def said(test: AppTest) -> str:
 
 def test_without_labels_the_page_says_what_to_do(page: AppTest) -> None:
     assert "There is no queue yet" in said(page)
-    assert "once two people have answered" in said(page)
+    assert "once two people have labelled" in said(page)
     assert "Nobody has labelled the safety" in said(page)
 
 
@@ -156,9 +156,15 @@ def test_labels_show_as_agreement_disputes_and_corrected_rates(page: AppTest) ->
     show(page)
     assert page.metric[0].label == "Alpha, coherence"
     assert 0.5 < float(page.metric[1].value) < 1.0
+    assert re.fullmatch(r"0\.\d\d to [01]\.\d\d, n = 1\d\d", page.metric[1].delta.replace("\\", ""))
+    for frame in page.dataframe:
+        heads = {
+            name: column.get("label") or name for name, column in json.loads(frame.proto.columns).items()
+        }
+        assert not [h for h in (heads.get(c, c) for c in frame.value.columns) if "_" in h]
     disputes = int(page.metric[4].value)
     assert disputes > 0
-    assert "corrected by people" in said(page)
+    assert "Corrected with human labels" in said(page).replace("\\", "")
     assert "<b>Ada</b>: " in said(page)
     next(t for t in page.text_input if t.label == "Why").set_value("as the guidelines have it")
     press(page, next(b.label for b in page.button if b.key and b.key.startswith("rule-")))
