@@ -266,13 +266,12 @@ class _Schedule(TrainerCallback):  # type: ignore[misc]
 
     @property
     def seconds(self) -> float:
-        """Of training, without what is measured on the way."""
+        """Of training, with what a mitigation finds out before it and without what is measured on the way."""
         return self._seconds + time.monotonic() - self._since
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         history = state.log_history  # of a run that goes on: what was kept with its state
         self._seconds = float(history[-1].get(SECONDS, 0.0)) if history else 0.0
-        self._since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> Any:
         self._following.on_step(state.global_step, int(state.num_input_tokens_seen or 0) - self._tokens)
