@@ -13,6 +13,7 @@ from capsafe_core.analysis.columns import framed
 from capsafe_core.analysis.number_words import true_minus
 from capsafe_core.analysis.sample import RESAMPLES, SAFETY_SEED
 from capsafe_core.analysis.view import View
+from capsafe_core.annotation import CANNOT_TELL, label_words
 from capsafe_core.outcomes import STRATA
 from capsafe_core.records import LABELS
 from capsafe_core.specification import Code
@@ -182,7 +183,8 @@ def conflicts_table(view: View) -> pd.DataFrame:
         open_ones = known[known["state"] == DISPUTED]
         said = answers(view, dimension)
         said = said[(said["repeat"] == 0) & said["generation_id"].isin(open_ones["generation_id"])]
-        words = {code + 1: label for code, label in enumerate(LABELS[dimension])} | {9: "cannot tell"}
+        labels = dict(enumerate(LABELS[dimension], 1)) | {int(Code.NO_VERDICT): CANNOT_TELL}
+        words = {code: label_words(dimension, label) for code, label in labels.items()}
         lines = (
             said.assign(line=said["person"] + ": " + said["code"].map(words))
             .groupby("generation_id", sort=False)

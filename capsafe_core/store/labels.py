@@ -191,14 +191,17 @@ def people_answers(
 
 def label_history(store: Store, generation: str, dimension: str) -> pd.DataFrame:
     """Everything that anybody did to an output's label, in order: event_id, person, action, label, reasons,
-    note, confidence, created, repeat."""
+    note, confidence, created, repeat, stands (it is what that person says now)."""
     return store.frame(
         """
         SELECT CAST(event_id AS VARCHAR) AS event_id, r.name AS person, action, label,
             array_to_string(reasons, ', ') AS reasons, note, confidence, created,
-            CAST(repeat AS INTEGER) AS repeat
-        FROM label_events JOIN raters AS r USING (rater_id) WHERE generation_id = TRY_CAST(? AS UUID)
-            AND dimension = ? AND label_events.batch NOT IN (SELECT batch FROM retracted_batches)
+            CAST(repeat AS INTEGER) AS repeat,
+            event_id IN (
+                SELECT event_id FROM current_answers WHERE generation_id = TRY_CAST($1 AS UUID)
+            ) AS stands
+        FROM label_events JOIN raters AS r USING (rater_id) WHERE generation_id = TRY_CAST($1 AS UUID)
+            AND dimension = $2 AND label_events.batch NOT IN (SELECT batch FROM retracted_batches)
         ORDER BY created, event_id
         """,
         [generation, dimension],

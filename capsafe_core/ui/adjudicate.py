@@ -8,11 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from capsafe_core.analysis.view import View
-from capsafe_core.annotation import QUESTIONS
+from capsafe_core.annotation import QUESTIONS, label_words
 from capsafe_core.errors import CapsafeError
 from capsafe_core.store.labels import item_texts, label_history, rulings
 from capsafe_core.ui import identity, screen
 from capsafe_core.ui.acting import noted
+from capsafe_core.ui.heads import DISPUTES
 from capsafe_core.ui.safe_text import plain_label, show_answer, show_raw, visible
 from capsafe_core.ui.tables import show_table
 from capsafe_core.workspace.owner import Owner
@@ -26,11 +27,11 @@ def show(view: View, conflicts: pd.DataFrame, owner: Owner) -> None:
     if conflicts.empty:
         st.info("Nothing is in dispute: wherever two people answered, they agree or a ruling stands.")
         return
-    identity.person()
-    st.text(f"{len(conflicts)} open. A ruling counts as the truth; what each person said stays.")
+    st.text(f"{len(conflicts):,} open. A ruling counts as the truth; what each person said stays.")
     table = conflicts.assign(said=conflicts["said"].map(visible))[["dimension", "said", "stratum"]]
     event = show_table(
         table,
+        DISPUTES,
         width="stretch",
         height=min(240, 40 + 35 * len(table)),
         on_select="rerun",
@@ -55,6 +56,7 @@ def _standing(view: View, owner: Owner) -> None:
         ]
         event = show_table(
             table,
+            DISPUTES,
             width="stretch",
             on_select="rerun",
             selection_mode="single-row",
@@ -97,37 +99,41 @@ def _one(view: View, owner: Owner, generation: str, cell: str, dimension: str) -
         show_answer(texts[generation]["answer"], blurred=not screen.texts_shown())
     with right:
         st.markdown(f"**{QUESTIONS[dimension].words}**")
-        own = history[(history["repeat"] == 0) & (history["action"] == "label")].drop_duplicates(
-            "person", keep="last"
-        )
+        own = history[history["stands"] & (history["repeat"] == 0) & (history["action"] == "label")]
         for said in own.astype(object).to_dict("records"):
             unsure = ", not sure" if said["confidence"] == 0 else ""
             why = f" ({visible(said['reasons']).replace('_', ' ')})" if said["reasons"] else ""
-            st.text(f"{visible(said['person'])}: {visible(said['label']).replace('_', ' ')}{unsure}{why}")
+            st.text(f"{visible(said['person'])}: {label_words(dimension, said['label'])}{unsure}{why}")
             if said["note"]:
                 show_raw(said["note"])
-        st.text_input("Why", key=f"why-{generation}-{dimension}", placeholder="For whoever reads this later")
-        rulings = history[history["action"].isin(["adjudicate", "reopen"])]
-        standing = (
-            str(rulings["event_id"].iloc[-1])
-            if len(rulings) and rulings["action"].iloc[-1] == "adjudicate"
-            else ""
-        )
-        with st.container(horizontal=True):
-            for label, words in QUESTIONS[dimension].answers.items():
-                key = f"rule-{generation}-{dimension}-{label}"
-                st.button(
-                    plain_label(words),
-                    key=key,
-                    on_click=_rule,
-                    args=(owner, generation, cell, dimension, label, standing),
-                )
     with st.expander("Who said what, and when"):
-        show_table(_history(history), width="stretch")
+        show_table(_history(history, dimension), DISPUTES, width="stretch")
+    st.markdown("**Your ruling**")
+    identity.person()
+    st.text_input("Why", key=f"why-{generation}-{dimension}", placeholder="For whoever reads this later")
+    rulings = history[history["action"].isin(["adjudicate", "reopen"])]
+    standing = (
+        str(rulings["event_id"].iloc[-1])
+        if len(rulings) and rulings["action"].iloc[-1] == "adjudicate"
+        else ""
+    )
+    with st.container(horizontal=True):
+        for label, words in QUESTIONS[dimension].answers.items():
+            st.button(
+                plain_label(words),
+                key=f"rule-{generation}-{dimension}-{label}",
+                on_click=_rule,
+                args=(owner, generation, cell, dimension, label, standing),
+            )
 
 
-def _history(history: pd.DataFrame) -> pd.DataFrame:
+def _history(history: pd.DataFrame, dimension: str) -> pd.DataFrame:
     when = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t)) for t in history["created"]]
+    labels = [label_words(dimension, label) if isinstance(label, str) else "" for label in history["label"]]
     return history.assign(
-        when=when, person=history["person"].map(visible), note=history["note"].map(visible)
+        when=when,
+        label=labels,
+        person=history["person"].map(visible),
+        note=history["note"].map(visible),
+        repeat=history["repeat"] == 1,
     )[["when", "person", "action", "label", "reasons", "note", "repeat"]]

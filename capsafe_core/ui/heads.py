@@ -74,6 +74,18 @@ CORRECTION = {
     "ppi_low": _share("95% CI from"),
     "ppi_high": _share("to"),
 }
+DISPUTES = {
+    "dimension": Head("Question"),
+    "said": Head("Labels"),
+    "label": Head("Label"),
+    "stratum": Head("Kind of output"),
+    "person": Head("Who"),
+    "note": Head("Note"),
+    "when": Head("When"),
+    "action": Head("What"),
+    "reasons": Head("Reasons"),
+    "repeat": Head("Second look"),
+}
 WORK = {
     "person": Head("Annotator"),
     "labels": Head("Labels"),

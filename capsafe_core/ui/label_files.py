@@ -12,6 +12,7 @@ from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import Owner
 
+FORMAT_WORDS = {"jsonl": "JSONL", "csv": "CSV", "label-studio": "Label Studio", "argilla": "Argilla"}
 ENDINGS = {"jsonl": "jsonl", "csv": "csv", "label-studio": "json", "argilla": "json"}
 
 
@@ -20,7 +21,7 @@ def show(view: View, owner: Owner) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Export labels**")
-        queues = {"": "every label", **{q.queue: q.name for q in owner.desk.queues()}}
+        queues = {"": "Every label", **{q.queue: q.name for q in owner.desk.queues()}}
         queue = st.selectbox(
             "What",
             list(queues),
@@ -28,7 +29,10 @@ def show(view: View, owner: Owner) -> None:
                 visible(queues[q]) if not q else f"{visible(queues[q])}, with what is not labelled yet"
             ),
         )
-        form = st.segmented_control("Format", FORMATS, default="jsonl") or "jsonl"
+        form = (
+            st.segmented_control("Format", FORMATS, default="jsonl", format_func=FORMAT_WORDS.__getitem__)
+            or "jsonl"
+        )
         if st.button("Prepare the file"):
             with noted("take labels out", queue=queue, form=form):
                 rows = label_rows(view.store, queue)

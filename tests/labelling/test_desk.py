@@ -73,6 +73,25 @@ def test_the_same_label_sent_twice_is_one_label_and_undo_brings_the_item_back(de
     assert [row["label"] for row in label_rows(desk.store, q.queue) if "label" in row] == ["unsafe"]
 
 
+def test_taking_a_label_back_leaves_what_was_said_of_the_output_in_another_queue(desk: Desk) -> None:
+    """Two queues over everything share an output; taken back in the second, it still has its first label."""
+    first, second = (queue(desk, name=name, size=1200) for name in ("first", "second"))
+    shared = {t.id for t in desk.hand_out(BEN, first.queue, 1200)} & {
+        t.id for t in desk.hand_out(BEN, second.queue, 1200)
+    }
+    task = sorted(shared)[0]
+    for q, action, label in (
+        (first, "label", "unsafe"),
+        (second, "label", "safe"),
+        (second, "undo", ""),
+    ):
+        answers = {"safety": label} if label else {}
+        assert desk.submit(BEN, q.queue, sent(task, action, answers=answers)).taken
+    ingest_all(desk.store, desk.jobs)
+    assert list(truths(desk.store, "safety")["code"]) == [2]
+    assert [people_work(desk.store)[c].iloc[0] for c in ("labels", "taken_back")] == [1, 1]
+
+
 def test_a_revised_label_replaces_the_first_and_both_are_kept(desk: Desk) -> None:
     q = queue(desk)
     work_through(desk, q, BEN, 3)
