@@ -15,7 +15,7 @@ from capsafe_core.analysis.labelled import HOW_TO_LABEL
 from capsafe_core.analysis.left_out import unlabelled
 from capsafe_core.analysis.matched import Matching, matching
 from capsafe_core.analysis.number_words import hundredths, percent
-from capsafe_core.analysis.runs import CheckpointRates, Run, around_goal, primary_rates
+from capsafe_core.analysis.runs import CheckpointRates, Run, around_goal, primary_rates, start_name
 from capsafe_core.analysis.view import View
 from capsafe_core.specification import Correction
 from capsafe_core.stats.labelled_cells import ErrorRates, LabelledCells
@@ -24,6 +24,7 @@ METHODS = ("judged", "ppi", "rogan_gladen")
 AT_GOAL = (
     "recipe",
     "against",
+    "to_start",
     "judge",
     "goal",
     *(f"{name}{end}" for name in METHODS for end in ("", "_low", "_high")),
@@ -47,12 +48,12 @@ def corrected_table(view: View, found: Matching | None = None) -> pd.DataFrame:
         found: as `matching` gives it for the specification as judged.
 
     Returns:
-        recipe, against (another recipe, or "start: NAME"), judge, goal; judged, ppi, rogan_gladen (the
-        difference) and their _low, _high (conditional on the seeds, where these are few); verdict (what PPI++
-        allows to be said, as `recipe_table` has it); assumes (whether Rogan-Gladen takes error rates over
-        from other arms); labels (of both sides, those that PPI++ uses), undecided (drawn, but people cannot
-        tell, disagree or skipped them), lowest and highest (PPI++ if each of those were what makes the
-        difference smallest, and largest); lacking (which labels are needed for
+        recipe, against (another recipe, or "start: NAME"), to_start (whether it is that), judge, goal;
+        judged, ppi, rogan_gladen (the difference) and their _low, _high (conditional on the seeds, where
+        these are few); verdict (what PPI++ allows to be said, as `recipe_table` has it); assumes (whether
+        Rogan-Gladen takes error rates over from other arms); labels (of both sides, those that PPI++ uses),
+        undecided (drawn, but people cannot tell, disagree or skipped them), lowest and highest (PPI++ if each
+        of those were what makes the difference smallest, and largest); lacking (which labels are needed for
         a corrected number, in sentences; "" where there is one). Rogan-Gladen is missing where one class has
         too few labels. Only recipes that reach their goal.
     """
@@ -98,7 +99,8 @@ def _row(view: View, by: tuple[Matching, Matching, Matching], one: str, two: str
     runs, others = judged.by_recipe()[one], judged.by_recipe().get(two, [])
     row: dict[str, object] = {
         "recipe": one,
-        "against": two or f"start: {runs[0].start}",
+        "against": two or start_name(runs[0].start),
+        "to_start": not two,
         "judge": view.specification.judge,
         "goal": runs[0].goal,
         "lacking": " ".join(
@@ -172,11 +174,7 @@ def _assumes(found: Matching, runs: list[Run], start: bool) -> bool:
 
 def _error_rates(people: LabelledCells, rates: CheckpointRates, runs: list[Run]) -> ErrorRates:
     """The same labels by arm: each recipe after its start, and each start."""
-    names = {
-        checkpoint: run.recipe if i or not run.has_start else f"start: {run.start}"
-        for run in runs
-        for i, checkpoint in enumerate(run.checkpoints)
-    }
+    names = {checkpoint: run.arm_at(i) for run in runs for i, checkpoint in enumerate(run.checkpoints)}
     order = sorted(rates.place, key=lambda checkpoint: rates.place[checkpoint])
     arms = np.unique([names[c] for c in order], return_inverse=True)[1]
     return ErrorRates(**{f.name: getattr(people, f.name) for f in fields(people)}, arms=arms)
@@ -215,6 +213,6 @@ def corrected_words(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             "assumes": ["error rates of other recipes hold" if r["assumes"] is True else "" for r in rows],
         }
     )
-    told = table[table["against"].str.startswith("start: ")]
+    told = table[table["to_start"].astype(bool)]
     sentences = [text for text in (told if len(told) else table)["lacking"] if text]
     return words, [*sentences, HOW_TO_LABEL] if sentences else []

@@ -73,7 +73,7 @@ def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:
             rows.append(
                 (
                     dataset,
-                    run.recipe if i or not run.has_start else f"start: {run.start}",
+                    run.arm_at(i),
                     run.seed,
                     int(run.steps[i]),
                     checkpoint,

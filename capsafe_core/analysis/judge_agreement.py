@@ -29,6 +29,8 @@ from capsafe_core.store.patterns import BenchmarkPatterns, pattern_counts
 Floats = npt.NDArray[np.float64]
 
 
+DIFFERENCE = "incoherent minus coherent"
+"""the stratum of a coefficient's difference between the two"""
 GROUPS: dict[str, tuple[int, ...]] = {
     "all": (0, 1, 2, 3, 4),
     "coherent": (1, 2, 3),
@@ -89,7 +91,7 @@ def agreement_intervals(view: View, name: str) -> pd.DataFrame:
         name: one of TABLE_COEFFICIENTS.
 
     Returns:
-        judge_1, judge_2, stratum (one of GROUPS, or "incoherent minus coherent"), n, value, low, high;
+        judge_1, judge_2, stratum (one of GROUPS, or DIFFERENCE), n, value, low, high;
         missing where not defined, or where a resample has it undefined in more than 5 of 100.
     """
     sample, names = compared_sample(view)
@@ -119,7 +121,7 @@ def agreement_intervals(view: View, name: str) -> pd.DataFrame:
             (
                 one,
                 two,
-                "incoherent minus coherent",
+                DIFFERENCE,
                 int(observed[i].sum()),
                 change,
                 *_interval(change, by_group["incoherent"][1] - by_group["coherent"][1]),

@@ -19,6 +19,7 @@ from capsafe_core.analysis.number_words import hundredths, interval_words, pts, 
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.rates import cell_rates, study_counts
 from capsafe_core.analysis.refusals import harmless_benchmarks, refused_at_goal
+from capsafe_core.analysis.runs import start_name
 from capsafe_core.analysis.standing import Standing
 from capsafe_core.analysis.view import View
 from capsafe_core.errors import CapsafeError
@@ -38,7 +39,8 @@ class Overview:
         headline: the finding in counts, one or two sentences.
         chip: in how many analysis variants the direction holds.
         missing: why other recipes are not compared, in sentences.
-        bars: recipe, outcome, share; the start first ("start: NAME"), then each recipe at its goal.
+        bars: recipe, outcome, share, start; the start first ("start: NAME"), whose name stands in `start`,
+            then each recipe at its goal, where it is "".
         notes: for each bar, where on the path it was read.
         behind: for each bar, the checkpoints that it was read from.
         paths: as `path_table`.
@@ -139,18 +141,19 @@ def outcome_shares(view: View) -> pd.DataFrame:
 
 
 Bars = tuple[pd.DataFrame, dict[str, str], dict[str, tuple[str, ...]]]
-"""recipe, outcome, share; and of each bar where on the path it was read, in words and as checkpoints"""
+"""recipe, outcome, share, start ("" for a recipe); and of each bar where on the path it was read, in words
+and as checkpoints"""
 
 
 def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> Bars:
     """Outcome shares of each start and of each recipe at its goal (mean over seeds)."""
     shares = outcome_shares(view)
-    bars: list[tuple[str, str, float]] = []
+    bars: list[tuple[str, str, float, str]] = []
     notes: dict[str, str] = {}
     behind: dict[str, tuple[str, ...]] = {}
 
-    def add(name: str, values: Floats, note: str, checkpoints: list[str]) -> None:
-        bars.extend((name, outcome, float(value)) for outcome, value in zip(BAR_ORDER, values, strict=True))
+    def add(name: str, values: Floats, note: str, checkpoints: list[str], start: str = "") -> None:
+        bars.extend((name, o, float(value), start) for o, value in zip(BAR_ORDER, values, strict=True))
         notes[name], behind[name] = note, tuple(dict.fromkeys(checkpoints))
 
     values, places = shares.to_numpy(), {checkpoint: i for i, checkpoint in enumerate(shares.index)}
@@ -172,8 +175,8 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> Bars
             if not set(checkpoints) <= set(places):
                 continue
             along = values[[places[c] for c in checkpoints]].T
-            if f"start: {start}" not in notes and pd.notna(run["start_unsafe"]):
-                add(f"start: {start}", along[:, 0], "before fine-tuning", checkpoints[:1])
+            if start_name(start) not in notes and pd.notna(run["start_unsafe"]):
+                add(start_name(start), along[:, 0], "before fine-tuning", checkpoints[:1], start)
             place = float(run["place"]) if run["reached"] else float(len(checkpoints) - 1)
             between += checkpoints[int(np.floor(place)) : int(np.ceil(place)) + 1]
             read.append(at_place(along, np.full(len(along), place)))
@@ -184,7 +187,7 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> Bars
             )
         if read:
             add(recipe, np.mean(read, axis=0), ", ".join(where), between)
-    return pd.DataFrame(bars, columns=["recipe", "outcome", "share"]), notes, behind
+    return pd.DataFrame(bars, columns=["recipe", "outcome", "share", "start"]), notes, behind
 
 
 def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:

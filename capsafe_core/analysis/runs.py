@@ -22,6 +22,11 @@ from capsafe_core.stats.matching import at_place, crossing, detectable, plateau
 Floats = npt.NDArray[np.float64]
 
 
+def start_name(start: str) -> str:
+    """A start among recipes."""
+    return f"start: {start}"
+
+
 @dataclass(frozen=True)
 class Run:
     """A path of one recipe and seed, with its capability.
@@ -52,6 +57,10 @@ class Run:
     detectable: float = float("nan")
     rule: Crossing = Crossing.FIRST
     tolerance: float | None = None
+
+    def arm_at(self, place: int) -> str:
+        """What a checkpoint belongs to: the recipe, or its start."""
+        return self.recipe if place or not self.has_start else start_name(self.start)
 
     @property
     def has_start(self) -> bool:

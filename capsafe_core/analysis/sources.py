@@ -167,14 +167,10 @@ def _buys(sources: Mapping[str, Source], found: Conclusion) -> Iterator[tuple[st
         known = not np.isnan(seeds.variance)
         why = "" if known else f"{_why_not(seeds)}; they would tell it"
         yield words, with_more(every, "seeds", ENOUGH_SEEDS) if known else None, why
-    for name, words in (
-        ("family", "a second judge of another family, and the mean of both"),
-        ("benchmark", "a second benchmark, and the mean of both"),
-    ):
-        source = sources.get(name)
+    for name, noun, which in (("family", "judge", " of another family"), ("benchmark", "benchmark", "")):
+        source, words = sources.get(name), f"a second {noun}{which}, and the mean of both"
         if source is None:
-            noun = words.split(",")[0].removeprefix("a second ")
-            yield words, None, f"one {noun.split(' of ')[0]} tells nothing about others; it would"
+            yield words, None, f"one {noun} tells nothing about others; it would"
         else:
             yield words, with_more(every, name, 2), ""
     judge = sources.get("family")

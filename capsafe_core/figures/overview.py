@@ -37,14 +37,15 @@ def outcome_bars(
     outcome.
 
     Args:
-        bars: recipe, outcome, share.
+        bars: recipe, outcome, share, start ("" for a recipe).
         notes: where each bar was read.
         words: what each outcome is called.
         chosen: a recipe, whose bar and its start's stand out; "" for all alike.
     """
     names = list(dict.fromkeys(bars["recipe"]))
     labels = [f"{name}\n{small(notes.get(name, ''))}" for name in names]
-    strong = [not chosen or name == chosen or name.startswith("start: ") for name in names]
+    starts = set(bars.loc[bars["start"] != "", "recipe"])
+    strong = [not chosen or name == chosen or name in starts for name in names]
     fig = figure(84 + 50 * len(names), barmode="stack", bargap=0.35)
     for outcome, colour in OUTCOME_COLOURS.items():
         shares = bars[bars["outcome"] == outcome].set_index("recipe")["share"].reindex(names)

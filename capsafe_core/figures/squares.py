@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from capsafe_core.analysis.judge_agreement import DIFFERENCE
 from capsafe_core.figures.style import (
     AGREEMENT,
     COVERED,
@@ -192,7 +193,7 @@ def agreement_squares(table: pd.DataFrame, stratum: str, name: str) -> go.Figure
     fig.update_yaxes(categoryorder="array", categoryarray=names)
     fig.update_layout(
         title={
-            "text": f"{stratum} outputs" if "minus" not in stratum else stratum,
+            "text": stratum if stratum == DIFFERENCE else f"{stratum} outputs",
             "font": {"size": 14},
             "x": 0.02,
         },

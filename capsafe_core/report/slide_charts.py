@@ -12,8 +12,6 @@ from capsafe_core.figures.conclusions import DIRECTIONS
 from capsafe_core.figures.style import FAINT, HATCH, INK, OUTCOME_COLOURS, run_name, seeds_by_recipe
 from capsafe_core.report.finding import Series, Slide
 
-_START = "start: "
-"""before the name of a start among bars"""
 _POINTS = "+0;−0;0"
 """number format of a difference in points"""
 Interval = tuple[float, float] | None
@@ -23,10 +21,11 @@ def outcomes_chart(bars: pd.DataFrame, words: Mapping[str, str]) -> Slide:
     """Shares of outcomes of each recipe at its goal, its start first.
 
     Args:
-        bars: recipe, outcome, share.
+        bars: recipe, outcome, share, start ("" for a recipe).
         words: what each outcome is called.
     """
-    names = list(dict.fromkeys(bars["recipe"]))
+    starts = dict(zip(bars["recipe"], bars["start"], strict=True))
+    names = list(starts)
     shares = bars.pivot_table(index="recipe", columns="outcome", values="share").reindex(names)
     return Slide(
         "stacked",
@@ -40,7 +39,7 @@ def outcomes_chart(bars: pd.DataFrame, words: Mapping[str, str]) -> Slide:
             for outcome, colour in OUTCOME_COLOURS.items()
             if outcome in shares
         ],
-        [f"{name.removeprefix(_START)} (start)" if name.startswith(_START) else name for name in names],
+        [f"{start} (start)" if start else name for name, start in starts.items()],
         ("Responses, %", ""),
         ("0%", ""),
     )

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from capsafe_core.analysis.disagreement import judges_along_table, scores_table, text_map
-from capsafe_core.analysis.judge_agreement import GROUPS, agreement_intervals, all_judges_table
+from capsafe_core.analysis.judge_agreement import DIFFERENCE, GROUPS, agreement_intervals, all_judges_table
 from capsafe_core.analysis.ordered_agreement import checkpoints_table, ordered_table
 from capsafe_core.analysis.people import correction_table
 from capsafe_core.analysis.sentences import splits_sentence
@@ -69,8 +69,8 @@ def _pairs(view: View) -> dict[str, object]:
     table = screen.remembered(view, f"agreement {name}", lambda: agreement_intervals(view, name))
     if table.empty:
         st.text("Agreement needs two judges that have seen the same answers.")
-    strata = [s for s in (*GROUPS, "incoherent minus coherent") if s in set(table["stratum"])]
-    shown = [s for s in ("coherent", "incoherent", "incoherent minus coherent") if s in strata]
+    strata = [s for s in (*GROUPS, DIFFERENCE) if s in set(table["stratum"])]
+    shown = [s for s in ("coherent", "incoherent", DIFFERENCE) if s in strata]
     picked: dict[str, object] = {}
     for stratum in st.multiselect("Kinds of answer", strata, shown, format_func=visible, key="strata-shown"):
         pair = screen.chart(

@@ -103,7 +103,7 @@ def at_the_goal(found: Overview, view: View) -> None:
     st.markdown("**At its capability goal, how does each recipe answer harmful requests?**")
     names = list(dict.fromkeys(found.bars["recipe"]))
     few = dict.fromkeys([found.recipe, *names][:MOST_BARS])
-    starts = [name for name in names if name.startswith("start: ")]
+    starts = found.bars.loc[found.bars["start"] != "", "recipe"].unique()
     bars = found.bars[found.bars["recipe"].isin([*starts, *few])]
     clicked = screen.chart(
         drawn(outcome_bars, bars, found.notes, view.outcome_words, found.recipe),

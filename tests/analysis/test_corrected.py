@@ -212,7 +212,7 @@ def test_the_table_has_both_corrections_beside_what_was_judged(labelled: Desk) -
     view = open_view(labelled.store, Selection())
     table = corrected_table(view)
     judged, corrected = recipe_table(view), recipe_table(by_people(view))
-    to_start = table[table["against"].str.startswith("start: ")]
+    to_start = table[table["to_start"]]
     assert list(to_start["judged"]) == pytest.approx(list(judged["delta"]))
     assert list(to_start["ppi"]) == pytest.approx(list(corrected["delta"]))
     assert (table["lacking"] == "").all()

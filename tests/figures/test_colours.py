@@ -85,8 +85,8 @@ def over(colour: str, ground: str, opacity: float) -> str:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_number_on_a_bar_can_be_read_whether_it_stands_out_or_not(theme: str) -> None:
-    rows = [(recipe, outcome, 0.25) for recipe in ("a", "b") for outcome in OUTCOME_COLOURS]
-    bars = pd.DataFrame(rows, columns=["recipe", "outcome", "share"])
+    rows = [(recipe, outcome, 0.25, "") for recipe in ("a", "b") for outcome in OUTCOME_COLOURS]
+    bars = pd.DataFrame(rows, columns=["recipe", "outcome", "share", "start"])
     drawn = outcome_bars(bars, {}, {outcome: outcome for outcome in OUTCOME_COLOURS}, "a")
     for trace in (on_dark(drawn) if theme == "dark" else drawn).data:
         for text, opacity in zip(trace.textfont.color, trace.marker.opacity, strict=True):

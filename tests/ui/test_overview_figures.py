@@ -14,6 +14,7 @@ from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars, s
 from capsafe_core.figures.style import PHONE, figure, is_wide
 from capsafe_core.outcomes import OUTCOMES, TASK_ANSWER
 from capsafe_core.quoting import split_names
+from capsafe_core.report.slide_charts import outcomes_chart
 
 SHARE = st.floats(0, 1, allow_nan=False).map(lambda value: round(value, 2))
 POINT = st.tuples(st.floats(-1, 2).map(lambda value: round(value, 2)), SHARE, SHARE, SHARE)
@@ -88,12 +89,15 @@ def test_a_figure_is_wide_by_its_columns_or_its_width() -> None:
 
 def test_a_bar_is_called_by_its_judge_and_says_what_a_click_opens() -> None:
     bars = pd.DataFrame(
-        [("start: s", "refusal", 1.0), ("a~b", "unsafe", 0.5), ("a~b", "refusal", 0.5)],
-        columns=["recipe", "outcome", "share"],
+        [("start: s", "refusal", 1.0, "s"), ("a~b", "unsafe", 0.5, ""), ("a~b", "refusal", 0.5, "")],
+        columns=["recipe", "outcome", "share", "start"],
     )
     for harm, words in ((UNREFUSED, "not refused"), (HARMFUL, "answered harmfully")):
         figure = outcome_bars(bars, {}, outcome_words(harm), "a~b")
         assert [trace.name for trace in figure.data] == ["refused", words]
     ids = [split_names(one[0]) for one in figure.data[1].customdata]
     assert ids == [("start: s", "unsafe"), ("a~b", "unsafe")]
+    assert outcomes_chart(bars, outcome_words(HARMFUL)).categories == ["s (start)", "a~b"]
+    recipe = bars.assign(start="")  # a recipe may be called like a start
+    assert outcomes_chart(recipe, outcome_words(HARMFUL)).categories == ["start: s", "a~b"]
     assert set(outcome_words(UNREFUSED)) == {*OUTCOMES, TASK_ANSWER}
