@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capsafe_core.labelling.desk import Desk
@@ -22,10 +23,14 @@ class Waiting:
     def words(self) -> str:
         """Its name, whose it is, and why there is nothing to label in it."""
         people = self.record.settings["assigned"]
-        whose = "yours" if self.own else f"assigned to {and_words(people)}" if people else ""
+        whose = "yours" if self.own else f"assigned to {_short(people)}" if people else ""
         done = "" if self.left or (people and not self.own) else "nothing left for you"
         about = ", ".join(filter(None, (whose, done if self.record.state == "open" else self.record.state)))
         return f"{self.record.name} ({about})" if about else self.record.name
+
+
+def _short(people: Sequence[str]) -> str:
+    return and_words(people) if len(people) < 3 else f"{len(people)} others"
 
 
 def waiting_queues(desk: Desk, person: Person) -> list[Waiting]:

@@ -69,11 +69,12 @@ def bench(owner: Owner, queue: QueueRecord) -> None:
     data["receipts"] = [receipt.__dict__ for receipt in st.session_state.pop(f"{key}-receipts", [])]
     data["warning"] = st.session_state.pop(f"{key}-warning", "")
     data["practice"] = None if st.session_state[known] else [_example(e) for e in guidelines.practice]
+    with st.container():  # always there, so that the bench keeps its place, and with it what it holds
+        if data["empty"]:
+            _onward(desk, person, queue)
     _COMPONENT(
         key=key, data={**data, **_fixed(person, queue, guidelines)}, on_outbox_change=take, height="content"
     )
-    if data["empty"]:
-        _onward(desk, person, queue)
 
 
 def _onward(desk: Desk, person: Person, queue: QueueRecord) -> None:
@@ -134,7 +135,7 @@ def _next(owner: Owner, person: Person, queue: QueueRecord) -> dict[str, Any]:
         return {
             "tasks": [],
             "recent": [],
-            "progress": {"mine": 0, "today": 0, "done": 0, "total": 0},
+            "progress": _progress(desk, person, queue),
             "message": f"{error.message} {error.hint}",
             "empty": True,
         }
@@ -154,6 +155,14 @@ def _next(owner: Owner, person: Person, queue: QueueRecord) -> dict[str, Any]:
             f" {gone} of its outputs were taken out of the store and are not asked about." if gone else ""
         )
     return {"tasks": tasks, "recent": past, "progress": progress, "message": message, "empty": not tasks}
+
+
+def _progress(desk: Desk, person: Person, queue: QueueRecord) -> dict[str, int]:
+    """How far a queue is that hands out nothing: it is paused, closed, somebody else's, or gone."""
+    try:
+        return dict(desk.progress(person, queue.queue).__dict__)
+    except CapsafeError:
+        return {"mine": 0, "today": 0, "done": 0, "total": 0}
 
 
 def _texts(owner: Owner, tasks: list[Task]) -> dict[str, dict[str, Any]]:
