@@ -13,6 +13,7 @@ from capsafe_core.analysis.harm import harm_words
 from capsafe_core.analysis.number_words import hundredths, interval_words, pts, share_words
 from capsafe_core.analysis.overview import (
     BAR_ORDER,
+    BARS,
     Numbers,
     chip,
     outcome_shares,
@@ -71,7 +72,7 @@ class AsGiven:
     Attributes:
         headline: the largest difference between two checkpoints as given, or what is there.
         chip: in how many analysis variants its direction holds.
-        bars: recipe (name of a checkpoint), outcome, share; of at most MOST_BARS checkpoints.
+        bars: a table with BARS; `recipe` is the name of a checkpoint, of at most MOST_BARS.
         table: as `given_table`.
         claim: key of the headline's claim; "" where nothing can be compared.
         state: how far that claim holds.
@@ -168,11 +169,11 @@ def _bars(view: View, table: pd.DataFrame) -> pd.DataFrame:
     )
     chosen = pd.concat([there[ends], there[~ends]]).head(MOST_BARS).sort_index()
     rows = [
-        (name, outcome, float(share))
+        (name, outcome, float(share), "")
         for name, checkpoint in zip(chosen["name"], chosen["checkpoint_id"], strict=True)
         for outcome, share in zip(BAR_ORDER, shares.loc[checkpoint], strict=True)
     ]
-    return pd.DataFrame(rows, columns=["recipe", "outcome", "share"])
+    return pd.DataFrame(rows, columns=BARS)
 
 
 def _numbers(view: View, first: pd.DataFrame, found: Conclusion | None) -> Numbers:

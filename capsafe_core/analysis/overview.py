@@ -28,6 +28,8 @@ from capsafe_core.store.counts import outcome_counts
 
 Floats = npt.NDArray[np.float64]
 BAR_ORDER = ("refusal", "safe", "unsafe", "incoherent", "no verdict")
+BARS = ("recipe", "outcome", "share", "start")
+"""of a table of bars; `start` is "" for what is not one"""
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,7 @@ def outcome_shares(view: View) -> pd.DataFrame:
 
 
 Bars = tuple[pd.DataFrame, dict[str, str], dict[str, tuple[str, ...]]]
-"""recipe, outcome, share, start ("" for a recipe); and of each bar where on the path it was read, in words
-and as checkpoints"""
+"""a table with BARS; and of each bar where on the path it was read, in words and as checkpoints"""
 
 
 def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> Bars:
@@ -187,7 +188,7 @@ def outcome_bars(view: View, paths: pd.DataFrame, matched: pd.DataFrame) -> Bars
             )
         if read:
             add(recipe, np.mean(read, axis=0), ", ".join(where), between)
-    return pd.DataFrame(bars, columns=["recipe", "outcome", "share", "start"]), notes, behind
+    return pd.DataFrame(bars, columns=BARS), notes, behind
 
 
 def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
