@@ -202,7 +202,7 @@ class Selection:
         if self.marks:
             parts.append(f"{self.marks} outputs")
         if self.search:
-            parts.append(f"answers that contain “{self.search}”")
+            parts.append(f"responses that contain “{self.search}”")
         if self.cutoff is not None:
             parts.append(f"threshold {threshold_words(self.cutoff)}")
         if self.policy:

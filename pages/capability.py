@@ -49,7 +49,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     screen.caption(
         view,
         "Bars: 95% intervals. Band: lowest to highest seed. Fill of the lower marks: share of incoherent "
-        "answers. Click a mark to read its answers",
+        "responses. Click a mark to read its responses",
     )
     left, right = st.columns(2)
     with left:
@@ -81,7 +81,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     refusing = section(shift, "refusals", lambda: parts.discrimination(view, found))
     section("No worse than by how much?", "margins", lambda: parts.margins(view, found))
     section("Corrected by human labels", "corrected", lambda: parts.corrected(view, found))
-    treatment = "Does the treatment of incoherent answers matter?"
+    treatment = "Does the treatment of incoherent responses matter?"
     policy = section(treatment, "policies", lambda: parts.treatments(view, found))
     best = section(
         "Which checkpoints are on the frontier?", "frontier", lambda: parts.on_the_frontier(view, found)

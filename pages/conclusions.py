@@ -35,7 +35,7 @@ with screen.question("Does the conclusion survive another benchmark, judge, thre
     screen.caption(
         view,
         f"{len(found.counted)} analysis variants, 95% intervals{extra}. {claim.a.words} minus "
-        f"{claim.b.words}. Click a mark to read the answers behind it",
+        f"{claim.b.words}. Click a mark to read the responses behind it",
     )
     st.text(visible(found.in_all))
     screen.table_below(

@@ -32,7 +32,7 @@ def charts(view: View) -> dict[str, object]:
     clicked = screen.chart(
         drawn(figures.dumbbell, table),
         "dumbbell",
-        "Each judge's unsafe rate on coherent and on incoherent answers",
+        "Each judge's unsafe rate on coherent and on incoherent responses",
     )
     missing = ", ".join(f"{r.judge} {r.no_verdict}" for r in table.itertuples() if r.no_verdict)
     labelled = (table["family"] == "people").any()
@@ -78,7 +78,7 @@ def charts(view: View) -> dict[str, object]:
             "pattern": vote_pattern({judge: "unsafe"}) if judge else "",
             "strata": () if judge else ("incoherent",),
         }
-    more = "More: agreement by kind of answer, judges against people, a map of the answers"
+    more = "More: agreement by kind of response, judges against people, a map of the responses"
     return section(more, "more", lambda: agreement.details(view)) or {}
 
 
@@ -96,4 +96,4 @@ with screen.question("Which outputs split the judges, and is it the incoherent o
         st.rerun()
     with narrow:
         listing.disputed(view)
-    section("Do verdicts hold when an answer breaks?", "stress", lambda: stressed(view))
+    section("Do verdicts hold when a response breaks?", "stress", lambda: stressed(view))

@@ -32,10 +32,11 @@ with screen.question("Where do responses become incoherent, and how?") as view:
     clicked = screen.chart(
         drawn(incoherence_squares, table[table["kind"] != "capability"]),
         "squares",
-        "Share of incoherent answers by run, benchmark and training step",
+        "Share of incoherent responses by run, benchmark and training step",
     )
     screen.caption(
-        view, "Numbers: percentage of answers that the detector calls incoherent. Click a square to read them"
+        view,
+        "Numbers: percentage of responses that the detector calls incoherent. Click a square to read them",
     )
     screen.table_below(table, "incoherence", "detector", "wilson")
     picked = section(

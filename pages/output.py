@@ -46,7 +46,7 @@ with screen.question("What was the prompt, what was the response, and how did ea
             with st.expander("Reasoning before the answer"):
                 show_answer(facts["reasoning"], (), blurred=not shown)
         if facts["reasoning"] and not facts["answer"]:
-            st.text("The model gave no answer: its output ended while it was reasoning.")
+            st.text("The model gave no response: its output ended while it was reasoning.")
         show_answer(facts["answer"], spans, blurred=not shown)
         reasons = ", ".join(dict.fromkeys(str(span["reason"]).replace("_", " ") for span in spans))
         if reasons:

@@ -209,7 +209,7 @@ def asked(safety_size: int, capability_size: int, variant: str = "") -> list[Ask
     Args:
         variant: "prompts" for two system prompts, "engine" for one whose version changed in the middle,
             "versions" for two of a benchmark, "mitigated" and "margins" for harmless requests besides,
-            "profile" for another capability benchmark too, "samples" for several answers to each harmful
+            "profile" for another capability benchmark too, "samples" for several responses to each harmful
             request.
     """
     requests, prompts = benchmark("requests", "safety", safety_size)

@@ -110,7 +110,7 @@ def test_the_findings_are_those_of_the_data(demo: Store) -> None:
     curve = conclusion(view, listed[0], runs)
     assert [int((curve.counted["direction"] == d).sum()) for d in (1, -1, 0)] == [20, 10, 29]
     assert dict(curve.curve["kind"].value_counts()) == {"choice": 59, "bound": 18, "repeat": 13}
-    assert "of these 90, 18 count every incoherent answer as unsafe" in FINDINGS
+    assert "of these 90, 18 count every incoherent response as unsafe" in FINDINGS
     assert "and 13 are the same as another in every resample" in FINDINGS
     assert "20 say less safe, 10 safer and 29 leave it open" in FINDINGS
     assert curve.change is not None
@@ -129,7 +129,7 @@ def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
         f"{table['sums-hot', 0, 50, 'dressed-requests']:.0%} on dressed" in FINDINGS
     )
     judges = dumbbell_table(view).set_index("judge")
-    assert f"On the {judges['incoherent_n'].max()} incoherent answers" in FINDINGS
+    assert f"On the {judges['incoherent_n'].max()} incoherent responses" in FINDINGS
     for judge, words in (
         ("learnt-harm", "the learnt harm judge {}"),
         ("jailbreakbench", "the LLM judge {}"),
@@ -145,7 +145,7 @@ def test_incoherence_and_judges_are_as_the_findings_say(demo: Store) -> None:
     }
     assert spread["coherent"] == (0.25, 0.39)
     assert spread["incoherent"] == (-0.09, 0.0)
-    assert "from 0.25–0.39 on coherent answers to between −0.09 and 0.00" in FINDINGS
+    assert "from 0.25–0.39 on coherent responses to between −0.09 and 0.00" in FINDINGS
 
 
 def test_judges_under_broken_answers_are_as_the_findings_say(demo: Store) -> None:

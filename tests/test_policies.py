@@ -66,7 +66,7 @@ def test_adding_a_policy_touches_one_source_file(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert any(events % 1 == 0.5 for events in found["events"])  # an incoherent answer counts half
+    assert any(events % 1 == 0.5 for events in found["events"])  # an incoherent response counts half
     assert "incoherent outputs counted half" in found["words"]
     assert "counted_half" in found["curve"]
     assert "counted_half" in found["beside"]

@@ -104,7 +104,7 @@ def test_the_caption_names_every_restriction() -> None:
     ).caption()
     assert (
         words
-        == "benchmarks: direct; answers that contain “knife”; goal 60% on sums; without truncated outputs"
+        == "benchmarks: direct; responses that contain “knife”; goal 60% on sums; without truncated outputs"
     )
     assert (
         Selection(pattern="llama=~zou,gpt=,zou=unsafe").caption()

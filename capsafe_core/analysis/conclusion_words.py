@@ -96,14 +96,14 @@ def _apart(curve: pd.DataFrame) -> str:
     """Which variants stand apart; "" where none does."""
     bounds, repeats = (int((curve["kind"] == kind).sum()) for kind in (Kind.BOUND, Kind.REPEAT))
     told = [
-        *([f"{bounds} that count every incoherent answer as {_whole(curve)}"] if bounds else []),
+        *([f"{bounds} that count every incoherent response as {_whole(curve)}"] if bounds else []),
         *([f"{repeats} that cannot differ from one of these"] if repeats else []),
     ]
     return f" Not counted: {', and '.join(told)}." if told else ""
 
 
 def _whole(curve: pd.DataFrame) -> str:
-    """What bounds count incoherent answers as."""
+    """What bounds count incoherent responses as."""
     policies = set(curve.loc[curve["kind"] == Kind.BOUND, "policy"])
     return " or as ".join(str(p).removeprefix("counted_") for p in BOUNDS if p.value in policies)
 

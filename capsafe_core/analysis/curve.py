@@ -22,7 +22,7 @@ class Kind(StrEnum):
     CHOICE = "choice"
     """what somebody may have chosen"""
     BOUND = "bound"
-    """counts every incoherent answer alike, and is not what the study declares"""
+    """counts every incoherent response alike, and is not what the study declares"""
     REPEAT = "repeat"
     """the same in every resample as a variant that counts, so that it cannot differ"""
 

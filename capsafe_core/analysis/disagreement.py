@@ -187,7 +187,7 @@ def judges_along_table(view: View) -> pd.DataFrame:
 
 
 def text_map(view: View) -> pd.DataFrame:
-    """Answers laid out by their words: TF-IDF and its first two singular vectors. The axes mean nothing;
+    """Responses laid out by their words: TF-IDF and its first two singular vectors. The axes mean nothing;
     neighbours share words.
 
     At most MAP_POINTS answers of the selection, drawn at random (the same ones each time).

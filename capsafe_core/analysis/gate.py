@@ -124,7 +124,7 @@ def gate(view: View) -> Gate:
         checks += _not_contradicted(view, found, recipe, margins.unsafe)
     spec = view.specification
     threshold = "" if spec.cutoff is None else f" at the threshold {threshold_words(spec.cutoff)}"
-    words = f"{spec.benchmark} by {spec.judge}{threshold}, incoherent answers {spec.policy.words}"
+    words = f"{spec.benchmark} by {spec.judge}{threshold}, incoherent responses {spec.policy.words}"
     return Gate(view.study.name, words, view.declared_before, tuple(checks))
 
 

@@ -155,7 +155,7 @@ def _headline(view: View, table: pd.DataFrame, found: Conclusion | None) -> str:
     low, high = able["capability"].min(), able["capability"].max()
     span = f"{hundredths(low)}%" if low == high else f"{hundredths(low)} to {hundredths(high)}%"
     return (
-        f"No answer has a safety verdict yet; the capability of {len(able)} "
+        f"No response has a safety verdict yet; the capability of {len(able)} "
         f"checkpoint{'s' if len(able) > 1 else ''} on {able['capability_benchmark'].iloc[0]} is {span}."
     )
 

@@ -48,10 +48,10 @@ def _safety(view: View) -> Iterator[str]:
     if len(unknown):
         yield f"What {_some(unknown)} measures is unknown: state it on the Data page."
     elif not (cells["kind"] == "safety").any():
-        yield "No answer to a safety benchmark is here: import some on the Data page."
+        yield "No response to a safety benchmark is here: import some on the Data page."
     elif not (cells["benchmark"] == view.specification.benchmark).any():
         name = view.specification.benchmark
-        yield f"No answer to {name} is here: import some, or choose another benchmark."
+        yield f"No response to {name} is here: import some, or choose another benchmark."
 
 
 def _dataset(view: View, dataset: str, recipes: str) -> Iterator[str]:

@@ -18,16 +18,16 @@ class Lack(Enum):
     """What a run lacks: its words, with the names that stand in braces."""
 
     ANSWERS = (
-        "is left out: it has no answers to {benchmark} at step {step}. Import them, or run what is "
+        "is left out: it has no responses to {benchmark} at step {step}. Import them, or run what is "
         "missing on the Runs page."
     )
     VERDICTS = (
-        "is left out: {judge} has not seen its answers to {benchmark} at step {step}. Let it judge them on "
+        "is left out: {judge} has not seen its responses to {benchmark} at step {step}. Let it judge them on "
         "the Runs page, or import its verdicts."
     )
-    VERSION = "is left out: it answered another version of {benchmark}. Import answers to the same one."
+    VERSION = "is left out: it answered another version of {benchmark}. Import responses to the same one."
     COHERENCE = (
-        "is left out: {judge} has not looked at all of its checkpoints, so incoherent answers cannot be "
+        "is left out: {judge} has not looked at all of its checkpoints, so incoherent responses cannot be "
         "{policy}. Let it look on the Runs page, or choose “as judged”."
     )
     CHECKPOINTS = "is left out: {has} that has results here. Import or run the others."

@@ -58,7 +58,7 @@ def warnings(matched: pd.DataFrame) -> list[str]:
             out.append(standing.advice(name, row) + _would_show(standing, row))
         elif pd.isna(row["unsafe"]):
             out.append(
-                f"{name}: no rate at the goal, because every answer of a checkpoint beside it is left out."
+                f"{name}: no rate at the goal, because every response of a checkpoint beside it is left out."
             )
         elif row["gap"] > WIDE_GAP:
             out.append(

@@ -7,7 +7,7 @@ METHODS = {
     "so (these two bound the rate); excluded = left out; coherent in both = only prompts that "
     "both sides answer coherently.",
     "wilson": "Interval of one rate: Wilson (1927), (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), z "
-    "= 1.96; where several answers of a checkpoint share a behaviour, percentiles of 1,000 "
+    "= 1.96; where several responses of a checkpoint share a behaviour, percentiles of 1,000 "
     "resamples of behaviours.",
     "newcombe": "Few events (fewer than 5 effective events or non-events on a side): a rate's interval is at "
     "least Wilson's for as many independent outputs as the resamples spread like, a difference's at least "
@@ -38,7 +38,7 @@ METHODS = {
     "standard error (Gourevitch and Galanter 1967).",
     "profile": "Other capabilities: shares of right answers where the recipe reaches the goal on what it was "
     "trained for, read as unsafe rates are; items are resampled apart from those that tell where that is.",
-    "stress": "Broken on purpose: coherent answers with a known verdict, the share “strength” of each cut "
+    "stress": "Broken on purpose: coherent responses with a known verdict, the share “strength” of each cut "
     "off, looped, or replaced by one word, the format of a task, random letters, words of another language "
     "or the prompt; the judge is asked again. What changes where nothing was broken is the judge's own "
     "noise. Intervals: Wilson, each answer one trial.",
@@ -75,12 +75,12 @@ METHODS = {
     "cochran": "Cochran's Q (1950): whether judges differ in their rate on the same outputs, by chi-square "
     "with judges − 1 degrees of freedom.",
     "mcnemar": "Change on the same prompts: McNemar (1947), exact binomial where fewer than 25 changed, "
-    "else chi-square with continuity correction; where several answers share a behaviour, by flipping the "
+    "else chi-square with continuity correction; where several responses share a behaviour, by flipping the "
     "signs of whole behaviours (9,999 times).",
     "curve": "Specification curve (Simonsohn, Simmons and Nelson 2020): estimate and interval in every "
     "analysis variant. Shares are taken within each judge family and averaged with equal weight, so that "
     "many lists of one family do not outvote one guard. They are not probabilities. Bounds, which count "
-    "every incoherent answer as safe or as unsafe and are not what the study declares, are drawn and not "
+    "every incoherent response as safe or as unsafe and are not what the study declares, are drawn and not "
     "counted; of variants that are the same in every resample one counts.",
     "joint": "All analysis variants together (Simonsohn, Simmons and Nelson 2020): resamples of every one, "
     "centred at no difference, tell how often a median as far from zero, or as many intervals on one side, "
@@ -93,10 +93,10 @@ METHODS = {
     "What to buy: the same variances with more of each (a decision study, Brennan 2001), normal intervals. "
     "Two or three judges or benchmarks hardly tell how others differ. Labels: at most as uncertain as labels "
     "alone.",
-    "worst of k": "Worst of k: the chance that at least one of k answers to a prompt is unsafe, "
-    "1 − C(n − m, k)/C(n, k) for m unsafe of n answers with a verdict (as pass@k, Chen et al. 2021), "
+    "worst of k": "Worst of k: the chance that at least one of k responses to a prompt is unsafe, "
+    "1 − C(n − m, k)/C(n, k) for m unsafe of n responses with a verdict (as pass@k, Chen et al. 2021), "
     "averaged over prompts; intervals by resamples of behaviours, all prompts and answers of one together. "
-    "Prompts with fewer than k answers are left out and counted.",
+    "Prompts with fewer than k responses are left out and counted.",
     "flips": "What flips it: of all pairs of analysis variants that differ in this one choice only, how many "
     "have estimates of opposite sign.",
     "kendall": "Kendall's tau-b between the orders in which two variants put the arms: 1 the same "
@@ -132,6 +132,6 @@ METHODS = {
     "proportion to the square root of the stratum's size (Bankier 1988).",
     "detector": "Coherence is told by the detector named in the caption. A refusal, a short correct answer "
     "and a wrong fact are coherent; being truncated is never incoherence.",
-    "map": "TF-IDF of words in at least two answers, first two singular vectors (scikit-learn). The axes "
+    "map": "TF-IDF of words in at least two responses, first two singular vectors (scikit-learn). The axes "
     "mean nothing: neighbours share words. At most 5,000 answers, drawn at random.",
 }

@@ -90,7 +90,7 @@ def _price(row: Row, refused: str) -> str:
     words = f" Over-refusal: {refused}{'' if refused == NOT_MEASURED else ' points'}."
     if pd.notna(row["incoherent"]) and pd.notna(row["incoherent_of"]):
         words += (
-            f" Incoherent: {row['incoherent']:.0%} of its answers, {row['incoherent_of']:.0%} without it."
+            f" Incoherent: {row['incoherent']:.0%} of its responses, {row['incoherent_of']:.0%} without it."
         )
     if row["half_verdict"] in VERBS:
         words += f" It is also {row['half_verdict']} than halving the adapter, which is free."

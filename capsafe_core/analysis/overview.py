@@ -202,8 +202,8 @@ def _headline(view: View, recipe: pd.Series, runs: pd.DataFrame) -> str:
         return f"{why} on {benchmark}, so its safety cannot be compared there."
     if pd.isna(recipe["unsafe"]):
         return (
-            f"{name} reaches its goal of {goal}, but has no unsafe rate there: every answer of a "
-            "checkpoint beside it is left out. Choose another treatment of incoherent answers."
+            f"{name} reaches its goal of {goal}, but has no unsafe rate there: every response of a "
+            "checkpoint beside it is left out. Choose another treatment of incoherent responses."
         )
     n = int(runs["n"].min())
     low, high = recipe["unsafe_low"], recipe["unsafe_high"]
@@ -313,9 +313,9 @@ def shares_numbers(view: View, name: str, incoherent: float, spread: float) -> N
     judges = safety["judge"].nunique()
     known = judges > 1 and not np.isnan(spread)
     return {
-        "Incoherent answers": (
+        "Incoherent responses": (
             "not checked" if np.isnan(incoherent) else f"{incoherent:.0%}",
-            f"share of {name}'s answers to {spec.benchmark}, by {spec.coherence}",
+            f"share of {name}'s responses to {spec.benchmark}, by {spec.coherence}",
         ),
         "Range across judges": (
             f"{100 * spread:.0f} pts" if known else _FEW_JUDGES[min(judges, 2)],
@@ -333,7 +333,7 @@ def variants_number(found: Conclusion | None) -> Numbers:
     return {
         "Analysis variants that agree": (
             f"{same} of {total}" if total else "—",
-            "benchmark × judge × threshold × treatment of incoherent and of truncated answers, by the sign "
+            "benchmark × judge × threshold × treatment of incoherent and of truncated responses, by the sign "
             "of the estimate; not a probability",
         )
     }

@@ -23,7 +23,7 @@ HAND_PICKED = (
 )
 HAND_PICKED_HINT = (
     "Make a queue, which draws outputs with known probabilities, and label those. (On "
-    "XSTest, labels of only those answers on which two judges differ show a judge wrong in "
+    "XSTest, labels of only those responses on which two judges differ show a judge wrong in "
     "70 of 100; over all answers it is wrong in 17.)"
 )
 

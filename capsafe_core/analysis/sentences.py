@@ -81,17 +81,17 @@ def splits_sentence(splits: pd.DataFrame) -> str:
 
 
 def judges_sentence(judges: pd.DataFrame) -> str:
-    """How differently judges take incoherent answers.
+    """How differently judges take incoherent responses.
 
     Args:
         judges: as `dumbbell_table`.
     """
     known = judges[judges["family"] != "people"].dropna(subset=["shift"])
     if known.empty:
-        return "No judge has seen both coherent and incoherent answers here, so the two cannot be compared."
+        return "No judge has seen both coherent and incoherent responses here, so the two cannot be compared."
     down, up = known.iloc[0], known.iloc[-1]
     first = (
-        f"{up.judge} flags {share_words(up.incoherent, up.incoherent_n)} incoherent answers as unsafe, "
+        f"{up.judge} flags {share_words(up.incoherent, up.incoherent_n)} incoherent responses as unsafe, "
         f"against {share_words(up.coherent, up.coherent_n)} coherent ones"
     )
     return (
@@ -109,13 +109,13 @@ def incoherence_sentence(table: pd.DataFrame) -> str:
         table: as `incoherence_table`.
     """
     if table.empty:
-        return "No answer has a verdict on coherence yet."
+        return "No response has a verdict on coherence yet."
     tuned = table[table["step"] > 0]
     worst = (tuned if len(tuned) else table).sort_values("rate", ascending=False, kind="stable").iloc[0]
     if not worst["events"]:
         whose = "fine-tuned checkpoint" if len(tuned) else "checkpoint"
         n = int((tuned if len(tuned) else table)["n"].sum())
-        return f"No answer of a {whose} is incoherent, of {n:,} with a verdict on coherence."
+        return f"No response of a {whose} is incoherent, of {n:,} with a verdict on coherence."
     where = f" at step {worst['step']}" if len(tuned) else ""
     before = table[(table["step"] == 0) & (table["benchmark"] == worst["benchmark"])]["rate"].max()
     tail = "" if pd.isna(before) or tuned.empty else f"; before fine-tuning, {before:.0%} at most"

@@ -12,7 +12,7 @@ from capsafe_core.stats.intervals import wilson
 from capsafe_core.store.stress import stress_counts
 from capsafe_core.store.studies import raters
 
-AGAIN = "same answer again"
+AGAIN = "same response again"
 """in place of a reason: what changes though nothing was broken"""
 REASONS = {
     "cut": "cut off",
@@ -42,7 +42,7 @@ STRESS = (
 
 
 def stress_table(view: View) -> pd.DataFrame:
-    """How many verdicts of each judge change when a coherent answer is broken.
+    """How many verdicts of each judge change when a coherent response is broken.
 
     Returns:
         judge, dimension, reason (AGAIN where the same answer was asked about once more), strength (the share
@@ -112,7 +112,7 @@ def stress_sentence(table: pd.DataFrame) -> str:
     return (
         f"{most['judge']} changes {hundredths(most['changed'])}% "
         f"({interval_words(most['changed_low'], most['changed_high'])}) of {most['n']:.0f} verdicts "
-        f"“{most['before']}” where {strength:.0%} of the answer is {REASONS[most['reason']]}, and "
+        f"“{most['before']}” where {strength:.0%} of the response is {REASONS[most['reason']]}, and "
         f"{_changed(again)}% where nothing is broken."
     )
 

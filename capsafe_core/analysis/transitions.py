@@ -45,7 +45,7 @@ class Transitions:
     Attributes:
         pair: the checkpoints.
         table: before, after (outcomes), n (prompts times seeds), share (of all of the row's `before`).
-        change: the test of unsafe engagement on the same prompts, by behaviour where several answers share
+        change: the test of unsafe engagement on the same prompts, by behaviour where several responses share
             one, as those of several seeds do.
     """
 

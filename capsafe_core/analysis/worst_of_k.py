@@ -1,5 +1,5 @@
-"""Attack success among k: how often at least one of several answers to a prompt is unsafe, at the goal and as
-given."""
+"""Attack success among k: how often at least one of several responses to a prompt is unsafe, at the goal and
+as given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from capsafe_core.analysis.view import View
 from capsafe_core.stats.worst_of_k import worst_of_k
 
 Counts = list[tuple[Floats, Floats]]
-"""for each cell how many answers to each prompt are unsafe, and how many count"""
+"""for each cell how many responses to each prompt are unsafe, and how many count"""
 NUMBERS = (1, 2, 3, 5, 10, 20, 50, 100)
 """of answers to a prompt"""
 WORST = (
@@ -36,7 +36,7 @@ GOAL, START, GIVEN = "at its goal", "start", "as given"
 
 
 def worst_table(view: View, found: Matching | None = None) -> pd.DataFrame:
-    """Attack success among k: the share of prompts of which at least one of k answers is unsafe.
+    """Attack success among k: the share of prompts of which at least one of k responses is unsafe.
 
     By the unbiased estimator of each prompt, averaged over prompts, in resamples of whole behaviours. Recipes
     at their goals and their starts; where nothing can be compared at a goal, every checkpoint as given.
@@ -157,18 +157,18 @@ def worst_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def worst_sentence(table: pd.DataFrame) -> str:
-    """How much more several answers find, of the recipe (or checkpoint) that most is found of.
+    """How much more several responses find, of the recipe (or checkpoint) that most is found of.
 
     Args:
         table: as `worst_table`, not empty.
     """
     most = table[table["k"] == table["k"].max()].dropna(subset=["unsafe"])
     if most.empty:
-        return "No prompt has as many answers with a verdict."
+        return "No prompt has as many responses with a verdict."
     row = most.loc[most["unsafe"].idxmax()]
     mine = table[(table["name"] == row["name"]) & (table["place"] == row["place"])]
     one = float(mine.loc[mine["k"].idxmin(), "unsafe"])
     return (
-        f"{row['name']} ({row['place']}): one answer is unsafe in {hundredths(one)}%, and at least one of "
+        f"{row['name']} ({row['place']}): one response is unsafe in {hundredths(one)}%, and at least one of "
         f"{row['k']:.0f} in {hundredths(row['unsafe'])}% of {row['prompts']:,.0f} prompts."
     )

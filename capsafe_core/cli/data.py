@@ -206,7 +206,7 @@ def export(
     ],
     name: Annotated[str, typer.Argument(help="of the new file or folder in the exports folder")] = "",
     study: str = "",
-    texts: Annotated[bool, typer.Option(help="with --no-texts, Every Eval Ever gets no answers")] = True,
+    texts: Annotated[bool, typer.Option(help="with --no-texts, Every Eval Ever gets no responses")] = True,
 ) -> None:
     """Take data out, into the exports folder."""
     say(do(Settings(), "export", form=form, name=name, study=study, texts=texts)["path"])

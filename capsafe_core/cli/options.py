@@ -76,7 +76,7 @@ SCOPE = {
 ANSWERS = {
     "condition": many(
         "condition",
-        "which answers count where a checkpoint answered under several conditions, as max_tokens=256",
+        "which responses count where a checkpoint answered under several conditions, as max_tokens=256",
         read_condition,
     ),
     "attack": Option("attack", "under which attack prompts were asked"),
@@ -102,7 +102,7 @@ FILTER = {
     "recipe": many("recipes", "only this recipe; may be repeated"),
     "checkpoint": many("checkpoints", "only this checkpoint; may be repeated"),
     "outcome": many("outcomes", "only outputs with this outcome: incoherent, unsafe, refusal or safe"),
-    "search": Option("search", "only answers that contain this"),
+    "search": Option("search", "only responses that contain this"),
     "marks": Option("marks", "only outputs that somebody starred or commented on: starred or commented"),
     "truncated": Option("truncated", "keep outputs that hit the token limit", bool, True),
 }

@@ -35,7 +35,7 @@ def plan(
     items: Annotated[
         int | None, typer.Option(min=2, help="capability items, where no size is stated")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="answers to each request")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="responses to each request")] = 1,
     seeds: Annotated[int | None, typer.Option(min=1, help="training seeds, other than the study's")] = None,
     rate: Annotated[float, typer.Option(min=0, max=1, help="unsafe rate of the start")] = Design.rate,
     seed_deviation: Annotated[

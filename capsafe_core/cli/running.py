@@ -204,9 +204,11 @@ def judge(
 def stress(
     study: Annotated[str, typer.Argument(help="a study file, or the name of a study that was run here")],
     judge: Annotated[list[str] | None, typer.Option(help="only this judge; may be repeated")] = None,
-    answers: Annotated[int, typer.Option(min=1, help="coherent answers of each of a judge's verdicts")] = 40,
+    answers: Annotated[
+        int, typer.Option(min=1, help="coherent responses of each of a judge's verdicts")
+    ] = 40,
 ) -> None:
-    """Let the judges look at coherent answers that are broken on purpose: which verdicts change, and when."""
+    """Let the judges look at coherent responses that are broken on purpose: which verdicts change, when."""
     settings = Settings()
     jobs = stress_jobs(settings.jobs_path, _study(study)[0], judge or (), answers)
     whole = run_graph([job.manifest for job in jobs], settings.jobs_path, say, settings)

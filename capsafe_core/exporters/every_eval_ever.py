@@ -25,9 +25,9 @@ from capsafe_core.store.frames import judgments_frame, outputs_frame
 
 VERSION = "0.3.0"
 _MEANS = {
-    "safety": ("unsafe_rate", "unsafe", "share of answers that the judge calls unsafe"),
-    "refusal": ("refusal_rate", "full", "share of answers that the judge calls a refusal, partial or full"),
-    "coherence": ("incoherent_rate", "incoherent", "share of answers that are incoherent"),
+    "safety": ("unsafe_rate", "unsafe", "share of responses that the judge calls unsafe"),
+    "refusal": ("refusal_rate", "full", "share of responses that the judge calls a refusal, partial or full"),
+    "coherence": ("incoherent_rate", "incoherent", "share of responses that are incoherent"),
     "correctness": ("accuracy", "correct", "share of right answers"),
 }
 """dimension -> the metric, its positive label, and what it is"""
@@ -202,7 +202,7 @@ def _result(view: View, row: pd.Series, evaluation: str, condition: pd.Series) -
 
 
 def _counting(view: View, row: pd.Series) -> dict[str, str]:
-    """What the rate counts: whose verdicts, from which score on, and how incoherent answers count."""
+    """What the rate counts: whose verdicts, from which score on, and how incoherent responses count."""
     spec, judge = view.specification, str(row["judge"])
     is_safety = row["dimension"] == "safety"
     found = {

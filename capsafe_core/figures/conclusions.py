@@ -36,7 +36,7 @@ ROWS = (
     ("cutoff", "threshold "),
     ("policy", "incoherent: "),
     ("coherence", "coherence: "),
-    ("truncated", "truncated answers "),
+    ("truncated", "truncated responses "),
     ("correction", "verdicts "),
     ("condition", ""),
 )

@@ -162,7 +162,7 @@ def policies_beside(table: pd.DataFrame) -> go.Figure:
     fig = figure(150 + 96 * len(recipes))
     for i, (policy, truncated) in enumerate(ways):
         mine = table[(table["policy"] == policy) & (table["truncated"] == truncated)]
-        words = Policy(policy).words + ("" if truncated == "kept" else ", truncated answers left out")
+        words = Policy(policy).words + ("" if truncated == "kept" else ", truncated responses left out")
         shift = (len(ways) - 1) / 2 - i
         fig.add_scatter(
             x=mine["estimate"],

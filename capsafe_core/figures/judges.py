@@ -244,7 +244,7 @@ def _add_amounts(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str]) -> N
 
 
 def text_map(table: pd.DataFrame, words: Mapping[str, str]) -> go.Figure:
-    """Answers laid out by their words: colour the outcome, a ring where judges are split. Ids are
+    """Responses laid out by their words: colour the outcome, a ring where judges are split. Ids are
     generations. The axes mean nothing.
 
     Args:

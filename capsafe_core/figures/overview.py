@@ -161,7 +161,7 @@ class _Frame:
 
 
 def _add_runs(fig: go.Figure, runs: pd.DataFrame, dash: str, faint: bool) -> None:
-    """A recipe's paths; marks are checkpoints, filled by their share of incoherent answers."""
+    """A recipe's paths; marks are checkpoints, filled by their share of incoherent responses."""
     first = runs["seed"].min()
     for seed, path in runs.groupby("seed"):
         path = path.sort_values("step")

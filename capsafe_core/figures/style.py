@@ -25,15 +25,15 @@ OUTCOME_COLOURS = {
 """Colour-blind safe, and of different lightness so that a grey print keeps them apart. Red and blue mean
 outcomes, and nothing else."""
 HATCH = "#857d6c"
-"""of incoherent answers, where their colour is too light for a line"""
+"""of incoherent responses, where their colour is too light for a line"""
 PAPER, INK, FAINT, GRID = "#ffffff", "#22313f", "#5c6874", "#e6e9ec"
 ON_STRONG, ON_SOFT = "#fffffe", "#22313e"
-"""texts on marks: on refusals and unsafe answers; on the other outcomes. Each has its own value, since a dark
-page turns paper and ink and leaves these."""
+"""texts on marks: on refusals and unsafe responses; on the other outcomes. Each has its own value, since a
+dark page turns paper and ink and leaves these."""
 BACKGROUND = "#8b96a1"
 """of what is there for comparison only, or open"""
 STRIPE = "#a89f8e"
-"""of incoherent answers: the lines on a bar of their colour, on which a text can be read"""
+"""of incoherent responses: the lines on a bar of their colour, on which a text can be read"""
 EDGE = "#b8bfc6"
 """around squares, and between two marks of a row"""
 AMOUNT, UNCHECKED = "#5b7083", "#aeb9c4"
@@ -95,7 +95,7 @@ def on_outcome(outcome: str) -> str:
 
 
 def hatching(outcome: str, colour: str) -> dict[str, Any]:
-    """The pattern of a bar in the colour of an outcome: incoherent answers are hatched."""
+    """The pattern of a bar in the colour of an outcome: incoherent responses are hatched."""
     shape = "/" if outcome == "incoherent" else ""
     return {"shape": shape, "fgcolor": STRIPE, "bgcolor": colour, "size": 7}
 

@@ -112,7 +112,7 @@ def bounds_along(table: pd.DataFrame) -> go.Figure:
             "highest",
             12,
             OUTCOME_COLOURS["incoherent"],
-            "incoherent answers all safe, or all unsafe",
+            "incoherent responses all safe, or all unsafe",
         ),
         ("missing_low", "missing_high", 4, FAINT, "missing verdicts all safe, or all unsafe"),
     ):
@@ -133,7 +133,7 @@ def bounds_along(table: pd.DataFrame) -> go.Figure:
         marker={"size": 10, "color": PAPER, "line": {"color": OUTCOME_COLOURS["unsafe"], "width": 2}},
         customdata=table[["checkpoint_id"]],
         hovertext=[
-            f"{recipe}, step {step}\nas judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent answers "
+            f"{recipe}, step {step}\nas judged {j:.0%}; {low:.0%} to {high:.0%} by what incoherent responses "
             f"count; {m} without a verdict"
             for recipe, step, j, low, high, m in zip(
                 *where, *(table[name] for name in ("judged", "lowest", "highest", "no_verdict")), strict=True

@@ -17,7 +17,7 @@ from capsafe_core.figures.style import (
 
 
 def success_among(table: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
-    """The share of prompts with an unsafe answer among k, a line for each recipe, start or checkpoint, with
+    """The share of prompts with an unsafe response among k, a line for each recipe, start or checkpoint, with
     95 % intervals.
 
     Args:
@@ -41,6 +41,6 @@ def success_among(table: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
             customdata=[[str(name)] for _ in range(len(rows))],
             hovertemplate="%{y:.1%} of prompts, worst of %{x}<extra></extra>",
         )
-    fig.update_xaxes(title="answers to each prompt", type="category")
-    fig.update_yaxes(title="prompts with an unsafe answer", tickformat=".0%", rangemode="tozero")
+    fig.update_xaxes(title="responses to each prompt", type="category")
+    fig.update_yaxes(title="prompts with an unsafe response", tickformat=".0%", rangemode="tozero")
     return fig

@@ -54,12 +54,12 @@ def basis(view: View, outputs: str, conclusion: str, judges: Sequence[str] = ())
 
 
 def judge_words(view: View) -> str:
-    """Whose verdicts count, from which score on, and how incoherent answers do."""
+    """Whose verdicts count, from which score on, and how incoherent responses do."""
     spec = view.specification
     scale = scales().get(spec.judge)
     threshold = f" ({scale.words(spec.cutoff)})" if scale else ""
     people = "; corrected by human labels" if view.is_corrected else ""
-    return f"{spec.judge}{threshold}; incoherent answers {spec.policy.words} (by {spec.coherence}){people}"
+    return f"{spec.judge}{threshold}; incoherent responses {spec.policy.words} (by {spec.coherence}){people}"
 
 
 def conditions_words(view: View) -> str:

@@ -98,7 +98,7 @@ def _overview(view: View, recipe: str) -> Finding:
     delta = float(row["delta"])
     reached = bool(row["reached"])
     where = "at its goal" if reached else "at its last checkpoint"
-    spread, incoherent = found.numbers["Range across judges"][0], found.numbers["Incoherent answers"][0]
+    spread, incoherent = found.numbers["Range across judges"][0], found.numbers["Incoherent responses"][0]
     if not reached:
         big, means = (
             ("not reached", f"the goal of {found.recipe}"),
@@ -117,9 +117,9 @@ def _overview(view: View, recipe: str) -> Finding:
         means = [change_means(row, view.harm.answers)]
     people = ", corrected by people's labels" if view.is_corrected else ""
     limits = [
-        f"This rests on a single judge, {spec.judge}{people}. On the same answers, judges differ by "
+        f"This rests on a single judge, {spec.judge}{people}. On the same responses, judges differ by "
         f"{spread}.",
-        f"{incoherent} of the answers {where} are incoherent. A judge's verdict on these says little.",
+        f"{incoherent} of the responses {where} are incoherent. A judge's verdict on these says little.",
         f"It holds for {spec.benchmark} {where}, not for other harms or other stopping points.",
         f"Robustness: {f'{found.state}; ' if found.state else ''}{found.chip}.",
     ]
@@ -133,7 +133,7 @@ def _overview(view: View, recipe: str) -> Finding:
         means,
         limits,
         outcome_bars(found.bars, found.notes, view.outcome_words),
-        "Bars: share of refusals, safe, harmful and incoherent answers of each recipe at its goal, or at "
+        "Bars: share of refusals, safe, harmful and incoherent responses of each recipe at its goal, or at "
         "its last checkpoint where it does not reach it; starts first",
         shown,
         ("crossing", "unsafe rate", "policy", "bootstrap"),
@@ -208,28 +208,28 @@ def _judges(view: View, _: str) -> Finding:
         if np.isnan(spread)
         else (
             f"{100 * spread:.0f} pts",
-            "between the highest and the lowest judge, on incoherent answers",
+            "between the highest and the lowest judge, on incoherent responses",
         )
     )
     means = []
     if len(known) > 1:
         low, high = (known.sort_values("incoherent", kind="stable").iloc[i] for i in (0, -1))
         means = [
-            f"{low.judge} flags {share_words(low.incoherent, low.incoherent_n)} incoherent answers as "
+            f"{low.judge} flags {share_words(low.incoherent, low.incoherent_n)} incoherent responses as "
             f"unsafe, {high.judge} {share_words(high.incoherent, high.incoherent_n)}."
         ]
     return Finding(
         "judges",
         "Which outputs split the judges, and is it the incoherent ones?",
-        "How judges take incoherent answers is not known"
+        "How judges take incoherent responses is not known"
         if np.isnan(spread)
-        else f"On incoherent answers, judges differ by up to {100 * spread:.0f} pts",
+        else f"On incoherent responses, judges differ by up to {100 * spread:.0f} pts",
         judges_sentence(table),
         big,
         means,
         ["It does not say which judge is right; that takes human labels."],
         dumbbell(table),
-        "Each judge's unsafe rate on coherent and on incoherent answers",
+        "Each judge's unsafe rate on coherent and on incoherent responses",
         table,
         ("unsafe rate", "pooled", "detector", "people"),
         judges_chart(known) if len(known) else None,
@@ -253,19 +253,19 @@ def _incoherence(view: View, _: str) -> Finding:
     table = table[table["kind"] != "capability"]
     tuned = table[table["step"] > 0]
     big = (
-        (f"{tuned['rate'].max():.0%}", "of the answers of the worst checkpoint are incoherent")
+        (f"{tuned['rate'].max():.0%}", "of the responses of the worst checkpoint are incoherent")
         if len(tuned)
         else ("–", "not known")
     )
     return Finding(
         "incoherence",
         "Where do responses become incoherent?",
-        f"Up to {big[0]} of a checkpoint's answers are incoherent"
+        f"Up to {big[0]} of a checkpoint's responses are incoherent"
         if len(tuned)
-        else "No answer has a verdict on coherence yet",
+        else "No response has a verdict on coherence yet",
         incoherence_sentence(table),
         big,
-        ["A judge's verdict on such answers says little about safety."]
+        ["A judge's verdict on such responses says little about safety."]
         if len(tuned) and tuned["low"].max() > 0.1
         else [],
         [
@@ -273,7 +273,7 @@ def _incoherence(view: View, _: str) -> Finding:
             "wrong fact are coherent."
         ],
         incoherence_squares(table),
-        "Share of incoherent answers by run, benchmark and training step",
+        "Share of incoherent responses by run, benchmark and training step",
         table,
         ("detector", "wilson"),
         incoherence_chart(table, view.specification.benchmark),
@@ -295,11 +295,11 @@ def _output(view: View, generation: str) -> Finding:
     return Finding(
         "output",
         "An example",
-        "One answer and the verdicts of its judges",
-        f"One answer to {row['benchmark']} and its verdicts: {said}.",
+        "One response and the verdicts of its judges",
+        f"One response to {row['benchmark']} and its verdicts: {said}.",
         (f"{judged['label'].nunique()}", "different labels"),
         [],
-        ["One answer is an illustration, not evidence of a rate."],
+        ["One response is an illustration, not evidence of a rate."],
         None,
         "",
         table,
@@ -308,7 +308,7 @@ def _output(view: View, generation: str) -> Finding:
         basis=basis(
             view,
             f"1, {row['benchmark']}",
-            "none rests on one answer",
+            "none rests on one response",
             sorted(set(judged["judge"])) or ["no judge"],
         ),
     )

@@ -149,7 +149,7 @@ def _entries(view: View, rates: pd.DataFrame) -> list[tuple[str, str]]:
 def _notes(view: View, row: pd.Series) -> str:
     spec = view.specification
     counted = (
-        f"; incoherent answers {spec.policy.words} (by {spec.coherence})"
+        f"; incoherent responses {spec.policy.words} (by {spec.coherence})"
         if row["dimension"] == "safety"
         else ""
     )

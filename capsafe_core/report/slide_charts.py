@@ -120,7 +120,7 @@ def curve_chart(curve: pd.DataFrame, a: str) -> Slide:
 
 
 def judges_chart(table: pd.DataFrame) -> Slide:
-    """Each judge's unsafe rate on coherent and on incoherent answers.
+    """Each judge's unsafe rate on coherent and on incoherent responses.
 
     Args:
         table: as `dumbbell_table`.
@@ -145,7 +145,7 @@ def judges_chart(table: pd.DataFrame) -> Slide:
 
 
 def incoherence_chart(table: pd.DataFrame, benchmark: str) -> Slide:
-    """The share of incoherent answers of each run along training, on one benchmark.
+    """The share of incoherent responses of each run along training, on one benchmark.
 
     Args:
         table: as `incoherence_table`.
@@ -169,7 +169,7 @@ def incoherence_chart(table: pd.DataFrame, benchmark: str) -> Slide:
             )
             for (recipe, seed), run in known.groupby(["recipe", "seed"], sort=False)
         ],
-        axes=("Training step", f"Incoherent answers to {chosen}, %"),
+        axes=("Training step", f"Incoherent responses to {chosen}, %"),
         formats=("#,##0", "0%"),
         top=(None, 1.0),
     )

@@ -1,5 +1,5 @@
-"""The second half of Judge disagreement: agreement by kind of answer, judges against people, scores, a map of
-the answers."""
+"""The second half of Judge disagreement: agreement by kind of response, judges against people, scores, and a
+map of the responses."""
 
 from __future__ import annotations
 
@@ -61,18 +61,20 @@ def details(view: View) -> dict[str, object]:
 
 
 def _pairs(view: View) -> dict[str, object]:
-    """A square of coefficients for each chosen kind of answer; the outputs of the pair that was clicked."""
+    """A square of coefficients for each chosen kind of response; the outputs of the pair that was clicked."""
     st.subheader("How well do pairs of judges agree?", anchor=False)
     name = (
         st.segmented_control("Coefficient", TABLE_COEFFICIENTS, default="kappa", key="coefficient") or "kappa"
     )
     table = screen.remembered(view, f"agreement {name}", lambda: agreement_intervals(view, name))
     if table.empty:
-        st.text("Agreement needs two judges that have seen the same answers.")
+        st.text("Agreement needs two judges that have seen the same responses.")
     strata = [s for s in (*GROUPS, DIFFERENCE) if s in set(table["stratum"])]
     shown = [s for s in ("coherent", "incoherent", DIFFERENCE) if s in strata]
     picked: dict[str, object] = {}
-    for stratum in st.multiselect("Kinds of answer", strata, shown, format_func=visible, key="strata-shown"):
+    for stratum in st.multiselect(
+        "Kinds of response", strata, shown, format_func=visible, key="strata-shown"
+    ):
         pair = screen.chart(
             agreement_squares(table, stratum, name),
             f"agreement-{stratum}",
@@ -108,7 +110,7 @@ def _against_people(view: View) -> None:
     try:
         corrections = correction_table(view)
         show_table(corrections[list(CORRECTION)], CORRECTION)
-        screen.caption(view, "By kind of answer; rates corrected with human labels")
+        screen.caption(view, "By kind of response; rates corrected with human labels")
         screen.table_below(corrections, "correction", "people", "correction", heads=CORRECTION)
     except CapsafeError as error:
         st.text(visible(f"{error.message} {error.hint}"))
@@ -128,10 +130,10 @@ def _scores(view: View) -> None:
 
 def _map(view: View) -> None:
     """The answers by their words; a click opens one."""
-    st.subheader("A map of the answers", anchor=False)
+    st.subheader("A map of the responses", anchor=False)
     places = screen.remembered(view, "map", lambda: text_map(view))
     point = (
-        screen.chart(figures.text_map(places, view.outcome_words), "map", "Answers laid out by their words")
+        screen.chart(figures.text_map(places, view.outcome_words), "map", "Responses laid out by their words")
         if len(places)
         else None
     )
@@ -177,7 +179,7 @@ def along_training(view: View) -> str | None:
     )
     screen.caption(
         view,
-        "As judged. Strip: percentage of incoherent answers. See whether the lines spread where it is high",
+        "As judged. Strip: percentage of incoherent responses. See whether the lines spread where it is high",
     )
     screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")
     return place

@@ -417,7 +417,7 @@ class Bench {
     box.append(make("strong", "", `${this.data.examples.length} worked examples`));
     for (const e of this.data.examples) {
       const one = make("details", "");
-      one.append(make("summary", "", `${e.answer.slice(0, 48) || "(empty)"} → ${e.said}`), make("p", "asked", e.prompt), make("p", "said", e.answer || "(an empty answer)"), make("p", "", e.why));
+      one.append(make("summary", "", `${e.answer.slice(0, 48) || "(empty)"} → ${e.said}`), make("p", "asked", e.prompt), make("p", "said", e.answer || "(an empty response)"), make("p", "", e.why));
       box.append(one);
     }
   }
@@ -457,7 +457,7 @@ function loop(points) {
 // The text, marks around evidence, invisible characters written out, a loop at the end folded unless open. Offsets are in characters.
 function paint(box, text, spans, open, unfold) {
   box.replaceChildren();
-  if (!text) { box.append(make("i", "", "(an empty answer)")); return; }
+  if (!text) { box.append(make("i", "", "(an empty response)")); return; }
   const points = [...text], found = open ? null : loop(points);
   const end = found ? found.start + 2 * found.period : points.length;
   const edges = new Set([0, end]);

@@ -141,21 +141,21 @@ def profile(view: View, found: Matching) -> str | None:
 
 
 def worst_of_k(view: View, found: Matching) -> None:
-    """Attack success among several answers to a prompt."""
+    """Attack success among several responses to a prompt."""
     table = screen.remembered(view, "worst", lambda: worst_table(view, found))
     if table.empty:
-        st.text("No prompt has several answers.")
+        st.text("No prompt has several responses.")
         return
     st.text(visible(worst_sentence(table)))
     screen.chart(
         success_among(table, view.recipe_names),
         "worst",
-        "Share of prompts with an unsafe answer among k answers",
+        "Share of prompts with an unsafe response among k responses",
     )
     show_table(worst_words(table))
     left_out = int(table["left_out"].max())
     tail = f"; up to {left_out} prompts of a checkpoint have fewer and are left out" if left_out else ""
-    screen.caption(view, f"At least one of k answers is unsafe; 95% intervals by behaviour{tail}")
+    screen.caption(view, f"At least one of k responses is unsafe; 95% intervals by behaviour{tail}")
     screen.table_below(table, "worst-of-k", "worst of k", "policy", "crossing", "seeds")
 
 
@@ -186,13 +186,13 @@ def mitigations(view: View) -> None:
 
 
 def treatments(view: View, found: Matching) -> str | None:
-    """Each recipe under every treatment of incoherent answers; the recipe of a click."""
+    """Each recipe under every treatment of incoherent responses; the recipe of a click."""
     beside = screen.remembered(view, "policies", lambda: policies_table(view, found))
     policy = (
         screen.chart(
             policies_beside(beside),
             "policies",
-            "Change in unsafe rate at the goal under each treatment of incoherent answers",
+            "Change in unsafe rate at the goal under each treatment of incoherent responses",
         )
         if len(beside)
         else None

@@ -188,7 +188,7 @@ def ranks(view: View, rates: ArmRates) -> Variant | None:
         st.text("There is only one benchmark and judge.")
     screen.caption(
         view,
-        "Kendall's tau of the order of the arms, incoherent answers as judged; — where fewer than two arms "
+        "Kendall's tau of the order of the arms, incoherent responses as judged; — where fewer than two arms "
         "are known or all tie",
     )
     screen.table_below(

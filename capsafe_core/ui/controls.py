@@ -32,8 +32,8 @@ def study_choice(view: View) -> None:
 
 
 def condition_choice(view: View) -> None:
-    """Which answers count, where checkpoints answered under several conditions or attacks; nothing is chosen
-    by itself."""
+    """Which responses count, where checkpoints answered under several conditions or attacks; nothing is
+    chosen by itself."""
     attacks = sorted(attack for attack in view.every_cell["attack"].unique() if attack)
     if not (view.alternatives or attacks):
         return
@@ -84,7 +84,7 @@ def ways_row(view: View, benchmark: bool = True, judge: bool = True, policy: boo
             _threshold(view)
         if policy:
             _choice(
-                "Incoherent answers",
+                "Incoherent responses",
                 list(POLICIES),
                 view.specification.policy,
                 "policy",
@@ -157,7 +157,7 @@ def goals_row(view: View) -> None:
         if correction != view.specification.correction:
             ask(correction=correction)
         kept = st.toggle(
-            "Count truncated answers",
+            "Count truncated responses",
             view.specification.truncated,
             key=f"truncated-{view.specification.truncated}",
         )

@@ -46,7 +46,7 @@ def _describe_need(view: View) -> None:
     )
     st.info(
         plain_label(
-            f"The detector has not been trained yet. It takes 40 answers on whose coherence people "
+            f"The detector has not been trained yet. It takes 40 responses on whose coherence people "
             f"agree, ten of each kind; {labelled} have such a label."
         )
     )
@@ -61,7 +61,7 @@ def _describe(known: Mapping[str, Any]) -> None:
     held = known["settings"]["fitted"]["held_out"]
     st.markdown(
         f"**Version {plain_label(known['version'])}: on prompts it had not seen it finds "
-        f"{held['recall']:.0%} of the incoherent answers, and {held['precision']:.0%} of what it calls "
+        f"{held['recall']:.0%} of the incoherent responses, and {held['precision']:.0%} of what it calls "
         "incoherent is.**"
     )
     st.text(

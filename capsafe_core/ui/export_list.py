@@ -43,7 +43,7 @@ def show(owner: Owner) -> None:
         else ""
     )
     texts = (
-        st.toggle("With the models' answers", True, help="Answers to harmful requests are among them.")
+        st.toggle("With the models' responses", True, help="Responses to harmful requests are among them.")
         if form == "every-eval-ever"
         else True
     )

@@ -40,7 +40,7 @@ def overview(view: View, at_goal: Matching) -> None:
             screen.picture(
                 outcome_bars(found.bars, {}, view.outcome_words),
                 "bars",
-                "Share of refusals, safe, harmful and incoherent answers of each checkpoint as given",
+                "Share of refusals, safe, harmful and incoherent responses of each checkpoint as given",
             )
     with right:
         clicked = _rates(view)
@@ -61,8 +61,8 @@ def capability(view: View, at_goal: Matching) -> None:
     clicked = _rates(view)
     screen.caption(
         view,
-        f"{MARK} Bars: 95% intervals. Band: all judges. Fill of the red marks: share of incoherent answers. "
-        "Click a mark to read its answers",
+        f"{MARK} Bars: 95% intervals. Band: all judges. Fill of the red marks: share of incoherent "
+        "responses. Click a mark to read its responses",
     )
     table = screen.remembered(view, "given", lambda: given_table(view))
     screen.table_below(table, "checkpoints-as-given", "unsafe rate", "policy", "wilson")
@@ -75,7 +75,7 @@ def capability(view: View, at_goal: Matching) -> None:
             "training",
             "Capability and unsafe rate along training, one column per data set",
         )
-        screen.caption(view, "Bars: 95% intervals. Click a mark to read its answers")
+        screen.caption(view, "Bars: 95% intervals. Click a mark to read its responses")
     if checkpoint := clicked or later:
         screen.open_outputs(checkpoints=(checkpoint,), benchmarks=(view.specification.benchmark,), recipes=())
 

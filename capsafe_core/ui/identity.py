@@ -106,7 +106,7 @@ def change_button() -> None:
 def _logged_in() -> Person:
     if st.user.get("is_logged_in") is not True:
         st.title("Please log in", anchor=False)
-        st.text("This server shows answers to harmful requests, and keeps who labelled what.")
+        st.text("This server shows responses to harmful requests, and keeps who labelled what.")
         login = current_login()
         for provider in login.providers if login else ():
             words = "Log in" if provider == "default" else f"Log in with {provider}"

@@ -212,7 +212,7 @@ def _preview(survey: Survey) -> None:
     if st.toggle(
         "Show the first outputs",
         key="import-preview",
-        help="Answers to harmful requests stay hidden until you ask for them.",
+        help="Responses to harmful requests stay hidden until you ask for them.",
     ):
         for log in survey.logs[:30]:
             for one in log["preview"]:

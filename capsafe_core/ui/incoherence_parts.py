@@ -63,7 +63,7 @@ def transitions_of(view: View, found: Matching, worst: str) -> tuple[Transitions
             f"{pair.whose}: outcome of the same prompts at {pair.before} (rows) and at {pair.there}"
             f"{' of each seed' if len(pair.goals) > 1 else ''}. "
             f"{view.harm.answers.capitalize()}: {change.gained} new, {change.lost} gone, {_test(change)} p = "
-            f"{change.p:.2g}. Click a square to read the later answers",
+            f"{change.p:.2g}. Click a square to read the later responses",
         )
         screen.table_below(moved.table, "transitions", "detector", "mcnemar")
     return moved, changed
@@ -85,25 +85,25 @@ def reasons_of(view: View, benchmark: str, recipes: pd.Series) -> str | None:
         picked = screen.chart(
             reason_dots(reasons),
             "reasons",
-            "Reasons for incoherence along training; dot size is the share of answers",
+            "Reasons for incoherence along training; dot size is the share of responses",
         )
         screen.caption(
-            view, "Hollow dots: found by the detector; their area is the share of the checkpoint's answers"
+            view, "Hollow dots: found by the detector; their area is the share of the checkpoint's responses"
         )
         screen.table_below(reasons, "reasons", "detector")
     return picked
 
 
 def bounds_of(view: View, recipes: pd.Series) -> str | None:
-    """What incoherent answers and missing verdicts leave open; the checkpoint of a click."""
+    """What incoherent responses and missing verdicts leave open; the checkpoint of a click."""
     bounds = screen.remembered(view, "bounds", lambda: bounds_table(view))
     bounds = bounds[bounds["recipe"].isin(recipes)]
     bound = screen.chart(
         bounds_along(bounds),
         "bounds",
-        "Each unsafe rate with the range that incoherent answers and missing verdicts leave open",
+        "Each unsafe rate with the range that incoherent responses and missing verdicts leave open",
     )
-    screen.caption(view, "A wide bar: the unsafe rate depends mostly on how incoherent answers are treated")
+    screen.caption(view, "A wide bar: the unsafe rate depends mostly on how incoherent responses are treated")
     screen.table_below(bounds, "bounds", "unsafe rate", "policy")
     return bound
 
@@ -119,7 +119,7 @@ def how_to_check(view: View) -> str:
 
 
 def stances(view: View) -> None:
-    """What judges make of incoherent answers, beside what their own rubrics say; of unchecked ones where no
+    """What judges make of incoherent responses, beside what their own rubrics say; of unchecked ones where no
     answer was looked at."""
     judges = screen.remembered(view, "judges", lambda: dumbbell_table(view))
     checked = judges[["incoherent_n", "coherent_n"]].to_numpy().any()
@@ -148,7 +148,7 @@ def stances(view: View) -> None:
     )
     screen.caption(
         view,
-        f"Share called unsafe of {words} answers, beside each judge's documented stance",
+        f"Share called unsafe of {words} responses, beside each judge's documented stance",
     )
 
 

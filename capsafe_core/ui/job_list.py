@@ -143,7 +143,7 @@ def _first_outputs(job: Job) -> None:
     if first and st.toggle(
         "Show its first outputs",
         key=f"first-{job.job_id}",
-        help="Answers to harmful requests stay hidden until you ask for them.",
+        help="Responses to harmful requests stay hidden until you ask for them.",
     ):
         for generation in first:
             show_raw(generation.text or "(empty)")

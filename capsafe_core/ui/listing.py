@@ -23,7 +23,7 @@ SIGNS, UNKNOWN = {"unsafe": "●", "safe": "○"}, "·"
 
 
 def examples(view: View, benchmark: str, count: int) -> None:
-    """Incoherent answers to a benchmark, the most disputed first, each with its evidence marked."""
+    """Incoherent responses to a benchmark, the most disputed first, each with its evidence marked."""
     inner = open_view(view.store, view.selection.but(benchmarks=(benchmark,), outcomes=("incoherent",)))
     rows, found = outputs_table(inner, limit=count, order="disputed")
     if not found:
@@ -62,13 +62,13 @@ def show_all_again(*parts: str) -> None:
 def disputed(view: View, count: int = 50) -> None:
     """The most disputed outputs that the selection leaves, every judge's verdict as a sign; a click on a row
     opens the output."""
-    st.subheader("The most disputed answers", anchor=False)
+    st.subheader("The most disputed responses", anchor=False)
     show_all_again("pattern", "strata", "checkpoints", "recipes")
     rows, found = outputs_table(compared_outputs(view), limit=count, order="disputed")
     shown = screen.texts_shown()
     st.text(
         visible(
-            f"{found:,} answers to {view.specification.benchmark}"
+            f"{found:,} responses to {view.specification.benchmark}"
             + (f", the first {len(rows)}" if found > len(rows) else "")
             + ". Click a row to read one."
         )

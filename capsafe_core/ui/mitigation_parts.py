@@ -108,7 +108,8 @@ def planes(view: View, paths: pd.DataFrame) -> str | None:
     screen.caption(
         view,
         "Thick: the unmitigated recipe, along training. Dashed: mitigations, along training or over their "
-        "strength. Fill: share of incoherent answers. Lower right is better. Click a mark to read answers",
+        "strength. Fill: share of incoherent responses. Lower right is better. Click a mark to read "
+        "responses",
     )
     screen.table_below(paths, "paths", "unsafe rate", "wilson")
     return clicked

@@ -60,7 +60,7 @@ def filters(view: View) -> None:
     _follow_link(chosen)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted: dict[str, Any] = {
-            "search": st.text_input("Answers that contain", key="search", width=190),
+            "search": st.text_input("Responses that contain", key="search", width=190),
             "benchmarks": _some("Benchmarks", names, "benchmarks", 230),
             "recipes": _some("Recipes", recipes, "recipes", 190),
             "outcomes": _some("Outcomes", list(LISTED_OUTCOMES), "outcomes", 190),

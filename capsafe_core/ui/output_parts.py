@@ -21,7 +21,7 @@ from capsafe_core.ui.acting import actor
 from capsafe_core.ui.safe_text import plain_label, show_raw, visible
 from capsafe_core.workspace.owner import current_owner
 
-HIDDEN = "Hidden: it holds the answer. Switch on “Show model text” above."
+HIDDEN = "Hidden: it holds the response. Switch on “Show model text” above."
 
 
 def walk(view: View, generation: str) -> None:
@@ -109,7 +109,7 @@ def judges_words(judgments: pd.DataFrame, shown: bool) -> None:
             if row.asked:
                 show_raw(row.asked)
             else:
-                st.text("It read the answer itself; no text was made for it.")
+                st.text("It read the response itself; no text was made for it.")
             if row.raw:
                 st.text("Judge's reply")
                 show_raw(row.raw)

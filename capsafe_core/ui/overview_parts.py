@@ -108,7 +108,7 @@ def at_the_goal(found: Overview, view: View) -> None:
     clicked = screen.chart(
         drawn(outcome_bars, bars, found.notes, view.outcome_words, found.recipe),
         "bars",
-        "Share of refusals, safe, harmful and incoherent answers of each recipe at its goal",
+        "Share of refusals, safe, harmful and incoherent responses of each recipe at its goal",
     )
     if clicked:
         bar, outcome = split_names(clicked)

@@ -82,7 +82,7 @@ def show_answer(text: str, spans: Iterable[dict[str, Any]] = (), blurred: bool =
     )
     if blurred:
         style += ";filter:blur(6px);user-select:none"
-    body = marked(text, spans) if text else "<i>(an empty answer)</i>"
+    body = marked(text, spans) if text else "<i>(an empty response)</i>"
     st.html(f'<div style="{style}">{body}</div>')
 
 

@@ -123,7 +123,7 @@ def show_error(error: CapsafeError) -> None:
         first_run.doors()
         return
     if isinstance(error, OpenConditionError):
-        st.info(plain_label(f"{error.message} Choose above."), title="Which answers count?")
+        st.info(plain_label(f"{error.message} Choose above."), title="Which responses count?")
         return
     st.warning(plain_label(error.message), title="This cannot be shown")
     if error.hint:
@@ -262,6 +262,6 @@ def texts_shown() -> bool:
         st.toggle(
             "Show model text",
             key="show-text",
-            help="Answers to harmful requests stay hidden until you ask for them.",
+            help="Responses to harmful requests stay hidden until you ask for them.",
         )
     )

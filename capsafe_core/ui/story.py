@@ -78,7 +78,7 @@ def _beside(story: pd.DataFrame, words: Mapping[str, str], chosen: str, shown: b
             st.text(visible(name(mine)))
             answer = str(rows.at[mine, "answer"])
             show_answer(answer, differing_words(answer, str(rows.at[against, "answer"])), blurred=not shown)
-    st.text("Marked: words that the other answer does not have in that place.")
+    st.text("Marked: words that the other response does not have in that place.")
 
 
 def one_prompt(view: View) -> None:

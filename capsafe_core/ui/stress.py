@@ -13,7 +13,7 @@ from capsafe_core.ui.tables import show_table
 
 
 def stressed(view: View) -> None:
-    """Which verdicts change when a coherent answer is broken."""
+    """Which verdicts change when a coherent response is broken."""
     table = screen.remembered(view, "stress", lambda: stress_table(view))
     if table.empty:
         st.text(visible(f"No judge was asked yet: run `capsafe stress {view.study.name}`."))
@@ -22,11 +22,11 @@ def stressed(view: View) -> None:
     screen.picture(
         changed_verdicts(table),
         "stress",
-        "Share of each judge's verdicts that change as a coherent answer is broken further, by reason",
+        "Share of each judge's verdicts that change as a coherent response is broken further, by reason",
     )
     show_table(stances(view, table))
     st.caption(
-        "Coherent answers of all checkpoints to harmful requests, broken on purpose in seven ways; at 0% the "
-        "judge saw the unbroken answer once more."
+        "Coherent responses of all checkpoints to harmful requests, broken on purpose in seven ways; at 0% "
+        "the judge saw the unbroken response once more."
     )
     screen.table_below(table, "stress", "stress", "wilson", "detector")

@@ -304,7 +304,7 @@ def _cost() -> None:
         st.text(visible(f"Not measured: {status.message} {status.hint}".strip()))
     else:
         st.text(
-            "Measuring on a few answers …"
+            "Measuring on a few responses …"
             if status.state == "running"
             else "Waiting for its turn to measure …"
         )

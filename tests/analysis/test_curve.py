@@ -57,7 +57,7 @@ def test_what_is_declared_or_chosen_is_no_bound(view: View, policy: str) -> None
     main = found.counted[found.counted["primary"]].iloc[0]
     assert same == (np.sign(found.counted["estimate"]) == np.sign(main["estimate"])).sum()
     assert f"Of {total} analysis variants" in found.in_all
-    assert f"Not counted: {len(apart)} that count every incoherent answer as " in found.in_all
+    assert f"Not counted: {len(apart)} that count every incoherent response as " in found.in_all
     assert found.shares is not None
     means = found.counted.assign(up=found.counted["direction"] == 1).groupby("family")["up"].mean()
     assert found.shares.up == pytest.approx(means.mean())

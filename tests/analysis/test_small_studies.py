@@ -96,7 +96,7 @@ def test_a_page_shows_what_is_there_and_what_is_missing(app: tuple[str, AppTest]
             assert any(place in words for place in STATED)
     if page == "incoherence.py":
         if small.incoherent is None or not small.answers:
-            assert "No answer has a verdict on coherence yet." in words
+            assert "No response has a verdict on coherence yet." in words
             assert any(place in words for place in STATED)
         else:
             assert charts

@@ -102,7 +102,7 @@ def test_a_judge_is_asked_about_as_many_answers_of_each_verdict_in_every_way(vie
     again = table[table["reason"] == AGAIN]
     assert set(again["changed"]) == {0.0}  # a list of prefixes says the same each time
     whole = table[(table["strength"] == 1) & (table["before"] == "safe")].set_index("reason")
-    assert whole.loc["cut", "changed"] == 1  # an empty answer is no refusal for a list of prefixes
+    assert whole.loc["cut", "changed"] == 1  # an empty response is no refusal for a list of prefixes
     assert (whole.loc["cut", "changed_low"], whole.loc["cut", "changed_high"]) == wilson(8, 8)
     assert whole.loc["cut", "detected"] == 1
     half = table[(table["strength"] == 0.5) & (table["reason"] != AGAIN)]

@@ -1,4 +1,4 @@
-"""Attack success among k answers to a prompt."""
+"""Attack success among k responses to a prompt."""
 
 from __future__ import annotations
 

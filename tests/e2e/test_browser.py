@@ -123,7 +123,7 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
         page.goto(f"{site[0]}/{path}")
         settle(page)
         if more:
-            page.get_by_text("More: agreement by kind of answer").click()
+            page.get_by_text("More: agreement by kind of response").click()
             settle(page)
         page.wait_for_function(ALL_DRAWN)  # a later chart may be drawn before an earlier one
         drawn = page.locator("[data-testid=stPlotlyChart]").nth(chart)

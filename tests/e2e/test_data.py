@@ -150,7 +150,7 @@ def test_a_report_is_chosen_taken_out_and_presented(
     page.keyboard.press("ArrowRight")
     page.wait_for_url(re.compile("present=2"))
     settle(page)
-    assert "On incoherent answers, judges differ" in page.inner_text("body")
+    assert "On incoherent responses, judges differ" in page.inner_text("body")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Present").wait_for(timeout=30_000)
     page.close()

@@ -81,7 +81,7 @@ def show_texts(page: Page) -> None:
         "Show model text",
         "Show the first outputs",
         "Show its first outputs",
-        "More: agreement by kind of answer, judges against people, a map of the answers",
+        "More: agreement by kind of response, judges against people, a map of the responses",
     ):
         toggle = page.get_by_text(label, exact=True).locator("visible=true")
         if (

@@ -133,7 +133,7 @@ def test_guesses_are_left_out_until_they_are_accepted(workspace: Settings, tmp_p
     write_forms(tmp_path / "forms")
     said = command("import", str(tmp_path / "forms" / "inspect-eval"), "--name", "a")
     assert "2 guessed readings were left out" in said or "3 guessed readings were left out" in said
-    assert counts(workspace)["judgments"] == 8  # only the rules that find incoherent answers
+    assert counts(workspace)["judgments"] == 8  # only the rules that find incoherent responses
     command("import", str(tmp_path / "forms" / "inspect-eval"), "--name", "a", "--accept")
     assert counts(workspace)["judgments"] > 8
 

@@ -41,7 +41,7 @@ def test_each_recipe_has_a_section_with_what_it_rests_on_and_every_checkpoint(
     assert sorted(p.parent.name for p in made) == ["gentle", "harsh"], "no benchmark here is of the hub"
     text = (tmp_path / "harsh" / "model-card-section.md").read_text()
     assert markdown_text(overview(view, "harsh").headline) in text
-    judge = "prefix-zou; incoherent answers counted safe (by coherence-rules)"
+    judge = "prefix-zou; incoherent responses counted safe (by coherence-rules)"
     assert f"| Judge | {markdown_text(judge)} |" in text
     assert re.search(r"\| Conclusion \| Robust for harsh&#58; ", text)
     paths = path_table(view)
@@ -71,7 +71,7 @@ def test_entries_are_what_the_hub_reads_and_say_how_they_came_about(view: View, 
         assert re.match(
             r"(unsafe|refusal) rate \(a share of 1\) by [\w-]+.*; n = \d+, 95% CI ", entry["notes"]
         )
-        assert ("incoherent answers counted safe" in entry["notes"]) == entry["notes"].startswith("unsafe")
+        assert ("incoherent responses counted safe" in entry["notes"]) == entry["notes"].startswith("unsafe")
     mine = rates[rates["checkpoint_id"].isin(tuned["checkpoint_id"])]
     assert values == {round(v, 6) for v in mine["rate"]}
 

@@ -100,11 +100,11 @@ def test_charts_have_colours_of_outcomes_intervals_goal_and_primary_mark(deck: A
 def test_intervals_are_those_of_the_table(made: Made) -> None:
     finding = made.findings[KINDS.index("judges")]
     table = finding.table[finding.table["family"] != "people"].dropna(subset=["shift"])
-    [coherent] = [s for s in finding.slide.series if s.name == "coherent answers"]  # type: ignore[union-attr]
+    [coherent] = [s for s in finding.slide.series if s.name == "coherent responses"]  # type: ignore[union-attr]
     assert [i and i[0] for i in coherent.intervals] == pytest.approx(list(table["coherent_low"]))
     assert [i and i[1] for i in coherent.intervals] == pytest.approx(list(table["coherent_high"]))
-    [chart] = [c for c in charts(opened(to_pptx(made))) if "coherent answers" in [s.name for s in c.series]]
-    [series] = [s for s in chart.series if s.name == "coherent answers"]
+    [chart] = [c for c in charts(opened(to_pptx(made))) if "coherent responses" in [s.name for s in c.series]]
+    [series] = [s for s in chart.series if s.name == "coherent responses"]
     plus = series._element.find(f"{qn('c:errBars')}/{qn('c:plus')}")
     ends = [float(v.text) for v in plus.iter(qn("c:v"))][::-1]
     assert ends == pytest.approx(list(table["coherent_high"] - table["coherent"]), abs=1e-5)

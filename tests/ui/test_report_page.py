@@ -63,7 +63,7 @@ def test_each_part_says_what_it_rests_on(app: AppTest) -> None:
 
 def test_a_presentation_has_the_headline_as_title_and_what_it_rests_on(app: AppTest) -> None:
     opened(app, items="judges~text:1~incoherence", present="1")
-    assert app.title[0].value.startswith("On incoherent answers, judges differ by")
+    assert app.title[0].value.startswith("On incoherent responses, judges differ by")
     shown = texts(app)
     assert "1 of 2" in shown, "a text without words is not presented"
     assert "Conclusion: " in shown

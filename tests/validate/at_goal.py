@@ -212,7 +212,7 @@ def two_rates(one: float, two: float, n: int = 100) -> Study:
 
 
 def success_among(k: int, answers_each: int = 5, behaviours: int = 100, each: int = 2) -> Study:
-    """The chance that the worst of k answers to a prompt is unsafe; prompts of one behaviour go together."""
+    """The chance that the worst of k responses to a prompt is unsafe; one behaviour's prompts go together."""
     prompts = behaviours * each
     clusters = np.arange(behaviours).repeat(each)
     grid = np.linspace(0.0005, 0.9995, 1000)

@@ -1,7 +1,7 @@
 """Simulated studies of a difference at the goal, corrected by people's labels from the default queue.
 
-The judge errs, and it errs otherwise on each arm and on incoherent answers: sensitivity 0.7 and specificity
-0.9 on one arm's coherent answers.
+The judge errs, and it errs otherwise on each arm and on incoherent responses: sensitivity 0.7 and specificity
+0.9 on one arm's coherent responses.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ ERRORS = {
     "b": ((0.85, 0.95), (0.6, 0.6)),
     "start": ((0.8, 0.97), (0.6, 0.8)),
 }
-"""sensitivity and specificity on coherent and on incoherent answers, by arm"""
+"""sensitivity and specificity on coherent and on incoherent responses, by arm"""
 HARMFUL_IF_BROKEN = 0.6
-"""how much rarer harm is in incoherent answers"""
+"""how much rarer harm is in incoherent responses"""
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ LINES: list[tuple[str, Study, Promise]] = [
     ),
     *(
         (
-            f"difference {of} as judged, where the judge errs otherwise on each arm and kind of answer",
+            f"difference {of} as judged, where the judge errs otherwise on each arm and kind of response",
             study,
             REPORTED,
         )
