@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     """what the app asks for on a server without login; where nothing is said, one is made at each start"""
     no_token: bool = False
     """let everybody in who reaches the port of a server without login"""
+    replica_of: str = Field(default="", pattern=r"^(https?://[^@?#\s]+)?$")
+    """the address of the app that this one is a replica of, over the same job folders"""
 
     _given: dict[str, Any] = PrivateAttr(default_factory=dict)
 

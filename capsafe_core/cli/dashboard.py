@@ -28,9 +28,21 @@ NoToken = Annotated[
 
 
 @commands.command("app")
-def start_app(port: Port = 8501, no_token: NoToken = False) -> None:
+def start_app(
+    port: Port = 8501,
+    no_token: NoToken = False,
+    replica_of: Annotated[
+        str, typer.Option(help="only look, over the job folders of the app at this address")
+    ] = "",
+) -> None:
     """Start the dashboard, and print the address to open, with its token."""
-    _become_server(Settings(), port, no_token, os.environ)
+    settings = Settings(replica_of=replica_of) if replica_of else Settings()
+    if settings.replica_of and settings.jobs is None:
+        raise CapsafeError(
+            "A replica has a store of its own over another app's job folders, and these are not named.",
+            "Set CAPSAFE_JOBS to that app's folder of jobs, and CAPSAFE_HOME to a folder of its own.",
+        )
+    _become_server(settings, port, no_token, {**os.environ, "CAPSAFE_REPLICA_OF": settings.replica_of})
 
 
 SHIPPED = {"small-steps": DATA / "demo", "paper-small": DATA / "studies" / "paper-small"}

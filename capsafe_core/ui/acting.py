@@ -14,6 +14,7 @@ from capsafe_core.people import Person, person_logged_in
 from capsafe_core.settings import Settings
 from capsafe_core.ui.login import current_login
 from capsafe_core.workspace.audit import doing
+from capsafe_core.workspace.replica import only_looking
 
 
 def actor() -> Person:
@@ -26,10 +27,10 @@ def actor() -> Person:
     """
     if current_login() is None:
         known: Person | None = st.session_state.get("person")
-        return known or Person(getpass.getuser())
+        return only_looking(known or Person(getpass.getuser()))
     if st.user.get("is_logged_in") is not True:
         raise NotAllowedError("You are not logged in.", "Reload this page and log in.")
-    return person_logged_in(st.user.to_dict(), Settings().roles_path)
+    return only_looking(person_logged_in(st.user.to_dict(), Settings().roles_path))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from streamlit.web.server.starlette.starlette_websocket import _get_signed_cooki
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import RESEARCHER, ROLES, VIEWER, person_logged_in
 from capsafe_core.settings import Settings
+from capsafe_core.workspace.replica import only_looking
 
 USER_COOKIE = "_streamlit_user"
 NOBODY = "nobody"
@@ -68,7 +69,7 @@ def role_of_request(connection: HTTPConnection) -> str:
         claims = json.loads(cookie) if cookie else {}
         if claims.get("is_logged_in") is not True:
             return ""
-        return person_logged_in(claims, Settings().roles_path).role
+        return only_looking(person_logged_in(claims, Settings().roles_path)).role
     except (CapsafeError, ValueError, AttributeError):
         return ""
 

@@ -12,6 +12,7 @@ from capsafe_core.settings import Settings
 from capsafe_core.ui.login import current_login
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import current_owner
+from capsafe_core.workspace.replica import only_looking
 
 _NAME = st.components.v2.component(
     "capsafe_name",
@@ -66,7 +67,7 @@ def role() -> str:
     The page ends here where one must log in first.
     """
     if not has_login():
-        return ROLES[-1]
+        return only_looking(Person("", ROLES[-1])).role
     return _logged_in().role
 
 
@@ -119,7 +120,7 @@ def _logged_in() -> Person:
             )
         st.stop()
     try:
-        return person_logged_in(st.user.to_dict(), Settings().roles_path)
+        return only_looking(person_logged_in(st.user.to_dict(), Settings().roles_path))
     except CapsafeError as error:
         _end("You are not let in", error, may_leave=True)
 

@@ -24,7 +24,9 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.people import RESEARCHER, Person
+from capsafe_core.settings import Settings
 from capsafe_core.values import parse_json
+from capsafe_core.workspace.replica import must_be_owner
 from capsafe_core.writing import refusal
 
 FILE = "audit.jsonl"
@@ -49,7 +51,8 @@ def doing(
     role: str = RESEARCHER,
     looks: bool = False,
 ) -> Iterator[None]:
-    """Let a person do something, where their role allows it, and note it before and after.
+    """Let a person do something, where their role allows it, and note it before and after; a replica, which
+    leaves the job folders alone, only lets people look, and notes nothing.
 
     Args:
         jobs: folder of the job folders.
@@ -57,9 +60,14 @@ def doing(
             `workspace.actions.Action` has them.
 
     Raises:
-        NotAllowedError: their role is too low.
+        NotAllowedError: their role is too low, or this is a replica.
         CapsafeError: the log cannot be written; nothing was done then.
     """
+    if Settings().replica_of:
+        if not looks:
+            must_be_owner()
+        yield
+        return
     of = {name: _short(arguments[name]) for name in TOLD if _is_told(arguments.get(name))}
     begun = {"id": uuid.uuid4().hex[:12], "who": person.name, "role": person.role, "action": action, "of": of}
     ended = "failed"

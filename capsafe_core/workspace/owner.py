@@ -34,6 +34,8 @@ class Owner:
             self.store.close()
             raise
         self.problems: list[CapsafeError] = []
+        self.looked = 0.0
+        """when all that was new had been read, in seconds since 1970"""
         self._watched, self._missed = 0.0, list[CapsafeError]()
         self._queue = Queue(settings)
         self._ended = threading.Event()
@@ -46,8 +48,13 @@ class Owner:
         return self
 
     def look(self) -> None:
-        """Read what is new in the job folders, and start the next queued job."""
+        """Read what is new in the job folders, and start the next queued job; a replica starts none."""
+        begun = time.time()
         _, problems = ingest_all(self.store, self.settings.jobs_path)
+        self.looked = begun
+        if self.settings.replica_of:
+            self.problems = problems
+            return
         if time.monotonic() - self._watched >= WATCH_PERIOD:
             self._watched, self._missed = time.monotonic(), queue_new(self.settings)
         self.problems = [*problems, *self._missed, *self._queue.tick()]

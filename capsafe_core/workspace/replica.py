@@ -1,0 +1,44 @@
+"""An app that is a replica: over the job folders of another one, with its own store, and only to look."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from capsafe_core.errors import NotAllowedError
+from capsafe_core.people import VIEWER, Person
+from capsafe_core.settings import Settings
+
+STALE = 60.0
+"""seconds without a look at the job folders after which a replica says so above all else"""
+
+
+def only_looking(person: Person) -> Person:
+    """A person with the role that they have at this app: on a replica everybody is a viewer."""
+    return replace(person, role=VIEWER) if Settings().replica_of else person
+
+
+def must_be_owner() -> None:
+    """Refuse what changes anything, where this app is a replica.
+
+    Raises:
+        NotAllowedError: it is one.
+    """
+    if owner := Settings().replica_of:
+        raise NotAllowedError("This is a read-only replica.", f"Do it in the app at {owner}.")
+
+
+def replica_words(owner: str, looked: float) -> str:
+    """What a replica is of, and how far it may be behind.
+
+    Args:
+        owner: the address of the app that it is of.
+        looked: when it last read all that is new in the job folders, in seconds since 1970.
+    """
+    when = time.strftime("%H:%M:%S", time.localtime(looked)) if looked else "the start, when reading failed"
+    return f"Read-only replica of {owner}, as of {when}. Run, label and import there."
+
+
+def is_stale(looked: float) -> bool:
+    """Whether a replica may be further behind than its reader would think."""
+    return time.time() - looked > STALE
