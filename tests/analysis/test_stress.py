@@ -108,7 +108,7 @@ def test_a_judge_is_asked_about_as_many_answers_of_each_verdict_in_every_way(vie
     half = table[(table["strength"] == 0.5) & (table["reason"] != AGAIN)]
     sentence = stress_sentence(table)
     assert sentence.startswith(f"prefix-zou changes {100 * half['changed'].max():.0f}% (")
-    assert "where 50% of the answer is " in sentence
+    assert "where 50% of the response is " in sentence
     assert sentence.endswith("and 0% where nothing is broken.")
     shown = stances(view, table)
     assert list(shown["answers"]) == [16]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from capsafe_core.analysis.by_name import TABLES
 from capsafe_core.cli import app, fetch_table, main
-from capsafe_core.cli.options import CLAIM, FILTER, SCOPE, SPECIFICATION, selecting
+from capsafe_core.cli.options import CLAIM, FILTER, SCOPE, SPECIFICATION, VARIANTS, selecting
 from capsafe_core.errors import CapsafeError
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
@@ -101,14 +101,14 @@ def test_each_option_sets_its_own_field_of_the_selection() -> None:
     commands = typer.Typer()
 
     @commands.command()
-    @selecting(SCOPE, SPECIFICATION, FILTER, CLAIM)
+    @selecting(SCOPE, SPECIFICATION, FILTER, CLAIM, VARIANTS)
     def look(chosen: Selection, more: int = 0) -> None:
         got.append(chosen)
 
     for name, (values, _) in given.items():
         assert run.invoke(commands, [word for v in values for word in (f"--{name}", v)]).exit_code == 0, name
     assert run.invoke(commands, ["--no-truncated"]).exit_code == 0
-    options = SCOPE | SPECIFICATION | FILTER | CLAIM
+    options = SCOPE | SPECIFICATION | FILTER | CLAIM | VARIANTS
     assert set(given) | {"truncated"} == set(options)
     expected = [Selection(**{options[name].field: value}) for name, (_, value) in given.items()]
     assert got == [*expected, Selection(truncated=False)]
