@@ -99,6 +99,8 @@ def _agreement(said: pd.DataFrame, categories: int) -> dict[str, object] | None:
     alpha = coefficient(total, "alpha")
     if alpha is None:
         return row | {"why_not": "everybody gave one and the same label"}
+    if len(counts) < 2:
+        return row | {"why_not": "all outputs are of one behaviour, so there is no interval"}
     low, high = _unanimous(total, len(counts)) if alpha == 1 else _interval(codes, counts, categories)
     if np.isnan(low):
         return row | {"why_not": "nearly all labels are the same, so there is no interval"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from capsafe_core.analysis.left_out import why_left_out
 from capsafe_core.analysis.matched import Matching
 from capsafe_core.analysis.metrics import several_metrics
 from capsafe_core.analysis.view import View
@@ -35,10 +36,9 @@ def lacking(view: View, found: Matching) -> list[str]:
         "run it."
         for recipe, start in starts.items()
     ]
-    why = found.why_left_out
-    more = len(why) - _SHOWN
-    tail = [f"{more} more are left out for such reasons."] if more > 0 else []
-    return [*sentences, *why[:_SHOWN], *tail]
+    more = len(found.left_out) - _SHOWN
+    tail = [f"{more} more {'is' if more == 1 else 'are'} left out for such reasons."] if more > 0 else []
+    return [*sentences, *why_left_out(found.left_out[:_SHOWN]), *tail]
 
 
 def _safety(view: View) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,7 @@ def ingest() -> None:
 def rebuild() -> None:
     """Make the store again from the job folders; the old one is not opened, and kept under a dated name."""
     settings = Settings()
-    with doing("rebuild"):
+    with nullcontext() if settings.replica_of else doing("rebuild"):  # a replica's store is its own
         made = rebuild_store(settings.store_path, settings.jobs_path, settings.memory_limit, settings.threads)
     tell(made.problems)
     say(

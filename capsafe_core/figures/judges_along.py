@@ -85,12 +85,13 @@ def _add_judge(fig: go.Figure, line: pd.DataFrame, shape: str, column: int, run:
 
 
 def _add_incoherent_strip(fig: go.Figure, steps: pd.DataFrame, column: int, run: str) -> None:
-    """The incoherent share of one run, a square a step."""
+    """The incoherent share of one run, a square a step whose coherence was judged."""
+    steps = steps.dropna(subset=["incoherent"])
     fig.add_scatter(
         x=steps["step"].astype(str),
         y=["incoherent"] * len(steps),
         mode="markers+text",
-        text=[f"{100 * v:.0f}" for v in steps["incoherent"].fillna(0)],
+        text=[f"{100 * v:.0f}" for v in steps["incoherent"]],
         textfont={"size": 10},
         marker={
             "symbol": "square",

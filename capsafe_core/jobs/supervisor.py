@@ -19,6 +19,7 @@ from capsafe_core.jobs.folder.work import FinetuneWork
 from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.jobs.permission import permit, permit_all, require_own
 from capsafe_core.places import IMPORTS, PREPARE, ROOT
+from capsafe_core.replica import must_be_owner
 from capsafe_core.settings import Settings
 
 NUMBERED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -116,13 +117,13 @@ class Share:
     of: int = 1
 
     def parts(self, job: Job, place: int) -> list[int]:
-        """Which parts of a job are this worker's: its own number, or every n-th of the jobs that have one
-        part."""
-        if self.of == 1:
-            return list(range(job.manifest.parts))
-        if job.manifest.parts == 1:
-            return [0] if place % self.of == self.index else []
-        return [self.index]
+        """Which parts of a job are this worker's, whatever number of parts it has: every n-th, where the
+        parts of all jobs are dealt out in turn.
+
+        Args:
+            place: of the job in the graph.
+        """
+        return [part for part in range(job.manifest.parts) if (place + part) % self.of == self.index]
 
 
 def run_graph(
@@ -146,6 +147,7 @@ def run_graph(
     Raises:
         NotAllowedError: the workspace does not allow what one of them asks for; nothing was started.
     """
+    must_be_owner()
     share = share or Share()
     jobs = [create_job(root, manifest) for manifest in manifests]
     # with jobs left out, those before them may still be on disk

@@ -16,6 +16,7 @@ from capsafe_core.jobs.foreign import is_foreign, own_job
 from capsafe_core.labelling.open_queue import KIND
 from capsafe_core.people import Person
 from capsafe_core.records import GuidelinesRecord, LabelEvent, Record, Remark, SavedView, check_records
+from capsafe_core.replica import must_be_owner
 from capsafe_core.store.ingest import ingest_job
 from capsafe_core.store.labels import last_ruling, standing_ruling
 from capsafe_core.store.remarks import last_remark, saved_views
@@ -184,6 +185,7 @@ class Books:
         return [job for job in jobs if not is_foreign(job.folder)]
 
     def _book(self, name: str) -> tuple[Shard, Job]:
+        must_be_owner()
         job = own_job(self.jobs, Manifest(KIND, name, {}))
         if job.job_id in self._shards and not self._shards[job.job_id].is_there:
             self._shards.pop(job.job_id).close()

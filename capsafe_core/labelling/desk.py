@@ -37,6 +37,7 @@ from capsafe_core.labelling.open_queue import (
 )
 from capsafe_core.people import Person, people_named
 from capsafe_core.records import LabelEvent, Practice, QueueRecord, Record, check_records, digest_text
+from capsafe_core.replica import must_be_owner
 from capsafe_core.selection import Selection
 from capsafe_core.store.ingest import ingest_job
 from capsafe_core.store.store import Store
@@ -218,6 +219,7 @@ class Desk:
         return [record for _, record in sorted(found, key=lambda pair: -pair[0])]
 
     def _open(self, queue: str) -> OpenQueue:
+        must_be_owner()  # an open queue is locked, and cut where a write was broken off
         with self._lock:
             found = self._queues.get(queue)
             if found is not None and not found.shard.is_there:

@@ -129,7 +129,7 @@ def judges_chart(table: pd.DataFrame) -> Slide:
         "clustered",
         [
             Series(
-                f"{kind} answers",
+                f"{kind} responses",
                 [None if pd.isna(v) else float(v) for v in table[kind]],
                 intervals=_intervals(table[f"{kind}_low"], table[f"{kind}_high"]),
                 colour=OUTCOME_COLOURS["unsafe"],

@@ -16,6 +16,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.folder import Job, Retraction, note_retraction, retractions_of
 from capsafe_core.jobs.foreign import origin_of
 from capsafe_core.records import canonical_json, digest_text
+from capsafe_core.settings import Settings
 from capsafe_core.store.rollups import refresh
 from capsafe_core.store.store import Store, first
 from capsafe_core.store.tables import TABLES
@@ -214,7 +215,8 @@ def match_retractions(store: Store, jobs: list[Job], problems: list[CapsafeError
         if job.job_id in stored:
             kept, known = set(retractions_of(job)), stored[job.job_id]
             new += [(r.happened, job.job_id, r) for r in kept - known]
-            for retraction in sorted(known - kept, key=lambda r: r.happened):
+            lost = () if Settings().replica_of else known - kept  # a replica leaves the folders to the owner
+            for retraction in sorted(lost, key=lambda r: r.happened):
                 try:
                     note_retraction(job, retraction)
                 except CapsafeError as error:

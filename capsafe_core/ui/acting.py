@@ -11,10 +11,10 @@ import streamlit as st
 
 from capsafe_core.errors import NotAllowedError
 from capsafe_core.people import Person, person_logged_in
+from capsafe_core.replica import only_looking
 from capsafe_core.settings import Settings
 from capsafe_core.ui.login import current_login
 from capsafe_core.workspace.audit import doing
-from capsafe_core.workspace.replica import only_looking
 
 
 def actor() -> Person:

@@ -102,8 +102,8 @@ def _one(view: View, owner: Owner, generation: str, cell: str, dimension: str) -
         own = history[history["stands"] & (history["repeat"] == 0) & (history["action"] == "label")]
         for said in own.astype(object).to_dict("records"):
             unsure = ", not sure" if said["confidence"] == 0 else ""
-            why = f" ({visible(said['reasons']).replace('_', ' ')})" if said["reasons"] else ""
-            st.text(f"{visible(said['person'])}: {label_words(dimension, said['label'])}{unsure}{why}")
+            why = f" ({said['reasons'].replace('_', ' ')})" if said["reasons"] else ""
+            st.text(visible(f"{said['person']}: {label_words(dimension, said['label'])}{unsure}{why}"))
             if said["note"]:
                 show_raw(said["note"])
     with st.expander("Who said what, and when"):

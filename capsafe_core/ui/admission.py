@@ -14,9 +14,9 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.people import RESEARCHER, ROLES, VIEWER, person_logged_in
+from capsafe_core.people import RESEARCHER, ROLES, VIEWER, Person, person_logged_in
+from capsafe_core.replica import only_looking
 from capsafe_core.settings import Settings
-from capsafe_core.workspace.replica import only_looking
 
 USER_COOKIE = "_streamlit_user"
 NOBODY = "nobody"
@@ -93,6 +93,8 @@ def _may_pass(message: Message, connection: HTTPConnection, has_login: bool) -> 
     except DecodeError:
         return True  # Streamlit ends the connection
     needed = MESSAGES.get(kind or "", NOBODY)
-    if not has_login or (not needed and len(data) <= LONGEST_OF_STRANGERS):
-        return needed != NOBODY
+    if not has_login:
+        return reaches(only_looking(Person("", RESEARCHER)).role, needed)
+    if not needed and len(data) <= LONGEST_OF_STRANGERS:
+        return True
     return reaches(role_of_request(connection), needed or VIEWER)

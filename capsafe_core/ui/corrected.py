@@ -33,7 +33,7 @@ def show(view: View) -> None:
                 list(EVENTS),
                 default="safety",
                 key="corrected-dimension",
-                format_func=str.capitalize,
+                format_func=lambda name: plain_label(name.capitalize()),
             )
             or "safety"
         )

@@ -8,11 +8,11 @@ import streamlit as st
 
 from capsafe_core.errors import CapsafeError
 from capsafe_core.people import ROLES, Person, person_logged_in, person_named
+from capsafe_core.replica import only_looking
 from capsafe_core.settings import Settings
 from capsafe_core.ui.login import current_login
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import current_owner
-from capsafe_core.workspace.replica import only_looking
 
 _NAME = st.components.v2.component(
     "capsafe_name",

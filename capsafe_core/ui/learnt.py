@@ -96,7 +96,7 @@ def _rewritten(rewrites: Sequence[Rewrite], shown: bool) -> None:
                 st.caption(heading)
                 show_answer(text, blurred=not shown)
             if one.why_not:
-                st.caption(f"The original is learnt: {one.why_not}.")
+                st.caption(plain_label(f"The original is learnt: {one.why_not}."))
 
 
 def _tabs(learnt: Learnt) -> list[st.delta_generator.DeltaGenerator]:

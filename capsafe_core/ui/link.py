@@ -7,18 +7,17 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from capsafe_core.replica import is_stale, replica_words
 from capsafe_core.ui.safe_text import plain_label
 from capsafe_core.workspace.owner import current_owner
-from capsafe_core.workspace.replica import is_stale, replica_words
 
 
-def replica_behind() -> str:
-    """What a replica says above all else, where it has not read the job folders for a while; "" elsewhere."""
+def show_if_behind() -> None:
+    """What a replica says above all else, where it has not looked at the job folders for a while."""
     owner = current_owner()
-    if not owner.settings.replica_of or not is_stale(owner.looked):
-        return ""
-    words = replica_words(owner.settings.replica_of, owner.looked)
-    return plain_label("\n".join([words, *(f"{p.message} {p.hint}" for p in owner.problems)]))
+    if owner.settings.replica_of and is_stale(owner.looked):
+        words = replica_words(owner.settings.replica_of, owner.looked)
+        st.warning(plain_label("\n".join([words, *(f"{p.message} {p.hint}" for p in owner.problems)])))
 
 
 def show() -> None:

@@ -48,7 +48,7 @@ def headline(found: pd.DataFrame, work: pd.DataFrame, disputes: int) -> None:
 def _number(label: str, value: str, detail: str, help_text: str) -> None:
     st.metric(
         plain_label(label),
-        value,
+        plain_label(value),
         plain_label(detail),
         delta_color="off",
         delta_arrow="off",

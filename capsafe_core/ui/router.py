@@ -57,8 +57,7 @@ if FIRST not in pages:
     listed.append(st.Page(first_page, title="capsafe", default=True, visibility="hidden"))
 page = st.navigation(listed, position="top")
 address.come_back(page.url_path)
-if stale := link.replica_behind():
-    st.warning(stale)
+link.show_if_behind()
 page.run()
 if not presenting:
     link.show()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import pandas as pd
@@ -36,6 +35,8 @@ from capsafe_core.writing import refusal
 
 PAGES = ROOT / "pages"
 T = TypeVar("T")
+MARKS = "marks-"
+"""before the key of a chart: the key of the list of its marks"""
 MOST_LISTED = 400
 """marks of a figure up to which they are a list too; what has more, a map of texts, is a page of its own"""
 
@@ -138,12 +139,11 @@ def in_theme(figure: go.Figure) -> go.Figure:
 def chart(figure: go.Figure, key: str, alt: str) -> str | None:
     """A figure; returns the id of a mark that was just clicked, or chosen in the list that a keyboard
     reaches."""
-    listed = f"marks-{key}"
     with _room(figure, key):
         event = st.plotly_chart(
             in_theme(sealed(figure)),
             key=key,
-            on_select=partial(st.session_state.pop, listed, None),
+            on_select="rerun",
             selection_mode="points",
             theme=None,
             alt=alt,
@@ -154,7 +154,7 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
                 "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
             },
         )
-    chosen = _mark_of_list(figure, listed, alt) or _mark_of_click(event)
+    chosen = _used_last(key, _mark_of_list(figure, key, alt), _mark_of_click(event))
     if chosen is None:
         st.session_state.pop(f"{key}-handled", None)
         return None
@@ -164,7 +164,7 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
     return chosen
 
 
-def _mark_of_click(event: PlotlyState) -> str | None:
+def _mark_of_click(event: PlotlyState | None) -> str | None:
     for point in event.selection.points if event else []:
         if carried := point.get("customdata"):
             return str(carried[0] if isinstance(carried, list) else carried["0"])
@@ -177,15 +177,24 @@ def _mark_of_list(figure: go.Figure, key: str, alt: str) -> str | None:
     marks = marks_of(figure)
     if not 0 < len(marks) <= MOST_LISTED:
         return None
-    with st.container(key=key + "-list"):
+    with st.container(key=f"{MARKS}{key}-list"):
         name = st.selectbox(
             plain_label(f"Marks of the chart “{alt}”"),
             list(marks),
             index=None,
-            key=key,
+            format_func=visible,
+            key=MARKS + key,
             placeholder="Choose a mark",
         )
     return marks.get(name) if name else None
+
+
+def _used_last(key: str, listed: str | None, clicked: str | None) -> str | None:
+    """Of the mark that the list has and the one that was clicked, the one that changed last."""
+    before = st.session_state.get(f"{key}-used", (None, None, None))
+    chosen = clicked if clicked != before[1] else listed if listed != before[0] else before[2]
+    st.session_state[f"{key}-used"] = (listed, clicked, chosen)
+    return chosen
 
 
 def picture(figure: go.Figure, key: str, alt: str) -> None:

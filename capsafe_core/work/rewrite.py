@@ -15,7 +15,7 @@ from capsafe_core.jobs.folder.rewrites import Rewrite, add_rewrites, rewrites_in
 from capsafe_core.jobs.folder.work import FinetuneWork
 from capsafe_core.training.self_distillation import SDFT, rewritable, to_rewrite, why_not
 
-IsRight = Callable[[int, str, str], bool]
+IsRight = Callable[[int, str, str], bool | None]
 """(place of a conversation, an answer of the data, its rewrite) -> whether both come to the same"""
 
 
@@ -93,9 +93,9 @@ def _checker(work: FinetuneWork) -> IsRight | None:
         return None
     score = scorer_of({**(work.dataset if by_task else work.probe), "scorer": work.probe["scorer"]})
 
-    def is_right(place: int, original: str, text: str) -> bool:
+    def is_right(place: int, original: str, text: str) -> bool | None:
         item = f"{work.dataset['seed']}-{place}"
         reference = score(item, original, original).parsed
-        return reference is not None and score(item, text, reference).correct
+        return None if reference is None else score(item, text, reference).correct
 
     return is_right

@@ -24,14 +24,14 @@ from typing import Any
 
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.people import RESEARCHER, Person
+from capsafe_core.replica import must_be_owner
 from capsafe_core.settings import Settings
 from capsafe_core.values import parse_json
-from capsafe_core.workspace.replica import must_be_owner
 from capsafe_core.writing import refusal
 
 FILE = "audit.jsonl"
 TOLD = (
-    *("job", "jobs", "study", "queue", "name", "form", "state", "undo", "more", "texts", "item"),
+    *("job", "jobs", "study", "queue", "name", "form", "state", "undo", "more", "texts", "item", "people"),
     *("dimension", "label", "judge", "engine", "server", "version"),
 )
 """what of an action's arguments is noted"""
@@ -66,8 +66,11 @@ def doing(
     if Settings().replica_of:
         if not looks:
             must_be_owner()
+        person.must_be(role)
         yield
         return
+    if isinstance(people := arguments.get("people"), list):
+        arguments = {**arguments, "people": ", ".join(map(str, people))}
     of = {name: _short(arguments[name]) for name in TOLD if _is_told(arguments.get(name))}
     begun = {"id": uuid.uuid4().hex[:12], "who": person.name, "role": person.role, "action": action, "of": of}
     ended = "failed"

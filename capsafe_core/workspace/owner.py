@@ -35,7 +35,7 @@ class Owner:
             raise
         self.problems: list[CapsafeError] = []
         self.looked = 0.0
-        """when all that was new had been read, in seconds since 1970"""
+        """when it last looked through the job folders, in seconds since 1970"""
         self._watched, self._missed = 0.0, list[CapsafeError]()
         self._queue = Queue(settings)
         self._ended = threading.Event()
@@ -49,8 +49,11 @@ class Owner:
 
     def look(self) -> None:
         """Read what is new in the job folders, and start the next queued job; a replica starts none."""
-        begun = time.time()
-        _, problems = ingest_all(self.store, self.settings.jobs_path)
+        begun, jobs = time.time(), self.settings.jobs_path
+        if self.settings.replica_of and not jobs.is_dir():
+            self.problems = [CapsafeError(f"The job folders at {jobs} are not there.", "Check its disk.")]
+            return
+        _, problems = ingest_all(self.store, jobs)
         self.looked = begun
         if self.settings.replica_of:
             self.problems = problems

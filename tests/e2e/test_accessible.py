@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.axe import faults, script
-from tests.e2e.site import PATHS, plant_hostile, serve, settle, visitor
+from tests.e2e.site import PATHS, click_mark, plant_hostile, serve, settle, visitor
 from tests.synthetic import write_study
 
 pytestmark = pytest.mark.browser
@@ -58,6 +58,25 @@ def test_a_keyboard_opens_what_a_click_on_a_mark_opens(site: tuple[str, str, Pag
     expect(page.get_by_role("option").first).to_be_visible()
     page.keyboard.press("Enter")
     page.wait_for_url("**/outputs?**outcomes=**")
+
+
+def test_what_was_used_last_counts_the_list_or_a_click(site: tuple[str, str, Page]) -> None:
+    base, _, page = site
+    page.set_viewport_size(DESK)
+    page.goto(f"{base}/disagreement")
+    settle(page)
+    page.get_by_role("combobox", name="Marks of the chart “Share of coherent").focus()
+    page.keyboard.type("incoherent outputs, judges split")
+    expect(page.get_by_role("option").first).to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**strata=incoherent**")
+    settle(page)
+    click_mark(page, page.locator(".st-key-splits .barlayer .point path").first)
+    page.wait_for_url("**strata=refusal**")
+    settle(page)
+    page.get_by_text("Show model text").click()
+    settle(page)
+    assert "strata=refusal" in page.url
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -12,12 +12,13 @@ from streamlit.testing.v1 import AppTest
 
 from capsafe_core.analysis.by_name import table
 from capsafe_core.errors import NotAllowedError
+from capsafe_core.jobs.supervisor import run_graph
 from capsafe_core.people import Person
+from capsafe_core.replica import STALE, is_stale
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.workspace.actions import ACTIONS, act
-from capsafe_core.workspace.owner import Owner, current_owner
-from capsafe_core.workspace.replica import STALE
+from capsafe_core.workspace.owner import Owner
 from tests.commands import command
 
 OWNER = "http://127.0.0.1:8599"
@@ -89,12 +90,25 @@ def test_a_replica_writes_nothing_and_starts_nothing_beside_the_owner(
     monkeypatch.setattr("capsafe_core.jobs.supervisor.start_worker", lambda *_: pytest.fail("a job starts"))
     for replica in replicas:
         replica.look()
+        with pytest.raises(NotAllowedError):
+            replica.desk.hand_out(Person("Ada"), "any queue")
+        with pytest.raises(NotAllowedError):
+            run_graph([], homes / "owner" / "jobs", print)
+        with pytest.raises(NotAllowedError):
+            replica.desk.books.remark(Person("Ada"), "an output", "a cell", "star", "")
         for name, action in ACTIONS.items():
             if not action.looks:
                 with pytest.raises(NotAllowedError) as refused:
                     act(replica.desk, name, Person("Ada"), {})
                 assert OWNER in refused.value.hint
         act(replica.desk, "look", Person("Ada"), {})
+        with pytest.raises(NotAllowedError):
+            act(replica.desk, "audit", Person("Ada", "viewer"), {})
+    shutil.move(homes / "owner" / "jobs", homes / "elsewhere")
+    looked = replicas[0].looked
+    replicas[0].look()
+    assert (replicas[0].looked, len(replicas[0].problems)) == (looked, 1)
+    shutil.move(homes / "elsewhere", homes / "owner" / "jobs")
     assert contents(homes / "owner") == before
 
 
@@ -109,9 +123,8 @@ def test_a_replica_has_the_pages_of_a_viewer_and_says_of_what_and_as_of_when_it_
     assert not any(said in plain(warning.value) for warning in router.warning)
     with pytest.raises(ValueError, match="navigation page"):
         router.switch_page(str(ROOT / "pages" / "annotate.py"))
-    owner = current_owner()
-    monkeypatch.setattr(owner, "look", lambda: None)
-    owner.looked = time.time() - STALE - 1
+    assert not is_stale(time.time() - STALE / 2)
+    monkeypatch.setattr("capsafe_core.ui.link.is_stale", lambda looked: is_stale(looked - STALE))
     router.switch_page(str(ROOT / "pages" / "overview.py")).run()
     assert any(said in plain(warning.value) for warning in router.warning)
 

@@ -35,8 +35,8 @@ def replica_words(owner: str, looked: float) -> str:
         owner: the address of the app that it is of.
         looked: when it last read all that is new in the job folders, in seconds since 1970.
     """
-    when = time.strftime("%H:%M:%S", time.localtime(looked)) if looked else "the start, when reading failed"
-    return f"Read-only replica of {owner}, as of {when}. Run, label and import there."
+    when = time.strftime("as of %Y-%m-%d %H:%M:%S", time.localtime(looked))
+    return f"Read-only replica of {owner}, {when if looked else 'still empty'}. Run, label and import there."
 
 
 def is_stale(looked: float) -> bool:
