@@ -11,6 +11,7 @@ from capsafe_core.cli import (
     annotating,
     dashboard,
     data,
+    launching,
     planning,
     reports,
     running,
@@ -30,7 +31,7 @@ app = typer.Typer(
     help="What fine-tuning bought, what it cost in safety, and how far to trust that number.",
     pretty_exceptions_enable=False,
 )
-for subject in (dashboard, running, planning, table_commands, annotating, data, reports, upkeep):
+for subject in (dashboard, running, launching, planning, table_commands, annotating, data, reports, upkeep):
     app.add_typer(subject.commands)
 
 

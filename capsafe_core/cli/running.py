@@ -84,7 +84,7 @@ def run(
     seconds = limit and limit * 60
 
     def graph() -> list[Manifest]:
-        jobs = planned(settings.jobs_path, parsed, watch) if share.of == 1 else plan_study(parsed, share.of)
+        jobs = planned(settings.jobs_path, parsed, watch, share.of)
         return [m for m in jobs if not only or m.kind in only]
 
     def pass_over() -> bool:

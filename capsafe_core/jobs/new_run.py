@@ -50,12 +50,13 @@ def missing_jobs(root: Path, study: Study) -> list[Manifest]:
     return [job.manifest for job in jobs if job.state not in ("done", "running") and not is_queued(job)]
 
 
-def planned(root: Path, study: Study, awaited: bool = False) -> list[Manifest]:
+def planned(root: Path, study: Study, awaited: bool = False, parts: int = 1) -> list[Manifest]:
     """The jobs of a study, in as many parts as those that are there already; which those are, their identity
     tells.
 
     Args:
         awaited: whether checkpoints that are trained elsewhere may still come.
+        parts: of jobs that are not there yet.
     """
     found = {r.name: known_checkpoints(root, study.name, r, awaited) for r in study.recipes if r.folders}
 
@@ -63,11 +64,11 @@ def planned(root: Path, study: Study, awaited: bool = False) -> list[Manifest]:
         return found[recipe.name]
 
     own = [job for job in list_jobs(root) if job.manifest.kind == "generate" and not is_foreign(job.folder)]
-    for parts in sorted({job.manifest.parts for job in own}, reverse=True):
-        jobs = plan_study(study, parts, find_checkpoints=known)
+    for there in sorted({job.manifest.parts for job in own}, reverse=True):
+        jobs = plan_study(study, there, find_checkpoints=known)
         if any((root / manifest.job_id).exists() for manifest in jobs if manifest.kind == "generate"):
             return jobs
-    return plan_study(study, find_checkpoints=known)
+    return plan_study(study, parts, find_checkpoints=known)
 
 
 def queue_jobs(settings: Settings, manifests: Sequence[Manifest]) -> None:

@@ -115,6 +115,10 @@ def test_workers_on_several_machines_share_a_study_without_a_coordinator(
     assert len({j.id for j in written(workspace.jobs_path, Judgment)}) == 40 * 3  # type: ignore[attr-defined]
     assert {job.state for job in list_jobs(workspace.jobs_path)} == {"done"}
     assert missing_jobs(workspace.jobs_path, parse_study(study.read_text())) == []
+    before = {job.job_id for job in list_jobs(workspace.jobs_path)}
+    for other in ("1/1", "2/5"):  # as many as one likes go on with the same jobs
+        assert run.invoke(app, ["run", str(study), "--part", other]).exit_code == 0
+    assert {job.job_id for job in list_jobs(workspace.jobs_path)} == before
     assert run.invoke(app, ["judge", str(study), "prefix-autodan"]).exit_code == 0, (
         "outputs in parts are found"
     )
