@@ -175,7 +175,9 @@ def _reaching(view: View, small: Small, said: dict[str, str]) -> None:
     if tuned - {run.recipe for run in found.runs} or not tuned:
         told = lacking(view, found)
         assert told
-        assert all(any(place in s for place in STATED) for s in told if "more are left out" not in s), told
+        assert all(
+            any(place in s for place in STATED) for s in told if "left out for such reasons" not in s
+        ), told
 
 
 def _coherence(small: Small, said: dict[str, str]) -> None:
