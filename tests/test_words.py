@@ -22,7 +22,7 @@ REPLACED = {
     r"\banew\b": "again",
     r"\bmend(s|ed)?\b": "fix",
     r"(?<!there )\b(is|was) no (?!longer|more|interval)\w": "is not a",
-    r"(\d|\{\}\)?) points\b": "pts",
+    r"(^|\d|\{\}\)?) points\b": "pts",
     r"\bshall\b": "the passive, or an imperative",
     r"(?<![%\w])\d+(\.\d+)? %(?![\w({])|\} %(?![\w({])": "95%, without a space",
 }

@@ -87,7 +87,7 @@ def _change(row: Row) -> str:
 
 def _price(row: Row, refused: str) -> str:
     """Whether the best one breaks answers and refuses more, and whether it beats halving the adapter."""
-    words = f" Over-refusal: {refused}{'' if refused == NOT_MEASURED else ' points'}."
+    words = f" Over-refusal: {refused}{'' if refused == NOT_MEASURED else ' pts'}."
     if pd.notna(row["incoherent"]) and pd.notna(row["incoherent_of"]):
         words += (
             f" Incoherent: {row['incoherent']:.0%} of its responses, {row['incoherent_of']:.0%} without it."

@@ -33,7 +33,7 @@ class Chosen:
     """The variants of a conclusion that were chosen.
 
     Attributes:
-        conclusion: of these variants alone; its curve has their rows, numbered anew.
+        conclusion: of these variants alone; its curve has their rows, numbered again.
         total: variants that count in the whole conclusion.
         first: what they say, in one sentence.
         counts: how many of them point where, and what they leave out.
