@@ -75,6 +75,11 @@ def same(name: str) -> str:
     return _folded(name) if _is_address(name) else name
 
 
+def is_among(name: str, names: Iterable[str]) -> bool:
+    """Whether somebody is one of these people, however their names are written."""
+    return same(name) in map(same, names)
+
+
 def and_words(names: Sequence[str]) -> str:
     """Names in a sentence: "Ada, Ben and Cay"."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from capsafe_core.errors import NotAllowedError
-from capsafe_core.people import VIEWER, Person
+from capsafe_core.people import VIEWER, Person, person_logged_in
 from capsafe_core.settings import Settings
 
 STALE = 60.0
 """seconds without a look at the job folders after which a replica says so above all else"""
 
 
-def only_looking(person: Person) -> Person:
-    """A person with the role that they have at this app: on a replica everybody is a viewer."""
-    return replace(person, role=VIEWER) if Settings().replica_of else person
+def role_here(role: str) -> str:
+    """The role that somebody has at this app: on a replica everybody is a viewer."""
+    return VIEWER if Settings().replica_of else role
+
+
+def logged_in_here(claims: Mapping[str, Any]) -> Person:
+    """The person whom a login provider vouches for, with their role at this app.
+
+    Args:
+        claims: of the provider's ID token.
+
+    Raises:
+        CapsafeError: as `person_logged_in`.
+    """
+    settings = Settings()
+    person = person_logged_in(claims, settings.roles_path)
+    return replace(person, role=role_here(person.role))
 
 
 def must_be_owner() -> None:

@@ -144,6 +144,7 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
         c for c in table.columns if c not in ("pattern", "coherent", "incoherent", "unchecked", "n", "share")
     ]
     rows = table.head(top).reset_index(drop=True)
+    words = [_pattern_words(row, judges) for _, row in rows.iterrows()]
     dots = max(0.2, 0.075 * len(judges))
     fig = make_subplots(cols=2, shared_yaxes=True, column_widths=[dots, 1 - dots], horizontal_spacing=0.02)
     for vote, colour in (
@@ -151,8 +152,8 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
         ("safe", OUTCOME_COLOURS["safe"]),
         ("", PAPER),
     ):
-        _add_votes(fig, rows, judges, vote, colour)
-    _add_amounts(fig, rows, judges)
+        _add_votes(fig, rows, judges, words, vote, colour)
+    _add_amounts(fig, rows, words)
     fig.update_layout(
         template=TEMPLATE,
         height=170 + 27 * len(rows),
@@ -174,8 +175,10 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
     return fig
 
 
-def _add_votes(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str], vote: str, colour: str) -> None:
-    """A dot for each judge that gives a vote ("" for no verdict) in a pattern."""
+def _add_votes(
+    fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str], words: Sequence[str], vote: str, colour: str
+) -> None:
+    """A dot for each judge that gives a vote ("" for no verdict) in a pattern, which `words` describe."""
     marks = [(judge, i) for i in rows.index for judge in judges if rows.at[i, judge] == vote]
     fig.add_scatter(
         x=[judge for judge, _ in marks],
@@ -189,7 +192,7 @@ def _add_votes(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str], vote: 
             "line": {"color": FAINT, "width": 0 if vote else 1},
         },
         customdata=[[rows.at[i, "pattern"]] for _, i in marks],
-        hovertext=[_pattern_words(rows.loc[i], judges) for _, i in marks],
+        hovertext=[words[i] for _, i in marks],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=bool(marks),
         row=1,
@@ -204,10 +207,10 @@ def _pattern_words(row: pd.Series, judges: Sequence[str]) -> str:
     return "\n".join([*said, f"{row['n']:,} outputs ({row['share']:.0%})"])
 
 
-def _add_amounts(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str]) -> None:
+def _add_amounts(fig: go.Figure, rows: pd.DataFrame, words: Sequence[str]) -> None:
     """How many outputs have each pattern: a bar split by coherence, and the number at its end."""
     begin = pd.Series(0, index=rows.index)
-    for name, colour, words in (
+    for name, colour, kind in (
         ("coherent", AMOUNT, "coherent"),
         ("incoherent", OUTCOME_COLOURS["incoherent"], "incoherent"),
         ("unchecked", UNCHECKED, "coherence not judged"),
@@ -219,9 +222,9 @@ def _add_amounts(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str]) -> N
             y=rows.index,
             base=begin,
             orientation="h",
-            name=words,
+            name=kind,
             marker={"color": colour, "pattern": hatching(name, colour)},
-            hovertemplate="%{x} outputs, " + words + "<extra></extra>",
+            hovertemplate="%{x} outputs, " + kind + "<extra></extra>",
             row=1,
             col=2,
         )
@@ -235,7 +238,7 @@ def _add_amounts(fig: go.Figure, rows: pd.DataFrame, judges: Sequence[str]) -> N
         textfont={"size": 12},
         marker={"size": 9, "color": INK, "symbol": "line-ns-open"},
         customdata=rows[["pattern"]],
-        hovertext=[_pattern_words(rows.loc[i], judges) for i in rows.index],
+        hovertext=words,
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
         row=1,

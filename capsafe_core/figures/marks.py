@@ -15,16 +15,21 @@ _VALUE = re.compile(r"%\{([\w.]+)(?::([^}]*))?\}")
 _EXTRA = re.compile(r"<extra>.*?</extra>")
 
 
-def marks_of(figure: go.Figure) -> dict[str, str]:
+def marks_of(figure: go.Figure, most: int) -> dict[str, str]:
     """What each mark that opens something says when it is hovered, and the id that it carries.
 
     Marks of one id and one text are one; of two ids with one text the second is told apart by a number.
+
+    Args:
+        most: marks; a figure with more has no such list.
     """
     said: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
     for text, mark in _marks(figure):
         if (text, mark) in seen:
             continue
+        if len(said) == most:
+            return {}
         seen.add((text, mark))
         name, n = text, 1
         while name in said:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from capsafe_core.annotation import QueueSettings
 from capsafe_core.errors import CapsafeError, NotAllowedError
 from capsafe_core.jobs.folder import Job, Shard, append_line, read_lines
-from capsafe_core.people import Person, and_words, same
+from capsafe_core.people import Person, and_words, is_among
 from capsafe_core.records import LabelEvent, Practice, QueueItem, QueueRecord, Rater, Record, digest_text
 from capsafe_core.values import Seconds
 
@@ -119,7 +119,7 @@ class OpenQueue:
 
     def is_for(self, who: str) -> bool:
         """Whether the queue may be handed to a person."""
-        return not self.settings.assigned or same(who) in map(same, self.settings.assigned)
+        return not self.settings.assigned or is_among(who, self.settings.assigned)
 
     def must_be_open_to(self, who: str) -> None:
         """Refuse what is paused, closed or somebody else's.

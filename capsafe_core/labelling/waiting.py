@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capsafe_core.labelling.desk import Desk
-from capsafe_core.people import Person, and_words, same
+from capsafe_core.people import Person, and_words, is_among
 from capsafe_core.records import QueueRecord
 
 
@@ -40,7 +40,7 @@ def waiting_queues(desk: Desk, person: Person) -> list[Waiting]:
     the newest first; what has nothing for them comes last.
     """
     found = [
-        Waiting(q, same(person.name) in map(same, q.settings["assigned"]), desk.left(person, q.queue))
+        Waiting(q, is_among(person.name, q.settings["assigned"]), desk.left(person, q.queue))
         for q in desk.queues()
     ]
     own = [w for w in reversed(found) if w.own and w.left]

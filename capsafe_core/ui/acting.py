@@ -5,13 +5,14 @@ from __future__ import annotations
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from capsafe_core.errors import NotAllowedError
-from capsafe_core.people import Person, person_logged_in
-from capsafe_core.replica import only_looking
+from capsafe_core.people import Person
+from capsafe_core.replica import logged_in_here, role_here
 from capsafe_core.settings import Settings
 from capsafe_core.ui.login import current_login
 from capsafe_core.workspace.audit import doing
@@ -27,10 +28,11 @@ def actor() -> Person:
     """
     if current_login() is None:
         known: Person | None = st.session_state.get("person")
-        return only_looking(known or Person(getpass.getuser()))
+        person = known or Person(getpass.getuser())
+        return replace(person, role=role_here(person.role))
     if st.user.get("is_logged_in") is not True:
         raise NotAllowedError("You are not logged in.", "Reload this page and log in.")
-    return only_looking(person_logged_in(st.user.to_dict(), Settings().roles_path))
+    return logged_in_here(st.user.to_dict())
 
 
 @contextmanager

@@ -14,9 +14,8 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.people import RESEARCHER, ROLES, VIEWER, Person, person_logged_in
-from capsafe_core.replica import only_looking
-from capsafe_core.settings import Settings
+from capsafe_core.people import RESEARCHER, ROLES, VIEWER
+from capsafe_core.replica import logged_in_here, role_here
 
 USER_COOKIE = "_streamlit_user"
 NOBODY = "nobody"
@@ -69,7 +68,7 @@ def role_of_request(connection: HTTPConnection) -> str:
         claims = json.loads(cookie) if cookie else {}
         if claims.get("is_logged_in") is not True:
             return ""
-        return only_looking(person_logged_in(claims, Settings().roles_path)).role
+        return logged_in_here(claims).role
     except (CapsafeError, ValueError, AttributeError):
         return ""
 
@@ -94,7 +93,7 @@ def _may_pass(message: Message, connection: HTTPConnection, has_login: bool) -> 
         return True  # Streamlit ends the connection
     needed = MESSAGES.get(kind or "", NOBODY)
     if not has_login:
-        return reaches(only_looking(Person("", RESEARCHER)).role, needed)
+        return reaches(role_here(RESEARCHER), needed)
     if not needed and len(data) <= LONGEST_OF_STRANGERS:
         return True
     return reaches(role_of_request(connection), needed or VIEWER)

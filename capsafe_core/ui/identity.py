@@ -7,9 +7,8 @@ from typing import NoReturn
 import streamlit as st
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.people import ROLES, Person, person_logged_in, person_named
-from capsafe_core.replica import only_looking
-from capsafe_core.settings import Settings
+from capsafe_core.people import RESEARCHER, Person, person_named
+from capsafe_core.replica import logged_in_here, role_here
 from capsafe_core.ui.login import current_login
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.workspace.owner import current_owner
@@ -67,7 +66,7 @@ def role() -> str:
     The page ends here where one must log in first.
     """
     if not has_login():
-        return only_looking(Person("", ROLES[-1])).role
+        return role_here(RESEARCHER)
     return _logged_in().role
 
 
@@ -120,7 +119,7 @@ def _logged_in() -> Person:
             )
         st.stop()
     try:
-        return only_looking(person_logged_in(st.user.to_dict(), Settings().roles_path))
+        return logged_in_here(st.user.to_dict())
     except CapsafeError as error:
         _end("You are not let in", error, may_leave=True)
 

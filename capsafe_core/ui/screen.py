@@ -164,7 +164,7 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
     return chosen
 
 
-def _mark_of_click(event: PlotlyState | None) -> str | None:
+def _mark_of_click(event: PlotlyState) -> str | None:
     for point in event.selection.points if event else []:
         if carried := point.get("customdata"):
             return str(carried[0] if isinstance(carried, list) else carried["0"])
@@ -174,8 +174,8 @@ def _mark_of_click(event: PlotlyState | None) -> str | None:
 def _mark_of_list(figure: go.Figure, key: str, alt: str) -> str | None:
     """What is chosen in the list of a figure's marks, which shows when a keyboard comes to it; `page_style`
     has the rule."""
-    marks = marks_of(figure)
-    if not 0 < len(marks) <= MOST_LISTED:
+    marks = marks_of(figure, MOST_LISTED)
+    if not marks:
         return None
     with st.container(key=f"{MARKS}{key}-list"):
         name = st.selectbox(
@@ -218,8 +218,7 @@ def _room(figure: go.Figure, key: str) -> AbstractContextManager[Any]:
 def caption(view: View, extra: str = "") -> None:
     """Under every chart what it shows, and the specification and selection, from the same object as the data;
     these once a page, and again where a chart has others."""
-    parts = (view.specification_words(), _of_data(view).caption())
-    shared = ". ".join(part[0].upper() + part[1:] for part in parts if part)
+    shared = f"{view.specification_words()}. {_of_data(view).caption()}"
     told = st.session_state.get("captioned") == shared
     st.session_state["captioned"] = shared
     if words := ". ".join(part for part in (extra, "" if told else shared) if part):
