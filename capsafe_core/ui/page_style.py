@@ -30,6 +30,8 @@ a:focus-visible, button:focus-visible, summary:focus-visible, [role=tab]:focus-v
 [tabindex]:focus-visible, .react-aria-ComboBox > [role=group]:has(input:focus-visible)
 {outline: 3px solid #2f7fb8 !important; outline-offset: 2px}
 .react-aria-ComboBox input:focus-visible {outline: none !important}
+[data-testid=stButtonGroup] [role=toolbar], [data-testid=stButtonGroup] [role=radiogroup]
+{flex-wrap: wrap; row-gap: 0.3rem; overflow: visible; mask: none}
 [class*=-list]:not(:focus-within)[class*=st-key-marks-]
 {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}
 @media (max-width: 640px) {
@@ -38,6 +40,8 @@ a:focus-visible, button:focus-visible, summary:focus-visible, [role=tab]:focus-v
   [class*=st-key-wide-] {overflow-x: auto}
   [class*=st-key-wide-] [data-testid=stFullScreenFrame] {min-width: 720px}
   .stMarkdownBadge {white-space: normal !important}
+  [data-testid=stTabs] [role=tablist] {flex-wrap: wrap}
+  [data-testid=stCode] :is(pre, code) {white-space: pre-wrap !important; overflow-wrap: anywhere}
 }
 """
 

@@ -23,6 +23,13 @@ OVERHANGING = """() => {
 }"""
 """what around a page is wider inside than outside: it scrolls sideways, or is cut"""
 
+BEYOND = """() => [...document.querySelectorAll('[data-testid=stMainBlockContainer] *')].filter(part => {
+    const {left, right, width, height} = part.getBoundingClientRect();
+    return width && height && (left < -1 || right > innerWidth + 1)
+        && !part.closest('[class*=st-key-wide-], [data-testid=stDataFrame], svg');
+}).map(part => `${part.tagName} ${part.dataset.testid ?? ''} ${(part.innerText ?? '').slice(0, 40)}`)"""
+"""what of a page reaches beyond the window, outside of charts and tables that are moved sideways"""
+
 
 @pytest.fixture(scope="module")
 def source() -> str:
@@ -96,14 +103,17 @@ def test_a_page_has_no_serious_fault_and_fits_a_phone(
         page.set_viewport_size(PHONE)
         settle(page)
         assert page.evaluate(OVERHANGING) == []
+        assert page.evaluate(BEYOND) == []
 
 
 def test_what_is_planted_is_found(browser: Browser, source: str) -> None:
     page = browser.new_page(viewport=PHONE)
     page.set_content(
         "<html lang=en><title>t</title><main><h1>t</h1><p style='color:#bbb;background:#fff'>faint</p>"
-        "<button></button><div style='width:700px'>wide</div></main>"
+        "<button></button><div data-testid=stMainBlockContainer style='overflow:hidden'>"
+        "<div style='width:700px'>wide</div></div></main>"
     )
     assert {fault.rule for fault in faults(page, source)} == {"color-contrast", "button-name"}
     assert page.evaluate(OVERHANGING) != []
+    assert page.evaluate(BEYOND) == ["DIV  wide"]
     page.close()
