@@ -23,6 +23,8 @@ _MANY = (
     "columns",
     "variants",
 )
+_RENAMED_COLUMNS = {"answer": "response"}
+"""a list's column as links that were made before, and lists that were saved, call it -> its name now"""
 
 ASKED = (
     "benchmarks",
@@ -134,7 +136,10 @@ class Selection:
             text = query.get(part.name)
             if not text:
                 continue
-            if part.name in _MANY:
+            if part.name == "columns":
+                named = split_names(text)
+                values["columns"] = tuple(_RENAMED_COLUMNS.get(name, name) for name in named)
+            elif part.name in _MANY:
                 values[part.name] = split_names(text)
             elif part.name == "goals":
                 values["goals"] = tuple(_goals(text))

@@ -16,6 +16,7 @@ votes = st.dictionaries(
     max_size=3,
 )
 DRAWN = {
+    "columns": many.filter(lambda columns: "answer" not in columns),
     "goals": st.lists(st.tuples(names, shares), max_size=2).map(tuple),
     "truncated": st.booleans(),
     "pattern": votes.map(vote_pattern),
@@ -60,6 +61,7 @@ def test_old_links_still_open() -> None:
         "pattern": "zou=unsafe,llama=",
         "goals": "sums:0.6",
         "claim": "recipe:sums|start:aligned",
+        "columns": "outcome~answer",
     }
     chosen = Selection.from_query(link)
     assert chosen == Selection(
@@ -67,6 +69,7 @@ def test_old_links_still_open() -> None:
         pattern="zou=unsafe,llama=",
         goals=(("sums", 0.6),),
         claim=link["claim"],
+        columns=("outcome", "response"),
     )
     assert votes_of(chosen.pattern) == {"zou": "unsafe", "llama": ""}
     assert Claim(Arm("recipe", "sums"), Arm("start", "aligned")).key == link["claim"]

@@ -63,7 +63,7 @@ ORDERS = {
 
 
 COLUMNS = (
-    *("outcome", "unsafe votes", "answer", "prompt", "recipe", "seed", "step", "benchmark", "truncated"),
+    *("outcome", "unsafe votes", "response", "prompt", "recipe", "seed", "step", "benchmark", "truncated"),
     *("prompt id", "harm asked for", "tokens", "ended by", "starred", "verdicts"),
 )
 """what a table of outputs may show"""

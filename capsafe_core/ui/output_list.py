@@ -167,7 +167,7 @@ def _table(view: View, rows: pd.DataFrame, page: int, shown: bool) -> None:
         key=f"list-outputs-{page}",
         height=420,
         column_config={
-            "answer": st.column_config.TextColumn(width="large"),
+            "response": st.column_config.TextColumn(width="large"),
             "prompt": st.column_config.TextColumn(width="medium"),
         },
     )
@@ -177,11 +177,11 @@ def _table(view: View, rows: pd.DataFrame, page: int, shown: bool) -> None:
 
 def _columns(view: View, rows: pd.DataFrame, columns: tuple[str, ...], shown: bool) -> pd.DataFrame:
     """What the table shows of some outputs."""
-    answers = [visible(a)[:300] if shown else _hidden(a) for a in rows["answer"]]
+    responses = [visible(a)[:300] if shown else _hidden(a) for a in rows["answer"]]
     every: dict[str, Callable[[], Iterable[Any]]] = {
         "outcome": lambda: rows["outcome"].map(view.outcome_words),
         "unsafe votes": lambda: [_votes(row) for row in rows.itertuples()],
-        "answer": lambda: answers,
+        "response": lambda: responses,
         "prompt": lambda: [visible(p)[:200] for p in rows["prompt"]],
         "truncated": lambda: rows["finish_reason"] == "length",
         "prompt id": lambda: rows["item"],

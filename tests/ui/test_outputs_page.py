@@ -53,14 +53,14 @@ def query_of(app: AppTest) -> Selection:
 def test_filters_columns_and_page_are_in_the_link(app: AppTest) -> None:
     go(app, "outputs.py")
     app.multiselect(key="outcomes").set_value(["refusal", "incoherent"]).run()
-    app.multiselect(key="columns").set_value(["answer", "prompt id", "verdicts"]).run()
+    app.multiselect(key="columns").set_value(["response", "prompt id", "verdicts"]).run()
     chosen = query_of(app)
     assert (chosen.outcomes, chosen.columns) == (
         ("refusal", "incoherent"),
-        ("answer", "prompt id", "verdicts"),
+        ("response", "prompt id", "verdicts"),
     )
     shown = app.dataframe[0].value
-    assert list(shown.columns) == ["answer", "prompt id", "learnt-harm", "prefix-zou"]
+    assert list(shown.columns) == ["response", "prompt id", "learnt-harm", "prefix-zou"]
     found = outputs_table(view_of(outcomes=chosen.outcomes))[1]
     assert found > PAGE
     assert any(
@@ -72,7 +72,7 @@ def test_filters_columns_and_page_are_in_the_link(app: AppTest) -> None:
 
 
 def test_the_list_comes_back_as_it_was_left(app: AppTest) -> None:
-    go(app, "outputs.py", outcomes="refusal", order="disputed", page="2", columns="answer~recipe")
+    go(app, "outputs.py", outcomes="refusal", order="disputed", page="2", columns="response~recipe")
     left = query_of(app)
     go(app, "capability.py")
     next(s for s in app.selectbox if s.label == "Judge").select("learnt-harm").run()
@@ -173,12 +173,12 @@ def test_a_star_and_a_comment_are_kept_with_their_person_and_narrow_the_list(app
 
 
 def test_a_list_is_saved_under_a_name_and_opened_again(app: AppTest) -> None:
-    go(app, "outputs.py", outcomes="refusal", order="disputed", columns="answer")
+    go(app, "outputs.py", outcomes="refusal", order="disputed", columns="response")
     app.text_input(key="name-of-list").set_value("mine").run()
     next(b for b in app.button if b.label == "Save this list").click().run()
     [saved] = saved_views(current_owner().store, "made-up")
     assert Selection.from_query(saved.selection) == Selection(
-        "made-up", outcomes=("refusal",), order="disputed", columns=("answer",)
+        "made-up", outcomes=("refusal",), order="disputed", columns=("response",)
     )
     go(app, "outputs.py", **{**saved.selection, "columns": "recipe"})
     assert list(app.dataframe[0].value.columns) == ["recipe"]
