@@ -46,7 +46,11 @@ def remember(now: Selection) -> None:
 
 
 def note_clicks() -> None:
-    """Clicks that have had their effect are not returned again; one whose run was cut short before is."""
+    """Clicks that have had their effect are not returned again; one whose run was cut short before is.
+
+    A click that leads to another page has had it when that page is there: something else that changes in the
+    meantime, a switch or the window, has the first page run again, and Streamlit forgets where it was going.
+    """
     for key, chosen in st.session_state.pop("clicked", {}).items():
         st.session_state[f"{key}-handled"] = chosen
 
@@ -61,8 +65,11 @@ def note_left(page: str, following: Mapping[str, str]) -> None:
         page: the path of the next page; one that leads to itself is not left.
         following: its query.
     """
+    if page == st.session_state.get("page", ""):
+        note_clicks()
+        return
     here = st.query_params.to_dict()
-    if here == dict(following) or page == st.session_state.get("page", ""):
+    if here == dict(following):
         return
     left = st.session_state.setdefault("left", {})
     left[_address(st.session_state.get("page", ""), following)] = here
@@ -76,6 +83,8 @@ def come_back(page: str) -> None:
     Args:
         page: its path in the address.
     """
+    if st.session_state.get("page") != page:
+        note_clicks()
     st.session_state["page"] = page
     left = st.session_state.get("left", {}).pop(_address(page, st.query_params.to_dict()), None)
     if left is not None:

@@ -51,8 +51,26 @@ DARK = """
 {color: #0f161d !important}
 """
 
+# Charts have the colours of the theme that the page was asked in, and Streamlit does not ask again when the
+# reader's system turns dark: the ground's colour is watched, and a change of it has the page drawn again.
+_GROUND = st.components.v2.component(
+    "capsafe_ground",
+    html="<i></i>",
+    css="i {background-color: var(--st-background-color); transition: background-color 1ms}",
+    js="""
+    export default function ({ parentElement, setTriggerValue }) {
+      parentElement.querySelector("i").ontransitionend = () => setTriggerValue("changed", true);
+    }
+    """,
+)
+WATCH = """
+.st-key-ground {position: absolute; visibility: hidden}
+"""
+
 
 def apply(presenting: bool) -> None:
     """Style the page that is being drawn; one that is presented has nothing around its finding."""
+    with st.container(key="ground"):
+        _GROUND(key="watched-ground", on_changed_change=lambda: None)
     dark = DARK if st.context.theme.type == "dark" else ""
-    st.html(f"<style>{READABLE}{dark}{LARGE if presenting else ROOM}</style>")
+    st.html(f"<style>{READABLE}{WATCH}{dark}{LARGE if presenting else ROOM}</style>")

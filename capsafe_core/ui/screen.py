@@ -23,7 +23,7 @@ from capsafe_core.selection import Selection
 from capsafe_core.store.export import guarded_csv
 from capsafe_core.ui import controls, first_run, identity
 from capsafe_core.ui.address import ask as ask
-from capsafe_core.ui.address import carry, note_clicks, note_left
+from capsafe_core.ui.address import carry, note_left
 from capsafe_core.ui.address import select as select
 from capsafe_core.ui.address import selection as selection
 from capsafe_core.ui.heads import Head
@@ -258,7 +258,6 @@ def open_outputs(**restrictions: Any) -> None:
 
 
 def _go(page: str, chosen: Selection) -> None:
-    note_clicks()
     query = chosen.to_query()
     note_left(page.removesuffix(".py"), query)
     st.switch_page(str(PAGES / page), query_params=query)

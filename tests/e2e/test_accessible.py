@@ -22,6 +22,11 @@ OVERHANGING = """() => {
     return wide;
 }"""
 """what around a page is wider inside than outside: it scrolls sideways, or is cut"""
+DRAWN_DARK = (
+    "dark => [...document.querySelectorAll('style')].some(s => s.textContent.includes('[data-tag-index]'))"
+    " === dark"
+)
+"""whether the page was drawn for the dark theme; `page_style` has the rule"""
 
 BEYOND = """() => [...document.querySelectorAll('[data-testid=stMainBlockContainer] *')].filter(part => {
     const {left, right, width, height} = part.getBoundingClientRect();
@@ -86,24 +91,34 @@ def test_what_was_used_last_counts_the_list_or_a_click(site: tuple[str, str, Pag
     assert "strata=refusal" in page.url
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", PATHS, ids=[path or "overview" for path in PATHS])
-def test_a_page_has_no_serious_fault_and_fits_a_phone(
-    site: tuple[str, str, Page], source: str, path: str, theme: str
+def test_a_page_has_no_serious_fault_light_or_dark_and_fits_a_phone(
+    site: tuple[str, str, Page], source: str, path: str
 ) -> None:
     base, output, page = site
-    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.emulate_media(color_scheme="light")
     page.set_viewport_size(DESK)
     page.goto(f"{base}/{path}?" + (f"generation={output}" if path == "output" else "open=all"))
-    settle(page)
-    dark = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
-    assert dark == {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 22, 29)"}[theme]
-    assert faults(page, source) == []
-    if theme == "light":
-        page.set_viewport_size(PHONE)
+    for theme, ground in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(15, 22, 29)")):
+        page.emulate_media(color_scheme=theme)
+        expect(page.get_by_test_id("stApp")).to_have_css("background-color", ground)
+        page.wait_for_function(DRAWN_DARK, arg=theme == "dark")
         settle(page)
-        assert page.evaluate(OVERHANGING) == []
-        assert page.evaluate(BEYOND) == []
+        assert faults(page, source) == [], theme
+    page.set_viewport_size(PHONE)
+    settle(page)
+    assert page.evaluate(OVERHANGING) == []
+    assert page.evaluate(BEYOND) == []
+
+
+def test_a_chart_is_drawn_again_when_the_system_turns_dark(site: tuple[str, str, Page]) -> None:
+    base, _, page = site
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{base}/incoherence")
+    words = page.locator(".js-plotly-plot .xtick text").first
+    expect(words).to_have_css("fill", "rgb(34, 49, 63)", timeout=60_000)
+    page.emulate_media(color_scheme="dark")
+    expect(words).to_have_css("fill", "rgb(228, 234, 240)")
 
 
 def test_what_is_planted_is_found(browser: Browser, source: str) -> None:

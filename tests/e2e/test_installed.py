@@ -16,8 +16,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from capsafe_core.settings import ROOT
-from tests.e2e.site import free_port, settle
-from tests.e2e.test_browser import PATHS
+from tests.e2e.site import PATHS, free_port, settle
 from tests.logs import inspect_log, inspect_sample, write_eval
 
 pytestmark = pytest.mark.browser
