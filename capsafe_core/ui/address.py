@@ -61,6 +61,11 @@ def note_left(page: str, following: Mapping[str, str]) -> None:
     Streamlit writes the next page's query under this page's path before it changes the path, so the browser's
     Back comes to that; `come_back` sets it right.
 
+    One entry too many stays in the browser's history: a second Back shows this page once more. Streamlit
+    (1.67) adds one for a changed query and one for a changed path, whichever comes first, and replaces an
+    entry only while the browser itself goes back or on. Both changes at once are not offered, and the page
+    that is gone to needs both.
+
     Args:
         page: the path of the next page; one that leads to itself is not left.
         following: its query.
