@@ -18,7 +18,7 @@ engine = read_state()
 job_list.show(f"Engine: {engine.words}")
 foreign.show(owner.store, owner.settings)
 studies = list_studies(owner.store)
-start = partial(study_form.show, owner.settings, engine.ready)
+start = partial(study_form.show, owner.settings, engine)
 clicked = None
 view = None
 with screen.told():

@@ -22,17 +22,40 @@ _SCORERS = {"reasoning_gym": "task", "lm_eval": "label", "generated": "label"}
 """source of a capability benchmark -> how its answers are checked"""
 _FILES = ("file:", "/", "~")
 DATASET, RECIPE = "training", "fine-tuned"
+METHODS = {
+    "lora": "LoRA",
+    "dora": "DoRA",
+    "rslora": "rsLoRA",
+    "qlora": "QLoRA (4 bits)",
+    "full": "All weights",
+}
+"""as a study file has them -> as they are called"""
+SCHEDULES = {
+    "constant_with_warmup": "constant after warm-up",
+    "constant": "constant",
+    "linear": "linear decay",
+    "cosine": "cosine decay",
+}
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU"}
+USUAL_RATES = dict.fromkeys(METHODS, 2e-4) | {"full": 2e-5}
+"""the learning rate that is offered with a method"""
 
 
 @dataclass(frozen=True)
 class Training:
-    """Fine-tuning that the study does itself: LoRA on one data set."""
+    """Fine-tuning that the study does itself, on one data set."""
 
     data: str
     """a file of conversations, or "source:what" as in a study file"""
     learning_rate: float | None
     steps: tuple[int, ...]
     seeds: tuple[int, ...] = (0,)
+    method: str = "lora"
+    rank: int = 16
+    """of an adapter"""
+    schedule: str = "constant_with_warmup"
+    batch_size: int = 8
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -114,7 +137,13 @@ class NewStudy:
         if not self.training.data.strip():
             yield "No training data is named. Write the path of a file, or a source such as hub:openai/gsm8k."
         if not self.training.learning_rate or self.training.learning_rate <= 0:
-            yield "The learning rate is a positive number. For LoRA, 2e-4 is usual."
+            method = self.training.method
+            yield (
+                f"The learning rate is a positive number. For {METHODS[method]}, {USUAL_RATES[method]:g} is "
+                "usual."
+            )
+        if self.training.method == "qlora" and self.training.device == "cpu":
+            yield "QLoRA needs a GPU. Train on the GPU, or choose LoRA."
         steps = self.training.steps
         if not steps or list(steps) != sorted(set(steps)) or steps[0] < 1:
             yield "Checkpoints are saved at steps. Write positive numbers in order, such as 25, 50, 100."
@@ -136,6 +165,7 @@ class NewStudy:
         benchmarks = self._named_benchmarks()
         tables = [
             toml_table("engine", self.engine),
+            toml_table("training", self._trains_with()),
             toml_table("sampling", self.sampling),
             toml_table("[starts]", {"name": "model", "model": self.model, "adapters": list(self.adapters)}),
             *(
@@ -152,6 +182,14 @@ class NewStudy:
         ]
         title = f"{self.model} on " + ", ".join(n for n, _ in benchmarks)
         return f"name = {toml_value(name)}\ntitle = {toml_value(title)}\n" + "".join(tables)
+
+    def _trains_with(self) -> dict[str, str]:
+        """What fine-tunes, where that is not what the engine runs on."""
+        here = self.engine.get("name", "transformers") == "transformers"
+        of_engine = str(self.engine.get("device", "cpu")) if here else "cpu"
+        if self.training is None or self.training.device == of_engine:
+            return {}
+        return {"device": self.training.device}
 
     def _raters(self) -> dict[str, str]:
         """Whose verdicts the primary specification takes, by dimension."""
@@ -188,7 +226,11 @@ class NewStudy:
         else:
             source = _data(self.training.data)
             recipe |= {
+                "method": self.training.method,
+                "rank": self.training.rank if self.training.method != "full" else None,
                 "learning_rate": self.training.learning_rate,
+                "schedule": self.training.schedule,
+                "batch_size": self.training.batch_size,
                 "steps": list(self.training.steps),
                 "seeds": list(self.training.seeds),
             }

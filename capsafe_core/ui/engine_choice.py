@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from capsafe_core.errors import CapsafeError, NotAllowedError
+from capsafe_core.jobs.new_study import DEVICES
 from capsafe_core.jobs.permission import UNTOLD
 from capsafe_core.settings import Server, Settings
 from capsafe_core.ui import identity
@@ -22,6 +23,9 @@ def engine_table(name: str, settings: Settings) -> tuple[dict[str, Any], bool]:
     """The study's `[engine]` table, and whether this workspace allows it."""
     chosen: dict[str, Any] = {"name": name}
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        if name == "transformers":
+            device = st.selectbox("Runs on", list(DEVICES), format_func=lambda d: DEVICES[d], width=130)
+            return {**chosen, "device": device}, True
         if name == "vllm":
             chosen["tensor_parallel"] = st.number_input("GPUs for one model", 1, 64, 1, width=150)
             return chosen, _vllm(settings)

@@ -10,20 +10,21 @@ import streamlit as st
 
 from capsafe_core.catalogue import is_rubric, judges, models, offered_judges
 from capsafe_core.errors import CapsafeError
+from capsafe_core.jobs.engine_environment import State
 from capsafe_core.jobs.folder import Job, list_jobs
+from capsafe_core.jobs.machine import lacks, this_machine
 from capsafe_core.jobs.new_run import cost_of, probe_job, start_study
 from capsafe_core.jobs.new_study import (
     BENCHMARKS,
     CAPABILITIES,
     NewStudy,
-    Training,
     name_problems,
     whole_numbers,
 )
 from capsafe_core.jobs.supervisor import Queue
 from capsafe_core.settings import Settings
-from capsafe_core.study import parse_study
-from capsafe_core.ui import own_checkpoints, screen
+from capsafe_core.study import Study, parse_study
+from capsafe_core.ui import own_checkpoints, screen, training_options
 from capsafe_core.ui.acting import noted
 from capsafe_core.ui.engine_choice import ENGINES, engine_table
 from capsafe_core.ui.safe_text import plain_label, visible
@@ -37,8 +38,8 @@ TUNED = {
 
 
 @st.fragment
-def show(settings: Settings, ready: bool) -> None:
-    """The form; `ready` says whether the engine's own environment can be used."""
+def show(settings: Settings, environment: State) -> None:
+    """The form; `environment` is the engine's own."""
     name = _name()
     _heading(1, "Model")
     model, engine_name, engine, allowed = _model(settings)
@@ -47,7 +48,7 @@ def show(settings: Settings, ready: bool) -> None:
     tuned = _tuned()
     capability, goal = _capability(tuned)
     checkpoints = own_checkpoints.show() if tuned == ELSEWHERE else ""
-    training = _training() if tuned == HERE else None
+    training = training_options.show(str(engine.get("device", "cpu"))) if tuned == HERE else None
     _heading(3, "Safety benchmarks and judges")
     benchmarks, size = _benchmarks()
     chosen, judge_model = _judges()
@@ -69,7 +70,9 @@ def show(settings: Settings, ready: bool) -> None:
         problems.append("No checkpoint is named. Write the folder of the training.")
     _heading(4, "Check and start")
     text = _checked(study, name, problems)
-    usable = allowed and (ready or engine_name != "transformers")
+    if text:
+        _machine(settings, parse_study(text, f"{name}.toml"), environment)
+    usable = allowed and (environment.ready or engine_name != "transformers")
     _start(settings, study, name, text, usable)
 
 
@@ -142,24 +145,6 @@ def _capability(tuned: str) -> tuple[str, float | None]:
                 "declared before the results.",
             )
     return str(capability or ""), goal
-
-
-def _training() -> Training:
-    """What is learnt, and how."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        data = st.text_input(
-            "Training data",
-            placeholder="/data/notes.jsonl",
-            width=330,
-            help="JSONL, JSON, CSV or Parquet with prompts and responses or conversations; also "
-            "`hub:OWNER/NAME` and `reasoning_gym:TASK`.",
-        ).strip()
-        rate = st.number_input("Learning rate", 0.0, 1.0, 2e-4, 1e-5, format="%g", width=150)
-        steps = st.text_input("Save checkpoints at steps", "25, 50, 100", width=200)
-        seeds = st.text_input(
-            "Training seeds", "0", width=140, help="With one seed, nothing is said of the recipe in general."
-        )
-    return Training(data, float(rate), whole_numbers(steps), whole_numbers(seeds))
 
 
 def _benchmarks() -> tuple[list[str], int]:
@@ -246,6 +231,14 @@ def _checked(study: NewStudy, name: str, problems: list[str]) -> str:
     with st.expander("Preview study.toml"):
         st.code(text, language="toml")
     return text
+
+
+def _machine(settings: Settings, study: Study, environment: State) -> None:
+    """What the study needs and this machine lacks."""
+    here = study.engine.name == "transformers" or any(recipe.is_trained for recipe in study.recipes)
+    unready = [f"Engine: {environment.words}"] if here and not environment.ready else []
+    if short := [*unready, *lacks(study, this_machine(settings.jobs_path))]:
+        st.warning("\n".join(f"- {plain_label(one)}" for one in short), title="This machine is not ready")
 
 
 def _start(settings: Settings, study: NewStudy, name: str, text: str, usable: bool) -> None:

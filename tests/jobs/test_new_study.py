@@ -5,16 +5,26 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.new_study import BENCHMARKS, NewStudy, Training, name_problems, whole_numbers
+from capsafe_core.jobs.new_study import (
+    BENCHMARKS,
+    METHODS,
+    SCHEDULES,
+    USUAL_RATES,
+    NewStudy,
+    Training,
+    name_problems,
+    whole_numbers,
+)
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.places import DATA
-from capsafe_core.study import parse_study
+from capsafe_core.study import RecipeSettings, parse_study
 
 WHOLE = NewStudy(
     "org/model",
@@ -40,6 +50,36 @@ def test_a_filled_form_is_a_study_with_its_goal_declared() -> None:
     assert kinds.count("judge") == 3, "the verifier comes with a capability benchmark"
 
 
+def test_the_options_of_a_training_stand_in_the_file() -> None:
+    chosen = Training("/a", 1e-5, (10,), (3,), "full", 8, "cosine", 4, "cuda")
+    study = parse_study(replace(WHOLE, training=chosen).text("full"), "full.toml")
+    (recipe,) = study.recipes
+    assert (recipe.method, recipe.schedule, recipe.batch_size) == ("full", "cosine", 4)
+    assert (study.trains_with.device, study.engine.name) == ("cuda", "transformers")
+    assert "rank" not in replace(WHOLE, training=chosen).text("full")
+    on_gpu = replace(WHOLE, engine={"name": "transformers", "device": "cuda"})
+    adapter = replace(chosen, method="qlora")
+    study = parse_study(replace(on_gpu, training=adapter).text("qlora"), "qlora.toml")
+    assert (study.recipes[0].rank, study.training, study.trains_with.device) == (8, None, "cuda")
+    here = replace(on_gpu, training=replace(chosen, device="cpu"))
+    assert parse_study(here.text("apart"), "apart.toml").trains_with.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("offered", "part"), [(METHODS, "method"), (SCHEDULES, "schedule"), (USUAL_RATES, "method")]
+)
+def test_what_is_offered_is_what_a_study_may_say(offered: dict[str, object], part: str) -> None:
+    known = get_args(RecipeSettings.model_fields[part].annotation)
+    assert set(offered) == set(known)
+
+
+def test_what_is_usual_in_the_form_is_usual_in_a_study() -> None:
+    usual = RecipeSettings(name="a", start="b", dataset="c")
+    given = Training("/a", 2e-4, (25,))
+    for part in ("method", "rank", "schedule", "batch_size", "seeds"):
+        assert getattr(given, part) == getattr(usual, part), part
+
+
 MISTAKES = {
     "No model": {"model": " "},
     "No benchmark": {"benchmarks": ()},
@@ -53,6 +93,7 @@ MISTAKES = {
     "learning rate": {"training": Training("/a", None, (1,))},
     "Checkpoints are saved": {"training": Training("/a", 1e-4, (50, 25))},
     "needs a seed": {"training": Training("/a", 1e-4, (25,), ())},
+    "QLoRA needs a GPU": {"training": Training("/a", 1e-4, (25,), (0,), "qlora")},
 }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from capsafe_core.jobs import machine
 from capsafe_core.records import Generation
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.workspace.owner import close_owner
@@ -82,3 +84,21 @@ def test_the_page_says_what_is_wrong_with_a_run(runs_page: AppTest, server: Seen
     one(page.selectbox, "Capability").select("").run()
     page.multiselect[0].set_value([]).run()
     assert any("No benchmark is chosen" in w.value for w in page.warning)
+
+
+def test_a_training_has_options_and_what_the_machine_lacks_is_said_before_it_starts(
+    runs_page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = runs_page
+    monkeypatch.setattr(machine, "_DRIVER", Path("/nowhere"))
+    next(g for g in page.button_group if g.label == "Fine-tuning").set_value("here").run()
+    one(page.text_input, "Training data").set_value("reasoning_gym:chain_sum").run()
+    assert 'method = "lora"' in page.code[0].value
+    assert "rank = 16" in page.code[0].value
+    one(page.selectbox, "Method").select("full").run()
+    assert "learning_rate = 2e-05" in page.code[0].value
+    one(page.selectbox, "Method").select("qlora").run()
+    assert any("QLoRA needs a GPU" in w.value for w in page.warning)
+    one(page.selectbox, "Train on").select("cuda").run()
+    assert not page.exception
+    assert any("none is visible on this machine" in w.value for w in page.warning)
