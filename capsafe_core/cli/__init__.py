@@ -9,6 +9,7 @@ import typer
 
 from capsafe_core.cli import (
     annotating,
+    archiving,
     dashboard,
     data,
     launching,
@@ -31,7 +32,11 @@ app = typer.Typer(
     help="What fine-tuning bought, what it cost in safety, and how far to trust that number.",
     pretty_exceptions_enable=False,
 )
-for subject in (dashboard, running, launching, planning, table_commands, annotating, data, reports, upkeep):
+SUBJECTS = (
+    *(dashboard, running, launching, planning, table_commands, annotating, data, archiving, reports),
+    upkeep,
+)
+for subject in SUBJECTS:
     app.add_typer(subject.commands)
 
 

@@ -45,9 +45,14 @@ class Origin:
 _ORIGIN = Shape(Origin)
 
 
-def mark_foreign(folder: Path, source: str, studies: Iterable[str]) -> None:
-    """Note that a folder came from elsewhere."""
-    replace_file(folder / MARK, json.dumps(asdict(Origin(source, tuple(sorted(studies)), time.time()))))
+def mark_foreign(folder: Path, source: str, studies: Iterable[str], brought: float | None = None) -> None:
+    """Note that a folder came from elsewhere.
+
+    Args:
+        brought: when, in seconds since 1970; now where it is left out.
+    """
+    origin = Origin(source, tuple(sorted(studies)), time.time() if brought is None else brought)
+    replace_file(folder / MARK, json.dumps(asdict(origin)))
 
 
 def origin_of(folder: Path) -> Origin | None:

@@ -279,7 +279,7 @@ def unpack_jobs(source: Path, jobs: Path, origin: str = "", study: str = "") -> 
         for folder in new:
             room -= _unpack(folder, Path(scratch) / folder.name, room)
         if origin:
-            texts = [t for folder in new for t in _texts_in(open_job(Path(scratch) / folder.name), origin)]
+            texts = [t for folder in new for t in texts_in(open_job(Path(scratch) / folder.name), origin)]
             studies = {text.name for text in texts}
             if study:
                 _require_texts(texts, study, origin, here=bool(study_records(jobs, study)))
@@ -333,7 +333,7 @@ def _unpack(packed: Path, folder: Path, room: int) -> int:
             continue
         target = folder / path.name.removesuffix(".gz")
         if path.name.endswith(".status.json"):
-            target.write_text(json.dumps(asdict(_ended(read_status(path)))))
+            target.write_text(json.dumps(asdict(ended(read_status(path)))))
             continue
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream, target.open("wb") as out:
             while piece := stream.read(1 << 20):
@@ -348,14 +348,14 @@ def _unpack(packed: Path, folder: Path, room: int) -> int:
     return room - left
 
 
-def _ended(status: Status) -> Status:
+def ended(status: Status) -> Status:
     """A packed part's status: it may have ended, but it is not at work here."""
     return replace(
         status, state=status.state if status.state in ("done", "partial") else "stopped", host="", pid=0
     )
 
 
-def _texts_in(job: Job, origin: str) -> list[StudyRecord]:
+def texts_in(job: Job, origin: str) -> list[StudyRecord]:
     """The texts of studies that a job holds, in whichever kind of job.
 
     Raises:

@@ -192,7 +192,10 @@ def _check_folders(jobs: Path, found: Checked) -> None:
                 "cannot be adopted."
             )
         for part in job.parts_with("shard.jsonl"):
-            undated += _check_shard(job, part, found)
+            wrong, of_part = shard_damage(job, part)
+            undated += of_part
+            if wrong:
+                found.problems.append(wrong)
     if undated:
         found.unseen.append(
             f"{undated:,} blocks of the job folders were written before blocks had checksums: a changed "
@@ -205,8 +208,9 @@ def _check_folders(jobs: Path, found: Checked) -> None:
         )
 
 
-def _check_shard(job: Job, part: int, found: Checked) -> int:
-    """What is wrong with a shard; how many of its blocks have no checksum."""
+def shard_damage(job: Job, part: int) -> tuple[str, int]:
+    """What is wrong with a shard, as a sentence that is empty where nothing is; and how many of its blocks
+    have no checksum."""
     path, end, undated = job.path(part, "shard.jsonl"), 0, 0
     wrong: list[str] = []
 
@@ -228,9 +232,6 @@ def _check_shard(job: Job, part: int, found: Checked) -> int:
         wrong.append(f"{left} bytes at its end are not read: its last closing line is missing or damaged.")
     if job.path(part, DAMAGED).exists():
         wrong.append(f"what could not be read at its end is kept in {job.path(part, DAMAGED).name}.")
-    if wrong:
-        found.problems.append(
-            f"The shard {path} has {len(wrong)} damaged {'place' if len(wrong) == 1 else 'places'}; the "
-            f"first: {wrong[0]}"
-        )
-    return undated
+    places = "place" if len(wrong) == 1 else "places"
+    sentence = f"The shard {path} has {len(wrong)} damaged {places}; the first: {wrong[0]}" if wrong else ""
+    return sentence, undated

@@ -1,0 +1,267 @@
+"""Pulling: the job folders of a lake's owners into a workspace, each whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import pyarrow as pa
+
+from capsafe_core.errors import CapsafeError, DamagedError, UnknownNameError
+from capsafe_core.jobs.archived import (
+    arrival,
+    begin,
+    is_file_name,
+    is_job_name,
+    is_shard_name,
+    settle,
+)
+from capsafe_core.jobs.packing import LARGEST
+from capsafe_core.people import person_named
+from capsafe_core.store.lake.connection import Lake, digest_up_to
+from capsafe_core.values import shown
+from capsafe_core.writing import REFUSALS, refusal
+
+ROWS = 256
+"""lines that are read at a time"""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull brought.
+
+    Attributes:
+        jobs: folders that are new here.
+        grown: folders that were here from the same owner and have more now.
+        there: folders of the same name that were here already, and were left alone.
+        owners: whose they are.
+    """
+
+    jobs: int
+    grown: int
+    there: int
+    owners: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """How many folders came, and what to know before working with them."""
+        if not (self.jobs or self.grown):
+            return f"Nothing is new: all {self.there:,} jobs of the lake are here already."
+        more = f" and {self.grown:,} that grew" if self.grown else ""
+        before = f" {self.there:,} were here already and were left alone." if self.there else ""
+        return (
+            f"{self.jobs:,} new jobs{more} of {', '.join(self.owners)} are here.{before} Their facts can be "
+            "explored at once. Nothing of them runs until you adopt their study: `capsafe adopt STUDY`."
+        )
+
+
+@dataclass
+class _Kept:
+    """What a lake has of a job of an owner: of each shard its bytes and their digest, and its other files."""
+
+    owner: str
+    job_id: str
+    since: float
+    shards: dict[str, tuple[int, str]] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return sum(size for size, _ in self.shards.values()) + sum(self.files.values())
+
+
+def pull_jobs(lake: Lake, root: Path, owners: Collection[str] = ()) -> Pulled:
+    """Bring the jobs of a lake into a workspace, marked as foreign. One that came from the same owner before
+    gets what is new; any other folder that is there already is left alone.
+
+    Args:
+        root: the folder of the job folders.
+        owners: of which; empty for all.
+
+    Raises:
+        CapsafeError: the lake is damaged or holds what no lake does, or its owners have different results
+            under one id; nothing was put in place.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            TemporaryDirectory(dir=root, prefix=".unpacking-") as scratch,
+            lake.transaction() as connection,
+        ):
+            kept = _one_each(_kept(connection, owners))
+            coming = [
+                (one, how)
+                for one in kept
+                if (how := arrival(root, one.job_id, _source(lake, one.owner))) is not None
+            ]
+            coming = [(one, how) for one, how in coming if how.is_new or _has_more(root, one)]
+            if sum(one.size for one, _ in coming) > LARGEST:
+                raise CapsafeError(
+                    f"The jobs would come to more than {LARGEST >> 30} GB.",
+                    "Pull those of one owner with --owner.",
+                )
+            for _, how in coming:
+                begin(root, Path(scratch), how)
+            _write_files(connection, Path(scratch), [one for one, _ in coming])
+            _write_shards(connection, Path(scratch), [one for one, _ in coming], lake.name)
+            changed = settle(root, Path(scratch), [how for _, how in coming])
+    except OSError as error:
+        if error.errno in REFUSALS:
+            raise refusal(error, root) from error
+        raise
+    new = sum(how.is_new for _, how in coming)
+    of = {one.owner for one, _ in coming if one.job_id in changed}
+    return Pulled(new, len(changed) - new, len(kept) - len(changed), tuple(sorted(of)))
+
+
+def _source(lake: Lake, owner: str) -> str:
+    return f"{owner} through the lake {lake.name}"
+
+
+def _kept(connection: duckdb.DuckDBPyConnection, owners: Collection[str]) -> list[_Kept]:
+    """What a lake has of each job, its names looked at: they become paths here.
+
+    Raises:
+        CapsafeError: there is no such owner, or a name that no push writes.
+    """
+    known = [o for (o,) in connection.execute("SELECT DISTINCT owner FROM lake.capsafe.files").fetchall()]
+    for owner in owners:
+        if owner not in known:
+            raise UnknownNameError("owner", owner, sorted(known))
+    jobs: dict[tuple[str, str], _Kept] = {}
+    rows = connection.execute(
+        """
+        SELECT owner, job_id, name, max(bytes), arg_max(digest, bytes), min(pushed), true
+        FROM lake.capsafe.shards WHERE list_contains($owners, owner) GROUP BY ALL
+        UNION ALL SELECT owner, job_id, name, octet_length(arg_max(content, pushed)), '', min(pushed), false
+        FROM lake.capsafe.files WHERE list_contains($owners, owner) GROUP BY ALL ORDER BY ALL
+        """,
+        {"owners": [*owners] or known},
+    ).fetchall()
+    for owner, job_id, name, size, digest, since, is_shard in rows:
+        fits = is_shard_name if is_shard else is_file_name
+        if not (is_job_name(job_id) and fits(name) and _is_owner(owner)):
+            raise CapsafeError(
+                f"The lake holds {shown(name)} of the job {shown(job_id)} of {shown(owner)}: no push writes "
+                "that.",
+                "Do not trust it; nothing was kept.",
+            )
+        one = jobs.setdefault((owner, job_id), _Kept(owner, job_id, since))
+        one.since = min(one.since, since)
+        if is_shard:
+            one.shards[name] = (int(size), str(digest))
+        else:
+            one.files[name] = int(size)
+    return list(jobs.values())
+
+
+def _is_owner(name: str) -> bool:
+    try:
+        return person_named(name).name == name
+    except CapsafeError:
+        return False
+
+
+def _one_each(kept: Sequence[_Kept]) -> list[_Kept]:
+    """One of each job: where several owners have the same, of the one who pushed it first.
+
+    Raises:
+        CapsafeError: they have different results.
+    """
+    jobs: dict[str, _Kept] = {}
+    for one in sorted(kept, key=lambda k: (k.since, k.owner)):
+        other = jobs.setdefault(one.job_id, one)
+        if other.shards != one.shards:
+            raise CapsafeError(
+                f"{other.owner} and {one.owner} have different results of {one.job_id}.",
+                "Pull those of one of them with --owner.",
+            )
+    return list(jobs.values())
+
+
+def _has_more(root: Path, one: _Kept) -> bool:
+    """Whether a lake has something of a job that a folder from it lacks."""
+    folder = root / one.job_id
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    if any(sizes.get(name, 0) > size for name, (size, _) in one.shards.items()):
+        return False  # the folder is newer than what this lake has
+    return any(sizes.get(name, 0) < size for name, (size, _) in one.shards.items()) or any(
+        sizes.get(name) != size for name, size in one.files.items()
+    )
+
+
+def _wanted(jobs: Sequence[_Kept], scratch: Path) -> pa.Table:
+    """The files that are to come, with how much of each is here and how much there is."""
+    rows = [
+        (one.owner, one.job_id, name, _size(scratch / one.job_id / name), size)
+        for one in jobs
+        for name, size in {**one.files, **{name: size for name, (size, _) in one.shards.items()}}.items()
+    ]
+    names, kinds = ("owner", "job_id", "name", "here", "bytes"), (*[pa.string()] * 3, *[pa.int64()] * 2)
+    columns = [pa.array([row[i] for row in rows], kind) for i, kind in enumerate(kinds)]
+    return pa.table(dict(zip(names, columns, strict=True)))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _write_files(connection: duckdb.DuckDBPyConnection, scratch: Path, jobs: Sequence[_Kept]) -> None:
+    """The files of some jobs that are kept whole, the newest of each."""
+    connection.register("wanted", _wanted(jobs, scratch))
+    connection.execute(
+        """
+        SELECT job_id, name, arg_max(content, pushed) FROM lake.capsafe.files
+        SEMI JOIN wanted USING (owner, job_id, name) GROUP BY owner, job_id, name
+        """
+    )
+    while row := connection.fetchone():
+        job_id, name, content = row
+        (scratch / job_id / name).write_bytes(content)
+    connection.unregister("wanted")
+
+
+def _write_shards(
+    connection: duckdb.DuckDBPyConnection, scratch: Path, jobs: Sequence[_Kept], lake: str
+) -> None:
+    """The shards of some jobs: what is new of each behind what is here, and compared with what was pushed.
+
+    Raises:
+        DamagedError: one is not as it was pushed.
+    """
+    connection.register("wanted", _wanted(jobs, scratch))
+    lines = connection.execute(
+        """
+        SELECT job_id, name, start, line FROM lake.capsafe.lines JOIN wanted USING (owner, job_id, name)
+        WHERE start >= here AND start + strlen(line) < bytes ORDER BY job_id, name, start
+        """
+    )
+    for (job_id, name), group in groupby(_rows(lines), key=itemgetter(0, 1)):
+        with (scratch / job_id / name).open("ab") as stream:
+            for _, _, start, line in group:
+                if start != stream.tell():
+                    break  # told below: its digest is another
+                stream.write(line.encode() + b"\n")
+            else:
+                continue
+        break
+    connection.unregister("wanted")
+    for one in jobs:
+        for name, (size, digest) in one.shards.items():
+            path = scratch / one.job_id / name
+            if _size(path) != size or digest_up_to(path, {size})[size] != digest:
+                raise DamagedError(
+                    f"The lake {lake} is damaged: {name} of {one.job_id} of {one.owner} is not as it was "
+                    "pushed.",
+                    "Nothing was kept. Restore the lake's files and database from a copy of the same time.",
+                )
+
+
+def _rows(lines: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str, int, str]]:
+    while rows := lines.fetchmany(ROWS):
+        yield from rows
