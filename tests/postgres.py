@@ -36,9 +36,14 @@ class Server:
 
     def create(self, database: str) -> str:
         """Make a database; its address."""
-        here = {**os.environ, "PGHOST": str(self.folder), "PGUSER": USER, "PGPASSWORD": PASSWORD}
-        subprocess.run([self.programs / "createdb", database], env=here, check=True)
+        self.run("postgres", f"CREATE DATABASE {database}")
         return self.address(database)
+
+    def run(self, database: str, sql: str) -> None:
+        """Run a statement in a database."""
+        here = {**os.environ, "PGHOST": str(self.folder), "PGUSER": USER, "PGPASSWORD": PASSWORD}
+        command = [self.programs / "psql", "-qXd", database, "-c", sql]
+        subprocess.run(command, env=here, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager

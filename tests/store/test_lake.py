@@ -213,6 +213,22 @@ def test_a_push_that_is_killed_leaves_nothing_and_is_done_again(
 
 
 @needs_lake
+def test_a_push_whose_server_goes_away_ends_with_a_sentence_and_is_done_again(
+    server: Server, tmp_path: Path
+) -> None:
+    address = server.create("lost")
+    create_lake(parse_address(address), str(tmp_path / "files"), Settings())
+    write(tmp_path / "jobs")
+    ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost'"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lake, "_still", lambda *_: server.run("postgres", ends))
+        assert "ended the connection" in command(tmp_path, "archive", "push", address).stderr
+    with opened(address) as again:
+        assert lines_of(again, "ada") == []
+        assert push_jobs(again, tmp_path / "jobs", "ada").lines == 6
+
+
+@needs_lake
 def test_two_pushes_at_once_lose_nothing(address: str, lake: Lake, tmp_path: Path) -> None:
     """Of two owners both are in the lake; of one owner the second waits, and adds nothing."""
     for name in ("left", "right"):

@@ -111,6 +111,11 @@ _REFUSALS = (
         "Restore the lake's files and database from a copy of the same time; nothing was changed here.",
     ),
     (
+        r'server closed the connection|terminating connection|no connection to the server|"ROLLBACK"',
+        "Its PostgreSQL ended the connection.",
+        "Run the same command again: it adds only what is missing.",
+    ),
+    (
         r"Unable to connect|could not translate|timeout expired|Connection refused",
         "Its PostgreSQL cannot be reached.",
         "Check the server's name and port, and whether it runs.",

@@ -43,6 +43,7 @@ TRIES = 5
 """of a transaction that conflicts with others"""
 PIECE = 1 << 23
 """bytes that are read or handed to DuckDB at a time"""
+_CONFLICT = re.compile("conflict|retry count", re.IGNORECASE)
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[\w.+=-]+)*/?", re.ASCII)
 
 
@@ -87,7 +88,9 @@ class Lake:
         for tried in range(TRIES):
             try:
                 return what()
-            except duckdb.TransactionException:
+            except duckdb.TransactionException as error:
+                if not _CONFLICT.search(str(error)):
+                    raise
                 time.sleep(0.1 * 2**tried)
         raise BusyError(f"The lake {self.name} is being changed all the time by others.", "Try again later.")
 
@@ -115,6 +118,10 @@ class Lake:
                 time.sleep(0.2)
             yield lambda: self._still(cursor)
         finally:
+            with suppress(
+                duckdb.Error
+            ):  # of a connection that is lost; closing it then would end the process
+                cursor.rollback()
             cursor.close()
 
     def _still(self, cursor: duckdb.DuckDBPyConnection) -> None:

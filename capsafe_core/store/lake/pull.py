@@ -149,7 +149,7 @@ def _kept(connection: duckdb.DuckDBPyConnection, owners: Collection[str]) -> lis
             raise CapsafeError(
                 f"The lake holds {shown(name)} of the job {shown(job_id)} of {shown(owner)}: no push writes "
                 "that.",
-                "Do not trust it; nothing was kept.",
+                "Do not trust it; nothing was kept. --owner pulls what others pushed.",
             )
         one = jobs.setdefault((owner, job_id), _Kept(owner, job_id, since))
         one.since = min(one.since, since)
