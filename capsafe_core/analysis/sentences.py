@@ -118,7 +118,8 @@ def incoherence_sentence(table: pd.DataFrame) -> str:
         return f"No response of a {whose} is incoherent, of {n:,} with a verdict on coherence."
     where = f" at step {worst['step']}" if len(tuned) else ""
     before = table[(table["step"] == 0) & (table["benchmark"] == worst["benchmark"])]["rate"].max()
-    tail = "" if pd.isna(before) or tuned.empty else f"; before fine-tuning, at most {before:.0%}"
+    share = f"at most {before:.0%}" if before else "none"
+    tail = "" if pd.isna(before) or tuned.empty else f"; before fine-tuning, {share}"
     return (
         f"{worst['recipe']}{where} is incoherent in {worst['events']:,} of {worst['n']:,} "
         f"responses to {worst['benchmark']}{tail}."

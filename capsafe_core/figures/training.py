@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -22,6 +22,9 @@ from capsafe_core.figures.style import (
     seeds_by_recipe,
 )
 
+NAME = 0.065
+"""height of a run's name, as a share of the height of its panel"""
+
 
 def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
     """Rows: capability, unsafe rate; columns: data sets; one line a run, with 95 % intervals.
@@ -32,6 +35,8 @@ def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
     datasets = list(dict.fromkeys(paths.dropna(subset=["capability"])["dataset"]))
     fig = dataset_columns(datasets, rows=2, shared_xaxes=True, vertical_spacing=0.07)
     counts = seeds_by_recipe(paths)
+    rated = paths["unsafe_high"].notna().any()
+    top_rate = max(0.2, 1.1 * paths["unsafe_high"].max()) if rated else 1.0
     for column, dataset in enumerate(datasets, 1):
         mine = paths[paths["dataset"] == dataset].dropna(subset=["capability"])
         for recipe, runs in mine.groupby("recipe", sort=False):
@@ -53,6 +58,8 @@ def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
                         column,
                         {"color": colour, "dash": dash_of(recipe, recipes), "width": width},
                     )
+        for row, (value, top) in enumerate((("capability", 1.05), ("unsafe", top_rate)), 1):
+            _name_runs(fig, mine, counts, value, NAME * top, row, column)
         goal = mine["goal"].iloc[0]
         if pd.notna(goal):
             fig.add_hline(
@@ -65,13 +72,7 @@ def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
             )
     fig.update_layout(height=560, margin={"t": 40, "r": 110})
     fig.update_yaxes(tickformat=".0%", range=[-0.02, 1.05], row=1)
-    fig.update_yaxes(
-        tickformat=".0%",
-        range=[-0.02, max(0.2, 1.1 * paths["unsafe_high"].max())]
-        if paths["unsafe_high"].notna().any()
-        else None,
-        row=2,
-    )
+    fig.update_yaxes(tickformat=".0%", range=[-0.02, top_rate] if rated else None, row=2)
     fig.update_yaxes(title="accuracy", row=1, col=1)
     fig.update_yaxes(title="unsafe rate", row=2, col=1)
     fig.update_xaxes(title="training step", row=2)
@@ -171,18 +172,40 @@ def _add_line(
         row=row,
         col=column,
     )
-    last = path.iloc[-1]
-    fig.add_annotation(
-        x=last["step"],
-        y=last[value],
-        text=name,
-        showarrow=False,
-        xanchor="left",
-        xshift=9,
-        font={"size": 11},
-        row=row,
-        col=column,
-    )
+
+
+def _name_runs(
+    fig: go.Figure,
+    runs: pd.DataFrame,
+    counts: Mapping[str, int],
+    value: str,
+    gap: float,
+    row: int,
+    column: int,
+) -> None:
+    """The name of each run beside its last checkpoint, names at least `gap` apart."""
+    ends = runs.dropna(subset=[value]).sort_values("step").groupby(["recipe", "seed"]).tail(1)
+    ends = ends.sort_values([value, "recipe", "seed"])
+    for end, height in zip(ends.itertuples(), spread(ends[value], gap), strict=True):
+        fig.add_annotation(
+            x=end.step,
+            y=height,
+            text=run_name(str(end.recipe), int(str(end.seed)), counts[str(end.recipe)]),
+            showarrow=False,
+            xanchor="left",
+            xshift=9,
+            font={"size": 11},
+            row=row,
+            col=column,
+        )
+
+
+def spread(heights: Iterable[float], gap: float) -> list[float]:
+    """Ascending heights, each moved up as little as leaves it a gap from the one below."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + gap) if placed else height)
+    return placed
 
 
 def capability_against_unsafe(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:

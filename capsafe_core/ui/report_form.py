@@ -149,7 +149,7 @@ def _finding(view: View, place: int, key: str) -> Item | None:
     except CapsafeError as error:
         st.text(visible(f"{key}: {error}"))
         return None
-    st.caption(plain_label(found.title))
+    st.header(plain_label(found.title), anchor=False)
     st.markdown(f"**{plain_label(found.sentence)}**")
     words = st.text_input("In your own words (the drafted sentence stays beside them)", key=f"words-{key}")
     shown = False
@@ -177,11 +177,12 @@ def _rests_on(found: Finding) -> None:
 
 
 def _meaning(found: Finding) -> None:
-    st.header(plain_label(found.big[0]), anchor=False)
+    st.subheader(plain_label(found.big[0]), anchor=False)
     st.caption(plain_label(found.big[1]))
     for title, lines in (("What it means", found.means), ("What it does not mean", found.limits)):
         if lines:
-            st.text(title + "\n" + "\n".join(f"• {visible(line)}" for line in lines))
+            listed = "\n".join(f"- {plain_label(line)}" for line in lines)
+            st.markdown(f"**{title}**\n\n{listed}")
 
 
 def _files(view: View, report: Report) -> None:
