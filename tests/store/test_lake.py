@@ -186,6 +186,19 @@ def test_what_came_from_elsewhere_is_pushed_when_it_is_adopted_and_own_folders_a
 
 
 @needs_lake
+def test_of_a_job_that_two_owners_have_the_longer_comes(lake: Lake, tmp_path: Path) -> None:
+    for owner, rows in (("short", 2), ("long", 2), ("long", 4)):
+        write(tmp_path / owner, "both", rows)
+        push_jobs(lake, tmp_path / owner, owner)
+    pull_jobs(lake, tmp_path / "new", ["short", "long"])
+    assert shards(tmp_path / "new") == shards(tmp_path / "long")
+    write(tmp_path / "short", "both", 4, code="2")
+    push_jobs(lake, tmp_path / "short", "short")
+    with pytest.raises(CapsafeError, match="different results of judge-both"):
+        pull_jobs(lake, tmp_path / "newer", ["short", "long"])
+
+
+@needs_lake
 def test_a_push_that_is_killed_leaves_nothing_and_is_done_again(
     address: str, lake: Lake, files: Path, tmp_path: Path
 ) -> None:

@@ -51,7 +51,10 @@ class Pulled:
     def words(self) -> str:
         """How many folders came, and what to know before working with them."""
         if not (self.jobs or self.grown):
-            return f"Nothing is new: all {self.there:,} jobs of the lake are here already."
+            all_here = (
+                f"all {self.there:,} jobs of the lake are here already" if self.there else "it is empty"
+            )
+            return f"Nothing is new in the lake: {all_here}."
         more = f" and {self.grown:,} that grew" if self.grown else ""
         before = f" {self.there:,} were here already and were left alone." if self.there else ""
         return (
@@ -62,13 +65,25 @@ class Pulled:
 
 @dataclass
 class _Kept:
-    """What a lake has of a job of an owner: of each shard its bytes and their digest, and its other files."""
+    """What a lake has of a job of an owner.
+
+    Attributes:
+        since: when it was pushed first.
+        shards: name -> how many bytes, and their digest.
+        before: the same of every push: a shard only gets longer.
+        files: name -> bytes.
+    """
 
     owner: str
     job_id: str
     since: float
     shards: dict[str, tuple[int, str]] = field(default_factory=dict)
+    before: set[tuple[str, int, str]] = field(default_factory=set)
     files: dict[str, int] = field(default_factory=dict)
+
+    def continues(self, other: _Kept) -> bool:
+        """Whether it was once as another owner's is."""
+        return all((name, *state) in self.before for name, state in other.shards.items())
 
     @property
     def size(self) -> int:
@@ -136,8 +151,8 @@ def _kept(connection: duckdb.DuckDBPyConnection, owners: Collection[str]) -> lis
     jobs: dict[tuple[str, str], _Kept] = {}
     rows = connection.execute(
         """
-        SELECT owner, job_id, name, max(bytes), arg_max(digest, bytes), min(pushed), true
-        FROM lake.capsafe.shards WHERE list_contains($owners, owner) GROUP BY ALL
+        SELECT owner, job_id, name, bytes, digest, pushed, true
+        FROM lake.capsafe.shards WHERE list_contains($owners, owner)
         UNION ALL SELECT owner, job_id, name, octet_length(arg_max(content, pushed)), '', min(pushed), false
         FROM lake.capsafe.files WHERE list_contains($owners, owner) GROUP BY ALL ORDER BY ALL
         """,
@@ -154,7 +169,8 @@ def _kept(connection: duckdb.DuckDBPyConnection, owners: Collection[str]) -> lis
         one = jobs.setdefault((owner, job_id), _Kept(owner, job_id, since))
         one.since = min(one.since, since)
         if is_shard:
-            one.shards[name] = (int(size), str(digest))
+            one.before.add((name, int(size), str(digest)))
+            one.shards[name] = max(one.shards.get(name, (0, "")), (int(size), str(digest)))
         else:
             one.files[name] = int(size)
     return list(jobs.values())
@@ -168,7 +184,7 @@ def _is_owner(name: str) -> bool:
 
 
 def _one_each(kept: Sequence[_Kept]) -> list[_Kept]:
-    """One of each job: where several owners have the same, of the one who pushed it first.
+    """One of each job: where several owners have the same, of the one who has most of it, or pushed it first.
 
     Raises:
         CapsafeError: they have different results.
@@ -176,7 +192,10 @@ def _one_each(kept: Sequence[_Kept]) -> list[_Kept]:
     jobs: dict[str, _Kept] = {}
     for one in sorted(kept, key=lambda k: (k.since, k.owner)):
         other = jobs.setdefault(one.job_id, one)
-        if other.shards != one.shards:
+        if other.continues(one):
+            continue
+        jobs[one.job_id] = one
+        if not one.continues(other):
             raise CapsafeError(
                 f"{other.owner} and {one.owner} have different results of {one.job_id}.",
                 "Pull those of one of them with --owner.",
