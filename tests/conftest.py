@@ -50,24 +50,29 @@ LONG = (
     "test_demo.py",
 )
 """modules that take longest"""
+SECOND_BROWSER = ("test_hostile.py", "test_first_run.py", "test_installed.py", "test_data.py")
+"""of the modules with a browser, those that take about half of their time"""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """Tests side by side, `pytest -n`: those of a module in one process, all that load torch in one, all with
-    a browser in one."""
+    """Tests side by side, `pytest -n`: those of a module in one process, all that load torch in one, those
+    with a browser in two."""
     return ByModule(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest chains first, so that none of them begins when the others end."""
-    places = {name: place for place, name in enumerate(("engine", "browser", *LONG))}
+    places = {name: place for place, name in enumerate(("browser", "engine", "second browser", *LONG))}
     items.sort(key=lambda item: places.get(chain(item.nodeid).removeprefix("tests/"), len(places)))
 
 
 def chain(nodeid: str) -> str:
-    """Tests of one chain run in one process: a module, all that load torch, or all with a browser."""
+    """Tests of one chain run in one process: a module, all that load torch, or half of those with a
+    browser."""
     module = nodeid.partition("::")[0]
-    return "browser" if "/e2e/" in module else "engine" if _loads_torch(module) else module
+    if "/e2e/" in module:
+        return "second browser" if module.endswith(SECOND_BROWSER) else "browser"
+    return "engine" if _loads_torch(module) else module
 
 
 class ByModule(LoadScopeScheduling):
