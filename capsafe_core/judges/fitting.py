@@ -1,9 +1,10 @@
-"""Fit the learnt judges to people's labels and write their parameters.
+"""Fit learnt judges to people's labels and write their parameters.
 
-    python -m capsafe_core.judges.fitting FOLDER
+    python -m capsafe_core.judges.fitting FOLDER JUDGE...
 
-FOLDER is `pyrit/datasets/scorer_evals` of the pyrit wheel (MIT). Only the fitted numbers are kept.
-Quality is cross-validated with all rows of a prompt in the same fold.
+with files of `parameters` by name, such as `learnt_harm`. FOLDER is `pyrit/datasets/scorer_evals` of the
+pyrit wheel (MIT). Only the fitted numbers are kept. Quality is cross-validated with all rows of a prompt in
+the same fold.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from capsafe_core.engines.embedding import Embedder
+from capsafe_core.engines.embedding import ENGLISH, MULTILINGUAL, open_embedder
 from capsafe_core.judges.learnt import features
 from capsafe_core.records import digest_text
 
@@ -54,16 +56,17 @@ def read_labels(path: Path) -> list[Row]:
     ]
 
 
-def fit(target: str, rows: list[Row], regularisation: float) -> dict[str, Any]:
+def fit(target: str, embedder: str, rows: list[Row], regularisation: float) -> dict[str, Any]:
     """Weights on the raw features, with how well they predict held-out prompts."""
     prompts, answers, scores = zip(*rows, strict=True)
-    x = features(target, prompts, answers, Embedder())
+    x = features(target, prompts, answers, open_embedder(embedder))
     y = np.array(scores) >= 0.5
     model = regression(regularisation)
     held_out = cross_val_predict(model, x, y, groups=prompts, cv=GroupKFold(5), method="predict_proba")[:, 1]
     weights, bias = raw_weights(model.fit(x, y), x.shape[1])
     values = {
         "target": target,
+        **({"embedder": embedder} if embedder != ENGLISH else {}),  # as the digests on record have it
         "weights": [round(float(w), 6) for w in weights],
         "bias": round(bias, 6),
     }
@@ -95,21 +98,27 @@ def raw_weights(model: Pipeline, size: int) -> tuple[Floats, float]:
     return weights, float(logistic.intercept_[0] - scaler.mean_ @ weights[spread.get_support()])
 
 
-def main(folder: Path) -> None:
-    """Fit both judges and write their parameter files."""
-    out = Path(__file__).parent / "parameters"
-    refusal = [row for path in sorted((folder / "refusal_scorer").glob("*.csv")) for row in read_labels(path)]
-    harm = [
-        row
-        for path in sorted((folder / "harm").glob("*.csv"))
-        if not path.name.startswith("mini_")
-        for row in read_labels(path)
-    ]
-    for target, rows, regularisation in (("refusal", refusal, 1.0), ("harm", harm, 0.003)):
-        result = fit(target, rows, regularisation)
-        (out / f"learnt_{target}.json").write_text(json.dumps(result, indent=1) + "\n")
-        print(target, result["held_out"])
+JUDGES = {
+    "learnt_refusal": ("refusal", ENGLISH, "refusal_scorer", 1.0),
+    "learnt_refusal_multilingual": ("refusal", MULTILINGUAL, "refusal_scorer", 1.0),
+    "learnt_harm": ("harm", ENGLISH, "harm", 0.003),
+}
+"""what each is to tell, by which embeddings, the folder of its labels, and its regularisation"""
+
+
+def main(folder: Path, names: Sequence[str]) -> None:
+    """Fit judges and write their parameter files."""
+    for name in names:
+        target, embedder, labels, regularisation = JUDGES[name]
+        files = [
+            path for path in sorted((folder / labels).glob("*.csv")) if not path.name.startswith("mini_")
+        ]
+        rows = [row for path in files for row in read_labels(path)]
+        result = fit(target, embedder, rows, regularisation)
+        file = Path(__file__).parent / "parameters" / f"{name}.json"
+        file.write_text(json.dumps(result, indent=1) + "\n")
+        print(name, result["held_out"])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from capsafe_core import catalogue
-from capsafe_core.engines.embedding import Embedder
+from capsafe_core.engines.embedding import ENGLISH, Embedder, open_embedder
 from capsafe_core.judges.entry import rater
 from capsafe_core.judges.prefixes import first_phrase
 from capsafe_core.judges.protocol import Item, Verdict, refusal_verdicts
@@ -47,7 +47,8 @@ class LearntJudge:
     @classmethod
     def open(cls, name: str, entry: dict[str, Any], config: dict[str, Any]) -> LearntJudge:
         parameters = json.loads((Path(__file__).parent / "parameters" / entry["parameters"]).read_text())
-        return cls(rater(name, entry, config, digest=parameters["digest"]), parameters, Embedder())
+        embedder = open_embedder(parameters.get("embedder", ENGLISH))
+        return cls(rater(name, entry, config, digest=parameters["digest"]), parameters, embedder)
 
     def applies(self, benchmark: BenchmarkRecord) -> bool:
         return benchmark.kind in catalogue.judges()[self.rater.name]["kinds"]
@@ -78,8 +79,9 @@ def features(target: str, prompts: Sequence[str], answers: Sequence[str], embedd
         embedder: sentence embeddings of unit length.
 
     Returns:
-        (n, 5) for refusal: two phrase lists, cos(prompt, answer), nearness to refusals, log length;
-        (n, 386) for harm: the answer's embedding, cos(prompt, answer) and nearness to refusals.
+        (n, 5) for refusal: two phrase lists, cos(prompt, answer), nearness to refusals, log length; with
+        embeddings of many languages the last three, as the lists are English; (n, 386) for harm: the
+        answer's embedding, cos(prompt, answer) and nearness to refusals.
     """
     p, a = embedder.embed(prompts), embedder.embed(answers)
     openings = embedder.embed([answer[:120] for answer in answers])
@@ -87,9 +89,11 @@ def features(target: str, prompts: Sequence[str], answers: Sequence[str], embedd
     related = (p * a).sum(axis=1, keepdims=True)
     if target == "harm":
         return np.hstack([a, related, near])
+    length = np.log1p([[float(len(answer))] for answer in answers])
+    if embedder.multilingual:
+        return np.hstack([related, near, length])
     lists = [catalogue.judges()[name]["phrases"] for name in ("prefix-zou", "prefix-autodan")]
     flags = np.array(
         [[float(first_phrase(answer, phrases, True) is not None) for phrases in lists] for answer in answers]
     )
-    length = np.log1p([[float(len(answer))] for answer in answers])
     return np.hstack([flags, related, near, length])
