@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -214,7 +215,8 @@ def test_a_push_that_is_killed_leaves_nothing_and_is_done_again(
     """
     text = textwrap.dedent(script).format(address=address, jobs=str(tmp_path / "jobs"))
     before = set(files.rglob("*.parquet"))
-    ended = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, check=False)
+    here = {**os.environ, "TMPDIR": str(tmp_path)}  # where it leaves the folder that it would have spilt to
+    ended = subprocess.run([sys.executable, "-c", text], cwd=ROOT, env=here, capture_output=True, check=False)
     assert ended.returncode == -9, ended.stderr
     assert {p.parent.name for p in set(files.rglob("*.parquet")) - before} >= {"lines", "shards", "files"}
     assert lines_of(lake, "victim") == []
