@@ -149,6 +149,8 @@ _OWN = re.compile(r"(<br>|<extra></extra>)")
 """the markup of hover templates, which hold no data"""
 PHONE = 640
 """pixels: screens up to this width are a phone's"""
+LONGEST_LINE = 60
+"""characters of a note in a figure that a phone has room for"""
 LONGEST_DRAWN = 2000
 """characters of a text in a figure; a browser that draws a million of them stands still"""
 _KEPT = ("customdata", "template")
@@ -202,9 +204,12 @@ def run_name(recipe: str, seed: int, seeds: int) -> str:
 
 
 def is_wide(figure: go.Figure) -> bool:
-    """Whether a figure stands side by side in columns, or asks for more room than a phone has."""
+    """Whether a figure stands side by side in columns, or asks for more room than a phone has, also by a
+    line of its notes."""
     columns = {axis.domain[0] for axis in figure.select_xaxes() if axis.domain}
-    return len(columns) > 1 or (figure.layout.width or 0) > PHONE
+    lines = [line for note in figure.layout.annotations for line in str(note.text or "").split("<br>")]
+    is_long = any(len(line) > LONGEST_LINE for line in lines)
+    return len(columns) > 1 or (figure.layout.width or 0) > PHONE or is_long
 
 
 def dash_of(recipe: object, recipes: Sequence[str]) -> str:

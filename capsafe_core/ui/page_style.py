@@ -9,6 +9,7 @@ import streamlit as st
 ROOM = """
 .stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem}
 .stMainBlockContainer h1 {padding: 0 0 0.2rem 0}
+.stMainBlockContainer h2 {padding: 0}
 """
 # One finding at a time, for a wall: the headline largest, and nothing around it.
 LARGE = """

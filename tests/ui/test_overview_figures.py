@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.harm import HARMFUL, UNREFUSED, outcome_words
 from capsafe_core.figures.overview import gained_against_unsafe, outcome_bars, span_over
-from capsafe_core.figures.style import PHONE, figure, is_wide
+from capsafe_core.figures.style import LONGEST_LINE, PHONE, figure, is_wide
 from capsafe_core.outcomes import OUTCOMES, TASK_ANSWER
 from capsafe_core.quoting import split_names
 from capsafe_core.report.slide_charts import outcomes_chart
@@ -79,12 +79,15 @@ def test_one_recipe_stands_out_and_the_others_keep_a_line(
         assert (np.diff(np.asarray(band.x[:half], float)) > 0).all()
 
 
-def test_a_figure_is_wide_by_its_columns_or_its_width() -> None:
+def test_a_figure_is_wide_by_its_columns_its_width_or_its_notes() -> None:
     assert not is_wide(figure(300))
     assert not is_wide(figure(300, width=PHONE))
     assert is_wide(figure(300, width=PHONE + 1))
     assert not is_wide(make_subplots(rows=3, cols=1))
     assert is_wide(make_subplots(rows=1, cols=2))
+    line = "x" * LONGEST_LINE
+    assert not is_wide(figure(300).add_annotation(text=f"{line}<br>{line}"))
+    assert is_wide(figure(300).add_annotation(text=f"{line}x"))
 
 
 def test_a_bar_is_called_by_its_judge_and_says_what_a_click_opens() -> None:
