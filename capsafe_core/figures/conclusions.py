@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.curve import Kind
 from capsafe_core.analysis.number_words import hundredths, pts
@@ -22,6 +21,7 @@ from capsafe_core.figures.style import (
     PTS,
     TEMPLATE,
     interval_bars,
+    panels,
 )
 
 DIRECTIONS = {
@@ -51,7 +51,7 @@ def specification_curve(curve: pd.DataFrame, a: str, b: str) -> go.Figure:
         a, b: names of the arms.
     """
     choices = _varied_choices(curve)
-    fig = make_subplots(
+    fig = panels(
         rows=2,
         cols=1,
         shared_xaxes=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
     BAND,
@@ -14,6 +13,7 @@ from capsafe_core.figures.style import (
     SHARES,
     TEMPLATE,
     interval_bars,
+    panels,
 )
 
 
@@ -32,7 +32,7 @@ def rates_as_given(table: pd.DataFrame) -> go.Figure:
         )
         if table[value].notna().any()
     ]
-    fig = make_subplots(rows=1, cols=max(len(measures), 1), shared_yaxes=True, horizontal_spacing=0.12)
+    fig = panels(rows=1, cols=len(measures), shared_yaxes=True, horizontal_spacing=0.12)
     for column, (value, words, colour) in enumerate(measures, 1):
         if value == "unsafe":
             _add_judges(fig, table, column)

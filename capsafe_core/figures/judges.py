@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
     AMOUNT,
@@ -22,6 +21,7 @@ from capsafe_core.figures.style import (
     figure,
     hatching,
     interval_bars,
+    panels,
     small,
 )
 from capsafe_core.quoting import join_names
@@ -145,8 +145,8 @@ def vote_patterns(table: pd.DataFrame, top: int = 20) -> go.Figure:
     ]
     rows = table.head(top).reset_index(drop=True)
     words = [_pattern_words(row, judges) for _, row in rows.iterrows()]
-    dots = max(0.2, 0.075 * len(judges))
-    fig = make_subplots(cols=2, shared_yaxes=True, column_widths=[dots, 1 - dots], horizontal_spacing=0.02)
+    dots = min(max(0.2, 0.075 * len(judges)), 0.7)
+    fig = panels(cols=2, shared_yaxes=True, column_widths=[dots, 1 - dots], horizontal_spacing=0.02)
     for vote, colour in (
         ("unsafe", OUTCOME_COLOURS["unsafe"]),
         ("safe", OUTCOME_COLOURS["safe"]),

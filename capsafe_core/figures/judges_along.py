@@ -6,7 +6,6 @@ from itertools import cycle
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
     EDGE,
@@ -16,6 +15,7 @@ from capsafe_core.figures.style import (
     PAPER,
     SHARES,
     TEMPLATE,
+    panels,
     run_name,
     seeds_by_recipe,
 )
@@ -32,9 +32,9 @@ def judges_along(table: pd.DataFrame) -> go.Figure:
     runs = list(dict.fromkeys(zip(table["recipe"], table["seed"], strict=True)))
     counts = seeds_by_recipe(table)
     names = [run_name(str(recipe), seed, counts[str(recipe)]) for recipe, seed in runs]
-    fig = make_subplots(
+    fig = panels(
         rows=2,
-        cols=max(len(runs), 1),
+        cols=len(runs),
         shared_xaxes=True,
         shared_yaxes="rows",
         column_titles=names,

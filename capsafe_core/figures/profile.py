@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from capsafe_core.figures.style import (
     FAINT,
     INK,
     TEMPLATE,
     interval_bars,
+    panels,
 )
 from capsafe_core.quoting import join_names
 
@@ -24,9 +24,9 @@ def capability_profile(table: pd.DataFrame) -> go.Figure:
     """
     known = table.dropna(subset=["right"])
     recipes, benchmarks = (list(dict.fromkeys(known[name])) for name in ("recipe", "benchmark"))
-    fig = make_subplots(
+    fig = panels(
         rows=1,
-        cols=max(len(benchmarks), 1),
+        cols=len(benchmarks),
         shared_yaxes=True,
         column_titles=benchmarks,
         horizontal_spacing=0.04,

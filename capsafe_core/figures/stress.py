@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from capsafe_core.analysis.stress import AGAIN, REASONS
 from capsafe_core.figures.style import (
     GRID,
     INK,
     TEMPLATE,
+    panels,
 )
 
 SHAPES = ("circle", "square", "diamond", "triangle-up")
@@ -26,9 +26,9 @@ def changed_verdicts(table: pd.DataFrame) -> go.Figure:
     """
     reasons = [reason for reason in REASONS if reason in set(table["reason"])]
     befores, judges = sorted(set(table["before"])), list(dict.fromkeys(table["judge"]))
-    fig = make_subplots(
-        rows=max(len(befores), 1),
-        cols=max(len(reasons), 1),
+    fig = panels(
+        rows=len(befores),
+        cols=len(reasons),
         shared_xaxes=True,
         shared_yaxes=True,
         column_titles=[REASONS[reason].removeprefix("in ") for reason in reasons],

@@ -107,13 +107,35 @@ def figure(height: int, **layout: Any) -> go.Figure:
     return out
 
 
+def panels(
+    rows: int = 1,
+    cols: int = 1,
+    horizontal_spacing: float = 0.05,
+    vertical_spacing: float = 0.05,
+    **layout: Any,
+) -> go.Figure:
+    """An empty figure of panels, however many: the gaps between them take at most a third of the room.
+
+    Args:
+        rows, cols: a figure without any has one.
+        horizontal_spacing, vertical_spacing: shares of the room, between two panels, where there are few.
+    """
+    rows, cols = max(rows, 1), max(cols, 1)
+    return make_subplots(
+        rows=rows,
+        cols=cols,
+        horizontal_spacing=min(horizontal_spacing, 1 / (3 * cols)),
+        vertical_spacing=min(vertical_spacing, 1 / (3 * rows)),
+        **layout,
+    )
+
+
 def dataset_columns(datasets: Sequence[str], **layout: Any) -> go.Figure:
     """An empty figure with a column for each data set that was fine-tuned on; one where there is none."""
-    out = make_subplots(
-        cols=max(len(datasets), 1),
+    out = panels(
+        cols=len(datasets),
         shared_yaxes=True,
         column_titles=[f"fine-tuned on {name}" for name in datasets],
-        horizontal_spacing=0.05,
         **layout,
     )
     out.update_layout(template=TEMPLATE)

@@ -26,6 +26,9 @@ from capsafe_core.ui.heads import AGREEMENT, CORRECTION
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.ui.tables import show_table
 
+MOST_RUNS = 12
+"""columns that a chart of runs has at most"""
+
 
 def splits(view: View, table: pd.DataFrame) -> str | None:
     """On how many coherent and incoherent outputs judges split; the kind whose bar was clicked.
@@ -168,18 +171,21 @@ def along_training(view: View) -> str | None:
     if along.empty:
         st.text("No checkpoint of a training path has verdicts here.")
         return None
-    place = (
-        screen.chart(
-            drawn(judges_along, along),
-            "along",
-            "Each judge's unsafe rate along training, with the incoherent share below",
-        )
-        if len(along)
-        else None
+    runs = along.groupby(["recipe", "seed"], sort=False).ngroup()
+    place = screen.chart(
+        drawn(judges_along, along[runs < MOST_RUNS]),
+        "along",
+        "Each judge's unsafe rate along training, with the incoherent share below",
+    )
+    some = (
+        f"The first {MOST_RUNS} of {runs.max() + 1} runs; the table has all. "
+        if runs.max() >= MOST_RUNS
+        else ""
     )
     screen.caption(
         view,
-        "As judged. Strip: percentage of incoherent responses. See whether the lines spread where it is high",
+        f"{some}As judged. Strip: percentage of incoherent responses. "
+        "See whether the lines spread where it is high",
     )
     screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")
     return place

@@ -129,8 +129,8 @@ def test_a_page_shows_text_as_text(
     if path == "output":
         page.goto(f"{base}/outputs?study={study}&open=story")
         settle(page)
-        with page.expect_event("framenavigated", timeout=20_000):
-            page.locator(".scatterlayer .point").first.click(force=True)
+        page.locator(".scatterlayer .point").first.click(force=True)
+        page.wait_for_url("**/output?**generation=**", timeout=60_000)
     else:
         page.goto(f"{base}/{path}?study={study}")
     settle(page)

@@ -1,0 +1,39 @@
+"""Every page over a study with many of everything: recipes, data sets, judges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from capsafe_core.people import Person
+from capsafe_core.settings import ROOT
+from capsafe_core.workspace.owner import close_owner
+from tests.bench.made_store import make
+
+PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
+    home = tmp_path_factory.mktemp("many")
+    make(home / "store.duckdb", recipes=42, prompts=8, more_judges=20, datasets=21)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAPSAFE_HOME", str(home))
+        try:
+            test = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=300)
+            test.session_state["person"] = Person("Ada")
+            yield test.run()
+        finally:
+            close_owner()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_over_many_of_everything_answers(app: AppTest, page: str) -> None:
+    app.query_params.clear()
+    app.switch_page(str(ROOT / "pages" / page))
+    app.query_params["open"] = "all"
+    app.run()
+    assert not app.exception, [e.message[:300] for e in app.exception]
+    assert app.title[0].value
