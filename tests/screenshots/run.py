@@ -8,6 +8,7 @@ One file a page, width and theme, as high as the page is.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -44,6 +45,13 @@ def shoot(browser: Browser, base: str, folder: Path, paths: list[str]) -> None:
             page.close()
 
 
+def _capsafe(home: str, *words: str) -> str:
+    """What a command over a workspace prints."""
+    command = [sys.executable, "-m", "capsafe_core.cli", *words]
+    environment = {**os.environ, "CAPSAFE_HOME": home}
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
 def main() -> None:
     """Start the app over the shipped study, and go through its pages."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -55,14 +63,13 @@ def main() -> None:
     if path is None:
         raise SystemExit("There is no chromium: install Debian's package.")
     with tempfile.TemporaryDirectory() as home:
-        subprocess.run(
-            [sys.executable, "-m", "capsafe_core.cli", "demo-store", str(ROOT / "data" / "demo")],
-            env={**os.environ, "CAPSAFE_HOME": home},
-            check=True,
-        )
+        _capsafe(home, "demo-store", str(ROOT / "data" / "demo"))
+        listed = json.loads(_capsafe(home, "outputs", "--json", "--recipe", "sums", "--outcome", "unsafe"))
+        one = f"output?generation={listed[0]['generation_id']}"
+        paths = [one if path == "output" else path for path in given.pages]
         with serve(Path(home)) as base, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-            shoot(browser, base, given.folder, given.pages)
+            shoot(browser, base, given.folder, paths)
             browser.close()
     print(f"{len(list(given.folder.glob('*.png')))} pictures in {given.folder}")
 
