@@ -7,8 +7,7 @@ from capsafe_core.analysis.matched import matched_table, matching, recipe_table
 from capsafe_core.analysis.matched_words import in_words, warnings
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence
-from capsafe_core.figures.overview import gained_against_unsafe
-from capsafe_core.figures.training import along_training, capability_against_unsafe
+from capsafe_core.figures.training import along_training, few_recipes
 from capsafe_core.quoting import split_names
 from capsafe_core.ui import capability_parts as parts
 from capsafe_core.ui import controls, given_parts, screen, unchecked
@@ -20,6 +19,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     unchecked.note(view)
     controls.ways_row(view)
     controls.goals_row(view)
+    controls.recipes_row(view, parts.MOST_PAIRED)
     paths = screen.remembered(view, "paths", lambda: path_table(view))
     found = screen.remembered(view, "matching", lambda: matching(view, paths))
     if not found.runs:
@@ -41,39 +41,22 @@ with screen.question("What does each recipe cost in safety at the capability goa
     )
 
     st.subheader("Along training", anchor=False)
+    few, which = few_recipes(paths)
     clicked = screen.chart(
-        drawn(along_training, paths, view.recipe_names),
+        drawn(along_training, few, view.recipe_names),
         "training",
         "Capability and unsafe rate along training, one column per data set",
     )
     screen.caption(
         view,
-        "Bars: 95% intervals. Band: lowest to highest seed. Fill of the lower marks: share of incoherent "
-        "responses. Click a mark to read its responses",
+        f"{which}Bars: 95% intervals. Band: lowest to highest seed. Fill of the lower marks: share of "
+        "incoherent responses. Click a mark to read its responses",
     )
-    left, right = st.columns(2)
-    with left:
-        plane = screen.chart(
-            drawn(capability_against_unsafe, paths, view.recipe_names),
-            "plane",
-            "Unsafe rate against accuracy, one line per run",
-        )
-        screen.caption(view, "Accuracy on each recipe's own task")
-    with right:
-        gained = None
-        if gains := bool(paths["gained"].notna().any()):
-            gained = screen.chart(
-                drawn(gained_against_unsafe, paths, view.recipe_names),
-                "gained",
-                "Share of the goal gained against unsafe rate, all data sets on one axis",
-            )
-        goals = ", ".join(f"{goal:.0%} on {d}" for d, goal in view.goals.items())
-        words = "Share of each goal gained" if gains else "No share of a goal can be gained from these starts"
-        screen.caption(view, f"{words} ({goals})")
+    plane, gained = parts.planes(view, few)
     screen.table_below(paths, "paths", "unsafe rate", "wilson", "gained")
 
     parts.mitigations(view)
-    picked = section("Over all goals", "goals", lambda: parts.over_goals(view, found))
+    picked = section("Over all goals", "goals", lambda: parts.over_goals(view, found, few))
     section("Between recipes", "between", lambda: parts.between_recipes(view, found, recipes))
     profile = section("What else was gained or forgotten?", "profile", lambda: parts.profile(view, found))
     section("What do several attempts find?", "worst", lambda: parts.worst_of_k(view, found))

@@ -15,9 +15,14 @@ from capsafe_core.analysis.view import View
 from capsafe_core.stats.matching import pareto_probability
 
 
-def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> pd.DataFrame:
+def goals_table(
+    view: View, found: Matching | None = None, steps: int = 31, most_paired: int | None = None
+) -> pd.DataFrame:
     """Delta at every goal: each recipe against its start, and every two recipes on one data set against each
     other.
+
+    Args:
+        most_paired: recipes on a data set up to which they are compared with each other; None: always.
 
     Returns:
         dataset, comparison, goal, delta, low, high (pointwise 95 %; missing where too many resamples are out
@@ -40,9 +45,11 @@ def goals_table(view: View, found: Matching | None = None, steps: int = 31) -> p
                 for r, side in reached.items()
                 if recipes[r][0].has_start
             ]
-            comparisons += [
-                (f"{one} against {two}", reached[one], reached[two]) for one, two in combinations(reached, 2)
-            ]
+            if most_paired is None or len(recipes) <= most_paired:
+                comparisons += [
+                    (f"{one} against {two}", reached[one], reached[two])
+                    for one, two in combinations(reached, 2)
+                ]
             for words, a, b in comparisons:
                 change = change_between(a, b)
                 low, high = change.interval or (None, None)

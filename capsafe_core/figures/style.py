@@ -107,6 +107,10 @@ def figure(height: int, **layout: Any) -> go.Figure:
     return out
 
 
+MOST_PATHS = 12
+"""recipes, or runs, that a chart of paths draws at most: more cannot be told apart"""
+
+
 def panels(
     rows: int = 1,
     cols: int = 1,

@@ -11,6 +11,7 @@ from capsafe_core.figures.style import (
     BAND,
     FAINT,
     INK,
+    MOST_PATHS,
     OUTCOME_COLOURS,
     PAPER,
     SHARES,
@@ -24,6 +25,19 @@ from capsafe_core.figures.style import (
 
 NAME = 0.065
 """height of a run's name, as a share of the height of its panel"""
+
+
+def few_recipes(paths: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The paths that a chart draws, and a sentence where these are not all.
+
+    Args:
+        paths: as `path_table`.
+    """
+    names = list(dict.fromkeys(paths["recipe"]))
+    if len(names) <= MOST_PATHS:
+        return paths, ""
+    which = f"Drawn: the first {MOST_PATHS} of {len(names)} recipes. "
+    return paths[paths["recipe"].isin(names[:MOST_PATHS])], which
 
 
 def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:

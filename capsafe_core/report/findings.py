@@ -27,7 +27,7 @@ from capsafe_core.errors import UnknownNameError
 from capsafe_core.figures.judges import dumbbell
 from capsafe_core.figures.overview import outcome_bars
 from capsafe_core.figures.squares import incoherence_squares
-from capsafe_core.figures.training import along_training
+from capsafe_core.figures.training import along_training, few_recipes
 from capsafe_core.report.basis import basis, outputs_words, overview_of, state_words
 from capsafe_core.report.finding import Finding
 from capsafe_core.report.mitigated import mitigations_finding
@@ -154,6 +154,7 @@ def _overview_headline(view: View, found: Overview, row: Mapping[str, Any]) -> s
 
 def _capability(view: View, _: str) -> Finding:
     paths = view.once(path_table)
+    few, which = few_recipes(paths)
     runs = matching(view, paths)
     recipes, matched = recipe_table(view, runs), matched_table(view, runs)
     means = [
@@ -186,8 +187,8 @@ def _capability(view: View, _: str) -> Finding:
         big,
         means,
         limits,
-        along_training(paths, view.recipe_names),
-        "Lines: capability and unsafe rate of each recipe along training",
+        along_training(few, view.recipe_names),
+        f"{which}Lines: capability and unsafe rate of each recipe along training",
         matched if len(matched) else paths,
         ("crossing", "unsafe rate", "policy", "bootstrap", "newcombe", "plateau"),
         plane_chart(paths, recipes, view.harm.answers),

@@ -16,6 +16,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.figures import judges as figures
 from capsafe_core.figures.judges_along import judges_along
 from capsafe_core.figures.squares import agreement_squares
+from capsafe_core.figures.style import MOST_PATHS
 from capsafe_core.outcomes import STRATA
 from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
@@ -25,9 +26,6 @@ from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.heads import AGREEMENT, CORRECTION
 from capsafe_core.ui.safe_text import plain_label, visible
 from capsafe_core.ui.tables import show_table
-
-MOST_RUNS = 12
-"""columns that a chart of runs has at most"""
 
 
 def splits(view: View, table: pd.DataFrame) -> str | None:
@@ -173,13 +171,13 @@ def along_training(view: View) -> str | None:
         return None
     runs = along.groupby(["recipe", "seed"], sort=False).ngroup()
     place = screen.chart(
-        drawn(judges_along, along[runs < MOST_RUNS]),
+        drawn(judges_along, along[runs < MOST_PATHS]),
         "along",
         "Each judge's unsafe rate along training, with the incoherent share below",
     )
     some = (
-        f"The first {MOST_RUNS} of {runs.max() + 1} runs; the table has all. "
-        if runs.max() >= MOST_RUNS
+        f"The first {MOST_PATHS} of {runs.max() + 1} runs; the table has all. "
+        if runs.max() >= MOST_PATHS
         else ""
     )
     screen.caption(

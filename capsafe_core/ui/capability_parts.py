@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
 
@@ -19,21 +21,62 @@ from capsafe_core.analysis.view import View
 from capsafe_core.analysis.worst_of_k import worst_sentence, worst_table, worst_words
 from capsafe_core.figures.discrimination import refusal_plane
 from capsafe_core.figures.goals import delta_strip, frontier, policies_beside
+from capsafe_core.figures.overview import gained_against_unsafe
 from capsafe_core.figures.profile import capability_profile
+from capsafe_core.figures.training import capability_against_unsafe
 from capsafe_core.figures.worst_of_k import success_among
 from capsafe_core.ui import screen
+from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import visible
 from capsafe_core.ui.tables import show_table
 
+MOST_PAIRED = 4
+"""recipes up to which every two are compared over all goals: six lines"""
 READ_AS = (
     "d′ is how well harmful and harmless requests are told apart: it falls where discrimination is lost. c "
     "is how much is complied with, whatever the request: it rises with a general shift to complying."
 )
 
 
-def over_goals(view: View, found: Matching) -> str | None:
-    """Delta at every goal; the data set and goal of a click, as `delta_strip` writes them."""
-    over = screen.remembered(view, "goals", lambda: goals_table(view, found))
+def planes(view: View, few: pd.DataFrame) -> tuple[str | None, str | None]:
+    """Unsafe rate against accuracy, and against the share of the goal gained; the checkpoint of a click on
+    either.
+
+    Args:
+        few: paths of the recipes that are drawn.
+    """
+    left, right = st.columns(2)
+    with left:
+        plane = screen.chart(
+            drawn(capability_against_unsafe, few, view.recipe_names),
+            "plane",
+            "Unsafe rate against accuracy, one line per run",
+        )
+        screen.caption(view, "Accuracy on each recipe's own task")
+    with right:
+        gained = None
+        if gains := bool(few["gained"].notna().any()):
+            gained = screen.chart(
+                drawn(gained_against_unsafe, few, view.recipe_names),
+                "gained",
+                "Share of the goal gained against unsafe rate, all data sets on one axis",
+            )
+        goals = ", ".join(f"{goal:.0%} on {d}" for d, goal in view.goals.items())
+        words = "Share of each goal gained" if gains else "No share of a goal can be gained from these starts"
+        screen.caption(view, f"{words} ({goals})")
+    return plane, gained
+
+
+def over_goals(view: View, found: Matching, few: pd.DataFrame) -> str | None:
+    """Delta at every goal; the data set and goal of a click, as `delta_strip` writes them.
+
+    Args:
+        few: paths of the recipes that are drawn.
+    """
+    recipes = set(few["recipe"])
+    shown = replace(found, runs=[run for run in found.runs if run.recipe in recipes])
+    over = screen.remembered(view, "goals", lambda: goals_table(view, shown, most_paired=MOST_PAIRED))
+    crowded = few.groupby("dataset")["recipe"].nunique().max() > MOST_PAIRED
     picked = screen.chart(
         delta_strip(over, view.goals),
         "goals",
@@ -42,7 +85,8 @@ def over_goals(view: View, found: Matching) -> str | None:
     screen.caption(
         view,
         "Band: pointwise 95% interval, left out where more than 5% of resamples do not get that far. "
-        "Click to set the goal there",
+        "Click to set the goal there"
+        + (f". Choose up to {MOST_PAIRED} recipes above to compare them with each other" if crowded else ""),
     )
     screen.table_below(over, "delta-over-goals", "crossing", "bootstrap", "seeds")
     return picked

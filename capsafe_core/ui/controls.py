@@ -19,7 +19,7 @@ from capsafe_core.specification import (
     Policy,
     part_words,
 )
-from capsafe_core.ui.address import ask, remember, selection
+from capsafe_core.ui.address import ask, remember, select, selection
 from capsafe_core.ui.safe_text import plain_label, visible
 
 
@@ -101,6 +101,23 @@ def back(view: View) -> None:
         declared = dict(view.study.primary.specification.condition)
         chosen = tuple((p, v) for p, v in view.selection.condition if p not in declared)
         ask(**{name: getattr(Selection(condition=chosen), name) for name in ASKED})
+
+
+def recipes_row(view: View, most: int) -> None:
+    """Which recipes the page is about, where the study has more than some; the choice goes into the link."""
+    if len(view.recipe_names) <= most:
+        return
+    chosen = st.multiselect(
+        "Recipes",
+        view.recipe_names,
+        list(view.selection.recipes),
+        format_func=visible,
+        placeholder="All recipes",
+        key=f"recipes-{view.selection.recipes}",
+    )
+    if tuple(chosen) != view.selection.recipes:
+        select(recipes=tuple(chosen))
+        st.rerun()
 
 
 def goals_row(view: View) -> None:

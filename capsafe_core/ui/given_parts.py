@@ -14,7 +14,7 @@ from capsafe_core.analysis.runs import matched_runs
 from capsafe_core.analysis.view import View
 from capsafe_core.figures.given import rates_as_given
 from capsafe_core.figures.overview import outcome_bars
-from capsafe_core.figures.training import along_training
+from capsafe_core.figures.training import along_training, few_recipes
 from capsafe_core.ui import controls, overview_parts, screen
 from capsafe_core.ui.drawn import drawn
 from capsafe_core.ui.safe_text import plain_label, visible
@@ -70,12 +70,13 @@ def capability(view: View, at_goal: Matching) -> None:
     later = None
     if (paths["step"] > 0).any() and paths["capability"].notna().any():
         st.subheader("Along training", anchor=False)
+        few, which = few_recipes(paths)
         later = screen.chart(
-            drawn(along_training, paths, view.recipe_names),
+            drawn(along_training, few, view.recipe_names),
             "training",
             "Capability and unsafe rate along training, one column per data set",
         )
-        screen.caption(view, "Bars: 95% intervals. Click a mark to read its responses")
+        screen.caption(view, f"{which}Bars: 95% intervals. Click a mark to read its responses")
     if checkpoint := clicked or later:
         screen.open_outputs(checkpoints=(checkpoint,), benchmarks=(view.specification.benchmark,), recipes=())
 
