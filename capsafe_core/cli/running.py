@@ -31,7 +31,8 @@ from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.previewing import learnt_of, preview_job, rewrites_of
 from capsafe_core.jobs.record_job import record_study, recorded_study
 from capsafe_core.jobs.stressing import stress_jobs
-from capsafe_core.jobs.supervisor import Share, look_again_after, run_graph
+from capsafe_core.jobs.supervisor import look_again_after, run_graph
+from capsafe_core.jobs.turns import Share
 from capsafe_core.jobs.watching import watch_over
 from capsafe_core.records import canonical_json
 from capsafe_core.settings import Settings
@@ -47,8 +48,8 @@ def run(
     part: Annotated[
         str,
         typer.Option(
-            help="this worker's part of the work, as 3/8; start the other seven elsewhere, "
-            "on the same jobs folder"
+            help="this worker's part of the work, as 3/8; start the other seven elsewhere, on the same jobs "
+            "folder. One that has done its part goes on with what nobody has begun"
         ),
     ] = "1/1",
     only: Annotated[

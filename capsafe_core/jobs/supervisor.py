@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from capsafe_core.jobs.folder import Job, Manifest, create_job, list_jobs, open_
 from capsafe_core.jobs.folder.work import FinetuneWork
 from capsafe_core.jobs.foreign import is_foreign
 from capsafe_core.jobs.permission import permit, permit_all, require_own
+from capsafe_core.jobs.turns import Share, is_stuck, left_over, next_turn
 from capsafe_core.places import IMPORTS, PREPARE, ROOT
 from capsafe_core.replica import must_be_owner
 from capsafe_core.settings import Settings
@@ -108,24 +107,6 @@ def ready_jobs(jobs: Sequence[Job]) -> list[Job]:
     ]
 
 
-@dataclass(frozen=True)
-class Share:
-    """The share of one worker among several that carry out the same graph with no coordinator: part i of n,
-    from 0."""
-
-    index: int = 0
-    of: int = 1
-
-    def parts(self, job: Job, place: int) -> list[int]:
-        """Which parts of a job are this worker's, whatever number of parts it has: every n-th, where the
-        parts of all jobs are dealt out in turn.
-
-        Args:
-            place: of the job in the graph.
-        """
-        return [part for part in range(job.manifest.parts) if (place + part) % self.of == self.index]
-
-
 def run_graph(
     manifests: Sequence[Manifest],
     root: Path,
@@ -138,8 +119,9 @@ def run_graph(
 
     Judges look at the answers that are there now and then, as long as that takes little time beside the
     answering. A job that failed holds up only those that come after it, and judges look at what the others
-    brought. With a share, the other parts are somebody else's, and this waits for them where a job comes
-    after them.
+    brought. With a share, the other parts are somebody else's: this waits for them where a job comes after
+    them, and whenever it has nothing of its own to do it takes one that nobody has begun, or whose worker is
+    lost. The part's lock alone decides who has it.
 
     Returns:
         Whether everything that is this share's is done.
@@ -156,15 +138,23 @@ def run_graph(
     for job in jobs:  # those that are done too: somebody else's outputs are not taken for this study's
         require_own(job.folder, job.manifest)
     permit_all(root, [job.manifest for job, _ in todo], settings or Settings())
-    began, given_up = time.time(), set[str]()
-    while todo and (limit is None or time.time() - began < limit):
-        turn = _next_turn(todo, known, share)
+    began, given_up, helped = time.time(), set[str](), set[tuple[str, int]]()
+    while limit is None or time.time() - began < limit:
+        turn = next_turn(todo, known, share) or left_over(jobs, known, share, helped)
         if turn is None:
-            if _is_stuck(todo, known, share):
+            if not todo or is_stuck(todo, known, share):
                 break
             time.sleep(WAIT)
             continue
         job, part = turn
+        if turn not in todo:
+            helped.add((job.job_id, part))
+            report(f"{job.job_id} part {part + 1}, which nobody is at work on")
+            if (state := _start(job, part, settings)) in ("failed", "partial"):
+                given_up.add(job.job_id)
+            if state == "stopped":
+                return False
+            continue
         early = comes_early(job, known)
         left = {other.job_id for other, p in todo if early or (other, p) != turn}
         report(
@@ -199,47 +189,26 @@ def _owed(jobs: Sequence[Job], share: Share) -> list[tuple[Job, int]]:
     ]
 
 
-def _next_turn(
-    todo: Sequence[tuple[Job, int]], known: Mapping[str, Job], share: Share
-) -> tuple[Job, int] | None:
-    """The part to do next: a judge that has enough to look at, then the first that can be done whole; where
-    nothing else will happen, a judge that has anything to look at, and nobody at work on more of it."""
-    judges = [(job, part) for job, part in todo if comes_early(job, known)]
-    looks = (turn for turn in judges if has_news(*turn, known, OFTEN * len(judges)))
-    whole = (
-        (job, part)
-        for job, part in todo
-        if all(name in known and known[name].ended for name in job.manifest.after)
-    )
-    rest = (
-        turn
-        for turn in judges
-        if _is_stuck(todo, known, share)
-        and not any(known[name].state == "running" for name in turn[0].manifest.after)
-        and has_news(*turn, known)
-    )
-    return next(itertools.chain(looks, whole, rest), None)
-
-
-def _is_stuck(todo: Sequence[tuple[Job, int]], known: Mapping[str, Job], share: Share) -> bool:
-    """Whether nobody else will bring what the jobs wait for."""
-    before = (known[name] for job, _ in todo for name in job.manifest.after if name in known)
-    return share.of == 1 or any(map(_hopeless, before))
-
-
 def _look(job: Job, part: int, settings: Settings | None) -> str:
     """Let a judge look at what is there; it stays in the queue. Returns the part's state after it."""
-    start_worker(job, part, settings).wait()
-    return job.status(part).state
+    return _start(job, part, settings)
 
 
 def _carry_out(job: Job, part: int, settings: Settings | None) -> str:
     """Do a part unless it is done. Returns its state after it."""
-    while job.status(part).state == "running":  # somebody else is at it
-        time.sleep(1)
-    if job.status(part).state != "done" or part in _asked_parts(job):
+    while True:
+        while job.status(part).state == "running":  # somebody else is at it
+            time.sleep(1)
+        if job.status(part).state == "done" and part not in _asked_parts(job):
+            return "done"
         _ask_for(job, [p for p in _asked_parts(job) if p != part])
-        start_worker(job, part, settings).wait()
+        if (state := _start(job, part, settings)) != "running":  # else another had its lock first
+            return state
+
+
+def _start(job: Job, part: int, settings: Settings | None) -> str:
+    """Let a worker do a part. Returns its state after it."""
+    start_worker(job, part, settings).wait()
     return job.status(part).state
 
 
@@ -258,11 +227,6 @@ def resume(job: Job, settings: Settings | None = None) -> None:
             _ask_for(job, [p for p in _asked_parts(job) if p != part])
             if job.status(part).state not in ("done", "partial"):
                 return
-
-
-def _hopeless(job: Job) -> bool:
-    """Whether nobody is at work on what is missing of a job, and it did not just wait to be started."""
-    return job.state in ("failed", "stopped")
 
 
 class Queue:

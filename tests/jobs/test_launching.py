@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from capsafe_core.jobs.folder import Job, Manifest
 from capsafe_core.jobs.launching import Wanted, slurm_script
-from capsafe_core.jobs.supervisor import Share
+from capsafe_core.jobs.turns import Share
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.study import parse_study
 from tests.commands import command

@@ -20,7 +20,7 @@ from capsafe_core.jobs.new_run import cost_of, missing_jobs, probe_job
 from capsafe_core.jobs.new_study import NewStudy
 from capsafe_core.jobs.plan import plan_study
 from capsafe_core.jobs.record_job import recorded_study
-from capsafe_core.jobs.supervisor import Queue, ready_jobs
+from capsafe_core.jobs.supervisor import Queue, ready_jobs, start_worker
 from capsafe_core.records import Generation, Judgment
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
@@ -122,6 +122,27 @@ def test_workers_on_several_machines_share_a_study_without_a_coordinator(
     assert run.invoke(app, ["judge", str(study), "prefix-autodan"]).exit_code == 0, (
         "outputs in parts are found"
     )
+
+
+def test_a_worker_takes_what_nobody_has_begun_and_what_a_killed_one_left(
+    study: Path, workspace: Settings
+) -> None:
+    planned = plan_study(parse_study(study.read_text()), parts=3)
+    generate = create_job(workspace.jobs_path, next(m for m in planned if m.kind == "generate"))
+    killed = start_worker(generate, 1)
+    while generate.status(1).state != "running":
+        assert killed.poll() is None
+        time.sleep(0.005)
+    killed.kill()
+    killed.wait()
+    assert generate.status(1).state == "lost"
+    alone = run.invoke(app, ["run", str(study), "--part", "1/3"])
+    assert alone.exit_code == 0, said(alone)
+    assert "part 2, which nobody is at work on" in said(alone)
+    assert {job.state for job in list_jobs(workspace.jobs_path)} == {"done"}
+    for kind, number in ((Generation, 40), (Judgment, 40 * 3)):
+        records = written(workspace.jobs_path, kind)
+        assert len(records) == len({r.id for r in records}) == number  # type: ignore[attr-defined]
 
 
 def test_what_failed_is_run_again_and_then_judged(

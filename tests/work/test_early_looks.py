@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from capsafe_core.cli import app
-from capsafe_core.jobs import supervisor
+from capsafe_core.jobs import supervisor, turns
 from capsafe_core.jobs.early_looks import LOOK, comes_early, has_news
 from capsafe_core.jobs.folder import Job, Manifest, Part, create_job, list_jobs
 from capsafe_core.jobs.supervisor import Queue, is_queued, run_graph
@@ -209,7 +209,7 @@ def test_a_run_judges_what_is_there_before_the_rest_and_where_the_rest_fails(
 ) -> None:
     monkeypatch.setenv("CAPSAFE_ENGINE_PYTHON", this_python)
     if often:
-        monkeypatch.setattr(supervisor, "OFTEN", 0.0)
+        monkeypatch.setattr(turns, "OFTEN", 0.0)
     runner, broken = CliRunner(), {"on": True}
 
     def answer(number: int, body: dict[str, object]) -> str:
