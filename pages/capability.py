@@ -27,7 +27,9 @@ with screen.question("What does each recipe cost in safety at the capability goa
         st.stop()
     recipes = screen.remembered(view, "recipes", lambda: recipe_table(view, found))
     matched = screen.remembered(view, "matched", lambda: matched_table(view, found))
-    st.markdown(f"**{plain_label(capability_sentence(recipes, matched, view.harm, found.left_out))}**")
+    some = bool(view.selection.recipes)
+    answer = capability_sentence(recipes, matched, view.harm, found.left_out, some)
+    st.markdown(f"**{plain_label(answer)}**")
     if sentences := [*lacking(view, found), *warnings(matched)]:
         st.text(visible("\n".join(sentences)))
     screen.show_table(in_words(matched))
@@ -52,11 +54,11 @@ with screen.question("What does each recipe cost in safety at the capability goa
         f"{which}Bars: 95% intervals. Band: lowest to highest seed. Fill of the lower marks: share of "
         "incoherent responses. Click a mark to read its responses",
     )
-    plane, gained = parts.planes(view, few)
+    plane, gained = parts.planes(view, few, which)
     screen.table_below(paths, "paths", "unsafe rate", "wilson", "gained")
 
     parts.mitigations(view)
-    picked = section("Over all goals", "goals", lambda: parts.over_goals(view, found, few))
+    picked = section("Over all goals", "goals", lambda: parts.over_goals(view, found, few, which))
     section("Between recipes", "between", lambda: parts.between_recipes(view, found, recipes))
     profile = section("What else was gained or forgotten?", "profile", lambda: parts.profile(view, found))
     section("What do several attempts find?", "worst", lambda: parts.worst_of_k(view, found))

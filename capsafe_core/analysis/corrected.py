@@ -59,14 +59,16 @@ def corrected_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     """
     judged = as_judged(view)
     found = matching(judged) if found is None else found
-    rates = primary_rates(by_people(view), found.runs) if found.runs else None
+    rates = primary_rates(by_people(view), found.every_run) if found.runs else None
     if rates is None or rates.people is None:
         return framed([], AT_GOAL)
     by_ppi = replace(found, unsafe=rates)
-    by_errors = replace(found, unsafe=replace(rates, people=_error_rates(rates.people, rates, found.runs)))
+    by_errors = replace(
+        found, unsafe=replace(rates, people=_error_rates(rates.people, rates, found.every_run))
+    )
     bounds = []
     for event in (0.0, 1.0):
-        bound = primary_rates(by_people(view), found.runs, event)
+        bound = primary_rates(by_people(view), found.every_run, event)
         bounds.append(by_ppi if bound is None else replace(found, unsafe=bound))
     rows = [
         _row(view, (found, by_ppi, by_errors), one, two) | _undecided(by_ppi, bounds, one, two)

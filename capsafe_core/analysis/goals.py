@@ -25,8 +25,8 @@ def goals_table(
         most_paired: recipes on a data set up to which they are compared with each other; None: always.
 
     Returns:
-        dataset, comparison, goal, delta, low, high (pointwise 95 %; missing where too many resamples are out
-        of reach), unreached.
+        dataset, recipe, comparison, goal, delta, low, high (pointwise 95 %; missing where too many resamples
+        are out of reach), unreached.
     """
     found = matching(view) if found is None else found
     rows: list[tuple[object, ...]] = []
@@ -41,20 +41,22 @@ def goals_table(
             sides = {recipe: found.side(runs, float(goal)) for recipe, runs in recipes.items()}
             reached = {recipe: side for recipe, side in sides.items() if side is not None}
             comparisons = [
-                (f"{r} against its start", side, found.start(recipes[r][0]))
+                (r, f"{r} against its start", side, found.start(recipes[r][0]))
                 for r, side in reached.items()
                 if recipes[r][0].has_start
             ]
             if most_paired is None or len(recipes) <= most_paired:
                 comparisons += [
-                    (f"{one} against {two}", reached[one], reached[two])
+                    (one, f"{one} against {two}", reached[one], reached[two])
                     for one, two in combinations(reached, 2)
                 ]
-            for words, a, b in comparisons:
+            for recipe, words, a, b in comparisons:
                 change = change_between(a, b)
                 low, high = change.interval or (None, None)
-                rows.append((dataset, words, float(goal), change.estimate, low, high, change.unreached))
-    return framed(rows, ["dataset", "comparison", "goal", "delta", "low", "high", "unreached"])
+                rows.append(
+                    (dataset, recipe, words, float(goal), change.estimate, low, high, change.unreached)
+                )
+    return framed(rows, ["dataset", "recipe", "comparison", "goal", "delta", "low", "high", "unreached"])
 
 
 def pareto_table(view: View, found: Matching | None = None) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -38,11 +38,28 @@ class Matching:
         runs: those that can be compared.
         unsafe: their unsafe rates under one specification.
         left_out: other runs that teach a capability.
+        beside: comparable runs of recipes that are not selected. They tell how much a seed changes, which is
+            a matter of the study and not of what somebody looks at, and are in no table.
     """
 
     runs: list[Run]
     unsafe: CheckpointRates
     left_out: tuple[LeftOut, ...] = ()
+    beside: tuple[Run, ...] = ()
+
+    @property
+    def every_run(self) -> list[Run]:
+        """Those that rates are needed of."""
+        return [*self.runs, *self.beside]
+
+    def of_recipes(self, chosen: Collection[str]) -> Matching:
+        """The same, about some recipes."""
+        return replace(
+            self,
+            runs=[run for run in self.runs if run.recipe in chosen],
+            left_out=tuple(lack for lack in self.left_out if lack.recipe in chosen),
+            beside=tuple(run for run in self.every_run if run.recipe not in chosen),
+        )
 
     @property
     def why_left_out(self) -> list[str]:
@@ -51,10 +68,7 @@ class Matching:
 
     def by_recipe(self) -> dict[str, list[Run]]:
         """The runs of each recipe."""
-        out: dict[str, list[Run]] = {}
-        for run in self.runs:
-            out.setdefault(run.recipe, []).append(run)
-        return out
+        return by_recipe(self.runs)
 
     def with_rates(self, rates: CheckpointRates) -> Matching:
         """The same runs at the same places, with other rates of their checkpoints in place of unsafe ones."""
@@ -75,8 +89,10 @@ class Matching:
 
     @cached_property
     def recipe_rates(self) -> list[Floats]:
-        """The rates over seeds of each recipe that reaches its goal: what tells how much a seed changes."""
-        return [side.rates for side in self.over_seeds.values() if side is not None]
+        """The rates over seeds of each recipe of the study that reaches its goal: what tells how much a seed
+        changes."""
+        others = [self.side(runs) for runs in by_recipe(self.beside).values()]
+        return [side.rates for side in (*self.over_seeds.values(), *others) if side is not None]
 
     def unreached(self, recipe: str) -> float | None:
         """The share of resamples in which one of a recipe's runs that reach the goal does not (in which none
@@ -89,8 +105,22 @@ class Matching:
         return float(np.mean([np.isnan(self.unsafe.at_goal(run)[1]).mean() for run in runs]))
 
 
+def by_recipe(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """The runs of each recipe."""
+    out: dict[str, list[Run]] = {}
+    for run in runs:
+        out.setdefault(run.recipe, []).append(run)
+    return out
+
+
 def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
-    """The runs of the view that can be compared at a goal; none where nothing is ready yet."""
+    """The runs of the view that can be compared at a goal; none where nothing is ready yet.
+
+    Args:
+        paths: as `path_table(view)`, where it is there already.
+    """
+    if view.selection.recipes:
+        return matching(view.of_every_recipe).of_recipes(view.selection.recipes)
     paths = path_table(view) if paths is None else paths
     able = matched_runs(view, paths)
     known = {(run.recipe, run.seed) for run in able}

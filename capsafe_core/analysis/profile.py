@@ -10,7 +10,7 @@ import pandas as pd
 
 from capsafe_core.analysis.at_goal import Side, change_between
 from capsafe_core.analysis.columns import framed, records
-from capsafe_core.analysis.matched import CHANGE, Matching, change_columns, matching
+from capsafe_core.analysis.matched import CHANGE, Matching, by_recipe, change_columns, matching
 from capsafe_core.analysis.number_words import percent
 from capsafe_core.analysis.runs import checkpoint_rates
 from capsafe_core.analysis.sample import PROFILE_SEED, VERIFIER, sample_of
@@ -67,19 +67,24 @@ def profiles(view: View, found: Matching) -> Iterator[tuple[str, Matching]]:
     asked = cells[cells["kind"] == "capability"]
     for benchmark in sorted(asked["benchmark"].unique()):
         answered = set(asked.loc[asked["benchmark"] == benchmark, "checkpoint_id"])
-        others = [
-            run
-            for runs in found.by_recipe().values()
-            for run in runs
-            if view.capability_benchmark(run.dataset) != benchmark
-            and answered.issuperset(c for one in runs for c in one.checkpoints)
-        ]
-        checkpoints = list(dict.fromkeys(c for run in others for c in run.checkpoints))
+        others, beside = (
+            [
+                run
+                for runs in by_recipe(every).values()
+                for run in runs
+                if view.capability_benchmark(run.dataset) != benchmark
+                and answered.issuperset(c for one in runs for c in one.checkpoints)
+            ]
+            for every in (found.runs, found.beside)
+        )
+        checkpoints = list(dict.fromkeys(c for run in (*others, *beside) for c in run.checkpoints))
         sample = sample_of(view, benchmark, checkpoints, seed=PROFILE_SEED) if others else None
         if sample is not None and sample.looked(VERIFIER, "correctness"):
             yield (
                 benchmark,
-                replace(found, runs=others).with_rates(checkpoint_rates(sample, sample.right())),
+                replace(found, runs=others, beside=tuple(beside)).with_rates(
+                    checkpoint_rates(sample, sample.right())
+                ),
             )
 
 

@@ -36,7 +36,7 @@ def refused_at_goal(
         seed: of the resampling.
     """
     judge = view.specification.refusal_judge
-    checkpoints = list(dict.fromkeys(c for run in runs for c in run.checkpoints))
+    checkpoints = list(dict.fromkeys(c for run in (*runs, *found.beside) for c in run.checkpoints))
     sample = sample_of(view, benchmark, checkpoints, attack, seed)
     if not runs or sample is None or not sample.looked(judge, "refusal"):
         return None

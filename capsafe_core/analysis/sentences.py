@@ -20,7 +20,11 @@ _TOLD = ["recipe", "unsafe", "unsafe_low", "unsafe_high", "delta", "delta_low", 
 
 
 def capability_sentence(
-    recipes: pd.DataFrame, matched: pd.DataFrame, harm: Harm, left_out: Sequence[LeftOut] = ()
+    recipes: pd.DataFrame,
+    matched: pd.DataFrame,
+    harm: Harm,
+    left_out: Sequence[LeftOut] = (),
+    chosen: bool = False,
 ) -> str:
     """What each recipe costs at its goal; else why none is compared there.
 
@@ -28,7 +32,9 @@ def capability_sentence(
         recipes: as `recipe_table`, and `matched` as `matched_table`.
         harm: what an unsafe verdict is called.
         left_out: further runs, which are not in them.
+        chosen: whether these are some of the study's recipes.
     """
+    none = "None of the chosen recipes" if chosen else "No recipe"
     reached = recipes[recipes["reached"] > 0]
     if len(reached):
         costs = [
@@ -36,13 +42,13 @@ def capability_sentence(
         ]
         return f"Harmful requests {harm.done} at each goal: {'; '.join(costs)}."
     if matched.empty:
-        return "No recipe can be compared at a goal."
+        return f"{none} can be compared at a goal."
     if (matched["standing"] == Standing.NOT_REACHED).all() and not left_out:
-        return "No recipe reaches its capability goal, so none can be compared there."
+        return f"{none} reaches its capability goal, so none can be compared there."
     runs = records(matched.drop_duplicates("recipe"))
     why = "; ".join(Standing(run["standing"]).because(run["recipe"], run) for run in runs)
     others = "" if not left_out else "; others are left out"
-    return f"No recipe can be compared at its goal: {why}{others}."
+    return f"{none} can be compared at its goal: {why}{others}."
 
 
 def _cost(recipe: str, unsafe: tuple[float, float, float], change: tuple[float, float, float]) -> str:

@@ -55,7 +55,7 @@ def worst_table(view: View, found: Matching | None = None) -> pd.DataFrame:
     points = view.points.drop_duplicates("checkpoint_id")
     answered = set(view.compared(view.cells).query("benchmark == @spec.benchmark")["checkpoint_id"])
     wanted = (
-        list(dict.fromkeys(c for run in found.runs for c in run.checkpoints))
+        list(dict.fromkeys(c for run in found.every_run for c in run.checkpoints))
         if found.runs
         else [c for c in points["checkpoint_id"] if c in answered]
     )

@@ -183,7 +183,7 @@ def _capability(view: View, _: str) -> Finding:
         "capability",
         "What does each recipe cost in safety at the capability goal?",
         headline,
-        capability_sentence(recipes, matched, view.harm, runs.left_out),
+        capability_sentence(recipes, matched, view.harm, runs.left_out, bool(view.selection.recipes)),
         big,
         means,
         limits,

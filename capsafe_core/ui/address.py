@@ -70,11 +70,11 @@ def note_left(page: str, following: Mapping[str, str]) -> None:
         page: the path of the next page; one that leads to itself is not left.
         following: its query.
     """
-    if page == st.session_state.get("page", ""):
-        note_clicks()
-        return
-    here = st.query_params.to_dict()
-    if here == dict(following):
+    here, there = st.query_params.to_dict(), _address(page, following)
+    if st.session_state.get("going") == there:
+        note_clicks()  # it was on its way there before: one that never comes there is not tried for ever
+    st.session_state["going"] = there
+    if page == st.session_state.get("page", "") or here == dict(following):
         return
     left = st.session_state.setdefault("left", {})
     left[_address(st.session_state.get("page", ""), following)] = here
@@ -88,10 +88,12 @@ def come_back(page: str) -> None:
     Args:
         page: its path in the address.
     """
-    if st.session_state.get("page") != page:
+    here = _address(page, st.query_params.to_dict())
+    if st.session_state.get("page") != page or st.session_state.get("going") == here:
+        st.session_state.pop("going", None)
         note_clicks()
     st.session_state["page"] = page
-    left = st.session_state.get("left", {}).pop(_address(page, st.query_params.to_dict()), None)
+    left = st.session_state.get("left", {}).pop(here, None)
     if left is not None:
         st.query_params.from_dict(left)
 

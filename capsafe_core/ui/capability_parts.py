@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
 
 import pandas as pd
 import streamlit as st
@@ -38,12 +38,12 @@ READ_AS = (
 )
 
 
-def planes(view: View, few: pd.DataFrame) -> tuple[str | None, str | None]:
+def planes(view: View, few: pd.DataFrame, which: str) -> tuple[str | None, str | None]:
     """Unsafe rate against accuracy, and against the share of the goal gained; the checkpoint of a click on
     either.
 
     Args:
-        few: paths of the recipes that are drawn.
+        few: paths of the recipes that are drawn, and `which` these are, as of `few_recipes`.
     """
     left, right = st.columns(2)
     with left:
@@ -52,7 +52,7 @@ def planes(view: View, few: pd.DataFrame) -> tuple[str | None, str | None]:
             "plane",
             "Unsafe rate against accuracy, one line per run",
         )
-        screen.caption(view, "Accuracy on each recipe's own task")
+        screen.caption(view, f"{which}Accuracy on each recipe's own task")
     with right:
         gained = None
         if gains := bool(few["gained"].notna().any()):
@@ -63,28 +63,27 @@ def planes(view: View, few: pd.DataFrame) -> tuple[str | None, str | None]:
             )
         goals = ", ".join(f"{goal:.0%} on {d}" for d, goal in view.goals.items())
         words = "Share of each goal gained" if gains else "No share of a goal can be gained from these starts"
-        screen.caption(view, f"{words} ({goals})")
+        screen.caption(view, f"{which}{words} ({goals})")
     return plane, gained
 
 
-def over_goals(view: View, found: Matching, few: pd.DataFrame) -> str | None:
+def over_goals(view: View, found: Matching, few: pd.DataFrame, which: str) -> str | None:
     """Delta at every goal; the data set and goal of a click, as `delta_strip` writes them.
 
     Args:
-        few: paths of the recipes that are drawn.
+        few: paths of the recipes that are drawn, and `which` these are, as of `few_recipes`.
     """
-    recipes = set(few["recipe"])
-    shown = replace(found, runs=[run for run in found.runs if run.recipe in recipes])
-    over = screen.remembered(view, "goals", lambda: goals_table(view, shown, most_paired=MOST_PAIRED))
-    crowded = few.groupby("dataset")["recipe"].nunique().max() > MOST_PAIRED
+    over = screen.remembered(view, "goals", lambda: goals_table(view, found, most_paired=MOST_PAIRED))
+    on_one = Counter(runs[0].dataset for runs in found.by_recipe().values())
+    crowded = max(on_one.values()) > MOST_PAIRED
     picked = screen.chart(
-        delta_strip(over, view.goals),
+        delta_strip(over[over["recipe"].isin(few["recipe"])], view.goals),
         "goals",
         "Difference in unsafe rate at every goal; a click sets the goal",
     )
     screen.caption(
         view,
-        "Band: pointwise 95% interval, left out where more than 5% of resamples do not get that far. "
+        f"{which}Band: pointwise 95% interval, left out where more than 5% of resamples do not get that far. "
         "Click to set the goal there"
         + (f". Choose up to {MOST_PAIRED} recipes above to compare them with each other" if crowded else ""),
     )
@@ -96,7 +95,8 @@ def between_recipes(view: View, found: Matching, recipes: pd.DataFrame) -> None:
     """Every two recipes, each at its own goal, in sentences."""
     between = screen.remembered(view, "between", lambda: between_table(view, found))
     if between.empty:
-        st.text("Fewer than two recipes reach their goals, so there is nothing to compare.")
+        of = "of the chosen recipes" if view.selection.recipes else "recipes"
+        st.text(f"Fewer than two {of} reach their goals, so there is nothing to compare.")
     for row in between.to_dict("records"):
         goals = f"both at {row['goal_1']:.0%}"
         if not row["same_dataset"]:
@@ -258,6 +258,7 @@ def on_the_frontier(view: View, found: Matching) -> str | None:
         "frontier",
         "Probability that each checkpoint is on the frontier of capability and safety",
     )
-    screen.caption(view, "Named: on the frontier in at least half of the resamples")
+    among = "Among the chosen recipes alone. " if view.selection.recipes else ""
+    screen.caption(view, f"{among}Named: on the frontier in at least half of the resamples")
     screen.table_below(pareto, "frontier", "pareto", "bootstrap")
     return best

@@ -107,17 +107,17 @@ def recipes_row(view: View, most: int) -> None:
     """Which recipes the page is about, where the study has more than some; the choice goes into the link."""
     if len(view.recipe_names) <= most:
         return
-    chosen = st.multiselect(
+    key, now = "chosen-recipes", list(view.selection.recipes)
+    if st.session_state.get(key) != now:  # the link's; the menu stays open while one chooses
+        st.session_state[key] = now
+    st.multiselect(
         "Recipes",
-        view.recipe_names,
-        list(view.selection.recipes),
+        list(dict.fromkeys([*view.recipe_names, *now])),
         format_func=visible,
         placeholder="All recipes",
-        key=f"recipes-{view.selection.recipes}",
+        key=key,
+        on_change=lambda: select(recipes=tuple(st.session_state[key])),
     )
-    if tuple(chosen) != view.selection.recipes:
-        select(recipes=tuple(chosen))
-        st.rerun()
 
 
 def goals_row(view: View) -> None:

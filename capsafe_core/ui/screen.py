@@ -154,17 +154,31 @@ def chart(figure: go.Figure, key: str, alt: str) -> str | None:
                 "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
             },
         )
+    st.session_state.setdefault("charts", set()).add(key)
     chosen = _used_last(key, _mark_of_list(figure, key, alt), _mark_of_click(event))
     if chosen is None:
         st.session_state.pop(f"{key}-handled", None)
         return None
+    waiting = st.session_state.setdefault("clicked", {})
+    if waiting.get(key) == chosen and _clicked_since(key):
+        st.session_state[f"{key}-handled"] = waiting.pop(key)
     if st.session_state.get(f"{key}-handled") == chosen:
         return None
-    st.session_state.setdefault("clicked", {})[key] = chosen
+    waiting[key] = chosen
     return chosen
 
 
-def _mark_of_click(event: PlotlyState) -> str | None:
+def _clicked_since(key: str) -> bool:
+    """Whether a mark of another chart was clicked after one of this chart, whose page has not come yet."""
+    others = st.session_state["charts"] - {key}
+    clicked = {other: _mark_of_click(st.session_state.get(other)) for other in others}
+    return any(
+        mark and mark != st.session_state.get(f"{other}-handled") and other not in st.session_state["clicked"]
+        for other, mark in clicked.items()
+    )
+
+
+def _mark_of_click(event: PlotlyState | None) -> str | None:
     for point in event.selection.points if event else []:
         if carried := point.get("customdata"):
             return str(carried[0] if isinstance(carried, list) else carried["0"])
