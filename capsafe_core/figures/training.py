@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -73,7 +74,7 @@ def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:
                         {"color": colour, "dash": dash_of(recipe, recipes), "width": width},
                     )
         for row, (value, top) in enumerate((("capability", 1.05), ("unsafe", top_rate)), 1):
-            _name_runs(fig, mine, counts, value, NAME * top, row, column)
+            _name_runs(fig, mine, counts, value, top, row, column)
         goal = mine["goal"].iloc[0]
         if pd.notna(goal):
             fig.add_hline(
@@ -193,18 +194,28 @@ def _name_runs(
     runs: pd.DataFrame,
     counts: Mapping[str, int],
     value: str,
-    gap: float,
+    top: float,
     row: int,
     column: int,
 ) -> None:
-    """The name of each run beside its last checkpoint, names at least `gap` apart."""
+    """The names of runs beside their last checkpoints, apart from each other and below the `top` of the axis,
+    above which Plotly hides them; where there is no room for all, the last says how many are left out."""
+    gap = NAME * top
+    highest = top - gap / 2
     ends = runs.dropna(subset=[value]).sort_values("step").groupby(["recipe", "seed"]).tail(1)
     ends = ends.sort_values([value, "recipe", "seed"])
-    for end, height in zip(ends.itertuples(), spread(ends[value], gap), strict=True):
+    shown = _some_of(ends, int(highest / gap) + 1)
+    labels = [
+        (step, height, run_name(str(recipe), int(seed), counts[str(recipe)]))
+        for step, height, recipe, seed in shown[["step", value, "recipe", "seed"]].itertuples(index=False)
+    ]
+    if left := len(ends) - len(shown):
+        labels.insert(0, (shown["step"].iloc[0], shown[value].iloc[0], f"and {left} more"))
+    for (step, _, text), height in zip(labels, spread([h for _, h, _ in labels], gap, highest), strict=True):
         fig.add_annotation(
-            x=end.step,
+            x=step,
             y=height,
-            text=run_name(str(end.recipe), int(str(end.seed)), counts[str(end.recipe)]),
+            text=text,
             showarrow=False,
             xanchor="left",
             xshift=9,
@@ -214,11 +225,24 @@ def _name_runs(
         )
 
 
-def spread(heights: Iterable[float], gap: float) -> list[float]:
-    """Ascending heights, each moved up as little as leaves it a gap from the one below."""
+def _some_of(ends: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The ends of runs that are named: all where there is room for them; else one less than that, one seed of
+    each recipe, and of too many recipes those that are spread evenly from the lowest to the highest end."""
+    if len(ends) <= most:
+        return ends
+    firsts = ends[ends["seed"] == ends.groupby("recipe")["seed"].transform("min")]
+    even = np.linspace(0, len(firsts) - 1, min(most - 1, len(firsts)))
+    return firsts.iloc[even.round().astype(int)]
+
+
+def spread(heights: Iterable[float], gap: float, top: float) -> list[float]:
+    """Ascending heights, each moved up as little as leaves it a gap from the one below, then down as little
+    as leaves it below `top` and a gap from the one above."""
     placed: list[float] = []
     for height in heights:
         placed.append(max(height, placed[-1] + gap) if placed else height)
+    for i, above in enumerate(reversed(range(len(placed)))):
+        placed[above] = min(placed[above], top - i * gap)
     return placed
 
 
