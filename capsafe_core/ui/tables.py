@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -43,8 +45,7 @@ def show_table(
         if head.times != 1 and name in shown and is_numeric_dtype(shown[name]):
             shown[name] = head.times * shown[name]
     below = _below_zero(shown) if shown.size <= MOST_CELLS else []
-    for name in below:
-        config[name] = heads[name].words if name in heads else config[name]
+    config |= {name: heads[name].words for name in below if name in heads}
     return st.dataframe(
         _with_minus(shown, heads) if below else shown,
         hide_index=True,
@@ -64,14 +65,20 @@ def _with_minus(frame: pd.DataFrame, heads: Mapping[str, Head]) -> Styler:
     """A table whose numbers are written with a true minus, as text does; they stay numbers, by which it is
     sorted and saved. No format of a column does that: Streamlit writes them with a hyphen."""
 
-    def written(name: str) -> Callable[[Any], str]:
-        decimals = heads[name].decimals if name in heads else None
-        return lambda value: number_text(value, decimals)
+    def written(name: str) -> Callable[[object], str]:
+        is_formatted = name in heads and is_numeric_dtype(frame[name])
+        decimals = heads[name].decimals if is_formatted else None
+        return lambda value: _cell_text(value, decimals)
 
-    names = [
-        name for name in frame.columns if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])
-    ]
-    return frame.reset_index(drop=True).style.format({name: written(name) for name in names}, na_rep=NOTHING)
+    cells: dict[Any, str | Callable[[object], str] | None] = {name: written(name) for name in frame.columns}
+    return frame.reset_index(drop=True).style.format(cells, na_rep=NOTHING)
+
+
+def _cell_text(value: object, decimals: int | None) -> str:
+    """What stands in a cell; of what is not a number, as without a format."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return number_text(float(value), decimals)
+    return value.isoformat(" ", "seconds") if isinstance(value, datetime) else str(value)
 
 
 def number_text(value: float, decimals: int | None = None) -> str:
