@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from capsafe_core import catalogue
 from capsafe_core.engine_settings import TransformersSettings, VllmSettings
@@ -22,14 +22,17 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ALL_WEIGHTS = 4
 """how often all weights are held while all are trained: themselves, gradients, and AdamW's two moments"""
 _DRIVER = Path("/dev")
+_PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class Machine:
     """What a machine has: GPUs, and bytes of memory and of free disk."""
 
-    gpus: int
+    gpus: int | None
+    """None where there is a GPU and nothing says how many"""
     memory: int
+    """no more than a container may use"""
     disk: int
 
 
@@ -41,7 +44,41 @@ def this_machine(folder: Path) -> Machine:
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Machine(len(list(_DRIVER.glob("nvidia[0-9]*"))), memory, shutil.disk_usage(there).free)
+    return Machine(_gpus(), min([memory, *_memory_limits()]), shutil.disk_usage(there).free)
+
+
+def _gpus() -> int | None:
+    """The GPUs that drivers show: NVIDIA's, ROCm's, and the one device that stands for all under WSL2."""
+    if count := len(list(_DRIVER.glob("nvidia[0-9]*"))):
+        return count
+    if (_DRIVER / "kfd").exists():
+        return len(list(_DRIVER.glob("dri/renderD*"))) or None
+    return None if (_DRIVER / "dxg").exists() else 0
+
+
+def _memory_limits() -> list[int]:
+    """What control groups, of either version, let this process have, in bytes: its own and those above it."""
+    limits = []
+    for line in _text(_PROCESS).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, name = _GROUPS, "memory.max"
+        elif controllers == "memory":
+            root, name = _GROUPS / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = PurePosixPath(path)
+        told = [_text(root / str(place).lstrip("/") / name).strip() for place in (group, *group.parents)]
+        limits += [int(limit) for limit in told if limit.isdecimal()]
+    return limits
+
+
+def _text(file: Path) -> str:
+    """What stands in a file of the kernel; "" where there is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def lacks(study: Study, machine: Machine) -> list[str]:
@@ -54,18 +91,14 @@ def lacks(study: Study, machine: Machine) -> list[str]:
 def _of_engine(study: Study, machine: Machine) -> Iterator[str]:
     engine = study.engine
     if isinstance(engine, VllmSettings):
-        if engine.tensor_parallel > machine.gpus > 0:
-            yield (
-                f"{engine.tensor_parallel} GPUs are to share the model, and this machine has {machine.gpus}. "
-                "Lower the number."
-            )
-        if not machine.gpus:
+        yield from _more_gpus("The model", engine.tensor_parallel, machine, "Lower the number.")
+        if machine.gpus == 0:
             yield (
                 "No GPU is visible on this machine, and vLLM needs one unless it is the build for the CPU. "
                 "Choose transformers, or run the study where there is a GPU."
             )
     if isinstance(engine, TransformersSettings):
-        yield from _gpu("The engine is to run", engine.device, machine)
+        yield from _gpu("The engine", engine.device, machine)
         if engine.device == "cpu":
             for start in study.starts:
                 weights = BYTES[engine.dtype] * parameters_of(start.model)
@@ -77,17 +110,14 @@ def _of_training(study: Study, machine: Machine) -> Iterator[str]:
     for recipe in study.recipes:
         if not recipe.is_trained:
             continue
-        yield from _gpu(f"The recipe {recipe.name} is to be trained", own.device, machine)
-        if 0 < machine.gpus < study.gpus:
-            yield (
-                f"{study.gpus} GPUs are to share the training, and this machine has {machine.gpus}. "
-                "Lower gpus under [training]."
-            )
+        yield from _gpu("Training", own.device, machine)
+        yield from _more_gpus("Training", study.gpus, machine, "Lower gpus under [training].")
         if own.device == "cpu":
             weights = BYTES[own.dtype] * _trained(study, recipe)
             full = recipe.method == "full"
-            what = f"Training {'all weights' if full else 'an adapter'} of {study.start(recipe.start).model}"
-            yield from _memory(what, weights * (ALL_WEIGHTS if full else 1), machine)
+            what = "Full fine-tuning" if full else "Training an adapter"
+            model = study.start(recipe.start).model
+            yield from _memory(f"{what} of {model}", weights * (ALL_WEIGHTS if full else 1), machine)
 
 
 def _disk(study: Study, machine: Machine) -> Iterator[str]:
@@ -99,23 +129,28 @@ def _disk(study: Study, machine: Machine) -> Iterator[str]:
     )
     if needed > machine.disk:
         yield (
-            f"The checkpoints take at least {_size(needed)}, and {_size(machine.disk)} of the disk are free. "
-            "Save fewer steps, train LoRA, or make room."
+            f"The checkpoints take at least {_size(needed)}, and {_size(machine.disk)} of disk space is "
+            "free. Save fewer steps, train LoRA, or make room."
         )
 
 
 def _gpu(what: str, device: str, machine: Machine) -> Iterator[str]:
-    if device.startswith("cuda") and not machine.gpus:
+    if device.startswith("cuda") and machine.gpus == 0:
         yield (
-            f"{what} on a GPU, and none is visible on this machine. Choose the CPU, or run the study where "
-            "there is one."
+            f"{what} needs a GPU, but none is visible here. Choose CPU, or run the study where there is one."
         )
+
+
+def _more_gpus(what: str, needed: int, machine: Machine, instead: str) -> Iterator[str]:
+    """Where there are GPUs, and too few; nothing is said of a number that is not known."""
+    if machine.gpus and needed > machine.gpus:
+        yield f"{what} needs {needed} GPUs, and this machine has {machine.gpus}. {instead}"
 
 
 def _memory(what: str, needed: int, machine: Machine) -> Iterator[str]:
     if needed > machine.memory:
         yield (
-            f"{what} takes at least {_size(needed)} of memory, and this machine has "
+            f"{what} takes at least {_size(needed)} of memory, and the limit here is "
             f"{_size(machine.memory)}. Choose a smaller model, or run the study on a larger machine."
         )
 

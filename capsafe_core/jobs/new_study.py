@@ -22,23 +22,8 @@ _SCORERS = {"reasoning_gym": "task", "lm_eval": "label", "generated": "label"}
 """source of a capability benchmark -> how its answers are checked"""
 _FILES = ("file:", "/", "~")
 DATASET, RECIPE = "training", "fine-tuned"
-METHODS = {
-    "lora": "LoRA",
-    "dora": "DoRA",
-    "rslora": "rsLoRA",
-    "qlora": "QLoRA (4 bits)",
-    "full": "All weights",
-}
-"""as a study file has them -> as they are called"""
-SCHEDULES = {
-    "constant_with_warmup": "constant after warm-up",
-    "constant": "constant",
-    "linear": "linear decay",
-    "cosine": "cosine decay",
-}
-DEVICES = {"cpu": "the CPU", "cuda": "the GPU"}
-USUAL_RATES = dict.fromkeys(METHODS, 2e-4) | {"full": 2e-5}
-"""the learning rate that is offered with a method"""
+USUAL_RATES = dict.fromkeys(("lora", "dora", "rslora", "qlora"), 2e-4) | {"full": 2e-5}
+"""the learning rate that is offered with each method"""
 
 
 @dataclass(frozen=True)
@@ -137,11 +122,8 @@ class NewStudy:
         if not self.training.data.strip():
             yield "No training data is named. Write the path of a file, or a source such as hub:openai/gsm8k."
         if not self.training.learning_rate or self.training.learning_rate <= 0:
-            method = self.training.method
-            yield (
-                f"The learning rate is a positive number. For {METHODS[method]}, {USUAL_RATES[method]:g} is "
-                "usual."
-            )
+            usual = USUAL_RATES[self.training.method]
+            yield f"The learning rate is a positive number. With this method, {usual:g} is usual."
         if self.training.method == "qlora" and self.training.device == "cpu":
             yield "QLoRA needs a GPU. Train on the GPU, or choose LoRA."
         steps = self.training.steps

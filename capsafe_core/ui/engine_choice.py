@@ -9,12 +9,12 @@ from typing import Any
 import streamlit as st
 
 from capsafe_core.errors import CapsafeError, NotAllowedError
-from capsafe_core.jobs.new_study import DEVICES
 from capsafe_core.jobs.permission import UNTOLD
 from capsafe_core.settings import Server, Settings
 from capsafe_core.ui import identity
 from capsafe_core.ui.acting import noted
 from capsafe_core.ui.safe_text import visible
+from capsafe_core.ui.study_words import DEVICES
 
 ENGINES = {"transformers": "transformers, here", "vllm": "vLLM, here", "openai": "a server (OpenAI's API)"}
 

@@ -48,7 +48,7 @@ def show(settings: Settings, environment: State) -> None:
     tuned = _tuned()
     capability, goal = _capability(tuned)
     checkpoints = own_checkpoints.show() if tuned == ELSEWHERE else ""
-    training = training_options.show(str(engine.get("device", "cpu"))) if tuned == HERE else None
+    training = training_options.show(_trained_on(engine)) if tuned == HERE else None
     _heading(3, "Safety benchmarks and judges")
     benchmarks, size = _benchmarks()
     chosen, judge_model = _judges()
@@ -117,6 +117,11 @@ def _tuned() -> str:
         )
         or NONE
     )
+
+
+def _trained_on(engine: dict[str, Any]) -> str:
+    """What training is offered to run on: where the engine does, and vLLM runs on a GPU."""
+    return "cuda" if engine["name"] == "vllm" else str(engine.get("device", "cpu"))
 
 
 def _capability(tuned: str) -> tuple[str, float | None]:

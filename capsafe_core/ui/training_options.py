@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from capsafe_core.jobs.new_study import DEVICES, METHODS, SCHEDULES, USUAL_RATES, Training, whole_numbers
+from capsafe_core.jobs.new_study import USUAL_RATES, Training, whole_numbers
+from capsafe_core.ui.study_words import DEVICES, METHODS, SCHEDULES
 
 
 def show(device: str) -> Training:
     """What is learnt, and how.
 
     Args:
-        device: what the engine runs on, which is offered first.
+        device: what is offered first.
     """
     data = st.text_input(
         "Training data",

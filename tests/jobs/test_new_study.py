@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from capsafe_core.errors import CapsafeError
 from capsafe_core.jobs.new_study import (
     BENCHMARKS,
-    METHODS,
-    SCHEDULES,
     USUAL_RATES,
     NewStudy,
     Training,
@@ -65,12 +63,8 @@ def test_the_options_of_a_training_stand_in_the_file() -> None:
     assert parse_study(here.text("apart"), "apart.toml").trains_with.device == "cpu"
 
 
-@pytest.mark.parametrize(
-    ("offered", "part"), [(METHODS, "method"), (SCHEDULES, "schedule"), (USUAL_RATES, "method")]
-)
-def test_what_is_offered_is_what_a_study_may_say(offered: dict[str, object], part: str) -> None:
-    known = get_args(RecipeSettings.model_fields[part].annotation)
-    assert set(offered) == set(known)
+def test_every_method_of_a_study_has_a_usual_learning_rate() -> None:
+    assert set(USUAL_RATES) == set(get_args(RecipeSettings.model_fields["method"].annotation))
 
 
 def test_what_is_usual_in_the_form_is_usual_in_a_study() -> None:

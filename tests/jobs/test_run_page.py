@@ -95,10 +95,14 @@ def test_a_training_has_options_and_what_the_machine_lacks_is_said_before_it_sta
     one(page.text_input, "Training data").set_value("reasoning_gym:chain_sum").run()
     assert 'method = "lora"' in page.code[0].value
     assert "rank = 16" in page.code[0].value
+    one(page.selectbox, "Engine").select("vllm").run()
+    assert one(page.selectbox, "Train on").value == "cuda", "where vLLM runs"
+    one(page.selectbox, "Engine").select("transformers").run()
+    assert one(page.selectbox, "Train on").value == "cpu"
     one(page.selectbox, "Method").select("full").run()
     assert "learning_rate = 2e-05" in page.code[0].value
     one(page.selectbox, "Method").select("qlora").run()
     assert any("QLoRA needs a GPU" in w.value for w in page.warning)
     one(page.selectbox, "Train on").select("cuda").run()
     assert not page.exception
-    assert any("none is visible on this machine" in w.value for w in page.warning)
+    assert any("none is visible here" in w.value for w in page.warning)
