@@ -12,6 +12,8 @@ from capsafe_core.settings import ROOT
 from capsafe_core.workspace.owner import close_owner
 from tests.bench.made_store import make
 
+LACKING = {"labels.py": ["Nobody has labelled the safety of these outputs yet"]}
+"""by page: how the sentences of parts begin that have nothing to show, since no person labels this study"""
 PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
 
 
@@ -37,3 +39,7 @@ def test_a_page_over_many_of_everything_answers(app: AppTest, page: str) -> None
     app.run()
     assert not app.exception, [e.message[:300] for e in app.exception]
     assert app.title[0].value
+    lacking = [e.value for e in (*app.warning, *app.error) if e.proto.title == "This cannot be shown"]
+    expected = LACKING.get(page, [])
+    assert len(lacking) == len(expected), lacking
+    assert all(told.startswith(words) for told, words in zip(lacking, expected, strict=True)), lacking
