@@ -13,6 +13,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.people import person_named
 from capsafe_core.settings import Settings
 from capsafe_core.store.lake import (
+    amount,
     create_lake,
     open_lake,
     owners_table,
@@ -45,7 +46,7 @@ def create(
     address = parse_address(lake)
     with doing("archive create", name=address.name):
         place = create_lake(address, files, Settings())
-    say(f"The lake {address.name} is made; its files are in {place}")
+    say(f"The lake {address.name} was created; its files are in {place}")
 
 
 @archive.command("push")
@@ -61,7 +62,8 @@ def push(
     say(pushed.words)
     tell(pushed.problems)
     if pushed.problems:
-        raise CapsafeError(f"{len(pushed.problems):,} jobs were not pushed.", "The others are in the lake.")
+        rest = "The lake has the others." if pushed.jobs or pushed.kept else "What is wrong is said above."
+        raise CapsafeError(f"Not pushed: {amount(len(pushed.problems), 'job')}.", rest)
 
 
 @archive.command("pull")

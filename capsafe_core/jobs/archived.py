@@ -11,14 +11,14 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder import RETRACTIONS, Job, open_job, read_status, retractions_of
+from capsafe_core.jobs.folder import RETRACTIONS, Job, list_jobs, open_job, read_status, retractions_in
 from capsafe_core.jobs.folder.files import LARGEST_FILE
-from capsafe_core.jobs.foreign import mark_foreign, origin_of
+from capsafe_core.jobs.foreign import is_foreign, mark_foreign, origin_of
 from capsafe_core.jobs.packing import KEPT, ended, texts_in
 from capsafe_core.study import recorded_text
 from capsafe_core.text import visible
@@ -81,6 +81,16 @@ def _as_kept(path: Path) -> bytes:
         return json.dumps(asdict(replace(read_status(path), host="", pid=0, born=0.0))).encode()
     content = path.read_bytes()
     return content[: content.rfind(b"\n") + 1] if path.name.endswith(ERRORS) else content
+
+
+def all_undone(content: bytes, other: bytes) -> bytes:
+    """What two files of a job's retractions hold together, in the order of time; `other` where it holds all:
+    what was undone anywhere stays undone until a person restores it."""
+    had, new = retractions_in(other), retractions_in(content)
+    if set(new) <= set(had):
+        return other
+    lines = sorted({*had, *new}, key=lambda retraction: retraction.happened)
+    return "".join(json.dumps(asdict(line)) + "\n" for line in lines).encode()
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,15 @@ def settle(root: Path, scratch: Path, coming: Sequence[Arrival]) -> set[str]:
     return {one.job_id for one in (*(c for c in coming if c.is_new), *grown)}
 
 
+def waiting_studies(root: Path, job_ids: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The studies of some jobs from elsewhere that nobody has adopted; and those of them of which the
+    workspace has jobs of its own, which do not run either until then."""
+    origins = [origin_of(root / job_id) for job_id in job_ids if is_foreign(root / job_id)]
+    waiting = {study for origin in origins if origin is not None for study in origin.studies}
+    own = {job.manifest.study for job in list_jobs(root) if not is_foreign(job.folder)} if waiting else set()
+    return sorted(waiting), sorted(waiting & own)
+
+
 def _studies_in(folder: Path, source: str) -> set[str]:
     """The studies that a job belongs to: of which it holds a text, and that its manifest names."""
     job = open_job(folder)
@@ -178,12 +197,9 @@ def _end_parts(folder: Path) -> None:
 def _grow(folder: Path, arrived: Path) -> bool:
     """Put what is new of a job into the folder that is there: facts first, then how far it is; whether there
     was anything."""
-    if kept := {
-        *retractions_of(open_job(folder)),
-        *retractions_of(open_job(arrived)),
-    }:  # what was undone here stays undone until a person restores it
-        lines = sorted(kept, key=lambda r: r.happened)
-        (arrived / RETRACTIONS).write_text("".join(json.dumps(r.__dict__) + "\n" for r in lines))
+    undone = arrived / RETRACTIONS
+    if undone.exists() and (folder / RETRACTIONS).exists():
+        undone.write_bytes(all_undone(undone.read_bytes(), (folder / RETRACTIONS).read_bytes()))
     new = [p for p in arrived.iterdir() if p.name not in _FIXED and not _same(p, folder / p.name)]
     for path in sorted(new, key=lambda p: (p.name.endswith(STATUS), p.name)):
         path.replace(folder / path.name)

@@ -8,111 +8,37 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from capsafe_core.errors import BusyError, CapsafeError, DamagedError, UnknownNameError
+from capsafe_core.errors import BusyError, CapsafeError, UnknownNameError
 from capsafe_core.jobs.folder import (
-    Job,
-    Manifest,
-    Part,
     Retraction,
-    create_job,
     list_jobs,
     note_retraction,
+    read_status,
     retractions_of,
 )
-from capsafe_core.jobs.foreign import adopt, foreign_studies, origin_of
-from capsafe_core.records import Rater
+from capsafe_core.jobs.foreign import foreign_studies
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
 from capsafe_core.store.lake import (
     Lake,
-    connection,
     create_lake,
-    open_lake,
-    owners_table,
     parse_address,
     pull_jobs,
     push_jobs,
 )
 from tests.commands import command
 from tests.jobs.test_bundles import bring_labels
-from tests.postgres import PASSWORD, Server, postgres, postgres_folder
+from tests.lakes import lines_of, needs_lake, opened, shards, write
+from tests.postgres import PASSWORD, Server
 from tests.synthetic import write_study
-
-PROGRAMS = postgres_folder()
-
-
-def lacking() -> str:
-    """Why no lake can be tried here; "" where one can."""
-    try:
-        for name in connection.EXTENSIONS:
-            connection._extension(name)
-    except CapsafeError as error:
-        return error.message
-    return "" if PROGRAMS else "PostgreSQL is not installed: apt-get install postgresql"
-
-
-needs_lake = pytest.mark.skipif(bool(lacking()), reason=lacking())
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    assert PROGRAMS is not None
-    with postgres(PROGRAMS) as running, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PGPASSWORD", PASSWORD)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lake")
-
-
-@pytest.fixture(scope="module")
-def address(server: Server, files: Path) -> str:
-    """Of a lake that the tests share, each with owners of its own."""
-    address = server.create("shared")
-    create_lake(parse_address(address), str(files), Settings())
-    return address
-
-
-@contextmanager
-def opened(address: str) -> Iterator[Lake]:
-    with open_lake(parse_address(address), Settings()) as lake:
-        yield lake
-
-
-@pytest.fixture(scope="module")
-def lake(address: str) -> Iterator[Lake]:
-    with opened(address) as lake:
-        yield lake
-
-
-def write(root: Path, name: str = "one", rows: int = 3, code: str = "1") -> Job:
-    """A job whose shard has some blocks, and gets more when it is written with more rows."""
-    job = create_job(root, Manifest("judge", name, {}, study="made-up"))
-    with Part(job) as part:
-        for i in range(rows):
-            if f"block {i}" not in part.done_units:
-                part.write(f"block {i}", [Rater(f"judge-{i}", "judge", "rules", ("safety",), code)])
-    return job
-
-
-def shards(root: Path) -> dict[str, bytes]:
-    return {f"{p.parent.name}/{p.name}": p.read_bytes() for p in root.glob("*/*.shard.jsonl")}
-
-
-def lines_of(lake: Lake, owner: str) -> list[int]:
-    """Jobs and lines that an owner has in a lake."""
-    table = owners_table(lake).set_index("owner")
-    return [int(n) for n in table.loc[owner, ["jobs", "lines"]]] if owner in table.index else []
 
 
 @needs_lake
@@ -128,7 +54,9 @@ def test_a_workspace_goes_into_a_lake_and_comes_back_as_it_was(server: Server, t
     write(ben / "jobs", "bens")
     assert command(ada, "archive", "create", address, str(tmp_path / "files")).returncode == 0
     assert f"{len(jobs)} jobs with" in command(ada, "archive", "push", address, "--owner", "Ada").stdout
-    assert "1 jobs with 6 new lines" in command(ben, "archive", "push", address, "--owner", "Ben").stdout
+    assert (
+        "Pushed 1 job with 6 new lines." in command(ben, "archive", "push", address, "--owner", "Ben").stdout
+    )
     assert f"{len(jobs) + 1} new jobs of Ada, Ben" in command(new, "archive", "pull", address).stdout
 
     assert shards(new / "jobs") == shards(ada / "jobs") | shards(ben / "jobs")
@@ -166,37 +94,24 @@ def test_pushing_twice_adds_nothing_and_what_grew_comes_along(lake: Lake, tmp_pa
 
 
 @needs_lake
-def test_what_came_from_elsewhere_is_pushed_when_it_is_adopted_and_own_folders_are_left_alone(
+def test_an_older_copy_replaces_nothing_and_what_was_undone_in_either_is_undone(
     lake: Lake, tmp_path: Path
 ) -> None:
-    mine, yours = tmp_path / "mine", tmp_path / "yours"
-    write(mine, "shared"), write(yours, "own", rows=4), write(mine, "own", rows=2)
-    push_jobs(lake, mine, "giver")
-    own = shards(yours)
-    pulled = pull_jobs(lake, yours, ["giver"])
-    assert (pulled.jobs, pulled.there) == (1, 1)
-    assert {name: shards(yours)[name] for name in own} == own
-    assert push_jobs(lake, yours, "taker").foreign == 1
-    assert lines_of(lake, "taker") == [1, 8]
-    brought = next(j for j in list_jobs(yours) if j.manifest.name == "shared")
-    origin = origin_of(brought.folder)
-    assert origin is not None
-    assert origin.source.startswith("giver through the lake keeper@")
-    adopt(yours, "made-up", "Ada")
-    assert push_jobs(lake, yours, "taker").jobs == 1
-
-
-@needs_lake
-def test_of_a_job_that_two_owners_have_the_longer_comes(lake: Lake, tmp_path: Path) -> None:
-    for owner, rows in (("short", 2), ("long", 2), ("long", 4)):
-        write(tmp_path / owner, "both", rows)
-        push_jobs(lake, tmp_path / owner, owner)
-    pull_jobs(lake, tmp_path / "new", ["short", "long"])
-    assert shards(tmp_path / "new") == shards(tmp_path / "long")
-    write(tmp_path / "short", "both", 4, code="2")
-    push_jobs(lake, tmp_path / "short", "short")
-    with pytest.raises(CapsafeError, match="different results of judge-both"):
-        pull_jobs(lake, tmp_path / "newer", ["short", "long"])
+    old, new, here = (tmp_path / name for name in ("old", "new", "here"))
+    write(old, "copied", 2)
+    shutil.copytree(old, new)
+    note_retraction(write(new, "copied", 5), Retraction("retract", 6.0))
+    assert push_jobs(lake, new, "copier").lines == 10
+    assert push_jobs(lake, old, "copier").kept == 1
+    note_retraction(list_jobs(old)[0], Retraction("retract", 5.0))
+    assert push_jobs(lake, old, "copier").jobs == 1
+    assert push_jobs(lake, new, "copier").kept == 1
+    pull_jobs(lake, here, ["copier"])
+    [job], [newest] = list_jobs(here), list_jobs(new)
+    assert shards(here) == shards(new)
+    was = replace(read_status(newest.path(0, "status.json")), host="", pid=0, born=0.0)
+    assert read_status(job.path(0, "status.json")) == was
+    assert [r.happened for r in retractions_of(job)] == [5.0, 6.0]
 
 
 @needs_lake
@@ -249,19 +164,15 @@ def test_two_pushes_at_once_lose_nothing(address: str, lake: Lake, tmp_path: Pat
     for name in ("left", "right"):
         for i in range(3):
             write(tmp_path / name, f"{name}-{i}", rows=10)
-    together, ends = threading.Barrier(3, timeout=60), list[int]()
+    together = threading.Barrier(3, timeout=60)
 
-    def run(owner: str) -> None:
+    def run(owner: str) -> int:
         with opened(address) as own:
             together.wait()
-            ends.append(push_jobs(own, tmp_path / owner, owner).lines)
+            return push_jobs(own, tmp_path / owner, owner).lines
 
-    threads = [threading.Thread(target=run, args=(owner,)) for owner in ("left", "left", "right")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(ends) == [0, 60, 60]
+    with ThreadPoolExecutor(3) as threads:
+        assert sorted(threads.map(run, ("left", "left", "right"))) == [0, 60, 60]
     assert lines_of(lake, "left") == lines_of(lake, "right") == [3, 60]
 
 
@@ -311,38 +222,6 @@ def test_damage_and_other_results_are_not_pushed_and_the_rest_is(lake: Lake, tmp
         pull_jobs(lake, tmp_path / "new", ["careful", "careless"])
 
 
-OF = "WHERE owner = $owner"
-DAMAGED, UNKNOWN = "not as it was pushed", "no push writes that"
-SPOILT = [
-    (f"UPDATE lake.capsafe.lines SET line = replace(line, 'judge-1', 'judge-X') {OF}", DAMAGED),
-    (f"DELETE FROM lake.capsafe.lines {OF} AND start > 0", DAMAGED),
-    (f"INSERT INTO lake.capsafe.lines SELECT * FROM lake.capsafe.lines {OF}", DAMAGED),
-    (f"UPDATE lake.capsafe.files SET job_id = '../out' {OF}", UNKNOWN),
-    (f"UPDATE lake.capsafe.files SET job_id = e'a\\x1b[2J' {OF}", UNKNOWN),
-    (f"UPDATE lake.capsafe.files SET name = 'queued' {OF}", UNKNOWN),
-    (f"UPDATE lake.capsafe.shards SET name = 'part-000.shard.jsonl/../x' {OF}", UNKNOWN),
-    (f"UPDATE lake.capsafe.files SET content = '[]' {OF}", "manifest"),
-    (f"DELETE FROM lake.capsafe.files {OF} AND name = 'manifest.json'", "not a job folder"),
-]
-"""what somebody does to a lake, and what a pull says"""
-
-
-@needs_lake
-@pytest.mark.parametrize(("place", "change", "says"), [(i, *s) for i, s in enumerate(SPOILT)])
-def test_a_lake_that_somebody_spoilt_brings_nothing(
-    lake: Lake, tmp_path: Path, place: int, change: str, says: str
-) -> None:
-    owner = f"spoilt {place}"
-    write(tmp_path / "jobs", f"spoilt-{place}")
-    push_jobs(lake, tmp_path / "jobs", owner)
-    lake.connection.execute(change, {"owner": owner})
-    with pytest.raises(CapsafeError, match=says) as error:
-        pull_jobs(lake, tmp_path / "new", [owner])
-    assert error.value.hint
-    assert isinstance(error.value, DamagedError) == (says == DAMAGED)
-    assert list((tmp_path / "new").iterdir()) == []
-
-
 @needs_lake
 def test_refusals_are_sentences_and_hold_no_password(server: Server, tmp_path: Path) -> None:
     empty, other = server.create("empty"), server.create("other")
@@ -378,21 +257,3 @@ def test_refusals_are_sentences_and_hold_no_password(server: Server, tmp_path: P
     written = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
     assert len(written) > 2
     assert not any(PASSWORD.encode() in content for content in written)
-
-
-@needs_lake
-def test_files_that_are_gone_or_elsewhere_are_told(server: Server, tmp_path: Path) -> None:
-    address = server.create("gone")
-    create_lake(parse_address(address), str(tmp_path / "files"), Settings())
-    write(tmp_path / "jobs")
-    with opened(address) as lake:
-        push_jobs(lake, tmp_path / "jobs", "ada")
-    for path in (tmp_path / "files").rglob("lines/*.parquet"):
-        path.write_bytes(path.read_bytes()[:-9])
-    done = command(tmp_path / "new", "archive", "pull", address)
-    assert "missing or damaged" in done.stderr
-    assert not list((tmp_path / "new" / "jobs").glob("*/"))
-    (tmp_path / "files").rename(tmp_path / "elsewhere")
-    for what in ("push", "pull"):
-        assert "cannot be read here" in command(tmp_path, "archive", what, address).stderr
-    assert not (tmp_path / "files").exists(), "nobody else would see what is pushed there"

@@ -29,6 +29,7 @@ from capsafe_core.jobs.folder.retractions import (
     RETRACTIONS,
     Retraction,
     note_retraction,
+    retractions_in,
     retractions_of,
     unread_retractions,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "read_small",
     "read_status",
     "replace_file",
+    "retractions_in",
     "retractions_of",
     "unread_retractions",
 ]

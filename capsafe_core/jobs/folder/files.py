@@ -105,12 +105,18 @@ def append_line(path: Path, values: dict[str, Any]) -> None:
 
 def read_lines(path: Path, kind: type[T]) -> list[T]:
     """The lines that `append_line` wrote, as dataclasses; one that is torn or of another form is left out."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as stream:
+        return lines_in(stream, kind)
+
+
+def lines_in(stream: BinaryIO, kind: type[T]) -> list[T]:
+    """The same of a stream."""
     shape, found = Shape(kind), []
-    if path.is_file():
-        with path.open("rb") as stream:
-            for raw in whole_lines(stream):
-                with suppress(ValueError):
-                    found.append(kind(**shape.known(parse_json(raw))))
+    for raw in whole_lines(stream):
+        with suppress(ValueError):
+            found.append(kind(**shape.known(parse_json(raw))))
     return found
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Annotated
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.folder.files import append_line, is_torn, read_lines, whole_lines
+from capsafe_core.jobs.folder.files import append_line, is_torn, lines_in, read_lines, whole_lines
 from capsafe_core.jobs.folder.job import Job
 from capsafe_core.values import OneOf, Seconds
 
@@ -25,6 +26,11 @@ class Retraction:
 def retractions_of(job: Job) -> list[Retraction]:
     """Every retraction and restoring of a job; a line that is torn or of another form is left out."""
     return read_lines(job.folder / RETRACTIONS, Retraction)
+
+
+def retractions_in(content: bytes) -> list[Retraction]:
+    """The same of what such a file holds."""
+    return lines_in(BytesIO(content), Retraction)
 
 
 def unread_retractions(job: Job) -> int:

@@ -13,6 +13,7 @@ installed, on the line that it pins.
 """
 
 from capsafe_core.store.lake.address import Address, parse_address
+from capsafe_core.store.lake.amounts import amount
 from capsafe_core.store.lake.connection import Lake, create_lake, open_lake
 from capsafe_core.store.lake.pull import Pulled, pull_jobs
 from capsafe_core.store.lake.push import Pushed, owners_table, push_jobs
@@ -22,6 +23,7 @@ __all__ = [
     "Lake",
     "Pulled",
     "Pushed",
+    "amount",
     "create_lake",
     "open_lake",
     "owners_table",

@@ -41,7 +41,8 @@ def parse_address(text: str) -> Address:
     try:
         parts = urlsplit(text)
         port, host, user = parts.port, parts.hostname or "", unquote(parts.username or "")
-        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        query = parts.query.replace("+", "%2B")  # libpq takes a + as itself
+        options = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError as error:
         raise CapsafeError("That is not the address of a PostgreSQL database.", EXAMPLE) from error
     if parts.password is not None or any("passw" in key.lower() for key, _ in options):
@@ -69,7 +70,7 @@ def parse_address(text: str) -> Address:
     url = f"postgresql://{place}{f':{port}' if port else ''}/{quote(database, safe='')}"
     server = (host or named.get("host", "") or "localhost") + (f":{port}" if port else "")
     name = f"{f'{user}@' if user else ''}{server}/{database or named['service']}"
-    return Address(f"{url}?{urlencode(named)}" if named else url, name)
+    return Address(f"{url}?{urlencode(named, quote_via=quote)}" if named else url, name)
 
 
 def scrubbed(text: str) -> str:
@@ -79,6 +80,11 @@ def scrubbed(text: str) -> str:
     return text
 
 
+class NoLakeError(CapsafeError):
+    """A database holds no lake."""
+
+
+_NO_LAKE = r"creating a new DuckLake is explicitly disabled"
 _REFUSALS = (
     (
         r'password authentication failed|no password supplied|no pg_hba.conf entry|role ".*" does not exist',
@@ -86,7 +92,7 @@ _REFUSALS = (
         "Set PGUSER and PGPASSWORD, or write a line into ~/.pgpass.",
     ),
     (
-        r"creating a new DuckLake is explicitly disabled",
+        _NO_LAKE,
         "There is no lake in that database.",
         "Correct the address, or make one with `capsafe archive create`.",
     ),
@@ -104,6 +110,12 @@ _REFUSALS = (
         r"permission denied|Permission denied|AccessDenied|HTTP 403|Forbidden",
         "Something of it may not be read or written by you.",
         "Ask whoever runs it for the rights, on the database and on its files.",
+    ),
+    (
+        r"(?i)no space left|disk full|disk quota|not enough disk space|read-only file system",
+        "A disk is full or may only be read.",
+        "Look at the disks of its files, of its database and of this machine's temporary folder; then run "
+        "the same command again.",
     ),
     (
         r"Cannot open file|No files found|HTTP 404|magic bytes|[Pp]arquet|ZSTD",
@@ -125,16 +137,18 @@ _REFUSALS = (
 
 
 def refusal_of(name: str, error: Exception) -> CapsafeError:
-    """An error of DuckLake or of its PostgreSQL as a sentence with a next step.
+    """An error of DuckLake or of its PostgreSQL as a sentence with a next step; a NoLakeError where there is
+    no lake.
 
     Args:
         name: of the lake.
     """
-    words = scrubbed(str(error))
+    words = str(error)
     for pattern, sentence, hint in _REFUSALS:
         if re.search(pattern, words):
-            return CapsafeError(f"The lake {name}: {sentence}", hint)
-    first = (words.strip().splitlines() or [type(error).__name__])[0]
+            kind = NoLakeError if pattern is _NO_LAKE else CapsafeError
+            return kind(f"The lake {name}: {sentence}", hint)
+    first = (scrubbed(words).strip().splitlines() or [type(error).__name__])[0]
     return CapsafeError(
         f"The lake {name} cannot be used: {first}",
         "Check that its database runs and that its files are in place.",

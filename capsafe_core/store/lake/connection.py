@@ -19,7 +19,7 @@ import duckdb
 
 from capsafe_core.errors import BusyError, CapsafeError
 from capsafe_core.settings import Settings
-from capsafe_core.store.lake.address import Address, refusal_of
+from capsafe_core.store.lake.address import Address, NoLakeError, refusal_of
 from capsafe_core.store.store import first, literal
 
 T = TypeVar("T")
@@ -43,8 +43,11 @@ TRIES = 5
 """of a transaction that conflicts with others"""
 PIECE = 1 << 23
 """bytes that are read or handed to DuckDB at a time"""
+ROWS = 256
+"""lines that are read at a time"""
 _CONFLICT = re.compile("conflict|retry count", re.IGNORECASE)
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{2,62}(/[\w.+=-]+)*/?", re.ASCII)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/|s3:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,13 @@ class Lake:
 
     Attributes:
         connection: in which it is attached as `lake`, and its PostgreSQL, only to read, as `catalogue`.
+        created: when it was created (UTC), to the microsecond: it is known by that, however its address is
+            typed.
     """
 
     connection: duckdb.DuckDBPyConnection
     address: Address
+    created: str = ""
 
     @property
     def name(self) -> str:
@@ -144,8 +150,7 @@ def open_lake(address: Address, settings: Settings) -> Iterator[Lake]:
         data = _data_of(connection)
         _attach_catalogue(connection, address)
         _close_doors(connection, data)
-        _require_format(connection, address)
-        yield Lake(connection, address)
+        yield Lake(connection, address, _created(connection, address))
 
 
 def create_lake(address: Address, data: str, settings: Settings) -> str:
@@ -157,18 +162,19 @@ def create_lake(address: Address, data: str, settings: Settings) -> str:
     Raises:
         CapsafeError: there is a lake already, or it cannot be made.
     """
-    is_remote = data.startswith("s3:")
+    is_remote = _SCHEME.match(data) is not None
     if is_remote and not _BUCKET.fullmatch(data):
-        raise CapsafeError("That is not a place on S3.", "Give it as s3://bucket/prefix.")
+        raise CapsafeError(
+            "That is not a place on S3, and no other addresses are known.",
+            "Give it as s3://bucket/prefix, or the path of a folder.",
+        )
     place = data.rstrip("/") + "/" if is_remote else f"{Path(data).absolute()}/"
     with _connected(address, settings) as connection:
         if is_remote:
             _reach_s3(connection)
         try:
             _attach(connection, address)
-        except CapsafeError as error:
-            if "There is no lake" not in error.message:
-                raise
+        except NoLakeError:
             _require_empty(place)
             _attach(connection, address, f"DATA_PATH {literal(place)}")
         if (of := _data_of(connection)) != place:
@@ -221,27 +227,32 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     return {str(name) for (name,) in rows.fetchall()}
 
 
-def _require_format(connection: duckdb.DuckDBPyConnection, address: Address) -> None:
-    """Raises where a lake is not one of this version; reads one row, so that files that are not there are
-    noticed."""
+def _created(connection: duckdb.DuckDBPyConnection, address: Address) -> str:
+    """When a lake was created. Raises where it is not one of this version; reads one row, so that files that
+    are not there are noticed."""
     if not _tables(connection) >= set(TABLES):
         raise CapsafeError(
             f"The database {address.name} holds a DuckLake, but not one of capsafe.",
             "Correct the address, or make one beside it with `capsafe archive create`.",
         )
     try:
-        of = first(connection, "SELECT format FROM lake.capsafe.about ORDER BY created")
+        about = first(
+            connection,
+            "SELECT format, strftime(make_timestamp(CAST(created * 1e6 AS BIGINT)), '%Y-%m-%d %H:%M:%S.%f') "
+            "FROM lake.capsafe.about ORDER BY created",
+        )
     except duckdb.IOException as error:
         raise CapsafeError(
             f"The files of the lake {address.name} cannot be read here; they are in {_data_of(connection)}.",
             "Mount that folder at the same path, or set the keys for S3; or ask whoever runs the lake.",
         ) from error
-    if of != (FORMAT,):
+    of, created = about or (None, "")
+    if of != FORMAT:
         raise CapsafeError(
-            f"The lake {address.name} has format {of[0] if of else None}; this capsafe reads and writes "
-            f"format {FORMAT}.",
+            f"The lake {address.name} has format {of}; this capsafe reads and writes format {FORMAT}.",
             "Update capsafe; where it is the newest, have whoever runs the lake look at it.",
         )
+    return str(created)
 
 
 @contextmanager
@@ -344,3 +355,24 @@ def digest_up_to(path: Path, ends: Collection[int]) -> dict[int, str]:
                 at += len(piece)
             found[end] = seen.hexdigest()
     return found
+
+
+def digest_there(connection: duckdb.DuckDBPyConnection, shard: tuple[str, str, str], end: int) -> str:
+    """The digest of a shard's bytes up to some place, from its lines in a lake: for where nobody pushed it
+    just up to there.
+
+    Args:
+        shard: owner, job and name.
+    """
+    lines = connection.execute(
+        """
+        SELECT line FROM lake.capsafe.lines
+        WHERE owner = ? AND job_id = ? AND name = ? AND start < ? ORDER BY start
+        """,
+        [*shard, end],
+    )
+    seen = hashlib.blake2b(digest_size=16)
+    while rows := lines.fetchmany(ROWS):
+        for (line,) in rows:
+            seen.update(line.encode() + b"\n")
+    return seen.hexdigest()

@@ -20,15 +20,17 @@ from capsafe_core.jobs.archived import (
     is_job_name,
     is_shard_name,
     settle,
+    waiting_studies,
 )
 from capsafe_core.jobs.packing import LARGEST
 from capsafe_core.people import person_named
-from capsafe_core.store.lake.connection import Lake, digest_up_to
+from capsafe_core.store.lake.amounts import amount
+from capsafe_core.store.lake.connection import ROWS, Lake, digest_there, digest_up_to
 from capsafe_core.values import shown
 from capsafe_core.writing import REFUSALS, refusal
 
-ROWS = 256
-"""lines that are read at a time"""
+NAMED = 5
+"""folders that a sentence names"""
 
 
 @dataclass(frozen=True)
@@ -38,29 +40,64 @@ class Pulled:
     Attributes:
         jobs: folders that are new here.
         grown: folders that were here from the same owner and have more now.
-        there: folders of the same name that were here already, and were left alone.
+        there: folders that were here already, and of which the lake has no more.
+        left: the names of those of which it has more, and which were left alone: they are the workspace's
+            own, or came from elsewhere.
         owners: whose they are.
+        asked: the owners whose jobs were looked at; empty for all.
+        waiting: the studies of what came, of which nothing runs until somebody adopts them.
+        own: those of them of which the workspace has jobs of its own, which do not run either until then.
     """
 
     jobs: int
     grown: int
     there: int
-    owners: tuple[str, ...]
+    left: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
         """How many folders came, and what to know before working with them."""
-        if not (self.jobs or self.grown):
-            all_here = (
-                f"all {self.there:,} jobs of the lake are here already" if self.there else "it is empty"
-            )
-            return f"Nothing is new in the lake: {all_here}."
-        more = f" and {self.grown:,} that grew" if self.grown else ""
-        before = f" {self.there:,} were here already and were left alone." if self.there else ""
+        return " ".join(filter(None, (self._brought, self._left, self._waits)))
+
+    @property
+    def _brought(self) -> str:
+        new = amount(self.jobs, "new job") if self.jobs else ""
+        more = f"more of {amount(self.grown, 'job')}" if self.grown else ""
+        if new or more:
+            had = f"; nothing is new of {amount(self.there, 'other')}" if self.there else ""
+            return f"Brought {' and '.join(filter(None, (new, more)))} of {', '.join(self.owners)}{had}."
+        of = ", ".join(self.asked) or "the lake"
+        if self.there:
+            is_here = "is" if self.there == 1 else "are"
+            return f"Nothing is new: {amount(self.there, 'job')} of {of} {is_here} here already."
+        return "Nothing was brought." if self.left else "Nothing is new: the lake is empty."
+
+    @property
+    def _left(self) -> str:
+        if not self.left:
+            return ""
+        names = ", ".join(self.left[:NAMED]) + (", ..." if len(self.left) > NAMED else "")
         return (
-            f"{self.jobs:,} new jobs{more} of {', '.join(self.owners)} are here.{before} Their facts can be "
-            "explored at once. Nothing of them runs until you adopt their study: `capsafe adopt STUDY`."
+            f"Left alone, although the lake has more: {amount(len(self.left), 'folder')} of your own, "
+            f"adopted, or from another source ({names})."
         )
+
+    @property
+    def _waits(self) -> str:
+        if not (self.jobs or self.grown):
+            return ""
+        one = self.waiting[0] if len(self.waiting) == 1 else "STUDY"
+        waits = (
+            f" Nothing of {', '.join(self.waiting)} runs until you adopt it: `capsafe adopt {one}`."
+            if self.waiting
+            else ""
+        )
+        own = f" That holds for your own jobs of {', '.join(self.own)} too." if self.own else ""
+        return f"The facts can be explored at once.{waits}{own}"
 
 
 @dataclass
@@ -81,9 +118,16 @@ class _Kept:
     before: set[tuple[str, int, str]] = field(default_factory=set)
     files: dict[str, int] = field(default_factory=dict)
 
-    def continues(self, other: _Kept) -> bool:
-        """Whether it was once as another owner's is."""
-        return all((name, *state) in self.before for name, state in other.shards.items())
+    def continues(self, other: _Kept, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether it begins as another owner's is."""
+        return all(
+            (name, size, digest) in self.before
+            or (
+                self.shards.get(name, (0, ""))[0] > size
+                and digest_there(connection, (self.owner, self.job_id, name), size) == digest
+            )
+            for name, (size, digest) in other.shards.items()
+        )
 
     @property
     def size(self) -> int:
@@ -99,8 +143,8 @@ def pull_jobs(lake: Lake, root: Path, owners: Collection[str] = ()) -> Pulled:
         owners: of which; empty for all.
 
     Raises:
-        CapsafeError: the lake is damaged or holds what no lake does, or its owners have different results
-            under one id; nothing was put in place.
+        CapsafeError: the lake or what came from it before is damaged, it holds what no lake does, or its
+            owners have different results under one id; nothing was put in place.
     """
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -108,13 +152,12 @@ def pull_jobs(lake: Lake, root: Path, owners: Collection[str] = ()) -> Pulled:
             TemporaryDirectory(dir=root, prefix=".unpacking-") as scratch,
             lake.transaction() as connection,
         ):
-            kept = _one_each(_kept(connection, owners))
+            kept = _one_each(_kept(connection, owners), connection)
+            places = [(one, arrival(root, one.job_id, _source(lake, one.owner))) for one in kept]
+            left = [one.job_id for one, how in places if how is None and _has_more_lines(root, one)]
             coming = [
-                (one, how)
-                for one in kept
-                if (how := arrival(root, one.job_id, _source(lake, one.owner))) is not None
+                (one, how) for one, how in places if how is not None and (how.is_new or _has_more(root, one))
             ]
-            coming = [(one, how) for one, how in coming if how.is_new or _has_more(root, one)]
             if sum(one.size for one, _ in coming) > LARGEST:
                 raise CapsafeError(
                     f"The jobs would come to more than {LARGEST >> 30} GB.",
@@ -122,6 +165,7 @@ def pull_jobs(lake: Lake, root: Path, owners: Collection[str] = ()) -> Pulled:
                 )
             for _, how in coming:
                 begin(root, Path(scratch), how)
+            _require_as_pulled(Path(scratch), [one for one, how in coming if not how.is_new])
             _write_files(connection, Path(scratch), [one for one, _ in coming])
             _write_shards(connection, Path(scratch), [one for one, _ in coming], lake.name)
             changed = settle(root, Path(scratch), [how for _, how in coming])
@@ -131,11 +175,21 @@ def pull_jobs(lake: Lake, root: Path, owners: Collection[str] = ()) -> Pulled:
         raise
     new = sum(how.is_new for _, how in coming)
     of = {one.owner for one, _ in coming if one.job_id in changed}
-    return Pulled(new, len(changed) - new, len(kept) - len(changed), tuple(sorted(of)))
+    waiting, own = waiting_studies(root, changed)
+    return Pulled(
+        new,
+        len(changed) - new,
+        len(kept) - len(changed) - len(left),
+        tuple(left),
+        owners=tuple(sorted(of)),
+        asked=tuple(owners),
+        waiting=tuple(waiting),
+        own=tuple(own),
+    )
 
 
 def _source(lake: Lake, owner: str) -> str:
-    return f"{owner} through the lake {lake.name}"
+    return f"{owner} through the lake created {lake.created} UTC"
 
 
 def _kept(connection: duckdb.DuckDBPyConnection, owners: Collection[str]) -> list[_Kept]:
@@ -183,7 +237,7 @@ def _is_owner(name: str) -> bool:
         return False
 
 
-def _one_each(kept: Sequence[_Kept]) -> list[_Kept]:
+def _one_each(kept: Sequence[_Kept], connection: duckdb.DuckDBPyConnection) -> list[_Kept]:
     """One of each job: where several owners have the same, of the one who has most of it, or pushed it first.
 
     Raises:
@@ -192,10 +246,10 @@ def _one_each(kept: Sequence[_Kept]) -> list[_Kept]:
     jobs: dict[str, _Kept] = {}
     for one in sorted(kept, key=lambda k: (k.since, k.owner)):
         other = jobs.setdefault(one.job_id, one)
-        if other.continues(one):
+        if other.continues(one, connection):
             continue
         jobs[one.job_id] = one
-        if not one.continues(other):
+        if not one.continues(other, connection):
             raise CapsafeError(
                 f"{other.owner} and {one.owner} have different results of {one.job_id}.",
                 "Pull those of one of them with --owner.",
@@ -206,12 +260,26 @@ def _one_each(kept: Sequence[_Kept]) -> list[_Kept]:
 def _has_more(root: Path, one: _Kept) -> bool:
     """Whether a lake has something of a job that a folder from it lacks."""
     folder = root / one.job_id
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
-    if any(sizes.get(name, 0) > size for name, (size, _) in one.shards.items()):
+    if any(_size(folder / name) > size for name, (size, _) in one.shards.items()):
         return False  # the folder is newer than what this lake has
-    return any(sizes.get(name, 0) < size for name, (size, _) in one.shards.items()) or any(
-        sizes.get(name) != size for name, size in one.files.items()
-    )
+    return _has_more_lines(root, one) or any(_size(folder / name) != size for name, size in one.files.items())
+
+
+def _has_more_lines(root: Path, one: _Kept) -> bool:
+    """Whether a lake has more lines of a job than a folder."""
+    return any(_size(root / one.job_id / name) < size for name, (size, _) in one.shards.items())
+
+
+def _require_as_pulled(scratch: Path, jobs: Sequence[_Kept]) -> None:
+    """Raises where what came from a lake before is not as it was pushed then."""
+    for one in jobs:
+        for name in one.shards:
+            path = scratch / one.job_id / name
+            if (size := _size(path)) and (name, size, digest_up_to(path, {size})[size]) not in one.before:
+                raise DamagedError(
+                    f"The {name} of {one.job_id} here is damaged: it is not as {one.owner} pushed it.",
+                    "Nothing was brought. Move that folder away, and pull again.",
+                )
 
 
 def _wanted(jobs: Sequence[_Kept], scratch: Path) -> pa.Table:

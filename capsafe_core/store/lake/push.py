@@ -13,10 +13,11 @@ import pandas as pd
 import pyarrow as pa
 
 from capsafe_core.errors import CapsafeError
-from capsafe_core.jobs.archived import is_job_name, whole_files
-from capsafe_core.jobs.folder import Job, committed_blocks, read_jobs
+from capsafe_core.jobs.archived import all_undone, is_job_name, whole_files
+from capsafe_core.jobs.folder import RETRACTIONS, Job, committed_blocks, read_jobs
 from capsafe_core.jobs.foreign import is_foreign
-from capsafe_core.store.lake.connection import PIECE, Lake, digest_up_to
+from capsafe_core.store.lake.amounts import amount
+from capsafe_core.store.lake.connection import PIECE, Lake, digest_there, digest_up_to
 from capsafe_core.store.rebuild import shard_damage
 from capsafe_core.store.store import first
 
@@ -52,17 +53,19 @@ class Pushed:
     @property
     def words(self) -> str:
         """How many jobs and lines are new in the lake, and what was left out."""
-        new = (
-            f"{self.jobs:,} jobs with {self.lines:,} new lines were pushed" if self.jobs else "Nothing is new"
-        )
-        had = f"; the lake had all of {self.kept:,} others" if self.kept else ""
-        out = f" {self.foreign:,} from elsewhere were left out until you adopt them." if self.foreign else ""
+        new = "Nothing was pushed" if self.problems else "Nothing is new"
+        if self.jobs:
+            new = f"Pushed {amount(self.jobs, 'job')} with {amount(self.lines, 'new line')}"
+        had = f"; the lake had all of {amount(self.kept, 'other')}" if self.kept else ""
+        others = amount(self.foreign, "job")
+        out = f" Left out until adopted: {others} from elsewhere." if self.foreign else ""
         return f"{new}{had}.{out}"
 
 
 @dataclass(frozen=True)
 class _Growth:
-    """What is new of a shard: its bytes from `start` to `end`; the digest is of all up to there."""
+    """What is new of a shard: its bytes from `start`, up to which the lake has it, to `end`; the digest is of
+    all up to there. An older copy, of which the lake has more, ends before it starts."""
 
     job: Job
     path: Path
@@ -131,13 +134,19 @@ def _news_of(connection: duckdb.DuckDBPyConnection, jobs: Sequence[Job], owner: 
     news = _News()
     for job in jobs:
         try:
-            grown = [g for part in job.parts_with("shard.jsonl") if (g := _growth(job, part, shards))]
-            whole = [
-                (job, name, content, digest)
-                for name, content in whole_files(job)
-                if (digest := hashlib.blake2b(content, digest_size=16).hexdigest())
-                != files.get((job.job_id, name))
-            ]
+            parts = job.parts_with("shard.jsonl")
+            grown = [_growth(connection, owner, job, part, shards) for part in parts]
+            ends = {g.path.name: g.end for g in grown}
+            whole = []
+            for name, content in whole_files(job):
+                of = f"{name.split('.')[0]}.shard.jsonl"
+                if ends.get(of, 0) < max(shards.get((job.job_id, of), ()), default=0):
+                    continue  # how far an older copy was
+                had = files.get((job.job_id, name))
+                if name == RETRACTIONS and had not in (None, _digest(content)):
+                    content = all_undone(content, _pushed(connection, owner, job.job_id, name))
+                if (digest := _digest(content)) != had:
+                    whole.append((job, name, content, digest))
             if not is_job_name(job.job_id):
                 raise CapsafeError(
                     f"The job folder {job.job_id!r} has a name that nobody could pull.", "Rename it."
@@ -145,13 +154,33 @@ def _news_of(connection: duckdb.DuckDBPyConnection, jobs: Sequence[Job], owner: 
         except CapsafeError as error:
             news.problems.append(error)
         else:
-            news.shards += grown
+            news.shards += [g for g in grown if g.start < g.end]
             news.files += whole
     return news
 
 
-def _growth(job: Job, part: int, known: dict[tuple[str, str], dict[int, str]]) -> _Growth | None:
-    """What a shard has more than the lake has of it; None where it has no more.
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _pushed(connection: duckdb.DuckDBPyConnection, owner: str, job_id: str, name: str) -> bytes:
+    """The newest version of a file that a lake has."""
+    row = first(
+        connection,
+        "SELECT arg_max(content, pushed) FROM lake.capsafe.files WHERE owner = ? AND job_id = ? AND name = ?",
+        [owner, job_id, name],
+    )
+    return bytes(row[0]) if row else b""
+
+
+def _growth(
+    connection: duckdb.DuckDBPyConnection,
+    owner: str,
+    job: Job,
+    part: int,
+    known: dict[tuple[str, str], dict[int, str]],
+) -> _Growth:
+    """What a shard has more than the lake has of it.
 
     Raises:
         CapsafeError: it is damaged, or does not begin as what the lake has.
@@ -164,13 +193,14 @@ def _growth(job: Job, part: int, known: dict[tuple[str, str], dict[int, str]]) -
     before = known.get((job.job_id, path.name), {})
     digests = digest_up_to(path, {end, *(size for size in before if size <= end)})
     most = max(before, default=0)
-    at = most if most <= end else end  # a copy from before is not pushed, but has to be one
-    if at and before.get(at) != digests[at]:
+    at = most if most <= end else end  # an older copy is not pushed, but has to be one
+    there = before.get(at) or digest_there(connection, (owner, job.job_id, path.name), at)
+    if at and there != digests[at]:
         raise CapsafeError(
             f"The lake has another {job.job_id} of this owner: its {path.name} differs within {at:,} bytes.",
             "Two workspaces did the same work; push this one as another owner with --owner.",
         )
-    return None if end <= most else _Growth(job, path, most, end, digests[end])
+    return _Growth(job, path, most, end, digests[end])
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, news: _News, owner: str) -> int:
