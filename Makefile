@@ -3,6 +3,7 @@
 # make coverage           all tests, and which lines they reach
 # make check              style, types, architecture
 # make soak               kills over everything that writes, an hour or a thousand of them
+# make bench [SCALE=1]    what screens, engines and imports cost, beside peers; SCALE multiplies the store that pages open
 # make supply             what is installed (build/sbom-*.json, CycloneDX), and whether its licences may be there
 PORT ?= 8501
 PYTHON ?= python3
@@ -10,6 +11,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 WORKERS ?= 3
+SCALE ?= 1
 # Coverage costs little where Python reports lines itself; before 3.12 it is `make coverage` alone.
 COVER = --cov --cov-report=term:skip-covered
 IF_CHEAP = $(shell $(BIN)/python -c 'import sys; print("$(COVER)" if sys.version_info >= (3, 12) else "")')
@@ -87,7 +89,7 @@ validate: $(VENV)/.dev
 	@$(BIN)/python -m tests.validate.run
 
 bench: $(VENV)/.dev
-	@$(BIN)/python -m tests.bench.run
+	@SCALE=$(SCALE) $(BIN)/python -m tests.bench.run
 
 # Every page of the shipped study on three screens, light and dark: build/screenshots, some minutes.
 screenshots: $(VENV)/.dev

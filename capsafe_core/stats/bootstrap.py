@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from contextlib import nullcontext
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 Floats = npt.NDArray[np.float64]
+WORTH_THREADS = 100_000_000
+"""multiplications from which several threads gain more than they lose by waiting for each other: the small
+products of the analysis variants took four times as long on two busy cores"""
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """What sets the threads of the libraries that multiply, which numpy has loaded by now."""
+    return ThreadpoolController()
 
 
 @lru_cache(maxsize=8)
@@ -38,10 +49,12 @@ def resampled_rates(weights: npt.NDArray[Any], events: Floats, trials: Floats) -
     Returns:
         (resamples, series); NaN where a resample has no trials.
     """
-    happened, tried = (
-        np.asarray(np.asarray(weights, dtype=np.float32) @ sums.T.astype(np.float32), dtype=float)
-        for sums in (events, trials)
-    )
+    few = len(weights) * events.size < WORTH_THREADS
+    with _blas().limit(limits=1, user_api="blas") if few else nullcontext():
+        happened, tried = (
+            np.asarray(np.asarray(weights, dtype=np.float32) @ sums.T.astype(np.float32), dtype=float)
+            for sums in (events, trials)
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(happened / tried)
 

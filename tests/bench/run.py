@@ -38,6 +38,7 @@ from capsafe_core.store import Store
 from tests.bench.imports import imports
 from tests.bench.lines import lines
 from tests.bench.made_store import make
+from tests.bench.pages import pages
 from tests.bench.screens import screens
 
 RUNS = 20
@@ -276,6 +277,7 @@ def main() -> None:
                 "ratio": None,
             }
         )
+    results += pages(int(os.environ.get("SCALE", "1")))
     results += screens()
     results += engines()
     results += imports()

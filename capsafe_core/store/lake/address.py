@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from capsafe_core.errors import CapsafeError
+from capsafe_core.patterns import linear
 
 EXAMPLE = "Give it as postgresql://ada@db.example.org/lake."
 OPTIONS = ("host", "port", "service", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
@@ -145,7 +146,7 @@ def refusal_of(name: str, error: Exception) -> CapsafeError:
     """
     words = str(error)
     for pattern, sentence, hint in _REFUSALS:
-        if re.search(pattern, words):
+        if linear(pattern).fits(words):
             kind = NoLakeError if pattern is _NO_LAKE else CapsafeError
             return kind(f"The lake {name}: {sentence}", hint)
     first = (scrubbed(words).strip().splitlines() or [type(error).__name__])[0]
