@@ -81,6 +81,7 @@ def serve(home: Path) -> Iterator[str]:
 def visitor(browser: Browser, base: str, **options: Any) -> Page:
     """A page of a browser of its own that has shown the token."""
     page = browser.new_page(**options)
+    page.set_default_timeout(60_000)  # a slow machine is not a fault
     shown = page.context.request.get(f"{base}/?token={TOKEN}", max_redirects=0)
     assert shown.status == 303
     return page

@@ -360,7 +360,7 @@ def test_the_queue_dialogue_closes_and_marks_on_the_labels_page_open_the_outputs
             page.wait_for_timeout(1000)
             mark = page.locator(".js-plotly-plot:visible .scatterlayer .point").last
             click_mark(page, mark)
-            page.wait_for_function("() => location.href.includes('/outputs')", timeout=15_000)
+            page.wait_for_function("() => location.href.includes('/outputs')")
             settle(page)
             assert part in page.url
             assert page.locator("[data-testid=stException]").count() == 0

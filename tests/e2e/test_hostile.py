@@ -106,7 +106,7 @@ def open_all(page: Page, site: str, where: str) -> None:
     )
     settle(page)
     for mark in page.locator(".scatterlayer .point, .barlayer .point").locator("visible=true").all()[:3]:
-        mark.hover(force=True, timeout=5_000)
+        mark.hover(force=True)
         look(page, site, f"{where}, hovering")
     look(page, site, where)
 
