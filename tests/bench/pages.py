@@ -3,8 +3,9 @@ again, and the peak memory of all.
 
     python -m tests.bench.pages [SCALE]
 
-SCALE multiplies the prompts: 1 has 2 M generations and 12 M judgments. The pages run without a browser, each with
-a fresh cache; processor time is the script's and DuckDB's together, over both cores.
+SCALE multiplies the prompts: 1 has 2 M generations and 12 M judgments. The pages run without a browser, one after
+another in one session, so that a later one finds what an earlier one keeps; processor time is the script's and
+DuckDB's together, over all cores.
 """
 
 from __future__ import annotations
