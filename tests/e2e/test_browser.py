@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, TimeoutError, expect
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
 from tests.e2e.site import TOKEN, click_mark, plant_hostile, serve, settle, visitor
 from tests.synthetic import write_study
@@ -83,6 +83,24 @@ MARKS: dict[str, list[tuple[int, str, str] | str]] = {
 THERE = "([address, part]) => location.href.includes(address) && location.href.includes(part)"
 
 
+def mark_of(page: Page, chart: int) -> Locator:
+    """The topmost point of a chart, or its first bar; looked for anew where another chart takes its place while
+    the page is still being drawn."""
+    for _ in range(10):
+        page.wait_for_function(ALL_DRAWN)  # a later chart may be drawn before an earlier one
+        drawn = page.locator("[data-testid=stPlotlyChart]").nth(chart)
+        points, bars = (drawn.locator(f"{layer} .point") for layer in (".scatterlayer", ".barlayer"))
+        points.or_(bars).first.wait_for(state="attached")
+        mark = points.last if points.count() else bars.first
+        try:
+            mark.hover(force=True, timeout=5_000)
+        except TimeoutError:
+            settle(page)
+        else:
+            return mark
+    pytest.fail(f"chart {chart} of {page.url} never stands still")
+
+
 @pytest.mark.parametrize("where", MARKS, ids=[where.partition("?")[0] or "overview" for where in MARKS])
 def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
     site: tuple[str, str], browser: Browser, where: str
@@ -95,12 +113,8 @@ def test_a_click_on_a_mark_of_every_chart_opens_what_is_behind_it(
             page.get_by_text(step).click()
             continue
         chart, address, part = step
-        page.wait_for_function(ALL_DRAWN)  # a later chart may be drawn before an earlier one
-        drawn = page.locator("[data-testid=stPlotlyChart]").nth(chart)
-        points, bars = (drawn.locator(f"{layer} .point") for layer in (".scatterlayer", ".barlayer"))
-        points.or_(bars).first.wait_for(state="attached")
-        left = page.url
-        click_mark(page, points.last if points.count() else bars.first)
+        mark, left = mark_of(page, chart), page.url
+        click_mark(page, mark)
         page.wait_for_function(THERE, arg=[address, part], timeout=90_000)
         settle(page)
         assert page.locator("[data-testid=stException]").count() == 0, step
