@@ -3,7 +3,7 @@
 import streamlit as st
 
 from capsafe_core.analysis.lacking import lacking
-from capsafe_core.analysis.matched import matched_table, matching, recipe_table
+from capsafe_core.analysis.matched import matched_table, recipe_table
 from capsafe_core.analysis.matched_words import in_words, warnings
 from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.sentences import capability_sentence
@@ -21,7 +21,7 @@ with screen.question("What does each recipe cost in safety at the capability goa
     controls.goals_row(view)
     controls.recipes_row(view, parts.MOST_PAIRED)
     paths = screen.remembered(view, "paths", lambda: path_table(view))
-    found = screen.remembered(view, "matching", lambda: matching(view, paths))
+    found = screen.matched(view)
     if not found.runs:
         given_parts.capability(view, found)
         st.stop()

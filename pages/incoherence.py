@@ -3,7 +3,6 @@
 import streamlit as st
 
 from capsafe_core.analysis.incoherence import incoherence_table
-from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.sentences import incoherence_sentence
 from capsafe_core.figures.squares import incoherence_squares
 from capsafe_core.quoting import split_names
@@ -26,7 +25,7 @@ with screen.question("Where do responses become incoherent, and how?") as view:
     benchmark = view.specification.benchmark
     worst = table.loc[(tuned if len(tuned) else table)["rate"].idxmax()]
     st.markdown(f"**{plain_label(incoherence_sentence(table))}**")
-    found = screen.remembered(view, "matching", lambda: matching(view))
+    found = screen.matched(view)
     moved, changed = parts.transitions_of(view, found, str(worst.recipe))
     st.subheader("How much, along training?" if len(tuned) else "How much?", anchor=False)
     clicked = screen.chart(

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.mitigation_order import over_refusal_table
 from capsafe_core.analysis.mitigation_words import answer, not_compared
 from capsafe_core.analysis.mitigations import families, mitigations_table
@@ -19,7 +18,7 @@ with screen.question("Which mitigation buys safety at the same capability, and a
         mitigation_parts.first_one(view.study)
     view = view.of_every_recipe  # what others mitigate is needed beside them
     paths = screen.remembered(view, "paths", lambda: path_table(view))
-    found = screen.remembered(view, "matching", lambda: matching(view, paths))
+    found = screen.matched(view)
     table = screen.remembered(view, "mitigations", lambda: mitigations_table(view, found, paths))
     refusals = screen.remembered(view, "over-refusal", lambda: over_refusal_table(view, found))
     for sentence in answer(view, table, refusals):

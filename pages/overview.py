@@ -2,14 +2,13 @@
 
 import streamlit as st
 
-from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.overview import overview
 from capsafe_core.ui import controls, given_parts, overview_parts, screen, unchecked
 from capsafe_core.ui.safe_text import plain_label
 
 with screen.question("What did fine-tuning do here, and how sure are we?") as view:
     unchecked.note(view)
-    at_goal = screen.remembered(view, "matching of all", lambda: matching(view.of_every_recipe))
+    at_goal = screen.matched(view.of_every_recipe)
     if not at_goal.runs:
         given_parts.overview(view, at_goal)
         st.stop()

@@ -117,10 +117,10 @@ def matching(view: View, paths: pd.DataFrame | None = None) -> Matching:
     """The runs of the view that can be compared at a goal; none where nothing is ready yet.
 
     Args:
-        paths: as `path_table(view)`, where it is there already.
+        paths: of every recipe, as `path_table(view.of_every_recipe)`, where it is there already.
     """
     if view.selection.recipes:
-        return matching(view.of_every_recipe).of_recipes(view.selection.recipes)
+        return matching(view.of_every_recipe, paths).of_recipes(view.selection.recipes)
     paths = path_table(view) if paths is None else paths
     able = matched_runs(view, paths)
     known = {(run.recipe, run.seed) for run in able}

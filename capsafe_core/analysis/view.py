@@ -175,9 +175,11 @@ class View:
             if self.capability_benchmark(r.dataset) and self.goal(r.dataset) is not None
         ]
 
-    @property
+    @cached_property
     def of_every_recipe(self) -> View:
         """The view without a choice of recipes."""
+        if not self.selection.recipes:
+            return self
         return replace(self, selection=self.selection.but(recipes=()))
 
     @property

@@ -93,7 +93,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 def _overview(view: View, recipe: str) -> Finding:
     found = overview_of(view, recipe or next(iter(view.selection.recipes), ""))
     spec = view.specification
-    recipes = recipe_table(view, matching(view, found.paths))
+    recipes = recipe_table(view, matching(view.of_every_recipe, found.paths))
     [row] = records(recipes[recipes["recipe"] == found.recipe])
     delta = float(row["delta"])
     reached = bool(row["reached"])
@@ -155,7 +155,7 @@ def _overview_headline(view: View, found: Overview, row: Mapping[str, Any]) -> s
 def _capability(view: View, _: str) -> Finding:
     paths = view.once(path_table)
     few, which = few_recipes(paths)
-    runs = matching(view, paths)
+    runs = matching(view, view.of_every_recipe.once(path_table))
     recipes, matched = recipe_table(view, runs), matched_table(view, runs)
     means = [
         f"{row['recipe']}: {change_means(row, view.harm.answers)}"

@@ -9,7 +9,6 @@ import streamlit as st
 
 from capsafe_core.analysis.arms import ArmRates, Variant
 from capsafe_core.analysis.conclusions import Conclusion, rank_table
-from capsafe_core.analysis.matched import matching
 from capsafe_core.analysis.narrowed import CHOICE_WORDS, Chosen, chosen_variants, open_choices, read_choices
 from capsafe_core.analysis.sources import (
     buy_rows,
@@ -160,7 +159,7 @@ def families_and_flips(found: Conclusion) -> None:
 def sources(view: View, found: Conclusion) -> None:
     """Where the uncertainty of the claim comes from, and what to buy next."""
     key = found.claim.key
-    at_goal = screen.remembered(view, "matching", lambda: matching(view))
+    at_goal = screen.matched(view)
     known = screen.remembered(view, f"sources {key}", lambda: sources_of(view, found, at_goal))
     table, buys = source_rows(known), buy_rows(known, found)
     st.text(visible(sources_sentence(table, buys)))

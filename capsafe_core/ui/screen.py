@@ -12,7 +12,9 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.plotly_chart import PlotlyState
 
+from capsafe_core.analysis.matched import Matching, matching
 from capsafe_core.analysis.methods import METHODS
+from capsafe_core.analysis.paths import path_table
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError, EmptyStoreError, OpenConditionError
 from capsafe_core.figures.dark import on_dark
@@ -93,6 +95,14 @@ def remembered(view: View, name: str, work: Callable[[], T]) -> T:
     return _remembered(
         name, str(sorted(_of_data(view).to_query().items())), f"{view.store.token} {view.store.version}", work
     )
+
+
+def matched(view: View) -> Matching:
+    """The runs that can be compared at a goal: made once, whichever recipes are looked at."""
+    every = view.of_every_recipe
+    paths = remembered(every, "paths", lambda: path_table(every))
+    found = remembered(every, "matching", lambda: matching(every, paths))
+    return found.of_recipes(view.selection.recipes) if view.selection.recipes else found
 
 
 def _of_data(view: View) -> Selection:

@@ -257,6 +257,8 @@ def test_a_report_follows_the_recipe_and_the_claim_of_its_selection(made_up_stor
     for recipe in ("gentle", "harsh"):
         chosen = open_view(made_up_store, Selection(recipes=(recipe,)))
         assert find(chosen, "overview").sentence == overview(chosen, recipe).headline
+        for other in ("gentle", "harsh"):
+            assert find(chosen, f"overview:{other}").sentence == overview(chosen, other).headline
     claim = next(k for k in offered(open_view(made_up_store, Selection())) if k.startswith("conclusion:"))
     assert (
         find(open_view(made_up_store, Selection(claim=claim.partition(":")[2])), "conclusion").sentence
