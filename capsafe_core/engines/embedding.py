@@ -33,7 +33,8 @@ def open_embedder(name: str) -> Embedder:
     Raises:
         CapsafeError: its package is not installed.
     """
-    return Multilingual() if name == MULTILINGUAL else MiniLM()
+    kinds: dict[str, type[Embedder]] = {ENGLISH: MiniLM, MULTILINGUAL: Multilingual}
+    return kinds[name]()
 
 
 class MiniLM:

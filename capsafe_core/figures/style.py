@@ -111,6 +111,19 @@ MOST_PATHS = 12
 """recipes, or runs, that a chart of paths draws at most: more cannot be told apart"""
 
 
+def first_of(table: pd.DataFrame, by: list[str], what: str) -> tuple[pd.DataFrame, str]:
+    """The rows of the first recipes, or runs, that a chart draws, and a sentence where these are not all.
+
+    Args:
+        by: the columns that tell them apart.
+        what: they are, in the plural.
+    """
+    places = table.groupby(by, sort=False).ngroup()
+    if places.nunique() <= MOST_PATHS:
+        return table, ""
+    return table[places < MOST_PATHS], f"Drawn: the first {MOST_PATHS} of {places.nunique()} {what}. "
+
+
 def panels(
     rows: int = 1,
     cols: int = 1,

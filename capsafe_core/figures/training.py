@@ -12,13 +12,13 @@ from capsafe_core.figures.style import (
     BAND,
     FAINT,
     INK,
-    MOST_PATHS,
     OUTCOME_COLOURS,
     PAPER,
     SHARES,
     dash_of,
     dataset_columns,
     figure,
+    first_of,
     interval_bars,
     run_name,
     seeds_by_recipe,
@@ -34,11 +34,7 @@ def few_recipes(paths: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     Args:
         paths: as `path_table`.
     """
-    names = list(dict.fromkeys(paths["recipe"]))
-    if len(names) <= MOST_PATHS:
-        return paths, ""
-    which = f"Drawn: the first {MOST_PATHS} of {len(names)} recipes. "
-    return paths[paths["recipe"].isin(names[:MOST_PATHS])], which
+    return first_of(paths, ["recipe"], "recipes")
 
 
 def along_training(paths: pd.DataFrame, recipes: Sequence[str]) -> go.Figure:

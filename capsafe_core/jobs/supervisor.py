@@ -162,7 +162,8 @@ def run_graph(
             + (f" part {part + 1}" if job.manifest.parts > 1 else "")
             + (" (what is there so far)" if early else "")
         )
-        state = _look(job, part, settings) if early else _carry_out(job, part, settings)
+        # a judge that looks at what is there stays in the queue
+        state = _start(job, part, settings) if early else _carry_out(job, part, settings)
         if state == "stopped":
             report(f"{job.job_id} was stopped.")
             return False
@@ -187,11 +188,6 @@ def _owed(jobs: Sequence[Job], share: Share) -> list[tuple[Job, int]]:
     return [
         (job, part) for job, part in mine if job.status(part).state != "done" or part in _asked_parts(job)
     ]
-
-
-def _look(job: Job, part: int, settings: Settings | None) -> str:
-    """Let a judge look at what is there; it stays in the queue. Returns the part's state after it."""
-    return _start(job, part, settings)
 
 
 def _carry_out(job: Job, part: int, settings: Settings | None) -> str:

@@ -35,11 +35,7 @@ def next_turn(
     nothing else will happen, a judge that has anything to look at, and nobody at work on more of it."""
     judges = [(job, part) for job, part in todo if comes_early(job, known)]
     looks = (turn for turn in judges if has_news(*turn, known, OFTEN * len(judges)))
-    whole = (
-        (job, part)
-        for job, part in todo
-        if all(name in known and known[name].ended for name in job.manifest.after)
-    )
+    whole = (turn for turn in todo if _can_be_whole(turn[0], known))
     rest = (
         turn
         for turn in judges
@@ -57,7 +53,7 @@ def left_over(
     others = (
         (job, part)
         for place, job in enumerate(jobs)
-        if all(name in known and known[name].ended for name in job.manifest.after)
+        if _can_be_whole(job, known)
         for part in sorted(set(range(job.manifest.parts)).difference(share.parts(job, place)))
     )
     free = (
@@ -66,6 +62,11 @@ def left_over(
         if (job.job_id, part) not in helped and job.status(part).state in ("waiting", "lost")
     )
     return next(free, None)
+
+
+def _can_be_whole(job: Job, known: Mapping[str, Job]) -> bool:
+    """Whether the jobs that it comes after have ended."""
+    return all(name in known and known[name].ended for name in job.manifest.after)
 
 
 def is_stuck(todo: Sequence[tuple[Job, int]], known: Mapping[str, Job], share: Share) -> bool:

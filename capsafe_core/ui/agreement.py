@@ -16,7 +16,7 @@ from capsafe_core.errors import CapsafeError
 from capsafe_core.figures import judges as figures
 from capsafe_core.figures.judges_along import judges_along
 from capsafe_core.figures.squares import agreement_squares
-from capsafe_core.figures.style import MOST_PATHS
+from capsafe_core.figures.style import first_of
 from capsafe_core.outcomes import STRATA
 from capsafe_core.quoting import split_names
 from capsafe_core.selection import vote_pattern
@@ -169,20 +169,15 @@ def along_training(view: View) -> str | None:
     if along.empty:
         st.text("No checkpoint of a training path has verdicts here.")
         return None
-    runs = along.groupby(["recipe", "seed"], sort=False).ngroup()
+    few, which = first_of(along, ["recipe", "seed"], "runs")
     place = screen.chart(
-        drawn(judges_along, along[runs < MOST_PATHS]),
+        drawn(judges_along, few),
         "along",
         "Each judge's unsafe rate along training, with the incoherent share below",
     )
-    some = (
-        f"The first {MOST_PATHS} of {runs.max() + 1} runs; the table has all. "
-        if runs.max() >= MOST_PATHS
-        else ""
-    )
     screen.caption(
         view,
-        f"{some}As judged. Strip: percentage of incoherent responses. "
+        f"{which}As judged. Strip: percentage of incoherent responses. "
         "See whether the lines spread where it is high",
     )
     screen.table_below(along, "judges-along-training", "unsafe rate", "wilson")

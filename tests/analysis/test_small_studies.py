@@ -31,13 +31,12 @@ from capsafe_core.analysis.sentences import capability_sentence, incoherence_sen
 from capsafe_core.analysis.transitions import pairs, transitions
 from capsafe_core.analysis.view import View, open_view
 from capsafe_core.errors import CapsafeError
-from capsafe_core.people import Person
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT, Settings
 from capsafe_core.stats.matching import share_gained
 from capsafe_core.store import Store
 from capsafe_core.store.ingest import ingest_all
-from capsafe_core.workspace.owner import close_owner
+from tests.apps import app_over
 from tests.commands import command
 from tests.small_studies import KINDS, Small, small_studies, write_small
 
@@ -61,15 +60,9 @@ def app(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, AppTest]]:
     home = tmp_path_factory.mktemp("small")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAPSAFE_HOME", str(home))
+    with app_over(home) as test:
         write_small(home / "jobs", KINDS[request.param])
-        try:
-            test = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
-            test.session_state["person"] = Person("Ada")
-            yield request.param, test.run()
-        finally:
-            close_owner()
+        yield request.param, test.run()
 
 
 def shown(app: AppTest, page: str) -> str:

@@ -1,11 +1,11 @@
-"""What each page costs over the bench store, as the page itself calls it: processor time of its script, first and
-again, and the peak memory of all.
+"""What each page costs over the bench store, as the page itself calls it: processor time of its script,
+first and again, and the peak memory of all.
 
     python -m tests.bench.pages [SCALE]
 
-SCALE multiplies the prompts: 1 has 2 M generations and 12 M judgments. The pages run without a browser, one after
-another in one session, so that a later one finds what an earlier one keeps; processor time is the script's and
-DuckDB's together, over all cores.
+SCALE multiplies the prompts: 1 has 2 M generations and 12 M judgments. The pages run without a browser, one
+after another in one session, so that a later one finds what an earlier one keeps; processor time is the
+script's and DuckDB's together, over all cores.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from capsafe_core.settings import ROOT
+from tests.apps import ROUTER
 from tests.bench.made_store import PROMPTS, make
 
 PAGES = {
@@ -44,7 +45,7 @@ def look() -> None:
 
     from capsafe_core.people import Person
 
-    app = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=1800)
+    app = AppTest.from_file(ROUTER, default_timeout=1800)
     app.session_state["person"] = Person("Ada")
     app.switch_page(str(ROOT / "pages" / "data.py")).run()  # what is imported once
     rows = []

@@ -116,7 +116,7 @@ def test_a_chart_is_drawn_again_when_the_system_turns_dark(site: tuple[str, str,
     page.emulate_media(color_scheme="light")
     page.goto(f"{base}/incoherence")
     words = page.locator(".js-plotly-plot .xtick text").first
-    expect(words).to_have_css("fill", "rgb(34, 49, 63)", timeout=60_000)
+    expect(words).to_have_css("fill", "rgb(34, 49, 63)")
     page.emulate_media(color_scheme="dark")
     expect(words).to_have_css("fill", "rgb(228, 234, 240)")
 

@@ -1,4 +1,5 @@
-"""Labelling in a real browser over 100,000 generations: a slow line, bursts, lost connections, a killed server."""
+"""Labelling in a real browser over 100,000 generations: a slow line, bursts, lost connections, a killed
+server."""
 
 from __future__ import annotations
 

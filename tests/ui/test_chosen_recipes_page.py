@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from capsafe_core.people import Person
 from capsafe_core.settings import ROOT
 from capsafe_core.ui.capability_parts import MOST_PAIRED
-from capsafe_core.workspace.owner import close_owner
+from tests.apps import app_over
 from tests.bench.made_store import make
 
 
@@ -18,16 +17,10 @@ from tests.bench.made_store import make
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
     home = tmp_path_factory.mktemp("recipes")
     make(home / "store.duckdb", recipes=MOST_PAIRED + 9, prompts=10)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAPSAFE_HOME", str(home))
-        try:
-            app = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=120)
-            app.session_state["person"] = Person("Ada")
-            app.run().switch_page(str(ROOT / "pages" / "capability.py"))
-            app.query_params["open"] = "goals"
-            yield app.run()
-        finally:
-            close_owner()
+    with app_over(home, timeout=120) as app:
+        app.run().switch_page(str(ROOT / "pages" / "capability.py"))
+        app.query_params["open"] = "goals"
+        yield app.run()
 
 
 def captions(page: AppTest) -> str:

@@ -8,23 +8,17 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from capsafe_core.people import Person
 from capsafe_core.places import ROOT
 from capsafe_core.ui import identity
-from capsafe_core.workspace.owner import close_owner
+from tests.apps import app_over
 
 ASKING = sorted(p.name for p in (ROOT / "pages").glob("*.py") if "screen.question(" in p.read_text())
 
 
 @pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    monkeypatch.setenv("CAPSAFE_HOME", str(tmp_path))
-    try:
-        page = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=240)
-        page.session_state["person"] = Person("Ada")
+def empty(tmp_path: Path) -> Iterator[AppTest]:
+    with app_over(tmp_path, timeout=240) as page:
         yield page.run()
-    finally:
-        close_owner()
 
 
 def words(page: AppTest) -> str:

@@ -20,7 +20,8 @@ from capsafe_core.report.slides import to_pptx
 from capsafe_core.selection import Selection
 from capsafe_core.settings import ROOT
 from capsafe_core.study import parse_study
-from capsafe_core.workspace.owner import close_owner, current_owner
+from capsafe_core.workspace.owner import current_owner
+from tests.apps import app_over
 from tests.published import committed, rows_from_counts, write_jbb
 from tests.synthetic import (
     CAPABILITY,
@@ -216,15 +217,9 @@ def nothing(jobs: Path) -> None:
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
     home = tmp_path_factory.mktemp("workspace")
     fill: Callable[[Path], None] = request.param
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAPSAFE_HOME", str(home))
+    with app_over(home) as test:
         fill(home / "jobs")
-        try:
-            test = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=60)
-            test.session_state["person"] = Person("Ada")
-            yield test.run()
-        finally:
-            close_owner()
+        yield test.run()
 
 
 @pytest.mark.parametrize("page", PAGES)

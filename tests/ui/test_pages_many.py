@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from capsafe_core.people import Person
 from capsafe_core.settings import ROOT
-from capsafe_core.workspace.owner import close_owner
+from tests.apps import app_over
 from tests.bench.made_store import make
 
 LACKING = {"labels.py": ["Nobody has labelled the safety of these outputs yet"]}
@@ -21,14 +20,8 @@ PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
     home = tmp_path_factory.mktemp("many")
     make(home / "store.duckdb", recipes=42, prompts=8, more_judges=20, datasets=21)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAPSAFE_HOME", str(home))
-        try:
-            test = AppTest.from_file(str(ROOT / "capsafe_core" / "ui" / "router.py"), default_timeout=300)
-            test.session_state["person"] = Person("Ada")
-            yield test.run()
-        finally:
-            close_owner()
+    with app_over(home, timeout=300) as test:
+        yield test.run()
 
 
 @pytest.mark.parametrize("page", PAGES)
